@@ -1,0 +1,201 @@
+"""Who computes: the compiled core (``native``) or the NumPy specification (``reference``).
+
+This is the only module that imports the compiled core. Everything above it asks `current()` for a
+`Backend` and calls the functions listed in that protocol; the two backends are interchangeable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn._types import Array, Indices, Parameters, State
+
+
+class Backend(Protocol):
+    """What a backend computes. Arrays are checked before they get here."""
+
+    name: str
+
+    # Recurrent layers: one layer, one direction. `cell` is a key of `reference.cells.CELLS`.
+
+    def pack(self, cell: str, parameters: Parameters) -> Any:
+        """Bring weights into the form that `forward` takes; it does not follow later changes."""
+
+    def forward(
+        self,
+        packed: Any,
+        x: Array | Indices,
+        state: State,
+        *,
+        lengths: npt.NDArray[np.intp] | None = None,
+        reverse: bool = False,
+        keep: bool = False,
+    ) -> tuple[Array, State, Any]:
+        """Run over time: x (T, N, I) or (T, N) of indices, states (N, H) each.
+
+        Returns y (T, N, H), the final states and, if ``keep``, what `backward` needs (else None).
+        """
+
+    def backward(
+        self, saved: Any, dy: Array, dstate: State
+    ) -> tuple[Array | None, State, dict[str, Array]]:
+        """Gradients of x (None for indices), of the initial states and of the parameters."""
+
+    def backward_windows(
+        self, saved: Sequence[Any], dy: Array, k1: int, k2: int, masks: Sequence[Array | None]
+    ) -> tuple[Array | None, list[dict[str, Array]]]:
+        """Truncated BPTT of a stack of layers, lowest first.
+
+        Every ``k1`` steps the losses since the last time go back, over the last ``k2`` steps.
+        ``masks[l]`` is what layer l's output was multiplied with before layer l + 1.
+        """
+
+    # Around them. Two-dimensional arrays, rows first.
+
+    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        """X Wᵀ + b: (M, K), (N, K), (N,) -> (M, N)."""
+
+    def linear_backward(
+        self, x: Array, weight: Array, dy: Array
+    ) -> tuple[Array, Array, Array]:
+        """Gradients (dx, dweight, dbias) of `linear`."""
+
+    def embedding(self, indices: Indices, weight: Array) -> Array:
+        """Rows of weight: (M,), (V, D) -> (M, D)."""
+
+    def embedding_backward(self, indices: Indices, dy: Array, num_embeddings: int) -> Array:
+        """Gradient (V, D) of the rows' sums."""
+
+    def softmax_cross_entropy(self, logits: Array, targets: Indices) -> tuple[float, Array]:
+        """Sum over rows of -ln softmax(logits)[target], and its gradient: (M, V), (M,)."""
+
+    # Optimisers: one step, in place on the parameter and its moments (arrays of one shape).
+
+    def sgd(
+        self, p: Array, g: Array, velocity: Array | None, *,
+        lr: float, momentum: float, nesterov: bool, weight_decay: float,
+    ) -> None:
+        """Stochastic gradient descent with momentum."""
+
+    def adagrad(
+        self, p: Array, g: Array, squares: Array, *, lr: float, eps: float, weight_decay: float
+    ) -> None:
+        """Adagrad (Duchi, Hazan, Singer 2011)."""
+
+    def rmsprop(
+        self, p: Array, g: Array, squares: Array, *,
+        lr: float, alpha: float, eps: float, weight_decay: float,
+    ) -> None:
+        """RMSprop (Tieleman, Hinton 2012)."""
+
+    def adam(
+        self, p: Array, g: Array, m: Array, v: Array, *,
+        lr: float, beta1: float, beta2: float, eps: float, weight_decay: float,
+        decoupled: bool, step: int,
+    ) -> None:
+        """Adam (Kingma, Ba 2015); ``decoupled`` weight decay makes it AdamW."""
+
+    # Gradients as a whole.
+
+    def sum_of_squares(self, array: Array) -> float:
+        """Sum of squared elements, accumulated in float64."""
+
+    def scale(self, array: Array, factor: float) -> None:
+        """Multiply in place."""
+
+    def clip(self, array: Array, limit: float) -> None:
+        """Clip each element to [-limit, limit] in place."""
+
+
+def _load_native() -> Backend | None:
+    try:
+        from pyrnn import _native
+    except ImportError as error:
+        if getattr(error, "name", None) != "pyrnn._core":
+            raise
+        return None
+    return _native.NativeBackend()
+
+
+def _load() -> Mapping[str, Backend]:
+    from pyrnn.reference.backend import ReferenceBackend
+
+    backends: dict[str, Backend] = {"reference": ReferenceBackend()}
+    native = _load_native()
+    if native is not None:
+        backends["native"] = native
+    return backends
+
+
+def _default(backends: Mapping[str, Backend]) -> Backend:
+    wanted = os.environ.get("PYRNN_BACKEND")
+    if wanted:
+        return _find(wanted, backends, "PYRNN_BACKEND")
+    if "native" not in backends:
+        warnings.warn(
+            "pyrnn: the compiled core is missing; the slow NumPy reference is used "
+            "(pip install pyrnn builds the core)",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return backends.get("native", backends["reference"])
+
+
+def _find(name: str, backends: Mapping[str, Backend], argument: str) -> Backend:
+    if name not in ("native", "reference"):
+        raise ValueError(f"{argument}: expected 'native' or 'reference', got {name!r}")
+    if name not in backends:
+        raise RuntimeError(f"{argument}: 'native' was asked for, but the compiled core is missing")
+    return backends[name]
+
+
+BACKENDS = _load()
+_DEFAULT = _default(BACKENDS)
+_chosen: ContextVar[Backend | None] = ContextVar("pyrnn_backend", default=None)
+
+
+def current() -> Backend:
+    """The backend in force here: `use_backend`'s, else ``PYRNN_BACKEND``'s, else native."""
+    return _chosen.get() or _DEFAULT
+
+
+@contextlib.contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Compute with one backend inside a ``with`` block (of this thread or task).
+
+    Parameters
+    ----------
+    name : {"native", "reference"}
+        The compiled core, or the pure NumPy specification.
+
+    Raises
+    ------
+    ValueError
+        If ``name`` is neither.
+    RuntimeError
+        If the compiled core is asked for and missing.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> layer = pyrnn.LSTM(3, 4, seed=0)
+    >>> x = np.ones((5, 2, 3), dtype=np.float32)
+    >>> fast, _ = layer(x)
+    >>> with pyrnn.use_backend("reference"):
+    ...     plain, _ = layer(x)
+    >>> bool(np.allclose(fast, plain, atol=1e-6))
+    True
+    """
+    token = _chosen.set(_find(name, BACKENDS, "name"))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)

@@ -1,0 +1,103 @@
+"""Checks of arguments: each error names the argument, what came and what was expected."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn._types import Array, Indices
+
+FLOATS = ("float32", "float64")
+MAX_ELEMENTS = 2**31 - 1
+"""No single parameter may have more elements than this (8 GiB of float32)."""
+
+
+def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """The layer's dtype: float32 or float64 in the machine's byte order."""
+    try:
+        resolved = np.dtype(dtype)
+    except TypeError:
+        resolved = None
+    if resolved is None or resolved.name not in FLOATS:
+        raise TypeError(f"dtype: expected 'float32' or 'float64', got {dtype!r}")
+    return resolved.newbyteorder("=")
+
+
+def size(name: str, value: object, least: int = 1) -> int:
+    """A whole number of at least ``least``."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+    if number < least:
+        raise ValueError(f"{name}: expected a whole number of at least {least}, got {number}")
+    return number
+
+
+def finite_number(name: str, value: object, low: float, high: float = math.inf) -> float:
+    """A finite number in [low, high]."""
+    if isinstance(value, (bool, str)) or not isinstance(value, (int, float, np.number)):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    number = float(value)  # type: ignore[arg-type]
+    if not (low <= number <= high and math.isfinite(number)):
+        raise ValueError(f"{name}: expected a number in [{low}, {high}], got {value!r}")
+    return number
+
+
+def parameter_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape whose number of elements is one that memory can hold."""
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise ValueError(
+            f"{name}: shape {shape} has {math.prod(shape)} elements, more than {MAX_ELEMENTS}"
+        )
+    return shape
+
+
+def float_array(
+    name: str, value: object, dtype: np.dtype[Any], shape: tuple[int | str, ...] | None = None
+) -> Array:
+    """A float array of exactly ``dtype`` and, where given, ``shape`` (a str matches any size)."""
+    array = np.asarray(value)
+    if array.dtype != dtype:
+        if array.dtype.newbyteorder("=") != dtype:
+            raise TypeError(f"{name}: expected dtype {dtype}, got {_dtype_text(array, value)}")
+        array = array.astype(dtype)
+    if shape is not None and not _matches(array.shape, shape):
+        raise ValueError(f"{name}: expected shape {shape_text(shape)}, got {array.shape}")
+    return array
+
+
+def index_array(name: str, value: object, count: int) -> Indices:
+    """An integer array of values in [0, count), as ``intp``."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected an integer array, got {_dtype_text(array, value)}")
+    if array.size:
+        low, high = array.min(), array.max()
+        if low < 0 or high >= count:
+            wrong = low if low < 0 else high
+            raise ValueError(f"{name}: expected indices in [0, {count}), got {wrong}")
+    return array.astype(np.intp, copy=False)
+
+
+def shape_text(shape: tuple[int | str, ...]) -> str:
+    """A shape as a user reads it: ``(T, N, 4)``."""
+    return f"({', '.join(str(n) for n in shape)}{',' if len(shape) == 1 else ''})"
+
+
+def _matches(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:
+    return len(shape) == len(expected) and all(
+        isinstance(e, str) or n == e for n, e in zip(shape, expected, strict=True)
+    )
+
+
+def _dtype_text(array: npt.NDArray[Any], value: object) -> str:
+    if array.dtype == object and not isinstance(value, np.ndarray):
+        return f"{type(value).__name__} (object array)"
+    return str(array.dtype)

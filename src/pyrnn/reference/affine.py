@@ -1,0 +1,59 @@
+"""The products every cell has: input (dense or one-hot) and hidden state with their weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pyrnn._types import Array, Indices, Parameters
+
+
+def input_product(x: Array | Indices, parameters: Parameters) -> Array:
+    """x W_ihᵀ + b_ih, shape (N, G·H).
+
+    ``x`` is (N, I), or (N,) of integers: the positions of ones in one-hot rows, for which the
+    product is a choice of columns.
+    """
+    weight = parameters["weight_ih"]
+    product = weight.T[x] if x.dtype.kind in "iu" else x @ weight.T
+    return add_bias(product, parameters, "bias_ih")
+
+
+def hidden_product(h: Array, parameters: Parameters) -> Array:
+    """h W_hhᵀ + b_hh, shape (N, G·H)."""
+    return add_bias(h @ parameters["weight_hh"].T, parameters, "bias_hh")
+
+
+def add_bias(product: Array, parameters: Parameters, name: str) -> Array:
+    """The product with its bias, where the cell has one."""
+    return product + parameters[name] if name in parameters else product
+
+
+def input_backward(
+    dgates: Array, x: Array | Indices, parameters: Parameters
+) -> tuple[Array | None, dict[str, Array]]:
+    """The way back of `input_product`: dx (None for integers) and the gradients of its parameters."""
+    weight = parameters["weight_ih"]
+    grads: dict[str, Array] = {}
+    dx: Array | None = None
+    if x.dtype.kind in "iu":
+        dweight_transposed: np.ndarray[Any, np.dtype[Any]] = np.zeros_like(weight.T)
+        np.add.at(dweight_transposed, x, dgates)
+        grads["weight_ih"] = dweight_transposed.T
+    else:
+        dx = dgates @ weight
+        grads["weight_ih"] = dgates.T @ x
+    if "bias_ih" in parameters:
+        grads["bias_ih"] = dgates.sum(axis=0)
+    return dx, grads
+
+
+def hidden_backward(
+    dgates: Array, h: Array, parameters: Parameters
+) -> tuple[Array, dict[str, Array]]:
+    """The way back of `hidden_product`: dh and the gradients of its parameters."""
+    grads = {"weight_hh": dgates.T @ h}
+    if "bias_hh" in parameters:
+        grads["bias_hh"] = dgates.sum(axis=0)
+    return dgates @ parameters["weight_hh"], grads

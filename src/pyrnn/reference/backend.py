@@ -1,0 +1,75 @@
+"""The reference as a backend: the functions of this package behind the shared protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn._types import Array, Indices, Parameters, State
+from pyrnn.reference import dense, losses, optim, sequence, truncated
+
+
+class Weights(NamedTuple):
+    """A cell's name and a copy of its parameters."""
+
+    cell: str
+    parameters: Parameters
+
+
+class ReferenceBackend:
+    """Computes with NumPy, by the equations."""
+
+    name = "reference"
+
+    linear = staticmethod(dense.linear)
+    linear_backward = staticmethod(dense.linear_backward)
+    embedding = staticmethod(dense.embedding)
+    embedding_backward = staticmethod(dense.embedding_backward)
+    softmax_cross_entropy = staticmethod(losses.softmax_cross_entropy)
+    sgd = staticmethod(optim.sgd)
+    adagrad = staticmethod(optim.adagrad)
+    rmsprop = staticmethod(optim.rmsprop)
+    adam = staticmethod(optim.adam)
+    sum_of_squares = staticmethod(optim.sum_of_squares)
+    scale = staticmethod(optim.scale)
+    clip = staticmethod(optim.clip)
+
+    def pack(self, cell: str, parameters: Parameters) -> Weights:
+        """Copy the parameters, so that later changes do not reach a cache."""
+        return Weights(cell, {name: array.copy() for name, array in parameters.items()})
+
+    def forward(
+        self,
+        packed: Weights,
+        x: Array | Indices,
+        state: State,
+        *,
+        lengths: npt.NDArray[np.intp] | None = None,
+        reverse: bool = False,
+        keep: bool = False,
+    ) -> tuple[Array, State, Any]:
+        """See `pyrnn._backend.Backend.forward`."""
+        y, state, saved = sequence.forward(
+            packed.cell, packed.parameters, x, state, lengths, reverse
+        )
+        return y, state, saved if keep else None
+
+    def backward(
+        self, saved: sequence.Saved, dy: Array, dstate: State
+    ) -> tuple[Array | None, State, dict[str, Array]]:
+        """See `pyrnn._backend.Backend.backward`."""
+        return sequence.backward(saved, dy, dstate)
+
+    def backward_windows(
+        self,
+        saved: Sequence[sequence.Saved],
+        dy: Array,
+        k1: int,
+        k2: int,
+        masks: Sequence[Array | None],
+    ) -> tuple[Array | None, list[dict[str, Array]]]:
+        """See `pyrnn._backend.Backend.backward_windows`."""
+        return truncated.backward_windows(saved, dy, k1, k2, masks)
