@@ -1,0 +1,30 @@
+"""The layers around the recurrent ones: the affine map and the embedding, with their gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyrnn._types import Array, Indices
+
+
+def linear(x: Array, weight: Array, bias: Array | None) -> Array:
+    """X Wᵀ + b: (M, K), (N, K), (N,) -> (M, N)."""
+    product = x @ weight.T
+    return product if bias is None else product + bias
+
+
+def linear_backward(x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array]:
+    """Gradients (dx, dweight, dbias) of `linear`."""
+    return dy @ weight, dy.T @ x, dy.sum(axis=0)
+
+
+def embedding(indices: Indices, weight: Array) -> Array:
+    """Rows of weight: (M,), (V, D) -> (M, D)."""
+    return weight[indices]
+
+
+def embedding_backward(indices: Indices, dy: Array, num_embeddings: int) -> Array:
+    """Gradient (V, D): each row is the sum of dy's rows at which it was looked up."""
+    dweight = np.zeros((num_embeddings, dy.shape[1]), dtype=dy.dtype)
+    np.add.at(dweight, indices, dy)
+    return dweight

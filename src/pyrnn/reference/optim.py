@@ -1,0 +1,109 @@
+"""One step of each optimiser, in place, as `torch.optim` defines them; and gradients as a whole.
+
+p is the parameter, g its gradient; the other arrays are the optimiser's memory, zero at first.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from pyrnn._types import Array
+
+
+def sgd(
+    p: Array,
+    g: Array,
+    velocity: Array | None,
+    *,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> None:
+    """v ← μ v + g,  p ← p − lr v;  Nesterov: p ← p − lr (g + μ v);  no momentum: v = g."""
+    g = _decayed(g, p, weight_decay)
+    if velocity is not None:
+        velocity *= momentum
+        velocity += g
+        g = g + momentum * velocity if nesterov else velocity
+    p -= lr * g
+
+
+def adagrad(
+    p: Array, g: Array, squares: Array, *, lr: float, eps: float, weight_decay: float
+) -> None:
+    """s ← s + g²,  p ← p − lr g / (√s + ε)."""
+    g = _decayed(g, p, weight_decay)
+    squares += g**2
+    p -= lr * g / (np.sqrt(squares) + eps)
+
+
+def rmsprop(
+    p: Array,
+    g: Array,
+    squares: Array,
+    *,
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """s ← α s + (1 − α) g²,  p ← p − lr g / (√s + ε)."""
+    g = _decayed(g, p, weight_decay)
+    squares *= alpha
+    squares += (1 - alpha) * g**2
+    p -= lr * g / (np.sqrt(squares) + eps)
+
+
+def adam(
+    p: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    step: int,
+) -> None:
+    """Adam; ``step`` counts from 1.
+
+    m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g²,
+    p ← p − lr m̂ / (√v̂ + ε)  with  m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ).
+    Weight decay is added to g, or, ``decoupled`` (AdamW), taken off p: p ← p − lr λ p.
+    """
+    if decoupled:
+        p *= 1 - lr * weight_decay
+    else:
+        g = _decayed(g, p, weight_decay)
+    m *= beta1
+    m += (1 - beta1) * g
+    v *= beta2
+    v += (1 - beta2) * g**2
+    root = np.sqrt(v) / math.sqrt(1 - beta2**step)
+    p -= lr / (1 - beta1**step) * m / (root + eps)
+
+
+def _decayed(g: Array, p: Array, weight_decay: float) -> Array:
+    """The gradient of the loss plus λ/2 |p|²."""
+    return g + weight_decay * p if weight_decay else g
+
+
+def sum_of_squares(array: Array) -> float:
+    """Sum of squared elements, accumulated in float64."""
+    return float(np.square(array, dtype=np.float64).sum())
+
+
+def scale(array: Array, factor: float) -> None:
+    """Multiply in place."""
+    array *= factor
+
+
+def clip(array: Array, limit: float) -> None:
+    """Clip each element to [-limit, limit] in place."""
+    np.clip(array, -limit, limit, out=array)
