@@ -7,6 +7,7 @@ This is the only module that imports the compiled core. Everything above it asks
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -115,23 +116,24 @@ class Backend(Protocol):
         """Clip each element to [-limit, limit] in place."""
 
 
-def _load_native() -> Backend | None:
+def _load_core() -> Any | None:
+    """Import the compiled core; None where it is missing (a broken one is an error)."""
     try:
-        from pyrnn import _native
-    except ImportError as error:
-        if getattr(error, "name", None) != "pyrnn._core":
+        return importlib.import_module("pyrnn._core")
+    except ModuleNotFoundError as error:
+        if error.name != "pyrnn._core":
             raise
         return None
-    return _native.NativeBackend()
 
 
 def _load() -> Mapping[str, Backend]:
     from pyrnn.reference.backend import ReferenceBackend
 
     backends: dict[str, Backend] = {"reference": ReferenceBackend()}
-    native = _load_native()
-    if native is not None:
-        backends["native"] = native
+    if _CORE is not None:
+        from pyrnn._native import NativeBackend
+
+        backends["native"] = NativeBackend()
     return backends
 
 
@@ -157,9 +159,15 @@ def _find(name: str, backends: Mapping[str, Backend], argument: str) -> Backend:
     return backends[name]
 
 
+_CORE = _load_core()
 BACKENDS = _load()
 _DEFAULT = _default(BACKENDS)
 _chosen: ContextVar[Backend | None] = ContextVar("pyrnn_backend", default=None)
+
+
+def native_module() -> Any | None:
+    """The compiled core (instruction sets, threads), or None where it is missing."""
+    return _CORE
 
 
 def current() -> Backend:
