@@ -64,9 +64,7 @@ class Backend(Protocol):
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """X Wᵀ + b: (M, K), (N, K), (N,) -> (M, N)."""
 
-    def linear_backward(
-        self, x: Array, weight: Array, dy: Array
-    ) -> tuple[Array, Array, Array]:
+    def linear_backward(self, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array]:
         """Gradients (dx, dweight, dbias) of `linear`."""
 
     def embedding(self, indices: Indices, weight: Array) -> Array:
@@ -81,8 +79,15 @@ class Backend(Protocol):
     # Optimisers: one step, in place on the parameter and its moments (arrays of one shape).
 
     def sgd(
-        self, p: Array, g: Array, velocity: Array | None, *,
-        lr: float, momentum: float, nesterov: bool, weight_decay: float,
+        self,
+        p: Array,
+        g: Array,
+        velocity: Array | None,
+        *,
+        lr: float,
+        momentum: float,
+        nesterov: bool,
+        weight_decay: float,
     ) -> None:
         """Stochastic gradient descent with momentum."""
 
@@ -92,15 +97,32 @@ class Backend(Protocol):
         """Adagrad (Duchi, Hazan, Singer 2011)."""
 
     def rmsprop(
-        self, p: Array, g: Array, squares: Array, *,
-        lr: float, alpha: float, eps: float, weight_decay: float,
+        self,
+        p: Array,
+        g: Array,
+        squares: Array,
+        *,
+        lr: float,
+        alpha: float,
+        eps: float,
+        weight_decay: float,
     ) -> None:
         """RMSprop (Tieleman, Hinton 2012)."""
 
     def adam(
-        self, p: Array, g: Array, m: Array, v: Array, *,
-        lr: float, beta1: float, beta2: float, eps: float, weight_decay: float,
-        decoupled: bool, step: int,
+        self,
+        p: Array,
+        g: Array,
+        m: Array,
+        v: Array,
+        *,
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        weight_decay: float,
+        decoupled: bool,
+        step: int,
     ) -> None:
         """Adam (Kingma, Ba 2015); ``decoupled`` weight decay makes it AdamW."""
 

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from pyrnn._types import Array
+
+Kept = TypeVar("Kept")
+
+
+class Cache(Generic[Kept]):
+    """What `forward` kept; it serves one `backward` of the layer it came from."""
+
+    def __init__(
+        self, owner: object, backend: str, kept: Kept, output_shape: tuple[int, ...], batched: bool
+    ) -> None:
+        self._owner = owner
+        self._kept: list[Kept] = [kept]
+        self.backend = backend
+        self.output_shape = output_shape
+        self.batched = batched
+
+    def check_fresh(self, layer: object) -> None:
+        """Refuse another layer's cache, or one that was used."""
+        if self._owner is not layer:
+            raise ValueError(f"cache: it came from another layer, {self._owner!r}, not {layer!r}")
+        if not self._kept:
+            raise ValueError("cache: it was used by an earlier backward; call forward again")
+
+    def use(self) -> Kept:
+        """Take what was kept; it can be taken once, by whichever thread comes first."""
+        try:
+            return self._kept.pop()
+        except IndexError:
+            message = "cache: it was used by an earlier backward; call forward again"
+            raise ValueError(message) from None
 
 
 class LayerCache(NamedTuple):
@@ -17,34 +47,24 @@ class LayerCache(NamedTuple):
     mask: Array | None
 
 
-class Cache:
-    """What `forward` kept; it serves one `backward` of the layer it came from."""
+class SequenceCache(Cache[list[LayerCache]]):
+    """The cache of a stack of recurrent layers; ``lengths`` are those of the batch, if given."""
 
     def __init__(
         self,
         owner: object,
         backend: str,
-        layers: list[LayerCache],
+        kept: list[LayerCache],
         output_shape: tuple[int, ...],
         batched: bool,
         lengths: npt.NDArray[np.intp] | None,
     ) -> None:
-        self._owner = owner
-        self._layers: list[LayerCache] | None = layers
-        self.backend = backend
-        self.output_shape = output_shape
-        self.batched = batched
+        super().__init__(owner, backend, kept, output_shape, batched)
         self.lengths = lengths
 
-    def check_owner(self, layer: object) -> None:
-        """Refuse another layer's cache, or one that was used."""
-        if self._owner is not layer:
-            raise ValueError(f"cache: it came from another layer, {self._owner!r}, not {layer!r}")
-        if self._layers is None:
-            raise ValueError("cache: it was used by an earlier backward; call forward again")
 
-    def use(self) -> list[LayerCache]:
-        """Take what was kept; it can be taken once."""
-        layers, self._layers = self._layers, None
-        assert layers is not None
-        return layers
+def check(cache: object, layer: object) -> None:
+    """Refuse what is not a cache of this layer, or was used."""
+    if not isinstance(cache, Cache):
+        raise TypeError(f"cache: expected what forward returned last, got {type(cache).__name__}")
+    cache.check_fresh(layer)

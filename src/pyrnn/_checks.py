@@ -44,7 +44,7 @@ def finite_number(name: str, value: object, low: float, high: float = math.inf) 
     """A finite number in [low, high]."""
     if isinstance(value, (bool, str)) or not isinstance(value, (int, float, np.number)):
         raise TypeError(f"{name}: expected a number, got {value!r}")
-    number = float(value)  # type: ignore[arg-type]
+    number = float(value)
     if not (low <= number <= high and math.isfinite(number)):
         raise ValueError(f"{name}: expected a number in [{low}, {high}], got {value!r}")
     return number
@@ -59,11 +59,20 @@ def parameter_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
+def as_array(name: str, value: object) -> npt.NDArray[Any]:
+    """What `np.asarray` makes of it."""
+    try:
+        return np.asarray(value)
+    except Exception as error:
+        kind = type(value).__name__
+        raise TypeError(f"{name}: expected an array, got {kind}: {error}") from error
+
+
 def float_array(
     name: str, value: object, dtype: np.dtype[Any], shape: tuple[int | str, ...] | None = None
 ) -> Array:
     """A float array of exactly ``dtype`` and, where given, ``shape`` (a str matches any size)."""
-    array = np.asarray(value)
+    array = as_array(name, value)
     if array.dtype != dtype:
         if array.dtype.newbyteorder("=") != dtype:
             raise TypeError(f"{name}: expected dtype {dtype}, got {_dtype_text(array, value)}")
@@ -73,9 +82,20 @@ def float_array(
     return array
 
 
+def any_float_array(name: str, value: object) -> Array:
+    """A float32 or float64 array in the machine's byte order."""
+    array = as_array(name, value)
+    if array.dtype.name not in FLOATS:
+        raise TypeError(f"{name}: expected float32 or float64, got {_dtype_text(array, value)}")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
 def index_array(name: str, value: object, count: int) -> Indices:
-    """An integer array of values in [0, count), as ``intp``."""
-    array = np.asarray(value)
+    """A copy of an integer array of values in [0, count), as ``intp``.
+
+    A copy, because nobody may change an index between this check and its use.
+    """
+    array = as_array(name, value).copy()
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected an integer array, got {_dtype_text(array, value)}")
     if array.size:
@@ -84,6 +104,16 @@ def index_array(name: str, value: object, count: int) -> Indices:
             wrong = low if low < 0 else high
             raise ValueError(f"{name}: expected indices in [0, {count}), got {wrong}")
     return array.astype(np.intp, copy=False)
+
+
+def state_parts(name: str, state: object, state_names: tuple[str, ...]) -> dict[str, Any]:
+    """The arrays of a state with the names that errors call them: one, or the pair (h, c)."""
+    if len(state_names) == 1:
+        return {name: state}
+    if not isinstance(state, (tuple, list)) or len(state) != len(state_names):
+        got = f"{len(state)} parts" if isinstance(state, (tuple, list)) else type(state).__name__
+        raise TypeError(f"{name}: expected the pair ({', '.join(state_names)}), got {got}")
+    return {f"{name}'s {part}": array for part, array in zip(state_names, state, strict=True)}
 
 
 def shape_text(shape: tuple[int | str, ...]) -> str:

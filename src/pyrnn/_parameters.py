@@ -1,4 +1,4 @@
-"""A layer's parameters: a dict of live arrays that checks what is assigned, and their first values."""
+"""A layer's parameters, a dict of live arrays that checks what is assigned; their first values."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ParameterDict(dict[str, Array]):
     def __delitem__(self, name: str) -> NoReturn:
         self._fixed()
 
-    def pop(self, *args: Any) -> NoReturn:  # type: ignore[override]
+    def pop(self, *args: Any) -> NoReturn:
         """Refuse: a layer keeps all its parameters."""
         self._fixed()
 
@@ -92,8 +92,21 @@ def uniform(
     return ParameterDict(arrays), generator
 
 
+def normal(
+    shapes: Iterable[tuple[str, tuple[int, ...]]], dtype: np.dtype[Any], seed: object
+) -> ParameterDict:
+    """Parameters drawn from N(0, 1)."""
+    generator = random_generator(seed)
+    return ParameterDict(
+        {
+            name: generator.standard_normal(_checks.parameter_shape(name, shape)).astype(dtype)
+            for name, shape in shapes
+        }
+    )
+
+
 def random_generator(seed: object) -> np.random.Generator:
     """NumPy's generator from a seed (None: from the system's entropy)."""
     if seed is not None and not isinstance(seed, np.random.Generator):
         seed = _checks.size("seed", seed, least=0)
-    return np.random.default_rng(seed)  # type: ignore[arg-type]
+    return np.random.default_rng(seed)

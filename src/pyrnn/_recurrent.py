@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _backend, _checks, _parameters
-from pyrnn._cache import Cache, LayerCache
+from pyrnn import _backend, _cache, _checks, _parameters
+from pyrnn._cache import LayerCache, SequenceCache
+from pyrnn._layer import Layer
 from pyrnn._types import Array, State
 from pyrnn.stream import Stream
 
 
-class Recurrent:
+class Recurrent(Layer):
     """Base of `RNN`, `LSTM` and `GRU`; a subclass names its cell."""
 
     _gates: ClassVar[int]
@@ -43,24 +43,13 @@ class Recurrent:
         self.batch_first = bool(batch_first)
         self.dropout = _checks.finite_number("dropout", dropout, 0.0, 1.0)
         self.bidirectional = bool(bidirectional)
-        self.dtype = _checks.float_dtype(dtype)
-        self.training = True
-        self._packed: dict[str, list[Any]] = {}
-        self._parameters, self._generator = _parameters.uniform(
-            self._parameter_shapes(), 1 / math.sqrt(self.hidden_size), self.dtype, seed
+        checked = _checks.float_dtype(dtype)
+        parameters, self._generator = _parameters.uniform(
+            self._parameter_shapes(), 1 / math.sqrt(self.hidden_size), checked, seed
         )
+        super().__init__(parameters, checked)
 
     # --- parameters -------------------------------------------------------------------------
-
-    @property
-    def parameters(self) -> _parameters.ParameterDict:
-        """The live arrays by torch's names; assigning to a key checks and copies in."""
-        return self._parameters
-
-    @property
-    def num_parameters(self) -> int:
-        """How many numbers the layer has learned."""
-        return sum(array.size for array in self._parameters.values())
 
     @property
     def num_directions(self) -> int:
@@ -94,40 +83,15 @@ class Recurrent:
             if name.endswith(ending)
         }
 
-    # --- modes ------------------------------------------------------------------------------
-
-    def eval(self) -> Any:
-        """Pack the weights once for inference and make the arrays read-only; returns the layer."""
-        self.training = False
-        self._parameters.set_writeable(False)
-        self._weights()
-        return self
-
-    def train(self) -> Any:
-        """Undo `eval`: weights can change again and are packed at each call; returns the layer."""
-        self.training = True
-        self._parameters.set_writeable(True)
-        self._packed.clear()
-        return self
-
-    def _weights(self) -> list[Any]:
-        """Packed weights, one for each layer and direction; kept in eval mode."""
-        backend = _backend.current()
-        packed = self._packed.get(backend.name)
-        if packed is None:
-            packed = [
-                backend.pack(self.cell, self._cell_parameters(suffix))
-                for suffix in self._suffixes()
-            ]
-            if not self.training:
-                self._packed[backend.name] = packed
-        return packed
+    def _pack(self, backend: _backend.Backend) -> list[Any]:
+        """One for each layer and direction."""
+        return [
+            backend.pack(self.cell, self._cell_parameters(suffix)) for suffix in self._suffixes()
+        ]
 
     # --- computing --------------------------------------------------------------------------
 
-    def __call__(
-        self, x: Any, state: Any = None, lengths: Any = None
-    ) -> tuple[Array, Any]:
+    def __call__(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Array, Any]:
         """Run over time and keep nothing for a way back.
 
         Parameters
@@ -158,7 +122,7 @@ class Recurrent:
 
     def forward(
         self, x: Any, state: Any = None, lengths: Any = None
-    ) -> tuple[Array, Any, Cache]:
+    ) -> tuple[Array, Any, SequenceCache]:
         """Run over time as `__call__` does, and keep what `backward` needs.
 
         Returns
@@ -175,7 +139,7 @@ class Recurrent:
 
     def _forward(
         self, x: Any, state: Any, lengths: Any, keep: bool
-    ) -> tuple[Array, Any, Cache | None]:
+    ) -> tuple[Array, Any, SequenceCache | None]:
         sequence, batched = self._check_input(x)
         time_steps, batch_size = sequence.shape[:2]
         states = self._check_state("state", state, batch_size, batched)
@@ -209,11 +173,11 @@ class Recurrent:
         cache = None
         if keep:
             y.flags.writeable = False
-            cache = Cache(self, backend.name, layers, y.shape, batched, counts)
+            cache = SequenceCache(self, backend.name, layers, y.shape, batched, counts)
         return self._user_layout(y, batched), self._user_state(final, batched), cache
 
     def backward(
-        self, cache: Cache, dy: Any, dstate: Any = None
+        self, cache: SequenceCache, dy: Any, dstate: Any = None
     ) -> tuple[Array | None, Any, dict[str, Array]]:
         """Back-propagate through time.
 
@@ -240,7 +204,7 @@ class Recurrent:
         ValueError
             If the cache is another layer's or used up, or an argument has a wrong shape.
         """
-        cache.check_owner(self)
+        _cache.check(cache, self)
         dlayer = self._check_gradient(dy, cache)
         batch_size = cache.output_shape[1]
         dstates = self._check_state("dstate", dstate, batch_size, cache.batched)
@@ -276,7 +240,7 @@ class Recurrent:
         return dx, self._user_state(dstates0, cache.batched), ordered
 
     def backward_truncated(
-        self, cache: Cache, dy: Any, k1: int, k2: int
+        self, cache: SequenceCache, dy: Any, k1: int, k2: int
     ) -> tuple[Array | None, dict[str, Array]]:
         """Truncated back-propagation through time, TBPTT(k1, k2).
 
@@ -320,11 +284,11 @@ class Recurrent:
         k1, k2 = _checks.size("k1", k1), _checks.size("k2", k2)
         if k2 < k1:
             raise ValueError(f"k2: expected at least k1 = {k1}, got {k2}")
+        _cache.check(cache, self)
         if self.bidirectional or cache.lengths is not None:
             raise NotImplementedError(
                 "backward_truncated: a window over time needs one direction and equal lengths"
             )
-        cache.check_owner(self)
         dlayer = self._check_gradient(dy, cache)
         layers = cache.use()
         masks = [layer.mask for layer in layers[1:]]
@@ -360,7 +324,7 @@ class Recurrent:
 
     def _check_input(self, x: Any) -> tuple[Any, bool]:
         """``x`` as (T, N, I) or indices (T, N), and whether it came as a batch."""
-        array = np.asarray(x)
+        array = _checks.as_array("x", x)
         axes = "(N, T" if self.batch_first else "(T, N"
         if array.dtype.kind in "iu":
             if array.ndim not in (1, 2):
@@ -386,35 +350,26 @@ class Recurrent:
             raise ValueError(f"x: expected at least one step and one row, got shape {np.shape(x)}")
         return array, batched
 
-    def _check_state(
-        self, name: str, state: Any, batch_size: int, batched: bool
-    ) -> State:
+    def _check_state(self, name: str, state: Any, batch_size: int, batched: bool) -> State:
         """A state as a tuple of (layers * directions, N, H) arrays; zeros for None."""
         count = self.num_layers * self.num_directions
         shape = (count, batch_size, self.hidden_size)
         names = self._state_names
         if state is None:
             return tuple(np.zeros(shape, self.dtype) for _ in names)
-        parts = (state,) if len(names) == 1 else self._check_pair(name, state)
         expected = shape if batched else (count, self.hidden_size)
         arrays = (
-            _checks.float_array(name if len(names) == 1 else f"{name}'s {n}", p, self.dtype, expected)
-            for n, p in zip(names, parts, strict=True)
+            _checks.float_array(part_name, part, self.dtype, expected)
+            for part_name, part in _checks.state_parts(name, state, names).items()
         )
         return tuple(a.reshape(shape) for a in arrays)
-
-    def _check_pair(self, name: str, state: Any) -> Sequence[Any]:
-        if not isinstance(state, (tuple, list)) or len(state) != len(self._state_names):
-            kind = type(state).__name__
-            raise TypeError(f"{name}: expected the pair ({', '.join(self._state_names)}), got {kind}")
-        return state
 
     def _check_lengths(
         self, lengths: Any, time_steps: int, batch_size: int
     ) -> npt.NDArray[np.intp] | None:
         if lengths is None:
             return None
-        array = np.asarray(lengths)
+        array = _checks.as_array("lengths", lengths)
         if array.dtype.kind not in "iu":
             raise TypeError(f"lengths: expected integers, got dtype {array.dtype}")
         if array.shape != (batch_size,):
@@ -423,7 +378,7 @@ class Recurrent:
             raise ValueError(f"lengths: expected values in [1, {time_steps}], got {array.tolist()}")
         return array.astype(np.intp)
 
-    def _check_gradient(self, dy: Any, cache: Cache) -> Array:
+    def _check_gradient(self, dy: Any, cache: SequenceCache) -> Array:
         time_steps, batch_size, features = cache.output_shape
         if not cache.batched:
             shape: tuple[int, ...] = (time_steps, features)
@@ -442,7 +397,8 @@ class Recurrent:
             return None
         kept = self._generator.random(y.shape) >= self.dropout
         scale = 0.0 if self.dropout == 1 else 1 / (1 - self.dropout)
-        return kept.astype(self.dtype) * self.dtype.type(scale)
+        mask: Array = kept.astype(self.dtype) * self.dtype.type(scale)
+        return mask
 
     def _user_layout(self, array: Array, batched: bool) -> Array:
         if not batched:
@@ -454,24 +410,10 @@ class Recurrent:
             states = tuple(s[:, 0] for s in states)
         return states[0] if len(states) == 1 else states
 
-    # --- looks and copies -------------------------------------------------------------------
+    # --- looks ------------------------------------------------------------------------------
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_packed": {}}
-
-    def __setstate__(self, attributes: dict[str, Any]) -> None:
-        self.__dict__.update(attributes)
-        self._parameters.set_writeable(self.training)
-
-    def __repr__(self) -> str:
-        options = [str(self.input_size), str(self.hidden_size)]
-        for name, usual in self._repr_options():
-            value = getattr(self, name)
-            if value != usual:
-                options.append(f"{name}={value!r}")
-        if self.dtype != np.float32:
-            options.append(f"dtype='{self.dtype}'")
-        return f"{type(self).__name__}({', '.join(options)})"
+    def _repr_sizes(self) -> list[str]:
+        return [str(self.input_size), str(self.hidden_size)]
 
     def _repr_options(self) -> list[tuple[str, object]]:
         """Options with their defaults: those that differ are shown."""
@@ -482,5 +424,3 @@ class Recurrent:
             ("dropout", 0.0),
             ("bidirectional", False),
         ]
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -19,3 +19,8 @@ State = tuple[Array, ...]
 
 Parameters = Mapping[str, Array]
 """Arrays by name, e.g. ``{"weight_ih": ..., "bias_ih": ...}``."""
+
+
+def is_indices(x: Array | Indices) -> TypeGuard[Indices]:
+    """Whether x holds positions of ones instead of one-hot rows."""
+    return x.dtype.kind in "iu"

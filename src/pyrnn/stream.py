@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyrnn import _backend, _checks
-from pyrnn._types import Array, State
+from pyrnn._types import Array, Indices, State
 
 if TYPE_CHECKING:
     from pyrnn._recurrent import Recurrent
@@ -26,13 +26,15 @@ class Stream:
     (1, 4)
     """
 
+    _state: State
+
     def __init__(self, layer: Recurrent, batch_size: int) -> None:
         self.batch_size = batch_size
         self.input_size = layer.input_size
         self.hidden_size = layer.hidden_size
         self._dtype = layer.dtype
         self._cell = layer.cell
-        self._state_count = len(layer._state_names)
+        self._state_names = layer._state_names
         self._parameters = [
             {name: array.copy() for name, array in layer._cell_parameters(suffix).items()}
             for suffix in layer._suffixes()
@@ -60,26 +62,39 @@ class Stream:
         array
             (batch_size, hidden_size).
         """
-        array = np.asarray(x_t)
-        if array.dtype.kind in "iu":
-            y = _checks.index_array("x_t", array, self.input_size)
-            if y.shape != (self.batch_size,):
-                raise ValueError(f"x_t: expected shape ({self.batch_size},), got {y.shape}")
-        else:
-            shape = (self.batch_size, self.input_size)
-            y = _checks.float_array("x_t", x_t, self._dtype, shape)
+        row = self._check_input(x_t)
+        if out is not None:
+            self._check_out(out)
         backend = _backend.BACKENDS[self._backend]
         for layer, weights in enumerate(self._weights):
             state = tuple(s[layer] for s in self._state)
-            sequence, last, _ = backend.forward(weights, y[None], state)
-            y = sequence[0]
+            y, last, _ = backend.forward(weights, row[None], state)
+            row = y[0]
             for whole, part in zip(self._state, last, strict=True):
                 whole[layer] = part
+        last_row: Array = y[0]
         if out is None:
-            return y
-        _checks.float_array("out", out, self._dtype, y.shape)
-        out[...] = y
+            return last_row
+        out[...] = last_row
         return out
+
+    def _check_input(self, x_t: Any) -> Array | Indices:
+        array = _checks.as_array("x_t", x_t)
+        if array.dtype.kind not in "iu":
+            shape = (self.batch_size, self.input_size)
+            return _checks.float_array("x_t", x_t, self._dtype, shape)
+        if array.shape != (self.batch_size,):
+            raise ValueError(
+                f"x_t: expected shape ({self.batch_size},) of indices, got {array.shape}"
+            )
+        return _checks.index_array("x_t", array, self.input_size)
+
+    def _check_out(self, out: Any) -> None:
+        if not isinstance(out, np.ndarray):
+            raise TypeError(f"out: expected a NumPy array, got {type(out).__name__}")
+        _checks.float_array("out", out, self._dtype, (self.batch_size, self.hidden_size))
+        if not out.flags.writeable:
+            raise ValueError("out: expected a writeable array, got a read-only one")
 
     @property
     def state(self) -> Any:
@@ -89,17 +104,17 @@ class Stream:
 
     @state.setter
     def state(self, value: Any) -> None:
-        parts = (value,) if self._state_count == 1 else tuple(value)
-        if len(parts) != self._state_count:
-            raise ValueError(f"state: expected {self._state_count} arrays, got {len(parts)}")
+        parts = _checks.state_parts("state", value, self._state_names)
         shape = self._state[0].shape
-        checked = [_checks.float_array("state", p, self._dtype, shape) for p in parts]
-        self._state = tuple(c.copy() for c in checked)
+        self._state = tuple(
+            _checks.float_array(name, part, self._dtype, shape).copy()
+            for name, part in parts.items()
+        )
 
     def reset(self) -> None:
         """Set the state of every stream to zero."""
         shape = (len(self._parameters), self.batch_size, self.hidden_size)
-        self._state: State = tuple(np.zeros(shape, self._dtype) for _ in range(self._state_count))
+        self._state = tuple(np.zeros(shape, self._dtype) for _ in self._state_names)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_weights"}

@@ -10,10 +10,12 @@ from pyrnn._types import Array
 def sigmoid(x: Array) -> Array:
     """1 / (1 + e^-x), written with e^-|x| so that nothing overflows."""
     e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+    value: Array = np.where(x >= 0, 1, e) / (1 + e)
+    return value
 
 
 def softmax(x: Array, axis: int = -1) -> Array:
     """e^x / sum(e^x) along an axis, with the maximum taken off first."""
     e = np.exp(x - x.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
+    value: Array = e / e.sum(axis=axis, keepdims=True)
+    return value

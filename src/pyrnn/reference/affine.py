@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from pyrnn._types import Array, Indices, Parameters
+from pyrnn._types import Array, Indices, Parameters, is_indices
 
 
 def input_product(x: Array | Indices, parameters: Parameters) -> Array:
@@ -16,7 +14,7 @@ def input_product(x: Array | Indices, parameters: Parameters) -> Array:
     product is a choice of columns.
     """
     weight = parameters["weight_ih"]
-    product = weight.T[x] if x.dtype.kind in "iu" else x @ weight.T
+    product = weight.T[x] if is_indices(x) else x @ weight.T
     return add_bias(product, parameters, "bias_ih")
 
 
@@ -33,14 +31,14 @@ def add_bias(product: Array, parameters: Parameters, name: str) -> Array:
 def input_backward(
     dgates: Array, x: Array | Indices, parameters: Parameters
 ) -> tuple[Array | None, dict[str, Array]]:
-    """The way back of `input_product`: dx (None for integers) and the gradients of its parameters."""
+    """The way back of `input_product`: dx (None for integers), gradients of its parameters."""
     weight = parameters["weight_ih"]
     grads: dict[str, Array] = {}
     dx: Array | None = None
-    if x.dtype.kind in "iu":
-        dweight_transposed: np.ndarray[Any, np.dtype[Any]] = np.zeros_like(weight.T)
-        np.add.at(dweight_transposed, x, dgates)
-        grads["weight_ih"] = dweight_transposed.T
+    if is_indices(x):
+        dweight = np.zeros_like(weight)
+        np.add.at(dweight.T, x, dgates)
+        grads["weight_ih"] = dweight
     else:
         dx = dgates @ weight
         grads["weight_ih"] = dgates.T @ x
@@ -53,7 +51,7 @@ def hidden_backward(
     dgates: Array, h: Array, parameters: Parameters
 ) -> tuple[Array, dict[str, Array]]:
     """The way back of `hidden_product`: dh and the gradients of its parameters."""
-    grads = {"weight_hh": dgates.T @ h}
+    grads: dict[str, Array] = {"weight_hh": dgates.T @ h}
     if "bias_hh" in parameters:
         grads["bias_hh"] = dgates.sum(axis=0)
     return dgates @ parameters["weight_hh"], grads

@@ -9,9 +9,7 @@ from pyrnn._types import Array, Indices, Parameters, State
 from pyrnn.reference import gru, lstm, rnn
 
 StepForward = Callable[["Array | Indices", State, Parameters], "tuple[State, Any]"]
-StepBackward = Callable[
-    [Any, State, Parameters], "tuple[Array | None, State, dict[str, Array]]"
-]
+StepBackward = Callable[[Any, State, Parameters], "tuple[Array | None, State, dict[str, Array]]"]
 
 
 class Cell(NamedTuple):

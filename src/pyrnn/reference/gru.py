@@ -1,8 +1,8 @@
 """The GRU cell with the reset after the product, as `torch.nn.GRUCell` has it (gates r z n).
 
-    r = σ(W_ir x + b_ir + W_hr h + b_hr)      z alike
-    n = tanh(W_in x + b_in + r ∘ (W_hn h + b_hn))
-    h' = (1 − z) ∘ n + z ∘ h
+r = σ(W_ir x + b_ir + W_hr h + b_hr)      z alike
+n = tanh(W_in x + b_in + r ∘ (W_hn h + b_hn))
+h' = (1 − z) ∘ n + z ∘ h
 """
 
 from __future__ import annotations

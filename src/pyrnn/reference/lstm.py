@@ -1,9 +1,9 @@
 """The LSTM cell, as `torch.nn.LSTMCell` has it (gates i f g o).
 
-    i = σ(W_ii x + b_ii + W_hi h + b_hi)      f, o alike
-    g = tanh(W_ig x + b_ig + W_hg h + b_hg)
-    c' = f ∘ c + i ∘ g
-    h' = o ∘ tanh(c')
+i = σ(W_ii x + b_ii + W_hi h + b_hi)      f, o alike
+g = tanh(W_ig x + b_ig + W_hg h + b_hg)
+c' = f ∘ c + i ∘ g
+h' = o ∘ tanh(c')
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The vanilla (Elman) cell, as `torch.nn.RNNCell` has it.
 
-    h' = f(W_ih x + b_ih + W_hh h + b_hh),   f = tanh or relu
+h' = f(W_ih x + b_ih + W_hh h + b_hh),   f = tanh or relu
 """
 
 from __future__ import annotations

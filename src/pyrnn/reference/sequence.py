@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn._types import Array, Indices, Parameters, State
+from pyrnn._types import Array, Indices, Parameters, State, is_indices
 from pyrnn.reference.cells import CELLS
 
 
 class Step(NamedTuple):
-    """One step of the walk: the rows it advanced, the time each of them was at, the cell's values."""
+    """One step of the walk: the rows it advanced, the time each was at, the cell's values."""
 
     rows: npt.NDArray[np.intp]
     times: npt.NDArray[np.intp]
@@ -71,7 +71,7 @@ def backward(
     """Back-propagate through the whole sequence: dx, the initial state's gradient, and grads."""
     step_backward = CELLS[saved.cell].backward
     grads = {name: np.zeros_like(array) for name, array in saved.parameters.items()}
-    dx = None if saved.x.dtype.kind in "iu" else np.zeros_like(saved.x)
+    dx = None if is_indices(saved.x) else np.zeros(saved.x.shape, dy.dtype)
     dstate = tuple(d.copy() for d in dstate)
     for rows, times, step in reversed(saved.steps):
         dh, *rest = (d[rows] for d in dstate)
@@ -79,7 +79,7 @@ def backward(
         dx_rows, dstate_rows, step_grads = step_backward(step, dstate_rows, saved.parameters)
         for whole, part in zip(dstate, dstate_rows, strict=True):
             whole[rows] = part
-        if dx is not None:
+        if dx is not None and dx_rows is not None:
             dx[times, rows] = dx_rows
         for name, grad in step_grads.items():
             grads[name] += grad

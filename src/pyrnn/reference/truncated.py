@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pyrnn._types import Array
+from pyrnn._types import Array, is_indices
 from pyrnn.reference import sequence
+from pyrnn.reference.cells import CELLS
 
 
 def windows(time_steps: int, k1: int, k2: int) -> Iterator[tuple[int, int, int]]:
@@ -35,10 +36,11 @@ def backward_windows(
     """
     grads = [{name: np.zeros_like(a) for name, a in s.parameters.items()} for s in saved]
     x = saved[0].x
-    dx = None if x.dtype.kind in "iu" else np.zeros_like(x)
+    dx = None if is_indices(x) else np.zeros(x.shape, dy.dtype)
     for start, first_loss, stop in windows(len(dy), k1, k2):
-        dlayer: Array | None = np.zeros_like(dy)
-        dlayer[first_loss:stop] = dy[first_loss:stop]
+        dloss = np.zeros_like(dy)
+        dloss[first_loss:stop] = dy[first_loss:stop]
+        dlayer: Array | None = dloss
         for layer in reversed(range(len(saved))):
             mask = masks[layer] if layer < len(saved) - 1 else None
             assert dlayer is not None
@@ -57,5 +59,5 @@ def _zero_states(saved: sequence.Saved) -> tuple[Array, ...]:
     """Zero gradients for the states after a window."""
     _, batch_size, hidden_size = saved.output_shape
     dtype = saved.parameters["weight_hh"].dtype
-    states = sequence.CELLS[saved.cell].states
+    states = CELLS[saved.cell].states
     return tuple(np.zeros((batch_size, hidden_size), dtype) for _ in range(states))

@@ -1,0 +1,85 @@
+"""What every layer has: parameters, two modes, weights packed for a backend."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+
+from pyrnn import _backend
+from pyrnn._parameters import ParameterDict
+
+Self = TypeVar("Self", bound="Layer")
+
+
+class Layer:
+    """Base of all layers; a subclass that computes with packed weights overrides `_pack`."""
+
+    def __init__(self, parameters: ParameterDict, dtype: np.dtype[Any]) -> None:
+        self._parameters = parameters
+        self.dtype = dtype
+        self.training = True
+        self._packed: dict[str, list[Any]] = {}
+
+    @property
+    def parameters(self) -> ParameterDict:
+        """The live arrays by torch's names; assigning to a key checks and copies in."""
+        return self._parameters
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers the layer has learned."""
+        return sum(array.size for array in self._parameters.values())
+
+    def eval(self: Self) -> Self:
+        """Pack the weights once for inference and make the arrays read-only; returns the layer."""
+        self.training = False
+        self._parameters.set_writeable(False)
+        self._weights()
+        return self
+
+    def train(self: Self) -> Self:
+        """Undo `eval`: weights can change again and are packed at each call; returns the layer."""
+        self.training = True
+        self._parameters.set_writeable(True)
+        self._packed.clear()
+        return self
+
+    def _pack(self, backend: _backend.Backend) -> list[Any]:
+        """The weights in the form that the backend computes with."""
+        return []
+
+    def _weights(self) -> list[Any]:
+        """Packed weights; kept in eval mode."""
+        backend = _backend.current()
+        packed = self._packed.get(backend.name)
+        if packed is None:
+            packed = self._pack(backend)
+            if not self.training:
+                self._packed[backend.name] = packed
+        return packed
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_packed": {}}
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        self.__dict__.update(attributes)
+        self._parameters.set_writeable(self.training)
+
+    def __repr__(self) -> str:
+        options = self._repr_sizes()
+        for name, usual in self._repr_options():
+            value = getattr(self, name)
+            if value != usual:
+                options.append(f"{name}={value!r}")
+        if self.dtype != np.float32:
+            options.append(f"dtype='{self.dtype}'")
+        return f"{type(self).__name__}({', '.join(options)})"
+
+    def _repr_sizes(self) -> list[str]:
+        """The leading arguments, always shown."""
+        raise NotImplementedError
+
+    def _repr_options(self) -> list[tuple[str, object]]:
+        """Options with their defaults: those that differ are shown."""
+        return []
