@@ -90,6 +90,20 @@ def any_float_array(name: str, value: object) -> Array:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
+def live_float_array(name: str, value: object) -> Array:
+    """A float32 or float64 array that can be changed in place by a backend."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+    if value.dtype.name not in FLOATS or not value.dtype.isnative:
+        raise TypeError(f"{name}: expected float32 or float64, got {value.dtype}")
+    if not (value.flags.c_contiguous and value.flags.aligned):
+        raise ValueError(
+            f"{name}: expected a contiguous array, which can be changed in place; got a view with "
+            f"strides {value.strides}"
+        )
+    return value
+
+
 def index_array(name: str, value: object, count: int) -> Indices:
     """A copy of an integer array of values in [0, count), as ``intp``.
 

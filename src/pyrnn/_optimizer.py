@@ -1,0 +1,158 @@
+"""What all optimisers share: live arrays, checks before the first change, state to go on from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from pyrnn import _backend, _checks
+from pyrnn._types import Array
+
+
+class Optimizer:
+    """Base of all optimisers: arguments, checks, the moments of each parameter.
+
+    A subclass names its options and moments, and makes one step of one parameter.
+    """
+
+    def __init__(
+        self, parameters: Mapping[str, Array], lr: float, moments: tuple[str, ...] = ()
+    ) -> None:
+        self._parameters = _check_parameters(parameters)
+        self.lr = lr
+        self._steps = 0
+        self._state = {
+            moment: {name: np.zeros_like(p) for name, p in self._parameters.items()}
+            for moment in moments
+        }
+
+    @property
+    def lr(self) -> float:
+        """Learning rate; it can be set between steps."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._lr = _checks.finite_number("lr", value, 0.0)
+
+    def step(self, grads: Mapping[str, Array]) -> None:
+        """Change every parameter by one step.
+
+        Parameters
+        ----------
+        grads : dict
+            The gradient of every parameter, by the same names, with the same shapes and dtypes.
+            It is not changed.
+
+        Raises
+        ------
+        KeyError
+            If a name is missing or unknown.
+        TypeError, ValueError
+            If a gradient has another dtype or shape than its parameter, or a parameter is
+            read-only. Nothing has changed then.
+        """
+        checked = self._check_grads(grads)
+        backend = _backend.current()
+        self._steps += 1
+        for name, gradient in checked.items():
+            moments = [arrays[name] for arrays in self._state.values()]
+            self._step(backend, self._parameters[name], gradient, moments)
+
+    def _step(self, backend: _backend.Backend, p: Array, g: Array, moments: list[Array]) -> None:
+        raise NotImplementedError
+
+    def _check_grads(self, grads: Mapping[str, Array]) -> dict[str, Array]:
+        if not isinstance(grads, Mapping):
+            raise TypeError(f"grads: expected a dict of arrays, got {type(grads).__name__}")
+        _check_names("grads", grads, self._parameters)
+        checked = {}
+        for name, p in self._parameters.items():
+            if not p.flags.writeable:
+                raise ValueError(
+                    f"{name}: the parameter is read-only; if its layer is in eval mode, call "
+                    "train() before step"
+                )
+            gradient = _checks.float_array(f"grads[{name!r}]", grads[name], p.dtype, p.shape)
+            checked[name] = np.ascontiguousarray(gradient).reshape(p.shape)
+        return checked
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copy what a later run needs to go on: options, count of steps, moments.
+
+        Returns
+        -------
+        dict
+            ``{"optimizer": name, "options": {...}, "steps": int, "state": {moment: {parameter
+            name: array}}}``.
+        """
+        return {
+            "optimizer": type(self).__name__,
+            "options": self._options(),
+            "steps": self._steps,
+            "state": {
+                moment: {name: array.copy() for name, array in arrays.items()}
+                for moment, arrays in self._state.items()
+            },
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave, options included.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is another optimiser's, or is for other parameters. Nothing has changed then.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"state_dict: expected a dict, got {type(state_dict).__name__}")
+        _check_names("state_dict", state_dict, ("optimizer", "options", "steps", "state"))
+        kind = type(self).__name__
+        if state_dict["optimizer"] != kind:
+            raise ValueError(f"state_dict: expected one of {kind}, got {state_dict['optimizer']!r}")
+        steps = _checks.size("state_dict['steps']", state_dict["steps"], least=0)
+        options = state_dict["options"]
+        _check_names("state_dict['options']", options, self._options())
+        loaded = type(self)(self._parameters, **options)
+        _check_names("state_dict['state']", state_dict["state"], loaded._state)
+        for moment, arrays in loaded._state.items():
+            where = f"state_dict['state'][{moment!r}]"
+            given = state_dict["state"][moment]
+            _check_names(where, given, arrays)
+            for name, array in arrays.items():
+                label = f"{where}[{name!r}]"
+                array[...] = _checks.float_array(label, given[name], array.dtype, array.shape)
+        loaded._steps = steps
+        self.__dict__.update(loaded.__dict__)
+
+    def _options(self) -> dict[str, Any]:
+        """The keyword arguments of the constructor."""
+        return {"lr": self.lr}
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self._options().items())
+        return f"{type(self).__name__}({len(self._parameters)} parameters, {options})"
+
+
+def _check_parameters(parameters: Mapping[str, Array]) -> dict[str, Array]:
+    if not isinstance(parameters, Mapping):
+        raise TypeError(f"parameters: expected a dict of arrays, got {type(parameters).__name__}")
+    if not parameters:
+        raise ValueError("parameters: expected one array or more, got an empty dict")
+    return {
+        name: _checks.live_float_array(f"parameters[{name!r}]", array)
+        for name, array in parameters.items()
+    }
+
+
+def _check_names(where: str, given: object, expected: Iterable[str]) -> None:
+    """Refuse a mapping whose keys are not exactly the expected ones."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{where}: expected a dict, got {type(given).__name__}")
+    names = list(expected)
+    missing = [name for name in names if name not in given]
+    unknown = [name for name in given if name not in names]
+    if missing or unknown:
+        raise KeyError(f"{where}: missing {missing}, unknown {unknown}; expected {names}")
