@@ -2,8 +2,71 @@
 
 from __future__ import annotations
 
-from pyrnn._backend import use_backend
-from pyrnn.layers import GRU, LSTM, RNN
-from pyrnn.stream import Stream
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["GRU", "LSTM", "RNN", "Stream", "use_backend"]
+from pyrnn._backend import use_backend
+from pyrnn.cells import GRUCell, LSTMCell, RNNCell
+from pyrnn.clipping import clip_grad_norm, clip_grad_value
+from pyrnn.dense import Embedding, Linear
+from pyrnn.gradcheck import GradcheckReport, gradcheck
+from pyrnn.layers import GRU, LSTM, RNN
+from pyrnn.losses import softmax_cross_entropy
+from pyrnn.optim import SGD, Adagrad, Adam, AdamW, RMSprop
+from pyrnn.stream import Stream
+from pyrnn.threads import build_info, get_num_threads, set_num_threads
+
+if TYPE_CHECKING:
+    from pyrnn import textbook
+    from pyrnn.model import CharacterModel
+
+    __version__: str
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "CharacterModel",
+    "Embedding",
+    "GRUCell",
+    "GradcheckReport",
+    "LSTMCell",
+    "Linear",
+    "RMSprop",
+    "RNNCell",
+    "Stream",
+    "build_info",
+    "clip_grad_norm",
+    "clip_grad_value",
+    "get_num_threads",
+    "gradcheck",
+    "set_num_threads",
+    "softmax_cross_entropy",
+    "textbook",
+    "use_backend",
+]
+
+_LAZY = {"CharacterModel": "pyrnn.model", "textbook": "pyrnn.textbook", "__version__": ""}
+
+
+def __getattr__(name: str) -> Any:
+    """Bring what a plain run of a layer does not need, when it is first asked for."""
+    if name == "__version__":
+        from pyrnn._version import version
+
+        value: Any = version()
+    elif name in _LAZY:
+        module = importlib.import_module(_LAZY[name])
+        value = module if name == "textbook" else getattr(module, name)
+    else:
+        raise AttributeError(f"module 'pyrnn' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

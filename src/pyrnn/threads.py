@@ -1,0 +1,78 @@
+"""The compiled core as built and set: threads, instruction sets, versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pyrnn import _backend, _checks
+from pyrnn._version import version
+
+
+def set_num_threads(n: int) -> None:
+    """Let the compiled core use at most ``n`` threads. The reference computes as NumPy does.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``n`` is not a whole number, or less than 1.
+
+    Examples
+    --------
+    >>> import pyrnn
+    >>> before = pyrnn.get_num_threads()
+    >>> pyrnn.set_num_threads(1)
+    >>> pyrnn.get_num_threads()
+    1
+    >>> pyrnn.set_num_threads(before)
+    """
+    checked = _checks.size("n", n)
+    core = _backend.native_module()
+    if core is not None:
+        core.set_num_threads(checked)
+
+
+def get_num_threads() -> int:
+    """How many threads the compiled core may use; 1 where it is missing.
+
+    Examples
+    --------
+    >>> import pyrnn
+    >>> pyrnn.get_num_threads() >= 1
+    True
+    """
+    core = _backend.native_module()
+    return 1 if core is None else int(core.get_num_threads())
+
+
+def build_info() -> dict[str, Any]:
+    """What is installed and how it computes here.
+
+    Returns
+    -------
+    dict
+        ``version`` of this package; ``isa``, the instruction set in use (None without the compiled
+        core), and ``isas``, those built in; ``threads``; ``numpy``, its version; ``backend``, the
+        one in force.
+
+    Examples
+    --------
+    >>> import pyrnn
+    >>> sorted(pyrnn.build_info())
+    ['backend', 'isa', 'isas', 'numpy', 'threads', 'version']
+    """
+    core = _backend.native_module()
+    return {
+        "version": version(),
+        "isa": None if core is None else core.isa(),
+        "isas": [] if core is None else list(core.isas()),
+        "threads": get_num_threads(),
+        "numpy": np.__version__,
+        "backend": _backend.current().name,
+    }
