@@ -1,0 +1,37 @@
+"""The notations of the "RNN from scratch in NumPy" articles, over the same core as the layers.
+
+`rnn` and `lstm` (re-exported here) hold the notation Wax, Waa, ...; `uwv` the notation U, W, V;
+`word_rnn` a model of sentences over it; `cells` a stateful cell; `char_rnn` min-char-rnn.
+"""
+
+from __future__ import annotations
+
+from pyrnn.textbook import cells, char_rnn, uwv, word_rnn
+from pyrnn.textbook.activations import sigmoid, softmax
+from pyrnn.textbook.adam import initialize_adam, update_parameters_with_adam
+from pyrnn.textbook.lstm import (
+    lstm_backward,
+    lstm_cell_backward,
+    lstm_cell_forward,
+    lstm_forward,
+)
+from pyrnn.textbook.rnn import rnn_backward, rnn_cell_backward, rnn_cell_forward, rnn_forward
+
+__all__ = [
+    "cells",
+    "char_rnn",
+    "initialize_adam",
+    "lstm_backward",
+    "lstm_cell_backward",
+    "lstm_cell_forward",
+    "lstm_forward",
+    "rnn_backward",
+    "rnn_cell_backward",
+    "rnn_cell_forward",
+    "rnn_forward",
+    "sigmoid",
+    "softmax",
+    "update_parameters_with_adam",
+    "uwv",
+    "word_rnn",
+]

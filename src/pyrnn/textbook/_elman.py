@@ -1,0 +1,55 @@
+"""The tanh recurrence over columns, a' = tanh(W_x x + W_a a + b), by the backend in force."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pyrnn import _backend
+from pyrnn._types import Array
+from pyrnn.textbook._layout import flip
+
+
+class Weights(NamedTuple):
+    """W_x (n_a, n_x), W_a (n_a, n_a) and b (n_a, 1), whatever an article calls them."""
+
+    w_x: Array
+    w_a: Array
+    b: Array
+
+
+class Gradients(NamedTuple):
+    """Of the sequence (n_x, m, T), the first state (n_a, m) and the weights."""
+
+    dx: Array
+    da0: Array
+    dw_x: Array
+    dw_a: Array
+    db: Array
+
+
+def states(x: Array, a0: Array, weights: Weights) -> Array:
+    """The state after every step, as rows (T, m, n_a), of x (n_x, m, T) and a0 (n_a, m)."""
+    return _run(x, a0, weights, keep=False)[0]
+
+
+def gradients(da: Array, x: Array, a0: Array, weights: Weights) -> Gradients:
+    """Back-propagation through time of da (n_a, m, T), the gradient of each step's own loss."""
+    _, saved = _run(x, a0, weights, keep=True)
+    zero = np.zeros_like(a0, shape=a0.shape[::-1], order="C")
+    dx, (da0,), grads = _backend.current().backward(saved, flip(da), (zero,))
+    assert dx is not None
+    return Gradients(
+        flip(dx), flip(da0), grads["weight_ih"], grads["weight_hh"], grads["bias_ih"][:, None]
+    )
+
+
+def _run(x: Array, a0: Array, weights: Weights, keep: bool) -> tuple[Array, Any]:
+    backend = _backend.current()
+    packed = backend.pack(
+        "rnn_tanh",
+        {"weight_ih": weights.w_x, "weight_hh": weights.w_a, "bias_ih": weights.b[:, 0]},
+    )
+    y, _, saved = backend.forward(packed, flip(x), (flip(a0),), keep=keep)
+    return y, saved

@@ -1,0 +1,172 @@
+"""Between the articles' arrays, one column per example, and the core's, one row per example.
+
+Also here: the checks of arguments that are named by letters, as the articles name their sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn import _checks
+from pyrnn._types import Array
+
+Shape = tuple["str | int", ...]
+"""Sizes by letter, e.g. ``("n_a", "n_x")``; ``"n_a + n_x"`` is a sum of letters met before."""
+
+
+def flip(array: Array) -> Array:
+    """Turn (features, m) into (m, features), (features, m, T) into (T, m, features), and back.
+
+    It is always a copy, so that caches and results share no memory with what a backend holds.
+    """
+    return np.array(array.T, order="C")
+
+
+def parameter_arrays(
+    parameters: Mapping[str, npt.ArrayLike], names: Sequence[str]
+) -> dict[str, npt.ArrayLike]:
+    """Look these parameters up; a missing one is named."""
+    if not isinstance(parameters, Mapping):
+        raise TypeError(
+            f"parameters: expected a dict with {', '.join(names)}, got {type(parameters).__name__}"
+        )
+    for name in names:
+        if name not in parameters:
+            raise KeyError(
+                f"parameters: {name} is missing; expected {', '.join(names)}, "
+                f"got {', '.join(map(str, parameters)) or 'none'}"
+            )
+    return {name: parameters[name] for name in names}
+
+
+def arguments(
+    given: Mapping[str, tuple[npt.ArrayLike, Shape]],
+    parameters: Mapping[str, npt.ArrayLike],
+    shapes: Mapping[str, Shape],
+) -> dict[str, Array]:
+    """Arguments with their shapes, and the parameters that ``shapes`` names, all `checked`."""
+    values = {name: value for name, (value, _) in given.items()}
+    expected = {name: shape for name, (_, shape) in given.items()}
+    named = parameter_arrays(parameters, tuple(shapes))
+    return checked(values | named, expected | dict(shapes))
+
+
+def checked(values: Mapping[str, npt.ArrayLike], shapes: Mapping[str, Shape]) -> dict[str, Array]:
+    """Bring arrays to one dtype and check that their shapes fit together.
+
+    The dtype is NumPy's for mixed operands: float32 only if every float array is. Integers, as in
+    one-hot columns, count as numbers.
+    """
+    arrays = _one_dtype({name: values[name] for name in shapes})
+    sizes: dict[str, int] = {}
+    for name, shape in shapes.items():
+        _check_shape(name, arrays[name], shape, sizes)
+    return arrays
+
+
+def float_array(name: str, value: npt.ArrayLike) -> Array:
+    """One array alone: float32 stays, float64 and integers become float64."""
+    return _one_dtype({name: value})[name]
+
+
+def unpack(name: str, value: Any, parts: Sequence[str]) -> tuple[Any, ...]:
+    """The parts of a cache, which is one of the articles' tuples."""
+    expected = f"{name}: expected the tuple ({', '.join(parts)})"
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{expected}, got {type(value).__name__}")
+    if len(value) != len(parts):
+        raise ValueError(f"{expected}, got {len(value)} values")
+    return tuple(value)
+
+
+def cell_caches(caches: Any, parts: Sequence[str], states: int, steps: int) -> list[Any]:
+    """The first ``steps`` cell caches of a sequence, checked to be one unbroken walk.
+
+    ``parts`` names a cell cache's parts: the states after the step, the same states before it,
+    what came in, and the parameters.
+    """
+    cells, _ = unpack("caches", caches, ("list of cell caches", "x"))
+    if not isinstance(cells, (tuple, list)):
+        raise TypeError(f"caches[0]: expected a list of cell caches, got {type(cells).__name__}")
+    if not 1 <= steps <= len(cells):
+        raise ValueError(f"da: expected 1 to {len(cells)} steps, as in caches, got {steps}")
+    walk = [unpack(f"caches[0][{t}]", cells[t], parts) for t in range(steps)]
+    for t in range(1, steps):
+        for after, before in zip(walk[t - 1][:states], walk[t][states : 2 * states], strict=True):
+            if before is not after and not np.array_equal(before, after, equal_nan=True):
+                raise ValueError(
+                    f"caches[0][{t}]: its state is not that which step {t - 1} ended in"
+                )
+        if not _same_parameters(walk[0][-1], walk[t][-1]):
+            raise ValueError(f"caches[0][{t}]: its parameters are not those of step 0")
+    return walk
+
+
+def stacked_inputs(walk: Sequence[Any], position: int) -> Array:
+    """The inputs (n_x, m) of cell caches, at this position of each, as (n_x, m, T)."""
+    inputs = [np.asarray(cell[position]) for cell in walk]
+    for t, array in enumerate(inputs):
+        if array.shape != inputs[0].shape:
+            raise ValueError(
+                f"caches[0][{t}]: expected xt of shape {inputs[0].shape} as in step 0, "
+                f"got {array.shape}"
+            )
+    return np.stack(inputs, axis=-1)
+
+
+def steps_of(name: str, value: npt.ArrayLike) -> int:
+    """T of an array (features, m, T)."""
+    array = np.asarray(value)
+    if array.ndim != 3:
+        raise ValueError(f"{name}: expected shape (n_a, m, T), got {array.shape}")
+    return int(array.shape[2])
+
+
+def _same_parameters(first: Any, other: Any) -> bool:
+    return first is other or (
+        first.keys() == other.keys()
+        and all(np.array_equal(first[name], other[name], equal_nan=True) for name in first)
+    )
+
+
+def _one_dtype(values: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:
+    arrays = {name: _real_array(name, value) for name, value in values.items()}
+    floats = [array.dtype for array in arrays.values() if array.dtype.kind == "f"]
+    dtype = np.result_type(*floats) if floats else np.dtype(np.float64)
+    dtype = dtype.newbyteorder("=")
+    return {name: np.asarray(array, dtype=dtype, order="C") for name, array in arrays.items()}
+
+
+def _real_array(name: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
+    array = np.asarray(value)
+    if array.dtype.kind not in "biu" and array.dtype.name not in _checks.FLOATS:
+        raise TypeError(f"{name}: expected an array of float32 or float64, got {array.dtype}")
+    return array
+
+
+def _check_shape(name: str, array: Array, shape: Shape, sizes: dict[str, int]) -> None:
+    """Compare with the letters' sizes; a letter that is new takes its size from this array."""
+    if array.ndim == len(shape):
+        for letter, size in zip(shape, array.shape, strict=True):
+            if isinstance(letter, str) and " + " not in letter:
+                sizes.setdefault(letter, size)
+        expected = tuple(_size(letter, sizes) for letter in shape)
+        if array.shape != expected:
+            raise ValueError(
+                f"{name}: expected shape {_checks.shape_text(shape)} = "
+                f"{_checks.shape_text(expected)}, got {array.shape}"
+            )
+        if 0 in array.shape:
+            raise ValueError(f"{name}: expected at least one element, got shape {array.shape}")
+        return
+    raise ValueError(f"{name}: expected shape {_checks.shape_text(shape)}, got {array.shape}")
+
+
+def _size(letter: str | int, sizes: Mapping[str, int]) -> int:
+    if isinstance(letter, int):
+        return letter
+    return sum(sizes[part] for part in letter.split(" + "))

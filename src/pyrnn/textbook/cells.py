@@ -1,0 +1,205 @@
+"""The vanilla cell as a stateful object that remembers its steps for the way back.
+
+Arrays hold one example per row here, as in torch: x (N, I), hidden (N, H).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn import _backend
+from pyrnn._types import Array
+from pyrnn.textbook import _layout
+from pyrnn.textbook._layout import Shape
+
+_SHAPES: dict[str, Shape] = {
+    "weight_ih": ("H", "I"),
+    "weight_hh": ("H", "H"),
+    "bias_ih": ("H",),
+    "bias_hh": ("H",),
+}
+
+
+class _Step(NamedTuple):
+    """One step forward: who computed it, what that backend saved, and the new hidden state."""
+
+    backend: str
+    saved: Any
+    hidden: Array
+
+
+class RNNCell:
+    """``hidden' = tanh(W_ih x + b_ih + W_hh hidden + b_hh)``, back-propagated last step first.
+
+    Call it T times, then `backward` T times. The gradients are those of one layer of
+    ``torch.nn.RNN(...).double()`` with the same weights.
+
+    Parameters
+    ----------
+    weight_ih : array
+        (H, I), float32 or float64.
+    weight_hh : array
+        (H, H).
+    bias_ih, bias_hh : array
+        (H,).
+
+    Attributes
+    ----------
+    weight_ih, weight_hh, bias_ih, bias_hh : array
+        The parameters, which may be changed between a way back and the next step forward.
+    dx_list : list of array
+        The gradient of each step's x, (N, I), first step first.
+    dw_ih_stack, dw_hh_stack : list of array
+        Each step's share of the weights' gradients, (H, I) and (H, H), last step first. The
+        gradient is their sum, ``np.sum(cell.dw_ih_stack, axis=0)``.
+    db_ih_stack, db_hh_stack : list of array
+        Each step's share of the biases' gradients, (N, H), one row per example, last step first.
+        The gradient is their sum, ``np.sum(cell.db_ih_stack, axis=(0, 1))``.
+    prev_dh : array or None
+        What the last `backward` carries to the step before it, (N, H): after the T-th, the gradient
+        of the first hidden state. None before the first step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter has a wrong dtype or shape.
+
+    Notes
+    -----
+    The lists gather until `clear`, as torch's ``.grad`` does until ``zero_grad``. Source: J. L.
+    Elman, "Finding structure in time", Cognitive Science 14, 1990.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn.textbook.cells import RNNCell
+    >>> cell = RNNCell(np.ones((2, 3)), np.zeros((2, 2)), np.zeros(2), np.zeros(2))
+    >>> hidden = np.zeros((1, 2))
+    >>> for x in np.zeros((5, 1, 3)):
+    ...     hidden = cell(x, hidden)
+    >>> for dh in np.ones((5, 1, 2)):
+    ...     _ = cell.backward(dh)
+    >>> np.sum(cell.db_ih_stack, axis=(0, 1))
+    array([5., 5.])
+    """
+
+    def __init__(
+        self,
+        weight_ih: npt.ArrayLike,
+        weight_hh: npt.ArrayLike,
+        bias_ih: npt.ArrayLike,
+        bias_hh: npt.ArrayLike,
+    ) -> None:
+        self.weight_ih = np.asarray(weight_ih)
+        self.weight_hh = np.asarray(weight_hh)
+        self.bias_ih = np.asarray(bias_ih)
+        self.bias_hh = np.asarray(bias_hh)
+        _layout.checked(self._parameters(), _SHAPES)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all steps and gradients."""
+        self.dx_list: list[Array] = []
+        self.dw_ih_stack: list[Array] = []
+        self.dw_hh_stack: list[Array] = []
+        self.db_ih_stack: list[Array] = []
+        self.db_hh_stack: list[Array] = []
+        self.prev_dh: Array | None = None
+        self._steps: list[_Step] = []
+        self._going_back = False
+
+    def __call__(self, x: npt.ArrayLike, prev_hidden: npt.ArrayLike) -> Array:
+        """Go one step forward and remember it.
+
+        Parameters
+        ----------
+        x : array
+            (N, I).
+        prev_hidden : array
+            (N, H).
+
+        Returns
+        -------
+        array
+            The next hidden state, (N, H).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype or shape.
+        RuntimeError
+            If some, but not all, of the steps before have gone back.
+        """
+        if self._going_back and self._steps:
+            raise RuntimeError(
+                f"RNNCell: {len(self._steps)} steps have not gone back yet; "
+                "call backward for each of them, or clear()"
+            )
+        arrays = _layout.checked(
+            self._parameters() | {"x": x, "prev_hidden": prev_hidden},
+            _SHAPES | {"x": ("N", "I"), "prev_hidden": ("N", "H")},
+        )
+        backend = _backend.current()
+        packed = backend.pack("rnn_tanh", {name: arrays[name] for name in _SHAPES})
+        # Copies, because the caller may change x and prev_hidden before the way back.
+        _, (hidden,), saved = backend.forward(
+            packed, arrays["x"][None].copy(), (arrays["prev_hidden"].copy(),), keep=True
+        )
+        self._steps.append(_Step(backend.name, saved, hidden.copy()))
+        self._going_back = False
+        self.prev_dh = np.zeros_like(hidden)
+        return hidden
+
+    def backward(self, dh: npt.ArrayLike) -> list[Array]:
+        """Take the last step that has not gone back yet and back-propagate it.
+
+        Parameters
+        ----------
+        dh : array
+            Gradient of this step's own loss with respect to its hidden state, (N, H); what comes
+            from the steps after it is added here.
+
+        Returns
+        -------
+        list of array
+            `dx_list`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``dh`` has a wrong dtype or shape.
+        RuntimeError
+            If every step has gone back already.
+        """
+        if not self._steps or self.prev_dh is None:
+            raise RuntimeError(
+                "RNNCell.backward: there is no step left to go back; call the cell once for each"
+            )
+        step = self._steps[-1]
+        dh = _layout.checked({"dh": dh}, {"dh": step.hidden.shape})["dh"]
+        dh = dh.astype(step.hidden.dtype, copy=False) + self.prev_dh
+        dx, (dprevious,), grads = _backend.BACKENDS[step.backend].backward(
+            step.saved, dh[None], (np.zeros_like(dh),)
+        )
+        assert dx is not None
+        dtanh = dh * (1 - step.hidden**2)
+        self.dx_list.insert(0, dx[0])
+        self.dw_ih_stack.append(grads["weight_ih"])
+        self.dw_hh_stack.append(grads["weight_hh"])
+        self.db_ih_stack.append(dtanh)
+        self.db_hh_stack.append(dtanh.copy())
+        self.prev_dh = dprevious
+        self._steps.pop()
+        self._going_back = True
+        return self.dx_list
+
+    def _parameters(self) -> dict[str, npt.ArrayLike]:
+        return {
+            "weight_ih": self.weight_ih,
+            "weight_hh": self.weight_hh,
+            "bias_ih": self.bias_ih,
+            "bias_hh": self.bias_hh,
+        }

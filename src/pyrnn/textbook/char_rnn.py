@@ -1,0 +1,354 @@
+"""A language model over characters in the notation of min-char-rnn: Wxh, Whh, Why, bh, by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn import _backend, _checks
+from pyrnn._types import Array, Indices
+from pyrnn.reference.activations import softmax
+from pyrnn.textbook import _layout
+from pyrnn.textbook._layout import Shape
+
+_SHAPES: dict[str, Shape] = {
+    "Wxh": ("hidden", "vocabulary"),
+    "Whh": ("hidden", "hidden"),
+    "Why": ("vocabulary", "hidden"),
+    "bh": ("hidden", 1),
+    "by": ("vocabulary", 1),
+}
+
+
+class _Weights(NamedTuple):
+    """The parameters as the core wants them: biases without their second axis."""
+
+    Wxh: Array
+    Whh: Array
+    Why: Array
+    bh: Array
+    by: Array
+
+    def cell(self) -> dict[str, Array]:
+        """The recurrence's part, by the core's names."""
+        return {"weight_ih": self.Wxh, "weight_hh": self.Whh, "bias_ih": self.bh}
+
+
+def loss_fun(
+    inputs: Sequence[int] | Indices,
+    targets: Sequence[int] | Indices,
+    hprev: npt.ArrayLike,
+    parameters: Mapping[str, npt.ArrayLike],
+    clip: float | None = 5.0,
+) -> tuple[float, Array, Array, Array, Array, Array, Array]:
+    """Loss of a window of text, its gradients, and the state after it.
+
+    Parameters
+    ----------
+    inputs, targets : sequence of int
+        T characters each, as indices in [0, vocabulary): those read and those predicted.
+    hprev : array
+        The state before, (hidden, 1), float32 or float64.
+    parameters : dict
+        ``Wxh`` (hidden, vocabulary), ``Whh`` (hidden, hidden), ``Why`` (vocabulary, hidden), ``bh``
+        (hidden, 1) and ``by`` (vocabulary, 1), float32 or float64.
+    clip : float, optional
+        Each element of a gradient is clipped to [-clip, clip]; None for no clipping.
+
+    Returns
+    -------
+    loss : float
+        Cross-entropy in nats, summed over the T characters.
+    dWxh, dWhh, dWhy, dbh, dby : array
+        Its gradients, shaped as the parameters. The state before counts as constant.
+    hprev : array
+        The state after, (hidden, 1).
+
+    Raises
+    ------
+    KeyError
+        If a parameter is missing.
+    TypeError, ValueError
+        If there is no character, one is out of range, inputs and targets differ in length, or an
+        array has a wrong dtype or shape.
+
+    Notes
+    -----
+    ``h_t = tanh(Wxh x_t + Whh h_{t-1} + bh)``, ``softmax(Why h_t + by)``, x_t one-hot. Source: A.
+    Karpathy, "Minimal character-level language model with a vanilla recurrent neural network",
+    2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn.textbook import char_rnn
+    >>> parameters, vocabulary = char_rnn.train("hello", steps=0)
+    >>> loss, dWxh, dWhh, dWhy, dbh, dby, hprev = char_rnn.loss_fun(
+    ...     [1, 0, 2, 2], [0, 2, 2, 3], np.zeros((100, 1)), parameters
+    ... )
+    >>> round(loss, 2), dWxh.shape, hprev.shape
+    (5.55, (100, 4), (100, 1))
+    """
+    arrays = _layout.arguments({"hprev": (hprev, ("hidden", 1))}, parameters, _SHAPES)
+    weights = _weights(arrays)
+    x = _character_indices("inputs", inputs, len(weights.Why))
+    y = _character_indices("targets", targets, len(weights.Why))
+    if len(x) != len(y):
+        raise ValueError(f"targets: expected {len(x)} characters as in inputs, got {len(y)}")
+    limit = None if clip is None else _checks.finite_number("clip", clip, 0.0)
+    loss, grads, state = _gradients(x, y, _layout.flip(arrays["hprev"]), weights, limit)
+    dbh, dby = grads.bh[:, None], grads.by[:, None]
+    return loss, grads.Wxh, grads.Whh, grads.Why, dbh, dby, _layout.flip(state)
+
+
+def train(
+    text: str,
+    hidden_size: int = 100,
+    seq_length: int = 25,
+    steps: int = 1000,
+    learning_rate: float = 0.1,
+    seed: int = 0,
+    *,
+    clip: float | None = 5.0,
+    dtype: npt.DTypeLike = "float64",
+    callback: Callable[[int, float], object] | None = None,
+) -> tuple[dict[str, Array], str]:
+    """Train on a text with Adagrad, window after window, the state carried from each to the next.
+
+    Parameters
+    ----------
+    text : str
+        Of two characters or more.
+    hidden_size : int
+        Size of the state.
+    seq_length : int
+        Characters a window reads; in a shorter text, all but the last. At the end of the text, it
+        starts again from its beginning with a state of zero.
+    steps : int
+        How many windows are learned from.
+    learning_rate : float
+        Adagrad's.
+    seed : int
+        Of the first weights, which are those of ``np.random.seed(seed)`` and
+        ``np.random.randn(...) * 0.01`` for Wxh, Whh and Why in this order; the biases are zero.
+    clip : float, optional
+        As for `loss_fun`.
+    dtype : {"float64", "float32"}
+        Of everything; min-char-rnn's is float64.
+    callback : callable, optional
+        Called after each step with the number of steps done and that window's loss in nats.
+
+    Returns
+    -------
+    parameters : dict
+        ``Wxh``, ``Whh``, ``Why``, ``bh``, ``by``, as `loss_fun` takes them.
+    vocabulary : str
+        The text's different characters, sorted; a character's index is its place here.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the text is too short, or another argument has a wrong type or value.
+
+    Notes
+    -----
+    Adagrad here is min-char-rnn's ``g / sqrt(sum of squares + 1e-8)``. Source: as for `loss_fun`,
+    and Duchi, Hazan, Singer, "Adaptive subgradient methods", JMLR 12, 2011.
+
+    Examples
+    --------
+    >>> from pyrnn.textbook import char_rnn
+    >>> parameters, vocabulary = char_rnn.train("hello", hidden_size=20, steps=200)
+    >>> vocabulary
+    'ehlo'
+    >>> char_rnn.sample(parameters, vocabulary, "hell", 1, temperature=0)
+    'o'
+    """
+    data, vocabulary = _encode(text)
+    hidden_size = _checks.size("hidden_size", hidden_size)
+    seq_length = min(_checks.size("seq_length", seq_length), len(data) - 1)
+    steps = _checks.size("steps", steps, least=0)
+    rate = _checks.finite_number("learning_rate", learning_rate, 0.0)
+    limit = None if clip is None else _checks.finite_number("clip", clip, 0.0)
+    parameters = _initial(hidden_size, len(vocabulary), seed, _checks.float_dtype(dtype))
+    weights = _weights(parameters)
+    # The article's 1e-8 stands inside the root: the sums start there and the root gets no epsilon.
+    squares = _Weights(*(np.full_like(array, 1e-8) for array in weights))
+    zero = np.zeros((1, hidden_size), dtype=weights.Whh.dtype)
+    adagrad = _backend.current().adagrad
+    position, state = 0, zero
+    for step in range(1, steps + 1):
+        if position + seq_length + 1 >= len(data):
+            position, state = 0, zero
+        stop = position + seq_length
+        loss, grads, state = _gradients(
+            data[position:stop], data[position + 1 : stop + 1], state, weights, limit
+        )
+        for array, grad, square in zip(weights, grads, squares, strict=True):
+            adagrad(array, grad, square, lr=rate, eps=0.0, weight_decay=0.0)
+        position = stop
+        if callback is not None:
+            callback(step, loss)
+    return parameters, vocabulary
+
+
+def sample(
+    parameters: Mapping[str, npt.ArrayLike],
+    vocabulary: str,
+    prompt: str,
+    length: int,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> str:
+    """Continue a prompt, character by character.
+
+    Parameters
+    ----------
+    parameters, vocabulary
+        From `train`.
+    prompt : str
+        One character or more, all of the vocabulary; read from a state of zero.
+    length : int
+        How many characters are added.
+    temperature : float
+        The logits are divided by it: below 1 the likely becomes likelier; at 0 the likeliest
+        character is taken each time.
+    seed : int
+        Makes the draw repeatable.
+
+    Returns
+    -------
+    str
+        The ``length`` characters that follow, without the prompt.
+
+    Raises
+    ------
+    KeyError
+        If a parameter is missing.
+    TypeError, ValueError
+        If a character of the prompt is not in the vocabulary, or an argument has a wrong type,
+        shape or value.
+
+    Examples
+    --------
+    >>> from pyrnn.textbook import char_rnn
+    >>> parameters, vocabulary = char_rnn.train("hello", hidden_size=20, steps=200)
+    >>> char_rnn.sample(parameters, vocabulary, "h", 4, temperature=0)
+    'ello'
+    """
+    weights = _weights(_layout.arguments({}, parameters, _SHAPES))
+    index_of = _vocabulary_index(vocabulary, len(weights.Why))
+    indices = _prompt_indices(prompt, index_of)
+    length = _checks.size("length", length, least=0)
+    temperature = _checks.finite_number("temperature", temperature, 0.0)
+    generator = np.random.default_rng(_checks.size("seed", seed, least=0))
+    backend = _backend.current()
+    packed = backend.pack("rnn_tanh", weights.cell())
+    state = np.zeros((1, len(weights.Whh)), dtype=weights.Whh.dtype)
+    characters: list[str] = []
+    for _ in range(length):
+        _, (state,), _ = backend.forward(packed, indices[:, None], (state,))
+        logits = backend.linear(state, weights.Why, weights.by)[0]
+        index = _draw(logits.astype(np.float64), temperature, generator)
+        characters.append(vocabulary[index])
+        indices = np.array([index], dtype=np.intp)
+    return "".join(characters)
+
+
+def _gradients(
+    inputs: Indices, targets: Indices, state: Array, weights: _Weights, limit: float | None
+) -> tuple[float, _Weights, Array]:
+    """Loss in nats, clipped gradients, and the state after, all in the core's layout."""
+    backend = _backend.current()
+    packed = backend.pack("rnn_tanh", weights.cell())
+    y, (after,), saved = backend.forward(packed, inputs[:, None], (state,), keep=True)
+    states = y[:, 0]
+    logits = backend.linear(states, weights.Why, weights.by)
+    loss, dlogits = backend.softmax_cross_entropy(logits, targets)
+    dstates, dWhy, dby = backend.linear_backward(states, weights.Why, dlogits)
+    _, _, cell = backend.backward(saved, dstates[:, None], (np.zeros_like(state),))
+    grads = _Weights(cell["weight_ih"], cell["weight_hh"], dWhy, cell["bias_ih"], dby)
+    if limit is not None:
+        for grad in grads:
+            backend.clip(grad, limit)
+    return loss, grads, after
+
+
+def _initial(
+    hidden_size: int, vocabulary_size: int, seed: int, dtype: np.dtype[np.floating[npt.NBitBase]]
+) -> dict[str, Array]:
+    # The articles' generator, so that a reader's own loop can start from the same weights.
+    randn = np.random.RandomState(_checks.size("seed", seed, least=0)).randn
+    sizes = {"hidden": hidden_size, "vocabulary": vocabulary_size}
+    parameters: dict[str, Array] = {}
+    for name, letters in _SHAPES.items():
+        shape = tuple(sizes[n] if isinstance(n, str) else n for n in letters)
+        _checks.parameter_shape(name, shape)
+        values = np.zeros(shape) if name in ("bh", "by") else randn(*shape) * 0.01
+        parameters[name] = values.astype(dtype)
+    return parameters
+
+
+def _weights(arrays: Mapping[str, Array]) -> _Weights:
+    """Views of the parameters, so that an optimiser's step on them reaches the user's arrays."""
+    return _Weights(
+        arrays["Wxh"], arrays["Whh"], arrays["Why"], arrays["bh"][:, 0], arrays["by"][:, 0]
+    )
+
+
+def _encode(text: str) -> tuple[Indices, str]:
+    """A text as indices, and its vocabulary."""
+    if not isinstance(text, str):
+        raise TypeError(f"text: expected a str, got {type(text).__name__}")
+    if len(text) < 2:
+        raise ValueError(f"text: expected at least 2 characters, got {len(text)}")
+    vocabulary = "".join(sorted(set(text)))
+    index_of = {character: index for index, character in enumerate(vocabulary)}
+    return np.array([index_of[character] for character in text], dtype=np.intp), vocabulary
+
+
+def _vocabulary_index(vocabulary: str, size: int) -> dict[str, int]:
+    if not isinstance(vocabulary, str):
+        raise TypeError(f"vocabulary: expected a str, got {type(vocabulary).__name__}")
+    index_of = {character: index for index, character in enumerate(vocabulary)}
+    if len(vocabulary) != size or len(index_of) != size:
+        raise ValueError(
+            f"vocabulary: expected {size} different characters, as the parameters have, "
+            f"got {len(index_of)} in a str of {len(vocabulary)}"
+        )
+    return index_of
+
+
+def _prompt_indices(prompt: str, index_of: Mapping[str, int]) -> Indices:
+    if not isinstance(prompt, str):
+        raise TypeError(f"prompt: expected a str, got {type(prompt).__name__}")
+    if not prompt:
+        raise ValueError("prompt: expected at least one character, got none")
+    unknown = sorted(set(prompt) - index_of.keys())
+    if unknown:
+        raise ValueError(
+            f"prompt: expected characters of the vocabulary {''.join(index_of)!r}, "
+            f"got {', '.join(map(repr, unknown))}"
+        )
+    return np.array([index_of[character] for character in prompt], dtype=np.intp)
+
+
+def _character_indices(name: str, values: npt.ArrayLike, vocabulary_size: int) -> Indices:
+    array = np.asarray(values)
+    if array.ndim != 1 or not len(array):
+        raise ValueError(
+            f"{name}: expected a sequence of at least one character index, got shape {array.shape}"
+        )
+    return _checks.index_array(name, array, vocabulary_size)
+
+
+def _draw(logits: Array, temperature: float, generator: np.random.Generator) -> int:
+    if temperature == 0:
+        return int(logits.argmax())
+    # The maximum comes off first: a small temperature may then only take the others to -inf.
+    with np.errstate(over="ignore"):
+        scaled = (logits - logits.max()) / temperature
+    return int(generator.choice(len(logits), p=softmax(scaled)))

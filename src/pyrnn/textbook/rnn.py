@@ -1,0 +1,250 @@
+"""The vanilla RNN of "Building your Recurrent Neural Network, step by step": Wax, Waa, Wya, ba, by.
+
+Arrays hold one example per column: (features, m) for a step, (features, m, T) for a sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy.typing as npt
+
+from pyrnn._types import Array
+from pyrnn.textbook import _elman, _layout, _output
+from pyrnn.textbook._layout import Shape
+
+CellCache = tuple[Array, Array, Array, Mapping[str, npt.ArrayLike]]
+"""``(a_next, a_prev, xt, parameters)``."""
+
+_CACHE = ("a_next", "a_prev", "xt", "parameters")
+_CELL_SHAPES: dict[str, Shape] = {
+    "Wax": ("n_a", "n_x"),
+    "Waa": ("n_a", "n_a"),
+    "ba": ("n_a", 1),
+}
+_SHAPES: dict[str, Shape] = _CELL_SHAPES | {"Wya": ("n_y", "n_a"), "by": ("n_y", 1)}
+
+
+def rnn_cell_forward(
+    xt: npt.ArrayLike, a_prev: npt.ArrayLike, parameters: Mapping[str, npt.ArrayLike]
+) -> tuple[Array, Array, CellCache]:
+    """One step: ``tanh(Wax xt + Waa a_prev + ba)``, and ``softmax(Wya a_next + by)``.
+
+    Parameters
+    ----------
+    xt : array
+        The step's input, (n_x, m), float32 or float64 (integers count as numbers).
+    a_prev : array
+        The hidden state before, (n_a, m).
+    parameters : dict
+        ``Wax`` (n_a, n_x), ``Waa`` (n_a, n_a), ``Wya`` (n_y, n_a), ``ba`` (n_a, 1) and ``by``
+        (n_y, 1).
+
+    Returns
+    -------
+    a_next : array
+        The hidden state after, (n_a, m).
+    yt_pred : array
+        Probabilities, (n_y, m); each column sums to 1.
+    cache : tuple
+        ``(a_next, a_prev, xt, parameters)``.
+
+    Raises
+    ------
+    KeyError
+        If a parameter is missing.
+    TypeError, ValueError
+        If an array has a wrong dtype or shape.
+
+    Notes
+    -----
+    Source: the notebook "Building your Recurrent Neural Network, step by step" of deeplearning.ai;
+    the network is J. L. Elman's, "Finding structure in time", Cognitive Science 14, 1990.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn.textbook import rnn_cell_forward
+    >>> parameters = {
+    ...     "Wax": np.ones((2, 3)), "Waa": np.zeros((2, 2)), "ba": np.zeros((2, 1)),
+    ...     "Wya": np.zeros((4, 2)), "by": np.zeros((4, 1)),
+    ... }
+    >>> a_next, yt_pred, cache = rnn_cell_forward(np.ones((3, 5)), np.zeros((2, 5)), parameters)
+    >>> a_next.shape, yt_pred[:, 0]
+    ((2, 5), array([0.25, 0.25, 0.25, 0.25]))
+    """
+    arrays = _layout.arguments(
+        {"xt": (xt, ("n_x", "m")), "a_prev": (a_prev, ("n_a", "m"))}, parameters, _SHAPES
+    )
+    states = _elman.states(arrays["xt"][:, :, None], arrays["a_prev"], _weights(arrays))
+    yt_pred = _output.predictions(states, arrays["Wya"], arrays["by"])[:, :, 0]
+    a_next = _layout.flip(states[0])
+    return a_next, yt_pred, (a_next, arrays["a_prev"], arrays["xt"], parameters)
+
+
+def rnn_forward(
+    x: npt.ArrayLike, a0: npt.ArrayLike, parameters: Mapping[str, npt.ArrayLike]
+) -> tuple[Array, Array, tuple[list[CellCache], Array]]:
+    """Run `rnn_cell_forward` over a sequence.
+
+    Parameters
+    ----------
+    x : array
+        The inputs, (n_x, m, T).
+    a0 : array
+        The first hidden state, (n_a, m).
+    parameters : dict
+        As for `rnn_cell_forward`.
+
+    Returns
+    -------
+    a : array
+        The hidden state after every step, (n_a, m, T).
+    y_pred : array
+        The probabilities of every step, (n_y, m, T).
+    caches : tuple
+        ``(list of the T cell caches, x)``.
+
+    Raises
+    ------
+    KeyError
+        If a parameter is missing.
+    TypeError, ValueError
+        If an array has a wrong dtype or shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn.textbook import rnn_forward
+    >>> parameters = {
+    ...     "Wax": np.ones((2, 3)), "Waa": np.zeros((2, 2)), "ba": np.zeros((2, 1)),
+    ...     "Wya": np.zeros((4, 2)), "by": np.zeros((4, 1)),
+    ... }
+    >>> a, y_pred, caches = rnn_forward(np.ones((3, 5, 7)), np.zeros((2, 5)), parameters)
+    >>> a.shape, y_pred.shape, len(caches[0])
+    ((2, 5, 7), (4, 5, 7), 7)
+    """
+    arrays = _layout.arguments(
+        {"x": (x, ("n_x", "m", "T")), "a0": (a0, ("n_a", "m"))}, parameters, _SHAPES
+    )
+    states = _elman.states(arrays["x"], arrays["a0"], _weights(arrays))
+    y_pred = _output.predictions(states, arrays["Wya"], arrays["by"])
+    cells: list[CellCache] = []
+    a_prev = arrays["a0"]
+    for t, state in enumerate(states):
+        cells.append((state.T, a_prev, arrays["x"][:, :, t], parameters))
+        a_prev = state.T
+    return _layout.flip(states), y_pred, (cells, arrays["x"])
+
+
+def rnn_cell_backward(da_next: npt.ArrayLike, cache: CellCache) -> dict[str, Array]:
+    """Back-propagate one step.
+
+    Parameters
+    ----------
+    da_next : array
+        Gradient of the loss with respect to a_next, (n_a, m).
+    cache : tuple
+        ``(a_next, a_prev, xt, parameters)`` from `rnn_cell_forward`. The step is computed again
+        from the last three; Wya and by are not needed.
+
+    Returns
+    -------
+    dict
+        ``dxt`` (n_x, m), ``da_prev`` (n_a, m), ``dWax`` (n_a, n_x), ``dWaa`` (n_a, n_a) and ``dba``
+        (n_a, 1), the last three summed over the m columns.
+
+    Raises
+    ------
+    KeyError
+        If a parameter is missing.
+    TypeError, ValueError
+        If the cache is no such tuple, or an array has a wrong dtype or shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn.textbook import rnn_cell_backward
+    >>> parameters = {"Wax": np.ones((2, 3)), "Waa": np.zeros((2, 2)), "ba": np.zeros((2, 1))}
+    >>> cache = (np.zeros((2, 5)), np.zeros((2, 5)), np.zeros((3, 5)), parameters)
+    >>> rnn_cell_backward(np.ones((2, 5)), cache)["dba"]
+    array([[5.],
+           [5.]])
+    """
+    _, a_prev, xt, parameters = _layout.unpack("cache", cache, _CACHE)
+    column = ("n_a", "m")
+    arrays = _layout.arguments(
+        {"xt": (xt, ("n_x", "m")), "a_prev": (a_prev, column), "da_next": (da_next, column)},
+        parameters,
+        _CELL_SHAPES,
+    )
+    found = _elman.gradients(
+        arrays["da_next"][:, :, None],
+        arrays["xt"][:, :, None],
+        arrays["a_prev"],
+        _weights(arrays),
+    )
+    return {"dxt": found.dx[:, :, 0], "da_prev": found.da0, **_named(found)}
+
+
+def rnn_backward(da: npt.ArrayLike, caches: tuple[list[CellCache], Array]) -> dict[str, Array]:
+    """Back-propagate through time.
+
+    Parameters
+    ----------
+    da : array
+        Gradient of each step's own loss with respect to that step's hidden state, (n_a, m, T). It
+        may cover fewer steps than ``caches``; then the first ones count.
+    caches : tuple
+        ``(list of cell caches, x)`` from `rnn_forward`. The steps are computed again from the
+        first cell cache's a_prev and parameters and the xt of each.
+
+    Returns
+    -------
+    dict
+        ``dx`` (n_x, m, T), ``da0`` (n_a, m), ``dWax`` (n_a, n_x), ``dWaa`` (n_a, n_a) and ``dba``
+        (n_a, 1), the last three summed over columns and steps.
+
+    Raises
+    ------
+    KeyError
+        If a parameter is missing.
+    TypeError, ValueError
+        If the caches are no such tuple, if a cell cache does not begin where the one before it
+        ended, or if an array has a wrong dtype or shape.
+
+    Notes
+    -----
+    Source: P. J. Werbos, "Backpropagation through time", Proceedings of the IEEE 78, 1990.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn.textbook import rnn_backward, rnn_forward
+    >>> parameters = {
+    ...     "Wax": np.ones((2, 3)), "Waa": np.zeros((2, 2)), "ba": np.zeros((2, 1)),
+    ...     "Wya": np.zeros((4, 2)), "by": np.zeros((4, 1)),
+    ... }
+    >>> a, y_pred, caches = rnn_forward(np.ones((3, 5, 7)), np.zeros((2, 5)), parameters)
+    >>> {name: grad.shape for name, grad in rnn_backward(np.ones_like(a), caches).items()}
+    {'dx': (3, 5, 7), 'da0': (2, 5), 'dWax': (2, 3), 'dWaa': (2, 2), 'dba': (2, 1)}
+    """
+    steps = _layout.steps_of("da", da)
+    walk = _layout.cell_caches(caches, _CACHE, states=1, steps=steps)
+    _, a0, _, parameters = walk[0]
+    x = _layout.stacked_inputs(walk, _CACHE.index("xt"))
+    arrays = _layout.arguments(
+        {"x": (x, ("n_x", "m", "T")), "a0": (a0, ("n_a", "m")), "da": (da, ("n_a", "m", "T"))},
+        parameters,
+        _CELL_SHAPES,
+    )
+    found = _elman.gradients(arrays["da"], arrays["x"], arrays["a0"], _weights(arrays))
+    return {"dx": found.dx, "da0": found.da0, **_named(found)}
+
+
+def _weights(arrays: Mapping[str, Array]) -> _elman.Weights:
+    return _elman.Weights(arrays["Wax"], arrays["Waa"], arrays["ba"])
+
+
+def _named(found: _elman.Gradients) -> dict[str, Array]:
+    return {"dWax": found.dw_x, "dWaa": found.dw_a, "dba": found.db}
