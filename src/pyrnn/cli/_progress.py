@@ -1,0 +1,58 @@
+"""What ``pyrnn train`` shows on its way: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from collections.abc import Callable, Iterator
+
+from pyrnn.cli._training import Training
+
+LINES = 20
+"""Where there is no terminal, so many lines stand for the bar."""
+
+
+@contextlib.contextmanager
+def display(training: Training) -> Iterator[Callable[[], None]]:
+    """A function that shows where a training stands, for the length of a ``with`` block."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        with _bar(training) as show:
+            yield show
+    else:
+        yield _lines(training)
+
+
+@contextlib.contextmanager
+def _bar(training: Training) -> Iterator[Callable[[], None]]:
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (BarColumn(None), TaskProgressColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, expand=True) as progress:
+        task = progress.add_task("", total=1.0)
+        yield lambda: progress.update(
+            task, completed=training.progress, description=describe(training)
+        )
+
+
+def _lines(training: Training) -> Callable[[], None]:
+    shown = 0
+
+    def show() -> None:
+        nonlocal shown
+        if training.progress * LINES >= shown or training.progress == 1:
+            shown = math.floor(training.progress * LINES) + 1
+            print(f"{training.progress:4.0%}  {describe(training)}", flush=True)
+
+    return show
+
+
+def describe(training: Training) -> str:
+    """Bits per character, speed and time left, as one line."""
+    parts = [f"{training.smoothed:.3f} bits/char"]
+    if training.scores:
+        parts.append(f"held-out {training.scores[-1].bits:.3f}")
+    minutes, seconds = divmod(math.ceil(training.seconds_left), 60)
+    parts.append(f"{training.characters_per_second:,.0f} chars/s")
+    parts.append(f"{minutes}:{seconds:02} left")
+    return " · ".join(parts)

@@ -1,0 +1,137 @@
+"""The training loop of ``pyrnn train``: chunks with carried state, a schedule, a record."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pyrnn._types import Indices
+from pyrnn.cli._errors import UsageError
+from pyrnn.clipping import clip_grad_norm
+from pyrnn.losses import softmax_cross_entropy
+from pyrnn.model import CharacterModel
+from pyrnn.optim import Adam
+from pyrnn.text import chunks, streams
+
+WARM_UP_STEPS = 20
+"""Over so many steps the learning rate rises to its full value, while Adam's moments settle."""
+
+EVALUATIONS = 8
+"""So often the held-out text is scored on the way."""
+
+SMOOTHING_STEPS = 20
+"""The loss that is shown is an average that forgets over so many steps."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. At least one of ``steps`` and ``seconds`` is given; the nearer ends it."""
+
+    batch_size: int
+    seq_len: int
+    lr: float
+    clip: float
+    steps: int | None
+    seconds: float | None
+
+
+class Point(NamedTuple):
+    """A score of the model after so many characters, in bits per character."""
+
+    characters: int
+    bits: float
+
+
+class Training:
+    """One run over a text: where it stands and what it has measured so far.
+
+    The learning rate rises over the first steps and then falls in a straight line to 0 at the end
+    of the steps or of the time, whichever is nearer. Only the time of the steps counts.
+    """
+
+    def __init__(
+        self, model: CharacterModel, text: Indices, held_out: Indices, settings: Settings
+    ) -> None:
+        self.model = model
+        self.settings = settings
+        self.step = 0
+        self.seconds = 0.0
+        self.characters = 0
+        self.losses: list[Point] = []
+        self.scores: list[Point] = []
+        self.smoothed = math.nan
+        self._held_out = held_out
+        self._streams = streams(text, settings.batch_size)
+        self._optimizer = Adam(model.parameters, lr=settings.lr)
+
+    @property
+    def progress(self) -> float:
+        """How much of the run is done, from 0 to 1."""
+        shares = []
+        if self.settings.steps is not None:
+            shares.append(self.step / self.settings.steps)
+        if self.settings.seconds is not None:
+            shares.append(self.seconds / self.settings.seconds)
+        return min(1.0, max(shares))
+
+    @property
+    def characters_per_second(self) -> float:
+        """Mean speed of training so far."""
+        return self.characters / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float:
+        """How long training will go on, at this speed."""
+        progress = self.progress
+        return self.seconds * (1 - progress) / progress if progress else math.inf
+
+    def run(self, show: Callable[[], None], stop: Callable[[], bool]) -> None:
+        """Train until the end or until ``stop()``; call ``show()`` after every step."""
+        for x, y, state in self._batches():
+            self._step(x, y, state)
+            show()
+            if self.progress >= 1 or stop():
+                return
+            if self.progress * EVALUATIONS >= len(self.scores) + 1:
+                self.evaluate()
+
+    def evaluate(self) -> float:
+        """Score the held-out text, in bits per character."""
+        bits = self.model.bits_per_character(self._held_out)
+        self.scores.append(Point(self.characters, bits))
+        return bits
+
+    def _batches(self) -> Iterator[tuple[Indices, Indices, list[Any]]]:
+        """Chunks of all streams, over and over, with a box for the state that they carry along."""
+        while True:
+            state: list[Any] = [None]
+            for x, y in chunks(*self._streams, self.settings.seq_len):
+                yield x, y, state
+
+    def _step(self, x: Indices, y: Indices, state: list[Any]) -> None:
+        start = time.perf_counter()
+        logits, state[0], cache = self.model.forward(x, state[0])
+        loss, dlogits = softmax_cross_entropy(logits, y)
+        if not math.isfinite(loss):
+            raise UsageError(
+                f"--lr: expected a learning rate that training bears, got {self.settings.lr:g}: "
+                f"the loss became {loss} at step {self.step + 1}"
+            )
+        grads, _ = self.model.backward(cache, dlogits)
+        clip_grad_norm(grads, self.settings.clip)
+        warm_up = min(1.0, (self.step + 1) / WARM_UP_STEPS)
+        self._optimizer.lr = self.settings.lr * warm_up * (1 - self.progress)
+        self._optimizer.step(grads)
+        self.seconds += time.perf_counter() - start
+        self.step += 1
+        self.characters += y.size
+        self._record(loss / math.log(2))
+
+    def _record(self, bits: float) -> None:
+        self.losses.append(Point(self.characters, bits))
+        weight = max(1 / self.step, 1 / SMOOTHING_STEPS)
+        previous = bits if self.step == 1 else self.smoothed
+        self.smoothed = previous + weight * (bits - previous)

@@ -1,0 +1,38 @@
+"""``pyrnn info``: what is installed and what it computes with."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+
+from pyrnn import _backend, threads
+from pyrnn.cli._arguments import Subparsers
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("info", help="show version, instruction set, threads, NumPy")
+    parser.set_defaults(run=run)
+
+
+def version() -> str:
+    """The package's version."""
+    return str(threads.build_info()["version"])
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print one aligned line for each fact."""
+    build = threads.build_info()
+    facts = {
+        "pyrnn": build["version"],
+        "backend": _backend.current().name,
+        "ISA in use": build["isa"] or "none: the compiled core is missing",
+        "ISAs built in": ", ".join(build["isas"]) or "none",
+        "threads": build["threads"],
+        "NumPy": build["numpy"],
+        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+    }
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:<{width}}  {value}")
+    return 0

@@ -1,0 +1,211 @@
+"""``pyrnn train``: train a character model on text, save it, let it write."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pyrnn import _backend, serialization, text
+from pyrnn.cli import _picture, _progress
+from pyrnn.cli._arguments import Subparsers, add_threads, check_native, number, use_threads, whole
+from pyrnn.cli._errors import UsageError
+from pyrnn.cli._interrupt import Interrupt
+from pyrnn.cli._training import Settings, Training
+from pyrnn.model import CELLS, CharacterModel
+from pyrnn.text import Corpus, Vocabulary
+
+DEFAULT_SECONDS = 45.0
+"""What together with start, evaluations and sample makes about a minute."""
+
+SAMPLE_LENGTH = 400
+SAMPLE_TEMPERATURE = 0.7
+PROMPT_MOST = 40
+
+
+class Outputs(NamedTuple):
+    """The files that a training writes."""
+
+    model: Path
+    picture: Path
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train a character model on text",
+        description="Train a character model on text, save it and let it write.",
+    )
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="text in UTF-8 (default: the source of the Python standard library)",
+    )
+    _add_model_options(parser)
+    _add_training_options(parser)
+    parser.add_argument("--backend", choices=["native", "reference"], help="what computes (native)")
+    add_threads(parser)
+    parser.add_argument(
+        "--out",
+        metavar="MODEL",
+        help="where to save; the picture goes beside it (pyrnn-<cell>.safetensors)",
+    )
+    parser.set_defaults(run=run)
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--cell", choices=list(CELLS), default="lstm", help="recurrent layer (lstm)")
+    add("--hidden", type=whole(1), default=256, metavar="N", help="its units (256)")
+    add("--layers", type=whole(1), default=1, metavar="N", help="how many are stacked (1)")
+    add("--dtype", choices=["float32", "float64"], default="float32", help="(float32)")
+    add("--seed", type=whole(0), default=0, metavar="N", help="of weights and sample (0)")
+
+
+def _add_training_options(parser: argparse.ArgumentParser) -> None:
+    add, positive = parser.add_argument, number(0.0, above=True)
+    add("--seq-len", type=whole(1), default=64, metavar="T", help="steps in a chunk (64)")
+    add("--batch", type=whole(1), default=32, metavar="N", help="streams side by side (32)")
+    add("--steps", type=whole(1), metavar="N", help="chunks to train on (what --time allows)")
+    time_help = f"seconds to train ({DEFAULT_SECONDS:g}; with --steps no limit)"
+    add("--time", type=positive, metavar="S", help=time_help)
+    add("--lr", type=positive, default=4e-3, metavar="X", help="Adam's highest rate (0.004)")
+    add("--clip", type=positive, default=1.0, metavar="X", help="gradients' largest norm (1)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, save, draw, write."""
+    files = arguments.files or text.standard_library()
+    outputs = _outputs(arguments, files)
+    corpus = text.split([text.read(file) for file in files])
+    with _computing(arguments):
+        training = _training(arguments, corpus)
+        print(_introduction(training, corpus), flush=True)
+        with Interrupt() as interrupt:
+            with _progress.display(training) as show:
+                training.run(show, lambda: interrupt.requested)
+            # Saved first of all, so that a second Ctrl-C cannot lose the model.
+            serialization.save(training.model, outputs.model)
+            if interrupt.requested:
+                print(f"interrupted after {training.step} steps", flush=True)
+            bits = training.evaluate()
+            picture = _picture.draw(training, _title(training.model, arguments))
+            serialization.write_atomically(outputs.picture, picture)
+            _print_sample(training.model, _prompt(arguments, corpus), arguments.seed)
+    print(f"held-out  {bits:.3f} bits per character over {len(corpus.held_out):,} characters")
+    print(f"model     {outputs.model}")
+    print(f"picture   {outputs.picture}")
+    return 0
+
+
+def _outputs(arguments: argparse.Namespace, files: Sequence[str | Path]) -> Outputs:
+    """Where to write, found out to be possible before anything else is done."""
+    name = f"pyrnn-{arguments.cell}.safetensors" if arguments.out is None else arguments.out
+    model = Path(name)
+    picture = model.with_suffix(".png") if model.suffix == ".safetensors" else Path(f"{name}.png")
+    for path in (model, picture):
+        try:
+            serialization.check_writable(path)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"--out: cannot write {str(path)!r} ({reason})") from error
+        if any(os.path.exists(file) and _same(file, path) for file in files):
+            raise UsageError(f"--out: expected another file than the text to train on, got {path}")
+    return Outputs(model, picture)
+
+
+def _same(first: str | Path, second: Path) -> bool:
+    return second.exists() and os.path.samefile(first, second)
+
+
+@contextlib.contextmanager
+def _computing(arguments: argparse.Namespace) -> Iterator[None]:
+    """The backend and the threads that were asked for."""
+    if arguments.backend == "native":
+        check_native("--backend")
+    name = arguments.backend or _backend.current().name
+    with _backend.use_backend(name), use_threads(arguments.threads):
+        yield
+
+
+def _training(arguments: argparse.Namespace, corpus: Corpus) -> Training:
+    """The model on its text, with everything that can be wrong found out."""
+    shortest = arguments.batch * arguments.seq_len + 1
+    if len(corpus.train) < shortest:
+        raise UsageError(
+            f"text: expected at least {shortest:,} characters to train on for --batch "
+            f"{arguments.batch} and --seq-len {arguments.seq_len}, got {len(corpus.train):,}"
+        )
+    vocabulary = Vocabulary.of(corpus.train)
+    try:
+        model = CharacterModel(
+            vocabulary,
+            arguments.cell,
+            arguments.hidden,
+            arguments.layers,
+            dtype=arguments.dtype,
+            seed=arguments.seed,
+        )
+    except ValueError as error:
+        raise UsageError(f"--hidden: expected a size that fits into memory; {error}") from error
+    seconds = arguments.time
+    if seconds is None and arguments.steps is None:
+        seconds = DEFAULT_SECONDS
+    return Training(
+        model,
+        vocabulary.encode(corpus.train, replace=True),
+        vocabulary.encode(corpus.held_out, replace=True),
+        Settings(
+            arguments.batch,
+            arguments.seq_len,
+            arguments.lr,
+            arguments.clip,
+            arguments.steps,
+            seconds,
+        ),
+    )
+
+
+def _size(model: CharacterModel) -> str:
+    layers = f"{model.rnn.num_layers} × " if model.rnn.num_layers > 1 else ""
+    return f"{model.cell.upper()} {layers}{model.rnn.hidden_size}"
+
+
+def _introduction(training: Training, corpus: Corpus) -> str:
+    model = training.model
+    return (
+        f"{_size(model)}, {model.num_parameters:,} parameters, {model.dtype}, "
+        f"{_backend.current().name}; {len(corpus.train):,} characters to train on, "
+        f"{len(corpus.held_out):,} held out, {len(model.vocabulary)} different ones"
+    )
+
+
+def _title(model: CharacterModel, arguments: argparse.Namespace) -> str:
+    source = "the Python standard library"
+    if arguments.files:
+        names = [Path(file).name for file in arguments.files]
+        source = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    return (
+        f"{_size(model)} on {source}: batch {arguments.batch}, sequence {arguments.seq_len}, "
+        f"learning rate {arguments.lr:g}, {model.dtype}"
+    )
+
+
+def _prompt(arguments: argparse.Namespace, corpus: Corpus) -> str:
+    """How the sample begins: as a function does, or as the user's text."""
+    if not arguments.files:
+        return "def "
+    first_line = corpus.train.lstrip().split("\n", 1)[0]
+    return first_line[:PROMPT_MOST] or corpus.train[0]
+
+
+def _print_sample(model: CharacterModel, prompt: str, seed: int) -> None:
+    known = model.vocabulary.encode(prompt, replace=True)
+    prompt = model.vocabulary.decode(known)
+    written = model.sample(prompt, SAMPLE_LENGTH, SAMPLE_TEMPERATURE, seed)
+    print(f"\n{prompt}{written}\n")
