@@ -1,8 +1,13 @@
-"""Fixtures that the tests share: every backend that is built, one after the other."""
+"""What the tests share: every backend that is built, every cell, close comparison of arrays."""
 
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
+import hypothesis
+import numpy as np
 import pytest
 
 with warnings.catch_warnings():
@@ -10,6 +15,23 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="pyrnn: the compiled core", category=RuntimeWarning)
     import pyrnn
     from pyrnn import _backend
+    from pyrnn.reference.cells import CELLS
+
+LONG = os.environ.get("PYRNN_LONG_TESTS") == "1"
+
+# The short form tries the same examples every time; the long form looks for new ones.
+hypothesis.settings.register_profile("short", deadline=None, max_examples=25, derandomize=True)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=300)
+hypothesis.settings.load_profile("long" if LONG else "short")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out the long form of a check, unless it is asked for."""
+    if not LONG:
+        skip = pytest.mark.skip(reason="PYRNN_LONG_TESTS=1 runs it")
+        for item in items:
+            if "long" in item.keywords:
+                item.add_marker(skip)
 
 
 @pytest.fixture(params=sorted(_backend.BACKENDS))
@@ -26,3 +48,46 @@ def native() -> Iterator[str]:
         pytest.skip("the compiled core is not built")
     with pyrnn.use_backend("native"):
         yield "native"
+
+
+@pytest.fixture(params=list(CELLS), scope="session")
+def make_layer(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """A constructor of recurrent layers, ``make_layer(input_size, hidden_size, ...)``, per cell."""
+    cell: str = request.param
+    if cell.startswith("rnn_"):
+        return partial(pyrnn.RNN, nonlinearity=cell.removeprefix("rnn_"))
+    return getattr(pyrnn, cell.upper())  # type: ignore[no-any-return]
+
+
+@pytest.fixture(params=list(CELLS), scope="session")
+def make_cell(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """A constructor of cells, ``make_cell(input_size, hidden_size, ...)``, per cell."""
+    cell: str = request.param
+    if cell.startswith("rnn_"):
+        return partial(pyrnn.RNNCell, nonlinearity=cell.removeprefix("rnn_"))
+    return getattr(pyrnn, f"{cell.upper()}Cell")  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def assert_close() -> Callable[..., None]:
+    """``assert_close(got, expected, tolerance)``: relative to expected's largest magnitude."""
+
+    def check(got: Any, expected: Any, tolerance: float, name: str = "") -> None:
+        if isinstance(expected, dict):
+            assert list(got) == list(expected)
+            for key in expected:
+                check(got[key], expected[key], tolerance, key)
+        elif isinstance(expected, (tuple, list)):
+            assert len(got) == len(expected)
+            for number, (one, other) in enumerate(zip(got, expected, strict=True)):
+                check(one, other, tolerance, f"{name}[{number}]")
+        elif expected is None:
+            assert got is None, name
+        else:
+            assert got.shape == expected.shape, name
+            assert got.dtype == expected.dtype, name
+            scale = float(np.abs(expected).max(initial=0))
+            worst = float(np.abs(got - expected).max(initial=0))
+            assert worst <= tolerance * scale, f"{name}: {worst} > {tolerance} of {scale}"
+
+    return check

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from pyrnn._recurrent import Recurrent
 from pyrnn._types import Array
 from pyrnn.cells import Cell
@@ -53,12 +55,12 @@ class Differentiable:
         """Whether the target takes a state."""
         return not isinstance(self._target, (Linear, Embedding))
 
-    def point(self, x: Any, state: Any) -> Point:
-        """A point of copies: x, the state (zero if None), the parameters as they are."""
+    def point(self, x: Any, state: Any, generator: np.random.Generator) -> Point:
+        """A point of copies: x, the state (drawn if None), the parameters as they are."""
         parameters = {name: array.copy() for name, array in self._target.parameters.items()}
         if state is None:
             after = self.at(Point(x, (), parameters)).outputs().state
-            parts: tuple[Array, ...] = tuple(0 * array for array in after)
+            parts: tuple[Array, ...] = tuple(generator.standard_normal(a.shape) for a in after)
         else:
             parts = tuple(part.copy() for part in _parts(state))
         return Point(x, parts, parameters)

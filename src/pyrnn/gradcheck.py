@@ -100,7 +100,8 @@ def gradcheck(
     x : array
         As the target takes it: float64, or indices, which have no gradient.
     state : array or pair of arrays, optional
-        The first state; zero if not given. Linear and Embedding have none.
+        The first state; drawn from N(0, 1) if not given, since at zero a wrong gradient of the
+        recurrent weights would not show in one step. Linear and Embedding have none.
     lengths : array of int, optional
         As recurrent layers take it.
     epsilon : float
@@ -110,7 +111,7 @@ def gradcheck(
     samples : int, optional
         How many elements of each array are tried, drawn at random; all if not given.
     seed : int
-        Of the weights of f and of the samples.
+        Of the weights of f, the samples and the first state.
 
     Returns
     -------
@@ -147,7 +148,8 @@ def gradcheck(
         samples = _checks.size("samples", samples)
     generator = np.random.default_rng(_checks.size("seed", seed, least=0))
     differentiable = Differentiable(target, lengths)
-    point = _check_point(differentiable, target, x, state)
+    x, state = _check_doubles(differentiable, target, x, state)
+    point = differentiable.point(x, state, generator)
     evaluation = differentiable.at(point)
     outputs = evaluation.outputs()
     weights: list[Array] = [generator.standard_normal(array.shape) for array in outputs.arrays()]
@@ -165,8 +167,10 @@ def gradcheck(
     return GradcheckReport(entries, tolerance)
 
 
-def _check_point(differentiable: Differentiable, target: Any, x: Any, state: Any) -> Point:
-    """The point to check at: copies, all float64."""
+def _check_doubles(
+    differentiable: Differentiable, target: Any, x: Any, state: Any
+) -> tuple[Any, Any]:
+    """A copy of x and the state's arrays, if everything is float64."""
     for name, array in target.parameters.items():
         if array.dtype != np.float64:
             raise TypeError(
@@ -182,7 +186,7 @@ def _check_point(differentiable: Differentiable, target: Any, x: Any, state: Any
             raise TypeError(f"state: expected None, since {type(target).__name__} takes none")
         parts = state if isinstance(state, (tuple, list)) else (state,)
         state = tuple(_checks.float_array("state", part, double) for part in parts)
-    return differentiable.point(values, state)
+    return values, state
 
 
 def _arrays(point: Point) -> dict[str, Array]:
