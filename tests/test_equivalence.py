@@ -1,0 +1,245 @@
+"""The compiled core equals the reference: outputs and every gradient, for sizes drawn at random."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pyrnn
+from pyrnn import _backend
+
+pytestmark = pytest.mark.skipif(
+    "native" not in _backend.BACKENDS, reason="the compiled core is not built"
+)
+
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+DTYPES = pytest.mark.parametrize("dtype", TOLERANCE)
+
+features = st.integers(1, 70)
+steps = st.integers(1, 12)
+rows = st.integers(1, 9)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def on_both(compute):
+    """What a function gives on the core, and on the reference."""
+    results = []
+    for name in ("native", "reference"):
+        with pyrnn.use_backend(name):
+            results.append(compute())
+    return results
+
+
+def random_state(layer, generator, count, batch_size):
+    def one():
+        shape = (count, batch_size, layer.hidden_size)
+        return generator.standard_normal(shape).astype(layer.dtype)
+
+    return (one(), one()) if isinstance(layer, pyrnn.LSTM) else one()
+
+
+def random_x(generator, time_steps, batch_size, input_size, dtype, as_indices):
+    if as_indices:
+        return generator.integers(0, input_size, (time_steps, batch_size))
+    return generator.standard_normal((time_steps, batch_size, input_size)).astype(dtype)
+
+
+@DTYPES
+@given(
+    input_size=features,
+    hidden_size=features,
+    time_steps=steps,
+    batch_size=rows,
+    num_layers=st.integers(1, 3),
+    bidirectional=st.booleans(),
+    bias=st.booleans(),
+    with_lengths=st.booleans(),
+    as_indices=st.booleans(),
+    seed=seeds,
+)
+def test_layers(
+    make_layer,
+    assert_close,
+    dtype,
+    input_size,
+    hidden_size,
+    time_steps,
+    batch_size,
+    num_layers,
+    bidirectional,
+    bias,
+    with_lengths,
+    as_indices,
+    seed,
+):
+    layer = make_layer(
+        input_size, hidden_size, num_layers,
+        bias=bias, bidirectional=bidirectional, dtype=dtype, seed=seed,
+    )  # fmt: skip
+    generator = np.random.default_rng(seed)
+    directions = 1 + bidirectional
+    x = random_x(generator, time_steps, batch_size, input_size, dtype, as_indices)
+    lengths = generator.integers(1, time_steps + 1, batch_size) if with_lengths else None
+    state = random_state(layer, generator, num_layers * directions, batch_size)
+    dstate = random_state(layer, generator, num_layers * directions, batch_size)
+    shape = (time_steps, batch_size, hidden_size * directions)
+    dy = generator.standard_normal(shape).astype(dtype)
+
+    def compute():
+        y, final, cache = layer.forward(x, state, lengths)
+        return y, final, *layer.backward(cache, dy, dstate)
+
+    got, expected = on_both(compute)
+    assert_close(got, expected, TOLERANCE[dtype])
+
+
+@DTYPES
+@given(
+    input_size=features,
+    hidden_size=features,
+    time_steps=steps,
+    batch_size=rows,
+    num_layers=st.integers(1, 3),
+    dropout=st.sampled_from([0.0, 0.3]),
+    as_indices=st.booleans(),
+    k1=st.integers(1, 5),
+    longer=st.integers(0, 8),
+    seed=seeds,
+)
+def test_truncated_backward(
+    make_layer,
+    assert_close,
+    dtype,
+    input_size,
+    hidden_size,
+    time_steps,
+    batch_size,
+    num_layers,
+    dropout,
+    as_indices,
+    k1,
+    longer,
+    seed,
+):
+    generator = np.random.default_rng(seed)
+    x = random_x(generator, time_steps, batch_size, input_size, dtype, as_indices)
+    dy = generator.standard_normal((time_steps, batch_size, hidden_size)).astype(dtype)
+
+    def compute():
+        # Made anew, so that both draw the same dropout.
+        layer = make_layer(
+            input_size, hidden_size, num_layers, dropout=dropout, dtype=dtype, seed=seed
+        )
+        _, _, cache = layer.forward(x)
+        return layer.backward_truncated(cache, dy, k1, k1 + longer)
+
+    got, expected = on_both(compute)
+    assert_close(got, expected, TOLERANCE[dtype])
+
+
+@DTYPES
+@given(input_size=features, hidden_size=features, batch_size=rows, bias=st.booleans(), seed=seeds)
+def test_cells(make_cell, assert_close, dtype, input_size, hidden_size, batch_size, bias, seed):
+    cell = make_cell(input_size, hidden_size, bias, dtype=dtype, seed=seed)
+    generator = np.random.default_rng(seed)
+    x = generator.standard_normal((batch_size, input_size)).astype(dtype)
+
+    def one():
+        return generator.standard_normal((batch_size, hidden_size)).astype(dtype)
+
+    pair = isinstance(cell, pyrnn.LSTMCell)
+    state, dstate = ((one(), one()), (one(), one())) if pair else (one(), one())
+
+    def compute():
+        after, cache = cell.forward(x, state)
+        return after, *cell.backward(cache, dstate)
+
+    got, expected = on_both(compute)
+    assert_close(got, expected, TOLERANCE[dtype])
+
+
+@DTYPES
+@given(in_features=features, out_features=features, count=rows, bias=st.booleans(), seed=seeds)
+def test_linear(assert_close, dtype, in_features, out_features, count, bias, seed):
+    layer = pyrnn.Linear(in_features, out_features, bias, dtype=dtype, seed=seed)
+    generator = np.random.default_rng(seed)
+    x = generator.standard_normal((count, 2, in_features)).astype(dtype)
+    dy = generator.standard_normal((count, 2, out_features)).astype(dtype)
+
+    def compute():
+        y, cache = layer.forward(x)
+        return y, *layer.backward(cache, dy)
+
+    got, expected = on_both(compute)
+    assert_close(got, expected, TOLERANCE[dtype])
+
+
+@DTYPES
+@given(num_embeddings=features, embedding_dim=features, count=rows, seed=seeds)
+def test_embedding(assert_close, dtype, num_embeddings, embedding_dim, count, seed):
+    layer = pyrnn.Embedding(num_embeddings, embedding_dim, dtype=dtype, seed=seed)
+    generator = np.random.default_rng(seed)
+    x = generator.integers(0, num_embeddings, (count, 5))
+    dy = generator.standard_normal((count, 5, embedding_dim)).astype(dtype)
+
+    def compute():
+        y, cache = layer.forward(x)
+        return y, *layer.backward(cache, dy)
+
+    got, expected = on_both(compute)
+    assert_close(got, expected, TOLERANCE[dtype])
+
+
+@DTYPES
+@given(classes=features, count=rows, scale=st.sampled_from([0.1, 1.0, 30.0]), seed=seeds)
+def test_softmax_cross_entropy(assert_close, dtype, classes, count, scale, seed):
+    generator = np.random.default_rng(seed)
+    logits = (scale * generator.standard_normal((count, classes))).astype(dtype)
+    targets = generator.integers(0, classes, count)
+    got, expected = on_both(lambda: pyrnn.softmax_cross_entropy(logits, targets, "sum"))
+    # With one class, loss and gradient are 0 up to rounding: there is no magnitude to relate to.
+    tolerance = TOLERANCE[dtype] * max(1.0, scale * count)
+    assert abs(got[0] - expected[0]) <= tolerance
+    assert np.abs(got[1] - expected[1]).max() <= TOLERANCE[dtype]
+
+
+OPTIMISERS = [
+    (pyrnn.SGD, {"lr": 0.1, "weight_decay": 0.01}),
+    (pyrnn.SGD, {"lr": 0.1, "momentum": 0.9}),
+    (pyrnn.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    (pyrnn.Adagrad, {"lr": 0.1, "weight_decay": 0.01}),
+    (pyrnn.RMSprop, {"lr": 0.1, "weight_decay": 0.01}),
+    (pyrnn.Adam, {"lr": 0.1, "weight_decay": 0.01}),
+    (pyrnn.AdamW, {"lr": 0.1, "weight_decay": 0.1}),
+]
+
+
+@DTYPES
+@pytest.mark.parametrize(("optimiser", "options"), OPTIMISERS, ids=str)
+@given(shape=st.tuples(features, rows), seed=seeds)
+def test_optimisers(assert_close, dtype, optimiser, options, shape, seed):
+    def compute():
+        generator = np.random.default_rng(seed)
+        parameters = {"w": generator.standard_normal(shape).astype(dtype)}
+        stepper = optimiser(parameters, **options)
+        for _ in range(3):
+            stepper.step({"w": generator.standard_normal(shape).astype(dtype)})
+        return parameters["w"]
+
+    got, expected = on_both(compute)
+    assert_close(got, expected, TOLERANCE[dtype])
+
+
+@DTYPES
+@given(shape=st.tuples(features, rows), seed=seeds, limit=st.sampled_from([0.0, 0.3, 3.0, 1e4]))
+def test_clipping(assert_close, dtype, shape, seed, limit):
+    def compute():
+        generator = np.random.default_rng(seed)
+        by_norm = {name: generator.standard_normal(shape).astype(dtype) for name in "ab"}
+        by_value = {name: generator.standard_normal(shape).astype(dtype) for name in "ab"}
+        norm = pyrnn.clip_grad_norm(by_norm, limit)
+        pyrnn.clip_grad_value(by_value, limit)
+        return np.array(norm), by_norm, by_value
+
+    got, expected = on_both(compute)
+    assert_close(got, expected, TOLERANCE[dtype])

@@ -1,0 +1,119 @@
+"""Softmax cross-entropy: by hand, by finite differences, at the edges of the numbers."""
+
+import math
+
+import numpy as np
+import pytest
+
+from pyrnn import softmax_cross_entropy
+
+
+def test_two_rows_by_hand(backend):
+    logits = np.log(np.array([[1.0, 2.0, 5.0], [3.0, 3.0, 2.0]]))  # probabilities in eighths
+    loss, dlogits = softmax_cross_entropy(logits, [2, 0])
+    assert loss == pytest.approx(-(math.log(5 / 8) + math.log(3 / 8)) / 2, rel=1e-14)
+    expected = np.array([[1, 2, -3], [-5, 3, 2]]) / 16
+    np.testing.assert_allclose(dlogits, expected, rtol=1e-13)
+
+
+def test_sum_is_mean_times_rows(backend):
+    logits = np.random.default_rng(0).standard_normal((4, 3, 5))
+    targets = np.random.default_rng(1).integers(0, 5, (4, 3))
+    mean, dmean = softmax_cross_entropy(logits, targets)
+    total, dtotal = softmax_cross_entropy(logits, targets, "sum")
+    assert total == pytest.approx(12 * mean, rel=1e-14)
+    np.testing.assert_allclose(dtotal, 12 * dmean, rtol=1e-13)
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 5), (2, 3, 5), (3, 1)])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_gradient_agrees_with_finite_differences(shape, reduction, backend):
+    generator = np.random.default_rng(0)
+    logits = 3 * generator.standard_normal(shape)
+    targets = generator.integers(0, shape[-1], shape[:-1])
+    _, dlogits = softmax_cross_entropy(logits, targets, reduction)
+    assert dlogits.shape == shape
+    for index in np.ndindex(shape):
+        losses = []
+        for sign in (1, -1):
+            moved = logits.copy()
+            moved[index] += sign * 1e-5
+            losses.append(softmax_cross_entropy(moved, targets, reduction)[0])
+        assert dlogits[index] == pytest.approx((losses[0] - losses[1]) / 2e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_logits_do_not_overflow(dtype, backend):
+    logits = np.array([[1e4, 0, -1e4], [-1e30, 1e30, 0]], dtype)
+    loss, dlogits = softmax_cross_entropy(logits, [0, 1])
+    assert loss == 0
+    assert not dlogits.any()
+    loss, dlogits = softmax_cross_entropy(logits[:1], [2])
+    assert loss == 2e4
+    assert dlogits.tolist() == [[1, 0, -1]]
+
+
+def test_minus_infinity_masks_a_class(backend):
+    loss, dlogits = softmax_cross_entropy(np.array([[0.0, -np.inf, 0.0]]), [0])
+    assert loss == pytest.approx(math.log(2))
+    assert dlogits.tolist() == [[-0.5, 0, 0.5]]
+
+
+def test_adding_a_number_to_a_row_changes_nothing(backend):
+    logits = np.random.default_rng(0).standard_normal((4, 5))
+    loss, dlogits = softmax_cross_entropy(logits, [0, 1, 2, 3])
+    moved_loss, moved = softmax_cross_entropy(logits + 100, [0, 1, 2, 3])
+    assert moved_loss == pytest.approx(loss, rel=1e-13)
+    np.testing.assert_allclose(moved, dlogits, rtol=1e-11)
+
+
+def test_sum_is_accumulated_in_float64(backend):
+    """A running float32 sum of a million times ln 2 would be off by 1e-3."""
+    rows = 1_000_000
+    loss, _ = softmax_cross_entropy(np.zeros((rows, 2), np.float32), np.zeros(rows, int), "sum")
+    assert loss == pytest.approx(rows * math.log(2), rel=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_types(dtype, backend):
+    logits = np.zeros((3, 4), dtype)
+    loss, dlogits = softmax_cross_entropy(logits, np.zeros(3, np.uint8))
+    assert type(loss) is float
+    assert dlogits.dtype == np.dtype(dtype)
+    assert not logits.any()
+    swapped, _ = softmax_cross_entropy(logits.astype(logits.dtype.newbyteorder()), [0, 0, 0])
+    assert swapped == loss
+
+
+def test_agrees_with_torch(backend):
+    torch = pytest.importorskip("torch")
+    generator = np.random.default_rng(0)
+    logits, targets = generator.standard_normal((6, 7)), generator.integers(0, 7, 6)
+    scores = torch.tensor(logits, requires_grad=True)
+    expected = torch.nn.functional.cross_entropy(scores, torch.tensor(targets))
+    expected.backward()
+    loss, dlogits = softmax_cross_entropy(logits, targets)
+    assert loss == pytest.approx(expected.item(), rel=1e-14)
+    np.testing.assert_allclose(dlogits, scores.grad.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((np.zeros((2, 3)), [0, 3]), ValueError, r"targets: expected indices in \[0, 3\), got 3"),
+        ((np.zeros((2, 3)), [0, -1]), ValueError, r"targets: expected indices .* got -1"),
+        ((np.zeros((2, 3)), [0]), ValueError, r"targets: expected shape \(2,\), got \(1,\)"),
+        ((np.zeros((2, 3)), [0.0, 1.0]), TypeError, "targets: expected an integer array"),
+        ((np.zeros((2, 3), int), [0, 1]), TypeError, "logits: expected float32 or float64, got"),
+        ((np.zeros((2, 3), "f2"), [0, 1]), TypeError, "logits: .* got float16"),
+        (("scores", [0]), TypeError, "logits: expected float32 or float64, got <U6"),
+        ((np.float64(1), 0), ValueError, r"logits: expected shape \(\.\.\., V\) .* got \(\)"),
+        ((np.zeros((0, 3)), []), ValueError, r"logits: .* with a row or more, got \(0, 3\)"),
+        ((np.zeros((2, 0)), [0, 0]), ValueError, r"logits: .* got \(2, 0\)"),
+        ((np.zeros((2, 3)), [0, 1], "max"), ValueError, "reduction: .* got 'max'"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments(arguments, error, message, backend):
+    with pytest.raises(error, match=message):
+        softmax_cross_entropy(*arguments)

@@ -1,0 +1,159 @@
+"""Streams: the same bits as the whole sequence, their state, their copies, their errors."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import pyrnn
+
+
+def random(*shape, dtype="float32", seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def parts(state):
+    return state if isinstance(state, tuple) else (state,)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_steps_are_bit_for_bit_the_sequence(make_layer, dtype, batch_size, num_layers, backend):
+    layer = make_layer(3, 5, num_layers, dtype=dtype, seed=0)
+    x = random(6, batch_size, 3, dtype=dtype)
+    y, state = layer(x)
+    stream = layer.stream(batch_size)
+    steps = np.stack([stream.step(x_t) for x_t in x])
+    assert steps.dtype == y.dtype
+    assert np.array_equal(steps, y)
+    for got, expected in zip(parts(stream.state), parts(state), strict=True):
+        assert np.array_equal(got, expected)
+
+
+def test_indices(make_layer, backend):
+    layer = make_layer(4, 5, seed=0)
+    indices = np.random.default_rng(0).integers(0, 4, (6, 2))
+    stream = layer.stream(2)
+    assert np.array_equal(np.stack([stream.step(i) for i in indices]), layer(indices)[0])
+
+
+def test_weights_are_those_of_the_opening(make_layer, backend):
+    layer = make_layer(3, 4, seed=0)
+    x = random(1, 3)
+    expected = layer(x[None])[0][0]
+    stream = layer.stream()
+    for array in layer.parameters.values():
+        array[...] = 0
+    assert np.array_equal(stream.step(x), expected)
+
+
+def test_state_can_be_read_set_and_reset(make_layer, backend):
+    layer = make_layer(3, 4, 2, seed=0)
+    x = random(4, 1, 3)
+    stream = layer.stream()
+    assert all(s.shape == (2, 1, 4) and not s.any() for s in parts(stream.state))
+    first = [stream.step(x_t) for x_t in x]
+    middle = stream.state
+    after = stream.step(x[0])
+    stream.state = middle
+    assert np.array_equal(stream.step(x[0]), after)
+    stream.reset()
+    assert np.array_equal(np.stack([stream.step(x_t) for x_t in x]), np.stack(first))
+
+
+def test_state_is_a_copy(make_layer, backend):
+    stream = make_layer(3, 4, seed=0).stream()
+    x = random(1, 3)
+    stream.step(x)
+    taken = stream.state
+    for array in parts(taken):
+        array[...] = 9
+    assert not any((s == 9).any() for s in parts(stream.state))
+    stream.state = taken
+    for array in parts(taken):
+        array[...] = 8
+    assert all((s == 9).all() for s in parts(stream.state))
+
+
+def test_out(make_layer, backend):
+    layer = make_layer(3, 4, seed=0)
+    x = random(2, 3)
+    out = np.empty((2, 4), np.float32)
+    stream = layer.stream(2)
+    assert stream.step(x, out=out) is out
+    assert np.array_equal(out, layer(x[None])[0][0])
+
+
+def test_output_stays_as_it_is_when_the_stream_goes_on(make_layer, backend):
+    stream = make_layer(3, 4, seed=0).stream()
+    first = stream.step(random(1, 3))
+    kept = first.copy()
+    stream.step(random(1, 3, seed=1))
+    assert np.array_equal(first, kept)
+
+
+def test_streams_of_one_layer_are_independent(make_layer, backend):
+    layer = make_layer(3, 4, seed=0)
+    one, two = layer.stream(), layer.stream()
+    x = random(1, 3)
+    expected = one.step(x)
+    one.step(x)
+    assert np.array_equal(two.step(x), expected)
+
+
+@pytest.mark.parametrize("duplicate", [lambda s: pickle.loads(pickle.dumps(s)), copy.deepcopy])
+def test_copies_go_on_alike_and_apart(make_layer, duplicate, backend):
+    stream = make_layer(3, 4, 2, seed=0).stream()
+    x = random(3, 1, 3)
+    stream.step(x[0])
+    other = duplicate(stream)
+    assert np.array_equal(other.step(x[1]), stream.step(x[1]))
+    stream.step(x[2])
+    ahead = stream.step(x[2])
+    other.step(x[2])
+    assert np.array_equal(other.step(x[2]), ahead)
+
+
+def test_wrong_arguments_are_refused_and_change_nothing(make_layer, backend):
+    layer = make_layer(3, 4)
+    stream = layer.stream(2)
+    stream.step(random(2, 3))
+    before = stream.state
+    x = random(2, 3)
+    for arguments, error, message in [
+        ((random(1, 3),), ValueError, r"x_t: expected shape \(2, 3\), got \(1, 3\)"),
+        ((random(3),), ValueError, r"x_t: expected shape \(2, 3\), got \(3,\)"),
+        ((x.astype(float),), TypeError, "x_t: expected dtype float32, got float64"),
+        ((np.array([1]),), ValueError, r"x_t: expected shape \(2,\) of indices, got \(1,\)"),
+        ((np.array([1, 3]),), ValueError, r"x_t: expected indices in \[0, 3\), got 3"),
+        ((x, np.zeros((2, 5), np.float32)), ValueError, r"out: expected shape \(2, 4\)"),
+        ((x, np.zeros((2, 4))), TypeError, "out: expected dtype float32, got float64"),
+        ((x, [[0.0] * 4] * 2), TypeError, "out: expected a NumPy array, got list"),
+        ((x, np.broadcast_to(np.float32(0), (2, 4))), ValueError, "out: expected a writeable"),
+    ]:
+        with pytest.raises(error, match=message):
+            stream.step(*arguments)
+    for got, expected in zip(parts(stream.state), parts(before), strict=True):
+        assert np.array_equal(got, expected)
+
+
+def test_wrong_states_are_refused(backend):
+    stream = pyrnn.GRU(3, 4).stream()
+    with pytest.raises(ValueError, match=r"state: expected shape \(1, 1, 4\), got \(1, 4\)"):
+        stream.state = np.zeros((1, 4), np.float32)
+    stream = pyrnn.LSTM(3, 4).stream()
+    with pytest.raises(TypeError, match=r"state: expected the pair \(h, c\), got ndarray"):
+        stream.state = np.zeros((2, 1, 1, 4), np.float32)
+    with pytest.raises(TypeError, match="state's c: expected dtype float32, got float64"):
+        stream.state = np.zeros((1, 1, 4), np.float32), np.zeros((1, 1, 4))
+
+
+def test_opening(make_layer, backend):
+    with pytest.raises(ValueError, match="stream: a bidirectional layer"):
+        make_layer(3, 4, bidirectional=True).stream()
+    with pytest.raises(ValueError, match="batch_size: .* at least 1, got 0"):
+        make_layer(3, 4).stream(0)
+    with pytest.raises(TypeError, match="batch_size: expected a whole number, got None"):
+        make_layer(3, 4).stream(None)
