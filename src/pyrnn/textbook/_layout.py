@@ -15,7 +15,7 @@ from pyrnn import _checks
 from pyrnn._types import Array
 
 Shape = tuple["str | int", ...]
-"""Sizes by letter, e.g. ``("n_a", "n_x")``; ``"n_a + n_x"`` is a sum of letters met before."""
+"""Sizes by letter, e.g. ``("n_a", "n_x")``; in ``"n_a + n_x"`` only the last letter may be new."""
 
 
 def flip(array: Array) -> Array:
@@ -52,7 +52,8 @@ def arguments(
     values = {name: value for name, (value, _) in given.items()}
     expected = {name: shape for name, (_, shape) in given.items()}
     named = parameter_arrays(parameters, tuple(shapes))
-    return checked(values | named, expected | dict(shapes))
+    # The parameters come first: where an argument does not fit them, it is the argument's fault.
+    return checked(values | named, dict(shapes) | expected)
 
 
 def checked(values: Mapping[str, npt.ArrayLike], shapes: Mapping[str, Shape]) -> dict[str, Array]:
@@ -128,7 +129,9 @@ def steps_of(name: str, value: npt.ArrayLike) -> int:
 
 def _same_parameters(first: Any, other: Any) -> bool:
     return first is other or (
-        first.keys() == other.keys()
+        isinstance(first, Mapping)
+        and isinstance(other, Mapping)
+        and first.keys() == other.keys()
         and all(np.array_equal(first[name], other[name], equal_nan=True) for name in first)
     )
 
@@ -150,20 +153,20 @@ def _real_array(name: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
 
 def _check_shape(name: str, array: Array, shape: Shape, sizes: dict[str, int]) -> None:
     """Compare with the letters' sizes; a letter that is new takes its size from this array."""
+    expected = _checks.shape_text(shape)
     if array.ndim == len(shape):
         for letter, size in zip(shape, array.shape, strict=True):
-            if isinstance(letter, str) and " + " not in letter:
-                sizes.setdefault(letter, size)
-        expected = tuple(_size(letter, sizes) for letter in shape)
-        if array.shape != expected:
-            raise ValueError(
-                f"{name}: expected shape {_checks.shape_text(shape)} = "
-                f"{_checks.shape_text(expected)}, got {array.shape}"
-            )
-        if 0 in array.shape:
-            raise ValueError(f"{name}: expected at least one element, got shape {array.shape}")
-        return
-    raise ValueError(f"{name}: expected shape {_checks.shape_text(shape)}, got {array.shape}")
+            if isinstance(letter, str):
+                known, _, new = letter.rpartition(" + ")
+                sizes.setdefault(new, size - (sizes[known] if known else 0))
+        wanted = tuple(_size(letter, sizes) for letter in shape)
+        if array.shape == wanted:
+            if min(sizes.values(), default=1) >= 1:
+                return
+            expected += " with sizes of at least 1"
+        else:
+            expected += f" = {_checks.shape_text(wanted)}"
+    raise ValueError(f"{name}: expected shape {expected}, got {array.shape}")
 
 
 def _size(letter: str | int, sizes: Mapping[str, int]) -> int:

@@ -18,8 +18,8 @@ CellCache = tuple[Array, Array, Array, Mapping[str, npt.ArrayLike]]
 
 _CACHE = ("a_next", "a_prev", "xt", "parameters")
 _CELL_SHAPES: dict[str, Shape] = {
-    "Wax": ("n_a", "n_x"),
     "Waa": ("n_a", "n_a"),
+    "Wax": ("n_a", "n_x"),
     "ba": ("n_a", 1),
 }
 _SHAPES: dict[str, Shape] = _CELL_SHAPES | {"Wya": ("n_y", "n_a"), "by": ("n_y", 1)}

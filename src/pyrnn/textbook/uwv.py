@@ -17,7 +17,7 @@ CellCache = tuple[Array, Array, Array, Mapping[str, npt.ArrayLike]]
 """``(s_next, s_prev, x_t, parameters)``."""
 
 _CACHE = ("s_next", "s_prev", "x_t", "parameters")
-_CELL_SHAPES: dict[str, Shape] = {"U": ("n_s", "n_x"), "W": ("n_s", "n_s"), "ba": ("n_s", 1)}
+_CELL_SHAPES: dict[str, Shape] = {"W": ("n_s", "n_s"), "U": ("n_s", "n_x"), "ba": ("n_s", 1)}
 _SHAPES: dict[str, Shape] = _CELL_SHAPES | {"V": ("n_y", "n_s"), "by": ("n_y", 1)}
 
 
