@@ -1,4 +1,4 @@
-"""Wrong arguments of recurrent layers: each error names the argument, what came, what is expected."""
+"""Wrong arguments of recurrent layers: errors name the argument, what came, what was expected."""
 
 import numpy as np
 import pytest
@@ -206,7 +206,7 @@ def test_backward_truncated(make_layer, backend):
     dy = np.zeros_like(y)
     with pytest.raises(ValueError, match="k2: expected at least k1 = 3, got 2"):
         layer.backward_truncated(cache, dy, 3, 2)
-    with pytest.raises(ValueError, match="k1: .* at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"k1: .* at least 1, got 0"):
         layer.backward_truncated(cache, dy, 0, 2)
     with pytest.raises(TypeError, match=r"k2: expected a whole number, got 2\.0"):
         layer.backward_truncated(cache, dy, 1, 2.0)

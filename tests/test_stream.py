@@ -153,7 +153,7 @@ def test_wrong_states_are_refused(backend):
 def test_opening(make_layer, backend):
     with pytest.raises(ValueError, match="stream: a bidirectional layer"):
         make_layer(3, 4, bidirectional=True).stream()
-    with pytest.raises(ValueError, match="batch_size: .* at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"batch_size: .* at least 1, got 0"):
         make_layer(3, 4).stream(0)
     with pytest.raises(TypeError, match="batch_size: expected a whole number, got None"):
         make_layer(3, 4).stream(None)

@@ -42,9 +42,12 @@ def size(name: str, value: object, least: int = 1) -> int:
 
 def finite_number(name: str, value: object, low: float, high: float = math.inf) -> float:
     """A finite number in [low, high]."""
-    if isinstance(value, (bool, str)) or not isinstance(value, (int, float, np.number)):
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number, got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not (low <= number <= high and math.isfinite(number)):
         raise ValueError(f"{name}: expected a number in [{low}, {high}], got {value!r}")
     return number

@@ -45,6 +45,10 @@ class Differentiable:
     """A target with the way it is called."""
 
     def __init__(self, target: Any, lengths: Any = None) -> None:
+        if not all(hasattr(target, name) for name in ("parameters", "forward", "backward")):
+            raise TypeError(
+                f"target: expected a layer, a cell or a model, got {type(target).__name__}"
+            )
         if lengths is not None and not isinstance(target, Recurrent):
             raise TypeError(f"lengths: expected None, since {type(target).__name__} takes none")
         self._target = target

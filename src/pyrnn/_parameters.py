@@ -19,22 +19,24 @@ class ParameterDict(dict[str, Array]):
     """
 
     def __setitem__(self, name: str, value: Any) -> None:
+        checked = self._check(name, value)
+        self[name][...] = checked
+
+    def _check(self, name: str, value: Any) -> Array:
+        """What may be assigned to a key."""
         if name not in self:
             raise KeyError(f"unknown parameter {name!r}; there are {', '.join(self)}")
         array = self[name]
         checked = _checks.float_array(name, value, array.dtype, array.shape)
         if not array.flags.writeable:
             raise ValueError(f"{name}: the layer is in eval mode; call train() before changing it")
-        array[...] = checked
+        return checked
 
     def update(self, other: Any = (), /, **named: Any) -> None:
         """Assign to several keys; all of them are checked before the first is changed."""
-        values = dict(other, **named)
-        for name, value in values.items():
-            if name in self:
-                _checks.float_array(name, value, self[name].dtype, self[name].shape)
-        for name, value in values.items():
-            self[name] = value
+        checked = {name: self._check(name, value) for name, value in dict(other, **named).items()}
+        for name, value in checked.items():
+            self[name][...] = value
 
     def __ior__(self, other: Any) -> ParameterDict:  # type: ignore[override,misc]
         self.update(other)

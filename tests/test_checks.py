@@ -1,0 +1,141 @@
+"""Checks of arguments: what passes, in which form, and what the errors say."""
+
+import numpy as np
+import pytest
+
+from pyrnn import _checks
+
+SINGLE = np.dtype("float32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", np.float32, np.dtype(">f4"), "f4"])
+def test_float_dtype_in_the_machines_order(dtype):
+    assert _checks.float_dtype(dtype) == SINGLE
+
+
+@pytest.mark.parametrize("dtype", ["float16", "longdouble", int, "nothing", object()])
+def test_other_dtypes(dtype):
+    with pytest.raises(TypeError, match="dtype: expected 'float32' or 'float64', got"):
+        _checks.float_dtype(dtype)
+
+
+@pytest.mark.parametrize("value", [3, np.int8(3), np.uint64(3), np.array(3)])
+def test_size(value):
+    number = _checks.size("n", value)
+    assert number == 3
+    assert type(number) is int
+
+
+@pytest.mark.parametrize("value", [True, np.bool_(True), 3.0, "3", None, [3], np.array([3, 4])])
+def test_what_is_not_a_whole_number(value):
+    with pytest.raises(TypeError, match="n: expected a whole number, got"):
+        _checks.size("n", value)
+
+
+def test_too_small_sizes():
+    assert _checks.size("n", 0, least=0) == 0
+    with pytest.raises(ValueError, match="n: expected a whole number of at least 0, got -1"):
+        _checks.size("n", -1, least=0)
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.5, np.float32(0.5), np.int16(1)])
+def test_finite_number(value):
+    number = _checks.finite_number("p", value, 0.0, 1.0)
+    assert number == value
+    assert type(number) is float
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, np.nan, np.inf, -np.inf, 10**309])
+def test_numbers_out_of_range(value):
+    with pytest.raises(ValueError, match=r"p: expected a number in \[0\.0, 1\.0\], got"):
+        _checks.finite_number("p", value, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("value", [True, "1", None, 1j, np.complex64(1), [1.0]])
+def test_what_is_not_a_number(value):
+    with pytest.raises(TypeError, match="p: expected a number, got"):
+        _checks.finite_number("p", value, 0.0, 1.0)
+
+
+def test_float_array_takes_what_has_its_dtype_without_copying():
+    array = np.zeros((2, 3), np.float32)
+    assert _checks.float_array("a", array, SINGLE) is array
+    assert _checks.float_array("a", array, SINGLE, ("N", 3)) is array
+
+
+def test_float_array_of_the_other_byte_order():
+    array = np.arange(3, dtype=">f4")
+    checked = _checks.float_array("a", array, SINGLE)
+    assert checked.dtype.isnative
+    assert checked.tolist() == [0, 1, 2]
+
+
+def test_float_array_takes_what_speaks_an_array_protocol():
+    class Tensor:
+        def __init__(self):
+            self.array = np.arange(3, dtype=np.float32)
+
+        def __array__(self, dtype=None, copy=None):
+            return self.array
+
+    tensor = Tensor()
+    assert _checks.float_array("a", tensor, SINGLE) is tensor.array
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3,), (2, 2, 4), ()])
+def test_shapes_that_do_not_match(shape):
+    with pytest.raises(ValueError, match=r"a: expected shape \(T, 2, 3\), got"):
+        _checks.float_array("a", np.zeros(shape, np.float32), SINGLE, ("T", 2, 3))
+
+
+def test_what_fails_to_become_an_array():
+    class Broken:
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("on another device")
+
+    with pytest.raises(TypeError, match="a: expected an array, got Broken: on another device"):
+        _checks.float_array("a", Broken(), SINGLE)
+
+
+def test_live_float_array():
+    array = np.zeros((2, 3))
+    assert _checks.live_float_array("a", array) is array
+    unaligned = np.zeros(25, np.uint8)[1:].view(np.float64)
+    with pytest.raises(ValueError, match="a: expected a contiguous array"):
+        _checks.live_float_array("a", unaligned)
+
+
+def test_index_array_is_a_copy():
+    indices = np.array([0, 2])
+    checked = _checks.index_array("x", indices, 3)
+    assert checked.dtype == np.intp
+    indices[0] = 1
+    assert checked.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("integer", ["int8", "uint8", "int64", "uint64", ">i4"])
+def test_index_array_of_every_integer_dtype(integer):
+    assert _checks.index_array("x", np.array([0, 2], integer), 3).tolist() == [0, 2]
+    with pytest.raises(ValueError, match=r"x: expected indices in \[0, 2\), got 2"):
+        _checks.index_array("x", np.array([0, 2], integer), 2)
+
+
+def test_index_array_may_be_empty():
+    assert _checks.index_array("x", np.zeros((0, 2), int), 3).shape == (0, 2)
+
+
+def test_parameter_shape():
+    assert _checks.parameter_shape("w", (2**16, 2**15 - 1)) == (2**16, 2**15 - 1)
+    with pytest.raises(ValueError, match=r"w: shape \(65536, 32768\) has 2147483648 elements"):
+        _checks.parameter_shape("w", (2**16, 2**15))
+
+
+def test_state_parts():
+    assert _checks.state_parts("state", 7, ("h",)) == {"state": 7}
+    assert _checks.state_parts("state", (1, 2), ("h", "c")) == {"state's h": 1, "state's c": 2}
+
+
+def test_shape_text():
+    assert _checks.shape_text(("T", 3)) == "(T, 3)"
+    assert _checks.shape_text((3,)) == "(3,)"
+    assert _checks.shape_text(()) == "()"
