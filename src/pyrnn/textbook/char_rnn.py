@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -278,7 +278,7 @@ def _gradients(
 
 
 def _initial(
-    hidden_size: int, vocabulary_size: int, seed: int, dtype: np.dtype[np.floating[npt.NBitBase]]
+    hidden_size: int, vocabulary_size: int, seed: int, dtype: np.dtype[Any]
 ) -> dict[str, Array]:
     # The articles' generator, so that a reader's own loop can start from the same weights.
     randn = np.random.RandomState(_checks.size("seed", seed, least=0)).randn
