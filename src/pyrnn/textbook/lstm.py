@@ -330,13 +330,18 @@ def _gradients(
 
 
 def _core_weights(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The articles' matrices over [a; x] as the core's two, gates below each other."""
+    """The articles' matrices over [a; x] as the core's two, gates below each other.
+
+    The core has two biases or none; the articles' one bias is the first of them.
+    """
     stacked = np.concatenate([arrays[f"W{gate}"] for gate in _GATES])
+    bias = np.concatenate([arrays[f"b{gate}"][:, 0] for gate in _GATES])
     hidden_size = len(arrays["Wf"])
     return {
         "weight_ih": np.ascontiguousarray(stacked[:, hidden_size:]),
         "weight_hh": np.ascontiguousarray(stacked[:, :hidden_size]),
-        "bias_ih": np.concatenate([arrays[f"b{gate}"][:, 0] for gate in _GATES]),
+        "bias_ih": bias,
+        "bias_hh": np.zeros_like(bias),
     }
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pyrnn import _backend, _checks, _parameters
 from pyrnn._types import Array, Indices
 from pyrnn.textbook import _layout, _output
+from pyrnn.textbook._elman import core_parameters
 from pyrnn.textbook._layout import Shape
 
 _SHAPES: dict[str, Shape] = {
@@ -278,9 +279,7 @@ def _epoch(data: Sequence[Indices], weights: _Weights, rate: float, window: int 
 def _run(indices: Indices, weights: _Weights, keep: bool) -> tuple[Array, Any]:
     """States as rows (T, hidden), and what the backend saved."""
     backend = _backend.current()
-    packed = backend.pack(
-        "rnn_tanh", {"weight_ih": weights.U, "weight_hh": weights.W, "bias_ih": weights.ba}
-    )
+    packed = backend.pack("rnn_tanh", core_parameters(weights.U, weights.W, weights.ba))
     embedded = backend.embedding(indices, weights.E)
     zero = np.zeros((1, len(weights.W)), dtype=weights.W.dtype)
     y, _, saved = backend.forward(packed, embedded[:, None], (zero,), keep=keep)
