@@ -69,6 +69,8 @@ def save(model: Saveable, path: str | Path) -> None:
     ------
     TypeError
         If ``model`` is something else.
+    ValueError
+        If a parameter is NaN or infinite.
     OSError
         If the file cannot be written.
     MissingExtraError
@@ -95,6 +97,7 @@ def save(model: Saveable, path: str | Path) -> None:
     # One key, because the order of several differs from one run to the next.
     metadata = {_KEY: json.dumps(description, sort_keys=True)}
     tensors = {name: np.ascontiguousarray(a) for name, a in model.parameters.items()}
+    _check_finite(tensors)
     write_atomically(path, to_bytes(tensors, metadata))
 
 
@@ -212,11 +215,18 @@ def _read(file: Any, path: str | Path) -> Saveable:
         raise ModelFileError(f"{path}: expected arguments of {kind}; {error}") from error
     _check_tensors(model.parameters, found, path)
     tensors = {name: file.get_tensor(name) for name in found}
-    for name, array in tensors.items():
-        if not np.isfinite(array).all():
-            raise ModelFileError(f"{path}: {name}: expected finite numbers, got NaN or infinity")
+    try:
+        _check_finite(tensors)
+    except ValueError as error:
+        raise ModelFileError(f"{path}: {error}") from error
     model.parameters.update(tensors)
     return model
+
+
+def _check_finite(tensors: Mapping[str, Array]) -> None:
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
 
 
 def _description(metadata: Any, path: str | Path) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from pyrnn._types import Indices
 from pyrnn.cli._errors import UsageError
 from pyrnn.clipping import clip_grad_norm
@@ -91,16 +93,24 @@ class Training:
     def run(self, show: Callable[[], None], stop: Callable[[], bool]) -> None:
         """Train until the end or until ``stop()``; call ``show()`` after every step."""
         for x, y, state in self._batches():
-            self._step(x, y, state)
+            # Nobody needs to be warned of overflow, because the loss is looked at.
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._step(x, y, state)
             show()
             if self.progress >= 1 or stop():
                 return
             if self.progress * EVALUATIONS >= len(self.scores) + 1:
                 self.evaluate()
 
+    def diverged(self, reason: str) -> UsageError:
+        """The error for numbers that are no longer finite."""
+        lr = self.settings.lr
+        return UsageError(f"--lr: expected a rate that training bears, got {lr:g}: {reason}")
+
     def evaluate(self) -> float:
         """Score the held-out text, in bits per character."""
-        bits = self.model.bits_per_character(self._held_out)
+        with np.errstate(over="ignore", invalid="ignore"):
+            bits = self.model.bits_per_character(self._held_out)
         self.scores.append(Point(self.characters, bits))
         return bits
 
@@ -116,10 +126,7 @@ class Training:
         logits, state[0], cache = self.model.forward(x, state[0])
         loss, dlogits = softmax_cross_entropy(logits, y)
         if not math.isfinite(loss):
-            raise UsageError(
-                f"--lr: expected a learning rate that training bears, got {self.settings.lr:g}: "
-                f"the loss became {loss} at step {self.step + 1}"
-            )
+            raise self.diverged(f"the loss became {loss} at step {self.step + 1}")
         grads, _ = self.model.backward(cache, dlogits)
         clip_grad_norm(grads, self.settings.clip)
         warm_up = min(1.0, (self.step + 1) / WARM_UP_STEPS)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pyrnn import _backend, serialization, text
-from pyrnn.cli import _picture, _progress
+from pyrnn.cli import _memory, _picture, _progress
 from pyrnn.cli._arguments import Subparsers, add_threads, check_native, number, use_threads, whole
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import Interrupt
@@ -90,12 +90,11 @@ def run(arguments: argparse.Namespace) -> int:
             with _progress.display(training) as show:
                 training.run(show, lambda: interrupt.requested)
             # Saved first of all, so that a second Ctrl-C cannot lose the model.
-            serialization.save(training.model, outputs.model)
+            _save(training, outputs.model)
             if interrupt.requested:
                 print(f"interrupted after {training.step} steps", flush=True)
             bits = training.evaluate()
-            picture = _picture.draw(training, _title(training.model, arguments))
-            serialization.write_atomically(outputs.picture, picture)
+            _draw(training, _title(training.model, arguments), outputs.picture)
             _print_sample(training.model, _prompt(arguments, corpus), arguments.seed)
     print(f"held-out  {bits:.3f} bits per character over {len(corpus.held_out):,} characters")
     print(f"model     {outputs.model}")
@@ -109,14 +108,36 @@ def _outputs(arguments: argparse.Namespace, files: Sequence[str | Path]) -> Outp
     model = Path(name)
     picture = model.with_suffix(".png") if model.suffix == ".safetensors" else Path(f"{name}.png")
     for path in (model, picture):
-        try:
+        with _writing(path):
             serialization.check_writable(path)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"--out: cannot write {str(path)!r} ({reason})") from error
         if any(os.path.exists(file) and _same(file, path) for file in files):
             raise UsageError(f"--out: expected another file than the text to train on, got {path}")
     return Outputs(model, picture)
+
+
+def _save(training: Training, path: Path) -> None:
+    try:
+        with _writing(path):
+            serialization.save(training.model, path)
+    except ValueError as error:
+        raise training.diverged(str(error)) from error
+
+
+def _draw(training: Training, title: str, path: Path) -> None:
+    picture = _picture.draw(training, title)
+    with _writing(path):
+        serialization.write_atomically(path, picture)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what an operating system says about a file into one line about ``--out``."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"--out: cannot write {str(path)!r} ({error.strerror or error})"
+        ) from error
 
 
 def _same(first: str | Path, second: Path) -> bool:
@@ -142,6 +163,7 @@ def _training(arguments: argparse.Namespace, corpus: Corpus) -> Training:
             f"{arguments.batch} and --seq-len {arguments.seq_len}, got {len(corpus.train):,}"
         )
     vocabulary = Vocabulary.of(corpus.train)
+    _memory.check(arguments, len(vocabulary))
     try:
         model = CharacterModel(
             vocabulary,

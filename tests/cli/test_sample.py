@@ -1,0 +1,88 @@
+"""``pyrnn sample``: what it prints and what it refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyrnn
+from pyrnn import serialization
+from pyrnn.model import CharacterModel
+
+pytestmark = pytest.mark.usefixtures("backend")
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CharacterModel:
+    """A model that is saved as m.safetensors in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    model = CharacterModel("abc\n[é]", hidden_size=6, seed=0)
+    serialization.save(model, "m.safetensors")
+    return model
+
+
+def test_prints_prompt_and_continuation(model: CharacterModel, run: Any) -> None:
+    arguments = ("--prompt", "ab", "--length", 30, "--temperature", 0.9, "--seed", 1)
+    result = run("sample", "m.safetensors", *arguments)
+    assert result == (0, "ab" + model.sample("ab", 30, 0.9, 1) + "\n", "")
+
+
+def test_defaults(model: CharacterModel, run: Any) -> None:
+    result = run("sample", "m.safetensors")
+    assert result.status == 0
+    assert result.out.startswith("\n")
+    assert len(result.out) == 1 + 400 + 1
+    assert run("sample", "m.safetensors").out != result.out
+
+
+def test_default_prompt_without_line_ends(model: CharacterModel, run: Any) -> None:
+    serialization.save(CharacterModel("xyz", hidden_size=3, seed=0), "m.safetensors")
+    assert run("sample", "m.safetensors", "--length", 5).out.startswith("x")
+
+
+def test_temperature_zero_needs_no_seed(model: CharacterModel, run: Any) -> None:
+    arguments = ("sample", "m.safetensors", "--prompt", "a", "--temperature", 0)
+    assert run(*arguments).out == run(*arguments).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--prompt", "a?b!"),
+            "prompt: expected characters of the model's vocabulary, got '!', '?'",
+        ),
+        (("--prompt", ""), "prompt: expected at least one character, got ''"),
+        (("--length", "0"), "argument --length: expected a whole number of at least 1, got '0'"),
+        (
+            ("--temperature", "-1"),
+            "argument --temperature: expected a number of at least 0, got '-1'",
+        ),
+        (
+            ("--temperature", "nan"),
+            "argument --temperature: expected a number of at least 0, got 'nan'",
+        ),
+        (("--seed", "x"), "argument --seed: expected a whole number of at least 0, got 'x'"),
+    ],
+)
+def test_refuses(
+    arguments: tuple[str, ...], message: str, model: CharacterModel, fails: Any
+) -> None:
+    assert fails("sample", "m.safetensors", *arguments) == message
+
+
+def test_refuses_files(model: CharacterModel, fails: Any) -> None:
+    assert fails("sample") == "the following arguments are required: MODEL"
+    assert fails("sample", "nowhere") == "nowhere: cannot be read (there is no such file)"
+    assert fails("sample", ".") == ".: cannot be read (it is a folder)"
+    Path("text.safetensors").write_text("not a model\n" * 20, encoding="utf-8")
+    assert "expected a whole .safetensors file" in fails("sample", "text.safetensors")
+    whole = Path("m.safetensors").read_bytes()
+    Path("half.safetensors").write_bytes(whole[: len(whole) // 2])
+    assert "a truncated one" in fails("sample", "half.safetensors")
+    Path("new.safetensors").write_bytes(whole.replace(b'\\"version\\": 1', b'\\"version\\": 9'))
+    assert "a newer pyrnn saved it" in fails("sample", "new.safetensors")
+    serialization.save(pyrnn.GRU(3, 4, dtype=np.float64), "gru.safetensors")
+    message = fails("sample", "gru.safetensors")
+    assert message == "gru.safetensors: expected a CharacterModel, got GRU"
