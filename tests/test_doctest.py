@@ -1,0 +1,42 @@
+"""Every example in a docstring runs, on every backend, and shows what it says."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import pyrnn
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(pyrnn.__path__, "pyrnn.")
+    if not module.name.startswith(("pyrnn.cli", "pyrnn.interop", "pyrnn.__main__", "pyrnn._core"))
+)
+
+FINDER = doctest.DocTestFinder(exclude_empty=True)
+
+
+def public_names():
+    """Names of pyrnn that a user calls: each of them shows an example."""
+    objects = {name: getattr(pyrnn, name) for name in pyrnn.__all__}
+    return sorted(name for name, thing in objects.items() if callable(thing))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name, backend):
+    module = importlib.import_module(name)
+    runner = doctest.DocTestRunner(verbose=False)
+    for test in FINDER.find(module, name):
+        runner.run(test)
+    assert runner.summarize(verbose=False).failed == 0
+
+
+@pytest.mark.parametrize("name", public_names())
+def test_every_public_name_has_an_example(name):
+    thing = getattr(pyrnn, name)
+    if name == "GradcheckReport":  # what gradcheck returns; its example is there
+        return
+    module = importlib.import_module(thing.__module__)
+    examples = [e for t in FINDER.find(thing, name, module=module) for e in t.examples]
+    assert examples

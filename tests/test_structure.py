@@ -1,0 +1,207 @@
+"""Layers: who may import whom in Python, who may include whom in C++, and both lists of cells."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from pyrnn.reference.cells import CELLS
+
+ROOT = Path(__file__).parents[1]
+PYTHON = ROOT / "src"
+CPP = ROOT / "src" / "cpp"
+
+# --- Python ---------------------------------------------------------------------------------
+
+
+def module_name(path):
+    parts = list(path.relative_to(PYTHON).with_suffix("").parts)
+    if parts[-1] == "__init__":
+        parts.pop()
+    return ".".join(parts)
+
+
+MODULES = {module_name(path): path for path in sorted((PYTHON / "pyrnn").rglob("*.py"))}
+
+
+def imports(source, name, is_package=False):
+    """Names of everything that a module's source imports, wherever in it, as far as it says."""
+    package = name.split(".") if is_package else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, node.module] if node.module else above)
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":
+            yield from (arg.value for arg in node.args if isinstance(arg, ast.Constant))
+
+
+def imported_by(name):
+    """The modules of pyrnn that a module imports; a name in a module counts as the module."""
+    path = MODULES[name]
+    found = set()
+    for imported in imports(path.read_text(), name, path.name == "__init__.py"):
+        if imported in MODULES or imported in ("pyrnn._core", "pyrnn._native"):
+            found.add(imported)
+    return found
+
+
+def within(name, package):
+    return name == package or name.startswith(f"{package}.")
+
+
+def test_imports_are_found_in_every_form():
+    source = """
+import pyrnn.a, os
+from pyrnn.b import c
+from . import d
+from ..e import f
+importlib.import_module("pyrnn.g")
+def later():
+    from pyrnn import h
+"""
+    found = set(imports(source, "pyrnn.x.y"))
+    assert {
+        "pyrnn.a", "os", "pyrnn.b", "pyrnn.b.c", "pyrnn.x.d", "pyrnn.e.f", "pyrnn.g", "pyrnn.h",
+    } <= found  # fmt: skip
+    assert "pyrnn.x.y.d" in set(imports("from . import d", "pyrnn.x.y", is_package=True))
+
+
+def test_modules_are_found():
+    assert {"pyrnn", "pyrnn._backend", "pyrnn.layers", "pyrnn.reference.cells"} <= set(MODULES)
+    assert "pyrnn.reference.backend" in imported_by("pyrnn._backend")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_only_the_backend_knows_the_compiled_core(name):
+    if name not in ("pyrnn._backend", "pyrnn._native"):
+        assert not imported_by(name) & {"pyrnn._core", "pyrnn._native"}
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if within(n, "pyrnn.reference")])
+def test_reference_stands_alone(name):
+    outside = {n for n in imported_by(name) if not within(n, "pyrnn.reference")} - {"pyrnn"}
+    assert outside <= {"pyrnn._types"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_only_the_backend_computes_with_the_reference(name):
+    """The textbook may show its pointwise functions."""
+    if within(name, "pyrnn.reference") or name == "pyrnn._backend":
+        return
+    reached = {n for n in imported_by(name) if within(n, "pyrnn.reference")}
+    if within(name, "pyrnn.textbook"):
+        reached -= {"pyrnn.reference", "pyrnn.reference.activations"}
+    assert not reached
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_below_imports_what_is_on_top(name):
+    on_top = ("pyrnn.cli", "pyrnn.interop", "pyrnn.textbook")
+    if name in ("pyrnn", "pyrnn.__main__") or any(within(name, top) for top in on_top):
+        return
+    assert not {n for n in imported_by(name) if any(within(n, top) for top in on_top)}
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if within(n, "pyrnn.textbook")])
+def test_textbook_imports_no_command_line(name):
+    assert not {n for n in imported_by(name) if within(n, "pyrnn.cli")}
+
+
+# --- C++ ------------------------------------------------------------------------------------
+
+SOURCES = sorted(p for p in CPP.rglob("*") if p.suffix in (".hpp", ".cpp"))
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+INTRINSICS = {"immintrin.h", "x86intrin.h", "arm_neon.h"}
+NOT_PER_INSTRUCTION_SET = {
+    # containers and what allocates
+    "any", "array", "deque", "forward_list", "functional", "list", "map", "memory", "optional",
+    "queue", "set", "span", "stack", "string", "string_view", "tuple", "unordered_map",
+    "unordered_set", "variant", "vector",
+    # streams, errors, threads
+    "exception", "fstream", "iostream", "sstream", "stdexcept", "system_error",
+    "atomic", "barrier", "condition_variable", "future", "latch", "mutex", "semaphore",
+    "shared_mutex", "stop_token", "thread", "pthread.h",
+}  # fmt: skip
+
+
+def includes(path):
+    """What a C++ file includes: system headers, and own ones as paths below src/cpp."""
+    system, own = set(), set()
+    for bracket, header in INCLUDE.findall(path.read_text()):
+        beside = path.parent / header
+        if bracket == '"' and beside.exists():
+            own.add(beside.resolve().relative_to(CPP).as_posix())
+        elif (CPP / header).exists():
+            own.add(header)
+        else:
+            system.add(header)
+    return system, own
+
+
+def layer(header):
+    """The top folder of an own header, or its name where it lies in none."""
+    return header.split("/")[0]
+
+
+def below(folder):
+    found = [p for p in SOURCES if p.is_relative_to(CPP / folder)]
+    return pytest.mark.parametrize("path", found, ids=lambda p: p.relative_to(CPP).as_posix())
+
+
+def test_sources_of_every_layer_are_found():
+    assert {layer(p.relative_to(CPP).as_posix()) for p in SOURCES} >= {
+        "isa", "runtime", "bindings", "kernel_table.hpp",
+    }  # fmt: skip
+    system, own = includes(CPP / "isa" / "kernels.cpp")
+    assert "kernel_table.hpp" in own
+    assert any(layer(header) == "isa" for header in own)
+    assert "Python.h" not in system
+
+
+@below("isa")
+def test_code_per_instruction_set_knows_kernels_alone(path):
+    system, own = includes(path)
+    assert {layer(header) for header in own} <= {"isa", "kernel_table.hpp"}
+    assert not system & NOT_PER_INSTRUCTION_SET
+    assert not {h for h in system if h == "Python.h" or h.startswith(("pybind11", "numpy"))}
+
+
+@below("isa")
+def test_intrinsics_are_named_below_simd_alone(path):
+    system, _ = includes(path)
+    if "simd" not in path.parts:
+        assert not system & INTRINSICS
+
+
+def test_cells_see_the_abstract_vector_alone():
+    _, cells = includes(CPP / "isa" / "cells" / "cells.hpp")
+    assert len(cells) >= 3
+    for cell in cells:
+        _, own = includes(CPP / cell)
+        assert not {h for h in own if not h.startswith(("isa/simd/", "kernel_table.hpp"))}, cell
+
+
+@below("runtime")
+def test_runtime_knows_no_bindings_and_no_kernels(path):
+    system, own = includes(path)
+    assert {layer(header) for header in own} <= {"runtime", "kernel_table.hpp"}
+    assert not {h for h in system if h == "Python.h" or h.startswith(("pybind11", "numpy"))}
+
+
+def test_border_includes_nothing_of_its_own():
+    _, own = includes(CPP / "kernel_table.hpp")
+    assert not own
+
+
+def test_both_lists_of_cells_are_one():
+    """The reference's list, and the core's in kernel_table.hpp: same cells, same order."""
+    text = (CPP / "kernel_table.hpp").read_text()
+    found = re.search(r"enum class CellIndex[^{]*\{([^}]*)\}", text)
+    assert found
+    names = [name.strip() for name in found[1].split(",") if name.strip()]
+    assert names == [*CELLS, "count"]
