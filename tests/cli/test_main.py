@@ -1,6 +1,7 @@
 """What all commands share: help, errors, missing packages, closed pipes, interrupts; ``info``."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 
 import pyrnn
-from pyrnn.cli import PACKAGES, main
+from pyrnn.cli import PACKAGES, _parser, main
 from pyrnn.cli._interrupt import Interrupt
+from pyrnn.cli._training import WARM_UP_STEPS
+from pyrnn.cli.train import DEFAULT_SECONDS
 
 COMMANDS = ("train", "sample", "compare", "info")
 
@@ -50,6 +53,32 @@ class TestArguments:
         assert err == (
             "pyrnn: error: argument --hidden: expected a whole number of at least 1, got '0'\n"
         )
+
+
+class TestDocumentation:
+    TEXT = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize("command", ["train", "sample"])
+    def test_options_and_defaults(self, command: str) -> None:
+        section = self.TEXT.split(f"## `pyrnn {command} ")[1].split("\n## ")[0]
+        rows = dict(re.findall(r"^\| `(--[a-z-]+)` \| ([^|]+) \|", section, re.MULTILINE))
+        actions = _parser()._subparsers._group_actions[0].choices[command]._actions
+        options = {a.option_strings[-1]: a.default for a in actions if a.option_strings}
+        assert set(rows) == set(options) - {"--help"}
+        for name, default in options.items():
+            if default is not None and name != "--help":
+                assert rows[name].strip("`") == str(default)
+
+    def test_compare(self) -> None:
+        section = self.TEXT.split("## `pyrnn compare`")[1].split("\n## ")[0]
+        actions = _parser()._subparsers._group_actions[0].choices["compare"]._actions
+        options = {a.option_strings[-1]: a.default for a in actions if a.option_strings}
+        for name in set(options) - {"--help", "--threads"}:
+            assert f"`{name}` ({options[name]})" in section
+
+    def test_numbers(self) -> None:
+        assert f"| {DEFAULT_SECONDS:g}; no limit with `--steps` |" in self.TEXT
+        assert f"rises over {WARM_UP_STEPS} steps" in self.TEXT
 
 
 class TestInfo:
@@ -141,15 +170,16 @@ class TestEnds:
 
 
 class TestInterrupt:
-    def test_first_is_a_request_and_the_second_interrupts(self) -> None:
+    def test_is_a_request_inside_and_interrupts_outside(self) -> None:
         before = signal.getsignal(signal.SIGINT)
         with Interrupt() as interrupt:
             assert not interrupt.requested
             signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             assert interrupt.requested
-            with pytest.raises(KeyboardInterrupt):
-                signal.raise_signal(signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is before
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
     def test_leaves_other_threads_alone(self) -> None:
         before = signal.getsignal(signal.SIGINT)

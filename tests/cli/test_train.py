@@ -150,13 +150,30 @@ class TestInterrupt:
             process.kill()
         assert process.returncode == 0
         assert err == ""
-        assert "interrupted after " in out
+        assert "interrupted after step " in out
         first_line = text.read_text(encoding="utf-8").split("\n")[0].strip()
         sample = out.split(f"\n\n{first_line}")[1].split("\n\nheld-out  ")[0]
         assert len(sample) == train.SAMPLE_LENGTH
         model = serialization.load_character_model("pyrnn-lstm.safetensors")
         assert len(model.sample("def", 10)) == 10
         assert Path("pyrnn-lstm.png").read_bytes().startswith(PNG)
+
+    def test_control_c_in_a_step_and_again_after_it(
+        self, text: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def press(*arguments: Any) -> None:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("pyrnn.cli._training.clip_grad_norm", press)
+            result = run("train", text, *SMALL, "--time", 600)
+        assert result.status == 0
+        assert "interrupted after step 1\n" in result.out
+        os.remove("pyrnn-lstm.safetensors")
+        monkeypatch.setattr("pyrnn.cli._picture.draw", press)
+        assert run("train", text, *QUICK).status == 130
+        assert serialization.load("pyrnn-lstm.safetensors")
 
 
 class TestRefused:

@@ -8,7 +8,7 @@ from types import FrameType, TracebackType
 
 
 class Interrupt:
-    """Inside a ``with`` block the first SIGINT only sets ``requested``; a second one interrupts."""
+    """Inside a ``with`` block SIGINT does no more than set ``requested``."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -31,4 +31,3 @@ class Interrupt:
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -86,16 +86,16 @@ def run(arguments: argparse.Namespace) -> int:
     with _computing(arguments):
         training = _training(arguments, corpus)
         print(_introduction(training, corpus), flush=True)
+        # Saved first of all, so that another Ctrl-C cannot lose the model.
         with Interrupt() as interrupt:
             with _progress.display(training) as show:
                 training.run(show, lambda: interrupt.requested)
-            # Saved first of all, so that a second Ctrl-C cannot lose the model.
             _save(training, outputs.model)
-            if interrupt.requested:
-                print(f"interrupted after {training.step} steps", flush=True)
-            bits = training.evaluate()
-            _draw(training, _title(training.model, arguments), outputs.picture)
-            _print_sample(training.model, _prompt(arguments, corpus), arguments.seed)
+        if interrupt.requested:
+            print(f"interrupted after step {training.step}", flush=True)
+        bits = training.evaluate()
+        _draw(training, _title(training.model, arguments), outputs.picture)
+        _print_sample(training.model, _prompt(arguments, corpus), arguments.seed)
     print(f"held-out  {bits:.3f} bits per character over {len(corpus.held_out):,} characters")
     print(f"model     {outputs.model}")
     print(f"picture   {outputs.picture}")
