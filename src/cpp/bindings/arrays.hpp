@@ -1,0 +1,73 @@
+// NumPy arrays as the core sees them: a pointer, and how far apart rows are.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "kernel_table.hpp"
+
+namespace pyrnn {
+
+namespace py = pybind11;
+
+template <class T>
+using Dense = py::array_t<T, py::array::c_style | py::array::forcecast>;
+using IndexArray = Dense<std::int64_t>;
+
+template <class T>
+py::array_t<T> empty(std::initializer_list<Size> shape) {
+  return py::array_t<T>(py::array::ShapeContainer(shape));
+}
+
+// An array whose last axis is dense and whose leading axes are equally spaced rows; others are
+// copied into one. Keeps the array alive.
+template <class T>
+struct RowsView {
+  py::array_t<T> array;
+  const T* data;
+  Size row;
+
+  explicit RowsView(const py::array_t<T>& given) : array(given) {
+    if (!has_rows(array)) array = Dense<T>::ensure(given);
+    if (!array) throw py::error_already_set();
+    data = array.data();
+    const py::ssize_t axes = array.ndim();
+    row = array.shape(axes - 1);
+    // the stride of an axis of one element says nothing
+    for (py::ssize_t axis = axes - 2; axis >= 0; --axis) {
+      if (array.shape(axis) > 1) {
+        row = array.strides(axis) / static_cast<Size>(sizeof(T));
+        break;
+      }
+    }
+  }
+
+ private:
+  static bool has_rows(const py::array_t<T>& array) {
+    const py::ssize_t axes = array.ndim();
+    const auto item = static_cast<py::ssize_t>(sizeof(T));
+    if (axes < 2 || (array.shape(axes - 1) > 1 && array.strides(axes - 1) != item)) return false;
+    py::ssize_t expected = -1;
+    for (py::ssize_t axis = axes - 2; axis >= 0; --axis) {
+      if (array.shape(axis) == 1) continue;
+      const py::ssize_t stride = array.strides(axis);
+      if (expected < 0) {
+        if (stride < array.shape(axes - 1) * item || stride % item != 0) return false;
+      } else if (stride != expected) {
+        return false;
+      }
+      expected = stride * array.shape(axis);
+    }
+    return true;
+  }
+};
+
+inline void require(bool holds, const char* what) {
+  if (!holds) throw std::invalid_argument(what);
+}
+
+}  // namespace pyrnn

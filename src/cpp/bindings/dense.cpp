@@ -1,0 +1,109 @@
+// Linear, embedding, softmax cross-entropy.
+#include "runtime/dense.hpp"
+
+#include <pybind11/stl.h>
+
+#include <cstring>
+#include <optional>
+
+#include "bindings/arrays.hpp"
+#include "bindings/bindings.hpp"
+#include "runtime/dispatch.hpp"
+#include "runtime/flush_scope.hpp"
+
+namespace pyrnn {
+namespace {
+
+// (M, in), (out, in), (out,) or None -> (M, out)
+template <class T>
+py::array_t<T> linear_of(const Dense<T>& x, const Dense<T>& weight,
+                         const std::optional<Dense<T>>& bias) {
+  require(x.ndim() == 2 && weight.ndim() == 2 && x.shape(1) == weight.shape(1), "linear: shapes");
+  auto y = empty<T>({x.shape(0), weight.shape(0)});
+  T* const out = y.mutable_data();
+  const T* const b = bias ? bias->data() : nullptr;
+  const py::gil_scoped_release release;
+  linear(kernels_of<T>(active_table()), x.data(), weight.data(), b, out, x.shape(0), x.shape(1),
+         weight.shape(0));
+  return y;
+}
+
+template <class T>
+py::tuple linear_backward_of(const Dense<T>& x, const Dense<T>& weight, const Dense<T>& dy) {
+  require(x.ndim() == 2 && weight.ndim() == 2 && dy.ndim() == 2 && x.shape(0) == dy.shape(0) &&
+              x.shape(1) == weight.shape(1) && dy.shape(1) == weight.shape(0),
+          "linear_backward: shapes");
+  auto dx = empty<T>({x.shape(0), x.shape(1)});
+  auto dweight = empty<T>({weight.shape(0), weight.shape(1)});
+  auto dbias = empty<T>({weight.shape(0)});
+  T *const dx_data = dx.mutable_data(), *const dweight_data = dweight.mutable_data(),
+           *const dbias_data = dbias.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    linear_backward(kernels_of<T>(active_table()), x.data(), weight.data(), dy.data(), dx_data,
+                    dweight_data, dbias_data, x.shape(0), x.shape(1), weight.shape(0));
+  }
+  return py::make_tuple(dx, dweight, dbias);
+}
+
+// (M,), (V, D) -> (M, D)
+template <class T>
+py::array_t<T> embedding_of(const IndexArray& indices, const Dense<T>& weight) {
+  const Size width = weight.shape(1);
+  auto y = empty<T>({indices.shape(0), width});
+  for (Size i = 0; i < indices.shape(0); ++i)
+    std::memcpy(y.mutable_data() + i * width, weight.data() + indices.data()[i] * width,
+                static_cast<std::size_t>(width) * sizeof(T));
+  return y;
+}
+
+// (M,), (M, D) -> (V, D)
+template <class T>
+py::array_t<T> embedding_backward_of(const IndexArray& indices, const Dense<T>& dy, Size rows) {
+  const Size width = dy.shape(1);
+  auto dweight = empty<T>({rows, width});
+  T* const sums = dweight.mutable_data();
+  std::memset(sums, 0, static_cast<std::size_t>(rows * width) * sizeof(T));
+  const Kernels<T>& kernels = kernels_of<T>(active_table());
+  const FlushScope flush;
+  for (Size i = 0; i < indices.shape(0); ++i)
+    kernels.add(sums + indices.data()[i] * width, dy.data() + i * width, width);
+  return dweight;
+}
+
+template <class T>
+py::tuple softmax_cross_entropy_of(const Dense<T>& logits, const IndexArray& targets) {
+  require(logits.ndim() == 2 && targets.ndim() == 1 && logits.shape(0) == targets.shape(0),
+          "softmax_cross_entropy: shapes");
+  auto dlogits = empty<T>({logits.shape(0), logits.shape(1)});
+  T* const gradient = dlogits.mutable_data();
+  double loss = 0;
+  {
+    const py::gil_scoped_release release;
+    loss = softmax_cross_entropy(kernels_of<T>(active_table()), logits.data(), targets.data(),
+                                 gradient, logits.shape(0), logits.shape(1));
+  }
+  return py::make_tuple(loss, dlogits);
+}
+
+template <class T>
+void bind_all(py::module_& module) {
+  module.def("linear", &linear_of<T>, py::arg("x").noconvert(), py::arg("weight").noconvert(),
+             py::arg("bias").noconvert());
+  module.def("linear_backward", &linear_backward_of<T>, py::arg("x").noconvert(),
+             py::arg("weight").noconvert(), py::arg("dy").noconvert());
+  module.def("embedding", &embedding_of<T>, py::arg("indices"), py::arg("weight").noconvert());
+  module.def("embedding_backward", &embedding_backward_of<T>, py::arg("indices"),
+             py::arg("dy").noconvert(), py::arg("rows"));
+  module.def("softmax_cross_entropy", &softmax_cross_entropy_of<T>, py::arg("logits").noconvert(),
+             py::arg("targets"));
+}
+
+}  // namespace
+
+void bind_dense(py::module_& module) {
+  bind_all<float>(module);
+  bind_all<double>(module);
+}
+
+}  // namespace pyrnn

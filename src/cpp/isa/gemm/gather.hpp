@@ -1,0 +1,40 @@
+// Products with one-hot rows: a choice of rows of packed weights forward, a scatter of sums back.
+#pragma once
+
+#include "isa/gemm/product.hpp"
+
+namespace pyrnn {
+namespace {
+
+// C[m, panel] = init[panel] + B[index[m], panel]
+template <class V>
+void gather_product(const Product<typename V::Scalar>& q, const std::int64_t* indices) {
+  const Size b_panel = q.k_inner * q.width * V::lanes;
+  for (Size row = 0; row < q.rows; ++row) {
+    for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) {
+      const Size width = smaller(q.width, q.vectors - panel * q.width);
+      const auto* b = q.b + panel * b_panel + indices[row] * width * V::lanes;
+      const auto* init = q.init + row * q.init_row + panel * q.init_panel;
+      auto* c = q.c + row * q.c_row + panel * q.c_panel;
+      for (Size j = 0; j < width * V::lanes; j += V::lanes)
+        (V::load(init + j) + V::load(b + j)).store(c + j);
+    }
+  }
+}
+
+// sums[index[r], begin:end] += a[r, begin:end], rows in the order of their groups; whole vectors
+template <class V>
+void scatter_sums(const typename V::Scalar* a, Size a_row, RowGroups groups,
+                  const std::int64_t* indices, Size begin, Size end, typename V::Scalar* sums,
+                  Size sums_row) {
+  for (Size group = 0; group < groups.count; ++group) {
+    for (Size r = groups.first[group]; r < groups.first[group] + groups.rows[group]; ++r) {
+      const auto* from = a + r * a_row;
+      auto* to = sums + indices[r] * sums_row;
+      for (Size j = begin; j < end; j += V::lanes) (V::load(to + j) + V::load(from + j)).store(to + j);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pyrnn

@@ -1,0 +1,131 @@
+// C = init + A B for packed B: the loops around the micro-kernels.
+//
+// For each panel, a stretch of k is taken at a time, so that the panel's part stays in L1 while the
+// rows pass by. Splitting k leaves the chain of multiply-adds as it is: sums go on where they were.
+#pragma once
+
+#include "isa/gemm/tile.hpp"
+#include "isa/simd/partial.hpp"
+
+namespace pyrnn {
+namespace {
+
+// Bytes of a panel that stay in L1 beside the rows of A.
+template <class V>
+constexpr Size panel_block_bytes = V::registers == 32 ? 32 * 1024 : 20 * 1024;
+
+// Rows of C that pass by before the next panel.
+constexpr Size row_block = 120;
+
+constexpr Size smaller(Size a, Size b) { return a < b ? a : b; }
+
+template <class V>
+inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Size row,
+                                        Size panel) {
+  const Size b_panel = q.k_outer * q.k_inner * q.width * V::lanes;
+  return {q.a + row * q.a_row,
+          q.a_row,
+          1,
+          q.a_outer,
+          q.b + panel * b_panel,
+          b_panel,
+          q.init + row * q.init_row + panel * q.init_panel,
+          q.init_row,
+          q.init_panel,
+          q.c + row * q.c_row + panel * q.c_panel,
+          q.c_row,
+          q.c_panel,
+          q.k_outer,
+          q.k_inner};
+}
+
+// A tile whose last vector ends past C's columns: through a buffer.
+template <class V>
+inline void run_partial_tile(int rows, int columns, Size valid,
+                             Tile<typename V::Scalar> tile) {
+  using T = typename V::Scalar;
+  constexpr int width = panel_vectors * V::lanes;
+  T buffer[8 * width];
+  T* const c = tile.c;
+  const Size c_row = tile.c_row;
+  for (int i = 0; i < rows; ++i) {
+    for (Size j = 0; j < columns * V::lanes; j += V::lanes)
+      V::load_partial(tile.init + i * tile.init_row + j,
+                      valid - j < V::lanes ? (valid > j ? valid - j : 0) : V::lanes)
+          .store(buffer + i * width + j);
+  }
+  tile.init = tile.c = buffer;
+  tile.init_row = tile.c_row = width;
+  run_tile_rows<V>(rows, columns, tile);
+  for (int i = 0; i < rows; ++i) {
+    for (Size j = 0; j < valid; j += V::lanes)
+      V::load(buffer + i * width + j)
+          .store_partial(c + i * c_row + j, smaller(valid - j, V::lanes));
+  }
+}
+
+// One row: several panels at once.
+template <class V>
+inline void product_of_row(const Product<typename V::Scalar>& q, Size panel_end) {
+  const Size whole = smaller(q.vectors / q.width, panel_end);
+  const int tail = panel_end * q.width > q.vectors ? static_cast<int>(q.vectors % q.width) : 0;
+  const Size most = tile_max_panels<V>(static_cast<int>(q.width));
+  Size panel = q.panel_begin;
+  do {
+    const Size count = smaller(most, whole - panel);
+    const bool last = panel + count == whole;
+    run_tile_panels<V>(static_cast<int>(q.width), static_cast<int>(count), last ? tail : 0,
+                       tile_at<V>(q, 0, panel));
+    panel += count;
+  } while (panel < whole);
+}
+
+template <class V>
+inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begin, Size row_end,
+                             Size panel) {
+  using T = typename V::Scalar;
+  const int columns = static_cast<int>(smaller(q.width, q.vectors - panel * q.width));
+  const Size valid = q.columns - panel * q.width * V::lanes;
+  const Size most = tile_max_rows<V>(columns);
+  if (valid < columns * V::lanes) {
+    for (Size row = row_begin; row < row_end; row += most)
+      run_partial_tile<V>(static_cast<int>(smaller(most, row_end - row)), columns, valid,
+                          tile_at<V>(q, row, panel));
+    return;
+  }
+  // k in blocks of whole stretches where there are several, else in parts of the one
+  const Size k_stride = columns * V::lanes;
+  const Size per_block = panel_block_bytes<V> / (k_stride * static_cast<Size>(sizeof(T)));
+  const bool by_outer = q.k_outer > 1;
+  const Size k_count = by_outer ? q.k_outer : q.k_inner;
+  Size k_block = by_outer ? (per_block + q.k_inner - 1) / q.k_inner : per_block;
+  if (row_end - row_begin <= 2 * most) k_block = k_count;
+  for (Size k = 0; k < k_count; k += k_block) {
+    const Size count = smaller(k_block, k_count - k);
+    for (Size row = row_begin; row < row_end; row += most) {
+      Tile<T> tile = tile_at<V>(q, row, panel);
+      tile.a += by_outer ? k * q.a_outer : k;
+      tile.b += (by_outer ? k * q.k_inner : k) * k_stride;
+      (by_outer ? tile.k_outer : tile.k_inner) = count;
+      if (k > 0) {
+        tile.init = tile.c;
+        tile.init_row = tile.c_row;
+      }
+      run_tile_rows<V>(static_cast<int>(smaller(most, row_end - row)), columns, tile);
+    }
+  }
+}
+
+template <class V>
+void product(const Product<typename V::Scalar>& q) {
+  const bool partial = q.panel_end * q.width * V::lanes > q.columns &&
+                       q.vectors * V::lanes > q.columns;
+  if (q.rows == 1 && !partial) return product_of_row<V>(q, q.panel_end);
+  for (Size row = 0; row < q.rows; row += row_block) {
+    for (Size panel = q.panel_begin; panel < q.panel_end; ++panel)
+      product_of_panel<V>(q, row, smaller(row + row_block, q.rows), panel);
+  }
+}
+
+}  // namespace
+}  // namespace pyrnn

@@ -1,0 +1,56 @@
+// The single translation unit of an instruction set; compiled once for each, with its own flags and
+// with PYRNN_ISA_NAME and PYRNN_KERNEL_TABLE naming it. Everything but the table is internal.
+#include "isa/cells/cells.hpp"
+#include "isa/cells/step.hpp"
+#include "isa/elementwise.hpp"
+#include "isa/gemm/gather.hpp"
+#include "isa/gemm/outer.hpp"
+#include "isa/gemm/pack.hpp"
+#include "isa/gemm/product.hpp"
+#include "isa/softmax.hpp"
+#include "kernel_table.hpp"
+
+namespace pyrnn {
+namespace {
+
+template <class V, class... Cells>
+constexpr Kernels<typename V::Scalar> make_kernels(CellList<Cells...>) {
+  using T = typename V::Scalar;
+  static_assert(sizeof...(Cells) == static_cast<int>(CellIndex::count),
+                "cells.hpp and CellIndex list the same cells");
+  Kernels<T> k{};
+  k.lanes = V::lanes;
+  int index = 0;
+  ((k.cells[index++] = {Cells::shape, step_forward<V, Cells>, step_backward<V, Cells>}), ...);
+  k.product = product<V>;
+  k.gather_product = gather_product<V>;
+  k.scatter_sums = scatter_sums<V>;
+  k.outer_product = outer_product<V>;
+  k.outer_scratch = outer_scratch<V>;
+  k.pack_forward = pack_forward<V>;
+  k.pack_backward = pack_backward<V>;
+  k.pack_matrix = pack_matrix<V>;
+  k.column_sums = column_sums<V>;
+  k.exp = map<V, vector_exp<V>>;
+  k.tanh = map<V, vector_tanh<V>>;
+  k.sigmoid = map<V, vector_sigmoid<V>>;
+  k.softmax_cross_entropy = softmax_cross_entropy<V>;
+  k.add = add<T>;
+  k.sum_of_squares = sum_of_squares<T>;
+  k.scale = scale<T>;
+  k.clip = clip<T>;
+  k.sgd = sgd<T>;
+  k.adagrad = adagrad<T>;
+  k.rmsprop = rmsprop<T>;
+  k.adam = adam<T>;
+  return k;
+}
+
+constexpr KernelTable table{PYRNN_ISA_NAME, make_kernels<Vector<float>>(AllCells{}),
+                            make_kernels<Vector<double>>(AllCells{})};
+
+}  // namespace
+
+const KernelTable& PYRNN_KERNEL_TABLE() { return table; }
+
+}  // namespace pyrnn

@@ -1,0 +1,140 @@
+// The vector type on AVX-512 (F and DQ): 16 floats or 8 doubles.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pyrnn {
+namespace {
+
+template <class T>
+struct Vector;
+
+template <>
+struct Vector<float> {
+  using Scalar = float;
+  using Mask = __mmask16;
+  static constexpr int lanes = 16;
+  static constexpr int registers = 32;
+  __m512 v;
+
+  static Vector load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  static Vector load_partial(const float* p, std::ptrdiff_t n) {
+    return {_mm512_maskz_loadu_ps(partial(n), p)};
+  }
+  static Vector broadcast(float x) { return {_mm512_set1_ps(x)}; }
+  static Vector zero() { return {_mm512_setzero_ps()}; }
+  void store(float* p) const { _mm512_storeu_ps(p, v); }
+  void store_partial(float* p, std::ptrdiff_t n) const {
+    _mm512_mask_storeu_ps(p, partial(n), v);
+  }
+
+  friend Vector operator+(Vector a, Vector b) { return {_mm512_add_ps(a.v, b.v)}; }
+  friend Vector operator-(Vector a, Vector b) { return {_mm512_sub_ps(a.v, b.v)}; }
+  friend Vector operator*(Vector a, Vector b) { return {_mm512_mul_ps(a.v, b.v)}; }
+  friend Vector operator/(Vector a, Vector b) { return {_mm512_div_ps(a.v, b.v)}; }
+  friend Mask operator<(Vector a, Vector b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
+
+ private:
+  static Mask partial(std::ptrdiff_t n) { return static_cast<Mask>((1u << n) - 1); }
+};
+
+template <>
+struct Vector<double> {
+  using Scalar = double;
+  using Mask = __mmask8;
+  static constexpr int lanes = 8;
+  static constexpr int registers = 32;
+  __m512d v;
+
+  static Vector load(const double* p) { return {_mm512_loadu_pd(p)}; }
+  static Vector load_partial(const double* p, std::ptrdiff_t n) {
+    return {_mm512_maskz_loadu_pd(partial(n), p)};
+  }
+  static Vector broadcast(double x) { return {_mm512_set1_pd(x)}; }
+  static Vector zero() { return {_mm512_setzero_pd()}; }
+  void store(double* p) const { _mm512_storeu_pd(p, v); }
+  void store_partial(double* p, std::ptrdiff_t n) const {
+    _mm512_mask_storeu_pd(p, partial(n), v);
+  }
+
+  friend Vector operator+(Vector a, Vector b) { return {_mm512_add_pd(a.v, b.v)}; }
+  friend Vector operator-(Vector a, Vector b) { return {_mm512_sub_pd(a.v, b.v)}; }
+  friend Vector operator*(Vector a, Vector b) { return {_mm512_mul_pd(a.v, b.v)}; }
+  friend Vector operator/(Vector a, Vector b) { return {_mm512_div_pd(a.v, b.v)}; }
+  friend Mask operator<(Vector a, Vector b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ); }
+
+ private:
+  static Mask partial(std::ptrdiff_t n) { return static_cast<Mask>((1u << n) - 1); }
+};
+
+using VectorF = Vector<float>;
+using VectorD = Vector<double>;
+
+// a * b + c, rounded once
+inline VectorF multiply_add(VectorF a, VectorF b, VectorF c) {
+  return {_mm512_fmadd_ps(a.v, b.v, c.v)};
+}
+inline VectorD multiply_add(VectorD a, VectorD b, VectorD c) {
+  return {_mm512_fmadd_pd(a.v, b.v, c.v)};
+}
+// c - a * b, rounded once
+inline VectorF negative_multiply_add(VectorF a, VectorF b, VectorF c) {
+  return {_mm512_fnmadd_ps(a.v, b.v, c.v)};
+}
+inline VectorD negative_multiply_add(VectorD a, VectorD b, VectorD c) {
+  return {_mm512_fnmadd_pd(a.v, b.v, c.v)};
+}
+// The larger; the second where either is NaN
+inline VectorF maximum(VectorF a, VectorF b) { return {_mm512_max_ps(a.v, b.v)}; }
+inline VectorD maximum(VectorD a, VectorD b) { return {_mm512_max_pd(a.v, b.v)}; }
+inline VectorF minimum(VectorF a, VectorF b) { return {_mm512_min_ps(a.v, b.v)}; }
+inline VectorD minimum(VectorD a, VectorD b) { return {_mm512_min_pd(a.v, b.v)}; }
+inline VectorF square_root(VectorF a) { return {_mm512_sqrt_ps(a.v)}; }
+inline VectorD square_root(VectorD a) { return {_mm512_sqrt_pd(a.v)}; }
+inline VectorF round_to_even(VectorF a) {
+  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+inline VectorD round_to_even(VectorD a) {
+  return {_mm512_roundscale_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+inline VectorF select(__mmask16 mask, VectorF yes, VectorF no) {
+  return {_mm512_mask_blend_ps(mask, no.v, yes.v)};
+}
+inline VectorD select(__mmask8 mask, VectorD yes, VectorD no) {
+  return {_mm512_mask_blend_pd(mask, no.v, yes.v)};
+}
+inline VectorF negative_absolute(VectorF a) {
+  return {_mm512_or_ps(a.v, _mm512_set1_ps(-0.0f))};
+}
+inline VectorD negative_absolute(VectorD a) {
+  return {_mm512_or_pd(a.v, _mm512_set1_pd(-0.0))};
+}
+// A non-negative magnitude with the sign of another
+inline VectorF with_sign_of(VectorF magnitude, VectorF sign) {
+  return {_mm512_or_ps(magnitude.v, _mm512_and_ps(sign.v, _mm512_set1_ps(-0.0f)))};
+}
+inline VectorD with_sign_of(VectorD magnitude, VectorD sign) {
+  return {_mm512_or_pd(magnitude.v, _mm512_and_pd(sign.v, _mm512_set1_pd(-0.0)))};
+}
+// 2^n for whole n within the normal range
+inline VectorF power_of_two(VectorF n) {
+  const __m512i bits = _mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(bits, 23))};
+}
+inline VectorD power_of_two(VectorD n) {
+  const __m512i bits = _mm512_add_epi64(_mm512_cvtpd_epi64(n.v), _mm512_set1_epi64(1023));
+  return {_mm512_castsi512_pd(_mm512_slli_epi64(bits, 52))};
+}
+// numerator / denominator for a denominator in [1, 2]
+inline VectorF divide_by_one_to_two(VectorF numerator, VectorF denominator) {
+  return numerator / denominator;
+}
+inline VectorD divide_by_one_to_two(VectorD numerator, VectorD denominator) {
+  return numerator / denominator;
+}
+
+}  // namespace
+}  // namespace pyrnn

@@ -1,0 +1,62 @@
+// Softmax and cross-entropy of rows of logits, with the gradient.
+#pragma once
+
+#include <cmath>
+
+#include "isa/simd/math.hpp"
+#include "isa/simd/partial.hpp"
+
+namespace pyrnn {
+namespace {
+
+template <class V>
+inline typename V::Scalar sum_of_lanes(V x) {
+  typename V::Scalar lanes[V::lanes], total = 0;
+  x.store(lanes);
+  for (int i = 0; i < V::lanes; ++i) total += lanes[i];
+  return total;
+}
+
+template <class V>
+inline typename V::Scalar largest_lane(V x) {
+  typename V::Scalar lanes[V::lanes];
+  x.store(lanes);
+  auto largest = lanes[0];
+  for (int i = 1; i < V::lanes; ++i) largest = lanes[i] > largest ? lanes[i] : largest;
+  return largest;
+}
+
+// (rows, columns), (rows,) -> (rows, columns), (rows,)
+template <class V>
+void softmax_cross_entropy(const typename V::Scalar* logits, const std::int64_t* targets,
+                           typename V::Scalar* dlogits, double* losses, Size rows, Size columns) {
+  using T = typename V::Scalar;
+  for (Size row = 0; row < rows; ++row, logits += columns, dlogits += columns) {
+    V largest = V::broadcast(logits[0]);
+    Size j = 0;
+    for (; j + V::lanes <= columns; j += V::lanes) largest = maximum(largest, V::load(logits + j));
+    T top = largest_lane(largest);
+    for (; j < columns; ++j) top = logits[j] > top ? logits[j] : top;
+    V sums = V::zero();
+    T rest = 0;
+    for (j = 0; j < columns; j += V::lanes) {
+      const V e = vector_exp(load_some<V>(logits + j, columns - j) - V::broadcast(top));
+      store_some<V>(e, dlogits + j, columns - j);
+      if (columns - j >= V::lanes) {
+        sums = sums + e;
+      } else {
+        for (Size k = j; k < columns; ++k) rest += dlogits[k];
+      }
+    }
+    const T total = sum_of_lanes(sums) + rest;
+    const V factor = V::broadcast(T(1) / total);
+    for (j = 0; j < columns; j += V::lanes)
+      store_some<V>(load_some<V>(dlogits + j, columns - j) * factor, dlogits + j, columns - j);
+    losses[row] = std::log(static_cast<double>(total)) -
+                  (static_cast<double>(logits[targets[row]]) - static_cast<double>(top));
+    dlogits[targets[row]] -= T(1);
+  }
+}
+
+}  // namespace
+}  // namespace pyrnn

@@ -1,0 +1,226 @@
+// The one border between code compiled per instruction set and the rest: plain structs of function
+// pointers. Nothing here knows of threads, Python or std containers.
+//
+// Words used throughout:
+//   lanes   numbers in one vector register (V)
+//   slot    one pre-activation of a unit: a gate, or a part of one. GRU has four: the input's and
+//           the hidden state's share of n are slots of their own.
+//   panel   the vectors that lie side by side in packed weights, at most `panel_vectors`. A cell
+//           with several slots has one vector of units a panel, all slots of these units together;
+//           a cell with one slot has `panel_vectors` vectors of units a panel.
+//   row     one sequence at one time step. A row of pre-activations holds, panel after panel, slot
+//           after slot, the units of that panel; units are padded to whole vectors with zeros.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pyrnn {
+
+using Size = std::ptrdiff_t;
+
+constexpr int max_slots = 4;
+constexpr int panel_vectors = 4;
+
+// What the walk over time has to know of a cell.
+struct CellShape {
+  const char* name;
+  int gates;         // row blocks of weight_ih and weight_hh
+  int states;        // h, and whatever else is carried
+  int slots;         // pre-activations a unit
+  int input_begin;   // slots that x W_ih adds to: [input_begin, input_end)
+  int input_end;
+  int hidden_begin;  // slots that h W_hh adds to: [hidden_begin, hidden_end)
+  int hidden_end;
+  int gate_of_slot[max_slots];  // which row block of the weights feeds the slot
+  bool direct;       // whether h reaches h' past the product, so that dh does too
+  int unit_vectors;  // vectors of units a panel
+
+  constexpr bool of_input(int slot) const { return slot >= input_begin && slot < input_end; }
+  constexpr bool of_hidden(int slot) const { return slot >= hidden_begin && slot < hidden_end; }
+};
+
+// C[m, :] = init[m, :] + sum over k of A[m, k] B[k, :], for packed B, over rows x panels.
+// k runs over `k_outer` stretches of `k_inner`; A's stretches lie `a_outer` apart.
+// Every element is one chain of multiply-adds in the order of k, whatever the shape of the call.
+template <class T>
+struct Product {
+  const T* a;
+  Size a_row, a_outer;
+  const T* b;          // panels of (k, width * lanes), one after the other
+  Size width;          // vectors a panel, 1..panel_vectors; the last panel may be narrower
+  Size vectors;        // vectors of all panels
+  const T* init;
+  Size init_row, init_panel;
+  T* c;
+  Size c_row, c_panel;
+  Size columns;        // valid columns of C; those past it are neither read nor written
+  Size rows, k_outer, k_inner;
+  Size panel_begin, panel_end;
+};
+
+// Rows of a matrix in the order in which a sum over them runs: `count` groups of rows, of which
+// group g holds `rows[g]` rows from row `first[g]` on.
+struct RowGroups {
+  const Size* first;
+  const Size* rows;
+  Size count;
+};
+
+// C[m, :] (+)= sum over rows r of A[r, m] B[r, :], rows in the order of their groups.
+// A's rows are pre-activations; the units of a panel's slot are the rows gate * units + unit of C.
+template <class T>
+struct OuterProduct {
+  const T* a;
+  Size a_row;
+  RowGroups a_groups;
+  int slots;                    // of a row of A
+  Size unit_vectors;            // vectors of units a panel
+  int slot_begin, slot_end;     // those that count
+  int gate_of_slot[max_slots];
+  Size units;
+  Size panel_begin, panel_end;  // panels of A
+  const T* b;
+  Size b_row;
+  RowGroups b_groups;           // pairs off with A's: same numbers of rows
+  Size columns;                 // of B and C
+  T* c;
+  Size c_row;
+  bool accumulate;
+  T* scratch;                   // outer_scratch(columns) numbers
+};
+
+// One time step of a cell over rows x panels of units: product, then the pointwise part.
+template <class T>
+struct StepForward {
+  Product<T> product;     // h_prev W_hh onto the pre-activations
+  T* gates;               // (rows, slots * padded units): in z, out what backward needs
+  Size gates_row;
+  const T* h_prev;        // (rows, units)
+  Size h_prev_row;
+  T* h_next;
+  Size h_next_row;
+  const T* inner_prev;    // the states after h: (rows, padded units) each
+  T* inner_next;
+  Size inner_row, inner_prev_state, inner_next_state;  // between rows; between states
+  Size rows, units;
+  Size panel_begin, panel_end;
+  bool keep;              // whether `gates` is to hold what backward needs
+};
+
+// One time step back, pointwise: gates become gradients of pre-activations.
+template <class T>
+struct StepBackward {
+  const T* gates;         // what forward kept
+  T* dgates;              // may be `gates`
+  Size gates_row, dgates_row;
+  const T* h_prev;
+  Size h_prev_row;
+  const T* inner_prev;
+  const T* inner_next;
+  Size inner_row, inner_prev_state, inner_next_state;
+  const T* dy;            // (rows, units), or null
+  Size dy_row;
+  T* dh;                  // (rows, padded units): in dh', out what goes past the product
+  T* dinner;              // gradients of the states after h, in place
+  Size d_row, dinner_state;
+  Size rows, units;
+  Size panel_begin, panel_end;
+};
+
+template <class T>
+struct CellKernels {
+  CellShape shape;
+  void (*forward)(const StepForward<T>&);
+  void (*backward)(const StepBackward<T>&);
+};
+
+// Packing of a weight matrix into the panels of `Product::b`.
+// The source is (gates * units, columns) in torch's layout; `slots` are [slot_begin, slot_end).
+template <class T>
+struct PackWeights {
+  const T* source;
+  Size source_row;
+  Size units, columns;
+  CellShape shape;
+  int slot_begin, slot_end;
+  T* packed;
+};
+
+template <class T>
+struct Adam {
+  T lr, beta1, beta2, eps, weight_decay;
+  T correction1, correction2_sqrt;  // 1 - beta1^t, sqrt(1 - beta2^t)
+  bool decoupled;
+};
+
+enum class CellIndex : int { rnn_tanh, rnn_relu, lstm, gru, count };
+
+template <class T>
+struct Kernels {
+  Size lanes;
+  CellKernels<T> cells[static_cast<int>(CellIndex::count)];
+
+  void (*product)(const Product<T>&);
+  // The same for one-hot rows of A: init + row index[m] of B; `a` is not looked at, k_outer is 1
+  void (*gather_product)(const Product<T>&, const std::int64_t* indices);
+  void (*outer_product)(const OuterProduct<T>&);
+  Size (*outer_scratch)(Size columns);
+  // (units as columns of B: k = input) for the way forward
+  void (*pack_forward)(const PackWeights<T>&);
+  // (units as rows of B: k = pre-activations) for the way back
+  void (*pack_backward)(const PackWeights<T>&);
+  // Plain (k, columns) row-major matrix into panels; `transposed` takes (columns, k)
+  void (*pack_matrix)(const T* source, Size source_row, Size k, Size columns, bool transposed,
+                      T* packed);
+  // sums[j] (+)= sum over rows of a[row, j], j in [begin, end)
+  void (*column_sums)(const T* a, Size a_row, RowGroups groups, Size begin, Size end,
+                      bool accumulate, T* sums);
+
+  // sums[index[row], j] += a[row, j], j in [begin, end): whole vectors
+  void (*scatter_sums)(const T* a, Size a_row, RowGroups groups, const std::int64_t* indices,
+                       Size begin, Size end, T* sums, Size sums_row);
+
+  // y[i] = f(x[i])
+  void (*exp)(const T* x, T* y, Size n);
+  void (*tanh)(const T* x, T* y, Size n);
+  void (*sigmoid)(const T* x, T* y, Size n);
+
+  // Row-wise: losses = -ln softmax[target], dlogits = softmax - onehot(target).
+  void (*softmax_cross_entropy)(const T* logits, const std::int64_t* targets, T* dlogits,
+                                double* losses, Size rows, Size columns);
+  void (*add)(T* y, const T* x, Size n);  // y += x
+  double (*sum_of_squares)(const T* x, Size n);
+  void (*scale)(T* x, T factor, Size n);
+  void (*clip)(T* x, T limit, Size n);
+  void (*sgd)(T* p, const T* g, T* velocity, T lr, T momentum, bool nesterov, T weight_decay,
+              Size n);
+  void (*adagrad)(T* p, const T* g, T* squares, T lr, T eps, T weight_decay, Size n);
+  void (*rmsprop)(T* p, const T* g, T* squares, T lr, T alpha, T eps, T weight_decay, Size n);
+  void (*adam)(T* p, const T* g, T* m, T* v, const Adam<T>& adam, Size n);
+};
+
+struct KernelTable {
+  const char* isa;
+  Kernels<float> f32;
+  Kernels<double> f64;
+};
+
+template <class T>
+const Kernels<T>& kernels_of(const KernelTable& table);
+template <>
+inline const Kernels<float>& kernels_of<float>(const KernelTable& table) {
+  return table.f32;
+}
+template <>
+inline const Kernels<double>& kernels_of<double>(const KernelTable& table) {
+  return table.f64;
+}
+
+// Each is defined in its own compilation of isa/kernels.cpp, where it was built.
+const KernelTable& kernel_table_baseline();
+const KernelTable& kernel_table_avx2();
+const KernelTable& kernel_table_avx512();
+const KernelTable& kernel_table_neon();
+
+}  // namespace pyrnn

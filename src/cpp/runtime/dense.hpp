@@ -1,0 +1,30 @@
+// Linear layers, embeddings, cross-entropy: the parts of a model around its recurrent layers.
+#pragma once
+
+#include <cstdint>
+
+#include "kernel_table.hpp"
+
+namespace pyrnn {
+
+// y (rows, out) = x (rows, in) W (out, in)ᵀ + b (out,) or null
+template <class T>
+void linear(const Kernels<T>& kernels, const T* x, const T* weight, const T* bias, T* y, Size rows,
+            Size in, Size out);
+
+// dx (rows, in), dweight (out, in), dbias (out,) from dy (rows, out)
+template <class T>
+void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, const T* dy, T* dx,
+                     T* dweight, T* dbias, Size rows, Size in, Size out);
+
+// dlogits (rows, columns); returns the sum over rows of -ln softmax[target]
+template <class T>
+double softmax_cross_entropy(const Kernels<T>& kernels, const T* logits,
+                             const std::int64_t* targets, T* dlogits, Size rows, Size columns);
+
+// A sum that is the same for every number of threads
+template <class T>
+double sum_of_squares(const Kernels<T>& kernels, const T* x, Size n);
+
+
+}  // namespace pyrnn

@@ -1,0 +1,166 @@
+#include "runtime/gradient_sums.hpp"
+
+#include <algorithm>
+
+namespace pyrnn {
+
+// Rows of steps in the order of the sum.
+template <class T>
+struct GradientSums<T>::Groups {
+  std::vector<Size> first, rows;
+  void add(Size row, Size count) {
+    first.push_back(row);
+    rows.push_back(count);
+  }
+  RowGroups of(Size count) const { return {first.data(), rows.data(), count}; }
+  RowGroups all() const { return of(static_cast<Size>(first.size())); }
+};
+
+template <class T>
+GradientSums<T>::GradientSums(const LayerInputs<T>& inputs, const T* dgates,
+                              const Gradients<T>& gradients, int threads)
+    : inputs_(inputs), sizes_(inputs.weights->sizes), dgates_(dgates), gradients_(gradients) {
+  bias_sums_ = Buffer<T>(sizes_.gates_row());
+  zeros_ = Buffer<T>::zeros(panel_vectors * sizes_.lanes());
+  const Size columns = std::max(sizes_.input_size, sizes_.hidden_size);
+  for (int thread = 0; thread < threads; ++thread)
+    scratch_.emplace_back(sizes_.kernels->outer_scratch(columns));
+  if (inputs_.x.indices != nullptr)
+    one_hot_sums_ = Buffer<T>::zeros(sizes_.input_size * sizes_.gates_row());
+}
+
+template <class T>
+void GradientSums<T>::sum(Size begin, Size end, Range panels, int thread) {
+  if (panels.size() == 0) return;
+  const Schedule& schedule = *inputs_.schedule;
+  Groups rows, previous;
+  for (Size step = end - 1; step >= begin; --step) {
+    rows.add(schedule.first_of(step), schedule.count_of(step));
+    if (step > 0) previous.add(schedule.first_of(step - 1), schedule.count_of(step));
+  }
+  const bool accumulate = end < schedule.steps();
+  sum_bias(rows, panels, accumulate);
+  sum_input(rows, panels, accumulate, thread);
+  sum_hidden(rows, previous, panels, begin == 0, accumulate, thread);
+}
+
+template <class T>
+Range GradientSums<T>::columns_of(Range panels) const {
+  return {panels.begin * sizes_.panel_stride(),
+          std::min(panels.end * sizes_.panel_stride(), sizes_.gates_row())};
+}
+
+template <class T>
+void GradientSums<T>::sum_bias(const Groups& rows, Range panels, bool accumulate) {
+  if (gradients_.bias_ih == nullptr) return;
+  const Range columns = columns_of(panels);
+  sizes_.kernels->column_sums(dgates_, sizes_.gates_row(), rows.all(), columns.begin, columns.end,
+                              accumulate, bias_sums_.data());
+}
+
+template <class T>
+OuterProduct<T> GradientSums<T>::outer_of(int slot_begin, int slot_end, Range panels, int thread) {
+  const CellShape& shape = sizes_.shape();
+  OuterProduct<T> q{};
+  q.a = dgates_;
+  q.a_row = sizes_.gates_row();
+  q.slots = shape.slots;
+  q.unit_vectors = shape.unit_vectors;
+  q.slot_begin = slot_begin;
+  q.slot_end = slot_end;
+  std::copy(shape.gate_of_slot, shape.gate_of_slot + max_slots, q.gate_of_slot);
+  q.units = sizes_.hidden_size;
+  q.panel_begin = panels.begin;
+  q.panel_end = panels.end;
+  q.scratch = scratch_[static_cast<std::size_t>(thread)].data();
+  return q;
+}
+
+template <class T>
+void GradientSums<T>::sum_input(const Groups& rows, Range panels, bool accumulate, int thread) {
+  const CellShape& shape = sizes_.shape();
+  if (inputs_.x.indices != nullptr) {
+    const Range columns = columns_of(panels);
+    sizes_.kernels->scatter_sums(dgates_, sizes_.gates_row(), rows.all(), inputs_.x.indices,
+                                 columns.begin, columns.end, one_hot_sums_.data(),
+                                 sizes_.gates_row());
+    return;
+  }
+  OuterProduct<T> q = outer_of(shape.input_begin, shape.input_end, panels, thread);
+  q.a_groups = q.b_groups = rows.all();
+  q.b = inputs_.x.dense;
+  q.b_row = inputs_.x.row;
+  q.columns = q.c_row = sizes_.input_size;
+  q.c = gradients_.weight_ih;
+  q.accumulate = accumulate;
+  sizes_.kernels->outer_product(q);
+}
+
+template <class T>
+void GradientSums<T>::sum_hidden(const Groups& rows, const Groups& previous, Range panels,
+                                 bool first_step, bool accumulate, int thread) {
+  const CellShape& shape = sizes_.shape();
+  OuterProduct<T> q = outer_of(shape.hidden_begin, shape.hidden_end, panels, thread);
+  q.columns = q.c_row = sizes_.hidden_size;
+  q.c = gradients_.weight_hh;
+  q.accumulate = accumulate;
+  const Size later = static_cast<Size>(previous.first.size());
+  if (later > 0) {
+    q.a_groups = rows.of(later);
+    q.b_groups = previous.all();
+    q.b = inputs_.y;
+    q.b_row = inputs_.y_row;
+    sizes_.kernels->outer_product(q);
+  }
+  if (!first_step) return;
+  const Size zero = 0, row = inputs_.schedule->first_of(0), batch = inputs_.schedule->count_of(0);
+  q.a_groups = {&row, &batch, 1};
+  q.b_groups = {&zero, &batch, 1};
+  q.b = inputs_.h0;
+  q.b_row = sizes_.hidden_size;
+  q.accumulate = accumulate || later > 0;
+  sizes_.kernels->outer_product(q);
+}
+
+template <class T>
+void GradientSums<T>::input_gradient(Range rows, T* dx) const {
+  if (rows.size() == 0) return;
+  const Size lanes = sizes_.lanes();
+  Product<T> product = back_product(sizes_, dgates_ + rows.begin * sizes_.gates_row(),
+                                    sizes_.shape().input_begin, sizes_.input_slots());
+  product.b = inputs_.weights->input_back.data();
+  product.vectors = (sizes_.input_size + lanes - 1) / lanes;
+  product.init = zeros_.data();
+  product.init_panel = 0;
+  product.c = dx + rows.begin * sizes_.input_size;
+  product.c_row = product.columns = sizes_.input_size;
+  product.rows = rows.size();
+  product.panel_end = (product.vectors + panel_vectors - 1) / panel_vectors;
+  sizes_.kernels->product(product);
+}
+
+template <class T>
+void GradientSums<T>::finish() {
+  const CellShape& shape = sizes_.shape();
+  const Size H = sizes_.hidden_size;
+  for (Size unit = 0; unit < H; ++unit) {
+    for (int slot = 0; slot < shape.slots; ++slot) {
+      const Size gate_unit = shape.gate_of_slot[slot] * H + unit;
+      const Size at = sizes_.gate_offset(slot, unit);
+      if (gradients_.bias_ih != nullptr) {
+        if (shape.of_input(slot)) gradients_.bias_ih[gate_unit] = bias_sums_.data()[at];
+        if (shape.of_hidden(slot)) gradients_.bias_hh[gate_unit] = bias_sums_.data()[at];
+      }
+      if (inputs_.x.indices != nullptr && shape.of_input(slot)) {
+        for (Size i = 0; i < sizes_.input_size; ++i)
+          gradients_.weight_ih[gate_unit * sizes_.input_size + i] =
+              one_hot_sums_.data()[i * sizes_.gates_row() + at];
+      }
+    }
+  }
+}
+
+template class GradientSums<float>;
+template class GradientSums<double>;
+
+}  // namespace pyrnn

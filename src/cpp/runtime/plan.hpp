@@ -1,0 +1,81 @@
+// How a call is spread over threads: a small model of what a time step costs.
+#pragma once
+
+#include <algorithm>
+
+#include "runtime/cell_weights.hpp"
+#include "runtime/range.hpp"
+
+namespace pyrnn {
+
+enum class Split { none, batch, units };
+
+struct Plan {
+  Split split = Split::none;
+  int threads = 1;
+};
+
+// Units come in blocks of the columns that one panel of the way back spans, so that a thread owns
+// the same units on both ways.
+template <class T>
+Size unit_block(const CellSizes<T>& sizes) {
+  return panel_vectors * sizes.lanes();
+}
+
+// The panels of units that a thread of several owns.
+template <class T>
+Range panels_of(const CellSizes<T>& sizes, int threads, int thread) {
+  const Range units = part_of(sizes.padded, threads, thread, unit_block(sizes));
+  return {units.begin / sizes.run(), (units.end + sizes.run() - 1) / sizes.run()};
+}
+
+// Cycles that one step costs a thread with `rows` rows and `units` units: multiply-adds at two
+// vectors a cycle (a few rows do not fill the pipes), or reading the weights from the nearest cache
+// that holds them, plus the pointwise part.
+template <class T>
+double step_cycles(const CellSizes<T>& sizes, Size rows, Size units) {
+  const double products = static_cast<double>(sizes.hidden_slots() * units) *
+                          static_cast<double>(sizes.hidden_size) / static_cast<double>(sizes.lanes());
+  const double filled = static_cast<double>(std::max<Size>(rows, 2));
+  const double bytes = products * static_cast<double>(sizes.lanes()) * sizeof(T);
+  const double bytes_per_cycle = bytes < 24e3 ? 64 : bytes < 1e6 ? 32 : 10;
+  const double pointwise = 30.0 * static_cast<double>(rows * units * sizes.shape().slots) /
+                           static_cast<double>(sizes.lanes());
+  return std::max(products * filled / 2, bytes / bytes_per_cycle) + pointwise;
+}
+
+// A barrier between two cores, and waking a team, in cycles.
+constexpr double barrier_cycles = 700;
+constexpr double team_cycles = 15000;
+
+template <class T>
+Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int available) {
+  const double alone = step_cycles(sizes, batch_size, sizes.padded);
+  const double walk = static_cast<double>(steps);
+  Plan best;
+  double least = alone * walk;
+  for (int threads = 2; threads <= available; ++threads) {
+    if (batch_size >= threads) {
+      const Size rows = (batch_size + threads - 1) / threads;
+      const double cycles = step_cycles(sizes, rows, sizes.padded) * walk + team_cycles;
+      if (cycles < least * 0.95) {
+        least = cycles;
+        best = {Split::batch, threads};
+      }
+    }
+    const Size block = unit_block(sizes);
+    const Size blocks = (sizes.padded + block - 1) / block;
+    if (blocks >= threads) {
+      const Size units = std::min(sizes.padded, (blocks + threads - 1) / threads * block);
+      const double cycles =
+          (step_cycles(sizes, batch_size, units) + barrier_cycles) * walk + team_cycles;
+      if (cycles < least * 0.95) {
+        least = cycles;
+        best = {Split::units, threads};
+      }
+    }
+  }
+  return best;
+}
+
+}  // namespace pyrnn

@@ -1,0 +1,79 @@
+"""The compiled core as a backend: names and dtypes translated, nothing computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn import _core  # type: ignore[attr-defined]
+from pyrnn._types import Array, Indices, Parameters, State
+
+_WEIGHTS = {"float32": _core.WeightsFloat32, "float64": _core.WeightsFloat64}
+
+
+class NativeBackend:
+    """Computes in C++; see `pyrnn._backend.Backend` for what each function means."""
+
+    name = "native"
+
+    linear = staticmethod(_core.linear)
+    linear_backward = staticmethod(_core.linear_backward)
+    embedding = staticmethod(_core.embedding)
+    embedding_backward = staticmethod(_core.embedding_backward)
+    softmax_cross_entropy = staticmethod(_core.softmax_cross_entropy)
+    sgd = staticmethod(_core.sgd)
+    adagrad = staticmethod(_core.adagrad)
+    rmsprop = staticmethod(_core.rmsprop)
+    adam = staticmethod(_core.adam)
+    sum_of_squares = staticmethod(_core.sum_of_squares)
+    scale = staticmethod(_core.scale)
+    clip = staticmethod(_core.clip)
+
+    def pack(self, cell: str, parameters: Parameters) -> Any:
+        """See `pyrnn._backend.Backend.pack`."""
+        weight = parameters["weight_hh"]
+        return _WEIGHTS[weight.dtype.name](
+            cell,
+            parameters["weight_ih"],
+            weight,
+            parameters.get("bias_ih"),
+            parameters.get("bias_hh"),
+        )
+
+    def forward(
+        self,
+        packed: Any,
+        x: Array | Indices,
+        state: State,
+        *,
+        lengths: npt.NDArray[np.intp] | None = None,
+        reverse: bool = False,
+        keep: bool = False,
+    ) -> tuple[Array, State, Any]:
+        """See `pyrnn._backend.Backend.forward`."""
+        result: tuple[Array, State, Any] = packed.forward(x, state, lengths, reverse, keep)
+        return result
+
+    def backward(
+        self, saved: Any, dy: Array, dstate: State
+    ) -> tuple[Array | None, State, dict[str, Array]]:
+        """See `pyrnn._backend.Backend.backward`."""
+        result: tuple[Array | None, State, dict[str, Array]] = saved.backward(dy, dstate)
+        return result
+
+    def backward_windows(
+        self,
+        saved: Sequence[Any],
+        dy: Array,
+        k1: int,
+        k2: int,
+        masks: Sequence[Array | None],
+    ) -> tuple[Array | None, list[dict[str, Array]]]:
+        """See `pyrnn._backend.Backend.backward_windows`."""
+        result: tuple[Array | None, list[dict[str, Array]]] = _core.backward_windows(
+            saved, dy, k1, k2, masks
+        )
+        return result
