@@ -7,11 +7,16 @@ import pkgutil
 import pytest
 
 import pyrnn
+from pyrnn import _backend
+
+LEFT_OUT = ["pyrnn.cli", "pyrnn.interop", "pyrnn.__main__", "pyrnn._core"]
+if "native" not in _backend.BACKENDS:
+    LEFT_OUT.append("pyrnn._native")
 
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(pyrnn.__path__, "pyrnn.")
-    if not module.name.startswith(("pyrnn.cli", "pyrnn.interop", "pyrnn.__main__", "pyrnn._core"))
+    if not module.name.startswith(tuple(LEFT_OUT))
 )
 
 FINDER = doctest.DocTestFinder(exclude_empty=True)
