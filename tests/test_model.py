@@ -129,6 +129,17 @@ class TestConstruction:
             np.testing.assert_array_equal(array, same.parameters[name])
             assert (array != other.parameters[name]).any()
 
+    def test_first_weights(self) -> None:
+        one_hot, embedded = make(hidden_size=64), make(hidden_size=64, embedding_dim=3)
+        for model, name, bound in [
+            (one_hot, "rnn.weight_ih_l0", 1.0),
+            (one_hot, "rnn.weight_hh_l0", 1 / 8),
+            (embedded, "rnn.weight_ih_l0", 1 / 8),
+            (one_hot, "linear.weight", 1 / 8),
+        ]:
+            largest = np.abs(model.parameters[name]).max()
+            assert 0.95 * bound < largest <= bound
+
     def test_modes(self) -> None:
         model = make().eval()
         assert not model.training

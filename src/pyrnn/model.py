@@ -58,6 +58,10 @@ class CharacterModel:
 
     Notes
     -----
+    Parameters start as those of the layers do, but for W_ih under one-hot characters. A step adds
+    one column of it, as for a single input; so it is drawn from U(-1, 1) instead of
+    U(-1/√H, 1/√H), with which training takes much longer to get going.
+
     Source: A. Graves, "Generating sequences with recurrent neural networks", arXiv:1308.0850.
 
     Examples
@@ -114,6 +118,8 @@ class CharacterModel:
             dtype=dtype,
             seed=second,
         )
+        if self.embedding is None:
+            self.rnn.parameters["weight_ih_l0"] *= math.sqrt(self.rnn.hidden_size)
         self.linear = Linear(self.rnn.hidden_size, len(vocabulary), dtype=dtype, seed=third)
 
     # --- parameters and modes ---------------------------------------------------------------
