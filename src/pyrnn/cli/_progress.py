@@ -52,7 +52,15 @@ def describe(training: Training) -> str:
     parts = [f"{training.smoothed:.3f} bits/char"]
     if training.scores:
         parts.append(f"held-out {training.scores[-1].bits:.3f}")
-    minutes, seconds = divmod(math.ceil(training.seconds_left), 60)
     parts.append(f"{training.characters_per_second:,.0f} chars/s")
-    parts.append(f"{minutes}:{seconds:02} left")
+    parts.append(f"{_clock(training.seconds_left)} left")
     return " · ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    """A time as m:ss, or h:mm:ss; ∞ for what will never end."""
+    if math.isinf(seconds):
+        return "∞"
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
