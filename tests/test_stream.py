@@ -46,7 +46,9 @@ def test_weights_are_those_of_the_opening(make_layer, backend):
     stream = layer.stream()
     for array in layer.parameters.values():
         array[...] = 0
+    later = pickle.loads(pickle.dumps(stream))
     assert np.array_equal(stream.step(x), expected)
+    assert np.array_equal(later.step(x), expected)
 
 
 def test_state_can_be_read_set_and_reset(make_layer, backend):
