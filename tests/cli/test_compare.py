@@ -10,6 +10,7 @@ from pyrnn import _backend
 from pyrnn.cli import _comparison
 from pyrnn.reference.backend import ReferenceBackend
 
+ARRAYS = ("y", "dx", "dh", "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 SIZES = ("--hidden", 5, "--input", 3, "--seq-len", 9, "--batch", 2)
 
 
@@ -70,6 +71,25 @@ def test_table(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {row[0] for row in rows[1::3]} == {"float32", "float64"}
     assert {len(row) for row in rows[1::3]} == {2 + 6 + 3}
     assert max(map(len, result.out.splitlines())) <= 80
+
+
+def test_table_holds_the_widest_numbers(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    difference, milliseconds = 1.234e-105, 12.345
+    monkeypatch.setitem(_backend.BACKENDS, "native", Other())
+    monkeypatch.setattr(
+        "pyrnn.cli.compare.compare",
+        lambda cell, dtype, sizes, seed: [
+            _comparison.Result(
+                cell, dtype, direction, dict.fromkeys(ARRAYS, difference), milliseconds, 0.0987
+            )
+            for direction in ("forward", "backward", "truncated")
+        ],
+    )
+    result = run("compare")
+    assert "…" not in result.out
+    assert result.out.count("1e-105") == 8 * 3 * 7
+    for text in ("RNN relu", "12345", "98.7", "125×"):
+        assert text in result.out
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
