@@ -69,8 +69,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     add, positive = parser.add_argument, number(0.0, above=True)
-    add("--seq-len", type=whole(1), default=64, metavar="T", help="steps in a chunk (64)")
-    add("--batch", type=whole(1), default=32, metavar="N", help="streams side by side (32)")
+    add("--seq-len", type=whole(1), default=32, metavar="T", help="steps in a chunk (32)")
+    add("--batch", type=whole(1), default=16, metavar="N", help="streams side by side (16)")
     add("--steps", type=whole(1), metavar="N", help="chunks to train on (what --time allows)")
     time_help = f"seconds to train ({DEFAULT_SECONDS:g}; with --steps no limit)"
     add("--time", type=positive, metavar="S", help=time_help)
