@@ -1,4 +1,4 @@
-"""The scripts of examples/ and the README's example run on every backend, and show what they say."""
+"""The scripts of examples/ and the README's example: on every backend they show what they say."""
 
 import re
 import runpy
