@@ -102,6 +102,19 @@ def test_one_row_is_a_batch_of_one(make_cell, backend, assert_close):
     assert_close(parts(alone), tuple(b[0] for b in parts(batch)), 0.0)
 
 
+def test_other_memory_layouts_give_the_same(make_cell, backend, assert_close):
+    cell = make_cell(3, 4, dtype="float64", seed=0)
+    x, state, dstate = random(2, 3), random_state(cell, 2, 4), random_state(cell, 2, 4)
+    after, cache = cell.forward(x, state)
+    expected = after, *cell.backward(cache, dstate)
+
+    def turned(s):
+        return tuple(map(np.asfortranarray, s)) if is_lstm(cell) else np.asfortranarray(s)
+
+    after, cache = cell.forward(np.asfortranarray(x), turned(state))
+    assert_close((after, *cell.backward(cache, turned(dstate))), expected, 1e-13)
+
+
 def test_indices_stand_for_one_hot_rows(make_cell, backend, assert_close):
     cell = make_cell(3, 4, dtype="float64", seed=0)
     indices = np.array([2, 0, 2], np.int8)

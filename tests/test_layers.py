@@ -156,6 +156,17 @@ def test_past_a_length_nothing_matters(make_layer, backend):
     assert same_bits(*results)
 
 
+def test_nan_is_not_hidden(make_layer, backend):
+    layer = make_layer(3, 9, 2, seed=0)
+    x = random(5, 2, 3, dtype="float32")
+    x[2, 0, 1] = np.nan
+    y, state = layer(x)
+    assert np.isnan(y[2:, 0]).all()
+    assert np.isfinite(y[:2]).all()
+    assert np.isfinite(y[:, 1]).all()
+    assert all(np.isnan(s[:, 0]).all() for s in parts(state))
+
+
 def test_state_carries_on(make_layer, backend, assert_close):
     layer = make_layer(3, 4, 2, dtype="float64", seed=0)
     x = random(6, 2, 3)
@@ -183,7 +194,9 @@ def test_other_memory_layouts_give_the_same(make_layer, backend):
     swapped = x.astype(x.dtype.newbyteorder())
     read_only = x.copy()
     read_only.flags.writeable = False
-    for other in (strided, np.asfortranarray(x), swapped, read_only, x.tolist()):
+    unaligned = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    unaligned[...] = x
+    for other in (strided, np.asfortranarray(x), swapped, read_only, unaligned, x.tolist()):
         assert same_bits(layer(other), expected)
 
 

@@ -53,6 +53,16 @@ def test_large_logits_do_not_overflow(dtype, backend):
     assert dlogits.tolist() == [[1, 0, -1]]
 
 
+def test_other_memory_layouts_give_the_same(backend):
+    logits, targets = np.random.default_rng(0).standard_normal((4, 5)), np.array([0, 4, 2, 2])
+    loss, dlogits = softmax_cross_entropy(logits, targets)
+    doubled = np.repeat(logits, 2, axis=1)[:, ::2]
+    for other in (np.asfortranarray(logits), doubled, logits[::-1].copy()[::-1]):
+        other_loss, other_dlogits = softmax_cross_entropy(other, np.repeat(targets, 2)[::2])
+        assert other_loss == pytest.approx(loss, rel=1e-14)
+        np.testing.assert_allclose(other_dlogits, dlogits, rtol=1e-13)
+
+
 def test_minus_infinity_masks_a_class(backend):
     loss, dlogits = softmax_cross_entropy(np.array([[0.0, -np.inf, 0.0]]), [0])
     assert loss == pytest.approx(math.log(2))

@@ -74,23 +74,25 @@ def as_array(name: str, value: object) -> npt.NDArray[Any]:
 def float_array(
     name: str, value: object, dtype: np.dtype[Any], shape: tuple[int | str, ...] | None = None
 ) -> Array:
-    """A float array of exactly ``dtype`` and, where given, ``shape`` (a str matches any size)."""
+    """An aligned array of exactly ``dtype`` and, if given, ``shape`` (a str matches any size)."""
     array = as_array(name, value)
     if array.dtype != dtype:
         if array.dtype.newbyteorder("=") != dtype:
             raise TypeError(f"{name}: expected dtype {dtype}, got {_dtype_text(array, value)}")
         array = array.astype(dtype)
+    if not array.flags.aligned:
+        array = array.copy()
     if shape is not None and not _matches(array.shape, shape):
         raise ValueError(f"{name}: expected shape {shape_text(shape)}, got {array.shape}")
     return array
 
 
 def any_float_array(name: str, value: object) -> Array:
-    """A float32 or float64 array in the machine's byte order."""
+    """An aligned float32 or float64 array in the machine's byte order."""
     array = as_array(name, value)
     if array.dtype.name not in FLOATS:
         raise TypeError(f"{name}: expected float32 or float64, got {_dtype_text(array, value)}")
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array.astype(array.dtype.newbyteorder("="), copy=not array.flags.aligned)
 
 
 def live_float_array(name: str, value: object) -> Array:
@@ -131,6 +133,11 @@ def state_parts(name: str, state: object, state_names: tuple[str, ...]) -> dict[
         got = f"{len(state)} parts" if isinstance(state, (tuple, list)) else type(state).__name__
         raise TypeError(f"{name}: expected the pair ({', '.join(state_names)}), got {got}")
     return {f"{name}'s {part}": array for part, array in zip(state_names, state, strict=True)}
+
+
+def rows(array: Array) -> Array:
+    """The array as dense rows, (M, columns): what the functions around the layers take."""
+    return np.ascontiguousarray(array.reshape(-1, array.shape[-1]))
 
 
 def shape_text(shape: tuple[int | str, ...]) -> str:

@@ -104,7 +104,7 @@ class Linear(Layer):
         """
         _cache.check(cache, self)
         shape = cache.output_shape
-        rows = _checks.float_array("dy", dy, self.dtype, shape).reshape(-1, self.out_features)
+        rows = _checks.rows(_checks.float_array("dy", dy, self.dtype, shape))
         x, weight = cache.use()
         backend = _backend.BACKENDS[cache.backend]
         dx, dweight, dbias = backend.linear_backward(x, weight, rows)
@@ -116,8 +116,7 @@ class Linear(Layer):
         array = _checks.float_array("x", x, self.dtype)
         if array.ndim == 0 or array.shape[-1] != self.in_features:
             raise ValueError(f"x: expected shape (..., {self.in_features}), got {array.shape}")
-        rows = array.reshape(-1, self.in_features)
-        return rows, (*array.shape[:-1], self.out_features)
+        return _checks.rows(array), (*array.shape[:-1], self.out_features)
 
     def _repr_sizes(self) -> list[str]:
         return [str(self.in_features), str(self.out_features)]
@@ -205,9 +204,8 @@ class Embedding(Layer):
             If the cache is another layer's or used up, or dy has a wrong dtype or shape.
         """
         _cache.check(cache, self)
-        array = _checks.float_array("dy", dy, self.dtype, cache.output_shape)
+        rows = _checks.rows(_checks.float_array("dy", dy, self.dtype, cache.output_shape))
         backend = _backend.BACKENDS[cache.backend]
-        rows = array.reshape(-1, self.embedding_dim)
         dweight = backend.embedding_backward(cache.use(), rows, self.num_embeddings)
         return None, {"weight": dweight}
 

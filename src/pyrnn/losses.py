@@ -61,7 +61,7 @@ def softmax_cross_entropy(
     if indices.shape != scores.shape[:-1]:
         raise ValueError(f"targets: expected shape {scores.shape[:-1]}, got {indices.shape}")
     backend = _backend.current()
-    loss, dlogits = backend.softmax_cross_entropy(scores.reshape(-1, classes), indices.reshape(-1))
+    loss, dlogits = backend.softmax_cross_entropy(_checks.rows(scores), indices.reshape(-1))
     if reduction == "mean":
         loss /= indices.size
         backend.scale(dlogits, 1 / indices.size)
