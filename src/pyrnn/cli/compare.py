@@ -82,9 +82,10 @@ def _print(results: Sequence[Result], sizes: Sizes) -> None:
     print(f"T {sizes.seq_len}, N {sizes.batch_size}, I {sizes.input_size}, H {sizes.hidden_size}\n")
     console.print(_table(results))
     print(f"\nfwd: forward; bwd: backward; trunc: truncated BPTT over {WINDOW} steps.")
-    print("Differences are the largest, relative to the largest magnitude in the")
-    print(f"reference's array. Tolerances: {tolerances}; ! marks what is beyond.")
     print("out: y, h, c; dh: dh, dc; ms: median of several runs.")
+    print("Differences are the largest, relative to the largest magnitude in the")
+    print("reference's array; ! marks what is beyond the tolerance.")
+    print(f"Tolerances: {tolerances}.")
 
 
 def _table(results: Sequence[Result]) -> Table:
