@@ -33,7 +33,7 @@ def _needed(arguments: argparse.Namespace, num_characters: int) -> int:
     step = arguments.layers * (gates + 2) * hidden + 2 * num_characters
     activations = arguments.seq_len * arguments.batch * step
     # Weights, gradients and Adam's two moments.
-    numbers = 4 * weights + activations
+    numbers: int = 4 * weights + activations
     return numbers * (8 if arguments.dtype == "float64" else 4)
 
 
