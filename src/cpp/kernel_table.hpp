@@ -181,6 +181,9 @@ struct Kernels {
   void (*scatter_sums)(const T* a, Size a_row, RowGroups groups, const std::int64_t* indices,
                        Size begin, Size end, T* sums, Size sums_row);
 
+  // Multiply-adds in registers only; `sink` takes a vector. Returns the operations done.
+  double (*fma_loop)(Size iterations, T* sink);
+
   // y[i] = f(x[i])
   void (*exp)(const T* x, T* y, Size n);
   void (*tanh)(const T* x, T* y, Size n);

@@ -10,7 +10,7 @@ import contextlib
 import importlib
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -18,6 +18,23 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn._types import Array, Indices, Parameters, State
+
+
+StepCheck = Callable[[Any, Any], "tuple[Array | Indices, Array | None]"]
+"""Takes ``(x_t, out)`` as a user gave them; returns them fit for a step, or raises."""
+
+
+class StreamEngine(Protocol):
+    """A stack of layers that advances one step a call."""
+
+    def step(self, x_t: Any, out: Any = None, /) -> Array:
+        """Check the arguments and advance; returns the output (N, H), or ``out`` filled with it."""
+
+    def state(self) -> State:
+        """Copies of the states, (layers, N, H) each."""
+
+    def set_state(self, state: State, /) -> None:
+        """Take over states of that shape."""
 
 
 class Backend(Protocol):
@@ -58,6 +75,11 @@ class Backend(Protocol):
         Every ``k1`` steps the losses since the last time go back, over the last ``k2`` steps.
         ``masks[l]`` is what layer l's output was multiplied with before layer l + 1.
         """
+
+    def open_stream(
+        self, cell: str, layers: Sequence[Parameters], batch_size: int, check: StepCheck
+    ) -> StreamEngine:
+        """Open a stream through a stack of layers, lowest first, with zero states."""
 
     # Around them. Two-dimensional arrays, rows first.
 

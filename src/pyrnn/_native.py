@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from pyrnn import _core  # type: ignore[attr-defined]
 from pyrnn._types import Array, Indices, Parameters, State
 
 _WEIGHTS = {"float32": _core.WeightsFloat32, "float64": _core.WeightsFloat64}
+
+_STREAMS = {"float32": _core.StreamFloat32, "float64": _core.StreamFloat64}
 
 
 class NativeBackend:
@@ -63,6 +65,17 @@ class NativeBackend:
         """See `pyrnn._backend.Backend.backward`."""
         result: tuple[Array | None, State, dict[str, Array]] = saved.backward(dy, dstate)
         return result
+
+    def open_stream(
+        self,
+        cell: str,
+        layers: Sequence[Parameters],
+        batch_size: int,
+        check: Callable[[Any, Any], tuple[Array | Indices, Array | None]],
+    ) -> Any:
+        """See `pyrnn._backend.Backend.open_stream`."""
+        weights = [self.pack(cell, parameters) for parameters in layers]
+        return _STREAMS[layers[0]["weight_hh"].dtype.name](weights, batch_size, check)
 
     def backward_windows(
         self,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pyrnn import _backend, _checks
-from pyrnn._types import Array, Indices, State
+from pyrnn._types import Array, Indices
 
 if TYPE_CHECKING:
+    from pyrnn._backend import Backend
     from pyrnn._recurrent import Recurrent
 
 
@@ -26,26 +27,27 @@ class Stream:
     (1, 4)
     """
 
-    _state: State
-
     def __init__(self, layer: Recurrent, batch_size: int) -> None:
         self.batch_size = batch_size
         self.input_size = layer.input_size
         self.hidden_size = layer.hidden_size
-        self._dtype = layer.dtype
         self._cell = layer.cell
         self._state_names = layer._state_names
+        self._arguments = _StepArguments(
+            batch_size, layer.input_size, layer.hidden_size, layer.dtype
+        )
         self._parameters = [
             {name: array.copy() for name, array in layer._cell_parameters(suffix).items()}
             for suffix in layer._suffixes()
         ]
-        self._open()
-        self.reset()
+        self._open(_backend.current())
 
-    def _open(self) -> None:
-        backend = _backend.current()
+    def _open(self, backend: Backend) -> None:
         self._backend = backend.name
-        self._weights = [backend.pack(self._cell, p) for p in self._parameters]
+        self._engine = backend.open_stream(
+            self._cell, self._parameters, self.batch_size, self._arguments.check
+        )
+        self._step = self._engine.step
 
     def step(self, x_t: Any, out: Array | None = None) -> Array:
         """Advance every stream by one time step.
@@ -61,28 +63,75 @@ class Stream:
         -------
         array
             (batch_size, hidden_size).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value; the state is as it was.
         """
-        row = self._check_input(x_t)
+        return self._step(x_t, out)
+
+    @property
+    def state(self) -> Any:
+        """The state, shaped as the layer's: a copy; assign to it to set it."""
+        states = self._engine.state()
+        return states[0] if len(states) == 1 else states
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        parts = _checks.state_parts("state", value, self._state_names)
+        shape = self._state_shape()
+        self._engine.set_state(
+            tuple(
+                _checks.float_array(name, part, self._arguments.dtype, shape)
+                for name, part in parts.items()
+            )
+        )
+
+    def reset(self) -> None:
+        """Set the state of every stream to zero."""
+        shape = self._state_shape()
+        self._engine.set_state(
+            tuple(np.zeros(shape, self._arguments.dtype) for _ in self._state_names)
+        )
+
+    def _state_shape(self) -> tuple[int, int, int]:
+        return len(self._parameters), self.batch_size, self.hidden_size
+
+    def __getstate__(self) -> dict[str, Any]:
+        attributes = {
+            name: value for name, value in self.__dict__.items() if name not in ("_engine", "_step")
+        }
+        return attributes | {"_state": self._engine.state()}
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        state = attributes.pop("_state")
+        self.__dict__.update(attributes)
+        self._open(_backend.BACKENDS.get(self._backend, _backend.current()))
+        self._engine.set_state(state)
+
+
+class _StepArguments(NamedTuple):
+    """What a step's arguments have to fit."""
+
+    batch_size: int
+    input_size: int
+    hidden_size: int
+    dtype: np.dtype[Any]
+
+    def check(self, x_t: Any, out: Any) -> tuple[Array | Indices, Array | None]:
+        """Return the arguments as arrays that fit, or say what does not."""
+        x = self._check_input(x_t)
         if out is not None:
             self._check_out(out)
-        backend = _backend.BACKENDS[self._backend]
-        for layer, weights in enumerate(self._weights):
-            state = tuple(s[layer] for s in self._state)
-            y, last, _ = backend.forward(weights, row[None], state)
-            row = y[0]
-            for whole, part in zip(self._state, last, strict=True):
-                whole[layer] = part
-        last_row: Array = y[0]
-        if out is None:
-            return last_row
-        out[...] = last_row
-        return out
+        return x, out
 
     def _check_input(self, x_t: Any) -> Array | Indices:
         array = _checks.as_array("x_t", x_t)
         if array.dtype.kind not in "iu":
             shape = (self.batch_size, self.input_size)
-            return _checks.float_array("x_t", x_t, self._dtype, shape)
+            checked = _checks.float_array("x_t", x_t, self.dtype, shape)
+            return np.ascontiguousarray(checked)
         if array.shape != (self.batch_size,):
             raise ValueError(
                 f"x_t: expected shape ({self.batch_size},) of indices, got {array.shape}"
@@ -92,33 +141,6 @@ class Stream:
     def _check_out(self, out: Any) -> None:
         if not isinstance(out, np.ndarray):
             raise TypeError(f"out: expected a NumPy array, got {type(out).__name__}")
-        _checks.float_array("out", out, self._dtype, (self.batch_size, self.hidden_size))
+        _checks.float_array("out", out, self.dtype, (self.batch_size, self.hidden_size))
         if not out.flags.writeable:
             raise ValueError("out: expected a writeable array, got a read-only one")
-
-    @property
-    def state(self) -> Any:
-        """The state, shaped as the layer's: a copy; assign to it to set it."""
-        copies = tuple(s.copy() for s in self._state)
-        return copies[0] if len(copies) == 1 else copies
-
-    @state.setter
-    def state(self, value: Any) -> None:
-        parts = _checks.state_parts("state", value, self._state_names)
-        shape = self._state[0].shape
-        self._state = tuple(
-            _checks.float_array(name, part, self._dtype, shape).copy()
-            for name, part in parts.items()
-        )
-
-    def reset(self) -> None:
-        """Set the state of every stream to zero."""
-        shape = (len(self._parameters), self.batch_size, self.hidden_size)
-        self._state = tuple(np.zeros(shape, self._dtype) for _ in self._state_names)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_weights"}
-
-    def __setstate__(self, attributes: dict[str, Any]) -> None:
-        self.__dict__.update(attributes)
-        self._open()

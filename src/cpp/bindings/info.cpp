@@ -1,11 +1,39 @@
 // What was built, what is in use, and the number of threads.
 #include <pybind11/stl.h>
 
+#include <chrono>
+#include <numeric>
+#include <vector>
+
 #include "bindings/bindings.hpp"
 #include "runtime/dispatch.hpp"
 #include "runtime/thread_pool.hpp"
 
 namespace pyrnn {
+namespace {
+
+// float32 GFLOP/s of `threads` threads that do nothing but multiply-adds for some seconds.
+double fma_peak(int threads, double seconds) {
+  using Clock = std::chrono::steady_clock;
+  const pybind11::gil_scoped_release release;
+  Team team(threads);
+  std::vector<double> rates(static_cast<std::size_t>(team.size()));
+  team.run(team.size(), [&](int thread) {
+    alignas(64) float sink[64];
+    double operations = 0;
+    const auto start = Clock::now();
+    std::chrono::duration<double> elapsed{};
+    do {
+      operations += active_table().f32.fma_loop(100'000, sink);
+      elapsed = Clock::now() - start;
+    } while (elapsed.count() < seconds);
+    rates[static_cast<std::size_t>(thread)] = operations / elapsed.count() * 1e-9;
+  });
+  return std::accumulate(rates.begin(), rates.end(), 0.0);
+}
+
+}  // namespace
+
 void bind_info(pybind11::module_& module) {
   module.def("isa", [] { return std::string(active_table().isa); });
   module.def("isas", &built_isas);
@@ -14,6 +42,7 @@ void bind_info(pybind11::module_& module) {
     for (const auto& cell : active_table().f32.cells) names.emplace_back(cell.shape.name);
     return names;
   });
+  module.def("fma_peak", &fma_peak, pybind11::arg("threads"), pybind11::arg("seconds"));
   module.def("get_num_threads", &num_threads);
   module.def("set_num_threads", &set_num_threads);
 }

@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "The compiled core of pyrnn; use the pyrnn package.";
   pyrnn::bind_info(module);
   pyrnn::bind_recurrent(module);
+  pyrnn::bind_streams(module);
   pyrnn::bind_dense(module);
   pyrnn::bind_optimizers(module);
   pyrnn::bind_functions(module);

@@ -3,6 +3,7 @@
 #include "isa/cells/cells.hpp"
 #include "isa/cells/step.hpp"
 #include "isa/elementwise.hpp"
+#include "isa/fma_loop.hpp"
 #include "isa/gemm/gather.hpp"
 #include "isa/gemm/outer.hpp"
 #include "isa/gemm/pack.hpp"
@@ -31,6 +32,7 @@ constexpr Kernels<typename V::Scalar> make_kernels(CellList<Cells...>) {
   k.pack_backward = pack_backward<V>;
   k.pack_matrix = pack_matrix<V>;
   k.column_sums = column_sums<V>;
+  k.fma_loop = fma_loop<V>;
   k.exp = map<V, vector_exp<V>>;
   k.tanh = map<V, vector_tanh<V>>;
   k.sigmoid = map<V, vector_sigmoid<V>>;

@@ -7,18 +7,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "runtime/cell_weights.hpp"
+#include "runtime/cell_step.hpp"
 #include "runtime/schedule.hpp"
 
 namespace pyrnn {
-
-// Input rows: dense (rows, I), or one-hot positions (rows,).
-template <class T>
-struct InputRows {
-  const T* dense = nullptr;
-  Size row = 0;
-  const std::int64_t* indices = nullptr;
-};
 
 // Where gradients go, in torch's layout; all are written, not added to.
 template <class T>

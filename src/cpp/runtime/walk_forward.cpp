@@ -79,50 +79,12 @@ class ForwardWalk {
 
   // x W_ih + b for some rows, split over threads by rows, or by the panels that a thread owns.
   void hoist(Range rows, int thread) {
-    const Kernels<T>& kernels = *sizes_.kernels;
-    T* const gates = gates_at(rows.begin, rows.begin);
     const Range part = plan_.split == Split::batch ? part_of(rows.size(), plan_.threads, thread)
                                                    : Range{0, rows.size()};
     const Range panels = owned_panels(thread);
     if (part.size() == 0 || panels.size() == 0) return;
-    Product<T> product{};
-    product.width = std::min<Size>(panel_vectors, sizes_.input_slots() * sizes_.shape().unit_vectors);
-    product.vectors = sizes_.input_slots() * sizes_.padded / sizes_.lanes();
-    product.b = call_.weights->input.data();
-    product.init = call_.weights->bias.data() + sizes_.slot_offset(sizes_.shape().input_begin);
-    product.init_panel = product.c_panel = sizes_.panel_stride();
-    product.c_row = sizes_.gates_row();
-    product.c = gates + part.begin * product.c_row + sizes_.slot_offset(sizes_.shape().input_begin);
-    product.columns = product.vectors * sizes_.lanes();
-    product.rows = part.size();
-    product.k_outer = 1;
-    product.k_inner = sizes_.input_size;
-    product.panel_begin = panels.begin;
-    product.panel_end = panels.end;
-    const Size row = rows.begin + part.begin;
-    if (call_.x.indices != nullptr) {
-      kernels.gather_product(product, call_.x.indices + row);
-    } else {
-      product.a = call_.x.dense + row * call_.x.row;
-      product.a_row = call_.x.row;
-      kernels.product(product);
-    }
-    fill_hidden_only(gates + part.begin * product.c_row, part.size(), panels);
-  }
-
-  // Slots that x does not reach start from their bias.
-  void fill_hidden_only(T* gates, Size rows, Range panels) {
-    const CellShape& shape = sizes_.shape();
-    const Size begin = sizes_.slot_offset(shape.input_end);
-    const Size bytes = (shape.slots - shape.input_end) * sizes_.lanes() * static_cast<Size>(sizeof(T));
-    if (bytes == 0) return;
-    for (Size row = 0; row < rows; ++row) {
-      for (Size panel = panels.begin; panel < panels.end; ++panel) {
-        const Size at = panel * sizes_.panel_stride() + begin;
-        std::memcpy(gates + row * sizes_.gates_row() + at, call_.weights->bias.data() + at,
-                    static_cast<std::size_t>(bytes));
-      }
-    }
+    input_product(*call_.weights, call_.x.from(rows.begin + part.begin),
+                  gates_at(rows.begin + part.begin, rows.begin), part.size(), panels);
   }
 
   void advance(Size step, Size stretch_row, int thread) {
@@ -131,14 +93,12 @@ class ForwardWalk {
     if (rows.size() == 0 || panels.size() == 0) return;
     const Size H = sizes_.hidden_size;
     StepForward<T> q{};
-    q.gates_row = sizes_.gates_row();
     q.gates = gates_at(schedule_.first_of(step) + rows.begin, stretch_row);
     q.h_prev = step == 0 ? call_.h0 + rows.begin * H
                          : call_.y + (schedule_.first_of(step - 1) + rows.begin) * call_.y_row;
     q.h_prev_row = step == 0 ? H : call_.y_row;
     q.h_next = call_.y + (schedule_.first_of(step) + rows.begin) * call_.y_row;
     q.h_next_row = call_.y_row;
-    q.inner_row = sizes_.padded;
     const Size batch_state = schedule_.batch_size * sizes_.padded;
     const Size rows_state = schedule_.rows * sizes_.padded;
     if (kept_ == nullptr) {
@@ -153,26 +113,10 @@ class ForwardWalk {
       q.inner_next_state = rows_state;
     }
     q.rows = rows.size();
-    q.units = H;
     q.panel_begin = panels.begin;
     q.panel_end = panels.end;
     q.keep = kept_ != nullptr;
-
-    Product<T>& product = q.product;
-    const Size slot = sizes_.slot_offset(sizes_.shape().hidden_begin);
-    product.a = q.h_prev;
-    product.a_row = q.h_prev_row;
-    product.b = call_.weights->hidden.data();
-    product.width = std::min<Size>(panel_vectors, sizes_.hidden_slots() * sizes_.shape().unit_vectors);
-    product.vectors = sizes_.hidden_slots() * sizes_.padded / sizes_.lanes();
-    product.init = product.c = q.gates + slot;
-    product.init_row = product.c_row = q.gates_row;
-    product.init_panel = product.c_panel = sizes_.panel_stride();
-    product.columns = product.vectors * sizes_.lanes();
-    product.rows = q.rows;
-    product.k_outer = 1;
-    product.k_inner = H;
-    sizes_.cell->forward(q);
+    hidden_step(*call_.weights, q);
   }
 
   // The last states after h, each sequence's at its own last step.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pyrnn._types import Array, Indices, Parameters, State
-from pyrnn.reference import dense, losses, optim, sequence, truncated
+from pyrnn.reference import dense, losses, optim, sequence, stream, truncated
 
 
 class Weights(NamedTuple):
@@ -62,6 +62,16 @@ class ReferenceBackend:
     ) -> tuple[Array | None, State, dict[str, Array]]:
         """See `pyrnn._backend.Backend.backward`."""
         return sequence.backward(saved, dy, dstate)
+
+    def open_stream(
+        self,
+        cell: str,
+        layers: Sequence[Parameters],
+        batch_size: int,
+        check: Callable[[Any, Any], tuple[Array | Indices, Array | None]],
+    ) -> stream.Stream:
+        """See `pyrnn._backend.Backend.open_stream`."""
+        return stream.Stream(cell, layers, batch_size, check)
 
     def backward_windows(
         self,

@@ -6,17 +6,25 @@
 namespace pyrnn {
 namespace {
 
-// `lanes` rows of the source become one column of vectors: to[k, lane] = from[lane, k].
+// `lanes` rows of the source become one column of vectors: to[k, lane] = from[lane, k]. Blocks of a
+// cache line on both sides: whole columns would throw each line out before it is full.
 template <class V>
 inline void pack_transposed(const typename V::Scalar* from, Size from_row, Size valid, Size k_count,
                             typename V::Scalar* to, Size to_row) {
-  for (Size lane = 0; lane < V::lanes; ++lane) {
-    auto* column = to + lane;
-    if (lane < valid) {
-      const auto* source = from + lane * from_row;
-      for (Size k = 0; k < k_count; ++k) column[k * to_row] = source[k];
-    } else {
-      for (Size k = 0; k < k_count; ++k) column[k * to_row] = 0;
+  constexpr Size block = 64 / static_cast<Size>(sizeof(typename V::Scalar));
+  for (Size k = 0; k < k_count; k += block) {
+    const Size count = smaller(block, k_count - k);
+    for (Size lane = 0; lane < V::lanes; ++lane) {
+      auto* column = to + k * to_row + lane;
+      const auto* source = from + lane * from_row + k;
+      if (lane >= valid) {
+        for (Size i = 0; i < count; ++i) column[i * to_row] = 0;
+      } else if (count == block) {
+#pragma GCC unroll 16
+        for (Size i = 0; i < block; ++i) column[i * to_row] = source[i];
+      } else {
+        for (Size i = 0; i < count; ++i) column[i * to_row] = source[i];
+      }
     }
   }
 }

@@ -1,0 +1,126 @@
+// Streams: the path of one step from Python to the kernels, kept short.
+#include "runtime/stream.hpp"
+
+#include <pybind11/stl.h>
+
+#include <cstring>
+#include <vector>
+
+#include "bindings/arrays.hpp"
+#include "bindings/bindings.hpp"
+#include "bindings/weights.hpp"
+
+namespace pyrnn {
+namespace {
+
+// A step takes exact arguments as they are; others go through `check`, a Python function
+// (x_t, out) -> (x_t, out) that converts what can be taken and refuses the rest.
+template <class T>
+class BoundStream {
+ public:
+  BoundStream(const std::vector<Weights<T>*>& layers, Size batch_size, py::object check)
+      : stream_(packed(layers), batch_size), check_(std::move(check)) {}
+
+  py::object step(const py::object& x_t, const py::object& out) {
+    if (exact_input(x_t) && (out.is_none() || exact(out, stream_.hidden_size(), true)))
+      return run(x_t, out);
+    const py::tuple checked = check_(x_t, out);
+    const py::object x = checked[0], y = checked[1];
+    if (!exact(y, stream_.hidden_size(), true) && !y.is_none()) {
+      // an `out` that is laid out in some other way
+      const py::object result = run(x, py::none());
+      y.attr("__setitem__")(py::ellipsis(), result);
+      return y;
+    }
+    return run(x, y);
+  }
+
+  py::tuple state() const {
+    const int states = stream_.lowest().shape().states;
+    py::tuple arrays(static_cast<std::size_t>(states));
+    for (int i = 0; i < states; ++i) {
+      auto array = empty<T>({stream_.layers(), stream_.batch_size(), stream_.hidden_size()});
+      stream_.read_state(i, array.mutable_data());
+      arrays[static_cast<std::size_t>(i)] = array;
+    }
+    return arrays;
+  }
+
+  void set_state(const std::vector<Dense<T>>& state) {
+    const Size size = stream_.layers() * stream_.batch_size() * stream_.hidden_size();
+    require(static_cast<int>(state.size()) == stream_.lowest().shape().states, "state: how many");
+    for (std::size_t i = 0; i < state.size(); ++i) {
+      require(state[i].size() == size, "state: shapes");
+      stream_.write_state(static_cast<int>(i), state[i].data());
+    }
+  }
+
+ private:
+  static std::vector<std::shared_ptr<const CellWeights<T>>> packed(
+      const std::vector<Weights<T>*>& layers) {
+    std::vector<std::shared_ptr<const CellWeights<T>>> all;
+    for (Weights<T>* layer : layers) all.push_back(layer->packed(false));
+    return all;
+  }
+
+  // A (batch, columns) array of T, dense, aligned
+  bool exact(const py::object& object, Size columns, bool writeable) const {
+    if (!py::isinstance<py::array_t<T>>(object)) return false;
+    const auto array = py::reinterpret_borrow<py::array>(object);
+    return array.ndim() == 2 && array.shape(0) == stream_.batch_size() &&
+           array.shape(1) == columns && (array.flags() & py::array::c_style) != 0 &&
+           (!writeable || array.writeable());
+  }
+
+  bool exact_input(const py::object& object) const {
+    return exact(object, stream_.lowest().input_size, false);
+  }
+
+  py::object run(const py::object& x_t, const py::object& out) {
+    InputRows<T> x;
+    IndexArray indices;
+    if (exact_input(x_t)) {
+      x.dense = static_cast<const T*>(py::reinterpret_borrow<py::array>(x_t).data());
+      x.row = stream_.lowest().input_size;
+    } else {
+      indices = IndexArray::ensure(x_t);
+      require(indices && indices.size() == stream_.batch_size(), "x_t: shapes");
+      x.indices = indices.data();
+    }
+    py::object y = out;
+    if (y.is_none()) y = empty<T>({stream_.batch_size(), stream_.hidden_size()});
+    T* const to = static_cast<T*>(py::reinterpret_borrow<py::array>(y).mutable_data());
+    // A short step is not worth letting go of the interpreter.
+    if (short_) {
+      stream_.step(x, to);
+    } else {
+      const py::gil_scoped_release release;
+      stream_.step(x, to);
+    }
+    return y;
+  }
+
+  pyrnn::Stream<T> stream_;
+  py::object check_;
+  bool short_ = stream_.lowest().hidden_size * stream_.hidden_size() * stream_.batch_size() *
+                    stream_.layers() < 20'000;
+};
+
+template <class T>
+void bind_all(py::module_& module, const char* name) {
+  py::class_<BoundStream<T>>(module, name)
+      .def(py::init<const std::vector<Weights<T>*>&, Size, py::object>(), py::arg("layers"),
+           py::arg("batch_size"), py::arg("check"))
+      .def("step", &BoundStream<T>::step, py::arg("x_t"), py::arg("out") = py::none())
+      .def("state", &BoundStream<T>::state)
+      .def("set_state", &BoundStream<T>::set_state, py::arg("state"));
+}
+
+}  // namespace
+
+void bind_streams(py::module_& module) {
+  bind_all<float>(module, "StreamFloat32");
+  bind_all<double>(module, "StreamFloat64");
+}
+
+}  // namespace pyrnn
