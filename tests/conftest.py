@@ -20,7 +20,7 @@ with warnings.catch_warnings():
 LONG = os.environ.get("PYRNN_LONG_TESTS") == "1"
 
 # The short form tries the same examples every time; the long form looks for new ones.
-hypothesis.settings.register_profile("short", deadline=None, max_examples=25, derandomize=True)
+hypothesis.settings.register_profile("short", deadline=None, max_examples=60, derandomize=True)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=300)
 hypothesis.settings.load_profile("long" if LONG else "short")
 
@@ -39,15 +39,6 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     """The name of a backend, in force during the test."""
     with pyrnn.use_backend(request.param):
         yield request.param
-
-
-@pytest.fixture
-def native() -> Iterator[str]:
-    """The compiled core in force during the test; the test is skipped where it is missing."""
-    if "native" not in _backend.BACKENDS:
-        pytest.skip("the compiled core is not built")
-    with pyrnn.use_backend("native"):
-        yield "native"
 
 
 @pytest.fixture(params=list(CELLS), scope="session")
