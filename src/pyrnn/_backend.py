@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from pyrnn._types import Array, Indices, Parameters, State
 
-
 StepCheck = Callable[[Any, Any], "tuple[Array | Indices, Array | None]"]
 """Takes ``(x_t, out)`` as a user gave them; returns them fit for a step, or raises."""
 

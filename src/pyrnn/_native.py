@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _core  # type: ignore[attr-defined]
+from pyrnn import _core
 from pyrnn._types import Array, Indices, Parameters, State
 
 _WEIGHTS = {"float32": _core.WeightsFloat32, "float64": _core.WeightsFloat64}
@@ -86,7 +86,4 @@ class NativeBackend:
         masks: Sequence[Array | None],
     ) -> tuple[Array | None, list[dict[str, Array]]]:
         """See `pyrnn._backend.Backend.backward_windows`."""
-        result: tuple[Array | None, list[dict[str, Array]]] = _core.backward_windows(
-            saved, dy, k1, k2, masks
-        )
-        return result
+        return _core.backward_windows(saved, dy, k1, k2, masks)

@@ -28,20 +28,20 @@ class Stream:
         shape = (len(layers), batch_size, weight.shape[1])
         self._state: State = tuple(np.zeros(shape, weight.dtype) for _ in range(self._cell.states))
 
-    def step(self, x_t: Any, out: Any = None, /) -> Array:
+    def step(self, x_t: Any, out: Array | None = None, /) -> Array:
         """Advance all layers: each takes the new h of the one below it as its x."""
         x, out = self._check(x_t, out)
         new = [np.empty_like(s) for s in self._state]
         for layer, parameters in enumerate(self._layers):
             state = tuple(s[layer] for s in self._state)
             state, _ = self._cell.forward(x, state, parameters)
-            x = state[0]
+            h = x = state[0]
             for whole, part in zip(new, state, strict=True):
                 whole[layer] = part
         self._state = tuple(new)
         if out is None:
-            return state[0]
-        out[...] = x
+            return h
+        out[...] = h
         return out
 
     def state(self) -> State:
