@@ -88,6 +88,33 @@ def test_out(make_layer, backend):
     assert np.array_equal(out, layer(x[None])[0][0])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_other_memory_layouts(make_layer, dtype, backend):
+    layer = make_layer(3, 4, dtype=dtype, seed=0)
+    x = random(2, 3, dtype=dtype)
+    expected = layer(x[None])[0][0]
+    strided = np.repeat(x, 2, axis=1)[:, ::2]
+    swapped = x.astype(x.dtype.newbyteorder())
+    for other in (strided, np.asfortranarray(x), swapped, x[::-1].copy()[::-1]):
+        room = np.full((4, 8), np.nan, dtype)
+        stream = layer.stream(2)
+        assert np.array_equal(stream.step(other, out=room[::2, ::2]), expected)
+        assert np.array_equal(room[::2, ::2], expected)
+        assert np.isnan(room[1::2]).all()
+        assert np.isnan(room[:, 1::2]).all()
+
+
+def test_out_may_be_the_input(make_layer, backend):
+    layer = make_layer(4, 4, 2, seed=0)
+    x = random(5, 2, 4)
+    expected, _ = layer(x)
+    stream = layer.stream(2)
+    for x_t, y_t in zip(x, expected, strict=True):
+        row = x_t.copy()
+        stream.step(row, out=row)
+        assert np.array_equal(row, y_t)
+
+
 def test_output_stays_as_it_is_when_the_stream_goes_on(make_layer, backend):
     stream = make_layer(3, 4, seed=0).stream()
     first = stream.step(random(1, 3))
