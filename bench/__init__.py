@@ -1,0 +1,1 @@
+"""Time pyrnn beside PyTorch, JAX, ONNX Runtime and OpenVINO: ``python -m bench``."""

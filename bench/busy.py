@@ -1,0 +1,97 @@
+"""``--busy``: what becomes of a call while other processes keep the same cores busy."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bench import problem, timing
+from bench.compete import agreeing
+from bench.contender import Contender
+from bench.options import Options
+from bench.peers import MODULES, Peer
+from bench.shapes import Case
+
+PEERS = tuple(MODULES)
+
+SECTION = "busy"
+NEIGHBOURS = (0, 1, 2)
+CALLS = 50
+QUICK_CALLS = 5
+BLOCKS = 5
+"""Calls are timed in so many blocks, which alternate between the numbers of neighbours."""
+
+CALL_SECONDS = 0.02
+"""Short calls are repeated until they last so long: several slices of the scheduler, so that
+taking turns with a neighbour does not look like a stall."""
+
+# Ends by itself when whoever started it is gone.
+_SPIN = "import os\nwhile os.getppid() == {parent}:\n    for _ in range(100_000): pass"
+
+
+def cases(options: Options) -> list[Case]:
+    """Work split over the batch, over hidden units with a barrier in each step, or not at all."""
+    all_cases = [
+        Case(SECTION, True, "LSTM", 100, 32, 64, 256),
+        Case(SECTION, True, "GRU", 25, 1, 65, 100),
+        Case(SECTION, False, "LSTM", 100, 1, 512, 512),
+        Case(SECTION, False, "LSTM", 1, 1, 1024, 1024),
+        Case(SECTION, False, "GRU", 100, 32, 256, 256),
+    ]
+    return [c for c in (all_cases[1:2] if options.quick else all_cases) if options.wants(c.name)]
+
+
+def rows(options: Options, peers: Mapping[str, Peer]) -> Iterator[dict[str, Any]]:
+    """One case after another, as it is measured."""
+    for case in cases(options):
+        numbers = problem.make(case)
+        contenders = [
+            contender
+            for peer in peers.values()
+            for contender in peer.contenders(case, numbers, options.threads)
+        ]
+        chosen, apart = agreeing(contenders, timing.QUICK)
+        yield {
+            "name": case.name,
+            "threads": options.threads,
+            "neighbours": list(NEIGHBOURS),
+            "differ": apart,
+            "columns": {c.column: _measure(c, options.quick) for c in chosen},
+        }
+
+
+def _measure(contender: Contender, quick: bool) -> dict[str, list[float]]:
+    """Median and slowest seconds of a call for each number of neighbours."""
+    runner = timing.Runner(contender, timing.Effort(round_seconds=CALL_SECONDS))
+    calls = (QUICK_CALLS if quick else CALLS) // BLOCKS
+    seconds: list[list[float]] = [[] for _ in NEIGHBOURS]
+    for _ in range(BLOCKS):
+        for neighbours, times in zip(NEIGHBOURS, seconds, strict=True):
+            with _busy(neighbours):
+                times += runner.turns_in_a_row(calls)
+    return {
+        "median": [statistics.median(times) for times in seconds],
+        "slowest": [max(times) for times in seconds],
+    }
+
+
+@contextlib.contextmanager
+def _busy(count: int) -> Iterator[None]:
+    """So many processes that compute without end, on the cores of this one."""
+    command = [sys.executable, "-c", _SPIN.format(parent=os.getpid())]
+    processes = [subprocess.Popen(command) for _ in range(count)]
+    try:
+        # They count as neighbours once they have started.
+        time.sleep(0.3 if processes else timing.SETTLE_SECONDS)
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()

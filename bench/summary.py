@@ -1,0 +1,91 @@
+"""What the rows of the grid come to: ratios, geometric means, the worst rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from bench.shapes import COMPUTE, INFERENCE, TRAINING
+
+Row = dict[str, Any]
+
+OWN = "pyrnn"
+SMALL_STEP = 64
+"""Largest hidden size of a small step."""
+
+
+class Summary(NamedTuple):
+    """Ratios of one section with one number of threads: time of a peer by time of pyrnn."""
+
+    section: str
+    threads: int
+    number: int
+    geometric_mean: float
+    lowest: Row
+    below_one: list[Row]
+
+
+def ratios(row: Row) -> dict[str, float]:
+    """Each peer's time divided by pyrnn's, in the order of the columns; above 1, pyrnn leads."""
+    own = row["seconds"][OWN]
+    return {name: time / own for name, time in row["seconds"].items() if name != OWN}
+
+
+def best_ratio(row: Row) -> float:
+    """The fastest peer's time divided by pyrnn's; NaN where there is no peer."""
+    return min(ratios(row).values(), default=math.nan)
+
+
+def share_of_peak(row: Row, column: str = OWN) -> float:
+    """Of the arithmetic that the cores can do, what a row makes use of; NaN if not measured."""
+    if not row["peak"]:
+        return math.nan
+    return float(row["gflop"] / row["seconds"][column] / row["peak"])
+
+
+def summaries(rows: Iterable[Row]) -> list[Summary]:
+    """One for each section and number of threads that has rows with a peer in them."""
+    groups: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        if ratios(row):
+            groups.setdefault((row["section"], row["threads"]), []).append(row)
+    order = [TRAINING, INFERENCE, COMPUTE]
+    return [
+        Summary(
+            section,
+            threads,
+            len(group),
+            geometric_mean([best_ratio(row) for row in group]),
+            min(group, key=best_ratio),
+            worst(row for row in group if best_ratio(row) < 1),
+        )
+        for (section, threads), group in sorted(
+            groups.items(), key=lambda item: (order.index(item[0][0]), item[0][1])
+        )
+    ]
+
+
+def worst(rows: Iterable[Row]) -> list[Row]:
+    """Rows from the lowest ratio up."""
+    return sorted(rows, key=best_ratio)
+
+
+def small_steps(rows: Iterable[Row]) -> dict[str, float]:
+    """The lowest ratio of each peer over the single steps of small layers."""
+    lowest: dict[str, float] = {}
+    for row in rows:
+        if row["step"] and row["hidden"] <= SMALL_STEP:
+            for name, ratio in ratios(row).items():
+                lowest[name] = min(ratio, lowest.get(name, math.inf))
+    return lowest
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    """exp of the mean logarithm."""
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+def columns(rows: Iterable[Row]) -> list[str]:
+    """The peers in any of the rows, in order of their first appearance."""
+    return list(dict.fromkeys(name for row in rows for name in ratios(row)))

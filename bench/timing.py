@@ -1,0 +1,116 @@
+"""Timing: contenders take turns, round after round, and the median of the rounds counts."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.contender import Contender
+
+SETTLE_SECONDS = 0.02
+"""Pause before a turn: the threads of whoever ran before may still spin so long."""
+
+TRIALS = 3
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much time measuring may take."""
+
+    round_seconds: float = 0.02
+    """Calls are repeated until a turn lasts so long, so that it can be timed."""
+
+    budget_seconds: float = 5.0
+    """All rounds of one case together take about so long, within the limits below."""
+
+    least_rounds: int = 5
+    most_rounds: int = 15
+
+
+QUICK = Effort(round_seconds=0.005, budget_seconds=0.3, least_rounds=3, most_rounds=3)
+
+
+class Runner:
+    """A contender that knows how many calls make a turn."""
+
+    def __init__(self, contender: Contender, effort: Effort) -> None:
+        self.contender = contender
+        with contender.context():
+            once = self._time(1)
+            calls = 1
+            while once * calls < effort.round_seconds / 4:
+                calls *= 4
+                once = self._time(calls)
+        self.calls = max(1, math.ceil(effort.round_seconds / once))
+        self.turn_seconds = self.calls * once
+
+    def turn(self) -> float:
+        """Mean seconds of a call in one turn, after a pause and calls that do not count."""
+        time.sleep(SETTLE_SECONDS)
+        with self.contender.context():
+            # A turn of one long call wakes threads and fills caches within itself.
+            if self.calls > 1:
+                self._time(max(1, self.calls // 5))
+            return self._time(self.calls)
+
+    def turns_in_a_row(self, count: int) -> list[float]:
+        """Mean seconds of a call in each of several turns without a pause, after one more."""
+        with self.contender.context():
+            return [self._time(self.calls) for _ in range(count + 1)][1:]
+
+    def _time(self, calls: int) -> float:
+        """Mean seconds of a call."""
+        run = self.contender.run
+        start = time.perf_counter()
+        for _ in itertools.repeat(None, calls):
+            run()
+        return (time.perf_counter() - start) / calls
+
+
+def fastest(contenders: Sequence[Contender], effort: Effort) -> Contender:
+    """The best of one column's settings, in a short trial."""
+    if len(contenders) == 1:
+        return contenders[0]
+    runners = [Runner(contender, effort) for contender in contenders]
+    with no_garbage_collection():
+        least = [min(r.turn() for _ in range(_trials(r))) for r in runners]
+    return contenders[least.index(min(least))]
+
+
+def _trials(runner: Runner) -> int:
+    return 1 if runner.turn_seconds > 1 else TRIALS
+
+
+def rounds(runners: Sequence[Runner], effort: Effort) -> int:
+    """How many rounds the budget allows."""
+    one = sum(r.turn_seconds + SETTLE_SECONDS for r in runners)
+    return min(effort.most_rounds, max(effort.least_rounds, int(effort.budget_seconds / one)))
+
+
+def alternate(
+    runners: Sequence[Runner], count: int, each_round: Callable[[], None] = lambda: None
+) -> list[list[float]]:
+    """Seconds of a call for each runner and round; all take one turn in every round."""
+    seconds: list[list[float]] = [[] for _ in runners]
+    with no_garbage_collection():
+        for _ in range(count):
+            each_round()
+            for runner, times in zip(runners, seconds, strict=True):
+                times.append(runner.turn())
+    return seconds
+
+
+@contextlib.contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Keep the collector of cycles out of what is timed."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
