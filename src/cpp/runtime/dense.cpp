@@ -60,6 +60,11 @@ void linear(const Kernels<T>& kernels, const T* x, const T* weight, const T* bia
 template <class T>
 void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, const T* dy, T* dx,
                      T* dweight, T* dbias, Size rows, Size in, Size out) {
+  if (rows == 0) {
+    std::fill(dweight, dweight + out * in, T{0});
+    std::fill(dbias, dbias + out, T{0});
+    return;
+  }
   const Size lanes = kernels.lanes;
   Buffer<T> packed(vectors_of(in, lanes) * lanes * out);
   kernels.pack_matrix(weight, in, out, in, false, packed.data());

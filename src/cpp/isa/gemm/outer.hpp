@@ -117,7 +117,9 @@ void outer_product(const OuterProduct<typename V::Scalar>& q) {
                 q.c_row,
                 0,
                 1,
-                count};
+                count,
+                packed_b,
+                0};
             const int rows = static_cast<int>(smaller(strip, units - m));
             if (valid < width * V::lanes) {
               run_partial_tile<V>(rows, width, valid, tile);

@@ -15,7 +15,7 @@ template <class V>
 constexpr Size panel_block_bytes = V::registers == 32 ? 32 * 1024 : 20 * 1024;
 
 // Rows of C that pass by before the next panel.
-constexpr Size row_block = 120;
+constexpr Size row_block = 192;
 
 constexpr Size smaller(Size a, Size b) { return a < b ? a : b; }
 
@@ -36,7 +36,9 @@ inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Si
           q.c_row,
           q.c_panel,
           q.k_outer,
-          q.k_inner};
+          q.k_inner,
+          q.b,
+          0};
 }
 
 // A tile whose last vector ends past C's columns: through a buffer.
@@ -102,6 +104,10 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
   if (row_end - row_begin <= 2 * most) k_block = k_count;
   for (Size k = 0; k < k_count; k += k_block) {
     const Size count = smaller(k_block, k_count - k);
+    const Size block = count * (by_outer ? q.k_inner : 1) * k_stride;
+    // Each tile fetches its share of the next stretch.
+    const Size tiles = (row_end - row_begin + most - 1) / most;
+    const Size share = tiles > 2 ? block / tiles : 0;
     for (Size row = row_begin; row < row_end; row += most) {
       Tile<T> tile = tile_at<V>(q, row, panel);
       tile.a += by_outer ? k * q.a_outer : k;
@@ -111,6 +117,8 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
         tile.init = tile.c;
         tile.init_row = tile.c_row;
       }
+      tile.ahead = tile.b + block + (row - row_begin) / most * share;
+      tile.ahead_step = share / (count * (by_outer ? q.k_inner : 1));
       run_tile_rows<V>(static_cast<int>(smaller(most, row_end - row)), columns, tile);
     }
   }
@@ -121,9 +129,11 @@ void product(const Product<typename V::Scalar>& q) {
   const bool partial = q.panel_end * q.width * V::lanes > q.columns &&
                        q.vectors * V::lanes > q.columns;
   if (q.rows == 1 && !partial) return product_of_row<V>(q, q.panel_end);
-  for (Size row = 0; row < q.rows; row += row_block) {
+  const Size blocks = (q.rows + row_block - 1) / row_block;
+  const Size rows = (q.rows + blocks - 1) / blocks;
+  for (Size row = 0; row < q.rows; row += rows) {
     for (Size panel = q.panel_begin; panel < q.panel_end; ++panel)
-      product_of_panel<V>(q, row, smaller(row + row_block, q.rows), panel);
+      product_of_panel<V>(q, row, smaller(row + rows, q.rows), panel);
   }
 }
 

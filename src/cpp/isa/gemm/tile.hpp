@@ -22,6 +22,8 @@ struct Tile {
   T* c;
   Size c_row, c_panel;
   Size k_outer, k_inner;
+  const T* ahead;    // fetched along the way, for later tiles: a step for every k
+  Size ahead_step;
 };
 
 // ROWS x COLUMNS vectors of one panel.
@@ -38,9 +40,13 @@ void tile_rows(const Tile<typename V::Scalar>& tile) {
   const T* a_outer = tile.a;
   const T* b = tile.b;
   const Size a_row = tile.a_row, a_k = tile.a_k;
+  const T* ahead = tile.ahead;
+  const Size ahead_step = tile.ahead_step;
   for (Size outer = 0; outer < tile.k_outer; ++outer, a_outer += tile.a_outer) {
     const T* a = a_outer;
     for (Size k = tile.k_inner; k > 0; --k, a += a_k, b += COLUMNS * V::lanes) {
+      __builtin_prefetch(ahead, 0, 2);
+      ahead += ahead_step;
       V weights[COLUMNS];
 #pragma GCC unroll 4
       for (int j = 0; j < COLUMNS; ++j) weights[j] = V::load(b + j * V::lanes);
