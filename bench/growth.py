@@ -10,14 +10,11 @@ from typing import Any
 from bench import memory, problem, timing
 from bench.options import Options
 from bench.peers import Peer
-from bench.shapes import GATES, Case
+from bench.shapes import GATES, GROWTH_BASE, Case
 
 PEERS = ("pyrnn",)
 
 SECTION = "growth"
-BASE = (64, 16, 64, 128)
-"""(T, N, I, H) where the other two double."""
-
 FIELDS = {"T": "time_steps", "N": "batch_size", "H": "hidden_size"}
 DOUBLINGS = {
     "T": [16, 32, 64, 128, 256, 512, 1024, 2048],
@@ -34,7 +31,7 @@ def cases(options: Options) -> list[tuple[str, list[Case]]]:
     """Series of cases; one series gives one row: an axis of time, or memory over T."""
     series = []
     for cell in GATES:
-        base = Case(SECTION, True, cell, *BASE)
+        base = Case(SECTION, True, cell, *GROWTH_BASE)
         doublings = QUICK_DOUBLINGS if options.quick else DOUBLINGS
         for axis, sizes in doublings.items():
             series.append((axis, [_resized(base, axis, size) for size in sizes]))
@@ -61,15 +58,6 @@ def rows(options: Options, peers: Mapping[str, Peer]) -> Iterator[dict[str, Any]
             row["operations"] = [case.operations for case in series]
             row["seconds"] = _seconds(series, options, peers["pyrnn"])
         yield row
-
-
-def excess(row: Mapping[str, Any]) -> list[float]:
-    """For each doubling: the factor of the time, divided by the factor of the arithmetic."""
-    seconds, operations = row["seconds"], row["operations"]
-    return [
-        (seconds[n + 1] / seconds[n]) / (operations[n + 1] / operations[n])
-        for n in range(len(seconds) - 1)
-    ]
 
 
 def _resized(case: Case, axis: str, size: int) -> Case:

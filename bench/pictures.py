@@ -11,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from bench import growth, summary
-from bench.shapes import GATES, INFERENCE, TRAINING
+from bench import summary
+from bench.shapes import GATES, GROWTH_BASE, INFERENCE, TRAINING
 
 Row = dict[str, Any]
 
@@ -143,7 +143,7 @@ def _growth(rows: list[Row]) -> dict[str, Figure]:
             _memory_line(axes, row, colour, style, label)
         else:
             _time_line(axes, row, colour, style, label)
-    base = dict(zip("TNIH", growth.BASE, strict=True))
+    base = dict(zip("TNIH", GROWTH_BASE, strict=True))
     for axis, axes in panels.items():
         fixed = "T" if axis == "memory" else axis
         others = " ".join(f"{letter}{size}" for letter, size in base.items() if letter != fixed)

@@ -40,6 +40,9 @@ SEQUENCE_SHAPES = [
 
 COMPUTE_SHAPE = (64, 128, 1024, 1024)
 
+GROWTH_BASE = (64, 16, 64, 128)
+"""Of T, N and H one doubles, the others stay here."""
+
 TRAINING, INFERENCE, COMPUTE = "training", "inference", "compute"
 
 

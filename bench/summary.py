@@ -81,6 +81,15 @@ def small_steps(rows: Iterable[Row]) -> dict[str, float]:
     return lowest
 
 
+def excess(row: Row) -> list[float]:
+    """For each doubling: the factor of the time, divided by the factor of the arithmetic."""
+    seconds, operations = row["seconds"], row["operations"]
+    return [
+        (seconds[n + 1] / seconds[n]) / (operations[n + 1] / operations[n])
+        for n in range(len(seconds) - 1)
+    ]
+
+
 def geometric_mean(values: Sequence[float]) -> float:
     """exp of the mean logarithm."""
     return math.exp(sum(map(math.log, values)) / len(values))

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from bench import growth, summary
+from bench import summary
 from bench.shapes import COMPUTE
 
 Row = dict[str, Any]
@@ -136,7 +136,7 @@ def _growth(rows: list[Row]) -> list[Sheet]:
     for row in rows:
         label = f"{row['cell']}, {threads(row['threads'])}"
         if row["axis"] != "memory":
-            factors = growth.excess(row)
+            factors = summary.excess(row)
             doublings = ", ".join(f"{factor:.2f}" for factor in factors)
             time_lines.append([label, row["axis"], f"{max(factors):.2f}", doublings])
         elif None not in row["bytes"]:

@@ -1,0 +1,51 @@
+"""Make the package ``bench`` importable, which is no part of the installed one."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import pyrnn
+from pyrnn import _backend
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+
+@pytest.fixture
+def native():
+    """The compiled core in force during the test; the test is skipped where it is missing."""
+    if "native" not in _backend.BACKENDS:
+        pytest.skip("the compiled core is not built")
+    with pyrnn.use_backend("native"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _same_threads_afterwards():
+    before = pyrnn.get_num_threads()
+    yield
+    pyrnn.set_num_threads(before)
+
+
+@pytest.fixture
+def make_row():
+    """``make_row(cell, shape, seconds, ...)``: a row of the grid, as a worker reports it."""
+
+    def make(cell, shape, seconds, section="training", threads=2, **more):
+        return {
+            "name": f"{section} {cell} {shape}",
+            "section": section,
+            "task": "training" if section == "training" else "inference",
+            "cell": cell,
+            "shape": shape,
+            "step": shape.startswith("T1 "),
+            "hidden": int(shape.split("H")[1]),
+            "threads": threads,
+            "gflop": 1.0,
+            "peak": None,
+            "seconds": seconds,
+            "differ": {},
+        } | more
+
+    return make
