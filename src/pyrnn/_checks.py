@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 from typing import Any
@@ -29,11 +30,11 @@ def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
 
 def size(name: str, value: object, least: int = 1) -> int:
     """A whole number of at least ``least``."""
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, (bool, np.bool_)):
+    number = None
+    if not isinstance(value, (bool, np.bool_)):
+        with contextlib.suppress(TypeError):
+            number = operator.index(value)  # type: ignore[arg-type]
+    if number is None:
         raise TypeError(f"{name}: expected a whole number, got {value!r}")
     if number < least:
         raise ValueError(f"{name}: expected a whole number of at least {least}, got {number}")
