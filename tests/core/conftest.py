@@ -75,9 +75,11 @@ def run_python() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     The names are environment variables. Those that choose instruction set, backend or threads are
     not handed down.
     """
+    timeout = 7200 if os.environ.get("PYRNN_LONG_TESTS") == "1" else 600
 
     def run(*arguments: object, **variables: str) -> "subprocess.CompletedProcess[str]":
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("PYRNN_")}
+        chosen = ("PYRNN_ISA", "PYRNN_BACKEND", "PYRNN_NUM_THREADS")
+        kept = {name: value for name, value in os.environ.items() if name not in chosen}
         path = os.pathsep.join(p for p in sys.path if p)
         return subprocess.run(
             [sys.executable, *map(str, arguments)],
@@ -85,7 +87,7 @@ def run_python() -> Callable[..., "subprocess.CompletedProcess[str]"]:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=900,
+            timeout=timeout,
             check=False,
         )
 

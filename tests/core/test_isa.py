@@ -1,0 +1,89 @@
+"""Every instruction set: which are built, which one is taken, and the guarantees on each of them.
+
+That each computes what the reference does is tested in tests/test_isa.py.
+"""
+
+import platform
+import re
+from pathlib import Path
+
+import pytest
+
+import pyrnn
+from pyrnn import _backend
+from pyrnn.reference.cells import CELLS
+
+HERE = Path(__file__).parent
+ISAS = pyrnn.build_info()["isas"]
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+
+# What the kernel calls the features that an instruction set needs.
+FEATURES = {
+    "baseline": set(),
+    "avx2": {"avx2", "fma"},
+    "avx512": {"avx512f", "avx512dq", "avx512vl", "avx512bw"},
+    "neon": set(),
+}
+
+
+def runnable():
+    """Those of the built ones that this processor runs, the best last."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        pytest.skip("/proc/cpuinfo does not say what this processor has")
+    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    has = set(flags[1].split()) if flags else set()
+    return [isa for isa in ISAS if has >= FEATURES[isa]]
+
+
+def test_built_are_those_of_the_machine():
+    if X86:
+        assert ISAS == ["baseline", "avx2", "avx512"]
+    elif platform.machine().lower() in ("aarch64", "arm64"):
+        assert ISAS == ["neon"]
+    else:
+        assert ISAS == ["baseline"]
+
+
+def test_the_best_is_taken(run_python):
+    result = run_python("-c", "import pyrnn; print(pyrnn.build_info()['isa'])")
+    assert result.stdout.strip() == runnable()[-1], result.stderr
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_one_can_be_forced(run_python, isa):
+    code = "import pyrnn; print(pyrnn.build_info()['isa'])"
+    result = run_python("-c", code, PYRNN_ISA=isa)
+    if isa in runnable():
+        assert result.stdout.strip() == isa, result.stderr
+    else:
+        assert f"PYRNN_ISA: this processor does not run '{isa}'" in result.stderr
+        assert result.returncode == 1
+
+
+def test_an_empty_choice_is_none(run_python):
+    result = run_python("-c", "import pyrnn; print(pyrnn.build_info()['isa'])", PYRNN_ISA="")
+    assert result.stdout.strip() == runnable()[-1], result.stderr
+
+
+@pytest.mark.parametrize("isa", [i for i in ISAS if i != pyrnn.build_info()["isa"]])
+@pytest.mark.parametrize(
+    "file", ["test_math_functions.py", "test_invariance.py", "test_dense_invariance.py"]
+)
+def test_guarantees_on_every_instruction_set(run_python, isa, file):
+    """The choice is made once in a process, so the files run anew in one of their own."""
+    if isa not in runnable():
+        pytest.skip(f"this processor does not run {isa}")
+    result = run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / file, PYRNN_ISA=isa)
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert " passed" in result.stdout
+
+
+def test_the_core_and_the_reference_have_the_same_cells():
+    core = _backend.native_module().cells()
+    assert core == list(CELLS), (
+        f"the core has the cells {core}, the reference {list(CELLS)}: a cell is a header in "
+        "src/cpp/isa/cells, a line in its cells.hpp and one in CellIndex of kernel_table.hpp, and "
+        "a file and a line in src/pyrnn/reference/cells.py, in the same order"
+    )
