@@ -5,10 +5,11 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
-#include "kernel_table.hpp"
+#include "runtime/buffer.hpp"
 
 namespace pyrnn {
 
@@ -18,9 +19,18 @@ template <class T>
 using Dense = py::array_t<T, py::array::c_style | py::array::forcecast>;
 using IndexArray = Dense<std::int64_t>;
 
+// An array of uninitialised numbers, in memory that later arrays use again.
 template <class T>
 py::array_t<T> empty(std::initializer_list<Size> shape) {
-  return py::array_t<T>(py::array::ShapeContainer(shape));
+  Size size = 1;
+  for (const Size n : shape) size *= n;
+  if (size * static_cast<Size>(sizeof(T)) < least_kept_bytes)
+    return py::array_t<T>(py::array::ShapeContainer(shape));
+  auto buffer = std::make_unique<Buffer<T>>(size);
+  T* const data = buffer->data();
+  const py::capsule owner(buffer.release(),
+                          [](void* memory) { delete static_cast<Buffer<T>*>(memory); });
+  return py::array_t<T>(py::array::ShapeContainer(shape), data, owner);
 }
 
 // An array whose last axis is dense and whose leading axes are equally spaced rows; others are

@@ -1,12 +1,11 @@
-// Aligned memory that is freed with its owner.
+// Aligned memory that is given back with its owner.
 #pragma once
 
-#include <cstddef>
-#include <cstdlib>
-#include <memory>
-#include <new>
+#include <algorithm>
+#include <utility>
 
 #include "kernel_table.hpp"
+#include "runtime/memory.hpp"
 
 namespace pyrnn {
 
@@ -14,28 +13,32 @@ template <class T>
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(Size size) : size_(size) {
-    const std::size_t bytes = (static_cast<std::size_t>(size) * sizeof(T) + 63) / 64 * 64;
-    data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes == 0 ? 64 : bytes)));
-    if (data_ == nullptr) throw std::bad_alloc();
-  }
+  explicit Buffer(Size size)
+      : data_(static_cast<T*>(acquire_memory(static_cast<std::size_t>(size) * sizeof(T)))),
+        size_(size) {}
   // All zeros
   static Buffer zeros(Size size) {
     Buffer buffer(size);
-    for (Size i = 0; i < size; ++i) buffer.data()[i] = T(0);
+    std::fill(buffer.data_, buffer.data_ + size, T(0));
     return buffer;
   }
+  Buffer(Buffer&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~Buffer() {
+    if (data_ != nullptr) release_memory(data_, static_cast<std::size_t>(size_) * sizeof(T));
+  }
 
-  T* data() { return data_.get(); }
-  const T* data() const { return data_.get(); }
+  T* data() { return data_; }
+  const T* data() const { return data_; }
   Size size() const { return size_; }
-  bool empty() const { return data_ == nullptr; }
 
  private:
-  struct Free {
-    void operator()(T* p) const { std::free(p); }
-  };
-  std::unique_ptr<T, Free> data_;
+  T* data_ = nullptr;
   Size size_ = 0;
 };
 

@@ -1,0 +1,82 @@
+#include "runtime/memory.hpp"
+
+#include <cstdlib>
+#include <list>
+#include <mutex>
+#include <new>
+
+namespace pyrnn {
+namespace {
+
+constexpr std::size_t most_kept = std::size_t{128} << 20;
+constexpr auto least_kept = static_cast<std::size_t>(least_kept_bytes);
+
+std::size_t rounded(std::size_t bytes) {
+  const std::size_t unit = bytes < least_kept ? 64 : 4096;
+  return bytes == 0 ? unit : (bytes + unit - 1) / unit * unit;
+}
+
+struct Block {
+  void* memory;
+  std::size_t bytes;
+};
+
+// Freed blocks, the latest first. Never destroyed: arrays may outlive static objects.
+struct Kept {
+  std::mutex mutex;
+  std::list<Block> blocks;
+  std::size_t total = 0;
+};
+
+Kept& kept() {
+  static Kept* const blocks = new Kept;
+  return *blocks;
+}
+
+void* take_kept(std::size_t bytes) {
+  Kept& pool = kept();
+  const std::lock_guard<std::mutex> lock(pool.mutex);
+  for (auto block = pool.blocks.begin(); block != pool.blocks.end(); ++block) {
+    if (block->bytes == bytes) {
+      void* const memory = block->memory;
+      pool.total -= bytes;
+      pool.blocks.erase(block);
+      return memory;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void* acquire_memory(std::size_t bytes) {
+  const std::size_t size = rounded(bytes);
+  void* memory = size >= least_kept ? take_kept(size) : nullptr;
+  if (memory == nullptr) memory = std::aligned_alloc(64, size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+void release_memory(void* memory, std::size_t bytes) noexcept {
+  const std::size_t size = rounded(bytes);
+  if (size < least_kept || size > most_kept) {
+    std::free(memory);
+    return;
+  }
+  Kept& pool = kept();
+  const std::lock_guard<std::mutex> lock(pool.mutex);
+  try {
+    pool.blocks.push_front({memory, size});
+  } catch (const std::bad_alloc&) {
+    std::free(memory);
+    return;
+  }
+  pool.total += size;
+  while (pool.total > most_kept) {
+    pool.total -= pool.blocks.back().bytes;
+    std::free(pool.blocks.back().memory);
+    pool.blocks.pop_back();
+  }
+}
+
+}  // namespace pyrnn
