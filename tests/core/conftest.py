@@ -70,14 +70,16 @@ def num_threads() -> Callable[[int], contextlib.AbstractContextManager[None]]:
 
 @pytest.fixture(scope="session")
 def run_python() -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """``run_python(*arguments, NAME=value, ...)``: a process of its own, and what it said.
+    """``run_python(*arguments, timeout=600, NAME=value, ...)``: a process, and what it said.
 
     The names are environment variables. Those that choose instruction set, backend or threads are
     not handed down.
     """
-    timeout = 7200 if os.environ.get("PYRNN_LONG_TESTS") == "1" else 600
+    usual = 7200 if os.environ.get("PYRNN_LONG_TESTS") == "1" else 600
 
-    def run(*arguments: object, **variables: str) -> "subprocess.CompletedProcess[str]":
+    def run(
+        *arguments: object, timeout: float = usual, **variables: str
+    ) -> "subprocess.CompletedProcess[str]":
         chosen = ("PYRNN_ISA", "PYRNN_BACKEND", "PYRNN_NUM_THREADS")
         kept = {name: value for name, value in os.environ.items() if name not in chosen}
         path = os.pathsep.join(p for p in sys.path if p)

@@ -1,0 +1,254 @@
+"""Threads of the core and of Python, and processes: right results, no lock held, no hang."""
+
+import contextvars
+import multiprocessing
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pyrnn
+
+linux = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="/proc does not list the threads here"
+)
+
+
+def random(*shape, dtype="float32", seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def train(layer, x):
+    """Everything a training step gives."""
+    y, state, cache = layer.forward(x)
+    return y, state, *layer.backward(cache, np.ones_like(y))
+
+
+def in_threads(function, arguments):
+    """``function(argument)`` of each, all at once, in the context of the caller."""
+    barrier = threading.Barrier(len(arguments))
+
+    def call(argument):
+        barrier.wait()
+        return function(argument)
+
+    with ThreadPoolExecutor(len(arguments)) as pool:
+        futures = [pool.submit(contextvars.copy_context().run, call, a) for a in arguments]
+        return [future.result(timeout=300) for future in futures]
+
+
+# --- which threads compute ------------------------------------------------------------------
+
+
+def seconds_of_others():
+    """Processor time that the other threads of this process have used."""
+    own = str(threading.get_native_id())
+    return sum(
+        int((task / "schedstat").read_text().split()[0]) / 1e9
+        for task in Path("/proc/self/task").iterdir()
+        if task.name != own
+    )
+
+
+@linux
+@pytest.mark.parametrize(
+    ("time_steps", "batch_size", "hidden_size"),
+    [(150, 1, 512), (60, 48, 60)],
+    ids=["units", "rows"],
+)
+def test_large_calls_are_spread_over_threads(
+    make_layer, num_threads, time_steps, batch_size, hidden_size
+):
+    """One sequence can only be split by units, 60 units only by sequences."""
+    layer = make_layer(40, hidden_size, seed=0)
+    x = random(time_steps, batch_size, 40)
+    shares = {}
+    for count in (1, 2):
+        with num_threads(count):
+            train(layer, x)
+            own, others = time.thread_time(), seconds_of_others()
+            train(layer, x)
+            shares[count] = (seconds_of_others() - others) / (time.thread_time() - own)
+    assert shares[1] < 0.05
+    assert shares[2] > 0.25
+
+
+def test_number_of_threads_back_and_forth(make_layer, num_threads, same_bits):
+    layer = make_layer(20, 200, seed=0)
+    x = random(6, 9, 20)
+    expected = train(layer, x)
+    for count in [1, 8, 2, 5, 1, 3, 4, 7, 6, 2]:
+        with num_threads(count):
+            assert pyrnn.get_num_threads() == count
+            same_bits(train(layer, x), expected, f"{count} threads")
+
+
+COUNT = "import pyrnn; print(pyrnn.get_num_threads())"
+
+
+@pytest.mark.parametrize("wanted", ["1", "3"])
+def test_variable_sets_the_number_of_threads(run_python, wanted):
+    result = run_python("-c", COUNT, PYRNN_NUM_THREADS=wanted)
+    assert result.stdout.strip() == wanted, result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_affinity_limits_the_number_of_threads(run_python):
+    result = run_python("-c", COUNT)
+    assert 1 <= int(result.stdout) <= len(os.sched_getaffinity(0)), result.stderr
+    pin = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+    result = run_python("-c", pin + COUNT)
+    assert result.stdout.strip() == "1", result.stderr
+
+
+# --- threads of Python ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_concurrent_calls_are_right(make_layer, num_threads, same_bits, count):
+    """Each thread has its layer and input; some find the workers taken and compute alone."""
+    jobs = [
+        (make_layer(size, 40 + 30 * size, seed=size), random(8, 1 + 7 * size, size))
+        for size in (1, 2, 3, 4)
+    ]
+    with num_threads(count):
+        expected = [train(*job) for job in jobs]
+
+        def repeat(number):
+            for _ in range(10):
+                same_bits(train(*jobs[number]), expected[number], f"job {number}")
+
+        in_threads(repeat, range(len(jobs)))
+
+
+def test_one_layer_serves_several_threads(make_layer, num_threads, same_bits):
+    """In eval mode they share the packed weights."""
+    layer = make_layer(20, 130, 2, seed=0).eval()
+    inputs = [random(7, 5, 20, seed=seed) for seed in range(4)]
+    with num_threads(2):
+        expected = [layer(x) for x in inputs]
+
+        def repeat(number):
+            for _ in range(30):
+                same_bits(layer(inputs[number]), expected[number], f"input {number}")
+
+        in_threads(repeat, range(len(inputs)))
+
+
+def test_the_lock_is_released(num_threads):
+    """Another thread gets on with its work in the middle of a long call."""
+    layer = pyrnn.LSTM(64, 128, seed=0)
+    x = random(1500, 32, 64)
+    begin, end, ticks = [], [], []
+
+    def call():
+        begin.append(time.perf_counter())
+        layer(x)
+        end.append(time.perf_counter())
+
+    with num_threads(1):
+        thread = threading.Thread(target=contextvars.copy_context().run, args=(call,))
+        thread.start()
+        while thread.is_alive():
+            ticks.append(time.perf_counter())
+            time.sleep(0.001)
+        thread.join()
+    length = end[0] - begin[0]
+    within = [t for t in ticks if begin[0] + 0.2 * length < t < end[0] - 0.2 * length]
+    assert len(within) >= 3
+
+
+CHANGE_WHILE_COMPUTING = """
+import threading
+import numpy as np
+import pyrnn
+
+layer = pyrnn.GRU(16, 130, seed=0)
+x = np.random.default_rng(0).standard_normal((3, 24, 16)).astype(np.float32)
+expected = layer(x)[0]
+done = threading.Event()
+
+def change():
+    while not done.is_set():
+        for count in (1, 4, 2, 3):
+            pyrnn.set_num_threads(count)
+
+changer = threading.Thread(target=change)
+changer.start()
+wrong = sum(not np.array_equal(layer(x)[0], expected) for _ in range(500))
+done.set()
+changer.join()
+print("wrong:", wrong)
+"""
+
+
+def test_number_of_threads_may_change_while_others_compute(run_python):
+    result = run_python("-c", CHANGE_WHILE_COMPUTING, timeout=60)
+    assert result.stdout.strip() == "wrong: 0", result.stderr
+
+
+# --- processes ------------------------------------------------------------------------------
+
+
+def forked(function):
+    """What a function gives in a forked child."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: sender.send(function()))
+    child.start()
+    try:
+        assert receiver.poll(60), "the child hangs"
+        return receiver.recv()
+    finally:
+        child.join(10)
+        if child.is_alive():
+            child.kill()
+            child.join()
+
+
+needs_fork = pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system"
+)
+# Newer Pythons warn of what is tested here.
+allows_fork = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+@needs_fork
+@allows_fork
+def test_a_forked_child_computes(make_layer, num_threads, same_bits):
+    """With workers of its own, as the parent's do not exist there; so does its own child."""
+    layer = make_layer(20, 200, seed=0)
+    x = random(30, 9, 20)
+    with num_threads(2):
+        expected = train(layer, x)
+        same_bits(forked(lambda: train(layer, x)), expected, "child")
+        same_bits(forked(lambda: forked(lambda: train(layer, x))), expected, "grandchild")
+        same_bits(train(layer, x), expected, "parent")
+
+
+@needs_fork
+@allows_fork
+def test_a_child_forked_while_others_compute(num_threads, same_bits):
+    """The workers are taken at that moment, and must not be taken for ever in the child."""
+    layer = pyrnn.LSTM(20, 200, seed=0)
+    x = random(30, 9, 20)
+    done = threading.Event()
+
+    def compute():
+        while not done.is_set():
+            layer(x)
+
+    with num_threads(2):
+        expected = train(layer, x)
+        thread = threading.Thread(target=contextvars.copy_context().run, args=(compute,))
+        thread.start()
+        try:
+            for _ in range(10):
+                same_bits(forked(lambda: train(layer, x)), expected)
+        finally:
+            done.set()
+            thread.join()
