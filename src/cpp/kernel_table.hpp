@@ -25,16 +25,16 @@ constexpr int panel_vectors = 4;
 // What the walk over time has to know of a cell.
 struct CellShape {
   const char* name;
-  int gates;         // row blocks of weight_ih and weight_hh
-  int states;        // h, and whatever else is carried
-  int slots;         // pre-activations a unit
-  int input_begin;   // slots that x W_ih adds to: [input_begin, input_end)
+  int gates;        // row blocks of weight_ih and weight_hh
+  int states;       // h, and whatever else is carried
+  int slots;        // pre-activations a unit
+  int input_begin;  // slots that x W_ih adds to: [input_begin, input_end)
   int input_end;
   int hidden_begin;  // slots that h W_hh adds to: [hidden_begin, hidden_end)
   int hidden_end;
   int gate_of_slot[max_slots];  // which row block of the weights feeds the slot
-  bool direct;       // whether h reaches h' past the product, so that dh does too
-  int unit_vectors;  // vectors of units a panel
+  bool direct;                  // whether h reaches h' past the product, so that dh does too
+  int unit_vectors;             // vectors of units a panel
 
   constexpr bool of_input(int slot) const { return slot >= input_begin && slot < input_end; }
   constexpr bool of_hidden(int slot) const { return slot >= hidden_begin && slot < hidden_end; }
@@ -47,14 +47,14 @@ template <class T>
 struct Product {
   const T* a;
   Size a_row, a_outer;
-  const T* b;          // panels of (k, width * lanes), one after the other
-  Size width;          // vectors a panel, 1..panel_vectors; the last panel may be narrower
-  Size vectors;        // vectors of all panels
+  const T* b;    // panels of (k, width * lanes), one after the other
+  Size width;    // vectors a panel, 1..panel_vectors; the last panel may be narrower
+  Size vectors;  // vectors of all panels
   const T* init;
   Size init_row, init_panel;
   T* c;
   Size c_row, c_panel;
-  Size columns;        // valid columns of C; those past it are neither read nor written
+  Size columns;  // valid columns of C; those past it are neither read nor written
   Size rows, k_outer, k_inner;
   Size panel_begin, panel_end;
 };
@@ -74,55 +74,55 @@ struct OuterProduct {
   const T* a;
   Size a_row;
   RowGroups a_groups;
-  int slots;                    // of a row of A
-  Size unit_vectors;            // vectors of units a panel
-  int slot_begin, slot_end;     // those that count
+  int slots;                 // of a row of A
+  Size unit_vectors;         // vectors of units a panel
+  int slot_begin, slot_end;  // those that count
   int gate_of_slot[max_slots];
   Size units;
   Size panel_begin, panel_end;  // panels of A
   const T* b;
   Size b_row;
-  RowGroups b_groups;           // pairs off with A's: same numbers of rows
-  Size columns;                 // of B and C
+  RowGroups b_groups;  // pairs off with A's: same numbers of rows
+  Size columns;        // of B and C
   T* c;
   Size c_row;
   bool accumulate;
-  T* scratch;                   // outer_scratch(columns) numbers
+  T* scratch;  // outer_scratch(columns) numbers
 };
 
 // One time step of a cell over rows x panels of units: product, then the pointwise part.
 template <class T>
 struct StepForward {
-  Product<T> product;     // h_prev W_hh onto the pre-activations
-  T* gates;               // (rows, slots * padded units): in z, out what backward needs
+  Product<T> product;  // h_prev W_hh onto the pre-activations
+  T* gates;            // (rows, slots * padded units): in z, out what backward needs
   Size gates_row;
-  const T* h_prev;        // (rows, units)
+  const T* h_prev;  // (rows, units)
   Size h_prev_row;
   T* h_next;
   Size h_next_row;
-  const T* inner_prev;    // the states after h: (rows, padded units) each
+  const T* inner_prev;  // the states after h: (rows, padded units) each
   T* inner_next;
   Size inner_row, inner_prev_state, inner_next_state;  // between rows; between states
   Size rows, units;
   Size panel_begin, panel_end;
-  bool keep;              // whether `gates` is to hold what backward needs
+  bool keep;  // whether `gates` is to hold what backward needs
 };
 
 // One time step back, pointwise: gates become gradients of pre-activations.
 template <class T>
 struct StepBackward {
-  const T* gates;         // what forward kept
-  T* dgates;              // may be `gates`
+  const T* gates;  // what forward kept
+  T* dgates;       // may be `gates`
   Size gates_row, dgates_row;
   const T* h_prev;
   Size h_prev_row;
   const T* inner_prev;
   const T* inner_next;
   Size inner_row, inner_prev_state, inner_next_state;
-  const T* dy;            // (rows, units), or null
+  const T* dy;  // (rows, units), or null
   Size dy_row;
-  T* dh;                  // (rows, padded units): in dh', out what goes past the product
-  T* dinner;              // gradients of the states after h, in place
+  T* dh;      // (rows, padded units): in dh', out what goes past the product
+  T* dinner;  // gradients of the states after h, in place
   Size d_row, dinner_state;
   Size rows, units;
   Size panel_begin, panel_end;

@@ -197,9 +197,14 @@ py::tuple forward(Weights<T>& weights, const py::array& x, const std::vector<Den
     const py::gil_scoped_release release;
     if (cache->packed) cache->packed_y = Buffer<T>(cache->schedule.rows * H);
     T* const rows = cache->packed ? cache->packed_y.data() : y;
-    const Forward<T> call{cache->weights.get(), &cache->schedule, cache->input(),
-                          cache->h0.data(),     inputs.inner0.data(), rows,
-                          H,                    inner_last.data()};
+    const Forward<T> call{cache->weights.get(),
+                          &cache->schedule,
+                          cache->input(),
+                          cache->h0.data(),
+                          inputs.inner0.data(),
+                          rows,
+                          H,
+                          inner_last.data()};
     walk_forward(call, keep ? &cache->kept : nullptr);
     last_rows(rows, H, cache->schedule, H, h_last.data());
     if (cache->packed) {
@@ -207,8 +212,8 @@ py::tuple forward(Weights<T>& weights, const py::array& x, const std::vector<Den
       scatter_rows(rows, cache->packed->source, H, y, H);
     }
   }
-  const py::tuple states = state_arrays(h_last.data(), inner_last.data(), sizes.shape().states,
-                                        batch, H, cache->packed);
+  const py::tuple states =
+      state_arrays(h_last.data(), inner_last.data(), sizes.shape().states, batch, H, cache->packed);
   return py::make_tuple(cache->y, states, keep ? py::cast(cache) : py::none());
 }
 
@@ -219,9 +224,9 @@ py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const std::vector<
   const CellSizes<T>& sizes = cache.weights->sizes;
   const CellShape& shape = sizes.shape();
   const Size H = sizes.hidden_size, I = sizes.input_size, batch = cache.batch_size;
-  require(dy.ndim() == 3 && dy.shape(0) == cache.time_steps && dy.shape(1) == batch &&
-              dy.shape(2) == H,
-          "dy: shapes");
+  require(
+      dy.ndim() == 3 && dy.shape(0) == cache.time_steps && dy.shape(1) == batch && dy.shape(2) == H,
+      "dy: shapes");
   require(static_cast<int>(dstate.size()) == shape.states, "dstate: how many");
   const RowsView<T> dy_rows(dy);
   const Buffer<T> dh_last = ordered_states<T>({dstate[0]}, 0, batch, H, cache.packed);
@@ -264,8 +269,7 @@ py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const std::vector<
   py::object dx_or_none = py::none();
   if (dense) dx_or_none = dx;
   return py::make_tuple(
-      dx_or_none,
-      state_arrays(dh0.data(), dinner0.data(), shape.states, batch, H, cache.packed),
+      dx_or_none, state_arrays(dh0.data(), dinner0.data(), shape.states, batch, H, cache.packed),
       gradients.by_name());
 }
 
@@ -320,8 +324,8 @@ void bind_all(py::module_& module, const std::string& suffix) {
       .def("pack", [](Weights<T>& weights) { weights.packed(false); })
       .def("forward", &forward<T>, py::arg("x").noconvert(), py::arg("state"), py::arg("lengths"),
            py::arg("reverse"), py::arg("keep"));
-  module.def("backward_windows", &backward_windows<T>, py::arg("caches"),
-             py::arg("dy").noconvert(), py::arg("k1"), py::arg("k2"), py::arg("masks"));
+  module.def("backward_windows", &backward_windows<T>, py::arg("caches"), py::arg("dy").noconvert(),
+             py::arg("k1"), py::arg("k2"), py::arg("masks"));
 }
 
 }  // namespace

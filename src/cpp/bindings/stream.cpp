@@ -103,7 +103,8 @@ class BoundStream {
   pyrnn::Stream<T> stream_;
   py::object check_;
   bool short_ = stream_.lowest().hidden_size * stream_.hidden_size() * stream_.batch_size() *
-                    stream_.layers() < 20'000;
+                    stream_.layers() <
+                20'000;
 };
 
 template <class T>

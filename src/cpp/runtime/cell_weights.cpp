@@ -3,9 +3,7 @@
 namespace pyrnn {
 namespace {
 
-Size whole_vectors(Size n, Size lanes) {
-  return (n + lanes - 1) / lanes * lanes;
-}
+Size whole_vectors(Size n, Size lanes) { return (n + lanes - 1) / lanes * lanes; }
 
 // (slots * padded,): slots fed by both sides get the sum of both biases
 template <class T>
@@ -35,9 +33,9 @@ CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters
   const Kernels<T>& kernels = *sizes.kernels;
   const CellShape& shape = sizes.shape();
   const Size H = sizes.hidden_size, I = sizes.input_size;
-  PackWeights<T> of_input{parameters.weight_ih, I,     H, I, shape, shape.input_begin,
+  PackWeights<T> of_input{parameters.weight_ih, I,      H, I, shape, shape.input_begin,
                           shape.input_end,      nullptr};
-  PackWeights<T> of_hidden{parameters.weight_hh, H,     H, H, shape, shape.hidden_begin,
+  PackWeights<T> of_hidden{parameters.weight_hh, H,      H, H, shape, shape.hidden_begin,
                            shape.hidden_end,     nullptr};
   input = Buffer<T>(I * sizes.input_slots() * sizes.padded);
   hidden = Buffer<T>(H * sizes.hidden_slots() * sizes.padded);

@@ -35,9 +35,9 @@ struct CellSizes {
   const CellShape& shape() const { return cell->shape; }
   Size lanes() const { return kernels->lanes; }
   Size gates_row() const { return padded * shape().slots; }
-  Size run() const { return shape().unit_vectors * lanes(); }         // units a panel
+  Size run() const { return shape().unit_vectors * lanes(); }  // units a panel
   Size panels() const { return (padded + run() - 1) / run(); }
-  Size panel_stride() const { return run() * shape().slots; }         // in a row
+  Size panel_stride() const { return run() * shape().slots; }  // in a row
   Size input_slots() const { return shape().input_end - shape().input_begin; }
   Size hidden_slots() const { return shape().hidden_end - shape().hidden_begin; }
   // Where a unit's slot is in a row; the last panel of a cell of one slot may be narrower.

@@ -26,5 +26,4 @@ double softmax_cross_entropy(const Kernels<T>& kernels, const T* logits,
 template <class T>
 double sum_of_squares(const Kernels<T>& kernels, const T* x, Size n);
 
-
 }  // namespace pyrnn

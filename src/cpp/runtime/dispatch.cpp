@@ -52,8 +52,8 @@ const KernelTable& choose() {
     if (wanted != nullptr && *wanted != '\0') {
       if (std::string(wanted) != isa.name) continue;
       if (!isa.runs_here())
-        throw std::runtime_error("PYRNN_ISA: this processor does not run '" +
-                                 std::string(wanted) + "'");
+        throw std::runtime_error("PYRNN_ISA: this processor does not run '" + std::string(wanted) +
+                                 "'");
       return isa.table();
     }
     if (isa.runs_here()) best = &isa.table();

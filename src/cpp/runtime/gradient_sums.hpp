@@ -1,7 +1,8 @@
-// The gradients of a layer's parameters and of its input, from the gradients of its pre-activations.
+// The gradients of a layer's parameters and of its input, from the gradients of its
+// pre-activations.
 //
-// Sums over time run from the last step to the first, whatever the stretches in which they are taken;
-// the first step's share of dweight_hh, which multiplies h0, is the last.
+// Sums over time run from the last step to the first, whatever the stretches in which they are
+// taken; the first step's share of dweight_hh, which multiplies h0, is the last.
 #pragma once
 
 #include <cstdint>

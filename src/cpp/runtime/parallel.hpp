@@ -12,7 +12,8 @@ namespace pyrnn {
 // elements a thread.
 template <class Work>
 void parallel_for(Size count, Size grain, Size unit, const Work& work) {
-  const int wanted = static_cast<int>(std::min<Size>(num_threads(), std::max<Size>(1, count / grain)));
+  const int wanted =
+      static_cast<int>(std::min<Size>(num_threads(), std::max<Size>(1, count / grain)));
   Team team(wanted);
   const int threads = std::min(wanted, team.size());
   team.run(threads, [&](int thread) {

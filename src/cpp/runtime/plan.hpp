@@ -35,7 +35,8 @@ Range panels_of(const CellSizes<T>& sizes, int threads, int thread) {
 template <class T>
 double step_cycles(const CellSizes<T>& sizes, Size rows, Size units) {
   const double products = static_cast<double>(sizes.hidden_slots() * units) *
-                          static_cast<double>(sizes.hidden_size) / static_cast<double>(sizes.lanes());
+                          static_cast<double>(sizes.hidden_size) /
+                          static_cast<double>(sizes.lanes());
   const double filled = static_cast<double>(std::max<Size>(rows, 2));
   const double bytes = products * static_cast<double>(sizes.lanes()) * sizeof(T);
   const double bytes_per_cycle = bytes < 24e3 ? 64 : bytes < 1e6 ? 32 : 10;

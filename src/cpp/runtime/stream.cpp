@@ -38,7 +38,8 @@ int Stream<T>::wanted_threads() const {
   Size blocks = 0;
   for (const Layer& layer : layers_) {
     const CellSizes<T>& sizes = layer.weights->sizes;
-    const double both = 1 + static_cast<double>(sizes.input_size) / static_cast<double>(sizes.hidden_size);
+    const double both =
+        1 + static_cast<double>(sizes.input_size) / static_cast<double>(sizes.hidden_size);
     cycles += both * step_cycles(sizes, batch_size_, sizes.padded);
     blocks = (sizes.padded + unit_block(sizes) - 1) / unit_block(sizes);
   }
@@ -99,10 +100,9 @@ void Stream<T>::read_state(int state, T* to) const {
   for (const Layer& layer : layers_) {
     const CellSizes<T>& sizes = layer.weights->sizes;
     for (Size row = 0; row < batch_size_; ++row, to += sizes.hidden_size) {
-      const T* const from = state == 0
-                                ? layer.h.data() + row * sizes.hidden_size
-                                : layer.inner.data() +
-                                      ((state - 1) * batch_size_ + row) * sizes.padded;
+      const T* const from =
+          state == 0 ? layer.h.data() + row * sizes.hidden_size
+                     : layer.inner.data() + ((state - 1) * batch_size_ + row) * sizes.padded;
       std::copy(from, from + sizes.hidden_size, to);
     }
   }

@@ -1,8 +1,8 @@
 // A pool of worker threads, the team that one call gets of it, and the barrier inside a team.
 //
 // Waiting is a short spin, then sleep: a thread whose peer has lost its core must not burn the one
-// that it needs. One call at a time gets the workers; a call that finds them taken runs alone, which
-// changes no result. After fork the child starts workers of its own.
+// that it needs. One call at a time gets the workers; a call that finds them taken runs alone,
+// which changes no result. After fork the child starts workers of its own.
 #pragma once
 
 #include <atomic>

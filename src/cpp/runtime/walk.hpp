@@ -8,8 +8,8 @@ namespace pyrnn {
 // What the way back needs besides x, y and the first h: owned by a cache.
 template <class T>
 struct Kept {
-  Buffer<T> gates;  // (rows, slots * padded)
-  Buffer<T> inner;  // states after h: (inner states, rows, padded)
+  Buffer<T> gates;   // (rows, slots * padded)
+  Buffer<T> inner;   // states after h: (inner states, rows, padded)
   Buffer<T> inner0;  // their first values: (inner states, batch, padded)
 };
 
@@ -18,11 +18,11 @@ struct Forward {
   const CellWeights<T>* weights;
   const Schedule* schedule;
   InputRows<T> x;
-  const T* h0;          // (batch, H)
-  const T* inner0;      // (inner states, batch, H)
-  T* y;                 // (rows, H), row by row
+  const T* h0;      // (batch, H)
+  const T* inner0;  // (inner states, batch, H)
+  T* y;             // (rows, H), row by row
   Size y_row;
-  T* inner_last;        // (inner states, batch, H)
+  T* inner_last;  // (inner states, batch, H)
 };
 
 // Runs the walk; fills `kept` if given.
@@ -32,7 +32,7 @@ void walk_forward(const Forward<T>& call, Kept<T>* kept);
 template <class T>
 struct Backward {
   LayerInputs<T> inputs;
-  const T* dy;           // (rows, H)
+  const T* dy;  // (rows, H)
   Size dy_row;
   const T* dh_last;      // (batch, H)
   const T* dinner_last;  // (inner states, batch, H)

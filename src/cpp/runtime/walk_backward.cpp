@@ -68,11 +68,13 @@ class BackwardWalk {
     q.dgates = kept_.gates.data() + row * q.gates_row;
     q.gates = q.dgates;
     q.h_prev = step == 0 ? call_.inputs.h0 + rows.begin * H
-                         : call_.inputs.y + (schedule_.first_of(step - 1) + rows.begin) * call_.inputs.y_row;
+                         : call_.inputs.y +
+                               (schedule_.first_of(step - 1) + rows.begin) * call_.inputs.y_row;
     q.h_prev_row = step == 0 ? H : call_.inputs.y_row;
     const Size rows_state = schedule_.rows * padded, batch_state = schedule_.batch_size * padded;
-    q.inner_prev = step == 0 ? kept_.inner0.data() + rows.begin * padded
-                             : kept_.inner.data() + (schedule_.first_of(step - 1) + rows.begin) * padded;
+    q.inner_prev = step == 0
+                       ? kept_.inner0.data() + rows.begin * padded
+                       : kept_.inner.data() + (schedule_.first_of(step - 1) + rows.begin) * padded;
     q.inner_prev_state = step == 0 ? batch_state : rows_state;
     q.inner_next = kept_.inner.data() + row * padded;
     q.inner_next_state = rows_state;
@@ -141,7 +143,8 @@ class BackwardWalk {
   Range owned_rows(Size step, int thread) const {
     if (plan_.split != Split::batch) return {0, schedule_.count_of(step)};
     const Range mine = row_parts_[static_cast<std::size_t>(thread)];
-    return {std::min(mine.begin, schedule_.count_of(step)), std::min(mine.end, schedule_.count_of(step))};
+    return {std::min(mine.begin, schedule_.count_of(step)),
+            std::min(mine.end, schedule_.count_of(step))};
   }
 
   Range owned_panels(int thread) const {

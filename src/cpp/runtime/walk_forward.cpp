@@ -105,9 +105,9 @@ class ForwardWalk {
       q.inner_prev = q.inner_next = inner_.data() + rows.begin * sizes_.padded;
       q.inner_prev_state = q.inner_next_state = batch_state;
     } else {
-      q.inner_prev =
-          step == 0 ? kept_->inner0.data() + rows.begin * sizes_.padded
-                    : kept_->inner.data() + (schedule_.first_of(step - 1) + rows.begin) * sizes_.padded;
+      q.inner_prev = step == 0 ? kept_->inner0.data() + rows.begin * sizes_.padded
+                               : kept_->inner.data() +
+                                     (schedule_.first_of(step - 1) + rows.begin) * sizes_.padded;
       q.inner_prev_state = step == 0 ? batch_state : rows_state;
       q.inner_next = kept_->inner.data() + (schedule_.first_of(step) + rows.begin) * sizes_.padded;
       q.inner_next_state = rows_state;
@@ -126,10 +126,11 @@ class ForwardWalk {
       for (Size step = 0; step < schedule_.steps(); ++step) {
         const Size next = step + 1 < schedule_.steps() ? schedule_.count_of(step + 1) : 0;
         for (Size n = next; n < schedule_.count_of(step); ++n) {
-          const T* from = kept_ == nullptr
-                              ? inner_.data() + (state * batch + n) * sizes_.padded
-                              : kept_->inner.data() +
-                                    (state * schedule_.rows + schedule_.first_of(step) + n) * sizes_.padded;
+          const T* from =
+              kept_ == nullptr
+                  ? inner_.data() + (state * batch + n) * sizes_.padded
+                  : kept_->inner.data() +
+                        (state * schedule_.rows + schedule_.first_of(step) + n) * sizes_.padded;
           std::memcpy(call_.inner_last + (state * batch + n) * H, from,
                       static_cast<std::size_t>(H) * sizeof(T));
         }
@@ -140,7 +141,8 @@ class ForwardWalk {
   Range owned_rows(Size step, int thread) const {
     if (plan_.split != Split::batch) return {0, schedule_.count_of(step)};
     const Range mine = row_parts_[static_cast<std::size_t>(thread)];
-    return {std::min(mine.begin, schedule_.count_of(step)), std::min(mine.end, schedule_.count_of(step))};
+    return {std::min(mine.begin, schedule_.count_of(step)),
+            std::min(mine.end, schedule_.count_of(step))};
   }
 
   Range owned_panels(int thread) const {

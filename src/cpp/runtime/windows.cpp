@@ -71,8 +71,8 @@ class WindowWalk {
       products += static_cast<double>(windows_ * schedule_.batch_size * sizes.gates_row()) *
                   static_cast<double>(sizes.hidden_size);
     }
-    return static_cast<int>(std::clamp(products / grain_products, 1.0,
-                                       static_cast<double>(team_.size())));
+    return static_cast<int>(
+        std::clamp(products / grain_products, 1.0, static_cast<double>(team_.size())));
   }
 
   void work(int thread) {

@@ -31,7 +31,8 @@ void scatter_sums(const typename V::Scalar* a, Size a_row, RowGroups groups,
     for (Size r = groups.first[group]; r < groups.first[group] + groups.rows[group]; ++r) {
       const auto* from = a + r * a_row;
       auto* to = sums + indices[r] * sums_row;
-      for (Size j = begin; j < end; j += V::lanes) (V::load(to + j) + V::load(from + j)).store(to + j);
+      for (Size j = begin; j < end; j += V::lanes)
+        (V::load(to + j) + V::load(from + j)).store(to + j);
     }
   }
 }

@@ -2,8 +2,8 @@
 //
 // Both operands are packed a block of rows at a time; B once, A some panels at a time, so that its
 // rows are read in stretches long enough for the processor to see them coming. A block is taken in
-// parts: a part of one of B's panels stays in L1 for all strips of A, while C's tiles go to and from
-// memory once a block.
+// parts: a part of one of B's panels stays in L1 for all strips of A, while C's tiles go to and
+// from memory once a block.
 #pragma once
 
 #include <cstring>
@@ -13,10 +13,10 @@
 namespace pyrnn {
 namespace {
 
-constexpr Size outer_width = 3;       // vectors of a panel of B, at most
-constexpr Size outer_block = 512;     // rows packed at a time
-constexpr Size outer_part = 128;      // rows of a part
-constexpr Size outer_columns = 512;   // columns of A packed at a time, unless one panel has more
+constexpr Size outer_width = 3;      // vectors of a panel of B, at most
+constexpr Size outer_block = 512;    // rows packed at a time
+constexpr Size outer_part = 128;     // rows of a part
+constexpr Size outer_columns = 512;  // columns of A packed at a time, unless one panel has more
 
 template <class V>
 constexpr Size outer_tile_rows = smaller(tile_max_rows<V>(outer_width), V::lanes);
@@ -89,8 +89,8 @@ inline OuterUnits outer_units(const OuterProduct<typename V::Scalar>& q, Size pa
 // The strips of some panels of A, a tile's rows each: where they are in a row of A, and in C.
 template <class V>
 struct OuterStrips {
-  static constexpr int most = static_cast<int>(
-      (outer_columns + max_slots * panel_vectors * V::lanes) / outer_tile_rows<V>);
+  static constexpr int most =
+      static_cast<int>((outer_columns + max_slots * panel_vectors * V::lanes) / outer_tile_rows<V>);
   int count = 0;
   Size from[most], to[most];
   int rows[most];
@@ -227,8 +227,7 @@ void column_sums(const typename V::Scalar* a, Size a_row, RowGroups groups, Size
           for (Size j = 0; j < 4; ++j) total[j] = total[j] + V::load(row + j * V::lanes);
         } else {
           for (Size j = 0; j < vectors; ++j)
-            total[j] = total[j] +
-                       load_some<V>(row + j * V::lanes, end - column - j * V::lanes);
+            total[j] = total[j] + load_some<V>(row + j * V::lanes, end - column - j * V::lanes);
         }
       }
     }

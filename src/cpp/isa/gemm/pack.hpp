@@ -38,8 +38,7 @@ inline void pack_row(const typename V::Scalar* from, Size columns, Size vectors,
     const Size width = smaller(panel_vectors, vectors - panel * panel_vectors);
     const Size valid = columns - vector * V::lanes;
     V x = V::zero();
-    if (from != nullptr)
-      x = load_some<V>(from + vector * V::lanes, valid);
+    if (from != nullptr) x = load_some<V>(from + vector * V::lanes, valid);
     x.store(packed +
             (panel * k_count * panel_vectors + k * width + vector - panel * panel_vectors) *
                 V::lanes);

@@ -43,8 +43,7 @@ inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Si
 
 // A tile whose last vector ends past C's columns: through a buffer.
 template <class V>
-inline void run_partial_tile(int rows, int columns, Size valid,
-                             Tile<typename V::Scalar> tile) {
+inline void run_partial_tile(int rows, int columns, Size valid, Tile<typename V::Scalar> tile) {
   using T = typename V::Scalar;
   constexpr int width = panel_vectors * V::lanes;
   T buffer[8 * width];
@@ -126,8 +125,8 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
 
 template <class V>
 void product(const Product<typename V::Scalar>& q) {
-  const bool partial = q.panel_end * q.width * V::lanes > q.columns &&
-                       q.vectors * V::lanes > q.columns;
+  const bool partial =
+      q.panel_end * q.width * V::lanes > q.columns && q.vectors * V::lanes > q.columns;
   if (q.rows == 1 && !partial) return product_of_row<V>(q, q.panel_end);
   const Size blocks = (q.rows + row_block - 1) / row_block;
   const Size rows = (q.rows + blocks - 1) / blocks;

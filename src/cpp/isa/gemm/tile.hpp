@@ -1,7 +1,7 @@
 // The micro-kernels: a tile of C held in registers while k runs over a panel of packed weights.
 //
-// A tile is ROWS x COLUMNS vectors. One row alone would wait for its few multiply-adds, so a tile of
-// one row takes several panels at once. Registers: ROWS * COLUMNS accumulators, COLUMNS weights,
+// A tile is ROWS x COLUMNS vectors. One row alone would wait for its few multiply-adds, so a tile
+// of one row takes several panels at once. Registers: ROWS * COLUMNS accumulators, COLUMNS weights,
 // the element of A is broadcast from memory (AVX-512) or held (AVX2).
 #pragma once
 
@@ -16,13 +16,13 @@ struct Tile {
   const T* a;
   Size a_row, a_k, a_outer;
   const T* b;
-  Size b_panel;      // between panels, for tiles of one row
+  Size b_panel;  // between panels, for tiles of one row
   const T* init;
   Size init_row, init_panel;
   T* c;
   Size c_row, c_panel;
   Size k_outer, k_inner;
-  const T* ahead;    // fetched along the way, for later tiles: a step for every k
+  const T* ahead;  // fetched along the way, for later tiles: a step for every k
   Size ahead_step;
 };
 
@@ -54,7 +54,8 @@ void tile_rows(const Tile<typename V::Scalar>& tile) {
       for (int i = 0; i < ROWS; ++i) {
         const V element = V::broadcast(a[i * a_row]);
 #pragma GCC unroll 4
-        for (int j = 0; j < COLUMNS; ++j) sums[i][j] = multiply_add(element, weights[j], sums[i][j]);
+        for (int j = 0; j < COLUMNS; ++j)
+          sums[i][j] = multiply_add(element, weights[j], sums[i][j]);
       }
     }
   }
@@ -135,11 +136,19 @@ constexpr TileFunction<typename V::Scalar> tiles_of_rows[9] = {
     tile_rows<V, 1, COLUMNS>,
     tile_rows<V, 2, COLUMNS>,
     tile_rows<V, 3, COLUMNS>,
-    tile_rows<V, tile_max_rows<V>(COLUMNS) >= 4 ? 4 : 1, COLUMNS>,
-    tile_rows<V, tile_max_rows<V>(COLUMNS) >= 5 ? 5 : 1, COLUMNS>,
-    tile_rows<V, tile_max_rows<V>(COLUMNS) >= 6 ? 6 : 1, COLUMNS>,
-    tile_rows<V, tile_max_rows<V>(COLUMNS) >= 7 ? 7 : 1, COLUMNS>,
-    tile_rows<V, tile_max_rows<V>(COLUMNS) >= 8 ? 8 : 1, COLUMNS>};
+    tile_rows < V,
+    tile_max_rows<V>(COLUMNS) >= 4 ? 4 : 1,
+    COLUMNS >,
+    tile_rows < V,
+    tile_max_rows<V>(COLUMNS) >= 5 ? 5 : 1,
+    COLUMNS >,
+    tile_rows < V,
+    tile_max_rows<V>(COLUMNS) >= 6 ? 6 : 1,
+    COLUMNS >,
+    tile_rows < V,
+    tile_max_rows<V>(COLUMNS) >= 7 ? 7 : 1,
+    COLUMNS >
+    , tile_rows < V, tile_max_rows<V>(COLUMNS) >= 8 ? 8 : 1, COLUMNS > };
 
 template <class V>
 inline void run_tile_rows(int rows, int columns, const Tile<typename V::Scalar>& tile) {
@@ -154,9 +163,15 @@ inline void run_tile_rows(int rows, int columns, const Tile<typename V::Scalar>&
 template <class V, int WIDTH, int PANELS>
 constexpr TileFunction<typename V::Scalar> tiles_of_tail[4] = {
     tile_panels<V, WIDTH, PANELS, 0>,
-    tile_panels<V, WIDTH, PANELS, WIDTH >= 2 ? 1 : 0>,
-    tile_panels<V, WIDTH, PANELS, WIDTH >= 3 ? 2 : 0>,
-    tile_panels<V, WIDTH, PANELS, WIDTH >= 4 ? 3 : 0>};
+    tile_panels < V,
+    WIDTH,
+    PANELS,
+    WIDTH >= 2 ? 1 : 0 >,
+    tile_panels < V,
+    WIDTH,
+    PANELS,
+    WIDTH >= 3 ? 2 : 0 >
+    , tile_panels < V, WIDTH, PANELS, WIDTH >= 4 ? 3 : 0 > };
 
 template <class V, int WIDTH>
 inline void run_tile_width(int panels, int tail, const Tile<typename V::Scalar>& tile) {
@@ -172,8 +187,7 @@ inline void run_tile_width(int panels, int tail, const Tile<typename V::Scalar>&
 
 // One row x `panels` whole panels of 3 or 4 vectors, and `tail` vectors of one more.
 template <class V>
-inline void run_tile_panels(int width, int panels, int tail,
-                            const Tile<typename V::Scalar>& tile) {
+inline void run_tile_panels(int width, int panels, int tail, const Tile<typename V::Scalar>& tile) {
   return width == 3 ? run_tile_width<V, 3>(panels, tail, tile)
                     : run_tile_width<V, 4>(panels, tail, tile);
 }

@@ -110,12 +110,8 @@ inline VectorF select(__m256 mask, VectorF yes, VectorF no) {
 inline VectorD select(__m256d mask, VectorD yes, VectorD no) {
   return {_mm256_blendv_pd(no.v, yes.v, mask)};
 }
-inline VectorF negative_absolute(VectorF a) {
-  return {_mm256_or_ps(a.v, _mm256_set1_ps(-0.0f))};
-}
-inline VectorD negative_absolute(VectorD a) {
-  return {_mm256_or_pd(a.v, _mm256_set1_pd(-0.0))};
-}
+inline VectorF negative_absolute(VectorF a) { return {_mm256_or_ps(a.v, _mm256_set1_ps(-0.0f))}; }
+inline VectorD negative_absolute(VectorD a) { return {_mm256_or_pd(a.v, _mm256_set1_pd(-0.0))}; }
 // A non-negative magnitude with the sign of another
 inline VectorF with_sign_of(VectorF magnitude, VectorF sign) {
   return {_mm256_or_ps(magnitude.v, _mm256_and_ps(sign.v, _mm256_set1_ps(-0.0f)))};

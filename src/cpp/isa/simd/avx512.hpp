@@ -27,9 +27,7 @@ struct Vector<float> {
   static Vector broadcast(float x) { return {_mm512_set1_ps(x)}; }
   static Vector zero() { return {_mm512_setzero_ps()}; }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
-  void store_partial(float* p, std::ptrdiff_t n) const {
-    _mm512_mask_storeu_ps(p, partial(n), v);
-  }
+  void store_partial(float* p, std::ptrdiff_t n) const { _mm512_mask_storeu_ps(p, partial(n), v); }
 
   friend Vector operator+(Vector a, Vector b) { return {_mm512_add_ps(a.v, b.v)}; }
   friend Vector operator-(Vector a, Vector b) { return {_mm512_sub_ps(a.v, b.v)}; }
@@ -56,9 +54,7 @@ struct Vector<double> {
   static Vector broadcast(double x) { return {_mm512_set1_pd(x)}; }
   static Vector zero() { return {_mm512_setzero_pd()}; }
   void store(double* p) const { _mm512_storeu_pd(p, v); }
-  void store_partial(double* p, std::ptrdiff_t n) const {
-    _mm512_mask_storeu_pd(p, partial(n), v);
-  }
+  void store_partial(double* p, std::ptrdiff_t n) const { _mm512_mask_storeu_pd(p, partial(n), v); }
 
   friend Vector operator+(Vector a, Vector b) { return {_mm512_add_pd(a.v, b.v)}; }
   friend Vector operator-(Vector a, Vector b) { return {_mm512_sub_pd(a.v, b.v)}; }
@@ -106,12 +102,8 @@ inline VectorF select(__mmask16 mask, VectorF yes, VectorF no) {
 inline VectorD select(__mmask8 mask, VectorD yes, VectorD no) {
   return {_mm512_mask_blend_pd(mask, no.v, yes.v)};
 }
-inline VectorF negative_absolute(VectorF a) {
-  return {_mm512_or_ps(a.v, _mm512_set1_ps(-0.0f))};
-}
-inline VectorD negative_absolute(VectorD a) {
-  return {_mm512_or_pd(a.v, _mm512_set1_pd(-0.0))};
-}
+inline VectorF negative_absolute(VectorF a) { return {_mm512_or_ps(a.v, _mm512_set1_ps(-0.0f))}; }
+inline VectorD negative_absolute(VectorD a) { return {_mm512_or_pd(a.v, _mm512_set1_pd(-0.0))}; }
 // A non-negative magnitude with the sign of another
 inline VectorF with_sign_of(VectorF magnitude, VectorF sign) {
   return {_mm512_or_ps(magnitude.v, _mm512_and_ps(sign.v, _mm512_set1_ps(-0.0f)))};

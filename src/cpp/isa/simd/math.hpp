@@ -98,8 +98,8 @@ inline V vector_sigmoid(V x) {
   return a / (multiply_add(b, e.t, minimum(a, b)) + maximum(a, b));
 }
 
-// (1 - z) / (1 + z) with z = e^(-2|x|) = s (1 + t). 1 - s and 1 + s are exact where s counts, and for s = 1 the
-// numerator is -t, which keeps its relative accuracy down to 0.
+// (1 - z) / (1 + z) with z = e^(-2|x|) = s (1 + t). 1 - s and 1 + s are exact where s counts, and
+// for s = 1 the numerator is -t, which keeps its relative accuracy down to 0.
 template <class V>
 inline V vector_tanh(V x) {
   using C = MathConstants<typename V::Scalar>;
