@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -136,4 +137,6 @@ def _load(folder: Path) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
+    # As after Ctrl-C, the worker is ended before this process is.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     raise SystemExit(main())

@@ -13,7 +13,6 @@ from typing import Any
 
 from bench import problem, timing
 from bench.compete import agreeing
-from bench.contender import Contender
 from bench.options import Options
 from bench.peers import MODULES, Peer
 from bench.shapes import Case
@@ -26,6 +25,9 @@ CALLS = 50
 QUICK_CALLS = 5
 BLOCKS = 5
 """Calls are timed in so many blocks, which alternate between the numbers of neighbours."""
+
+BLOCK_SECONDS = 3.0
+"""A block of calls ends after so long: spinning threads can slow a call a hundredfold."""
 
 CALL_SECONDS = 0.02
 """Short calls are repeated until they last so long: several slices of the scheduler, so that
@@ -56,28 +58,28 @@ def rows(options: Options, peers: Mapping[str, Peer]) -> Iterator[dict[str, Any]
             for peer in peers.values()
             for contender in peer.contenders(case, numbers, options.threads)
         ]
-        chosen, apart = agreeing(contenders, timing.QUICK)
+        runners, apart = agreeing(contenders, timing.Effort(round_seconds=CALL_SECONDS))
         yield {
             "name": case.name,
             "threads": options.threads,
             "neighbours": list(NEIGHBOURS),
             "differ": apart,
-            "columns": {c.column: _measure(c, options.quick) for c in chosen},
+            "columns": {r.contender.column: _measure(r, options.quick) for r in runners},
         }
 
 
-def _measure(contender: Contender, quick: bool) -> dict[str, list[float]]:
-    """Median and slowest seconds of a call for each number of neighbours."""
-    runner = timing.Runner(contender, timing.Effort(round_seconds=CALL_SECONDS))
+def _measure(runner: timing.Runner, quick: bool) -> dict[str, list[float]]:
+    """For each number of neighbours: median and slowest seconds of a call, and how many calls."""
     calls = (QUICK_CALLS if quick else CALLS) // BLOCKS
     seconds: list[list[float]] = [[] for _ in NEIGHBOURS]
     for _ in range(BLOCKS):
         for neighbours, times in zip(NEIGHBOURS, seconds, strict=True):
             with _busy(neighbours):
-                times += runner.turns_in_a_row(calls)
+                times += runner.turns_in_a_row(calls, BLOCK_SECONDS)
     return {
         "median": [statistics.median(times) for times in seconds],
         "slowest": [max(times) for times in seconds],
+        "calls": [len(times) for times in seconds],
     }
 
 

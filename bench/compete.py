@@ -16,8 +16,8 @@ def compete(
     each_round: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """What a row says of its contenders: median seconds, their range, settings, who differs."""
-    chosen, apart = agreeing(contenders, effort)
-    runners = [timing.Runner(contender, effort) for contender in chosen]
+    runners, apart = agreeing(contenders, effort)
+    chosen = [runner.contender for runner in runners]
     count = timing.rounds(runners, effort)
     seconds = timing.alternate(runners, count, each_round)
     by_column = dict(zip((c.column for c in chosen), seconds, strict=True))
@@ -32,7 +32,7 @@ def compete(
 
 def agreeing(
     contenders: Sequence[Contender], effort: timing.Effort
-) -> tuple[list[Contender], dict[str, float]]:
+) -> tuple[list[timing.Runner], dict[str, float]]:
     """The fastest setting of each column that computes the right numbers.
 
     Right are the first contender's, which is pyrnn. Also returns who differs, and by how much:

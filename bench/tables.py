@@ -164,20 +164,28 @@ def _busy(rows: list[Row]) -> list[Sheet]:
     for row in rows:
         for name, measured in row["columns"].items():
             alone = measured["median"][0]
-            for count, median, slowest in zip(
-                row["neighbours"], measured["median"], measured["slowest"], strict=True
-            ):
+            columns = (measured[key] for key in ("calls", "median", "slowest"))
+            for count, calls, median, slowest in zip(row["neighbours"], *columns, strict=True):
                 lines.append(
                     [
                         f"{row['name'].removeprefix('busy ')}, {threads(row['threads'])}",
                         name,
                         str(count),
+                        str(calls),
                         duration(median),
                         f"{median / alone:.2f}",
                         f"{slowest / alone:.2f}",
                     ]
                 )
-    headings = ["case", "by", "busy neighbours", "median", "median / alone", "slowest / alone"]
+    headings = [
+        "case",
+        "by",
+        "busy neighbours",
+        "calls",
+        "median",
+        "median / alone",
+        "slowest / alone",
+    ]
     return [Sheet("Beside busy processes", headings, lines)]
 
 

@@ -64,10 +64,19 @@ class Runner:
                 self._time(max(1, self.calls // 5))
             return self._time(self.calls)
 
-    def turns_in_a_row(self, count: int) -> list[float]:
-        """Mean seconds of a call in each of several turns without a pause, after one more."""
+    def turns_in_a_row(self, count: int, most_seconds: float) -> list[float]:
+        """Mean seconds of a call in each of several turns without a pause.
+
+        One more goes before. There are fewer, but at least one, if they would take longer than
+        ``most_seconds``.
+        """
+        times: list[float] = []
         with self.contender.context():
-            return [self._time(self.calls) for _ in range(count + 1)][1:]
+            self._time(self.calls)
+            stop = time.perf_counter() + most_seconds
+            while not times or (len(times) < count and time.perf_counter() < stop):
+                times.append(self._time(self.calls))
+        return times
 
     def _time(self, calls: int) -> float:
         """Mean seconds of a call."""
@@ -78,18 +87,19 @@ class Runner:
         return (time.perf_counter() - start) / calls
 
 
-def fastest(contenders: Sequence[Contender], effort: Effort) -> Contender:
+def fastest(contenders: Sequence[Contender], effort: Effort) -> Runner:
     """The best of one column's settings, in a short trial."""
-    if len(contenders) == 1:
-        return contenders[0]
     runners = [Runner(contender, effort) for contender in contenders]
+    if len(runners) == 1:
+        return runners[0]
     with no_garbage_collection():
-        least = [min(r.turn() for _ in range(_trials(r))) for r in runners]
-    return contenders[least.index(min(least))]
+        return min(runners, key=_trial)
 
 
-def _trials(runner: Runner) -> int:
-    return 1 if runner.turn_seconds > 1 else TRIALS
+def _trial(runner: Runner) -> float:
+    """Seconds of a call; of a long one it is known well enough."""
+    once = runner.turn_seconds / runner.calls
+    return once if once > LONG_SECONDS else min(runner.turn() for _ in range(TRIALS))
 
 
 def rounds(runners: Sequence[Runner], effort: Effort) -> int:

@@ -63,6 +63,13 @@ def test_rounds_keep_to_the_budget_and_the_limits():
     assert timing.rounds([runner], timing.Effort(budget_seconds=1e6, **limits)) == 15
 
 
+def test_turns_in_a_row_end_with_their_time():
+    runner = timing.Runner(contender("a", seconds=5e-3), BRIEF)
+    assert len(runner.turns_in_a_row(4, most_seconds=60)) == 4
+    assert len(runner.turns_in_a_row(1000, most_seconds=0.02)) <= 5
+    assert len(runner.turns_in_a_row(1000, most_seconds=0)) == 1
+
+
 def test_the_fastest_setting_stands_for_its_column():
     slow = contender("a", "slow", seconds=0.02)
     fast = contender("a", "fast", seconds=0.001)
