@@ -12,7 +12,7 @@ namespace {
 
 // Bytes of a panel that stay in L1 beside the rows of A.
 template <class V>
-constexpr Size panel_block_bytes = V::registers == 32 ? 32 * 1024 : 20 * 1024;
+constexpr Size panel_block_bytes = V::accumulators == 24 ? 32 * 1024 : 20 * 1024;
 
 // Rows of C that pass by before the next panel.
 constexpr Size row_block = 192;

@@ -26,6 +26,14 @@ struct Tile {
   Size ahead_step;
 };
 
+// Hides from the compiler where a pointer comes from: else gcc 12 gives every address that it can
+// derive from it a register of its own, and has none left for the loop's counter.
+template <class T>
+inline const T* opaque(const T* pointer) {
+  __asm__("" : "+r"(pointer));
+  return pointer;
+}
+
 // ROWS x COLUMNS vectors of one panel.
 template <class V, int ROWS, int COLUMNS>
 void tile_rows(const Tile<typename V::Scalar>& tile) {
@@ -84,18 +92,21 @@ void tile_panels(const Tile<typename V::Scalar>& tile) {
   for (int j = 0; j < TAIL; ++j)
     tail_sums[j] = V::load(tile.init + PANELS * tile.init_panel + j * V::lanes);
   const T* a_outer = tile.a;
-  const T* b = tile.b;
+  const T* b[panels];
+#pragma GCC unroll 4
+  for (int p = 0; p < panels; ++p) b[p] = tile.b + p * tile.b_panel;
   const T* b_tail = tile.b + PANELS * tile.b_panel;
   for (Size outer = 0; outer < tile.k_outer; ++outer, a_outer += tile.a_outer) {
     const T* a = a_outer;
-    for (Size k = tile.k_inner; k > 0; --k, a += tile.a_k, b += WIDTH * V::lanes) {
+    for (Size k = tile.k_inner; k > 0; --k, a += tile.a_k) {
       const V element = V::broadcast(*a);
 #pragma GCC unroll 4
       for (int p = 0; p < PANELS; ++p) {
+        const T* const weights = opaque(b[p]);
 #pragma GCC unroll 4
         for (int j = 0; j < WIDTH; ++j)
-          sums[p][j] =
-              multiply_add(element, V::load(b + p * tile.b_panel + j * V::lanes), sums[p][j]);
+          sums[p][j] = multiply_add(element, V::load(weights + j * V::lanes), sums[p][j]);
+        b[p] = weights + WIDTH * V::lanes;
       }
 #pragma GCC unroll 4
       for (int j = 0; j < TAIL; ++j)
@@ -115,40 +126,32 @@ void tile_panels(const Tile<typename V::Scalar>& tile) {
 template <class T>
 using TileFunction = void (*)(const Tile<T>&);
 
-// Accumulators that fit beside weights and an element of A.
-template <class V>
-constexpr int tile_budget = V::registers == 32 ? 24 : 12;
-
 template <class V>
 constexpr int tile_max_rows(int columns) {
-  return tile_budget<V> / columns < 8 ? tile_budget<V> / columns : 8;
+  return V::accumulators / columns < 8 ? V::accumulators / columns : 8;
 }
 
 // Panels that a tile of one row takes at once.
 template <class V>
 constexpr int tile_max_panels(int width) {
-  return tile_budget<V> / width < 4 ? tile_budget<V> / width : 4;
+  return V::accumulators / width < 4 ? V::accumulators / width : 4;
 }
 
+// Rows past the most are never asked for; they stand for a tile that there is.
+template <class V, int COLUMNS, int ROWS>
+constexpr TileFunction<typename V::Scalar> tile_of =
+    tile_rows<V, (ROWS <= tile_max_rows<V>(COLUMNS) ? ROWS : 1), COLUMNS>;
+
 template <class V, int COLUMNS>
-constexpr TileFunction<typename V::Scalar> tiles_of_rows[9] = {
-    nullptr,
-    tile_rows<V, 1, COLUMNS>,
-    tile_rows<V, 2, COLUMNS>,
-    tile_rows<V, 3, COLUMNS>,
-    tile_rows < V,
-    tile_max_rows<V>(COLUMNS) >= 4 ? 4 : 1,
-    COLUMNS >,
-    tile_rows < V,
-    tile_max_rows<V>(COLUMNS) >= 5 ? 5 : 1,
-    COLUMNS >,
-    tile_rows < V,
-    tile_max_rows<V>(COLUMNS) >= 6 ? 6 : 1,
-    COLUMNS >,
-    tile_rows < V,
-    tile_max_rows<V>(COLUMNS) >= 7 ? 7 : 1,
-    COLUMNS >
-    , tile_rows < V, tile_max_rows<V>(COLUMNS) >= 8 ? 8 : 1, COLUMNS > };
+constexpr TileFunction<typename V::Scalar> tiles_of_rows[9] = {nullptr,
+                                                               tile_of<V, COLUMNS, 1>,
+                                                               tile_of<V, COLUMNS, 2>,
+                                                               tile_of<V, COLUMNS, 3>,
+                                                               tile_of<V, COLUMNS, 4>,
+                                                               tile_of<V, COLUMNS, 5>,
+                                                               tile_of<V, COLUMNS, 6>,
+                                                               tile_of<V, COLUMNS, 7>,
+                                                               tile_of<V, COLUMNS, 8>};
 
 template <class V>
 inline void run_tile_rows(int rows, int columns, const Tile<typename V::Scalar>& tile) {
@@ -160,18 +163,13 @@ inline void run_tile_rows(int rows, int columns, const Tile<typename V::Scalar>&
   }
 }
 
+constexpr int lesser(int a, int b) { return a < b ? a : b; }
+
 template <class V, int WIDTH, int PANELS>
 constexpr TileFunction<typename V::Scalar> tiles_of_tail[4] = {
-    tile_panels<V, WIDTH, PANELS, 0>,
-    tile_panels < V,
-    WIDTH,
-    PANELS,
-    WIDTH >= 2 ? 1 : 0 >,
-    tile_panels < V,
-    WIDTH,
-    PANELS,
-    WIDTH >= 3 ? 2 : 0 >
-    , tile_panels < V, WIDTH, PANELS, WIDTH >= 4 ? 3 : 0 > };
+    tile_panels<V, WIDTH, PANELS, 0>, tile_panels<V, WIDTH, PANELS, lesser(1, WIDTH - 1)>,
+    tile_panels<V, WIDTH, PANELS, lesser(2, WIDTH - 1)>,
+    tile_panels<V, WIDTH, PANELS, lesser(3, WIDTH - 1)>};
 
 template <class V, int WIDTH>
 inline void run_tile_width(int panels, int tail, const Tile<typename V::Scalar>& tile) {
@@ -179,8 +177,8 @@ inline void run_tile_width(int panels, int tail, const Tile<typename V::Scalar>&
   switch (panels) {
     case 0: return tiles_of_tail<V, WIDTH, 0>[tail](tile);
     case 1: return tiles_of_tail<V, WIDTH, 1>[tail](tile);
-    case 2: return tiles_of_tail<V, WIDTH, 2>[tail](tile);
-    case 3: return tiles_of_tail<V, WIDTH, 3>[tail](tile);
+    case 2: return tiles_of_tail<V, WIDTH, lesser(2, most)>[tail](tile);
+    case 3: return tiles_of_tail<V, WIDTH, lesser(3, most)>[tail](tile);
     default: return tiles_of_tail<V, WIDTH, most>[tail](tile);
   }
 }

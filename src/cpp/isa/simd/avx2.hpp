@@ -21,7 +21,7 @@ struct Vector<float> {
   using Scalar = float;
   using Mask = __m256;
   static constexpr int lanes = 8;
-  static constexpr int registers = 16;
+  static constexpr int accumulators = 12;
   __m256 v;
 
   static Vector load(const float* p) { return {_mm256_loadu_ps(p)}; }
@@ -50,7 +50,7 @@ struct Vector<double> {
   using Scalar = double;
   using Mask = __m256d;
   static constexpr int lanes = 4;
-  static constexpr int registers = 16;
+  static constexpr int accumulators = 12;
   __m256d v;
 
   static Vector load(const double* p) { return {_mm256_loadu_pd(p)}; }

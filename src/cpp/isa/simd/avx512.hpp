@@ -17,7 +17,7 @@ struct Vector<float> {
   using Scalar = float;
   using Mask = __mmask16;
   static constexpr int lanes = 16;
-  static constexpr int registers = 32;
+  static constexpr int accumulators = 24;
   __m512 v;
 
   static Vector load(const float* p) { return {_mm512_loadu_ps(p)}; }
@@ -44,7 +44,7 @@ struct Vector<double> {
   using Scalar = double;
   using Mask = __mmask8;
   static constexpr int lanes = 8;
-  static constexpr int registers = 32;
+  static constexpr int accumulators = 24;
   __m512d v;
 
   static Vector load(const double* p) { return {_mm512_loadu_pd(p)}; }

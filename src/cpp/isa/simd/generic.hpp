@@ -39,9 +39,9 @@ struct Vector {
   using Mask = typename GenericTypes<T>::Integers;
   static constexpr int lanes = 16 / static_cast<int>(sizeof(T));
 #if defined(__aarch64__)
-  static constexpr int registers = 32;
+  static constexpr int accumulators = 24;  // of 32 registers
 #else
-  static constexpr int registers = 16;
+  static constexpr int accumulators = 8;  // of 16: a product takes one before it is added
 #endif
   Native v;
 
