@@ -11,9 +11,10 @@ import numpy.typing as npt
 from pyrnn import _core
 from pyrnn._types import Array, Indices, Parameters, State
 
-_WEIGHTS = {"float32": _core.WeightsFloat32, "float64": _core.WeightsFloat64}
+# By the size of a number
+_WEIGHTS = {4: _core.WeightsFloat32, 8: _core.WeightsFloat64}
 
-_STREAMS = {"float32": _core.StreamFloat32, "float64": _core.StreamFloat64}
+_STREAMS = {4: _core.StreamFloat32, 8: _core.StreamFloat64}
 
 
 class NativeBackend:
@@ -37,7 +38,7 @@ class NativeBackend:
     def pack(self, cell: str, parameters: Parameters) -> Any:
         """See `pyrnn._backend.Backend.pack`."""
         weight = parameters["weight_hh"]
-        return _WEIGHTS[weight.dtype.name](
+        return _WEIGHTS[weight.itemsize](
             cell,
             parameters["weight_ih"],
             weight,
@@ -75,7 +76,7 @@ class NativeBackend:
     ) -> Any:
         """See `pyrnn._backend.Backend.open_stream`."""
         weights = [self.pack(cell, parameters) for parameters in layers]
-        return _STREAMS[layers[0]["weight_hh"].dtype.name](weights, batch_size, check)
+        return _STREAMS[layers[0]["weight_hh"].itemsize](weights, batch_size, check)
 
     def backward_windows(
         self,

@@ -48,6 +48,7 @@ class Recurrent(Layer):
             self._parameter_shapes(), 1 / math.sqrt(self.hidden_size), checked, seed
         )
         super().__init__(parameters, checked)
+        self._cells = self._cells_of_parameters()
 
     # --- parameters -------------------------------------------------------------------------
 
@@ -74,20 +75,24 @@ class Recurrent(Layer):
                 shapes.append((f"bias_hh_{suffix}", (rows,)))
         return shapes
 
-    def _cell_parameters(self, suffix: str) -> dict[str, Array]:
-        """The parameters of one layer and direction, by the cell's own names."""
-        ending = f"_{suffix}"
+    def _cells_of_parameters(self) -> dict[str, dict[str, Array]]:
+        """For each suffix the live arrays of its layer and direction, by the cell's own names."""
         return {
-            name[: -len(ending)]: array
-            for name, array in self._parameters.items()
-            if name.endswith(ending)
+            suffix: {
+                name.removesuffix(f"_{suffix}"): array
+                for name, array in self._parameters.items()
+                if name.endswith(f"_{suffix}")
+            }
+            for suffix in self._suffixes()
         }
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        super().__setstate__(attributes)
+        self._cells = self._cells_of_parameters()
 
     def _pack(self, backend: _backend.Backend) -> list[Any]:
         """One for each layer and direction."""
-        return [
-            backend.pack(self.cell, self._cell_parameters(suffix)) for suffix in self._suffixes()
-        ]
+        return [backend.pack(self.cell, parameters) for parameters in self._cells.values()]
 
     # --- computing --------------------------------------------------------------------------
 
@@ -211,6 +216,7 @@ class Recurrent(Layer):
         layers = cache.use()
         backend = _backend.BACKENDS[cache.backend]
         dstates0 = tuple(np.empty_like(d) for d in dstates)
+        suffixes = list(self._cells)
         grads: dict[str, Array] = {}
         dx: Array | None = None
         for layer in reversed(range(self.num_layers)):
@@ -225,8 +231,8 @@ class Recurrent(Layer):
                 )
                 for whole, state_part in zip(dstates0, dstate_part, strict=True):
                     whole[index] = state_part
-                suffix = self._suffixes()[index]
-                grads |= {f"{name}_{suffix}": grad for name, grad in cell_grads.items()}
+                for name, grad in cell_grads.items():
+                    grads[f"{name}_{suffixes[index]}"] = grad
                 if dpart is not None:
                     dx = dpart if dx is None else dx + dpart
             mask = layers[layer].mask
@@ -297,7 +303,7 @@ class Recurrent(Layer):
         )
         grads = {
             f"{name}_{suffix}": grad
-            for suffix, named in zip(self._suffixes(), cell_grads, strict=True)
+            for suffix, named in zip(self._cells, cell_grads, strict=True)
             for name, grad in named.items()
         }
         dx = None if dx is None else self._user_layout(dx, cache.batched)

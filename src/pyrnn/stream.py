@@ -37,8 +37,8 @@ class Stream:
             batch_size, layer.input_size, layer.hidden_size, layer.dtype
         )
         self._parameters = [
-            {name: array.copy() for name, array in layer._cell_parameters(suffix).items()}
-            for suffix in layer._suffixes()
+            {name: array.copy() for name, array in parameters.items()}
+            for parameters in layer._cells.values()
         ]
         self._open(_backend.current())
 
