@@ -71,7 +71,9 @@ def _lines(options: Options) -> Iterator[Result]:
                 worker.kill()
             status = worker.wait()
         if status:
-            raise WorkerError(f"{options.mode}: the worker failed:\n{_tail(complaints)}")
+            raise WorkerError(
+                f"{options.mode}: the worker ended with status {status}:\n{_tail(complaints)}"
+            )
 
 
 def _tail(complaints: IO[str], lines: int = 15) -> str:

@@ -50,32 +50,30 @@ def _plain_numbers() -> FuncFormatter:
 def _grid(rows: list[Row]) -> dict[str, Figure]:
     return {
         f"grid-{count}-thread{'s' * (count > 1)}": _ratios(rows, count)
-        for count in sorted({row["threads"] for row in rows})
+        for count in sorted({row["threads"] for row in rows if _pictured(row)})
     }
 
 
 def _ratios(rows: list[Row], threads: int) -> Figure:
     """One line for each shape, one dot on it for each peer."""
     groups = [
-        [r for r in rows if (r["section"], r["threads"]) == (section, threads) and _peers(r)]
+        [r for r in rows if (r["section"], r["threads"]) == (section, threads) and _pictured(r)]
         for section in (TRAINING, INFERENCE)
     ]
+    groups = [group for group in groups if group]
     height = max(len(group) + len({r["cell"] for r in group}) for group in groups)
-    figure = Figure(figsize=(14, 1.8 + 0.25 * height), layout="constrained")
-    panels = figure.subplots(1, 2)
-    for axes, section, group in zip(panels, (TRAINING, INFERENCE), groups, strict=True):
-        if group:
-            _panel(axes, section, group)
-        else:
-            axes.set_axis_off()
+    figure = Figure(figsize=(7 * len(groups), 1.8 + 0.25 * height), layout="constrained")
+    panels = figure.subplots(1, len(groups), squeeze=False)[0]
+    for axes, group in zip(panels, groups, strict=True):
+        _panel(axes, group[0]["section"], group)
     names = summary.columns(row for group in groups for row in group)
     handles = [
         axes.plot([], [], "o", color=COLOURS[name], markersize=7, label=name)[0] for name in names
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(names), frameon=False)
     figure.suptitle(
-        f"Time of each library divided by pyrnn's, float32, {threads} thread{'s' * (threads > 1)}"
-        " (right of the line pyrnn is faster)",
+        f"Time of each library / time of pyrnn, {threads} thread{'s' * (threads > 1)}: "
+        "right of 1, pyrnn is faster",
         color=TEXT,
     )
     return figure
@@ -123,8 +121,8 @@ def _ratio_axis(axes: Axes) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _peers(row: Row) -> bool:
-    return bool(summary.ratios(row))
+def _pictured(row: Row) -> bool:
+    return row["section"] in (TRAINING, INFERENCE) and bool(summary.ratios(row))
 
 
 # --- growth -------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ class Summary(NamedTuple):
     number: int
     geometric_mean: float
     lowest: Row
-    below_one: list[Row]
+    below_one: int
 
 
 def ratios(row: Row) -> dict[str, float]:
@@ -58,7 +58,7 @@ def summaries(rows: Iterable[Row]) -> list[Summary]:
             len(group),
             geometric_mean([best_ratio(row) for row in group]),
             min(group, key=best_ratio),
-            worst(row for row in group if best_ratio(row) < 1),
+            sum(best_ratio(row) < 1 for row in group),
         )
         for (section, threads), group in sorted(
             groups.items(), key=lambda item: (order.index(item[0][0]), item[0][1])
@@ -66,19 +66,25 @@ def summaries(rows: Iterable[Row]) -> list[Summary]:
     ]
 
 
-def worst(rows: Iterable[Row]) -> list[Row]:
-    """Rows from the lowest ratio up."""
-    return sorted(rows, key=best_ratio)
+def lowest(rows: Iterable[Row], count: int) -> list[Row]:
+    """The rows with the lowest ratios, from the lowest up."""
+    return sorted((row for row in rows if ratios(row)), key=best_ratio)[:count]
+
+
+def fastest_peer(row: Row) -> str:
+    """Who has the lowest ratio of a row that has peers."""
+    found = ratios(row)
+    return min(found, key=found.__getitem__)
 
 
 def small_steps(rows: Iterable[Row]) -> dict[str, float]:
     """The lowest ratio of each peer over the single steps of small layers."""
-    lowest: dict[str, float] = {}
+    found: dict[str, float] = {}
     for row in rows:
         if row["step"] and row["hidden"] <= SMALL_STEP:
             for name, ratio in ratios(row).items():
-                lowest[name] = min(ratio, lowest.get(name, math.inf))
-    return lowest
+                found[name] = min(ratio, found.get(name, math.inf))
+    return found
 
 
 def excess(row: Row) -> list[float]:

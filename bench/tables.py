@@ -14,6 +14,9 @@ from bench.shapes import COMPUTE
 Row = dict[str, Any]
 Line = list[str]
 
+LOWEST = 10
+"""So many rows are named as those with the lowest ratios."""
+
 
 class Sheet:
     """A title, headings, and lines of text; ratios below 1 are shown in red."""
@@ -74,7 +77,7 @@ def _grid(rows: list[Row]) -> list[Sheet]:
     for each in summary.summaries(rows):
         group = [r for r in rows if (r["section"], r["threads"]) == (each.section, each.threads)]
         found.append(_section(f"{each.section}, {threads(each.threads)}", group))
-    return [_overview(rows), *found]
+    return [_overview(rows), _lowest(rows), *found]
 
 
 def _overview(rows: list[Row]) -> Sheet:
@@ -87,13 +90,30 @@ def _overview(rows: list[Row]) -> Sheet:
                 times(each.geometric_mean),
                 times(summary.best_ratio(each.lowest)),
                 lowest,
-                f"{len(each.below_one)} of {each.number}",
+                f"{each.below_one} of {each.number}",
             ]
         )
     for name, ratio in summary.small_steps(rows).items():
         lines.append([f"steps up to H{summary.SMALL_STEP}, to {name}", "", times(ratio), "", ""])
     headings = ["fastest peer's time / pyrnn's", "geometric mean", "lowest", "at", "below 1"]
     return Sheet("Overview", headings, lines)
+
+
+def _lowest(rows: list[Row]) -> Sheet:
+    lines = []
+    for row in summary.lowest(rows, LOWEST):
+        name = summary.fastest_peer(row)
+        own, other = row["seconds"][summary.OWN], row["seconds"][name]
+        lines.append(
+            [
+                f"{row['name']}, {threads(row['threads'])}",
+                duration(own),
+                duration(other),
+                " ".join((name, row["settings"].get(name, ""))).strip(),
+                times(summary.best_ratio(row)),
+            ]
+        )
+    return Sheet("Lowest ratios", ["row", "pyrnn", "fastest peer", "who", "ratio"], lines)
 
 
 def _section(title: str, rows: list[Row]) -> Sheet:

@@ -18,7 +18,7 @@ MODULES = {
     "openvino": "bench.peers.openvino_peer",
 }
 
-SMALL_OPERATIONS = 20_000_000
+SMALL_OPERATIONS = 1_000_000_000
 """Below so much work, one thread may be quicker than several: both are tried."""
 
 

@@ -45,6 +45,7 @@ def make_row():
             "gflop": 1.0,
             "peak": None,
             "seconds": seconds,
+            "settings": {},
             "differ": {},
         } | more
 

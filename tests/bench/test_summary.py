@@ -11,7 +11,12 @@ from bench import summary, tables
 def rows(make_row):
     return [
         make_row("RNN", "T25 N1 I65 H100", {"pyrnn": 1e-3, "torch": 8e-3, "jax": 4e-3}),
-        make_row("GRU", "T25 N1 I65 H100", {"pyrnn": 2e-3, "torch": 8e-3, "jax": 1e-3}),
+        make_row(
+            "GRU",
+            "T25 N1 I65 H100",
+            {"pyrnn": 2e-3, "torch": 8e-3, "jax": 1e-3},
+            settings={"jax": "unrolled"},
+        ),
         make_row("RNN", "T1 N1 I1 H40", {"pyrnn": 1e-6, "onnxruntime": 9e-6}, "inference"),
         make_row("RNN", "T1 N1 I1 H512", {"pyrnn": 1e-6, "onnxruntime": 2e-6}, "inference"),
     ]
@@ -27,9 +32,14 @@ def test_sections_are_summed_up(rows):
     assert (training.section, training.number) == ("training", 2)
     assert training.geometric_mean == pytest.approx(math.sqrt(4.0 * 0.5))
     assert training.lowest is rows[1]
-    assert training.below_one == [rows[1]]
+    assert training.below_one == 1
     assert inference.geometric_mean == pytest.approx(math.sqrt(18.0))
-    assert inference.below_one == []
+    assert inference.below_one == 0
+
+
+def test_the_lowest_rows_come_first(rows):
+    assert summary.lowest(rows, 2) == [rows[1], rows[3]]
+    assert summary.fastest_peer(rows[1]) == "jax"
 
 
 def test_small_steps_leave_out_large_layers(rows):
@@ -62,8 +72,15 @@ def test_durations_have_three_digits(seconds, text):
 
 
 def test_tables_show_every_row_and_peer(rows):
-    overview, training, inference = tables.sheets({"mode": "grid", "rows": rows})
+    overview, lowest, training, inference = tables.sheets({"mode": "grid", "rows": rows})
     assert overview.lines[0][:3] == ["training, 2 threads", "1.41 x", "0.50 x"]
+    assert lowest.lines[0] == [
+        "training GRU T25 N1 I65 H100, 2 threads",
+        "2.00 ms",
+        "1.00 ms",
+        "jax unrolled",
+        "0.50 x",
+    ]
     assert training.headings == ["shape", "pyrnn", "torch", "jax", "fastest peer"]
     assert training.lines[1] == ["GRU T25 N1 I65 H100", "2.00 ms", "4.00 x", "0.50 x", "0.50 x"]
     assert len(inference.lines) == 2
