@@ -45,8 +45,9 @@ double step_cycles(const CellSizes<T>& sizes, Size rows, Size units) {
   return std::max(products * filled / 2, bytes / bytes_per_cycle) + pointwise;
 }
 
-// A barrier between two cores, and waking a team, in cycles.
-constexpr double barrier_cycles = 700;
+// A barrier between two cores, and waking a team, in cycles. A barrier takes some 700 while both
+// cores are ours; it counts for more, as it costs a time slice where one is not.
+constexpr double barrier_cycles = 3000;
 constexpr double team_cycles = 15000;
 
 template <class T>

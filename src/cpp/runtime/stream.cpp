@@ -11,8 +11,9 @@
 namespace pyrnn {
 namespace {
 
-// Waking a team that has just been at work, and a barrier in it, in cycles.
-constexpr double wake_cycles = 6000;
+// Cycles of a step that pay for one more thread: many times what waking it takes while the cores
+// are ours, as it takes much longer where they are not.
+constexpr double thread_cycles = 40'000;
 
 }  // namespace
 
@@ -43,7 +44,7 @@ int Stream<T>::wanted_threads() const {
     cycles += both * step_cycles(sizes, batch_size_, sizes.padded);
     blocks = (sizes.padded + unit_block(sizes) - 1) / unit_block(sizes);
   }
-  const double threads = 1 + cycles / (2 * wake_cycles);
+  const double threads = 1 + cycles / thread_cycles;
   return static_cast<int>(std::min(threads, static_cast<double>(blocks)));
 }
 

@@ -2,30 +2,32 @@
 #pragma once
 
 #include "isa/gemm/product.hpp"
+#include "isa/gemm/transpose.hpp"
 
 namespace pyrnn {
 namespace {
 
-// `lanes` rows of the source become one column of vectors: to[k, lane] = from[lane, k]. Blocks of a
-// cache line on both sides: whole columns would throw each line out before it is full.
+// `lanes` rows of the source become one column of vectors: to[k, lane] = from[lane, k]; lanes past
+// the valid ones are zeros. A cache line of each row at a time: whole rows would throw the lines of
+// the packed side out before they are full.
 template <class V>
 inline void pack_transposed(const typename V::Scalar* from, Size from_row, Size valid, Size k_count,
                             typename V::Scalar* to, Size to_row) {
-  constexpr Size block = 64 / static_cast<Size>(sizeof(typename V::Scalar));
-  for (Size k = 0; k < k_count; k += block) {
-    const Size count = smaller(block, k_count - k);
-    for (Size lane = 0; lane < V::lanes; ++lane) {
-      auto* column = to + k * to_row + lane;
-      const auto* source = from + lane * from_row + k;
-      if (lane >= valid) {
-        for (Size i = 0; i < count; ++i) column[i * to_row] = 0;
-      } else if (count == block) {
-#pragma GCC unroll 16
-        for (Size i = 0; i < block; ++i) column[i * to_row] = source[i];
-      } else {
-        for (Size i = 0; i < count; ++i) column[i * to_row] = source[i];
-      }
+  using T = typename V::Scalar;
+  constexpr Size block = Block<T>::size;
+  constexpr Size line = 64 / static_cast<Size>(sizeof(T));
+  const Size lanes = valid < V::lanes ? valid / block * block : V::lanes;
+  const Size whole = k_count / block * block;
+  for (Size k = 0; k < whole; k += line) {
+    const Size end = smaller(k + line, whole);
+    for (Size lane = 0; lane < lanes; lane += block) {
+      for (Size i = k; i < end; i += block)
+        transpose_block(from + lane * from_row + i, from_row, to + i * to_row + lane, to_row);
     }
+  }
+  for (Size lane = 0; lane < V::lanes; ++lane) {
+    for (Size k = lane < lanes ? whole : 0; k < k_count; ++k)
+      to[k * to_row + lane] = lane < valid ? from[lane * from_row + k] : T(0);
   }
 }
 
