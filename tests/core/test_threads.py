@@ -139,6 +139,28 @@ def test_one_layer_serves_several_threads(make_layer, num_threads, same_bits):
         in_threads(repeat, range(len(inputs)))
 
 
+def test_a_layer_packs_once_for_several_threads(make_layer, same_bits):
+    """In eval mode, the first call that keeps something packs the weights for the way back."""
+    x = random(2, 1, 60)
+    expected = train(make_layer(60, 60, seed=0), x)
+    for _ in range(20):
+        layer = make_layer(60, 60, seed=0).eval()
+        for result in in_threads(lambda _, layer=layer: train(layer, x), range(6)):
+            same_bits(result, expected)
+
+
+@pytest.mark.parametrize("hidden_size", [8, 400])
+def test_a_stream_takes_steps_of_several_threads(make_layer, same_bits, hidden_size):
+    """One after the other: the same input from all of them makes their order no matter."""
+    layer = make_layer(4, hidden_size, 2, seed=0)
+    x = random(3, 4)
+    alone, shared = layer.stream(3), layer.stream(3)
+    for _ in range(4 * 50):
+        alone.step(x)
+    in_threads(lambda _: [shared.step(x) for _ in range(50)], range(4))
+    same_bits(shared.state, alone.state)
+
+
 def test_the_lock_is_released(num_threads):
     """Another thread gets on with its work in the middle of a long call."""
     layer = pyrnn.LSTM(64, 128, seed=0)
@@ -201,7 +223,7 @@ def forked(function):
     child = context.Process(target=lambda: sender.send(function()))
     child.start()
     try:
-        assert receiver.poll(60), "the child hangs"
+        assert receiver.poll(30), "the child hangs"
         return receiver.recv()
     finally:
         child.join(10)
