@@ -2,9 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
 #include "runtime/cell_weights.hpp"
 #include "runtime/range.hpp"
+#include "runtime/schedule.hpp"
 
 namespace pyrnn {
 
@@ -79,5 +81,45 @@ Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int avail
   }
   return best;
 }
+
+// What each thread of a plan owns, on both ways.
+template <class T>
+class Shares {
+ public:
+  const Plan plan;
+
+  Shares(const CellSizes<T>& sizes, const Schedule& schedule, int available)
+      : plan(make_plan(sizes, schedule.batch_size, schedule.steps(), available)),
+        sizes_(sizes),
+        schedule_(schedule),
+        row_parts_(schedule.row_parts(plan.threads)) {}
+
+  // Rows of a step, counted from its first.
+  Range rows(Size step, int thread) const {
+    const Size count = schedule_.count_of(step);
+    if (plan.split != Split::batch) return {0, count};
+    const Range mine = row_parts_[static_cast<std::size_t>(thread)];
+    return {std::min(mine.begin, count), std::min(mine.end, count)};
+  }
+
+  // Panels of units.
+  Range panels(int thread) const {
+    if (plan.split != Split::units) return {0, sizes_.panels()};
+    return panels_of(sizes_, plan.threads, thread);
+  }
+
+  // The panels of dh's columns that hold the same units.
+  Range columns(int thread) const {
+    const Size block = unit_block(sizes_);
+    const int parts = plan.split == Split::units ? plan.threads : 1;
+    const Range units = part_of(sizes_.padded, parts, parts == 1 ? 0 : thread, block);
+    return {units.begin / block, (units.end + block - 1) / block};
+  }
+
+ private:
+  const CellSizes<T>& sizes_;
+  const Schedule& schedule_;
+  const std::vector<Range> row_parts_;
+};
 
 }  // namespace pyrnn

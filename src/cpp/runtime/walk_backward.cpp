@@ -23,10 +23,9 @@ class BackwardWalk {
         sizes_(call.inputs.weights->sizes),
         schedule_(*call.inputs.schedule),
         team_(num_threads()),
-        plan_(make_plan(sizes_, schedule_.batch_size, schedule_.steps(), team_.size())),
-        barrier_(plan_.threads),
-        row_parts_(schedule_.row_parts(plan_.threads)),
-        sums_(call.inputs, kept.gates.data(), call.gradients, plan_.threads) {
+        shares_(sizes_, schedule_, team_.size()),
+        barrier_(shares_.plan.threads),
+        sums_(call.inputs, kept.gates.data(), call.gradients, shares_.plan.threads) {
     const Size batch = schedule_.batch_size, padded = sizes_.padded, H = sizes_.hidden_size;
     stretch_ = std::min(schedule_.steps(), std::max<Size>(1, stretch_rows / batch));
     dh_ = Buffer<T>::zeros(batch * padded);
@@ -37,7 +36,7 @@ class BackwardWalk {
   }
 
   void run() {
-    team_.run(plan_.threads, [this](int thread) { work(thread); });
+    team_.run(shares_.plan.threads, [this](int thread) { work(thread); });
     finish();
   }
 
@@ -47,10 +46,10 @@ class BackwardWalk {
       const Size begin = std::max<Size>(0, end - stretch_);
       for (Size step = end - 1; step >= begin; --step) {
         pointwise(step, thread);
-        if (plan_.split == Split::units) barrier_.wait();
+        if (shares_.plan.split == Split::units) barrier_.wait();
         carry_back(step, thread);
       }
-      if (plan_.split == Split::batch) barrier_.wait();
+      if (shares_.plan.split == Split::batch) barrier_.wait();
       sum_stretch(begin, end, thread);
       end = begin;
     }
@@ -58,8 +57,8 @@ class BackwardWalk {
 
   // dz = (dh' + dy) ..., per unit; what goes past the product stays in dh
   void pointwise(Size step, int thread) {
-    const Range rows = owned_rows(step, thread);
-    const Range panels = owned_panels(thread);
+    const Range rows = shares_.rows(step, thread);
+    const Range panels = shares_.panels(thread);
     if (rows.size() == 0 || panels.size() == 0) return;
     const Size H = sizes_.hidden_size, padded = sizes_.padded;
     const Size row = schedule_.first_of(step) + rows.begin;
@@ -94,8 +93,8 @@ class BackwardWalk {
 
   // dh = past the product + dz W_hh
   void carry_back(Size step, int thread) {
-    const Range rows = owned_rows(step, thread);
-    const Range panels = owned_columns(thread);
+    const Range rows = shares_.rows(step, thread);
+    const Range panels = shares_.columns(thread);
     if (rows.size() == 0 || panels.size() == 0) return;
     const CellShape& shape = sizes_.shape();
     const T* const dgates =
@@ -117,13 +116,13 @@ class BackwardWalk {
 
   // The stretch's share of the gradients of weights and biases; its dx.
   void sum_stretch(Size begin, Size end, int thread) {
-    const Range panels = plan_.split == Split::units
-                             ? owned_panels(thread)
-                             : part_of(sizes_.panels(), plan_.threads, thread);
+    const Range panels = shares_.plan.split == Split::units
+                             ? shares_.panels(thread)
+                             : part_of(sizes_.panels(), shares_.plan.threads, thread);
     sums_.sum(begin, end, panels, thread);
     if (call_.dx == nullptr) return;
     const Range rows = schedule_.rows_of(begin, end);
-    const Range part = part_of(rows.size(), plan_.threads, thread);
+    const Range part = part_of(rows.size(), shares_.plan.threads, thread);
     sums_.input_gradient({rows.begin + part.begin, rows.begin + part.end}, call_.dx);
   }
 
@@ -140,34 +139,13 @@ class BackwardWalk {
                   static_cast<std::size_t>(columns) * sizeof(T));
   }
 
-  Range owned_rows(Size step, int thread) const {
-    if (plan_.split != Split::batch) return {0, schedule_.count_of(step)};
-    const Range mine = row_parts_[static_cast<std::size_t>(thread)];
-    return {std::min(mine.begin, schedule_.count_of(step)),
-            std::min(mine.end, schedule_.count_of(step))};
-  }
-
-  Range owned_panels(int thread) const {
-    if (plan_.split != Split::units) return {0, sizes_.panels()};
-    return panels_of(sizes_, plan_.threads, thread);
-  }
-
-  // The panels of dh's columns that hold the units a thread owns.
-  Range owned_columns(int thread) const {
-    const Size block = unit_block(sizes_);
-    if (plan_.split != Split::units) return {0, (sizes_.padded + block - 1) / block};
-    const Range units = part_of(sizes_.padded, plan_.threads, thread, block);
-    return {units.begin / block, (units.end + block - 1) / block};
-  }
-
   const Backward<T>& call_;
   Kept<T>& kept_;
   const CellSizes<T>& sizes_;
   const Schedule& schedule_;
   Team team_;
-  Plan plan_;
+  Shares<T> shares_;
   Barrier barrier_;
-  std::vector<Range> row_parts_;
   Size stretch_ = 1;
   GradientSums<T> sums_;
   Buffer<T> dh_, dinner_, zeros_;

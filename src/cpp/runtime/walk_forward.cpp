@@ -31,9 +31,8 @@ class ForwardWalk {
         sizes_(call.weights->sizes),
         schedule_(*call.schedule),
         team_(num_threads()),
-        plan_(make_plan(sizes_, schedule_.batch_size, schedule_.steps(), team_.size())),
-        barrier_(plan_.threads),
-        row_parts_(schedule_.row_parts(plan_.threads)) {
+        shares_(sizes_, schedule_, team_.size()),
+        barrier_(shares_.plan.threads) {
     const Size batch = schedule_.batch_size;
     const Size inner = sizes_.inner_states() * batch * sizes_.padded;
     const Size row_bytes = sizes_.gates_row() * static_cast<Size>(sizeof(T));
@@ -52,7 +51,7 @@ class ForwardWalk {
   }
 
   void run() {
-    team_.run(plan_.threads, [this](int thread) { work(thread); });
+    team_.run(shares_.plan.threads, [this](int thread) { work(thread); });
     finish();
   }
 
@@ -60,12 +59,12 @@ class ForwardWalk {
   void work(int thread) {
     for (Size begin = 0; begin < schedule_.steps(); begin += stretch_) {
       const Size end = std::min(begin + stretch_, schedule_.steps());
-      if (begin > 0 && plan_.split == Split::batch) barrier_.wait();
+      if (begin > 0 && shares_.plan.split == Split::batch) barrier_.wait();
       const Range rows = schedule_.rows_of(begin, end);
       hoist(rows, thread);
-      if (plan_.split == Split::batch) barrier_.wait();
+      if (shares_.plan.split == Split::batch) barrier_.wait();
       for (Size step = begin; step < end; ++step) {
-        if (plan_.split == Split::units && step > 0) barrier_.wait();
+        if (shares_.plan.split == Split::units && step > 0) barrier_.wait();
         advance(step, rows.begin, thread);
       }
     }
@@ -79,17 +78,18 @@ class ForwardWalk {
 
   // x W_ih + b for some rows, split over threads by rows, or by the panels that a thread owns.
   void hoist(Range rows, int thread) {
-    const Range part = plan_.split == Split::batch ? part_of(rows.size(), plan_.threads, thread)
-                                                   : Range{0, rows.size()};
-    const Range panels = owned_panels(thread);
+    const Range part = shares_.plan.split == Split::batch
+                           ? part_of(rows.size(), shares_.plan.threads, thread)
+                           : Range{0, rows.size()};
+    const Range panels = shares_.panels(thread);
     if (part.size() == 0 || panels.size() == 0) return;
     input_product(*call_.weights, call_.x.from(rows.begin + part.begin),
                   gates_at(rows.begin + part.begin, rows.begin), part.size(), panels);
   }
 
   void advance(Size step, Size stretch_row, int thread) {
-    const Range rows = owned_rows(step, thread);
-    const Range panels = owned_panels(thread);
+    const Range rows = shares_.rows(step, thread);
+    const Range panels = shares_.panels(thread);
     if (rows.size() == 0 || panels.size() == 0) return;
     const Size H = sizes_.hidden_size;
     StepForward<T> q{};
@@ -138,26 +138,13 @@ class ForwardWalk {
     }
   }
 
-  Range owned_rows(Size step, int thread) const {
-    if (plan_.split != Split::batch) return {0, schedule_.count_of(step)};
-    const Range mine = row_parts_[static_cast<std::size_t>(thread)];
-    return {std::min(mine.begin, schedule_.count_of(step)),
-            std::min(mine.end, schedule_.count_of(step))};
-  }
-
-  Range owned_panels(int thread) const {
-    if (plan_.split != Split::units) return {0, sizes_.panels()};
-    return panels_of(sizes_, plan_.threads, thread);
-  }
-
   const Forward<T>& call_;
   Kept<T>* kept_;
   const CellSizes<T>& sizes_;
   const Schedule& schedule_;
   Team team_;
-  Plan plan_;
+  Shares<T> shares_;
   Barrier barrier_;
-  std::vector<Range> row_parts_;
   Size stretch_ = 1;
   Buffer<T> gates_, inner_;
 };
