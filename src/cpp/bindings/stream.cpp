@@ -3,7 +3,7 @@
 
 #include <pybind11/stl.h>
 
-#include <cstring>
+#include <mutex>
 #include <vector>
 
 #include "bindings/arrays.hpp"
@@ -35,12 +35,13 @@ class BoundStream {
     return run(x, y);
   }
 
-  py::tuple state() const {
+  py::tuple state() {
     const int states = stream_.lowest().shape().states;
     py::tuple arrays(static_cast<std::size_t>(states));
     for (int i = 0; i < states; ++i) {
       auto array = empty<T>({stream_.layers(), stream_.batch_size(), stream_.hidden_size()});
-      stream_.read_state(i, array.mutable_data());
+      T* const to = array.mutable_data();
+      alone([&] { stream_.read_state(i, to); });
       arrays[static_cast<std::size_t>(i)] = array;
     }
     return arrays;
@@ -51,7 +52,8 @@ class BoundStream {
     require(static_cast<int>(state.size()) == stream_.lowest().shape().states, "state: how many");
     for (std::size_t i = 0; i < state.size(); ++i) {
       require(state[i].size() == size, "state: shapes");
-      stream_.write_state(static_cast<int>(i), state[i].data());
+      const T* const from = state[i].data();
+      alone([&] { stream_.write_state(static_cast<int>(i), from); });
     }
   }
 
@@ -90,17 +92,22 @@ class BoundStream {
     py::object y = out;
     if (y.is_none()) y = empty<T>({stream_.batch_size(), stream_.hidden_size()});
     T* const to = static_cast<T*>(py::reinterpret_borrow<py::array>(y).mutable_data());
-    // A short step is not worth letting go of the interpreter.
-    if (short_) {
-      stream_.step(x, to);
-    } else {
-      const py::gil_scoped_release release;
-      stream_.step(x, to);
-    }
+    alone([&] { stream_.step(x, to); });
     return y;
   }
 
+  // One thread at a time. A short step is not worth letting go of the interpreter, which keeps
+  // others out as well.
+  template <class Work>
+  void alone(const Work& work) {
+    if (short_) return work();
+    const py::gil_scoped_release release;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    work();
+  }
+
   pyrnn::Stream<T> stream_;
+  std::mutex mutex_;
   py::object check_;
   bool short_ = stream_.lowest().hidden_size * stream_.hidden_size() * stream_.batch_size() *
                     stream_.layers() <

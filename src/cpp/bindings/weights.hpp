@@ -44,8 +44,13 @@ struct Weights {
       const CellParameters<T> parameters{weight_ih.data(), weight_hh.data(),
                                          bias_ih ? bias_ih->data() : nullptr,
                                          bias_hh ? bias_hh->data() : nullptr};
-      const py::gil_scoped_release release;
-      wanted = std::make_shared<const CellWeights<T>>(sizes, parameters, keep);
+      std::shared_ptr<const CellWeights<T>> fresh;
+      {
+        const py::gil_scoped_release release;
+        fresh = std::make_shared<const CellWeights<T>>(sizes, parameters, keep);
+      }
+      // Another thread may have been as far in the meantime, with the same result.
+      if (wanted == nullptr) wanted = fresh;
     }
     return wanted;
   }
