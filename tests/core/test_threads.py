@@ -254,23 +254,30 @@ def test_a_forked_child_computes(make_layer, num_threads, same_bits):
 
 @needs_fork
 @allows_fork
-def test_a_child_forked_while_others_compute(num_threads, same_bits):
-    """The workers are taken at that moment, and must not be taken for ever in the child."""
+@pytest.mark.parametrize("count", [20, pytest.param(2000, marks=pytest.mark.long)])
+def test_a_child_forked_while_others_compute(num_threads, same_bits, count):
+    """Workers and locks are taken at that moment, and must not be so for ever in the child."""
     layer = pyrnn.LSTM(20, 200, seed=0)
-    x = random(30, 9, 20)
+    small = pyrnn.RNN(64, 64, seed=0)
+    x, small_x = random(30, 9, 20), random(5, 32, 64)
     done = threading.Event()
 
-    def compute():
+    def compute(*job):
         while not done.is_set():
-            layer(x)
+            train(*job)
 
+    threads = [
+        threading.Thread(target=contextvars.copy_context().run, args=(compute, *job))
+        for job in [(layer, x), (small, small_x), (small, small_x)]
+    ]
     with num_threads(2):
-        expected = train(layer, x)
-        thread = threading.Thread(target=contextvars.copy_context().run, args=(compute,))
-        thread.start()
+        expected = train(small, small_x)
+        for thread in threads:
+            thread.start()
         try:
-            for _ in range(10):
-                same_bits(forked(lambda: train(layer, x)), expected)
+            for _ in range(count):
+                same_bits(forked(lambda: train(small, small_x)), expected)
         finally:
             done.set()
-            thread.join()
+            for thread in threads:
+                thread.join()
