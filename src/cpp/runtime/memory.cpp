@@ -1,5 +1,7 @@
 #include "runtime/memory.hpp"
 
+#include <pthread.h>
+
 #include <cstdlib>
 #include <list>
 #include <mutex>
@@ -21,15 +23,25 @@ struct Block {
   std::size_t bytes;
 };
 
-// Freed blocks, the latest first. Never destroyed: arrays may outlive static objects.
+// Freed blocks, the latest first.
 struct Kept {
   std::mutex mutex;
   std::list<Block> blocks;
   std::size_t total = 0;
 };
 
+Kept& kept();
+
+// A fork waits until no thread is at the blocks: a child could not free the lock of one it lacks.
+Kept* make_kept() {
+  pthread_atfork([] { kept().mutex.lock(); }, [] { kept().mutex.unlock(); },
+                 [] { kept().mutex.unlock(); });
+  return new Kept;
+}
+
+// Never destroyed: arrays may outlive static objects.
 Kept& kept() {
-  static Kept* const blocks = new Kept;
+  static Kept* const blocks = make_kept();
   return *blocks;
 }
 
