@@ -191,8 +191,9 @@ def test_a_sequence_can_be_cut_anywhere(make_layer, same_bits, case, data):
 def test_a_large_sequence_can_be_cut_anywhere(make_layer, same_bits, num_threads, sizes):
     time_steps, batch_size, input_size, hidden_size = sizes
     case = Case("float32", input_size, hidden_size, time_steps, batch_size)
-    with num_threads(2):
-        check_time(case, make_layer, same_bits, [1, 4])
+    for count in (1, 2, 3):
+        with num_threads(count):
+            check_time(case, make_layer, same_bits, [1, 4])
 
 
 @given(case=cases())
