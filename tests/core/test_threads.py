@@ -185,10 +185,12 @@ def test_the_lock_is_released(num_threads):
 
 
 CHANGE_WHILE_COMPUTING = """
+import sys
 import threading
 import numpy as np
 import pyrnn
 
+sys.setswitchinterval(1e-5)
 layer = pyrnn.GRU(16, 130, seed=0)
 x = np.random.default_rng(0).standard_normal((3, 24, 16)).astype(np.float32)
 expected = layer(x)[0]
@@ -201,7 +203,7 @@ def change():
 
 changer = threading.Thread(target=change)
 changer.start()
-wrong = sum(not np.array_equal(layer(x)[0], expected) for _ in range(500))
+wrong = sum(not np.array_equal(layer(x)[0], expected) for _ in range(2000))
 done.set()
 changer.join()
 print("wrong:", wrong)

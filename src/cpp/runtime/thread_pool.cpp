@@ -184,9 +184,12 @@ void set_num_threads(int threads) {
 }
 
 Team::Team(int wanted) {
-  const int count = wanted < num_threads() ? wanted : num_threads();
+  // Read once: another thread may set it between two readings, and a team larger than the pool
+  // would wait for workers that are not there.
+  const int available = num_threads();
+  const int count = wanted < available ? wanted : available;
   if (count <= 1 || !the_workers().lease.try_lock()) return;
-  the_workers().resize(num_threads());
+  the_workers().resize(available);
   leased_ = true;
   size_ = count;
 }
