@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn._types import Array, Indices, Parameters, State
+from pyrnn._types import Array, Indices, Noise, Parameters, State
 
 StepCheck = Callable[[Any, Any], "tuple[Array | Indices, Array | None]"]
 """Takes ``(x_t, out)`` as a user gave them; returns them fit for a step, or raises."""
@@ -55,16 +55,23 @@ class Backend(Protocol):
         lengths: npt.NDArray[np.intp] | None = None,
         reverse: bool = False,
         keep: bool = False,
+        checkpoint: int | None = None,
+        noise: Noise | None = None,
     ) -> tuple[Array, State, Any]:
         """Run over time: x (T, N, I) or (T, N) of indices, states (N, H) each.
 
         Returns y (T, N, H), the final states and, if ``keep``, what `backward` needs (else None).
+        With a projection, h and y have P features. ``checkpoint``: keep every ``checkpoint``-th
+        state alone and run the steps between them again on the way back, with the same bits.
         """
 
     def backward(
         self, saved: Any, dy: Array, dstate: State
     ) -> tuple[Array | None, State, dict[str, Array]]:
-        """Gradients of x (None for indices), of the initial states and of the parameters."""
+        """Gradients of x (None for indices), of the initial states and of the parameters.
+
+        ``saved`` holds the noise of its forward, for `backward_windows` too.
+        """
 
     def backward_windows(
         self, saved: Sequence[Any], dy: Array, k1: int, k2: int, masks: Sequence[Array | None]
@@ -76,9 +83,17 @@ class Backend(Protocol):
         """
 
     def open_stream(
-        self, cell: str, layers: Sequence[Parameters], batch_size: int, check: StepCheck
+        self,
+        cell: str,
+        layers: Sequence[Parameters],
+        batch_size: int,
+        check: StepCheck,
+        zoneout: tuple[float, ...] = (),
     ) -> StreamEngine:
-        """Open a stream through a stack of layers, lowest first, with zero states."""
+        """Open a stream through a stack of layers, lowest first, with zero states.
+
+        ``zoneout``: the share of its old value that each state keeps in a step, empty for none.
+        """
 
     # Around them. Two-dimensional arrays, rows first.
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _core
-from pyrnn._types import Array, Indices, Parameters, State
+from pyrnn._types import Array, Indices, Noise, Parameters, State
 
 # By the size of a number
 _WEIGHTS = {4: _core.WeightsFloat32, 8: _core.WeightsFloat64}
@@ -55,8 +55,12 @@ class NativeBackend:
         lengths: npt.NDArray[np.intp] | None = None,
         reverse: bool = False,
         keep: bool = False,
+        checkpoint: int | None = None,
+        noise: Noise | None = None,
     ) -> tuple[Array, State, Any]:
         """See `pyrnn._backend.Backend.forward`."""
+        if checkpoint is not None or noise is not None:
+            raise NotImplementedError("checkpoint, noise: the compiled core has none yet")
         result: tuple[Array, State, Any] = packed.forward(x, state, lengths, reverse, keep)
         return result
 
@@ -73,8 +77,11 @@ class NativeBackend:
         layers: Sequence[Parameters],
         batch_size: int,
         check: Callable[[Any, Any], tuple[Array | Indices, Array | None]],
+        zoneout: tuple[float, ...] = (),
     ) -> Any:
         """See `pyrnn._backend.Backend.open_stream`."""
+        if zoneout:
+            raise NotImplementedError("zoneout: the compiled core's streams have none yet")
         weights = [self.pack(cell, parameters) for parameters in layers]
         return _STREAMS[layers[0]["weight_hh"].itemsize](weights, batch_size, check)
 

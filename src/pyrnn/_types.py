@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,26 @@ Indices = npt.NDArray[np.integer[Any]]
 """An integer array: one-hot positions, words, characters."""
 
 State = tuple[Array, ...]
-"""The state of a cell: ``(h,)``, or ``(h, c)`` for LSTM; each (N, H)."""
+"""The state of a cell: ``(h,)``, or ``(h, c)`` for LSTM; each (N, H), a projected h (N, P)."""
 
 Parameters = Mapping[str, Array]
 """Arrays by name, e.g. ``{"weight_ih": ..., "bias_ih": ...}``."""
+
+
+class Noise(NamedTuple):
+    """What regularises one layer in one direction over one sequence; drawn before the walk.
+
+    ``hidden_mask`` (N, size of h): what h is multiplied with before every product with weight_hh,
+    the same at all times (Gal and Ghahramani 2016). The direct path that h takes past the product
+    in a GRU does not see it.
+
+    ``zoneout``: for each state m (T, N, size), the share of the old value that a state keeps:
+    ``state' = new + m * (old - new)`` (Krueger et al. 2017). It lies along x: ``m[t]`` belongs to
+    the step that reads ``x[t]``, in a reversed walk too; past a length nothing of it is read.
+    """
+
+    hidden_mask: Array | None = None
+    zoneout: tuple[Array, ...] | None = None
 
 
 def is_indices(x: Array | Indices) -> TypeGuard[Indices]:

@@ -18,9 +18,14 @@ def input_product(x: Array | Indices, parameters: Parameters) -> Array:
     return add_bias(product, parameters, "bias_ih")
 
 
-def hidden_product(h: Array, parameters: Parameters) -> Array:
-    """h W_hhᵀ + b_hh, shape (N, G·H)."""
-    return add_bias(h @ parameters["weight_hh"].T, parameters, "bias_hh")
+def hidden_product(h: Array, parameters: Parameters, mask: Array | None = None) -> Array:
+    """(mask ∘ h) W_hhᵀ + b_hh, shape (N, G·H)."""
+    return add_bias(masked(h, mask) @ parameters["weight_hh"].T, parameters, "bias_hh")
+
+
+def masked(h: Array, mask: Array | None) -> Array:
+    """What of h the products see: mask ∘ h, or h where there is no mask."""
+    return h if mask is None else mask * h
 
 
 def add_bias(product: Array, parameters: Parameters, name: str) -> Array:
@@ -48,10 +53,10 @@ def input_backward(
 
 
 def hidden_backward(
-    dgates: Array, h: Array, parameters: Parameters
+    dgates: Array, h: Array, parameters: Parameters, mask: Array | None = None
 ) -> tuple[Array, dict[str, Array]]:
     """The way back of `hidden_product`: dh and the gradients of its parameters."""
-    grads: dict[str, Array] = {"weight_hh": dgates.T @ h}
+    grads: dict[str, Array] = {"weight_hh": dgates.T @ masked(h, mask)}
     if "bias_hh" in parameters:
         grads["bias_hh"] = dgates.sum(axis=0)
-    return dgates @ parameters["weight_hh"], grads
+    return masked(dgates @ parameters["weight_hh"], mask), grads

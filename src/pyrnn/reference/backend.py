@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn._types import Array, Indices, Parameters, State
+from pyrnn._types import Array, Indices, Noise, Parameters, State
+from pyrnn.reference import checkpoint as checkpoints
 from pyrnn.reference import dense, losses, optim, sequence, stream, truncated
 
 
@@ -50,11 +51,15 @@ class ReferenceBackend:
         lengths: npt.NDArray[np.intp] | None = None,
         reverse: bool = False,
         keep: bool = False,
+        checkpoint: int | None = None,
+        noise: Noise | None = None,
     ) -> tuple[Array, State, Any]:
         """See `pyrnn._backend.Backend.forward`."""
-        y, state, saved = sequence.forward(
-            packed.cell, packed.parameters, x, state, lengths, reverse
-        )
+        run = sequence.Run(packed.cell, packed.parameters, x, lengths, reverse, noise)
+        if checkpoint is None:
+            y, state, saved = sequence.forward(run, state)
+        else:
+            y, state, saved = checkpoints.forward(run, state, checkpoint)
         return y, state, saved if keep else None
 
     def backward(
@@ -69,9 +74,10 @@ class ReferenceBackend:
         layers: Sequence[Parameters],
         batch_size: int,
         check: Callable[[Any, Any], tuple[Array | Indices, Array | None]],
+        zoneout: tuple[float, ...] = (),
     ) -> stream.Stream:
         """See `pyrnn._backend.Backend.open_stream`."""
-        return stream.Stream(cell, layers, batch_size, check)
+        return stream.Stream(cell, layers, batch_size, check, zoneout)
 
     def backward_windows(
         self,

@@ -18,19 +18,24 @@ class Saved(NamedTuple):
 
     x: Array | Indices
     h: Array
+    mask: Array | None
     h_next: Array
 
 
-def tanh_forward(x: Array | Indices, state: State, parameters: Parameters) -> tuple[State, Saved]:
+def tanh_forward(
+    x: Array | Indices, state: State, parameters: Parameters, mask: Array | None = None
+) -> tuple[State, Saved]:
     (h,) = state
-    h_next = np.tanh(input_product(x, parameters) + hidden_product(h, parameters))
-    return (h_next,), Saved(x, h, h_next)
+    h_next = np.tanh(input_product(x, parameters) + hidden_product(h, parameters, mask))
+    return (h_next,), Saved(x, h, mask, h_next)
 
 
-def relu_forward(x: Array | Indices, state: State, parameters: Parameters) -> tuple[State, Saved]:
+def relu_forward(
+    x: Array | Indices, state: State, parameters: Parameters, mask: Array | None = None
+) -> tuple[State, Saved]:
     (h,) = state
-    h_next = np.maximum(input_product(x, parameters) + hidden_product(h, parameters), 0)
-    return (h_next,), Saved(x, h, h_next)
+    h_next = np.maximum(input_product(x, parameters) + hidden_product(h, parameters, mask), 0)
+    return (h_next,), Saved(x, h, mask, h_next)
 
 
 def tanh_backward(
@@ -51,5 +56,5 @@ def _products_backward(
     dz: Array, saved: Saved, parameters: Parameters
 ) -> tuple[Array | None, State, dict[str, Array]]:
     dx, input_grads = input_backward(dz, saved.x, parameters)
-    dh, hidden_grads = hidden_backward(dz, saved.h, parameters)
+    dh, hidden_grads = hidden_backward(dz, saved.h, parameters, saved.mask)
     return dx, (dh,), input_grads | hidden_grads

@@ -1,4 +1,4 @@
-"""The walk over time: forward, back-propagation through time, and its truncated forms.
+"""The walk over time: forward, and back-propagation through time.
 
 A sequence here is one layer in one direction. Sequences of a batch may differ in length: step s
 advances the rows that are longer than s; a reversed walk starts at each sequence's own end.
@@ -6,81 +6,128 @@ advances the rows that are longer than s; a reversed walk starts at each sequenc
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Reversible
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn._types import Array, Indices, Parameters, State, is_indices
+from pyrnn._types import Array, Indices, Noise, Parameters, State, is_indices
+from pyrnn.reference import zoneout
 from pyrnn.reference.cells import CELLS
 
 
+class Run(NamedTuple):
+    """What stays the same over all steps of a walk."""
+
+    cell: str
+    parameters: Parameters
+    x: Array | Indices
+    lengths: npt.NDArray[np.intp] | None = None
+    reverse: bool = False
+    noise: Noise | None = None
+
+
 class Step(NamedTuple):
-    """One step of the walk: the rows it advanced, the time each was at, the cell's values."""
+    """One step of the walk: the rows it advanced, the time each was at, the cell's values.
+
+    ``kept`` is the share of its old value that each state kept, where there is zoneout.
+    """
 
     rows: npt.NDArray[np.intp]
     times: npt.NDArray[np.intp]
     saved: Any
+    kept: tuple[Array, ...] | None
 
 
 class Saved(NamedTuple):
     """All that the way back needs."""
 
-    cell: str
-    parameters: Parameters
-    x: Array | Indices
-    output_shape: tuple[int, int, int]
-    steps: list[Step]
+    run: Run
+    steps: Reversible[Step]
 
 
-def forward(
-    cell: str,
-    parameters: Parameters,
-    x: Array | Indices,
-    state: State,
-    lengths: npt.NDArray[np.intp] | None = None,
-    reverse: bool = False,
-) -> tuple[Array, State, Saved]:
+def forward(run: Run, state: State) -> tuple[Array, State, Saved]:
     """Run a cell over time.
 
-    ``x`` is (T, N, I), or (T, N) of one-hot indices; each state is (N, H). Returns ``y`` (T, N, H),
-    zero past a sequence's length, the state after each sequence's last step, and what `backward`
-    needs.
+    ``run.x`` is (T, N, I), or (T, N) of one-hot indices; each state is (N, H). Returns ``y``
+    (T, N, H), zero past a sequence's length, the state after each sequence's last step, and what
+    `backward` needs.
     """
-    step_forward = CELLS[cell].forward
-    time_steps, batch_size = x.shape[:2]
-    if lengths is None:
-        lengths = np.full(batch_size, time_steps, dtype=np.intp)
-    y = np.zeros((time_steps, *state[0].shape), dtype=state[0].dtype)
-    state = tuple(s.copy() for s in state)
+    y = zero_output(run, state)
+    state = copied(state)
     steps = []
-    for step in range(int(lengths.max(initial=0))):
-        rows = np.flatnonzero(lengths > step)
-        times = lengths[rows] - 1 - step if reverse else np.full(len(rows), step, dtype=np.intp)
-        state_rows, saved = step_forward(x[times, rows], tuple(s[rows] for s in state), parameters)
-        for whole, part in zip(state, state_rows, strict=True):
+    for step, h in walk(run, state, range(count_steps(run))):
+        y[step.times, step.rows] = h
+        steps.append(step)
+    return y, state, Saved(run, steps)
+
+
+def walk(run: Run, state: State, steps: range) -> Iterator[tuple[Step, Array]]:
+    """Advance ``state`` in place; yield each step and the rows of h after it."""
+    step_forward = CELLS[run.cell].forward
+    noise = run.noise or Noise()
+    lengths = _lengths(run)
+    for number in steps:
+        rows = np.flatnonzero(lengths > number)
+        forwards = np.full(len(rows), number, dtype=np.intp)
+        times = lengths[rows] - 1 - number if run.reverse else forwards
+        old = tuple(s[rows] for s in state)
+        mask = None if noise.hidden_mask is None else noise.hidden_mask[rows]
+        new, saved = step_forward(run.x[times, rows], old, run.parameters, mask)
+        kept = None
+        if noise.zoneout is not None:
+            kept = tuple(m[times, rows] for m in noise.zoneout)
+            new = zoneout.mix(new, old, kept)
+        for whole, part in zip(state, new, strict=True):
             whole[rows] = part
-        y[times, rows] = state_rows[0]
-        steps.append(Step(rows, times, saved))
-    return y, state, Saved(cell, parameters, x, y.shape, steps)
+        yield Step(rows, times, saved, kept), new[0]
 
 
 def backward(
     saved: Saved, dy: Array, dstate: State
 ) -> tuple[Array | None, State, dict[str, Array]]:
     """Back-propagate through the whole sequence: dx, the initial state's gradient, and grads."""
-    step_backward = CELLS[saved.cell].backward
-    grads = {name: np.zeros_like(array) for name, array in saved.parameters.items()}
-    dx = None if is_indices(saved.x) else np.zeros(saved.x.shape, dy.dtype)
-    dstate = tuple(d.copy() for d in dstate)
-    for rows, times, step in reversed(saved.steps):
+    run = saved.run
+    step_backward = CELLS[run.cell].backward
+    grads = {name: np.zeros_like(array) for name, array in run.parameters.items()}
+    dx = None if is_indices(run.x) else np.zeros(run.x.shape, dy.dtype)
+    dstate = copied(dstate)
+    for rows, times, step, kept in reversed(saved.steps):
         dh, *rest = (d[rows] for d in dstate)
-        dstate_rows = (dh + dy[times, rows], *rest)
-        dx_rows, dstate_rows, step_grads = step_backward(step, dstate_rows, saved.parameters)
-        for whole, part in zip(dstate, dstate_rows, strict=True):
+        dnew: State = (dh + dy[times, rows], *rest)
+        dpast: State = ()
+        if kept is not None:
+            dnew, dpast = zoneout.mix_backward(dnew, kept)
+        dx_rows, dold, step_grads = step_backward(step, dnew, run.parameters)
+        if kept is not None:
+            dold = tuple(d + past for d, past in zip(dold, dpast, strict=True))
+        for whole, part in zip(dstate, dold, strict=True):
             whole[rows] = part
         if dx is not None and dx_rows is not None:
             dx[times, rows] = dx_rows
         for name, grad in step_grads.items():
             grads[name] += grad
     return dx, dstate, grads
+
+
+def count_steps(run: Run) -> int:
+    """How many steps the longest sequence takes."""
+    return int(_lengths(run).max(initial=0))
+
+
+def zero_output(run: Run, state: State) -> Array:
+    """An empty y (T, N, size of h)."""
+    return np.zeros((len(run.x), *state[0].shape), dtype=state[0].dtype)
+
+
+def copied(state: State) -> State:
+    """A state of its own."""
+    return tuple(s.copy() for s in state)
+
+
+def _lengths(run: Run) -> npt.NDArray[np.intp]:
+    time_steps, batch_size = run.x.shape[:2]
+    if run.lengths is None:
+        return np.full(batch_size, time_steps, dtype=np.intp)
+    return run.lengths

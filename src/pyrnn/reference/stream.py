@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 
 from pyrnn._types import Array, Indices, Parameters, State
+from pyrnn.reference import zoneout as zones
 from pyrnn.reference.cells import CELLS
 
 
 class Stream:
-    """Keeps the states of all layers, (layers, N, H) each, between steps."""
+    """Keeps the states of all layers, (layers, N, H) each, between steps.
+
+    ``zoneout`` is the share of its old value that each state keeps; empty for none.
+    """
 
     def __init__(
         self,
@@ -20,21 +24,27 @@ class Stream:
         layers: Sequence[Parameters],
         batch_size: int,
         check: Callable[[Any, Any], tuple[Array | Indices, Array | None]],
+        zoneout: tuple[float, ...] = (),
     ) -> None:
         self._cell = CELLS[cell]
         self._layers = layers
         self._check = check
-        weight = layers[0]["weight_hh"]
-        shape = (len(layers), batch_size, weight.shape[1])
-        self._state: State = tuple(np.zeros(shape, weight.dtype) for _ in range(self._cell.states))
+        dtype = layers[0]["weight_ih"].dtype
+        self._kept = tuple(np.asarray(rate, dtype) for rate in zoneout)
+        self._state: State = tuple(
+            np.zeros((len(layers), batch_size, size), dtype)
+            for size in self._cell.state_sizes(layers[0])
+        )
 
     def step(self, x_t: Any, out: Array | None = None, /) -> Array:
         """Advance all layers: each takes the new h of the one below it as its x."""
         x, out = self._check(x_t, out)
         new = [np.empty_like(s) for s in self._state]
         for layer, parameters in enumerate(self._layers):
-            state = tuple(s[layer] for s in self._state)
-            state, _ = self._cell.forward(x, state, parameters)
+            old = tuple(s[layer] for s in self._state)
+            state, _ = self._cell.forward(x, old, parameters, None)
+            if self._kept:
+                state = zones.mix(state, old, self._kept)
             h = x = state[0]
             for whole, part in zip(new, state, strict=True):
                 whole[layer] = part

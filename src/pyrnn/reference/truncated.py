@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pyrnn._types import Array, is_indices
+from pyrnn._types import Array, State, is_indices
 from pyrnn.reference import sequence
 from pyrnn.reference.cells import CELLS
 
@@ -34,8 +34,9 @@ def backward_windows(
 
     ``masks[l]`` is what layer l's output was multiplied with on its way to layer l + 1.
     """
-    grads = [{name: np.zeros_like(a) for name, a in s.parameters.items()} for s in saved]
-    x = saved[0].x
+    steps = [list(one.steps) for one in saved]
+    grads = [{n: np.zeros_like(a) for n, a in one.run.parameters.items()} for one in saved]
+    x = saved[0].run.x
     dx = None if is_indices(x) else np.zeros(x.shape, dy.dtype)
     for start, first_loss, stop in windows(len(dy), k1, k2):
         dloss = np.zeros_like(dy)
@@ -44,7 +45,7 @@ def backward_windows(
         for layer in reversed(range(len(saved))):
             mask = masks[layer] if layer < len(saved) - 1 else None
             assert dlayer is not None
-            window = saved[layer]._replace(steps=saved[layer].steps[start:stop])
+            window = saved[layer]._replace(steps=steps[layer][start:stop])
             dlayer, _, window_grads = sequence.backward(
                 window, dlayer if mask is None else dlayer * mask, _zero_states(window)
             )
@@ -55,9 +56,10 @@ def backward_windows(
     return dx, grads
 
 
-def _zero_states(saved: sequence.Saved) -> tuple[Array, ...]:
+def _zero_states(saved: sequence.Saved) -> State:
     """Zero gradients for the states after a window."""
-    _, batch_size, hidden_size = saved.output_shape
-    dtype = saved.parameters["weight_hh"].dtype
-    states = CELLS[saved.cell].states
-    return tuple(np.zeros((batch_size, hidden_size), dtype) for _ in range(states))
+    parameters = saved.run.parameters
+    batch_size = saved.run.x.shape[1]
+    dtype = parameters["weight_ih"].dtype
+    sizes = CELLS[saved.run.cell].state_sizes(parameters)
+    return tuple(np.zeros((batch_size, size), dtype) for size in sizes)

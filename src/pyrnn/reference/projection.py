@@ -1,0 +1,24 @@
+"""The projection of an LSTM's output, as `torch.nn.LSTM` has it: h' = W_hr (o ∘ tanh(c')).
+
+Source: H. Sak, A. Senior, F. Beaufays, "Long short-term memory based recurrent neural network
+architectures for large scale acoustic modeling", arXiv:1402.1128. It is there where a cell has
+the parameter ``weight_hr`` (P, H); W_hh is then (4H, P).
+"""
+
+from __future__ import annotations
+
+from pyrnn._types import Array, Parameters
+
+
+def project(output: Array, parameters: Parameters) -> Array:
+    """W_hr output, (N, H) -> (N, P); the output itself where there is no projection."""
+    return output @ parameters["weight_hr"].T if "weight_hr" in parameters else output
+
+
+def project_backward(
+    dh: Array, output: Array, parameters: Parameters
+) -> tuple[Array, dict[str, Array]]:
+    """The way back of `project`: the output's gradient and that of W_hr."""
+    if "weight_hr" not in parameters:
+        return dh, {}
+    return dh @ parameters["weight_hr"], {"weight_hr": dh.T @ output}
