@@ -11,6 +11,7 @@ PUBLIC = [
     "RNN",
     "LSTM",
     "GRU",
+    "MinGRU",
     "RNNCell",
     "LSTMCell",
     "GRUCell",

@@ -325,12 +325,3 @@ def test_repr_shows_what_is_not_the_default():
         repr(layer) == "RNN(3, 4, nonlinearity='relu', num_layers=2, bias=False, dtype='float64')"
     )
     assert layer.num_parameters == 4 * 3 + 3 * 4 * 4
-
-
-def test_what_is_not_there_yet_says_so():
-    with pytest.raises(NotImplementedError, match="proj_size"):
-        pyrnn.LSTM(3, 4, proj_size=2)
-    with pytest.raises(NotImplementedError, match="peephole"):
-        pyrnn.LSTM(3, 4, peephole=True)
-    with pytest.raises(NotImplementedError, match="reset_after"):
-        pyrnn.GRU(3, 4, reset_after=False)

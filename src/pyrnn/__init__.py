@@ -12,6 +12,7 @@ from pyrnn.dense import Embedding, Linear
 from pyrnn.gradcheck import GradcheckReport, gradcheck
 from pyrnn.layers import GRU, LSTM, RNN
 from pyrnn.losses import softmax_cross_entropy
+from pyrnn.min_gru import MinGRU
 from pyrnn.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 from pyrnn.stream import Stream
 from pyrnn.threads import build_info, get_num_threads, set_num_threads
@@ -36,6 +37,7 @@ __all__ = [
     "GradcheckReport",
     "LSTMCell",
     "Linear",
+    "MinGRU",
     "RMSprop",
     "RNNCell",
     "Stream",

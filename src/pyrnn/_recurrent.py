@@ -9,17 +9,17 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _backend, _cache, _checks, _parameters
+from pyrnn import _backend, _cache, _checks, _noise, _parameters, _shapes
 from pyrnn._cache import LayerCache, SequenceCache
 from pyrnn._layer import Layer
-from pyrnn._types import Array, State
+from pyrnn._sequences import Arguments
+from pyrnn._types import Array, Noise
 from pyrnn.stream import Stream
 
 
 class Recurrent(Layer):
-    """Base of `RNN`, `LSTM` and `GRU`; a subclass names its cell."""
+    """Base of `RNN`, `LSTM`, `GRU` and `MinGRU`; a subclass names its cell."""
 
-    _gates: ClassVar[int]
     _state_names: ClassVar[tuple[str, ...]] = ("h",)
 
     def __init__(
@@ -34,6 +34,9 @@ class Recurrent(Layer):
         bidirectional: bool,
         dtype: npt.DTypeLike,
         seed: object,
+        *,
+        recurrent_dropout: float = 0.0,
+        zoneout: float | tuple[float, ...] = 0.0,
     ) -> None:
         self.cell = cell
         self.input_size = _checks.size("input_size", input_size)
@@ -43,12 +46,23 @@ class Recurrent(Layer):
         self.batch_first = bool(batch_first)
         self.dropout = _checks.finite_number("dropout", dropout, 0.0, 1.0)
         self.bidirectional = bool(bidirectional)
+        self.recurrent_dropout = _checks.finite_number(
+            "recurrent_dropout", recurrent_dropout, 0.0, 1.0
+        )
+        self.zoneout = _noise.check_zoneout(zoneout, len(self._state_names))
         checked = _checks.float_dtype(dtype)
         parameters, self._generator = _parameters.uniform(
             self._parameter_shapes(), 1 / math.sqrt(self.hidden_size), checked, seed
         )
         super().__init__(parameters, checked)
         self._cells = self._cells_of_parameters()
+        self._arguments = Arguments(
+            self.input_size,
+            self._state_sizes(),
+            self.num_layers * self.num_directions,
+            self.batch_first,
+            checked,
+        )
 
     # --- parameters -------------------------------------------------------------------------
 
@@ -63,17 +77,16 @@ class Recurrent(Layer):
         return [f"l{n}{d}" for n, d in itertools.product(range(self.num_layers), directions)]
 
     def _parameter_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
-        rows = self._gates * self.hidden_size
         shapes: list[tuple[str, tuple[int, ...]]] = []
         for index, suffix in enumerate(self._suffixes()):
             first = index < self.num_directions
-            columns = self.input_size if first else self.hidden_size * self.num_directions
-            shapes.append((f"weight_ih_{suffix}", (rows, columns)))
-            shapes.append((f"weight_hh_{suffix}", (rows, self.hidden_size)))
-            if self.bias:
-                shapes.append((f"bias_ih_{suffix}", (rows,)))
-                shapes.append((f"bias_hh_{suffix}", (rows,)))
+            columns = self.input_size if first else self._output_size * self.num_directions
+            shapes += [(f"{name}_{suffix}", s) for name, s in self._cell_shapes(columns).items()]
         return shapes
+
+    def _cell_shapes(self, columns: int) -> dict[str, tuple[int, ...]]:
+        """Parameters of one layer in one direction, of which x has that many features."""
+        return _shapes.of_cell(self.cell, columns, self.hidden_size, self.bias)
 
     def _cells_of_parameters(self) -> dict[str, dict[str, Array]]:
         """For each suffix the live arrays of its layer and direction, by the cell's own names."""
@@ -106,14 +119,15 @@ class Recurrent(Layer):
             one sequence; an integer array without the last axis stands for one-hot rows.
         state : array or pair of arrays, optional
             The first state, (num_layers * directions, N, hidden_size); zero if not given. The pair
-            (h, c) for LSTM. Without the axis N for one sequence.
+            (h, c) for LSTM, of which h has proj_size features where there is a projection. Without
+            the axis N for one sequence.
         lengths : array of int, optional
             Length of each sequence of the batch, in [1, T]. Outputs past a length are zero.
 
         Returns
         -------
         y : array
-            (T, N, directions * hidden_size), laid out as ``x``.
+            (T, N, directions * hidden_size), or directions * proj_size; laid out as ``x``.
         state : array or pair of arrays
             The state after each sequence's last step, shaped as the argument.
 
@@ -126,9 +140,18 @@ class Recurrent(Layer):
         return y, final
 
     def forward(
-        self, x: Any, state: Any = None, lengths: Any = None
+        self, x: Any, state: Any = None, lengths: Any = None, *, checkpoint: int | None = None
     ) -> tuple[Array, Any, SequenceCache]:
         """Run over time as `__call__` does, and keep what `backward` needs.
+
+        Parameters
+        ----------
+        x, state, lengths
+            As for `__call__`.
+        checkpoint : int, optional
+            Keep the state before every ``checkpoint``-th step alone; `backward` runs the steps
+            between them again. The gradients are the same to the bit, the memory is less: about
+            T / checkpoint states and the values of ``checkpoint`` steps, in each layer.
 
         Returns
         -------
@@ -137,18 +160,39 @@ class Recurrent(Layer):
         cache : Cache
             Serves one call of this layer's `backward`. It holds on to ``x``, which must not
             change until then; the parameters may.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value.
+
+        Notes
+        -----
+        Checkpoints: T. Chen et al., "Training deep nets with sublinear memory cost",
+        arXiv:1604.06174.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.GRU(2, 3, seed=0)
+        >>> y, state, cache = layer.forward(np.ones((100, 1, 2), np.float32))
+        >>> dx, dstate0, grads = layer.backward(cache, np.ones_like(y))
+        >>> dx.shape
+        (100, 1, 2)
         """
-        y, final, cache = self._forward(x, state, lengths, keep=True)
+        if checkpoint is not None:
+            checkpoint = _checks.size("checkpoint", checkpoint)
+        y, final, cache = self._forward(x, state, lengths, keep=True, checkpoint=checkpoint)
         assert cache is not None
         return y, final, cache
 
     def _forward(
-        self, x: Any, state: Any, lengths: Any, keep: bool
+        self, x: Any, state: Any, lengths: Any, keep: bool, checkpoint: int | None = None
     ) -> tuple[Array, Any, SequenceCache | None]:
-        sequence, batched = self._check_input(x)
+        sequence, batched = self._arguments.check_input(x)
         time_steps, batch_size = sequence.shape[:2]
-        states = self._check_state("state", state, batch_size, batched)
-        counts = self._check_lengths(lengths, time_steps, batch_size)
+        states = self._arguments.check_state("state", state, batch_size, batched)
+        counts = self._arguments.check_lengths(lengths, time_steps, batch_size)
         weights = self._weights()
         backend = _backend.current()
         directions = self.num_directions
@@ -168,6 +212,8 @@ class Recurrent(Layer):
                     lengths=counts,
                     reverse=direction == 1,
                     keep=keep,
+                    checkpoint=checkpoint,
+                    noise=self._draw_noise(time_steps, batch_size),
                 )
                 outputs.append(y)
                 saved.append(kept)
@@ -179,7 +225,11 @@ class Recurrent(Layer):
         if keep:
             y.flags.writeable = False
             cache = SequenceCache(self, backend.name, layers, y.shape, batched, counts)
-        return self._user_layout(y, batched), self._user_state(final, batched), cache
+        return (
+            self._arguments.user_layout(y, batched),
+            self._arguments.user_state(final, batched),
+            cache,
+        )
 
     def backward(
         self, cache: SequenceCache, dy: Any, dstate: Any = None
@@ -210,9 +260,9 @@ class Recurrent(Layer):
             If the cache is another layer's or used up, or an argument has a wrong shape.
         """
         _cache.check(cache, self)
-        dlayer = self._check_gradient(dy, cache)
+        dlayer = self._arguments.check_gradient(dy, cache)
         batch_size = cache.output_shape[1]
-        dstates = self._check_state("dstate", dstate, batch_size, cache.batched)
+        dstates = self._arguments.check_state("dstate", dstate, batch_size, cache.batched)
         layers = cache.use()
         backend = _backend.BACKENDS[cache.backend]
         dstates0 = tuple(np.empty_like(d) for d in dstates)
@@ -223,10 +273,10 @@ class Recurrent(Layer):
             dx = None
             for direction, saved in enumerate(layers[layer].saved):
                 index = layer * self.num_directions + direction
-                part = self.hidden_size * direction
+                part = self._output_size * direction
                 dpart, dstate_part, cell_grads = backend.backward(
                     saved,
-                    dlayer[:, :, part : part + self.hidden_size],
+                    dlayer[:, :, part : part + self._output_size],
                     tuple(d[index] for d in dstates),
                 )
                 for whole, state_part in zip(dstates0, dstate_part, strict=True):
@@ -242,8 +292,8 @@ class Recurrent(Layer):
                 assert dx is not None
                 dlayer = dx
         ordered = {name: grads[name] for name in self._parameters}
-        dx = None if dx is None else self._user_layout(dx, cache.batched)
-        return dx, self._user_state(dstates0, cache.batched), ordered
+        dx = None if dx is None else self._arguments.user_layout(dx, cache.batched)
+        return dx, self._arguments.user_state(dstates0, cache.batched), ordered
 
     def backward_truncated(
         self, cache: SequenceCache, dy: Any, k1: int, k2: int
@@ -295,7 +345,7 @@ class Recurrent(Layer):
             raise NotImplementedError(
                 "backward_truncated: a window over time needs one direction and equal lengths"
             )
-        dlayer = self._check_gradient(dy, cache)
+        dlayer = self._arguments.check_gradient(dy, cache)
         layers = cache.use()
         masks = [layer.mask for layer in layers[1:]]
         dx, cell_grads = _backend.BACKENDS[cache.backend].backward_windows(
@@ -306,7 +356,7 @@ class Recurrent(Layer):
             for suffix, named in zip(self._cells, cell_grads, strict=True)
             for name, grad in named.items()
         }
-        dx = None if dx is None else self._user_layout(dx, cache.batched)
+        dx = None if dx is None else self._arguments.user_layout(dx, cache.batched)
         return dx, {name: grads[name] for name in self._parameters}
 
     def stream(self, batch_size: int = 1) -> Stream:
@@ -326,95 +376,40 @@ class Recurrent(Layer):
             raise ValueError("stream: a bidirectional layer cannot run forward in time alone")
         return Stream(self, _checks.size("batch_size", batch_size))
 
-    # --- arguments --------------------------------------------------------------------------
+    # --- sizes ------------------------------------------------------------------------------
 
-    def _check_input(self, x: Any) -> tuple[Any, bool]:
-        """``x`` as (T, N, I) or indices (T, N), and whether it came as a batch."""
-        array = _checks.as_array("x", x)
-        axes = "(N, T" if self.batch_first else "(T, N"
-        if array.dtype.kind in "iu":
-            if array.ndim not in (1, 2):
-                raise TypeError(
-                    f"x: an integer array holds one-hot indices and has shape {axes}) or (T,), "
-                    f"got {array.shape}"
-                )
-            array = _checks.index_array("x", array, self.input_size)
-            batched = array.ndim == 2
-        else:
-            array = _checks.float_array("x", x, self.dtype)
-            if array.ndim not in (2, 3) or array.shape[-1] != self.input_size:
-                raise ValueError(
-                    f"x: expected shape {axes}, {self.input_size}) or (T, {self.input_size}), "
-                    f"got {array.shape}"
-                )
-            batched = array.ndim == 3
-        if not batched:
-            array = array[:, None]
-        elif self.batch_first:
-            array = array.swapaxes(0, 1)
-        if not array.shape[0] or not array.shape[1]:
-            raise ValueError(f"x: expected at least one step and one row, got shape {np.shape(x)}")
-        return array, batched
+    @property
+    def _output_size(self) -> int:
+        """Features of h, and so of y in one direction."""
+        return self.hidden_size
 
-    def _check_state(self, name: str, state: Any, batch_size: int, batched: bool) -> State:
-        """A state as a tuple of (layers * directions, N, H) arrays; zeros for None."""
-        count = self.num_layers * self.num_directions
-        shape = (count, batch_size, self.hidden_size)
-        names = self._state_names
-        if state is None:
-            return tuple(np.zeros(shape, self.dtype) for _ in names)
-        expected = shape if batched else (count, self.hidden_size)
-        arrays = (
-            _checks.float_array(part_name, part, self.dtype, expected)
-            for part_name, part in _checks.state_parts(name, state, names).items()
-        )
-        return tuple(a.reshape(shape) for a in arrays)
+    def _state_sizes(self) -> dict[str, int]:
+        """Features of each part of the state: h, then c."""
+        sizes = (self._output_size, self.hidden_size)
+        return dict(zip(self._state_names, sizes, strict=False))
 
-    def _check_lengths(
-        self, lengths: Any, time_steps: int, batch_size: int
-    ) -> npt.NDArray[np.intp] | None:
-        if lengths is None:
-            return None
-        array = _checks.as_array("lengths", lengths)
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"lengths: expected integers, got dtype {array.dtype}")
-        if array.shape != (batch_size,):
-            raise ValueError(f"lengths: expected shape ({batch_size},), got {array.shape}")
-        if array.min() < 1 or array.max() > time_steps:
-            raise ValueError(f"lengths: expected values in [1, {time_steps}], got {array.tolist()}")
-        return array.astype(np.intp)
+    # --- noise ------------------------------------------------------------------------------
 
-    def _check_gradient(self, dy: Any, cache: SequenceCache) -> Array:
-        time_steps, batch_size, features = cache.output_shape
-        if not cache.batched:
-            shape: tuple[int, ...] = (time_steps, features)
-        elif self.batch_first:
-            shape = (batch_size, time_steps, features)
-        else:
-            shape = cache.output_shape
-        array = _checks.float_array("dy", dy, self.dtype, shape)
-        if not cache.batched:
-            return array[:, None]
-        return array.swapaxes(0, 1) if self.batch_first else array
+    def _zoneout_rates(self) -> tuple[float, ...]:
+        """The rate of each state; empty where all are 0."""
+        return _noise.zoneout_rates(self.zoneout, len(self._state_names))
 
     def _dropout_mask(self, y: Array) -> Array | None:
         """A fresh mask of zeros and 1 / (1 - p) between two layers; None where nothing drops."""
         if not self.training or self.dropout == 0:
             return None
-        kept = self._generator.random(y.shape) >= self.dropout
-        scale = 0.0 if self.dropout == 1 else 1 / (1 - self.dropout)
-        mask: Array = kept.astype(self.dtype) * self.dtype.type(scale)
-        return mask
+        return _noise.dropout_mask(self._generator, y.shape, self.dropout, self.dtype)
 
-    def _user_layout(self, array: Array, batched: bool) -> Array:
-        if not batched:
-            return array[:, 0]
-        return array.swapaxes(0, 1) if self.batch_first else array
-
-    def _user_state(self, states: State, batched: bool) -> Any:
-        if not batched:
-            states = tuple(s[:, 0] for s in states)
-        return states[0] if len(states) == 1 else states
+    def _draw_noise(self, time_steps: int, batch_size: int) -> Noise | None:
+        """Fresh noise for one layer in one direction; its mean in eval mode."""
+        rates = self._zoneout_rates()
+        if not rates and not self.recurrent_dropout:
+            return None
+        sizes = self._arguments.state_sizes.values()
+        shapes = tuple((time_steps, batch_size, size) for size in sizes)
+        if not self.training:
+            return _noise.expected(shapes, rates, self.dtype)
+        return _noise.draw(self._generator, shapes, self.recurrent_dropout, rates, self.dtype)
 
     # --- looks ------------------------------------------------------------------------------
 
@@ -429,4 +424,6 @@ class Recurrent(Layer):
             ("batch_first", False),
             ("dropout", 0.0),
             ("bidirectional", False),
+            ("recurrent_dropout", 0.0),
+            ("zoneout", 0.0),
         ]

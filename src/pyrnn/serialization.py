@@ -23,6 +23,7 @@ from pyrnn import _extras
 from pyrnn._recurrent import Recurrent
 from pyrnn._types import Array
 from pyrnn.layers import GRU, LSTM, RNN
+from pyrnn.min_gru import MinGRU
 from pyrnn.model import CharacterModel
 
 FORMAT_VERSION = 1
@@ -41,8 +42,20 @@ _ARGUMENTS: Mapping[type, tuple[str, ...]] = {
     RNN: ("nonlinearity", *_RECURRENT),
     LSTM: _RECURRENT,
     GRU: _RECURRENT,
+    MinGRU: _RECURRENT,
 }
-_KINDS = {kind.__name__: kind for kind in (CharacterModel, RNN, LSTM, GRU)}
+# These came later. They are saved where they differ from their defaults, so that older versions
+# read every file that needs none of them.
+_OPTIONS: Mapping[str, object] = {
+    "proj_size": 0,
+    "peephole": False,
+    "coupled": False,
+    "layer_norm": False,
+    "reset_after": True,
+    "recurrent_dropout": 0.0,
+    "zoneout": 0.0,
+}
+_KINDS = {kind.__name__: kind for kind in (CharacterModel, *_ARGUMENTS)}
 
 Saveable = CharacterModel | Recurrent
 
@@ -59,7 +72,7 @@ def save(model: Saveable, path: str | Path) -> None:
 
     Parameters
     ----------
-    model : CharacterModel, RNN, LSTM or GRU
+    model : CharacterModel, RNN, LSTM, GRU or MinGRU
         Parameters and constructor arguments are saved; the seed, the mode and the state of an
         optimiser are not.
     path : str or Path
@@ -194,6 +207,8 @@ def _describe(model: Saveable) -> dict[str, Any]:
         }
     elif type(model) in _ARGUMENTS:
         arguments = {name: getattr(model, name) for name in _ARGUMENTS[type(model)]}
+        options = {name: getattr(model, name, usual) for name, usual in _OPTIONS.items()}
+        arguments |= {n: value for n, value in options.items() if value != _OPTIONS[n]}
     else:
         kind = type(model).__name__
         raise TypeError(f"model: expected one of {', '.join(_KINDS)}, got {kind}")
@@ -208,7 +223,7 @@ def _read(file: Any, path: str | Path) -> Saveable:
     for name in file.keys():  # noqa: SIM118 - the file is no mapping
         tensor = file.get_slice(name)
         found[name] = (tensor.get_dtype(), tuple(tensor.get_shape()))
-    _check_size(arguments, found, path)
+    _check_size(kind, arguments, found, path)
     try:
         model: Saveable = _KINDS[kind](**arguments)
     except (TypeError, ValueError, NotImplementedError, MemoryError) as error:
@@ -255,21 +270,33 @@ def _description(metadata: Any, path: str | Path) -> dict[str, Any]:
 
 
 def _check_size(
-    arguments: Mapping[str, Any], found: Mapping[str, tuple[str, tuple[int, ...]]], path: str | Path
+    kind: str,
+    arguments: Mapping[str, Any],
+    found: Mapping[str, tuple[str, tuple[int, ...]]],
+    path: str | Path,
 ) -> None:
     """Refuse sizes that the tensors cannot bear out, before memory is set aside for them."""
     available = sum(math.prod(shape) for _, shape in found.values())
-    needed = 1
-    for name in ("hidden_size", "num_layers"):
-        size = arguments.get(name)
+    sizes: dict[str, Any] = {name: arguments.get(name) for name in ("hidden_size", "num_layers")}
+    if arguments.get("proj_size"):
+        sizes["proj_size"] = arguments["proj_size"]
+    for name, size in sizes.items():
         if not isinstance(size, int) or size < 1:
             raise ModelFileError(f"{path}: {name}: expected a whole number above 0, got {size!r}")
-        needed *= size
     inputs = arguments.get("embedding_dim") or arguments.get("input_size") or 1
-    if not isinstance(inputs, int) or needed * max(inputs, arguments["hidden_size"]) > available:
+    if not isinstance(inputs, int) or _least_numbers(kind, inputs, **sizes) > available:
         raise ModelFileError(
             f"{path}: expected sizes that fit the tensors' {available} numbers, got {arguments!r}"
         )
+
+
+def _least_numbers(
+    kind: str, inputs: int, hidden_size: int, num_layers: int, proj_size: int = 0
+) -> int:
+    """How many numbers the weights of one gate have, in a stack of layers in one direction."""
+    outputs = proj_size or hidden_size
+    recurrent = 0 if kind == "MinGRU" else num_layers * outputs
+    return hidden_size * (inputs + (num_layers - 1) * outputs + recurrent)
 
 
 def _check_tensors(

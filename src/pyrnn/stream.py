@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Stream:
     """Independent streams through one layer, advanced together; made by ``layer.stream()``.
 
-    ``step`` T times gives, bit for bit, what the layer gives for the T steps at once.
+    ``step`` T times gives, bit for bit, what the layer in eval mode gives for the T steps at once.
 
     Examples
     --------
@@ -32,9 +32,10 @@ class Stream:
         self.input_size = layer.input_size
         self.hidden_size = layer.hidden_size
         self._cell = layer.cell
-        self._state_names = layer._state_names
+        self._state_sizes = layer._arguments.state_sizes
+        self._zoneout = layer._zoneout_rates()
         self._arguments = _StepArguments(
-            batch_size, layer.input_size, layer.hidden_size, layer.dtype
+            batch_size, layer.input_size, layer._output_size, layer.dtype
         )
         self._parameters = [
             {name: array.copy() for name, array in parameters.items()}
@@ -45,7 +46,7 @@ class Stream:
     def _open(self, backend: Backend) -> None:
         self._backend = backend.name
         self._engine = backend.open_stream(
-            self._cell, self._parameters, self.batch_size, self._arguments.check
+            self._cell, self._parameters, self.batch_size, self._arguments.check, self._zoneout
         )
         self._step = self._engine.step
 
@@ -62,7 +63,7 @@ class Stream:
         Returns
         -------
         array
-            (batch_size, hidden_size).
+            (batch_size, hidden_size), or (batch_size, proj_size) with a projection.
 
         Raises
         ------
@@ -79,24 +80,22 @@ class Stream:
 
     @state.setter
     def state(self, value: Any) -> None:
-        parts = _checks.state_parts("state", value, self._state_names)
-        shape = self._state_shape()
+        parts = _checks.state_parts("state", value, tuple(self._state_sizes))
         self._engine.set_state(
             tuple(
                 _checks.float_array(name, part, self._arguments.dtype, shape)
-                for name, part in parts.items()
+                for (name, part), shape in zip(parts.items(), self._state_shapes(), strict=True)
             )
         )
 
     def reset(self) -> None:
         """Set the state of every stream to zero."""
-        shape = self._state_shape()
-        self._engine.set_state(
-            tuple(np.zeros(shape, self._arguments.dtype) for _ in self._state_names)
-        )
+        dtype = self._arguments.dtype
+        self._engine.set_state(tuple(np.zeros(shape, dtype) for shape in self._state_shapes()))
 
-    def _state_shape(self) -> tuple[int, int, int]:
-        return len(self._parameters), self.batch_size, self.hidden_size
+    def _state_shapes(self) -> list[tuple[int, int, int]]:
+        sizes = self._state_sizes.values()
+        return [(len(self._parameters), self.batch_size, size) for size in sizes]
 
     def __getstate__(self) -> dict[str, Any]:
         attributes = {
@@ -116,7 +115,7 @@ class _StepArguments(NamedTuple):
 
     batch_size: int
     input_size: int
-    hidden_size: int
+    output_size: int
     dtype: np.dtype[Any]
 
     def check(self, x_t: Any, out: Any) -> tuple[Array | Indices, Array | None]:
@@ -141,6 +140,6 @@ class _StepArguments(NamedTuple):
     def _check_out(self, out: Any) -> None:
         if not isinstance(out, np.ndarray):
             raise TypeError(f"out: expected a NumPy array, got {type(out).__name__}")
-        _checks.float_array("out", out, self.dtype, (self.batch_size, self.hidden_size))
+        _checks.float_array("out", out, self.dtype, (self.batch_size, self.output_size))
         if not out.flags.writeable:
             raise ValueError("out: expected a writeable array, got a read-only one")

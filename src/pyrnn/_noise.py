@@ -1,0 +1,75 @@
+"""Dropout between layers, and the noise within one: drawn here, so that backends share its bits.
+
+Nothing is drawn where a rate is 0, so that other draws of the same seed stay what they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pyrnn import _checks
+from pyrnn._types import Array, Noise
+
+
+def check_zoneout(zoneout: Any, states: int) -> float | tuple[float, ...]:
+    """One rate for every state or, where there are several, one for each."""
+    if states == 1 or not isinstance(zoneout, (tuple, list)):
+        return _checks.finite_number("zoneout", zoneout, 0.0, 1.0)
+    if len(zoneout) != states:
+        raise ValueError(f"zoneout: expected a number or the pair (p_h, p_c), got {zoneout!r}")
+    return tuple(_checks.finite_number("zoneout", rate, 0.0, 1.0) for rate in zoneout)
+
+
+def zoneout_rates(zoneout: float | tuple[float, ...], states: int) -> tuple[float, ...]:
+    """The rate of each state; empty where all are 0."""
+    rates = zoneout if isinstance(zoneout, tuple) else (zoneout,) * states
+    return rates if any(rates) else ()
+
+
+def dropout_mask(
+    generator: np.random.Generator, shape: tuple[int, ...], rate: float, dtype: np.dtype[Any]
+) -> Array:
+    """Zeros with probability ``rate``, else 1 / (1 - rate)."""
+    kept = generator.random(shape) >= rate
+    scale = 0.0 if rate == 1 else 1 / (1 - rate)
+    mask: Array = kept.astype(dtype) * dtype.type(scale)
+    return mask
+
+
+def draw(
+    generator: np.random.Generator,
+    shapes: tuple[tuple[int, int, int], ...],
+    recurrent_dropout: float,
+    zoneout: tuple[float, ...],
+    dtype: np.dtype[Any],
+) -> Noise | None:
+    """The noise of one layer in one direction in train mode; None where there is none.
+
+    ``shapes`` are (T, N, size) of each state, h first.
+    """
+    mask = None
+    if recurrent_dropout:
+        mask = dropout_mask(generator, shapes[0][1:], recurrent_dropout, dtype)
+    kept = tuple(
+        (generator.random(shape) < rate).astype(dtype) if rate else _constant(0.0, shape, dtype)
+        for rate, shape in zip(zoneout, shapes, strict=False)
+    )
+    return Noise(mask, kept or None) if recurrent_dropout or kept else None
+
+
+def expected(
+    shapes: tuple[tuple[int, int, int], ...], zoneout: tuple[float, ...], dtype: np.dtype[Any]
+) -> Noise | None:
+    """What stands for the noise in eval mode: its mean, which takes no memory."""
+    kept = tuple(
+        _constant(rate, shape, dtype) for rate, shape in zip(zoneout, shapes, strict=False)
+    )
+    return Noise(None, kept) if kept else None
+
+
+def _constant(value: float, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """A read-only array of one value."""
+    constant: Array = np.broadcast_to(dtype.type(value), shape)
+    return constant

@@ -1,0 +1,108 @@
+"""What a recurrent layer is called with, checked; and its results in the layout of the call."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn import _checks
+from pyrnn._cache import SequenceCache
+from pyrnn._types import Array, State
+
+
+class Arguments(NamedTuple):
+    """What the arguments of a stack of layers have to fit.
+
+    ``state_sizes`` are the features of each part of a state by its name; ``stacked`` of them lie
+    upon each other, one for each layer and direction.
+    """
+
+    input_size: int
+    state_sizes: dict[str, int]
+    stacked: int
+    batch_first: bool
+    dtype: np.dtype[Any]
+
+    def check_input(self, x: Any) -> tuple[Any, bool]:
+        """``x`` as (T, N, I) or indices (T, N), and whether it came as a batch."""
+        array = _checks.as_array("x", x)
+        axes = "(N, T" if self.batch_first else "(T, N"
+        if array.dtype.kind in "iu":
+            if array.ndim not in (1, 2):
+                raise TypeError(
+                    f"x: an integer array holds one-hot indices and has shape {axes}) or (T,), "
+                    f"got {array.shape}"
+                )
+            array = _checks.index_array("x", array, self.input_size)
+            batched = array.ndim == 2
+        else:
+            array = _checks.float_array("x", x, self.dtype)
+            if array.ndim not in (2, 3) or array.shape[-1] != self.input_size:
+                raise ValueError(
+                    f"x: expected shape {axes}, {self.input_size}) or (T, {self.input_size}), "
+                    f"got {array.shape}"
+                )
+            batched = array.ndim == 3
+        if not batched:
+            array = array[:, None]
+        elif self.batch_first:
+            array = array.swapaxes(0, 1)
+        if not array.shape[0] or not array.shape[1]:
+            raise ValueError(f"x: expected at least one step and one row, got shape {np.shape(x)}")
+        return array, batched
+
+    def check_state(self, name: str, state: Any, batch_size: int, batched: bool) -> State:
+        """A state as a tuple of (layers * directions, N, size) arrays; zeros for None."""
+        shapes = [(self.stacked, batch_size, size) for size in self.state_sizes.values()]
+        if state is None:
+            return tuple(np.zeros(shape, self.dtype) for shape in shapes)
+        parts = _checks.state_parts(name, state, tuple(self.state_sizes))
+        return tuple(
+            _checks.float_array(
+                part_name, part, self.dtype, shape if batched else (self.stacked, shape[2])
+            ).reshape(shape)
+            for (part_name, part), shape in zip(parts.items(), shapes, strict=True)
+        )
+
+    def check_lengths(
+        self, lengths: Any, time_steps: int, batch_size: int
+    ) -> npt.NDArray[np.intp] | None:
+        """One length in [1, T] for each row; None if not given."""
+        if lengths is None:
+            return None
+        array = _checks.as_array("lengths", lengths)
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"lengths: expected integers, got dtype {array.dtype}")
+        if array.shape != (batch_size,):
+            raise ValueError(f"lengths: expected shape ({batch_size},), got {array.shape}")
+        if array.min() < 1 or array.max() > time_steps:
+            raise ValueError(f"lengths: expected values in [1, {time_steps}], got {array.tolist()}")
+        return array.astype(np.intp)
+
+    def check_gradient(self, dy: Any, cache: SequenceCache) -> Array:
+        """``dy`` as (T, N, features), of the shape that the cache's y had."""
+        time_steps, batch_size, features = cache.output_shape
+        if not cache.batched:
+            shape: tuple[int, ...] = (time_steps, features)
+        elif self.batch_first:
+            shape = (batch_size, time_steps, features)
+        else:
+            shape = cache.output_shape
+        array = _checks.float_array("dy", dy, self.dtype, shape)
+        if not cache.batched:
+            return array[:, None]
+        return array.swapaxes(0, 1) if self.batch_first else array
+
+    def user_layout(self, array: Array, batched: bool) -> Array:
+        """(T, N, features) as the caller laid out x."""
+        if not batched:
+            return array[:, 0]
+        return array.swapaxes(0, 1) if self.batch_first else array
+
+    def user_state(self, states: State, batched: bool) -> Any:
+        """The parts of a state as the caller has them."""
+        if not batched:
+            states = tuple(s[:, 0] for s in states)
+        return states[0] if len(states) == 1 else states
