@@ -19,8 +19,15 @@ namespace pyrnn {
 
 using Size = std::ptrdiff_t;
 
-constexpr int max_slots = 4;
+constexpr int max_slots = 8;
 constexpr int panel_vectors = 4;
+constexpr int max_unit_parameters = 6;
+
+// A parameter that acts on units one by one: `blocks` numbers a unit, (blocks * units,).
+struct UnitParameter {
+  const char* name;
+  int blocks;
+};
 
 // What the walk over time has to know of a cell.
 struct CellShape {
@@ -35,9 +42,28 @@ struct CellShape {
   int gate_of_slot[max_slots];  // which row block of the weights feeds the slot
   bool direct;                  // whether h reaches h' past the product, so that dh does too
   int unit_vectors;             // vectors of units a panel
+  // Slots that a second product inside the step adds to: a vector u, which the cell makes of the
+  // first product, times the rows of weight_hh that belong to these slots.
+  int second_begin = 0;
+  int second_end = 0;
+  // A step takes whole rows of units, so that units cannot be split over threads; on its way back
+  // it needs so many rows of padded units to work in.
+  bool whole_rows = false;
+  int scratch_blocks = 0;
+  UnitParameter unit_parameters[max_unit_parameters] = {};
 
   constexpr bool of_input(int slot) const { return slot >= input_begin && slot < input_end; }
-  constexpr bool of_hidden(int slot) const { return slot >= hidden_begin && slot < hidden_end; }
+  constexpr bool of_hidden(int slot) const {
+    return (slot >= hidden_begin && slot < hidden_end) ||
+           (slot >= second_begin && slot < second_end);
+  }
+  constexpr bool has_hidden() const { return hidden_end > hidden_begin; }
+  constexpr bool has_second() const { return second_end > second_begin; }
+  constexpr int unit_blocks() const {
+    int blocks = 0;
+    for (const UnitParameter& parameter : unit_parameters) blocks += parameter.blocks;
+    return blocks;
+  }
 };
 
 // C[m, :] = init[m, :] + sum over k of A[m, k] B[k, :], for packed B, over rows x panels.
@@ -93,16 +119,20 @@ struct OuterProduct {
 // One time step of a cell over rows x panels of units: product, then the pointwise part.
 template <class T>
 struct StepForward {
-  Product<T> product;  // h_prev W_hh onto the pre-activations
+  Product<T> product;  // onto the pre-activations; of no width where nothing is to be added
   T* gates;            // (rows, slots * padded units): in z, out what backward needs
   Size gates_row;
-  const T* h_prev;  // (rows, units)
+  const T* h_prev;  // (rows, units); read by cells whose h goes past the product
   Size h_prev_row;
   T* h_next;
   Size h_next_row;
   const T* inner_prev;  // the states after h: (rows, padded units) each
   T* inner_next;
   Size inner_row, inner_prev_state, inner_next_state;  // between rows; between states
+  T* u;  // (rows, padded units): what the second product takes
+  Size u_row;
+  const T* unit;  // (unit blocks, padded units): parameters that act on units
+  Size unit_block;
   Size rows, units;
   Size panel_begin, panel_end;
   bool keep;  // whether `gates` is to hold what backward needs
@@ -117,22 +147,29 @@ struct StepBackward {
   const T* h_prev;
   Size h_prev_row;
   const T* inner_prev;
-  const T* inner_next;
-  Size inner_row, inner_prev_state, inner_next_state;
+  Size inner_row, inner_prev_state;
   const T* dy;  // (rows, units), or null
   Size dy_row;
   T* dh;      // (rows, padded units): in dh', out what goes past the product
   T* dinner;  // gradients of the states after h, in place
   Size d_row, dinner_state;
+  const T* du;      // (rows, padded units), in the half of the step before the second product
+  const T* unit;    // (unit blocks, padded units)
+  T* dunit;         // (rows, unit blocks, padded units), added to
+  Size unit_block;  // between blocks of both
+  T* scratch;       // (scratch blocks, padded units)
   Size rows, units;
   Size panel_begin, panel_end;
 };
 
+// `first` halves belong to cells with a second product: what is before it.
 template <class T>
 struct CellKernels {
   CellShape shape;
   void (*forward)(const StepForward<T>&);
   void (*backward)(const StepBackward<T>&);
+  void (*forward_first)(const StepForward<T>&);
+  void (*backward_first)(const StepBackward<T>&);
 };
 
 // Packing of a weight matrix into the panels of `Product::b`.
@@ -154,7 +191,19 @@ struct Adam {
   bool decoupled;
 };
 
-enum class CellIndex : int { rnn_tanh, rnn_relu, lstm, gru, count };
+enum class CellIndex : int {
+  rnn_tanh,
+  rnn_relu,
+  lstm,
+  gru,
+  lstm_peephole,
+  lstm_coupled,
+  lstm_coupled_peephole,
+  gru_reset_before,
+  lstm_layer_norm,
+  gru_layer_norm,
+  count
+};
 
 template <class T>
 struct Kernels {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn._types import Array, Indices, State
+from pyrnn._types import Array, Indices, Noise, State
 
 def isa() -> str: ...
 def isas() -> list[str]: ...
@@ -28,14 +28,7 @@ class CacheFloat32(_Cache): ...
 class CacheFloat64(_Cache): ...
 
 class _Weights:
-    def __init__(
-        self,
-        cell: str,
-        weight_ih: Array,
-        weight_hh: Array,
-        bias_ih: Array | None,
-        bias_hh: Array | None,
-    ) -> None: ...
+    def __init__(self, cell: str, parameters: dict[str, Array]) -> None: ...
     def pack(self) -> None: ...
     def forward(
         self,
@@ -44,6 +37,8 @@ class _Weights:
         lengths: npt.NDArray[np.intp] | None,
         reverse: bool,
         keep: bool,
+        checkpoint: int = 0,
+        noise: Noise | None = None,
     ) -> tuple[Array, State, _Cache | None]: ...
 
 class WeightsFloat32(_Weights): ...
@@ -55,6 +50,7 @@ class _Stream:
         layers: Sequence[_Weights],
         batch_size: int,
         check: Callable[[Any, Any], tuple[Array | Indices, Array | None]],
+        zoneout: Sequence[float] = (),
     ) -> None: ...
     def step(self, x_t: Any, out: Any = None, /) -> Array: ...
     def state(self) -> State: ...

@@ -37,14 +37,7 @@ class NativeBackend:
 
     def pack(self, cell: str, parameters: Parameters) -> Any:
         """See `pyrnn._backend.Backend.pack`."""
-        weight = parameters["weight_hh"]
-        return _WEIGHTS[weight.itemsize](
-            cell,
-            parameters["weight_ih"],
-            weight,
-            parameters.get("bias_ih"),
-            parameters.get("bias_hh"),
-        )
+        return _WEIGHTS[parameters["weight_ih"].itemsize](cell, dict(parameters))
 
     def forward(
         self,
@@ -59,9 +52,9 @@ class NativeBackend:
         noise: Noise | None = None,
     ) -> tuple[Array, State, Any]:
         """See `pyrnn._backend.Backend.forward`."""
-        if checkpoint is not None or noise is not None:
-            raise NotImplementedError("checkpoint, noise: the compiled core has none yet")
-        result: tuple[Array, State, Any] = packed.forward(x, state, lengths, reverse, keep)
+        result: tuple[Array, State, Any] = packed.forward(
+            x, state, lengths, reverse, keep, checkpoint or 0, noise
+        )
         return result
 
     def backward(
@@ -80,10 +73,9 @@ class NativeBackend:
         zoneout: tuple[float, ...] = (),
     ) -> Any:
         """See `pyrnn._backend.Backend.open_stream`."""
-        if zoneout:
-            raise NotImplementedError("zoneout: the compiled core's streams have none yet")
         weights = [self.pack(cell, parameters) for parameters in layers]
-        return _STREAMS[layers[0]["weight_hh"].itemsize](weights, batch_size, check)
+        stream = _STREAMS[layers[0]["weight_ih"].itemsize]
+        return stream(weights, batch_size, check, zoneout)
 
     def backward_windows(
         self,

@@ -29,7 +29,7 @@ class Noise(NamedTuple):
     in a GRU does not see it.
 
     ``zoneout``: for each state m (T, N, size), the share of the old value that a state keeps:
-    ``state' = new + m * (old - new)`` (Krueger et al. 2017). It lies along x: ``m[t]`` belongs to
+    ``state' = m * old + (1 - m) * new`` (Krueger et al. 2017). It lies along x: ``m[t]`` belongs to
     the step that reads ``x[t]``, in a reversed walk too; past a length nothing of it is read.
     """
 

@@ -6,139 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
-#include "bindings/weights.hpp"
-#include "runtime/packed_batch.hpp"
-#include "runtime/walk.hpp"
+#include "bindings/cache.hpp"
 #include "runtime/windows.hpp"
 
 namespace pyrnn {
 namespace {
-
-// What one forward keeps for one backward.
-template <class T>
-struct Cache {
-  std::shared_ptr<const CellWeights<T>> weights;
-  bool bias = false;
-  Size time_steps = 0, batch_size = 0;
-  Schedule schedule;
-  std::optional<PackedBatch> packed;  // of sequences of different lengths
-  std::optional<RowsView<T>> x;       // or
-  std::optional<IndexArray> indices;
-  Buffer<T> packed_x, packed_y;
-  std::vector<std::int64_t> packed_indices;
-  Buffer<T> h0;
-  py::array_t<T> y;
-  Kept<T> kept;
-  bool used = false;
-
-  InputRows<T> input() const {
-    InputRows<T> rows;
-    if (indices) {
-      rows.indices = packed ? packed_indices.data() : indices->data();
-    } else if (packed) {
-      rows.dense = packed_x.data();
-      rows.row = weights->sizes.input_size;
-    } else {
-      rows.dense = x->data;
-      rows.row = x->row;
-    }
-    return rows;
-  }
-
-  LayerInputs<T> inputs() const {
-    const T* const rows = packed ? packed_y.data() : y.data();
-    return {weights.get(), &schedule, input(), h0.data(), rows, weights->sizes.hidden_size};
-  }
-
-  void use() {
-    if (used) throw std::invalid_argument("the cache was used by an earlier backward");
-    used = true;
-  }
-};
-
-// Fresh arrays for the gradients of a cell's parameters.
-template <class T>
-struct NewGradients {
-  py::array_t<T> weight_ih, weight_hh;
-  std::optional<py::array_t<T>> bias_ih, bias_hh;
-
-  explicit NewGradients(const Cache<T>& cache) {
-    const CellSizes<T>& sizes = cache.weights->sizes;
-    const Size rows = sizes.shape().gates * sizes.hidden_size;
-    weight_ih = empty<T>({rows, sizes.input_size});
-    weight_hh = empty<T>({rows, sizes.hidden_size});
-    if (!cache.bias) return;
-    bias_ih = empty<T>({rows});
-    bias_hh = empty<T>({rows});
-  }
-
-  Gradients<T> pointers() {
-    return {weight_ih.mutable_data(), weight_hh.mutable_data(),
-            bias_ih ? bias_ih->mutable_data() : nullptr,
-            bias_hh ? bias_hh->mutable_data() : nullptr};
-  }
-
-  py::dict by_name() const {
-    py::dict grads;
-    grads["weight_ih"] = weight_ih;
-    grads["weight_hh"] = weight_hh;
-    if (bias_ih) {
-      grads["bias_ih"] = *bias_ih;
-      grads["bias_hh"] = *bias_hh;
-    }
-    return grads;
-  }
-};
-
-// States (N, H) each, one after the other, in the order of the packed batch.
-template <class T>
-Buffer<T> ordered_states(const std::vector<Dense<T>>& states, std::size_t begin, Size batch, Size H,
-                         const std::optional<PackedBatch>& packed) {
-  Buffer<T> all(static_cast<Size>(states.size() - begin) * batch * H);
-  for (std::size_t s = begin; s < states.size(); ++s) {
-    require(states[s].ndim() == 2 && states[s].shape(0) == batch && states[s].shape(1) == H,
-            "state: shapes");
-    T* const to = all.data() + static_cast<Size>(s - begin) * batch * H;
-    if (packed) {
-      gather_rows(states[s].data(), H, packed->sequence, H, to);
-    } else {
-      std::copy(states[s].data(), states[s].data() + batch * H, to);
-    }
-  }
-  return all;
-}
-
-// The way back of `ordered_states`, into fresh arrays.
-template <class T>
-py::tuple state_arrays(const T* h, const T* inner, Size states, Size batch, Size H,
-                       const std::optional<PackedBatch>& packed) {
-  py::tuple arrays(static_cast<std::size_t>(states));
-  for (Size s = 0; s < states; ++s) {
-    const T* const from = s == 0 ? h : inner + (s - 1) * batch * H;
-    auto array = empty<T>({batch, H});
-    if (packed) {
-      scatter_rows(from, packed->sequence, H, array.mutable_data(), H);
-    } else {
-      std::copy(from, from + batch * H, array.mutable_data());
-    }
-    arrays[static_cast<std::size_t>(s)] = array;
-  }
-  return arrays;
-}
-
-// The last h of every sequence: its row at its own last step.
-template <class T>
-void last_rows(const T* y, Size y_row, const Schedule& schedule, Size H, T* to) {
-  for (Size step = 0; step < schedule.steps(); ++step) {
-    const auto at = static_cast<std::size_t>(step);
-    const Size next = step + 1 < schedule.steps() ? schedule.count[at + 1] : 0;
-    for (Size n = next; n < schedule.count[at]; ++n)
-      std::copy(y + (schedule.first[at] + n) * y_row, y + (schedule.first[at] + n) * y_row + H,
-                to + n * H);
-  }
-}
 
 template <class T>
 struct Inputs {
@@ -148,10 +21,14 @@ struct Inputs {
 
 template <class T>
 Inputs<T> read_inputs(Weights<T>& weights, const py::array& x, const std::vector<Dense<T>>& state,
-                      const std::optional<Dense<Size>>& lengths, bool reverse, bool keep) {
+                      const std::optional<Dense<Size>>& lengths, bool reverse, bool keep,
+                      Size checkpoint, const py::object& noise) {
   auto cache = std::make_shared<Cache<T>>();
   cache->weights = weights.packed(keep);
-  cache->bias = weights.has_bias();
+  for (const auto& [name, array] : weights.parameters)
+    cache->parameters.emplace_back(name,
+                                   std::vector<Size>(array.shape(), array.shape() + array.ndim()));
+  cache->checkpoints.steps = keep ? checkpoint : 0;
   const CellSizes<T>& sizes = cache->weights->sizes;
   if (py::isinstance<py::array_t<T>>(x)) {
     require(x.ndim() == 3 && x.shape(2) == sizes.input_size, "x: shapes");
@@ -162,7 +39,7 @@ Inputs<T> read_inputs(Weights<T>& weights, const py::array& x, const std::vector
   }
   cache->time_steps = x.shape(0);
   cache->batch_size = x.shape(1);
-  const Size batch = cache->batch_size, H = sizes.hidden_size;
+  const Size batch = cache->batch_size;
   if (lengths) {
     require(lengths->ndim() == 1 && lengths->shape(0) == batch, "lengths: shapes");
     cache->packed.emplace(lengths->data(), batch, reverse);
@@ -178,24 +55,38 @@ Inputs<T> read_inputs(Weights<T>& weights, const py::array& x, const std::vector
     cache->schedule = Schedule::uniform(cache->time_steps, batch, reverse);
   }
   require(static_cast<int>(state.size()) == sizes.shape().states, "state: how many");
-  cache->h0 = ordered_states<T>({state[0]}, 0, batch, H, cache->packed);
-  return {cache, ordered_states<T>(state, 1, batch, H, cache->packed)};
+  cache->h0 = ordered_states<T>({state[0]}, 0, batch, sizes.output_size, cache->packed);
+  cache->noise = NoiseArrays<T>(noise, sizes, cache->time_steps, batch, cache->packed);
+  return {cache, ordered_states<T>(state, 1, batch, sizes.hidden_size, cache->packed)};
 }
 
-// x (T, N, I) or indices (T, N), states (N, H) -> y (T, N, H), states, cache or None
+// Runs over time: all of it kept, checkpoints, or nothing.
+template <class T>
+void run(Cache<T>& cache, const Forward<T>& call, bool keep) {
+  if (!keep) {
+    walk_forward(call, static_cast<Kept<T>*>(nullptr));
+  } else if (cache.checkpoints.steps > 0) {
+    walk_forward(call, cache.checkpoints);
+  } else {
+    walk_forward(call, &cache.kept);
+  }
+}
+
+// x (T, N, I) or indices (T, N), states (N, size) -> y (T, N, O), states, cache or None
 template <class T>
 py::tuple forward(Weights<T>& weights, const py::array& x, const std::vector<Dense<T>>& state,
-                  const std::optional<Dense<Size>>& lengths, bool reverse, bool keep) {
-  Inputs<T> inputs = read_inputs(weights, x, state, lengths, reverse, keep);
+                  const std::optional<Dense<Size>>& lengths, bool reverse, bool keep,
+                  Size checkpoint, const py::object& noise) {
+  Inputs<T> inputs = read_inputs(weights, x, state, lengths, reverse, keep, checkpoint, noise);
   const std::shared_ptr<Cache<T>>& cache = inputs.cache;
   const CellSizes<T>& sizes = cache->weights->sizes;
-  const Size H = sizes.hidden_size, batch = cache->batch_size;
-  cache->y = empty<T>({cache->time_steps, batch, H});
+  const Size O = sizes.output_size, batch = cache->batch_size;
+  cache->y = empty<T>({cache->time_steps, batch, O});
   T* const y = cache->y.mutable_data();
-  Buffer<T> h_last(batch * H), inner_last(sizes.inner_states() * batch * H);
+  Buffer<T> h_last(batch * O), inner_last(sizes.inner_states() * batch * sizes.hidden_size);
   {
     const py::gil_scoped_release release;
-    if (cache->packed) cache->packed_y = Buffer<T>(cache->schedule.rows * H);
+    if (cache->packed) cache->packed_y = Buffer<T>(cache->schedule.rows * O);
     T* const rows = cache->packed ? cache->packed_y.data() : y;
     const Forward<T> call{cache->weights.get(),
                           &cache->schedule,
@@ -203,35 +94,48 @@ py::tuple forward(Weights<T>& weights, const py::array& x, const std::vector<Den
                           cache->h0.data(),
                           inputs.inner0.data(),
                           rows,
-                          H,
-                          inner_last.data()};
-    walk_forward(call, keep ? &cache->kept : nullptr);
-    last_rows(rows, H, cache->schedule, H, h_last.data());
+                          O,
+                          inner_last.data(),
+                          cache->noise.pointers()};
+    run(*cache, call, keep);
+    last_rows(rows, O, cache->schedule, O, h_last.data());
     if (cache->packed) {
-      std::fill(y, y + cache->time_steps * batch * H, T(0));
-      scatter_rows(rows, cache->packed->source, H, y, H);
+      std::fill(y, y + cache->time_steps * batch * O, T(0));
+      scatter_rows(rows, cache->packed->source, O, y, O);
     }
   }
   const py::tuple states =
-      state_arrays(h_last.data(), inner_last.data(), sizes.shape().states, batch, H, cache->packed);
+      state_arrays(h_last.data(), inner_last.data(), sizes, batch, cache->packed);
   return py::make_tuple(cache->y, states, keep ? py::cast(cache) : py::none());
 }
 
-// dy (T, N, H), states' gradients (N, H) -> dx or None, states' gradients, gradients by name
+// Walks back over all that was kept, or over what its checkpoints give again.
+template <class T>
+void run_back(Cache<T>& cache, const Backward<T>& call, GradientSums<T>& sums) {
+  if (cache.checkpoints.steps > 0) {
+    T* const y = cache.packed ? cache.packed_y.data() : cache.writable_y();
+    walk_backward(call, cache.checkpoints, y, sums);
+  } else {
+    walk_backward(call, cache.kept, sums);
+  }
+  sums.finish();
+}
+
+// dy (T, N, O), states' gradients (N, size) -> dx or None, states' gradients, gradients by name
 template <class T>
 py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const std::vector<Dense<T>>& dstate) {
   cache.use();
   const CellSizes<T>& sizes = cache.weights->sizes;
-  const CellShape& shape = sizes.shape();
-  const Size H = sizes.hidden_size, I = sizes.input_size, batch = cache.batch_size;
+  const Size H = sizes.hidden_size, O = sizes.output_size, I = sizes.input_size;
+  const Size batch = cache.batch_size;
   require(
-      dy.ndim() == 3 && dy.shape(0) == cache.time_steps && dy.shape(1) == batch && dy.shape(2) == H,
+      dy.ndim() == 3 && dy.shape(0) == cache.time_steps && dy.shape(1) == batch && dy.shape(2) == O,
       "dy: shapes");
-  require(static_cast<int>(dstate.size()) == shape.states, "dstate: how many");
+  require(static_cast<int>(dstate.size()) == sizes.shape().states, "dstate: how many");
   const RowsView<T> dy_rows(dy);
-  const Buffer<T> dh_last = ordered_states<T>({dstate[0]}, 0, batch, H, cache.packed);
+  const Buffer<T> dh_last = ordered_states<T>({dstate[0]}, 0, batch, O, cache.packed);
   const Buffer<T> dinner_last = ordered_states<T>(dstate, 1, batch, H, cache.packed);
-  Buffer<T> dh0(batch * H), dinner0(sizes.inner_states() * batch * H);
+  Buffer<T> dh0(batch * O), dinner0(sizes.inner_states() * batch * H);
   const bool dense = !cache.indices;
   auto dx = dense ? empty<T>({cache.time_steps, batch, I}) : py::array_t<T>();
   Backward<T> call{};
@@ -243,34 +147,55 @@ py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const std::vector<
   call.dx = dense ? dx.mutable_data() : nullptr;
   call.dh0 = dh0.data();
   call.dinner0 = dinner0.data();
-  NewGradients<T> gradients(cache);
-  call.gradients = gradients.pointers();
+  call.noise = cache.noise.pointers();
+  const NewGradients<T> gradients(cache);
   {
     const py::gil_scoped_release release;
+    GradientSums<T> sums(sizes, !dense, gradients.pointers, batch);
     Buffer<T> packed_dy, packed_dx;
     if (cache.packed) {
-      packed_dy = Buffer<T>(cache.schedule.rows * H);
-      gather_rows(dy_rows.data, dy_rows.row, cache.packed->source, H, packed_dy.data());
+      packed_dy = Buffer<T>(cache.schedule.rows * O);
+      gather_rows(dy_rows.data, dy_rows.row, cache.packed->source, O, packed_dy.data());
       call.dy = packed_dy.data();
-      call.dy_row = H;
+      call.dy_row = O;
       if (dense) packed_dx = Buffer<T>(cache.schedule.rows * I);
       T* const padded_dx = call.dx;
       call.dx = dense ? packed_dx.data() : nullptr;
-      walk_backward(call, cache.kept);
+      run_back(cache, call, sums);
       if (dense) {
         std::fill(padded_dx, padded_dx + cache.time_steps * batch * I, T(0));
         scatter_rows(packed_dx.data(), cache.packed->source, I, padded_dx, I);
       }
     } else {
-      walk_backward(call, cache.kept);
+      run_back(cache, call, sums);
     }
     cache.kept = Kept<T>{};
+    cache.checkpoints = Checkpoints<T>{};
   }
   py::object dx_or_none = py::none();
   if (dense) dx_or_none = dx;
-  return py::make_tuple(
-      dx_or_none, state_arrays(dh0.data(), dinner0.data(), shape.states, batch, H, cache.packed),
-      gradients.by_name());
+  return py::make_tuple(dx_or_none,
+                        state_arrays(dh0.data(), dinner0.data(), sizes, batch, cache.packed),
+                        gradients.by_name());
+}
+
+// Windows look at all steps: what checkpoints left out is computed again.
+template <class T>
+void keep_all(Cache<T>& cache) {
+  if (cache.checkpoints.steps == 0) return;
+  const CellSizes<T>& sizes = cache.weights->sizes;
+  Buffer<T> inner_last(sizes.inner_states() * cache.batch_size * sizes.hidden_size);
+  const Forward<T> call{cache.weights.get(),
+                        &cache.schedule,
+                        cache.input(),
+                        cache.h0.data(),
+                        cache.checkpoints.inner.front().data(),
+                        cache.writable_y(),
+                        sizes.output_size,
+                        inner_last.data(),
+                        cache.noise.pointers()};
+  walk_forward(call, &cache.kept);
+  cache.checkpoints = Checkpoints<T>{};
 }
 
 // Truncated: caches of a stack, lowest first; masks (T, N, H) or None
@@ -283,7 +208,7 @@ py::tuple backward_windows(const std::vector<std::shared_ptr<Cache<T>>>& caches,
   const Cache<T>& lowest = *caches.front();
   const Size batch = lowest.batch_size, steps = lowest.time_steps;
   require(dy.ndim() == 3 && dy.shape(0) == steps && dy.shape(1) == batch &&
-              dy.shape(2) == caches.back()->weights->sizes.hidden_size,
+              dy.shape(2) == caches.back()->weights->sizes.output_size,
           "dy: shapes");
   const RowsView<T> dy_rows(dy);
   std::vector<NewGradients<T>> gradients;
@@ -293,7 +218,7 @@ py::tuple backward_windows(const std::vector<std::shared_ptr<Cache<T>>>& caches,
     require(!caches[i]->packed, "windows need equal lengths");
     caches[i]->use();
     layers.push_back({caches[i]->inputs(), &caches[i]->kept, masks[i] ? masks[i]->data() : nullptr,
-                      gradients[i].pointers()});
+                      gradients[i].pointers, caches[i]->noise.pointers()});
   }
   py::object dx = py::none();
   T* dx_data = nullptr;
@@ -304,6 +229,7 @@ py::tuple backward_windows(const std::vector<std::shared_ptr<Cache<T>>>& caches,
   }
   {
     const py::gil_scoped_release release;
+    for (const auto& cache : caches) keep_all(*cache);
     walk_windows(layers, dy_rows.data, dy_rows.row, dx_data, k1, k2);
     for (const auto& cache : caches) cache->kept = Kept<T>{};
   }
@@ -317,13 +243,11 @@ void bind_all(py::module_& module, const std::string& suffix) {
   py::class_<Cache<T>, std::shared_ptr<Cache<T>>>(module, ("Cache" + suffix).c_str())
       .def("backward", &backward<T>, py::arg("dy").noconvert(), py::arg("dstate"));
   py::class_<Weights<T>>(module, ("Weights" + suffix).c_str())
-      .def(py::init<const std::string&, const Dense<T>&, const Dense<T>&,
-                    const std::optional<Dense<T>>&, const std::optional<Dense<T>>&>(),
-           py::arg("cell"), py::arg("weight_ih").noconvert(), py::arg("weight_hh").noconvert(),
-           py::arg("bias_ih").noconvert(), py::arg("bias_hh").noconvert())
+      .def(py::init<const std::string&, const py::dict&>(), py::arg("cell"), py::arg("parameters"))
       .def("pack", [](Weights<T>& weights) { weights.packed(false); })
       .def("forward", &forward<T>, py::arg("x").noconvert(), py::arg("state"), py::arg("lengths"),
-           py::arg("reverse"), py::arg("keep"));
+           py::arg("reverse"), py::arg("keep"), py::arg("checkpoint") = 0,
+           py::arg("noise") = py::none());
   module.def("backward_windows", &backward_windows<T>, py::arg("caches"), py::arg("dy").noconvert(),
              py::arg("k1"), py::arg("k2"), py::arg("masks"));
 }

@@ -18,15 +18,19 @@ namespace {
 template <class T>
 class BoundStream {
  public:
-  BoundStream(const std::vector<Weights<T>*>& layers, Size batch_size, py::object check)
-      : stream_(packed(layers), batch_size), check_(std::move(check)) {}
+  BoundStream(const std::vector<Weights<T>*>& layers, Size batch_size, py::object check,
+              const std::vector<T>& zoneout)
+      : stream_(packed(layers), batch_size, zoneout), check_(std::move(check)) {
+    require(zoneout.empty() || static_cast<int>(zoneout.size()) == stream_.lowest().shape().states,
+            "zoneout: how many");
+  }
 
   py::object step(const py::object& x_t, const py::object& out) {
-    if (exact_input(x_t) && (out.is_none() || exact(out, stream_.hidden_size(), true)))
+    if (exact_input(x_t) && (out.is_none() || exact(out, stream_.output_size(), true)))
       return run(x_t, out);
     const py::tuple checked = check_(x_t, out);
     const py::object x = checked[0], y = checked[1];
-    if (!exact(y, stream_.hidden_size(), true) && !y.is_none()) {
+    if (!exact(y, stream_.output_size(), true) && !y.is_none()) {
       // an `out` that is laid out in some other way
       const py::object result = run(x, py::none());
       y.attr("__setitem__")(py::ellipsis(), result);
@@ -39,7 +43,8 @@ class BoundStream {
     const int states = stream_.lowest().shape().states;
     py::tuple arrays(static_cast<std::size_t>(states));
     for (int i = 0; i < states; ++i) {
-      auto array = empty<T>({stream_.layers(), stream_.batch_size(), stream_.hidden_size()});
+      auto array =
+          empty<T>({stream_.layers(), stream_.batch_size(), stream_.lowest().state_size(i)});
       T* const to = array.mutable_data();
       alone([&] { stream_.read_state(i, to); });
       arrays[static_cast<std::size_t>(i)] = array;
@@ -48,10 +53,10 @@ class BoundStream {
   }
 
   void set_state(const std::vector<Dense<T>>& state) {
-    const Size size = stream_.layers() * stream_.batch_size() * stream_.hidden_size();
     require(static_cast<int>(state.size()) == stream_.lowest().shape().states, "state: how many");
     for (std::size_t i = 0; i < state.size(); ++i) {
-      require(state[i].size() == size, "state: shapes");
+      const Size size = stream_.lowest().state_size(static_cast<int>(i));
+      require(state[i].size() == stream_.layers() * stream_.batch_size() * size, "state: shapes");
       const T* const from = state[i].data();
       alone([&] { stream_.write_state(static_cast<int>(i), from); });
     }
@@ -90,7 +95,7 @@ class BoundStream {
       x.indices = indices.data();
     }
     py::object y = out;
-    if (y.is_none()) y = empty<T>({stream_.batch_size(), stream_.hidden_size()});
+    if (y.is_none()) y = empty<T>({stream_.batch_size(), stream_.output_size()});
     T* const to = static_cast<T*>(py::reinterpret_borrow<py::array>(y).mutable_data());
     alone([&] { stream_.step(x, to); });
     return y;
@@ -109,7 +114,7 @@ class BoundStream {
   pyrnn::Stream<T> stream_;
   std::mutex mutex_;
   py::object check_;
-  bool short_ = stream_.lowest().hidden_size * stream_.hidden_size() * stream_.batch_size() *
+  bool short_ = stream_.lowest().hidden_size * stream_.output_size() * stream_.batch_size() *
                     stream_.layers() <
                 20'000;
 };
@@ -117,8 +122,9 @@ class BoundStream {
 template <class T>
 void bind_all(py::module_& module, const char* name) {
   py::class_<BoundStream<T>>(module, name)
-      .def(py::init<const std::vector<Weights<T>*>&, Size, py::object>(), py::arg("layers"),
-           py::arg("batch_size"), py::arg("check"))
+      .def(py::init<const std::vector<Weights<T>*>&, Size, py::object, const std::vector<T>&>(),
+           py::arg("layers"), py::arg("batch_size"), py::arg("check"),
+           py::arg("zoneout") = std::vector<T>())
       .def("step", &BoundStream<T>::step, py::arg("x_t"), py::arg("out") = py::none())
       .def("state", &BoundStream<T>::state)
       .def("set_state", &BoundStream<T>::set_state, py::arg("state"));

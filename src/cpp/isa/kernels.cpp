@@ -22,7 +22,7 @@ constexpr Kernels<typename V::Scalar> make_kernels(CellList<Cells...>) {
   Kernels<T> k{};
   k.lanes = V::lanes;
   int index = 0;
-  ((k.cells[index++] = {Cells::shape, step_forward<V, Cells>, step_backward<V, Cells>}), ...);
+  ((k.cells[index++] = cell_kernels<V, Cells>()), ...);
   k.product = product<V>;
   k.gather_product = gather_product<V>;
   k.scatter_sums = scatter_sums<V>;

@@ -3,19 +3,12 @@
 
 #include <cmath>
 
+#include "isa/simd/lanes.hpp"
 #include "isa/simd/math.hpp"
 #include "isa/simd/partial.hpp"
 
 namespace pyrnn {
 namespace {
-
-template <class V>
-inline typename V::Scalar sum_of_lanes(V x) {
-  typename V::Scalar lanes[V::lanes], total = 0;
-  x.store(lanes);
-  for (int i = 0; i < V::lanes; ++i) total += lanes[i];
-  return total;
-}
 
 template <class V>
 inline typename V::Scalar largest_lane(V x) {

@@ -61,28 +61,94 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   }
 }
 
-// Completes `step` (states, rows, gates, panels are set) with the product h W_hh, and runs it.
+// The fields of a step that follow from the weights.
 template <class T>
-void hidden_step(const CellWeights<T>& weights, StepForward<T>& step) {
+void complete(const CellWeights<T>& weights, StepForward<T>& step) {
   const CellSizes<T>& sizes = weights.sizes;
-  const CellShape& shape = sizes.shape();
   step.gates_row = sizes.gates_row();
   step.units = sizes.hidden_size;
-  step.inner_row = sizes.padded;
+  step.inner_row = step.u_row = step.unit_block = sizes.padded;
+  step.unit = weights.unit.data();
+}
+
+// Packed weights times rows of `a` onto some slots of a step's pre-activations.
+template <class T>
+void set_product(const CellSizes<T>& sizes, StepForward<T>& step, const Buffer<T>& weights,
+                 int slot_begin, int slot_end, const T* a, Size a_row, Size k) {
+  const Size slots = slot_end - slot_begin;
   Product<T>& product = step.product;
-  product.a = step.h_prev;
-  product.a_row = step.h_prev_row;
-  product.b = weights.hidden.data();
-  product.width = sizes.hidden_slots() * shape.unit_vectors;
-  product.vectors = sizes.hidden_slots() * sizes.padded / sizes.lanes();
-  product.init = product.c = step.gates + sizes.slot_offset(shape.hidden_begin);
+  product.a = a;
+  product.a_row = a_row;
+  product.b = weights.data();
+  product.width = slots * sizes.shape().unit_vectors;
+  product.vectors = slots * sizes.padded / sizes.lanes();
+  product.init = product.c = step.gates + sizes.slot_offset(slot_begin);
   product.init_row = product.c_row = sizes.gates_row();
   product.init_panel = product.c_panel = sizes.panel_stride();
   product.columns = product.vectors * sizes.lanes();
   product.rows = step.rows;
   product.k_outer = 1;
+  product.k_inner = k;
+  product.panel_begin = step.panel_begin;
+  product.panel_end = step.panel_end;
+}
+
+// Completes `step` (states, rows, gates, u, panels are set) with the product of W_hh and `hidden`
+// (rows, O), which is h or h masked, and runs it: all of it, or up to the second product.
+template <class T>
+void hidden_step(const CellWeights<T>& weights, StepForward<T>& step, const T* hidden,
+                 Size hidden_row) {
+  const CellSizes<T>& sizes = weights.sizes;
+  const CellShape& shape = sizes.shape();
+  complete(weights, step);
+  if (shape.has_hidden())
+    set_product(sizes, step, weights.hidden, shape.hidden_begin, shape.hidden_end, hidden,
+                hidden_row, sizes.output_size);
+  if (shape.has_second()) {
+    StepForward<T> first = step;
+    first.h_prev = hidden;
+    first.h_prev_row = hidden_row;
+    sizes.cell->forward_first(first);
+  } else if (sizes.projected) {
+    StepForward<T> inside = step;
+    inside.h_next = step.u;
+    inside.h_next_row = step.u_row;
+    sizes.cell->forward(inside);
+  } else {
+    sizes.cell->forward(step);
+  }
+}
+
+// The rest of a step of two products, for all units of u: what its own panels of units lack, or
+// the panels `outputs` of h.
+template <class T>
+void second_step(const CellWeights<T>& weights, StepForward<T>& step, Range outputs) {
+  const CellSizes<T>& sizes = weights.sizes;
+  const CellShape& shape = sizes.shape();
+  if (shape.has_second()) {
+    set_product(sizes, step, weights.second, shape.second_begin, shape.second_end,
+                static_cast<const T*>(step.u), step.u_row, sizes.hidden_size);
+    sizes.cell->forward(step);
+    return;
+  }
+  if (outputs.size() == 0) return;
+  Product<T> product{};
+  product.a = step.u;
+  product.a_row = step.u_row;
+  product.b = weights.second.data();
+  product.width = panel_vectors;
+  product.vectors = sizes.padded_output / sizes.lanes();
+  product.init = weights.zeros.data();
+  product.c = step.h_next;
+  product.c_row = step.h_next_row;
+  product.c_panel = panel_vectors * sizes.lanes();
+  product.columns = sizes.output_size;
+  product.rows = step.rows;
+  product.k_outer = 1;
   product.k_inner = sizes.hidden_size;
-  sizes.cell->forward(step);
+  product.panel_begin = outputs.begin;
+  product.panel_end = outputs.end;
+  sizes.kernels->product(product);
 }
 
 }  // namespace pyrnn

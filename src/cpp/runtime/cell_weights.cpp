@@ -1,9 +1,9 @@
 #include "runtime/cell_weights.hpp"
 
+#include <algorithm>
+
 namespace pyrnn {
 namespace {
-
-Size whole_vectors(Size n, Size lanes) { return (n + lanes - 1) / lanes * lanes; }
 
 // (slots * padded,): slots fed by both sides get the sum of both biases
 template <class T>
@@ -24,33 +24,62 @@ Buffer<T> bias_row(const CellSizes<T>& sizes, const CellParameters<T>& parameter
   return row;
 }
 
+// (unit blocks, padded), zeros where a parameter is missing
+template <class T>
+Buffer<T> unit_rows(const CellSizes<T>& sizes, const CellParameters<T>& parameters) {
+  Buffer<T> rows = Buffer<T>::zeros(sizes.shape().unit_blocks() * sizes.padded);
+  T* to = rows.data();
+  for (int i = 0; i < max_unit_parameters; ++i) {
+    const T* from = parameters.unit[i];
+    for (int block = 0; block < sizes.shape().unit_parameters[i].blocks; ++block) {
+      if (from != nullptr) std::copy(from, from + sizes.hidden_size, to);
+      if (from != nullptr) from += sizes.hidden_size;
+      to += sizes.padded;
+    }
+  }
+  return rows;
+}
+
 }  // namespace
 
 template <class T>
 CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters<T>& parameters,
                             bool training)
-    : sizes(cell_sizes), bias(bias_row(cell_sizes, parameters)) {
-  const Kernels<T>& kernels = *sizes.kernels;
+    : sizes(cell_sizes),
+      bias(bias_row(cell_sizes, parameters)),
+      unit(unit_rows(cell_sizes, parameters)),
+      zeros(Buffer<T>::zeros(panel_vectors * cell_sizes.lanes())) {
   const CellShape& shape = sizes.shape();
-  const Size H = sizes.hidden_size, I = sizes.input_size;
-  PackWeights<T> of_input{parameters.weight_ih, I,      H, I, shape, shape.input_begin,
-                          shape.input_end,      nullptr};
-  PackWeights<T> of_hidden{parameters.weight_hh, H,      H, H, shape, shape.hidden_begin,
-                           shape.hidden_end,     nullptr};
-  input = Buffer<T>(I * sizes.input_slots() * sizes.padded);
-  hidden = Buffer<T>(H * sizes.hidden_slots() * sizes.padded);
-  of_input.packed = input.data();
-  of_hidden.packed = hidden.data();
-  kernels.pack_forward(of_input);
-  kernels.pack_forward(of_hidden);
+  const Size H = sizes.hidden_size, O = sizes.output_size;
+  pack_slots(parameters.weight_ih, sizes.input_size, shape.input_begin, shape.input_end, training,
+             input, input_back);
+  pack_slots(parameters.weight_hh, O, shape.hidden_begin, shape.hidden_end, training, hidden,
+             hidden_back);
+  pack_slots(parameters.weight_hh, O, shape.second_begin, shape.second_end, training, second,
+             second_back);
+  if (!sizes.projected) return;
+  second = Buffer<T>(H * sizes.padded_output);
+  sizes.kernels->pack_matrix(parameters.weight_hr, H, H, O, true, second.data());
   if (!training) return;
-  const Size lanes = sizes.lanes();
-  input_back = Buffer<T>(whole_vectors(I, lanes) * sizes.input_slots() * sizes.padded);
-  hidden_back = Buffer<T>(sizes.padded * sizes.hidden_slots() * sizes.padded);
-  of_input.packed = input_back.data();
-  of_hidden.packed = hidden_back.data();
-  kernels.pack_backward(of_input);
-  kernels.pack_backward(of_hidden);
+  second_back = Buffer<T>(O * sizes.padded);
+  sizes.kernels->pack_matrix(parameters.weight_hr, H, O, H, false, second_back.data());
+}
+
+// The rows of a weight (gates * H, columns) that belong to some slots.
+template <class T>
+void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, int slot_end,
+                                bool training, Buffer<T>& forward, Buffer<T>& back) const {
+  const Size slots = slot_end - slot_begin;
+  if (slots == 0) return;
+  PackWeights<T> pack{weight,        columns,    sizes.hidden_size, columns,
+                      sizes.shape(), slot_begin, slot_end,          nullptr};
+  forward = Buffer<T>(columns * slots * sizes.padded);
+  pack.packed = forward.data();
+  sizes.kernels->pack_forward(pack);
+  if (!training) return;
+  back = Buffer<T>(sizes.whole_vectors(columns) * slots * sizes.padded);
+  pack.packed = back.data();
+  sizes.kernels->pack_backward(pack);
 }
 
 template struct CellWeights<float>;

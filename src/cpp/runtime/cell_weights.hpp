@@ -8,13 +8,16 @@
 
 namespace pyrnn {
 
-// Weights in torch's layout: (gates * H, I), (gates * H, H), (gates * H,) twice or null.
+// Weights in torch's layout, each null where the cell has none: (gates * H, I), (gates * H, O),
+// (O, H), (gates * H,) twice, (blocks * H,) each. O is H, or the size of the projection.
 template <class T>
 struct CellParameters {
-  const T* weight_ih;
-  const T* weight_hh;
-  const T* bias_ih;
-  const T* bias_hh;
+  const T* weight_ih = nullptr;
+  const T* weight_hh = nullptr;
+  const T* weight_hr = nullptr;
+  const T* bias_ih = nullptr;
+  const T* bias_hh = nullptr;
+  const T* unit[max_unit_parameters] = {};
 };
 
 // Sizes, and where things lie in a row of pre-activations.
@@ -23,15 +26,23 @@ struct CellSizes {
   const Kernels<T>* kernels;
   const CellKernels<T>* cell;
   Size input_size, hidden_size;
-  Size padded;  // hidden units in whole vectors
+  Size output_size;    // of h: the hidden size, or what it is projected to
+  bool projected;      // whether h is a product of the cell's own output
+  Size padded;         // hidden units in whole vectors
+  Size padded_output;  // h in whole vectors
 
-  CellSizes(const Kernels<T>& table, CellIndex index, Size input, Size hidden)
+  CellSizes(const Kernels<T>& table, CellIndex index, Size input, Size hidden, Size output,
+            bool projection)
       : kernels(&table),
         cell(&table.cells[static_cast<int>(index)]),
         input_size(input),
         hidden_size(hidden),
-        padded((hidden + table.lanes - 1) / table.lanes * table.lanes) {}
+        output_size(output),
+        projected(projection),
+        padded(whole_vectors(hidden)),
+        padded_output(whole_vectors(output)) {}
 
+  Size whole_vectors(Size n) const { return (n + lanes() - 1) / lanes() * lanes(); }
   const CellShape& shape() const { return cell->shape; }
   Size lanes() const { return kernels->lanes; }
   Size gates_row() const { return padded * shape().slots; }
@@ -40,6 +51,10 @@ struct CellSizes {
   Size panel_stride() const { return run() * shape().slots; }  // in a row
   Size input_slots() const { return shape().input_end - shape().input_begin; }
   Size hidden_slots() const { return shape().hidden_end - shape().hidden_begin; }
+  Size second_slots() const { return shape().second_end - shape().second_begin; }
+  // Whether a step has two products, one after the other.
+  bool two_products() const { return projected || shape().has_second(); }
+  Size state_size(int state) const { return state == 0 ? output_size : hidden_size; }
   // Where a unit's slot is in a row; the last panel of a cell of one slot may be narrower.
   Size gate_offset(int slot, Size unit) const {
     const Size panel = unit / run();
@@ -56,11 +71,19 @@ struct CellSizes {
 template <class T>
 struct CellWeights {
   CellSizes<T> sizes;
-  Buffer<T> input, hidden;            // (I or H) x slots x padded, in panels
-  Buffer<T> bias;                     // one row of pre-activations
-  Buffer<T> input_back, hidden_back;  // slots x padded x (I or H), in panels
+  Buffer<T> input, hidden;  // (I or O) x slots x padded, in panels
+  Buffer<T> second;         // H x slots x padded, or H x O of a projection, in panels
+  Buffer<T> bias;           // one row of pre-activations
+  Buffer<T> unit;           // (unit blocks, padded)
+  Buffer<T> zeros;          // of one panel: where products without a bias start
+  // slots x padded x (I, O, H), or O x H of a projection, in panels
+  Buffer<T> input_back, hidden_back, second_back;
 
   CellWeights(const CellSizes<T>& cell_sizes, const CellParameters<T>& parameters, bool training);
+
+ private:
+  void pack_slots(const T* weight, Size columns, int slot_begin, int slot_end, bool training,
+                  Buffer<T>& forward, Buffer<T>& back) const;
 };
 
 extern template struct CellWeights<float>;

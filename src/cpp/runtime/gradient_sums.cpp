@@ -17,31 +17,42 @@ struct GradientSums<T>::Groups {
 };
 
 template <class T>
-GradientSums<T>::GradientSums(const LayerInputs<T>& inputs, const T* dgates,
-                              const Gradients<T>& gradients, int threads)
-    : inputs_(inputs), sizes_(inputs.weights->sizes), dgates_(dgates), gradients_(gradients) {
+GradientSums<T>::GradientSums(const CellSizes<T>& sizes, bool one_hot,
+                              const Gradients<T>& gradients, Size unit_rows)
+    : sizes_(sizes), gradients_(gradients), one_hot_(one_hot), unit_rows_(unit_rows) {
   bias_sums_ = Buffer<T>(sizes_.gates_row());
   zeros_ = Buffer<T>::zeros(panel_vectors * sizes_.lanes());
-  const Size columns = std::max(sizes_.input_size, sizes_.hidden_size);
-  for (int thread = 0; thread < threads; ++thread)
-    scratch_.emplace_back(sizes_.kernels->outer_scratch(columns));
-  if (inputs_.x.indices != nullptr)
-    one_hot_sums_ = Buffer<T>::zeros(sizes_.input_size * sizes_.gates_row());
+  units_ = Buffer<T>::zeros(unit_rows * sizes_.shape().unit_blocks() * sizes_.padded);
+  if (one_hot_) one_hot_sums_ = Buffer<T>::zeros(sizes_.input_size * sizes_.gates_row());
 }
 
 template <class T>
-void GradientSums<T>::sum(Size begin, Size end, Range panels, int thread) {
-  if (panels.size() == 0) return;
+void GradientSums<T>::begin(const LayerInputs<T>& inputs, const Kept<T>& kept,
+                            const GradientRows<T>& rows, int threads) {
+  inputs_ = inputs;
+  kept_ = &kept;
+  rows_ = rows;
+  const Size columns = std::max(sizes_.input_size, sizes_.hidden_size);
+  while (static_cast<int>(scratch_.size()) < threads)
+    scratch_.emplace_back(sizes_.kernels->outer_scratch(columns));
+}
+
+template <class T>
+void GradientSums<T>::sum(Size begin, Size end, Range panels, Range outputs, int thread) {
   const Schedule& schedule = *inputs_.schedule;
   Groups rows, previous;
   for (Size step = end - 1; step >= begin; --step) {
     rows.add(schedule.first_of(step), schedule.count_of(step));
     if (step > 0) previous.add(schedule.first_of(step - 1), schedule.count_of(step));
   }
-  const bool accumulate = end < schedule.steps();
-  sum_bias(rows, panels, accumulate);
-  sum_input(rows, panels, accumulate, thread);
-  sum_hidden(rows, previous, panels, begin == 0, accumulate, thread);
+  const bool accumulate = !fresh_ || end < schedule.steps();
+  if (panels.size() > 0) {
+    sum_bias(rows, panels, accumulate);
+    sum_input(rows, panels, accumulate, thread);
+    if (sizes_.shape().has_hidden())
+      sum_hidden(rows, previous, panels, begin == 0, accumulate, thread);
+  }
+  if (sizes_.two_products()) sum_second(rows, panels, outputs, accumulate, thread);
 }
 
 template <class T>
@@ -54,15 +65,15 @@ template <class T>
 void GradientSums<T>::sum_bias(const Groups& rows, Range panels, bool accumulate) {
   if (gradients_.bias_ih == nullptr) return;
   const Range columns = columns_of(panels);
-  sizes_.kernels->column_sums(dgates_, sizes_.gates_row(), rows.all(), columns.begin, columns.end,
-                              accumulate, bias_sums_.data());
+  sizes_.kernels->column_sums(rows_.dgates, sizes_.gates_row(), rows.all(), columns.begin,
+                              columns.end, accumulate, bias_sums_.data());
 }
 
 template <class T>
 OuterProduct<T> GradientSums<T>::outer_of(int slot_begin, int slot_end, Range panels, int thread) {
   const CellShape& shape = sizes_.shape();
   OuterProduct<T> q{};
-  q.a = dgates_;
+  q.a = rows_.dgates;
   q.a_row = sizes_.gates_row();
   q.slots = shape.slots;
   q.unit_vectors = shape.unit_vectors;
@@ -79,9 +90,9 @@ OuterProduct<T> GradientSums<T>::outer_of(int slot_begin, int slot_end, Range pa
 template <class T>
 void GradientSums<T>::sum_input(const Groups& rows, Range panels, bool accumulate, int thread) {
   const CellShape& shape = sizes_.shape();
-  if (inputs_.x.indices != nullptr) {
+  if (one_hot_) {
     const Range columns = columns_of(panels);
-    sizes_.kernels->scatter_sums(dgates_, sizes_.gates_row(), rows.all(), inputs_.x.indices,
+    sizes_.kernels->scatter_sums(rows_.dgates, sizes_.gates_row(), rows.all(), inputs_.x.indices,
                                  columns.begin, columns.end, one_hot_sums_.data(),
                                  sizes_.gates_row());
     return;
@@ -101,24 +112,52 @@ void GradientSums<T>::sum_hidden(const Groups& rows, const Groups& previous, Ran
                                  bool first_step, bool accumulate, int thread) {
   const CellShape& shape = sizes_.shape();
   OuterProduct<T> q = outer_of(shape.hidden_begin, shape.hidden_end, panels, thread);
-  q.columns = q.c_row = sizes_.hidden_size;
+  const bool masked = kept_->hidden.size() > 0;
+  q.columns = q.c_row = sizes_.output_size;
   q.c = gradients_.weight_hh;
   q.accumulate = accumulate;
   const Size later = static_cast<Size>(previous.first.size());
   if (later > 0) {
     q.a_groups = rows.of(later);
     q.b_groups = previous.all();
-    q.b = inputs_.y;
-    q.b_row = inputs_.y_row;
+    q.b = masked ? kept_->hidden.data() : inputs_.y;
+    q.b_row = masked ? sizes_.output_size : inputs_.y_row;
     sizes_.kernels->outer_product(q);
   }
   if (!first_step) return;
   const Size zero = 0, row = inputs_.schedule->first_of(0), batch = inputs_.schedule->count_of(0);
   q.a_groups = {&row, &batch, 1};
   q.b_groups = {&zero, &batch, 1};
-  q.b = inputs_.h0;
-  q.b_row = sizes_.hidden_size;
+  q.b = masked ? kept_->hidden0.data() : inputs_.h0;
+  q.b_row = sizes_.output_size;
   q.accumulate = accumulate || later > 0;
+  sizes_.kernels->outer_product(q);
+}
+
+// The weights that u was multiplied with: rows of weight_hh, or the projection.
+template <class T>
+void GradientSums<T>::sum_second(const Groups& rows, Range panels, Range outputs, bool accumulate,
+                                 int thread) {
+  const CellShape& shape = sizes_.shape();
+  OuterProduct<T> q = outer_of(shape.second_begin, shape.second_end, panels, thread);
+  q.c = gradients_.weight_hh;
+  if (sizes_.projected) {
+    q.a = rows_.projected;
+    q.a_row = sizes_.padded_output;
+    q.slots = q.slot_end = 1;
+    q.slot_begin = q.gate_of_slot[0] = 0;
+    q.unit_vectors = panel_vectors;
+    q.units = sizes_.output_size;
+    q.panel_begin = outputs.begin;
+    q.panel_end = outputs.end;
+    q.c = gradients_.weight_hr;
+  }
+  if (q.panel_begin == q.panel_end) return;
+  q.columns = q.c_row = sizes_.hidden_size;
+  q.a_groups = q.b_groups = rows.all();
+  q.b = kept_->u.data();
+  q.b_row = sizes_.padded;
+  q.accumulate = accumulate;
   sizes_.kernels->outer_product(q);
 }
 
@@ -126,7 +165,7 @@ template <class T>
 void GradientSums<T>::input_gradient(Range rows, T* dx) const {
   if (rows.size() == 0) return;
   const Size lanes = sizes_.lanes();
-  Product<T> product = back_product(sizes_, dgates_ + rows.begin * sizes_.gates_row(),
+  Product<T> product = back_product(sizes_, rows_.dgates + rows.begin * sizes_.gates_row(),
                                     sizes_.shape().input_begin, sizes_.input_slots());
   product.b = inputs_.weights->input_back.data();
   product.vectors = (sizes_.input_size + lanes - 1) / lanes;
@@ -147,14 +186,34 @@ void GradientSums<T>::finish() {
     for (int slot = 0; slot < shape.slots; ++slot) {
       const Size gate_unit = shape.gate_of_slot[slot] * H + unit;
       const Size at = sizes_.gate_offset(slot, unit);
-      if (gradients_.bias_ih != nullptr) {
-        if (shape.of_input(slot)) gradients_.bias_ih[gate_unit] = bias_sums_.data()[at];
-        if (shape.of_hidden(slot)) gradients_.bias_hh[gate_unit] = bias_sums_.data()[at];
-      }
-      if (inputs_.x.indices != nullptr && shape.of_input(slot)) {
+      if (gradients_.bias_ih != nullptr && shape.of_input(slot))
+        gradients_.bias_ih[gate_unit] = bias_sums_.data()[at];
+      if (gradients_.bias_hh != nullptr && shape.of_hidden(slot))
+        gradients_.bias_hh[gate_unit] = bias_sums_.data()[at];
+      if (one_hot_ && shape.of_input(slot)) {
         for (Size i = 0; i < sizes_.input_size; ++i)
           gradients_.weight_ih[gate_unit * sizes_.input_size + i] =
               one_hot_sums_.data()[i * sizes_.gates_row() + at];
+      }
+    }
+  }
+  finish_units();
+}
+
+// Rows of sequences add up in their order.
+template <class T>
+void GradientSums<T>::finish_units() {
+  const Size padded = sizes_.padded, H = sizes_.hidden_size;
+  const Size row = sizes_.shape().unit_blocks() * padded;
+  Size first = 0;
+  for (int i = 0; i < max_unit_parameters; ++i) {
+    for (int block = 0; block < sizes_.shape().unit_parameters[i].blocks; ++block, ++first) {
+      if (gradients_.unit[i] == nullptr) continue;
+      T* const to = gradients_.unit[i] + block * H;
+      std::fill(to, to + H, T(0));
+      for (Size n = 0; n < unit_rows_; ++n) {
+        const T* const from = units_.data() + n * row + first * padded;
+        for (Size unit = 0; unit < H; ++unit) to[unit] += from[unit];
       }
     }
   }

@@ -9,41 +9,60 @@
 #include <vector>
 
 #include "runtime/cell_step.hpp"
+#include "runtime/kept.hpp"
 #include "runtime/schedule.hpp"
 
 namespace pyrnn {
 
-// Where gradients go, in torch's layout; all are written, not added to.
+// Where gradients go, in torch's layout, each null where the cell has no such parameter; all are
+// written, not added to.
 template <class T>
 struct Gradients {
-  T* weight_ih;
-  T* weight_hh;
-  T* bias_ih;  // or null
-  T* bias_hh;
+  T* weight_ih = nullptr;
+  T* weight_hh = nullptr;
+  T* weight_hr = nullptr;
+  T* bias_ih = nullptr;
+  T* bias_hh = nullptr;
+  T* unit[max_unit_parameters] = {};
 };
 
-// What was fed to the layer.
+// What was fed to the layer, and what it gave.
 template <class T>
 struct LayerInputs {
   const CellWeights<T>* weights;
   const Schedule* schedule;
   InputRows<T> x;
-  const T* h0;  // (batch, H)
-  const T* y;   // (rows, H), row by row
+  const T* h0;  // (batch, O)
+  const T* y;   // (rows, O), row by row
   Size y_row;
+};
+
+// Gradients of pre-activations, and of h where it is projected.
+template <class T>
+struct GradientRows {
+  const T* dgates;               // (rows, slots * padded)
+  const T* projected = nullptr;  // (rows, padded output)
 };
 
 template <class T>
 class GradientSums {
  public:
-  // dgates: (rows, slots * padded). `threads` may call `sum` at a time.
-  GradientSums(const LayerInputs<T>& inputs, const T* dgates, const Gradients<T>& gradients,
-               int threads);
+  // unit_rows: how many rows of `units()` there are
+  GradientSums(const CellSizes<T>& sizes, bool one_hot, const Gradients<T>& gradients,
+               Size unit_rows);
 
-  // The share of steps [begin, end) for some panels of units; the last steps come first.
-  void sum(Size begin, Size end, Range panels, int thread);
+  // Begins with a part of the sequence; `threads` may call `sum` at a time.
+  void begin(const LayerInputs<T>& inputs, const Kept<T>& kept, const GradientRows<T>& rows,
+             int threads);
+  // The share of steps [begin, end) for some panels of units and of h; the last steps come first.
+  void sum(Size begin, Size end, Range panels, Range outputs, int thread);
   // dx (rows, I) for some rows
   void input_gradient(Range rows, T* dx) const;
+  // To be called once, after the last `sum` of a part.
+  void end() { fresh_ = false; }
+  // Gradients of the parameters that act on units, summed over time by the steps themselves:
+  // (unit rows, unit blocks, padded). A row for each sequence, so that no thread waits for another.
+  T* units() { return units_.data(); }
   // Brings the sums that were kept in the core's layout into torch's.
   void finish();
 
@@ -53,14 +72,20 @@ class GradientSums {
   void sum_input(const Groups& rows, Range panels, bool accumulate, int thread);
   void sum_hidden(const Groups& rows, const Groups& previous, Range panels, bool first_step,
                   bool accumulate, int thread);
+  void sum_second(const Groups& rows, Range panels, Range outputs, bool accumulate, int thread);
+  void finish_units();
   OuterProduct<T> outer_of(int slot_begin, int slot_end, Range panels, int thread);
   Range columns_of(Range panels) const;
 
-  const LayerInputs<T> inputs_;
   const CellSizes<T>& sizes_;
-  const T* dgates_;
   const Gradients<T> gradients_;
-  Buffer<T> bias_sums_, one_hot_sums_, zeros_;
+  const bool one_hot_;
+  const Size unit_rows_;
+  LayerInputs<T> inputs_{};
+  const Kept<T>* kept_ = nullptr;
+  GradientRows<T> rows_{};
+  bool fresh_ = true;
+  Buffer<T> bias_sums_, one_hot_sums_, zeros_, units_;
   std::vector<Buffer<T>> scratch_;
 };
 

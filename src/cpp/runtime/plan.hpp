@@ -31,14 +31,24 @@ Range panels_of(const CellSizes<T>& sizes, int threads, int thread) {
   return {units.begin / sizes.run(), (units.end + sizes.run() - 1) / sizes.run()};
 }
 
+// The panels of a plain product's padded columns that a thread of several owns.
+template <class T>
+Range columns_of(const CellSizes<T>& sizes, Size padded, int threads, int thread) {
+  const Size block = unit_block(sizes);
+  const Range numbers = part_of(padded, threads, thread, block);
+  return {numbers.begin / block, (numbers.end + block - 1) / block};
+}
+
 // Cycles that one step costs a thread with `rows` rows and `units` units: multiply-adds at two
 // vectors a cycle (a few rows do not fill the pipes), or reading the weights from the nearest cache
 // that holds them, plus the pointwise part.
 template <class T>
 double step_cycles(const CellSizes<T>& sizes, Size rows, Size units) {
-  const double products = static_cast<double>(sizes.hidden_slots() * units) *
-                          static_cast<double>(sizes.hidden_size) /
-                          static_cast<double>(sizes.lanes());
+  const Size second =
+      sizes.projected ? sizes.output_size : sizes.second_slots() * sizes.hidden_size;
+  const double products =
+      static_cast<double>(units * (sizes.hidden_slots() * sizes.output_size + second)) /
+      static_cast<double>(sizes.lanes());
   const double filled = static_cast<double>(std::max<Size>(rows, 2));
   const double bytes = products * static_cast<double>(sizes.lanes()) * sizeof(T);
   const double bytes_per_cycle = bytes < 24e3 ? 64 : bytes < 1e6 ? 32 : 10;
@@ -69,7 +79,7 @@ Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int avail
     }
     const Size block = unit_block(sizes);
     const Size blocks = (sizes.padded + block - 1) / block;
-    if (blocks >= threads) {
+    if (blocks >= threads && !sizes.shape().whole_rows) {
       const Size units = std::min(sizes.padded, (blocks + threads - 1) / threads * block);
       const double cycles =
           (step_cycles(sizes, batch_size, units) + barrier_cycles) * walk + team_cycles;
@@ -108,15 +118,31 @@ class Shares {
     return panels_of(sizes_, plan.threads, thread);
   }
 
-  // The panels of dh's columns that hold the same units.
-  Range columns(int thread) const {
-    const Size block = unit_block(sizes_);
-    const int parts = plan.split == Split::units ? plan.threads : 1;
-    const Range units = part_of(sizes_.padded, parts, parts == 1 ? 0 : thread, block);
-    return {units.begin / block, (units.end + block - 1) / block};
+  // The units of these panels.
+  Range units(int thread) const {
+    const Range mine = panels(thread);
+    const Size run = sizes_.run(), H = sizes_.hidden_size;
+    return {std::min(mine.begin * run, H), std::min(mine.end * run, H)};
+  }
+
+  // The panels of a plain product's columns that hold these units, or numbers of h: the same but
+  // for a projected h.
+  Range unit_columns(int thread) const { return columns(sizes_.padded, thread); }
+  Range outputs(int thread) const { return columns(sizes_.padded_output, thread); }
+
+  // The numbers of h of these panels.
+  Range output_units(int thread) const {
+    const Range mine = outputs(thread);
+    const Size block = unit_block(sizes_), O = sizes_.output_size;
+    return {std::min(mine.begin * block, O), std::min(mine.end * block, O)};
   }
 
  private:
+  Range columns(Size padded, int thread) const {
+    if (plan.split != Split::units) return columns_of(sizes_, padded, 1, 0);
+    return columns_of(sizes_, padded, plan.threads, thread);
+  }
+
   const CellSizes<T>& sizes_;
   const Schedule& schedule_;
   const std::vector<Range> row_parts_;

@@ -26,6 +26,17 @@ struct Schedule {
             std::max(first_of(begin) + count_of(begin), first_of(end - 1) + count_of(end - 1))};
   }
 
+  // Steps [begin, end) as a schedule of their own; their rows count from rows_of(begin, end).begin.
+  Schedule part(Size begin, Size end) const {
+    Schedule part;
+    const Range all = rows_of(begin, end);
+    part.batch_size = count_of(begin);
+    part.rows = all.size();
+    part.count.assign(count.begin() + begin, count.begin() + end);
+    for (Size step = begin; step < end; ++step) part.first.push_back(first_of(step) - all.begin);
+    return part;
+  }
+
   static Schedule uniform(Size time_steps, Size batch_size, bool reverse) {
     Schedule schedule;
     schedule.batch_size = batch_size;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/flush_scope.hpp"
+#include "runtime/noise.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/thread_pool.hpp"
 
@@ -18,15 +19,23 @@ constexpr double thread_cycles = 40'000;
 }  // namespace
 
 template <class T>
-Stream<T>::Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Size batch_size)
+Stream<T>::Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Size batch_size,
+                  const std::vector<T>& zoneout)
     : batch_size_(batch_size) {
+  for (const T share : zoneout) {
+    zoneout_.emplace_back(layers.front()->sizes.padded);
+    std::fill(zoneout_.back().data(), zoneout_.back().data() + zoneout_.back().size(), share);
+  }
   for (auto& weights : layers) {
     Layer layer;
     const CellSizes<T>& sizes = weights->sizes;
-    layer.h = Buffer<T>::zeros(batch_size * sizes.hidden_size);
-    layer.h_next = Buffer<T>::zeros(batch_size * sizes.hidden_size);
-    layer.inner = Buffer<T>::zeros(sizes.inner_states() * batch_size * sizes.padded);
+    const Size inner = sizes.inner_states() * batch_size * sizes.padded;
+    layer.h = Buffer<T>::zeros(batch_size * sizes.output_size);
+    layer.h_next = Buffer<T>::zeros(batch_size * sizes.output_size);
+    layer.inner = Buffer<T>::zeros(inner);
+    layer.inner_next = Buffer<T>::zeros(inner);
     layer.gates = Buffer<T>(batch_size * sizes.gates_row());
+    if (sizes.two_products()) layer.u = Buffer<T>(batch_size * sizes.padded);
     layer.weights = std::move(weights);
     layers_.push_back(std::move(layer));
   }
@@ -39,6 +48,7 @@ int Stream<T>::wanted_threads() const {
   Size blocks = 0;
   for (const Layer& layer : layers_) {
     const CellSizes<T>& sizes = layer.weights->sizes;
+    if (sizes.shape().whole_rows) return 1;
     const double both =
         1 + static_cast<double>(sizes.input_size) / static_cast<double>(sizes.hidden_size);
     cycles += both * step_cycles(sizes, batch_size_, sizes.padded);
@@ -53,58 +63,80 @@ void Stream<T>::step(const InputRows<T>& x, T* y) {
   const auto input_of = [&](std::size_t index) {
     if (index == 0) return x;
     const Layer& below = layers_[index - 1];
-    return InputRows<T>{below.h_next.data(), below.weights->sizes.hidden_size, nullptr};
-  };
-  const auto panels = [&](std::size_t index, int threads, int thread) {
-    return panels_of(layers_[index].weights->sizes, threads, thread);
+    return InputRows<T>{below.h_next.data(), below.weights->sizes.output_size, nullptr};
   };
   if (threads_ == 1 || num_threads() == 1) {
     const FlushScope flush;
     for (std::size_t index = 0; index < layers_.size(); ++index)
-      run_layer(index, input_of(index), panels(index, 1, 0));
+      run_layer(index, input_of(index), 1, 0, nullptr);
   } else {
     Team team(threads_);
     Barrier barrier(team.size());
     team.run(team.size(), [&](int thread) {
       for (std::size_t index = 0; index < layers_.size(); ++index) {
         if (index > 0) barrier.wait();
-        run_layer(index, input_of(index), panels(index, team.size(), thread));
+        run_layer(index, input_of(index), team.size(), thread, &barrier);
       }
     });
   }
-  for (Layer& layer : layers_) std::swap(layer.h, layer.h_next);
+  for (Layer& layer : layers_) {
+    std::swap(layer.h, layer.h_next);
+    std::swap(layer.inner, layer.inner_next);
+  }
   const Buffer<T>& last = layers_.back().h;
   std::memcpy(y, last.data(), static_cast<std::size_t>(last.size()) * sizeof(T));
 }
 
 template <class T>
-void Stream<T>::run_layer(std::size_t index, const InputRows<T>& x, Range panels) {
-  if (panels.size() == 0) return;
+void Stream<T>::run_layer(std::size_t index, const InputRows<T>& x, int threads, int thread,
+                          Barrier* barrier) {
   Layer& layer = layers_[index];
   const CellSizes<T>& sizes = layer.weights->sizes;
-  input_product(*layer.weights, x, layer.gates.data(), batch_size_, panels);
+  const Range panels = panels_of(sizes, threads, thread);
   StepForward<T> q{};
   q.gates = layer.gates.data();
   q.h_prev = layer.h.data();
   q.h_next = layer.h_next.data();
-  q.h_prev_row = q.h_next_row = sizes.hidden_size;
-  q.inner_prev = q.inner_next = layer.inner.data();
+  q.h_prev_row = q.h_next_row = sizes.output_size;
+  q.inner_prev = layer.inner.data();
+  q.inner_next = layer.inner_next.data();
   q.inner_prev_state = q.inner_next_state = batch_size_ * sizes.padded;
+  q.u = layer.u.data();
   q.rows = batch_size_;
   q.panel_begin = panels.begin;
   q.panel_end = panels.end;
-  hidden_step(*layer.weights, q);
+  if (panels.size() > 0) input_product(*layer.weights, x, layer.gates.data(), batch_size_, panels);
+  hidden_step(*layer.weights, q, q.h_prev, q.h_prev_row);
+  if (sizes.two_products()) {
+    if (threads > 1) barrier->wait();
+    second_step(*layer.weights, q, columns_of(sizes, sizes.padded_output, threads, thread));
+  }
+  if (!zoneout_.empty())
+    zone_out_layer(q, {std::min(panels.begin * sizes.run(), sizes.hidden_size),
+                       std::min(panels.end * sizes.run(), sizes.hidden_size)});
+}
+
+template <class T>
+void Stream<T>::zone_out_layer(const StepForward<T>& q, Range units) {
+  zone_out<T>({zoneout_[0].data(), 0}, {q.h_prev, q.h_prev_row}, {q.h_next, q.h_next_row}, q.rows,
+              units);
+  for (std::size_t s = 1; s < zoneout_.size(); ++s) {
+    const Size state = static_cast<Size>(s - 1) * q.inner_prev_state;
+    zone_out<T>({zoneout_[s].data(), 0}, {q.inner_prev + state, q.inner_row},
+                {q.inner_next + state, q.inner_row}, q.rows, units);
+  }
 }
 
 template <class T>
 void Stream<T>::read_state(int state, T* to) const {
   for (const Layer& layer : layers_) {
     const CellSizes<T>& sizes = layer.weights->sizes;
-    for (Size row = 0; row < batch_size_; ++row, to += sizes.hidden_size) {
+    const Size size = sizes.state_size(state);
+    for (Size row = 0; row < batch_size_; ++row, to += size) {
       const T* const from =
-          state == 0 ? layer.h.data() + row * sizes.hidden_size
+          state == 0 ? layer.h.data() + row * size
                      : layer.inner.data() + ((state - 1) * batch_size_ + row) * sizes.padded;
-      std::copy(from, from + sizes.hidden_size, to);
+      std::copy(from, from + size, to);
     }
   }
 }
@@ -113,11 +145,12 @@ template <class T>
 void Stream<T>::write_state(int state, const T* from) {
   for (Layer& layer : layers_) {
     const CellSizes<T>& sizes = layer.weights->sizes;
-    for (Size row = 0; row < batch_size_; ++row, from += sizes.hidden_size) {
+    const Size size = sizes.state_size(state);
+    for (Size row = 0; row < batch_size_; ++row, from += size) {
       T* const to = state == 0
-                        ? layer.h.data() + row * sizes.hidden_size
+                        ? layer.h.data() + row * size
                         : layer.inner.data() + ((state - 1) * batch_size_ + row) * sizes.padded;
-      std::copy(from, from + sizes.hidden_size, to);
+      std::copy(from, from + size, to);
     }
   }
 }

@@ -5,41 +5,47 @@
 #include <vector>
 
 #include "runtime/cell_step.hpp"
+#include "runtime/thread_pool.hpp"
 
 namespace pyrnn {
 
 template <class T>
 class Stream {
  public:
-  // layers: lowest first
-  Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Size batch_size);
+  // layers: lowest first; zoneout: for each state the share of the old value that stays, or none
+  Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Size batch_size,
+         const std::vector<T>& zoneout);
 
-  // x (batch, I) or indices (batch,) -> y (batch, H)
+  // x (batch, I) or indices (batch,) -> y (batch, O)
   void step(const InputRows<T>& x, T* y);
 
-  // h, then the other states: (layers, batch, H) each
+  // h, then the other states: (layers, batch, size) each
   void read_state(int state, T* to) const;
   void write_state(int state, const T* from);
 
   const CellSizes<T>& lowest() const { return layers_.front().weights->sizes; }
-  Size hidden_size() const { return lowest().hidden_size; }
+  Size output_size() const { return lowest().output_size; }
   Size batch_size() const { return batch_size_; }
   Size layers() const { return static_cast<Size>(layers_.size()); }
 
  private:
   struct Layer {
     std::shared_ptr<const CellWeights<T>> weights;
-    Buffer<T> h, h_next;  // (batch, H); they change places at every step
-    Buffer<T> inner;      // (inner states, batch, padded)
-    Buffer<T> gates;      // (batch, slots * padded)
+    // They change places at every step: (batch, O), (inner states, batch, padded)
+    Buffer<T> h, h_next, inner, inner_next;
+    Buffer<T> gates;  // (batch, slots * padded)
+    Buffer<T> u;      // (batch, padded)
   };
 
-  void run_layer(std::size_t index, const InputRows<T>& x, Range panels);
+  void run_layer(std::size_t index, const InputRows<T>& x, int threads, int thread,
+                 Barrier* barrier);
+  void zone_out_layer(const StepForward<T>& q, Range units);
   int wanted_threads() const;
 
   std::vector<Layer> layers_;
   Size batch_size_;
-  int threads_;  // that pay
+  std::vector<Buffer<T>> zoneout_;  // for each state a row, or none at all
+  int threads_;                     // that pay
 };
 
 extern template class Stream<float>;

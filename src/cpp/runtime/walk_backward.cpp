@@ -2,9 +2,9 @@
 // products of that stretch (weights' gradients, dx) while its gradients are in cache.
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
 #include "runtime/plan.hpp"
+#include "runtime/step_back.hpp"
 #include "runtime/thread_pool.hpp"
 #include "runtime/walk.hpp"
 
@@ -17,22 +17,24 @@ constexpr Size stretch_rows = 512;
 template <class T>
 class BackwardWalk {
  public:
-  BackwardWalk(const Backward<T>& call, Kept<T>& kept)
+  BackwardWalk(const Backward<T>& call, Kept<T>& kept, GradientSums<T>& sums)
       : call_(call),
         kept_(kept),
+        sums_(sums),
         sizes_(call.inputs.weights->sizes),
         schedule_(*call.inputs.schedule),
         team_(num_threads()),
         shares_(sizes_, schedule_, team_.size()),
         barrier_(shares_.plan.threads),
-        sums_(call.inputs, kept.gates.data(), call.gradients, shares_.plan.threads) {
-    const Size batch = schedule_.batch_size, padded = sizes_.padded, H = sizes_.hidden_size;
+        state_(sizes_, schedule_.batch_size, call.noise, shares_.plan.threads),
+        back_(call.inputs, kept, call.noise, sums, state_) {
+    const Size batch = schedule_.batch_size, padded = sizes_.padded;
+    const Size H = sizes_.hidden_size, O = sizes_.output_size;
     stretch_ = std::min(schedule_.steps(), std::max<Size>(1, stretch_rows / batch));
-    dh_ = Buffer<T>::zeros(batch * padded);
-    dinner_ = Buffer<T>::zeros(sizes_.inner_states() * batch * padded);
-    copy_rows(call_.dh_last, H, dh_.data(), padded, batch, H);
-    copy_rows(call_.dinner_last, H, dinner_.data(), padded, sizes_.inner_states() * batch, H);
-    zeros_ = Buffer<T>::zeros(padded);
+    if (sizes_.projected) projected_ = Buffer<T>(schedule_.rows * sizes_.padded_output);
+    copy_rows(call_.dh_last, O, state_.dh.data(), sizes_.padded_output, batch, O);
+    copy_rows(call_.dinner_last, H, state_.dinner.data(), padded, sizes_.inner_states() * batch, H);
+    sums_.begin(call.inputs, kept, {kept.gates.data(), projected_.data()}, shares_.plan.threads);
   }
 
   void run() {
@@ -42,76 +44,52 @@ class BackwardWalk {
 
  private:
   void work(int thread) {
+    const bool waits = shares_.plan.split == Split::batch || !sizes_.shape().has_hidden();
     for (Size end = schedule_.steps(); end > 0;) {
       const Size begin = std::max<Size>(0, end - stretch_);
-      for (Size step = end - 1; step >= begin; --step) {
-        pointwise(step, thread);
-        if (shares_.plan.split == Split::units) barrier_.wait();
-        carry_back(step, thread);
-      }
-      if (shares_.plan.split == Split::batch) barrier_.wait();
+      for (Size step = end - 1; step >= begin; --step) step_back(step, thread);
+      if (waits) barrier_.wait();
       sum_stretch(begin, end, thread);
       end = begin;
     }
   }
 
-  // dz = (dh' + dy) ..., per unit; what goes past the product stays in dh
-  void pointwise(Size step, int thread) {
+  void step_back(Size step, int thread) {
     const Range rows = shares_.rows(step, thread);
-    const Range panels = shares_.panels(thread);
-    if (rows.size() == 0 || panels.size() == 0) return;
-    const Size H = sizes_.hidden_size, padded = sizes_.padded;
-    const Size row = schedule_.first_of(step) + rows.begin;
-    StepBackward<T> q{};
-    q.gates_row = q.dgates_row = sizes_.gates_row();
-    q.dgates = kept_.gates.data() + row * q.gates_row;
-    q.gates = q.dgates;
-    q.h_prev = step == 0 ? call_.inputs.h0 + rows.begin * H
-                         : call_.inputs.y +
-                               (schedule_.first_of(step - 1) + rows.begin) * call_.inputs.y_row;
-    q.h_prev_row = step == 0 ? H : call_.inputs.y_row;
-    const Size rows_state = schedule_.rows * padded, batch_state = schedule_.batch_size * padded;
-    q.inner_prev = step == 0
-                       ? kept_.inner0.data() + rows.begin * padded
-                       : kept_.inner.data() + (schedule_.first_of(step - 1) + rows.begin) * padded;
-    q.inner_prev_state = step == 0 ? batch_state : rows_state;
-    q.inner_next = kept_.inner.data() + row * padded;
-    q.inner_next_state = rows_state;
-    q.inner_row = padded;
-    q.dy = call_.dy + row * call_.dy_row;
-    q.dy_row = call_.dy_row;
-    q.dh = dh_.data() + rows.begin * padded;
-    q.dinner = dinner_.data() + rows.begin * padded;
-    q.d_row = padded;
-    q.dinner_state = batch_state;
-    q.rows = rows.size();
-    q.units = H;
-    q.panel_begin = panels.begin;
-    q.panel_end = panels.end;
-    sizes_.cell->backward(q);
+    if (rows.size() == 0) return;
+    const Range panels = shares_.panels(thread), outputs = shares_.outputs(thread);
+    const BackRows<T> at = rows_of(step, rows);
+    if (back_.enters()) back_.enter(at, shares_.output_units(thread), shares_.units(thread));
+    if (sizes_.projected) {
+      wait_for_units();
+      back_.project(at, shares_.unit_columns(thread));
+    }
+    back_.pointwise(at, panels, thread);
+    if (sizes_.shape().has_second()) {
+      wait_for_units();
+      back_.second_product(at, shares_.unit_columns(thread));
+      back_.pointwise_first(at, panels, thread);
+    }
+    if (sizes_.shape().has_hidden()) wait_for_units();
+    back_.carry(at, outputs);
+    if (back_.leaves()) back_.leave(at, shares_.output_units(thread), shares_.units(thread));
   }
 
-  // dh = past the product + dz W_hh
-  void carry_back(Size step, int thread) {
-    const Range rows = shares_.rows(step, thread);
-    const Range panels = shares_.columns(thread);
-    if (rows.size() == 0 || panels.size() == 0) return;
-    const CellShape& shape = sizes_.shape();
-    const T* const dgates =
-        kept_.gates.data() + (schedule_.first_of(step) + rows.begin) * sizes_.gates_row();
-    Product<T> product =
-        pyrnn::back_product(sizes_, dgates, shape.hidden_begin, sizes_.hidden_slots());
-    product.b = call_.inputs.weights->hidden_back.data();
-    product.vectors = sizes_.padded / sizes_.lanes();
-    product.c = dh_.data() + rows.begin * sizes_.padded;
-    product.c_row = sizes_.padded;
-    product.init = shape.direct ? product.c : zeros_.data();
-    product.init_row = shape.direct ? product.c_row : 0;
-    product.columns = sizes_.padded;
-    product.rows = rows.size();
-    product.panel_begin = panels.begin;
-    product.panel_end = panels.end;
-    sizes_.kernels->product(product);
+  void wait_for_units() {
+    if (shares_.plan.split == Split::units) barrier_.wait();
+  }
+
+  BackRows<T> rows_of(Size step, Range rows) {
+    BackRows<T> at{};
+    at.row = schedule_.first_of(step) + rows.begin;
+    at.previous = step == 0 ? -1 : schedule_.first_of(step - 1) + rows.begin;
+    at.sequence = at.state = rows.begin;
+    at.count = rows.size();
+    at.dy = call_.dy + at.row * call_.dy_row;
+    at.dy_row = call_.dy_row;
+    at.dgates = kept_.gates.data() + at.row * sizes_.gates_row();
+    at.projected = projected_.data() + at.row * sizes_.padded_output;
+    return at;
   }
 
   // The stretch's share of the gradients of weights and biases; its dx.
@@ -119,7 +97,9 @@ class BackwardWalk {
     const Range panels = shares_.plan.split == Split::units
                              ? shares_.panels(thread)
                              : part_of(sizes_.panels(), shares_.plan.threads, thread);
-    sums_.sum(begin, end, panels, thread);
+    const Size blocks = (sizes_.padded_output + unit_block(sizes_) - 1) / unit_block(sizes_);
+    const Range outputs = part_of(blocks, shares_.plan.threads, thread);
+    sums_.sum(begin, end, panels, outputs, thread);
     if (call_.dx == nullptr) return;
     const Range rows = schedule_.rows_of(begin, end);
     const Range part = part_of(rows.size(), shares_.plan.threads, thread);
@@ -127,10 +107,11 @@ class BackwardWalk {
   }
 
   void finish() {
-    const Size H = sizes_.hidden_size, batch = schedule_.batch_size;
-    copy_rows(dh_.data(), sizes_.padded, call_.dh0, H, batch, H);
-    copy_rows(dinner_.data(), sizes_.padded, call_.dinner0, H, sizes_.inner_states() * batch, H);
-    sums_.finish();
+    const Size H = sizes_.hidden_size, O = sizes_.output_size, batch = schedule_.batch_size;
+    copy_rows(state_.dh.data(), sizes_.padded_output, call_.dh0, O, batch, O);
+    copy_rows(state_.dinner.data(), sizes_.padded, call_.dinner0, H, sizes_.inner_states() * batch,
+              H);
+    sums_.end();
   }
 
   static void copy_rows(const T* from, Size from_row, T* to, Size to_row, Size rows, Size columns) {
@@ -141,24 +122,26 @@ class BackwardWalk {
 
   const Backward<T>& call_;
   Kept<T>& kept_;
+  GradientSums<T>& sums_;
   const CellSizes<T>& sizes_;
   const Schedule& schedule_;
   Team team_;
   Shares<T> shares_;
   Barrier barrier_;
+  BackState<T> state_;
+  StepBack<T> back_;
+  Buffer<T> projected_;
   Size stretch_ = 1;
-  GradientSums<T> sums_;
-  Buffer<T> dh_, dinner_, zeros_;
 };
 
 }  // namespace
 
 template <class T>
-void walk_backward(const Backward<T>& call, Kept<T>& kept) {
-  BackwardWalk<T>(call, kept).run();
+void walk_backward(const Backward<T>& call, Kept<T>& kept, GradientSums<T>& sums) {
+  BackwardWalk<T>(call, kept, sums).run();
 }
 
-template void walk_backward(const Backward<float>&, Kept<float>&);
-template void walk_backward(const Backward<double>&, Kept<double>&);
+template void walk_backward(const Backward<float>&, Kept<float>&, GradientSums<float>&);
+template void walk_backward(const Backward<double>&, Kept<double>&, GradientSums<double>&);
 
 }  // namespace pyrnn

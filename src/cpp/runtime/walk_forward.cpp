@@ -33,21 +33,23 @@ class ForwardWalk {
         team_(num_threads()),
         shares_(sizes_, schedule_, team_.size()),
         barrier_(shares_.plan.threads) {
-    const Size batch = schedule_.batch_size;
-    const Size inner = sizes_.inner_states() * batch * sizes_.padded;
+    const Size batch = schedule_.batch_size, O = sizes_.output_size;
     const Size row_bytes = sizes_.gates_row() * static_cast<Size>(sizeof(T));
     stretch_ = std::max<Size>(1, std::max(stretch_least_rows, stretch_bytes / row_bytes) / batch);
     stretch_ = std::min(stretch_, schedule_.steps());
+    const bool masked = call_.noise.hidden_mask != nullptr;
     if (kept_ != nullptr) {
-      kept_->gates = Buffer<T>(schedule_.rows * sizes_.gates_row());
-      kept_->inner = Buffer<T>(sizes_.inner_states() * schedule_.rows * sizes_.padded);
-      kept_->inner0 = Buffer<T>(inner);
+      *kept_ = Kept<T>(sizes_, schedule_.rows, batch, masked);
     } else {
+      // One step's values, or two where the next step still looks at the last one's.
+      own_ = Kept<T>(sizes_, 2 * batch, batch, masked);
       gates_ = Buffer<T>(stretch_ * batch * sizes_.gates_row());
     }
-    inner_ = kept_ == nullptr ? Buffer<T>(inner) : Buffer<T>();
     pad_rows(call_.inner0, sizes_.inner_states() * batch, sizes_.hidden_size, sizes_.padded,
-             (kept_ != nullptr ? kept_->inner0 : inner_).data());
+             values().inner0.data());
+    if (masked)
+      mask_rows<T>({call_.h0, O}, {call_.noise.hidden_mask, O}, {values().hidden0.data(), O}, batch,
+                   {0, O});
   }
 
   void run() {
@@ -64,10 +66,19 @@ class ForwardWalk {
       hoist(rows, thread);
       if (shares_.plan.split == Split::batch) barrier_.wait();
       for (Size step = begin; step < end; ++step) {
-        if (shares_.plan.split == Split::units && step > 0) barrier_.wait();
+        if (shares_.plan.split == Split::units && step > 0 && sizes_.shape().has_hidden())
+          barrier_.wait();
         advance(step, rows.begin, thread);
       }
     }
+  }
+
+  Kept<T>& values() { return kept_ != nullptr ? *kept_ : own_; }
+
+  // Where a step's values are among those that are kept: a row of each, from the step's first on.
+  Size place(Size step) const {
+    if (kept_ != nullptr) return schedule_.first_of(step);
+    return step % 2 * schedule_.batch_size;
   }
 
   // Pre-activations from row `row` on: in the cache, or in the stretch's own buffer.
@@ -90,34 +101,61 @@ class ForwardWalk {
   void advance(Size step, Size stretch_row, int thread) {
     const Range rows = shares_.rows(step, thread);
     const Range panels = shares_.panels(thread);
-    if (rows.size() == 0 || panels.size() == 0) return;
-    const Size H = sizes_.hidden_size;
+    if (rows.size() == 0) return;
+    const Size O = sizes_.output_size, padded = sizes_.padded, batch = schedule_.batch_size;
+    const Size row = schedule_.first_of(step) + rows.begin, at = place(step) + rows.begin;
+    const Size before = step == 0 ? rows.begin : place(step - 1) + rows.begin;
+    Kept<T>& values = this->values();
     StepForward<T> q{};
-    q.gates = gates_at(schedule_.first_of(step) + rows.begin, stretch_row);
-    q.h_prev = step == 0 ? call_.h0 + rows.begin * H
+    q.gates = gates_at(row, stretch_row);
+    q.h_prev = step == 0 ? call_.h0 + rows.begin * O
                          : call_.y + (schedule_.first_of(step - 1) + rows.begin) * call_.y_row;
-    q.h_prev_row = step == 0 ? H : call_.y_row;
-    q.h_next = call_.y + (schedule_.first_of(step) + rows.begin) * call_.y_row;
+    q.h_prev_row = step == 0 ? O : call_.y_row;
+    q.h_next = call_.y + row * call_.y_row;
     q.h_next_row = call_.y_row;
-    const Size batch_state = schedule_.batch_size * sizes_.padded;
-    const Size rows_state = schedule_.rows * sizes_.padded;
-    if (kept_ == nullptr) {
-      q.inner_prev = q.inner_next = inner_.data() + rows.begin * sizes_.padded;
-      q.inner_prev_state = q.inner_next_state = batch_state;
-    } else {
-      q.inner_prev = step == 0 ? kept_->inner0.data() + rows.begin * sizes_.padded
-                               : kept_->inner.data() +
-                                     (schedule_.first_of(step - 1) + rows.begin) * sizes_.padded;
-      q.inner_prev_state = step == 0 ? batch_state : rows_state;
-      q.inner_next = kept_->inner.data() + (schedule_.first_of(step) + rows.begin) * sizes_.padded;
-      q.inner_next_state = rows_state;
-    }
+    const Size state = values_rows() * padded;
+    q.inner_prev = (step == 0 ? values.inner0.data() : values.inner.data()) + before * padded;
+    q.inner_prev_state = step == 0 ? batch * padded : state;
+    q.inner_next = values.inner.data() + at * padded;
+    q.inner_next_state = state;
+    q.u = values.u.data() + at * padded;
     q.rows = rows.size();
     q.panel_begin = panels.begin;
     q.panel_end = panels.end;
     q.keep = kept_ != nullptr;
-    hidden_step(*call_.weights, q);
+    if (call_.noise.hidden_mask != nullptr) {
+      hidden_step(*call_.weights, q,
+                  (step == 0 ? values.hidden0.data() : values.hidden.data()) + before * O, O);
+    } else {
+      hidden_step(*call_.weights, q, q.h_prev, q.h_prev_row);
+    }
+    if (sizes_.two_products()) {
+      if (shares_.plan.split == Split::units) barrier_.wait();
+      second_step(*call_.weights, q, shares_.outputs(thread));
+    }
+    add_noise(q, row, rows.begin, at, shares_.units(thread));
   }
+
+  // What regularises, on the units of this thread: some of the old values stay; h is masked for the
+  // products of the next step.
+  void add_noise(const StepForward<T>& q, Size row, Size sequence, Size at, Range units) {
+    const Noise<T>& noise = call_.noise;
+    const Size O = sizes_.output_size;
+    if (noise.zoneout[0] != nullptr)
+      zone_out<T>({noise.zoneout[0] + row * noise.zoneout_row[0], noise.zoneout_row[0]},
+                  {q.h_prev, q.h_prev_row}, {q.h_next, q.h_next_row}, q.rows, units);
+    for (int s = 1; s <= sizes_.inner_states(); ++s) {
+      if (noise.zoneout[s] == nullptr) continue;
+      zone_out<T>({noise.zoneout[s] + row * noise.zoneout_row[s], noise.zoneout_row[s]},
+                  {q.inner_prev + (s - 1) * q.inner_prev_state, q.inner_row},
+                  {q.inner_next + (s - 1) * q.inner_next_state, q.inner_row}, q.rows, units);
+    }
+    if (noise.hidden_mask != nullptr)
+      mask_rows<T>({q.h_next, q.h_next_row}, {noise.hidden_mask + sequence * O, O},
+                   {values().hidden.data() + at * O, O}, q.rows, units);
+  }
+
+  Size values_rows() const { return kept_ != nullptr ? schedule_.rows : 2 * schedule_.batch_size; }
 
   // The last states after h, each sequence's at its own last step.
   void finish() {
@@ -127,10 +165,7 @@ class ForwardWalk {
         const Size next = step + 1 < schedule_.steps() ? schedule_.count_of(step + 1) : 0;
         for (Size n = next; n < schedule_.count_of(step); ++n) {
           const T* from =
-              kept_ == nullptr
-                  ? inner_.data() + (state * batch + n) * sizes_.padded
-                  : kept_->inner.data() +
-                        (state * schedule_.rows + schedule_.first_of(step) + n) * sizes_.padded;
+              values().inner.data() + (state * values_rows() + place(step) + n) * sizes_.padded;
           std::memcpy(call_.inner_last + (state * batch + n) * H, from,
                       static_cast<std::size_t>(H) * sizeof(T));
         }
@@ -146,7 +181,8 @@ class ForwardWalk {
   Shares<T> shares_;
   Barrier barrier_;
   Size stretch_ = 1;
-  Buffer<T> gates_, inner_;
+  Kept<T> own_;
+  Buffer<T> gates_;
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "runtime/plan.hpp"
+#include "runtime/step_back.hpp"
 #include "runtime/thread_pool.hpp"
 
 namespace pyrnn {
@@ -17,11 +18,30 @@ template <class T>
 struct LayerState {
   const WindowLayer<T>* layer;
   const CellSizes<T>* sizes;
-  Buffer<T> dh, dinner;  // (windows, batch, padded); dinner for each inner state
-  Buffer<T> dgates;      // (windows, batch, slots * padded) of the lag
-  Buffer<T> dx;          // (windows, batch, I) of the lag, for the layer below
-  Buffer<T> total;       // (rows, slots * padded) over all lags
-  std::unique_ptr<GradientSums<T>> sums;
+  GradientSums<T> sums;
+  BackState<T> state;
+  StepBack<T> back;
+  Buffer<T> dgates;     // (windows, batch, slots * padded) of the lag
+  Buffer<T> dx;         // (windows, batch, I) of the lag, for the layer below
+  Buffer<T> projected;  // (windows, batch, padded output) of the lag: gradients of a projected h
+  // over all lags: (rows, slots * padded), (rows, padded output)
+  Buffer<T> total, total_projected;
+
+  LayerState(const WindowLayer<T>& of, Size blocks, bool lowest, int threads)
+      : layer(&of),
+        sizes(&of.inputs.weights->sizes),
+        sums(*sizes, of.inputs.x.indices != nullptr, of.gradients, blocks),
+        state(*sizes, blocks, of.noise, threads),
+        back(of.inputs, *of.kept, of.noise, sums, state),
+        dgates(blocks * sizes->gates_row()),
+        total(Buffer<T>::zeros(of.inputs.schedule->rows * sizes->gates_row())) {
+    if (!lowest) dx = Buffer<T>(blocks * sizes->input_size);
+    if (sizes->projected) {
+      projected = Buffer<T>(blocks * sizes->padded_output);
+      total_projected = Buffer<T>::zeros(of.inputs.schedule->rows * sizes->padded_output);
+    }
+    sums.begin(of.inputs, *of.kept, {total.data(), total_projected.data()}, threads);
+  }
 };
 
 template <class T>
@@ -41,26 +61,16 @@ class WindowWalk {
         barrier_(threads_) {
     const Size blocks = windows_ * schedule_.batch_size;
     for (const WindowLayer<T>& layer : layers) {
-      LayerState<T> state;
-      state.layer = &layer;
-      state.sizes = &layer.inputs.weights->sizes;
-      const Size padded = state.sizes->padded;
-      state.dh = Buffer<T>::zeros(blocks * padded);
-      state.dinner = Buffer<T>::zeros(state.sizes->inner_states() * blocks * padded);
-      state.dgates = Buffer<T>(blocks * state.sizes->gates_row());
-      if (&layer != &layers.front()) state.dx = Buffer<T>(blocks * state.sizes->input_size);
-      state.total = Buffer<T>::zeros(schedule_.rows * state.sizes->gates_row());
-      state.sums = std::make_unique<GradientSums<T>>(layer.inputs, state.total.data(),
-                                                     layer.gradients, threads_);
-      zeros_ = std::max(zeros_, std::max(padded, state.sizes->input_size));
-      states_.push_back(std::move(state));
+      states_.push_back(
+          std::make_unique<LayerState<T>>(layer, blocks, &layer == &layers.front(), threads_));
+      zeros_ = std::max(zeros_, layer.inputs.weights->sizes.input_size);
     }
-    zero_row_ = Buffer<T>::zeros(zeros_ + panel_vectors * states_.front().sizes->lanes());
+    zero_row_ = Buffer<T>::zeros(zeros_ + panel_vectors * states_.front()->sizes->lanes());
   }
 
   void run() {
     team_.run(threads_, [this](int thread) { work(thread); });
-    for (LayerState<T>& state : states_) state.sums->finish();
+    for (const auto& state : states_) state->sums.finish();
   }
 
  private:
@@ -83,80 +93,84 @@ class WindowWalk {
       while (begin < mine.end && position(begin, lag) < 0) ++begin;
       if (begin < mine.end) {
         for (std::size_t layer = states_.size(); layer-- > 0;) {
-          pointwise(layer, {begin, mine.end}, lag);
-          carry_back(states_[layer], {begin, mine.end});
-          if (layer > 0) pass_down(states_[layer], states_[layer - 1], {begin, mine.end}, lag);
+          step_back(layer, {begin, mine.end}, lag, thread);
+          if (layer > 0) pass_down(*states_[layer], *states_[layer - 1], {begin, mine.end}, lag);
         }
       }
       barrier_.wait();
     }
-    for (LayerState<T>& state : states_)
-      state.sums->sum(0, schedule_.steps(), part_of(state.sizes->panels(), threads_, thread),
-                      thread);
+    for (const auto& state : states_) {
+      const CellSizes<T>& sizes = *state->sizes;
+      const Size blocks = (sizes.padded_output + unit_block(sizes) - 1) / unit_block(sizes);
+      state->sums.sum(0, schedule_.steps(), part_of(sizes.panels(), threads_, thread),
+                      part_of(blocks, threads_, thread), thread);
+    }
     if (dx_ != nullptr)
-      states_.front().sums->input_gradient(part_of(schedule_.rows, threads_, thread), dx_);
+      states_.front()->sums.input_gradient(part_of(schedule_.rows, threads_, thread), dx_);
   }
 
   Size window_end(Size window) const { return std::min((window + 1) * k1_, schedule_.steps()); }
   Size position(Size window, Size lag) const { return window_end(window) - 1 - lag; }
 
-  void pointwise(std::size_t layer, Range windows, Size lag) {
-    LayerState<T>& state = states_[layer];
+  // A layer's step back at one lag: what is pointwise window by window, products for all at once.
+  void step_back(std::size_t layer, Range windows, Size lag, int thread) {
+    LayerState<T>& state = *states_[layer];
     const CellSizes<T>& sizes = *state.sizes;
-    const LayerInputs<T>& inputs = state.layer->inputs;
-    const Kept<T>& kept = *state.layer->kept;
-    const Size batch = schedule_.batch_size, padded = sizes.padded, H = sizes.hidden_size;
-    for (Size window = windows.begin; window < windows.end; ++window) {
-      const Size step = position(window, lag);
-      const Size row = schedule_.first_of(step), block = window * batch;
-      StepBackward<T> q{};
-      q.gates_row = q.dgates_row = sizes.gates_row();
-      q.gates = kept.gates.data() + row * q.gates_row;
-      q.dgates = state.dgates.data() + block * q.gates_row;
-      q.h_prev = step == 0 ? inputs.h0 : inputs.y + schedule_.first_of(step - 1) * inputs.y_row;
-      q.h_prev_row = step == 0 ? H : inputs.y_row;
-      q.inner_prev = step == 0 ? kept.inner0.data()
-                               : kept.inner.data() + schedule_.first_of(step - 1) * padded;
-      q.inner_prev_state = (step == 0 ? batch : schedule_.rows) * padded;
-      q.inner_next = kept.inner.data() + row * padded;
-      q.inner_next_state = schedule_.rows * padded;
-      q.inner_row = padded;
-      if (layer + 1 < states_.size()) {
-        q.dy_row = H;
-        q.dy = states_[layer + 1].dx.data() + block * H;
-      } else if (step >= window * k1_) {
-        q.dy_row = dy_row_;
-        q.dy = dy_ + row * dy_row_;
-      }
-      q.dh = state.dh.data() + block * padded;
-      q.dinner = state.dinner.data() + block * padded;
-      q.d_row = padded;
-      q.dinner_state = windows_ * batch * padded;
-      q.rows = batch;
-      q.units = H;
-      q.panel_end = sizes.panels();
-      sizes.cell->backward(q);
-      // No other window is at this step at this lag.
-      sizes.kernels->add(state.total.data() + row * q.gates_row, q.dgates, batch * q.gates_row);
+    const Size lanes = sizes.lanes();
+    const Range units{0, sizes.hidden_size}, outputs{0, sizes.output_size};
+    const Range panels{0, sizes.panels()};
+    const Range unit_columns{0, blocks_of(sizes.padded / lanes)};
+    const BackRows<T> all = rows_of(layer, windows, lag);
+    const auto each = [&](const auto& work) {
+      for (Size window = windows.begin; window < windows.end; ++window)
+        work(rows_of(layer, {window, window + 1}, lag));
+    };
+    StepBack<T>& back = state.back;
+    if (back.enters()) each([&](const auto& at) { back.enter(at, outputs, units); });
+    if (sizes.projected) back.project(all, unit_columns);
+    each([&](const auto& at) { back.pointwise(at, panels, thread); });
+    if (sizes.shape().has_second()) {
+      back.second_product(all, unit_columns);
+      each([&](const auto& at) { back.pointwise_first(at, panels, thread); });
     }
+    // No other window is at this step at this lag.
+    each([&](const auto& at) { add_to_total(state, at); });
+    back.carry(all, {0, blocks_of(sizes.padded_output / lanes)});
+    if (back.leaves()) each([&](const auto& at) { back.leave(at, outputs, units); });
   }
 
-  // dh = past the product + dz W_hh, of all windows
-  void carry_back(LayerState<T>& state, Range windows) {
+  static Size blocks_of(Size vectors) { return (vectors + panel_vectors - 1) / panel_vectors; }
+
+  static void add_to_total(LayerState<T>& state, const BackRows<T>& at) {
     const CellSizes<T>& sizes = *state.sizes;
-    const CellShape& shape = sizes.shape();
-    const Size row = windows.begin * schedule_.batch_size;
-    Product<T> product = back_product(sizes, state.dgates.data() + row * sizes.gates_row(),
-                                      shape.hidden_begin, sizes.hidden_slots());
-    product.b = state.layer->inputs.weights->hidden_back.data();
-    product.vectors = sizes.padded / sizes.lanes();
-    product.c = state.dh.data() + row * sizes.padded;
-    product.c_row = product.columns = sizes.padded;
-    product.init = shape.direct ? product.c : zero_row_.data();
-    product.init_row = shape.direct ? product.c_row : 0;
-    product.rows = windows.size() * schedule_.batch_size;
-    product.panel_end = (product.vectors + panel_vectors - 1) / panel_vectors;
-    sizes.kernels->product(product);
+    sizes.kernels->add(state.total.data() + at.row * sizes.gates_row(), at.dgates,
+                       at.count * sizes.gates_row());
+    if (sizes.projected)
+      sizes.kernels->add(state.total_projected.data() + at.row * sizes.padded_output, at.projected,
+                         at.count * sizes.padded_output);
+  }
+
+  // The rows of some windows; what they read of the sequence is the first window's.
+  BackRows<T> rows_of(std::size_t layer, Range windows, Size lag) {
+    LayerState<T>& state = *states_[layer];
+    const CellSizes<T>& sizes = *state.sizes;
+    const Size step = position(windows.begin, lag), batch = schedule_.batch_size;
+    const Size block = windows.begin * batch;
+    BackRows<T> at{};
+    at.row = schedule_.first_of(step);
+    at.previous = step == 0 ? -1 : schedule_.first_of(step - 1);
+    at.state = block;
+    at.count = windows.size() * batch;
+    if (layer + 1 < states_.size()) {
+      at.dy_row = sizes.output_size;
+      at.dy = states_[layer + 1]->dx.data() + block * at.dy_row;
+    } else if (step >= windows.begin * k1_) {
+      at.dy_row = dy_row_;
+      at.dy = dy_ + at.row * dy_row_;
+    }
+    at.dgates = state.dgates.data() + block * sizes.gates_row();
+    at.projected = state.projected.data() + block * sizes.padded_output;
+    return at;
   }
 
   // The layer below gets dz W_ih as its dy, at the same positions of the same windows.
@@ -191,7 +205,7 @@ class WindowWalk {
   Team team_;
   int threads_;
   Barrier barrier_;
-  std::vector<LayerState<T>> states_;
+  std::vector<std::unique_ptr<LayerState<T>>> states_;
   Size zeros_ = 0;
   Buffer<T> zero_row_;
 };

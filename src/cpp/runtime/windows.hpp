@@ -17,11 +17,12 @@ template <class T>
 struct WindowLayer {
   LayerInputs<T> inputs;
   const Kept<T>* kept;
-  const T* mask;  // (rows, H) that y was multiplied with on its way up, or null
+  const T* mask;  // (rows, O) that y was multiplied with on its way up, or null
   Gradients<T> gradients;
+  Noise<T> noise;
 };
 
-// layers: lowest first, of one uniform schedule. dy (rows, H) of the highest; dx (rows, I) of the
+// layers: lowest first, of one uniform schedule. dy (rows, O) of the highest; dx (rows, I) of the
 // lowest, or null.
 template <class T>
 void walk_windows(const std::vector<WindowLayer<T>>& layers, const T* dy, Size dy_row, T* dx,

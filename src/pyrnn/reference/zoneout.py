@@ -1,4 +1,4 @@
-"""Zoneout: a state keeps a share m of its old value, state' = new + m ∘ (old − new).
+"""Zoneout: a state keeps a share m of its old value, state' = m ∘ old + (1 − m) ∘ new.
 
 In training m is 0 or 1, drawn for each unit and step; afterwards it is the probability of 1. The
 cell computes ``new`` from whole old states: an LSTM's h' from c' before any of c' is held back.
@@ -14,7 +14,7 @@ from pyrnn._types import Array, State
 
 def mix(new: State, old: State, kept: tuple[Array, ...]) -> State:
     """The states after a step, for each its share that is kept."""
-    return tuple(n + m * (o - n) for n, o, m in zip(new, old, kept, strict=True))
+    return tuple(m * o + (1 - m) * n for n, o, m in zip(new, old, kept, strict=True))
 
 
 def mix_backward(dstate: State, kept: tuple[Array, ...]) -> tuple[State, State]:

@@ -2,7 +2,10 @@
 #pragma once
 
 #include "isa/cells/gru.hpp"
+#include "isa/cells/gru_layer_norm.hpp"
+#include "isa/cells/gru_reset_before.hpp"
 #include "isa/cells/lstm.hpp"
+#include "isa/cells/lstm_layer_norm.hpp"
 #include "isa/cells/rnn.hpp"
 
 namespace pyrnn {
@@ -11,7 +14,8 @@ namespace {
 template <class... Cells>
 struct CellList {};
 
-using AllCells = CellList<RnnTanh, RnnRelu, Lstm, Gru>;
+using AllCells = CellList<RnnTanh, RnnRelu, Lstm, Gru, LstmPeephole, LstmCoupled,
+                          LstmCoupledPeephole, GruResetBefore, LstmLayerNorm, GruLayerNorm>;
 
 }  // namespace
 }  // namespace pyrnn

@@ -12,7 +12,7 @@ struct Gru {
   static constexpr CellShape shape{"gru", 3, 1, 4, 0, 3, 1, 4, {2, 0, 1, 2}, true, 1};
 
   template <class V>
-  static void forward(V (&z)[4], V (&state)[1]) {
+  static void forward(V (&z)[4], V (&state)[1], const V*) {
     const V r = vector_sigmoid(z[1]);
     const V update = vector_sigmoid(z[2]);
     const V n = vector_tanh(multiply_add(r, z[3], z[0]));
@@ -23,7 +23,7 @@ struct Gru {
   }
 
   template <class V>
-  static void backward(V (&z)[4], const V (&prev)[1], const V (&)[1], V (&d)[1]) {
+  static void backward(V (&z)[4], const V (&prev)[1], V (&d)[1], const V*, V*) {
     const V one = V::broadcast(1);
     const V n = z[0], r = z[1], update = z[2], hidden_n = z[3];
     const V dn = d[0] * (one - update) * negative_multiply_add(n, n, one);

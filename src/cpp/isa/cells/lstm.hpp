@@ -1,5 +1,6 @@
 // LSTM: slots i f g o; states h c.
-//   c' = f c + i g,  h' = o tanh(c')        Keeps i f g o; c and c' come with the states.
+//   c' = f c + i g,  h' = o tanh(c')        Keeps i f g o; c comes with the states.
+// Peepholes show c to the gates i and f, and c' to o. Coupled, f = 1 - i, and there is no slot f.
 #pragma once
 
 #include "isa/simd/math.hpp"
@@ -8,37 +9,84 @@
 namespace pyrnn {
 namespace {
 
-struct Lstm {
-  static constexpr CellShape shape{"lstm", 4, 2, 4, 0, 4, 0, 4, {0, 1, 2, 3}, false, 1};
+template <bool PEEPHOLE, bool COUPLED>
+constexpr CellShape lstm_shape() {
+  if (COUPLED) {
+    CellShape shape{"lstm_coupled", 3, 2, 3, 0, 3, 0, 3, {0, 1, 2}, false, 1};
+    if (PEEPHOLE) shape.name = "lstm_coupled_peephole";
+    if (PEEPHOLE) shape.unit_parameters[0] = {"weight_peephole", 2};
+    return shape;
+  }
+  CellShape shape{"lstm", 4, 2, 4, 0, 4, 0, 4, {0, 1, 2, 3}, false, 1};
+  if (PEEPHOLE) shape.name = "lstm_peephole";
+  if (PEEPHOLE) shape.unit_parameters[0] = {"weight_peephole", 3};
+  return shape;
+}
+
+template <bool PEEPHOLE, bool COUPLED>
+struct LstmCell {
+  static constexpr CellShape shape = lstm_shape<PEEPHOLE, COUPLED>();
+  static constexpr int slots = shape.slots;
+  static constexpr int peepholes = slots - 1;  // i f o, or i o
+  static constexpr int g_at = slots - 2, o_at = slots - 1;
 
   template <class V>
-  static void forward(V (&z)[4], V (&state)[2]) {
-    const V i = vector_sigmoid(z[0]);
-    const V f = vector_sigmoid(z[1]);
-    const V g = vector_tanh(z[2]);
-    const V o = vector_sigmoid(z[3]);
-    const V c = multiply_add(f, state[1], i * g);
-    state[0] = o * vector_tanh(c);
-    state[1] = c;
-    z[0] = i;
-    z[1] = f;
-    z[2] = g;
-    z[3] = o;
+  static V next_c(V i, V f, V g, V c) {
+    return COUPLED ? multiply_add(i, g - c, c) : multiply_add(f, c, i * g);
   }
 
   template <class V>
-  static void backward(V (&z)[4], const V (&prev)[2], const V (&next)[2], V (&d)[2]) {
+  static void forward(V (&z)[slots], V (&state)[2], const V* peephole) {
+    const V c = state[1];
+    if (PEEPHOLE) {
+      z[0] = multiply_add(peephole[0], c, z[0]);
+      if (!COUPLED) z[1] = multiply_add(peephole[1], c, z[1]);
+    }
+    const V i = vector_sigmoid(z[0]);
+    const V f = COUPLED ? V::zero() : vector_sigmoid(z[1]);
+    const V g = vector_tanh(z[g_at]);
+    const V c_next = next_c(i, f, g, c);
+    if (PEEPHOLE) z[o_at] = multiply_add(peephole[peepholes - 1], c_next, z[o_at]);
+    const V o = vector_sigmoid(z[o_at]);
+    state[0] = o * vector_tanh(c_next);
+    state[1] = c_next;
+    z[0] = i;
+    if (!COUPLED) z[1] = f;
+    z[g_at] = g;
+    z[o_at] = o;
+  }
+
+  template <class V>
+  static void backward(V (&z)[slots], const V (&prev)[2], V (&d)[2], const V* peephole,
+                       V* dpeephole) {
     const V one = V::broadcast(1);
-    const V i = z[0], f = z[1], g = z[2], o = z[3];
-    const V tanh_c = vector_tanh(next[1]);
-    const V dc = multiply_add(d[0] * o, negative_multiply_add(tanh_c, tanh_c, one), d[1]);
-    z[0] = dc * g * (i * (one - i));
-    z[1] = dc * prev[1] * (f * (one - f));
-    z[2] = dc * i * negative_multiply_add(g, g, one);
-    z[3] = d[0] * tanh_c * (o * (one - o));
-    d[1] = dc * f;
+    const V i = z[0], f = z[1], g = z[g_at], o = z[o_at], c = prev[1];
+    const V c_next = next_c(i, f, g, c);
+    const V tanh_c = vector_tanh(c_next);
+    V dc = multiply_add(d[0] * o, negative_multiply_add(tanh_c, tanh_c, one), d[1]);
+    const V dz_o = d[0] * tanh_c * (o * (one - o));
+    if (PEEPHOLE) dc = multiply_add(dz_o, peephole[peepholes - 1], dc);
+    const V di = COUPLED ? dc * (g - c) : dc * g;
+    z[0] = di * (i * (one - i));
+    if (!COUPLED) z[1] = dc * c * (f * (one - f));
+    z[g_at] = dc * i * negative_multiply_add(g, g, one);
+    z[o_at] = dz_o;
+    d[1] = COUPLED ? dc * (one - i) : dc * f;
+    if (!PEEPHOLE) return;
+    d[1] = multiply_add(z[0], peephole[0], d[1]);
+    dpeephole[0] = multiply_add(z[0], c, dpeephole[0]);
+    if (!COUPLED) {
+      d[1] = multiply_add(z[1], peephole[1], d[1]);
+      dpeephole[1] = multiply_add(z[1], c, dpeephole[1]);
+    }
+    dpeephole[peepholes - 1] = multiply_add(dz_o, c_next, dpeephole[peepholes - 1]);
   }
 };
+
+using Lstm = LstmCell<false, false>;
+using LstmPeephole = LstmCell<true, false>;
+using LstmCoupled = LstmCell<false, true>;
+using LstmCoupledPeephole = LstmCell<true, true>;
 
 }  // namespace
 }  // namespace pyrnn

@@ -11,13 +11,13 @@ struct RnnTanh {
   static constexpr CellShape shape{"rnn_tanh", 1, 1, 1, 0, 1, 0, 1, {0}, false, panel_vectors};
 
   template <class V>
-  static void forward(V (&z)[1], V (&state)[1]) {
+  static void forward(V (&z)[1], V (&state)[1], const V*) {
     z[0] = vector_tanh(z[0]);
     state[0] = z[0];
   }
 
   template <class V>
-  static void backward(V (&z)[1], const V (&)[1], const V (&)[1], V (&d)[1]) {
+  static void backward(V (&z)[1], const V (&)[1], V (&d)[1], const V*, V*) {
     const V h = z[0];
     z[0] = d[0] * negative_multiply_add(h, h, V::broadcast(1));
   }
@@ -27,13 +27,13 @@ struct RnnRelu {
   static constexpr CellShape shape{"rnn_relu", 1, 1, 1, 0, 1, 0, 1, {0}, false, panel_vectors};
 
   template <class V>
-  static void forward(V (&z)[1], V (&state)[1]) {
+  static void forward(V (&z)[1], V (&state)[1], const V*) {
     z[0] = maximum(V::zero(), z[0]);
     state[0] = z[0];
   }
 
   template <class V>
-  static void backward(V (&z)[1], const V (&)[1], const V (&)[1], V (&d)[1]) {
+  static void backward(V (&z)[1], const V (&)[1], V (&d)[1], const V*, V*) {
     z[0] = select(V::zero() < z[0], d[0], V::zero());
   }
 };

@@ -21,6 +21,30 @@ struct PanelUnits {
   }
 };
 
+// Pre-activations or gates of one vector of units.
+template <class V, class Cell>
+inline void load_slots(V (&z)[Cell::shape.slots], const typename V::Scalar* gates, Size slot) {
+#pragma GCC unroll 4
+  for (int s = 0; s < Cell::shape.slots; ++s) z[s] = V::load(gates + s * slot);
+}
+
+template <class V, class Cell>
+inline void store_slots(const V (&z)[Cell::shape.slots], typename V::Scalar* gates, Size slot) {
+#pragma GCC unroll 4
+  for (int s = 0; s < Cell::shape.slots; ++s) z[s].store(gates + s * slot);
+}
+
+// Parameters of one vector of units, or their gradients; one vector where there are none.
+template <class Cell>
+constexpr int unit_vectors_of = Cell::shape.unit_blocks() > 0 ? Cell::shape.unit_blocks() : 1;
+
+template <class V, class Cell>
+inline void load_units(V (&parameters)[unit_vectors_of<Cell>], const typename V::Scalar* from,
+                       Size unit, Size block) {
+  for (int b = 0; b < Cell::shape.unit_blocks(); ++b)
+    parameters[b] = V::load(from + b * block + unit);
+}
+
 // (rows, units of one panel), pointwise
 template <class V, class Cell, bool KEEP>
 void forward_panel(const StepForward<typename V::Scalar>& q, Size panel) {
@@ -30,29 +54,49 @@ void forward_panel(const StepForward<typename V::Scalar>& q, Size panel) {
     for (Size j = 0; j < at.vectors; ++j) {
       const Size unit = at.first + j * V::lanes;
       auto* gates = q.gates + row * q.gates_row + at.gates + j * V::lanes;
-      V z[slots], state[states];
-#pragma GCC unroll 4
-      for (int s = 0; s < slots; ++s) z[s] = V::load(gates + s * at.slot);
-      state[0] = load_some<V>(q.h_prev + row * q.h_prev_row + unit, q.units - unit);
+      V z[slots], state[states], parameters[unit_vectors_of<Cell>];
+      load_slots<V, Cell>(z, gates, at.slot);
+      load_units<V, Cell>(parameters, q.unit, unit, q.unit_block);
+      state[0] = Cell::shape.direct
+                     ? load_some<V>(q.h_prev + row * q.h_prev_row + unit, q.units - unit)
+                     : V::zero();
 #pragma GCC unroll 4
       for (int s = 1; s < states; ++s)
         state[s] = V::load(q.inner_prev + (s - 1) * q.inner_prev_state + row * q.inner_row + unit);
-      Cell::forward(z, state);
+      Cell::forward(z, state, parameters);
       store_some<V>(state[0], q.h_next + row * q.h_next_row + unit, q.units - unit);
 #pragma GCC unroll 4
       for (int s = 1; s < states; ++s)
         state[s].store(q.inner_next + (s - 1) * q.inner_next_state + row * q.inner_row + unit);
-      if (KEEP) {
-#pragma GCC unroll 4
-        for (int s = 0; s < slots; ++s) z[s].store(gates + s * at.slot);
-      }
+      if (KEEP) store_slots<V, Cell>(z, gates, at.slot);
     }
   }
 }
 
+// Before the second product: u from the first's pre-activations.
 template <class V, class Cell>
-void step_forward(const StepForward<typename V::Scalar>& q) {
-  const auto pointwise = q.keep ? forward_panel<V, Cell, true> : forward_panel<V, Cell, false>;
+void forward_first_panel(const StepForward<typename V::Scalar>& q, Size panel) {
+  const PanelUnits<V, Cell> at(panel, q.units);
+  for (Size row = 0; row < q.rows; ++row) {
+    for (Size j = 0; j < at.vectors; ++j) {
+      const Size unit = at.first + j * V::lanes;
+      auto* gates = q.gates + row * q.gates_row + at.gates + j * V::lanes;
+      V z[Cell::shape.slots], state[1];
+      load_slots<V, Cell>(z, gates, at.slot);
+      state[0] = load_some<V>(q.h_prev + row * q.h_prev_row + unit, q.units - unit);
+      Cell::forward_first(z, state).store(q.u + row * q.u_row + unit);
+      store_slots<V, Cell>(z, gates, at.slot);
+    }
+  }
+}
+
+// The product, and what is to be done with each panel as soon as it is there.
+template <class V, class Pointwise>
+void product_and_pointwise(const StepForward<typename V::Scalar>& q, const Pointwise& pointwise) {
+  if (q.product.width == 0) {
+    for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) pointwise(q, panel);
+    return;
+  }
   // One row takes several panels of weights at once; more rows fill a tile with one.
   const Size group = q.rows == 1 ? tile_max_panels<V>(static_cast<int>(q.product.width)) : 1;
   Product<typename V::Scalar> part = q.product;
@@ -67,44 +111,98 @@ void step_forward(const StepForward<typename V::Scalar>& q) {
   }
 }
 
+template <class V, class Cell>
+void step_forward(const StepForward<typename V::Scalar>& q) {
+  if constexpr (Cell::shape.whole_rows) {
+    product<V>(q.product);
+    Cell::template forward_rows<V>(q);
+  } else {
+    product_and_pointwise<V>(q,
+                             q.keep ? forward_panel<V, Cell, true> : forward_panel<V, Cell, false>);
+  }
+}
+
 // (rows, units of some panels), pointwise
 template <class V, class Cell>
-void step_backward(const StepBackward<typename V::Scalar>& q) {
+void backward_panels(const StepBackward<typename V::Scalar>& q) {
   constexpr int slots = Cell::shape.slots, states = Cell::shape.states;
+  constexpr int blocks = Cell::shape.unit_blocks();
   for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) {
     const PanelUnits<V, Cell> at(panel, q.units);
     for (Size row = 0; row < q.rows; ++row) {
       for (Size j = 0; j < at.vectors; ++j) {
         const Size unit = at.first + j * V::lanes;
         const Size valid = q.units - unit;
-        const auto* gates = q.gates + row * q.gates_row + at.gates + j * V::lanes;
-        auto* dgates = q.dgates + row * q.dgates_row + at.gates + j * V::lanes;
         auto* dh = q.dh + row * q.d_row + unit;
-        V z[slots], prev[states], next[states], d[states];
-#pragma GCC unroll 4
-        for (int s = 0; s < slots; ++s) z[s] = V::load(gates + s * at.slot);
+        auto* dunit = blocks == 0 ? nullptr : q.dunit + row * blocks * q.unit_block + unit;
+        V z[slots], prev[states], d[states];
+        V parameters[unit_vectors_of<Cell>], dparameters[unit_vectors_of<Cell>];
+        load_slots<V, Cell>(z, q.gates + row * q.gates_row + at.gates + j * V::lanes, at.slot);
+        load_units<V, Cell>(parameters, q.unit, unit, q.unit_block);
+        load_units<V, Cell>(dparameters, dunit, 0, q.unit_block);
         prev[0] = Cell::shape.direct ? load_some<V>(q.h_prev + row * q.h_prev_row + unit, valid)
                                      : V::zero();
-        next[0] = V::zero();  // no cell needs h' besides what it keeps
         d[0] = V::load(dh);
         if (q.dy != nullptr) d[0] = d[0] + load_some<V>(q.dy + row * q.dy_row + unit, valid);
 #pragma GCC unroll 4
         for (int s = 1; s < states; ++s) {
-          const Size inner = row * q.inner_row + unit;
-          prev[s] = V::load(q.inner_prev + (s - 1) * q.inner_prev_state + inner);
-          next[s] = V::load(q.inner_next + (s - 1) * q.inner_next_state + inner);
+          prev[s] = V::load(q.inner_prev + (s - 1) * q.inner_prev_state + row * q.inner_row + unit);
           d[s] = V::load(q.dinner + (s - 1) * q.dinner_state + row * q.d_row + unit);
         }
-        Cell::backward(z, prev, next, d);
-#pragma GCC unroll 4
-        for (int s = 0; s < slots; ++s) z[s].store(dgates + s * at.slot);
+        Cell::backward(z, prev, d, parameters, dparameters);
+        store_slots<V, Cell>(z, q.dgates + row * q.dgates_row + at.gates + j * V::lanes, at.slot);
         if (Cell::shape.direct) d[0].store(dh);
 #pragma GCC unroll 4
         for (int s = 1; s < states; ++s)
           d[s].store(q.dinner + (s - 1) * q.dinner_state + row * q.d_row + unit);
+        for (int b = 0; b < blocks; ++b) dparameters[b].store(dunit + b * q.unit_block);
       }
     }
   }
+}
+
+template <class V, class Cell>
+void step_backward(const StepBackward<typename V::Scalar>& q) {
+  if constexpr (Cell::shape.whole_rows) {
+    Cell::template backward_rows<V>(q);
+  } else {
+    backward_panels<V, Cell>(q);
+  }
+}
+
+// The half of the way back before the second product; dh has what came past it.
+template <class V, class Cell>
+void backward_first_panels(const StepBackward<typename V::Scalar>& q) {
+  for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) {
+    const PanelUnits<V, Cell> at(panel, q.units);
+    for (Size row = 0; row < q.rows; ++row) {
+      for (Size j = 0; j < at.vectors; ++j) {
+        const Size unit = at.first + j * V::lanes;
+        auto* dgates = q.dgates + row * q.dgates_row + at.gates + j * V::lanes;
+        auto* dh = q.dh + row * q.d_row + unit;
+        V z[Cell::shape.slots], prev[1], d[1];
+        load_slots<V, Cell>(z, dgates, at.slot);
+        prev[0] = load_some<V>(q.h_prev + row * q.h_prev_row + unit, q.units - unit);
+        d[0] = V::load(dh);
+        Cell::backward_first(z, prev, V::load(q.du + row * q.d_row + unit), d);
+        store_slots<V, Cell>(z, dgates, at.slot);
+        d[0].store(dh);
+      }
+    }
+  }
+}
+
+template <class V, class Cell>
+constexpr CellKernels<typename V::Scalar> cell_kernels() {
+  CellKernels<typename V::Scalar> kernels{Cell::shape, step_forward<V, Cell>,
+                                          step_backward<V, Cell>, nullptr, nullptr};
+  if constexpr (Cell::shape.has_second()) {
+    kernels.forward_first = [](const StepForward<typename V::Scalar>& q) {
+      product_and_pointwise<V>(q, forward_first_panel<V, Cell>);
+    };
+    kernels.backward_first = backward_first_panels<V, Cell>;
+  }
+  return kernels;
 }
 
 }  // namespace

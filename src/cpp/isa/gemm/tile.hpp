@@ -183,11 +183,15 @@ inline void run_tile_width(int panels, int tail, const Tile<typename V::Scalar>&
   }
 }
 
-// One row x `panels` whole panels of 3 or 4 vectors, and `tail` vectors of one more.
+// One row x `panels` whole panels of `width` vectors, and `tail` vectors of one more.
 template <class V>
 inline void run_tile_panels(int width, int panels, int tail, const Tile<typename V::Scalar>& tile) {
-  return width == 3 ? run_tile_width<V, 3>(panels, tail, tile)
-                    : run_tile_width<V, 4>(panels, tail, tile);
+  switch (width) {
+    case 1: return run_tile_width<V, 1>(panels, tail, tile);
+    case 2: return run_tile_width<V, 2>(panels, tail, tile);
+    case 3: return run_tile_width<V, 3>(panels, tail, tile);
+    default: return run_tile_width<V, 4>(panels, tail, tile);
+  }
 }
 
 }  // namespace

@@ -1,0 +1,139 @@
+// What one call of forward keeps for one of backward, and the arrays around both.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/arrays.hpp"
+#include "bindings/noise.hpp"
+#include "bindings/weights.hpp"
+#include "runtime/checkpoints.hpp"
+#include "runtime/packed_batch.hpp"
+#include "runtime/walk.hpp"
+
+namespace pyrnn {
+
+// What one forward keeps for one backward.
+template <class T>
+struct Cache {
+  std::shared_ptr<const CellWeights<T>> weights;
+  std::vector<std::pair<std::string, std::vector<Size>>> parameters;  // names and shapes
+  Size time_steps = 0, batch_size = 0;
+  Schedule schedule;
+  std::optional<PackedBatch> packed;  // of sequences of different lengths
+  std::optional<RowsView<T>> x;       // or
+  std::optional<IndexArray> indices;
+  Buffer<T> packed_x, packed_y;
+  std::vector<std::int64_t> packed_indices;
+  Buffer<T> h0;
+  py::array_t<T> y;
+  NoiseArrays<T> noise;
+  Kept<T> kept;
+  Checkpoints<T> checkpoints;
+  bool used = false;
+
+  InputRows<T> input() const {
+    InputRows<T> rows;
+    if (indices) {
+      rows.indices = packed ? packed_indices.data() : indices->data();
+    } else if (packed) {
+      rows.dense = packed_x.data();
+      rows.row = weights->sizes.input_size;
+    } else {
+      rows.dense = x->data;
+      rows.row = x->row;
+    }
+    return rows;
+  }
+
+  LayerInputs<T> inputs() const {
+    const T* const rows = packed ? packed_y.data() : y.data();
+    return {weights.get(), &schedule, input(), h0.data(), rows, weights->sizes.output_size};
+  }
+
+  // y as it was made: to its user it is read-only.
+  T* writable_y() { return const_cast<T*>(y.data()); }
+
+  void use() {
+    if (used) throw std::invalid_argument("the cache was used by an earlier backward");
+    used = true;
+  }
+};
+
+// Fresh arrays for the gradients of a cell's parameters.
+template <class T>
+struct NewGradients {
+  std::vector<std::pair<std::string, py::array_t<T>>> arrays;
+  Gradients<T> pointers;
+
+  explicit NewGradients(const Cache<T>& cache) {
+    ParameterPointers<T*> all;
+    for (const auto& [name, shape] : cache.parameters) {
+      auto array = shape.size() == 2 ? empty<T>({shape[0], shape[1]}) : empty<T>({shape[0]});
+      *all.find(cache.weights->sizes.shape(), name) = array.mutable_data();
+      arrays.emplace_back(name, array);
+    }
+    pointers = all.template as<Gradients<T>>();
+  }
+
+  py::dict by_name() const {
+    py::dict grads;
+    for (const auto& [name, array] : arrays) grads[py::str(name)] = array;
+    return grads;
+  }
+};
+
+// States (N, size) each, one after the other, in the order of the packed batch.
+template <class T>
+Buffer<T> ordered_states(const std::vector<Dense<T>>& states, std::size_t begin, Size batch,
+                         Size size, const std::optional<PackedBatch>& packed) {
+  Buffer<T> all(static_cast<Size>(states.size() - begin) * batch * size);
+  for (std::size_t s = begin; s < states.size(); ++s) {
+    require(states[s].ndim() == 2 && states[s].shape(0) == batch && states[s].shape(1) == size,
+            "state: shapes");
+    T* const to = all.data() + static_cast<Size>(s - begin) * batch * size;
+    if (packed) {
+      gather_rows(states[s].data(), size, packed->sequence, size, to);
+    } else {
+      std::copy(states[s].data(), states[s].data() + batch * size, to);
+    }
+  }
+  return all;
+}
+
+// The way back of `ordered_states`, into fresh arrays.
+template <class T>
+py::tuple state_arrays(const T* h, const T* inner, const CellSizes<T>& sizes, Size batch,
+                       const std::optional<PackedBatch>& packed) {
+  const int states = sizes.shape().states;
+  py::tuple arrays(static_cast<std::size_t>(states));
+  for (int s = 0; s < states; ++s) {
+    const Size size = sizes.state_size(s);
+    const T* const from = s == 0 ? h : inner + (s - 1) * batch * size;
+    auto array = empty<T>({batch, size});
+    if (packed) {
+      scatter_rows(from, packed->sequence, size, array.mutable_data(), size);
+    } else {
+      std::copy(from, from + batch * size, array.mutable_data());
+    }
+    arrays[static_cast<std::size_t>(s)] = array;
+  }
+  return arrays;
+}
+
+// The last h of every sequence: its row at its own last step.
+template <class T>
+void last_rows(const T* y, Size y_row, const Schedule& schedule, Size H, T* to) {
+  for (Size step = 0; step < schedule.steps(); ++step) {
+    const auto at = static_cast<std::size_t>(step);
+    const Size next = step + 1 < schedule.steps() ? schedule.count[at + 1] : 0;
+    for (Size n = next; n < schedule.count[at]; ++n)
+      std::copy(y + (schedule.first[at] + n) * y_row, y + (schedule.first[at] + n) * y_row + H,
+                to + n * H);
+  }
+}
+
+}  // namespace pyrnn

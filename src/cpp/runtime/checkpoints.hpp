@@ -1,0 +1,34 @@
+// A sequence of which only the states every some steps are kept: the way back runs forward again,
+// part by part from the last one, so that memory goes with the number of parts and the length of
+// one. Every number is computed as without it, so gradients are the same bit for bit.
+#pragma once
+
+#include <vector>
+
+#include "runtime/walk.hpp"
+
+namespace pyrnn {
+
+template <class T>
+struct Checkpoints {
+  Size steps = 0;                // of a part, 0 if all is kept
+  std::vector<Buffer<T>> inner;  // first states after h of each part: (inner states, its batch, H)
+};
+
+// As walk_forward, keeping `checkpoints` only; checkpoints.steps is set.
+template <class T>
+void walk_forward(const Forward<T>& call, Checkpoints<T>& checkpoints);
+
+// As walk_backward. `y` is what the way forward gave, and is written again with the same numbers.
+template <class T>
+void walk_backward(const Backward<T>& call, const Checkpoints<T>& checkpoints, T* y,
+                   GradientSums<T>& sums);
+
+extern template void walk_forward(const Forward<float>&, Checkpoints<float>&);
+extern template void walk_forward(const Forward<double>&, Checkpoints<double>&);
+extern template void walk_backward(const Backward<float>&, const Checkpoints<float>&, float*,
+                                   GradientSums<float>&);
+extern template void walk_backward(const Backward<double>&, const Checkpoints<double>&, double*,
+                                   GradientSums<double>&);
+
+}  // namespace pyrnn
