@@ -202,6 +202,7 @@ enum class CellIndex : int {
   gru_reset_before,
   lstm_layer_norm,
   gru_layer_norm,
+  min_gru,
   count
 };
 

@@ -6,6 +6,7 @@
 #include "isa/cells/gru_reset_before.hpp"
 #include "isa/cells/lstm.hpp"
 #include "isa/cells/lstm_layer_norm.hpp"
+#include "isa/cells/min_gru.hpp"
 #include "isa/cells/rnn.hpp"
 
 namespace pyrnn {
@@ -15,7 +16,7 @@ template <class... Cells>
 struct CellList {};
 
 using AllCells = CellList<RnnTanh, RnnRelu, Lstm, Gru, LstmPeephole, LstmCoupled,
-                          LstmCoupledPeephole, GruResetBefore, LstmLayerNorm, GruLayerNorm>;
+                          LstmCoupledPeephole, GruResetBefore, LstmLayerNorm, GruLayerNorm, MinGru>;
 
 }  // namespace
 }  // namespace pyrnn
