@@ -44,3 +44,12 @@ def test_segments_start_where_states_were_kept(monkeypatch):
     assert [int(step.times[0]) for step in reversed(saved.steps)] == [6, 5, 4, 3, 2, 1, 0]
     assert walked == [range(6, 7), range(3, 6), range(3)]
     assert [int(step.times[0]) for step in saved.steps] == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_steps_can_be_run_again_many_times():
+    run, state = run_of(7)
+    _, _, plain = sequence.forward(run, state)
+    _, _, saved = checkpoint.forward(run, state, 3)
+    for _ in range(2):
+        for step, expected in zip(saved.steps, plain.steps, strict=True):
+            assert np.array_equal(step.saved.c_next, expected.saved.c_next)
