@@ -40,6 +40,53 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
+FULL_BACKENDS = ["reference"]
+"""The backends that compute every cell and option."""
+
+
+@pytest.fixture(params=FULL_BACKENDS)
+def full_backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of a backend that computes every cell and option, in force during the test."""
+    with pyrnn.use_backend(request.param):
+        yield request.param
+
+
+VARIANTS: dict[str, Callable[..., Any]] = {
+    "lstm-projected": partial(pyrnn.LSTM, proj_size=2),
+    "lstm-peephole": partial(pyrnn.LSTM, peephole=True),
+    "lstm-peephole-projected": partial(pyrnn.LSTM, peephole=True, proj_size=2),
+    "lstm-coupled": partial(pyrnn.LSTM, coupled=True),
+    "lstm-coupled-projected": partial(pyrnn.LSTM, coupled=True, proj_size=2),
+    "lstm-coupled-peephole": partial(pyrnn.LSTM, coupled=True, peephole=True),
+    "lstm-coupled-peephole-projected": partial(
+        pyrnn.LSTM, coupled=True, peephole=True, proj_size=2
+    ),
+    "lstm-layer-norm": partial(pyrnn.LSTM, layer_norm=True),
+    "gru-reset-before": partial(pyrnn.GRU, reset_after=False),
+    "gru-layer-norm": partial(pyrnn.GRU, layer_norm=True),
+    "min-gru": pyrnn.MinGRU,
+}
+
+
+@pytest.fixture(params=VARIANTS.values(), ids=VARIANTS, scope="session")
+def make_variant(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """A constructor of layers of the cells that are not plain; hidden_size is 3 at least."""
+    return request.param  # type: ignore[no-any-return]
+
+
+NOISY: dict[str, Callable[..., Any]] = {
+    "rnn": pyrnn.RNN,
+    "lstm": pyrnn.LSTM,
+    "gru": pyrnn.GRU,
+} | {name: make for name, make in VARIANTS.items() if "projected" not in name}
+
+
+@pytest.fixture(params=NOISY.values(), ids=NOISY, scope="session")
+def make_noisy(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """A constructor of layers that take zoneout and, but for MinGRU, recurrent dropout."""
+    return request.param  # type: ignore[no-any-return]
+
+
 PLAIN_CELLS = ("rnn_tanh", "rnn_relu", "lstm", "gru")
 """The cells of the layers and cell classes as they come, without options."""
 

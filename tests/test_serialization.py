@@ -26,6 +26,13 @@ MODELS: dict[str, Callable[[], Any]] = {
     "rnn": lambda: pyrnn.RNN(3, 4, nonlinearity="relu", bias=False, seed=0),
     "lstm": lambda: pyrnn.LSTM(3, 4, 2, batch_first=True, dropout=0.5, seed=0),
     "gru": lambda: pyrnn.GRU(3, 4, bidirectional=True, dtype="float64", seed=0),
+    "projected lstm": lambda: pyrnn.LSTM(1, 40, 3, bias=False, proj_size=1, seed=0),
+    "coupled lstm": lambda: pyrnn.LSTM(3, 4, peephole=True, coupled=True, seed=0),
+    "normalised lstm": lambda: pyrnn.LSTM(3, 4, layer_norm=True, zoneout=(0.1, 0.5), seed=0),
+    "noisy rnn": lambda: pyrnn.RNN(3, 4, recurrent_dropout=0.25, zoneout=0.5, seed=0),
+    "reset before": lambda: pyrnn.GRU(3, 4, reset_after=False, seed=0),
+    "normalised gru": lambda: pyrnn.GRU(3, 4, layer_norm=True, seed=0),
+    "min gru": lambda: pyrnn.MinGRU(1, 40, bias=False, zoneout=0.5, seed=0),
 }
 
 
@@ -64,6 +71,15 @@ class TestRoundTrip:
             np.testing.assert_array_equal(loaded.parameters[key], array)
             assert loaded.parameters[key].dtype == array.dtype
         assert loaded.training
+
+    @pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
+    def test_older_versions_read_what_needs_no_newer_option(self, name: str, path: Path) -> None:
+        serialization.save(MODELS[name](), path)
+        header, _ = parts(path)
+        arguments = json.loads(header["__metadata__"]["pyrnn"])["arguments"]
+        first = {"input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout"}
+        first |= {"bidirectional", "dtype"} | ({"nonlinearity"} if name == "rnn" else set())
+        assert set(arguments) == first
 
     def test_model_arguments_come_back(self, path: Path) -> None:
         model = MODELS["gru model"]()
@@ -182,6 +198,26 @@ class TestRefusedFiles:
     )
     def test_arguments(self, change: dict[str, Any], message: str, path: Path) -> None:
         serialization.save(MODELS["lstm model"](), path)
+        rewrite(path, lambda description: description["arguments"].update(change))
+        self.refused(path, message)
+
+    @pytest.mark.parametrize(
+        ("name", "change", "message"),
+        [
+            ("projected lstm", {"proj_size": 10**6}, "expected sizes that fit the tensors"),
+            ("projected lstm", {"proj_size": "1"}, "proj_size: expected a whole number above 0"),
+            ("projected lstm", {"proj_size": 2}, r"weight_hh_l0: expected F32 of shape \(160, 2\)"),
+            ("projected lstm", {"zoneout": 0.5}, "proj_size, zoneout: expected at most one"),
+            ("min gru", {"hidden_size": 10**6}, "expected sizes that fit the tensors"),
+            ("min gru", {"num_layers": 10**6}, "expected sizes that fit the tensors"),
+            ("min gru", {"recurrent_dropout": 0.5}, "recurrent_dropout: expected 0"),
+            ("coupled lstm", {"layer_norm": True}, "layer_norm, peephole: expected at most one"),
+            ("reset before", {"layer_norm": True}, "layer_norm, reset_after: expected"),
+            ("normalised lstm", {"zoneout": [0.5]}, r"zoneout: .* the pair \(p_h, p_c\)"),
+        ],
+    )
+    def test_options(self, name: str, change: dict[str, Any], message: str, path: Path) -> None:
+        serialization.save(MODELS[name](), path)
         rewrite(path, lambda description: description["arguments"].update(change))
         self.refused(path, message)
 

@@ -7,8 +7,6 @@ from pyrnn import _backend
 from pyrnn._types import Noise
 from pyrnn.reference.cells import CELLS
 
-BACKENDS = ["reference"]
-
 TIME_STEPS, ROWS, INPUTS, UNITS, PROJECTED = 4, 3, 3, 4, 2
 
 PROJECTING = [cell for cell, entry in CELLS.items() if entry.projects]
@@ -16,7 +14,6 @@ VARIANTS = [*((cell, False) for cell in CELLS), *((cell, True) for cell in PROJE
 EVERY_VARIANT = pytest.mark.parametrize(
     ("cell", "projected"), VARIANTS, ids=[f"{c}{'-projected' * p}" for c, p in VARIANTS]
 )
-EVERY_BACKEND = pytest.mark.parametrize("backend", BACKENDS)
 
 
 def shapes_of(cell, projected):
@@ -63,8 +60,8 @@ class Case:
         kept = [self.generator.random((TIME_STEPS, ROWS, size)) for size in self.sizes]
         return Noise(mask.astype(self.dtype), tuple(m.astype(self.dtype) for m in kept))
 
-    def forward(self, backend, **options):
-        engine = _backend.BACKENDS[backend]
+    def forward(self, **options):
+        engine = _backend.current()
         packed = engine.pack(self.cell, self.parameters)
         return engine.forward(packed, self.x, self.state, **options)
 
@@ -85,14 +82,14 @@ def difference(evaluate, array, weights, epsilon=1e-6):
     return gradient
 
 
-def check_gradients(case, backend, **options):
+def check_gradients(case, **options):
     def evaluate():
-        y, state, _ = case.forward(backend, **options)
+        y, state, _ = case.forward(**options)
         return [y, *state]
 
-    y, state, saved = case.forward(backend, keep=True, **options)
+    y, state, saved = case.forward(keep=True, **options)
     weights = [case.normal(*array.shape) for array in (y, *state)]
-    dx, dstate, grads = _backend.BACKENDS[backend].backward(saved, weights[0], tuple(weights[1:]))
+    dx, dstate, grads = _backend.current().backward(saved, weights[0], tuple(weights[1:]))
     assert set(grads) == set(case.parameters)
     arrays = {"x": (case.x, dx)}
     arrays |= {f"state {n}": pair for n, pair in enumerate(zip(case.state, dstate, strict=True))}
@@ -104,27 +101,24 @@ def check_gradients(case, backend, **options):
         assert np.abs(expected).max() > 1e-4, name
 
 
-@EVERY_BACKEND
 @EVERY_VARIANT
 @pytest.mark.parametrize("bias", [True, False])
-def test_gradients(cell, projected, bias, backend):
-    check_gradients(Case(cell, projected, bias), backend)
+def test_gradients(cell, projected, bias, full_backend):
+    check_gradients(Case(cell, projected, bias))
 
 
-@EVERY_BACKEND
 @EVERY_VARIANT
 @pytest.mark.parametrize("reverse", [False, True])
-def test_gradients_under_noise(cell, projected, reverse, backend):
+def test_gradients_under_noise(cell, projected, reverse, full_backend):
     case = Case(cell, projected, seed=1)
     lengths = np.array([2, 4, 1])
-    check_gradients(case, backend, lengths=lengths, reverse=reverse, noise=case.noise())
+    check_gradients(case, lengths=lengths, reverse=reverse, noise=case.noise())
 
 
-@EVERY_BACKEND
 @EVERY_VARIANT
-def test_sizes(cell, projected, backend):
+def test_sizes(cell, projected, full_backend):
     case = Case(cell, projected, dtype="float32")
-    y, state, _ = case.forward(backend, noise=case.noise())
+    y, state, _ = case.forward(noise=case.noise())
     assert y.shape == (TIME_STEPS, ROWS, PROJECTED if projected else UNITS)
     assert [s.shape[1] for s in state] == [*case.sizes] == [y.shape[2], UNITS][: len(state)]
     assert {a.dtype.name for a in (y, *state)} == {"float32"}
