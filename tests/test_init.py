@@ -30,6 +30,7 @@ PUBLIC = [
     "clip_grad_norm",
     "clip_grad_value",
     "gradcheck",
+    "initialize",
     "GradcheckReport",
     "textbook",
     "CharacterModel",

@@ -10,6 +10,7 @@ from pyrnn.cells import GRUCell, LSTMCell, RNNCell
 from pyrnn.clipping import clip_grad_norm, clip_grad_value
 from pyrnn.dense import Embedding, Linear
 from pyrnn.gradcheck import GradcheckReport, gradcheck
+from pyrnn.initializers import initialize
 from pyrnn.layers import GRU, LSTM, RNN
 from pyrnn.losses import softmax_cross_entropy
 from pyrnn.optim import SGD, Adagrad, Adam, AdamW, RMSprop
@@ -44,6 +45,7 @@ __all__ = [
     "clip_grad_value",
     "get_num_threads",
     "gradcheck",
+    "initialize",
     "set_num_threads",
     "softmax_cross_entropy",
     "textbook",

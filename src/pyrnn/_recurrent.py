@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _backend, _cache, _checks, _parameters
+from pyrnn import _backend, _cache, _checks
 from pyrnn._cache import LayerCache, SequenceCache
 from pyrnn._layer import Layer
 from pyrnn._types import Array, State
+from pyrnn.initializers import first_values
 from pyrnn.stream import Stream
 
 
@@ -34,6 +34,8 @@ class Recurrent(Layer):
         bidirectional: bool,
         dtype: npt.DTypeLike,
         seed: object,
+        initialization: str,
+        forget_bias: float | None = None,
     ) -> None:
         self.cell = cell
         self.input_size = _checks.size("input_size", input_size)
@@ -44,8 +46,8 @@ class Recurrent(Layer):
         self.dropout = _checks.finite_number("dropout", dropout, 0.0, 1.0)
         self.bidirectional = bool(bidirectional)
         checked = _checks.float_dtype(dtype)
-        parameters, self._generator = _parameters.uniform(
-            self._parameter_shapes(), 1 / math.sqrt(self.hidden_size), checked, seed
+        parameters, self._generator = first_values(
+            self, self._parameter_shapes(), initialization, checked, seed, forget_bias
         )
         super().__init__(parameters, checked)
         self._cells = self._cells_of_parameters()

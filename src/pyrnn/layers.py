@@ -30,6 +30,8 @@ class RNN(Recurrent):
         Of everything.
     seed : int, optional
         Makes the first parameters and the dropout repeatable.
+    initialization : {"torch", "glorot", "orthogonal", "identity"}
+        How the first parameters are drawn; `pyrnn.initialize` says what each means.
 
     Notes
     -----
@@ -60,6 +62,7 @@ class RNN(Recurrent):
         *,
         dtype: npt.DTypeLike = "float32",
         seed: int | None = None,
+        initialization: str = "torch",
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {nonlinearity!r}")
@@ -75,6 +78,7 @@ class RNN(Recurrent):
             bidirectional,
             dtype,
             seed,
+            initialization,
         )
 
     def _repr_options(self) -> list[tuple[str, object]]:
@@ -86,17 +90,23 @@ class LSTM(Recurrent):
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed
-        As for `RNN`.
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed,
+    initialization
+        As for `RNN`, without "identity".
     proj_size : int
         Size to which h is projected; 0 for none. Not there yet.
     peephole : bool
         Whether the gates see c. Not there yet.
+    forget_bias : float, optional
+        First bias of the forget gate: b_ih of it has this value and b_hh zero; 1.0 is Keras'
+        default. None leaves both as ``initialization`` draws them.
 
     Raises
     ------
     NotImplementedError
         For ``proj_size`` or ``peephole``.
+    ValueError
+        If a ``forget_bias`` is given and there are no biases.
 
     Notes
     -----
@@ -130,6 +140,8 @@ class LSTM(Recurrent):
         peephole: bool = False,
         dtype: npt.DTypeLike = "float32",
         seed: int | None = None,
+        initialization: str = "torch",
+        forget_bias: float | None = None,
     ) -> None:
         if proj_size:
             raise NotImplementedError("proj_size: LSTM with a projection is not there yet")
@@ -146,6 +158,8 @@ class LSTM(Recurrent):
             bidirectional,
             dtype,
             seed,
+            initialization,
+            forget_bias,
         )
 
 
@@ -154,8 +168,9 @@ class GRU(Recurrent):
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed
-        As for `RNN`.
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed,
+    initialization
+        As for `RNN`, without "identity".
     reset_after : bool
         Whether the reset gate acts after the product with W_hn (torch, Keras' default) or before
         it (the paper's; not there yet).
@@ -195,6 +210,7 @@ class GRU(Recurrent):
         reset_after: bool = True,
         dtype: npt.DTypeLike = "float32",
         seed: int | None = None,
+        initialization: str = "torch",
     ) -> None:
         if not reset_after:
             raise NotImplementedError("reset_after: GRU with the reset before is not there yet")
@@ -209,4 +225,5 @@ class GRU(Recurrent):
             bidirectional,
             dtype,
             seed,
+            initialization,
         )
