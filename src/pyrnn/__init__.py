@@ -14,6 +14,14 @@ from pyrnn.initializers import initialize
 from pyrnn.layers import GRU, LSTM, RNN
 from pyrnn.losses import softmax_cross_entropy
 from pyrnn.optim import SGD, Adagrad, Adam, AdamW, RMSprop
+from pyrnn.sequences import (
+    PackedSequence,
+    pack_padded_sequence,
+    pack_sequence,
+    pad_packed_sequence,
+    pad_sequence,
+    unpad_sequence,
+)
 from pyrnn.stream import Stream
 from pyrnn.threads import build_info, get_num_threads, set_num_threads
 
@@ -37,6 +45,7 @@ __all__ = [
     "GradcheckReport",
     "LSTMCell",
     "Linear",
+    "PackedSequence",
     "RMSprop",
     "RNNCell",
     "Stream",
@@ -46,9 +55,14 @@ __all__ = [
     "get_num_threads",
     "gradcheck",
     "initialize",
+    "pack_padded_sequence",
+    "pack_sequence",
+    "pad_packed_sequence",
+    "pad_sequence",
     "set_num_threads",
     "softmax_cross_entropy",
     "textbook",
+    "unpad_sequence",
     "use_backend",
 ]
 

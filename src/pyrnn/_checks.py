@@ -126,6 +126,20 @@ def index_array(name: str, value: object, count: int) -> Indices:
     return array.astype(np.intp, copy=False)
 
 
+def lengths_array(
+    name: str, value: object, time_steps: int, batch_size: int
+) -> npt.NDArray[np.intp]:
+    """A copy of the lengths of a batch's sequences, each in [1, time_steps], as ``intp``."""
+    array = as_array(name, value).copy()
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integers, got dtype {array.dtype}")
+    if array.shape != (batch_size,):
+        raise ValueError(f"{name}: expected shape ({batch_size},), got {array.shape}")
+    if array.min() < 1 or array.max() > time_steps:
+        raise ValueError(f"{name}: expected values in [1, {time_steps}], got {array.tolist()}")
+    return array.astype(np.intp, copy=False)
+
+
 def state_parts(name: str, state: object, state_names: tuple[str, ...]) -> dict[str, Any]:
     """The arrays of a state with the names that errors call them: one, or the pair (h, c)."""
     if len(state_names) == 1:

@@ -150,7 +150,9 @@ class Recurrent(Layer):
         sequence, batched = self._check_input(x)
         time_steps, batch_size = sequence.shape[:2]
         states = self._check_state("state", state, batch_size, batched)
-        counts = self._check_lengths(lengths, time_steps, batch_size)
+        counts = None
+        if lengths is not None:
+            counts = _checks.lengths_array("lengths", lengths, time_steps, batch_size)
         weights = self._weights()
         backend = _backend.current()
         directions = self.num_directions
@@ -371,20 +373,6 @@ class Recurrent(Layer):
             for part_name, part in _checks.state_parts(name, state, names).items()
         )
         return tuple(a.reshape(shape) for a in arrays)
-
-    def _check_lengths(
-        self, lengths: Any, time_steps: int, batch_size: int
-    ) -> npt.NDArray[np.intp] | None:
-        if lengths is None:
-            return None
-        array = _checks.as_array("lengths", lengths)
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"lengths: expected integers, got dtype {array.dtype}")
-        if array.shape != (batch_size,):
-            raise ValueError(f"lengths: expected shape ({batch_size},), got {array.shape}")
-        if array.min() < 1 or array.max() > time_steps:
-            raise ValueError(f"lengths: expected values in [1, {time_steps}], got {array.tolist()}")
-        return array.astype(np.intp)
 
     def _check_gradient(self, dy: Any, cache: SequenceCache) -> Array:
         time_steps, batch_size, features = cache.output_shape
