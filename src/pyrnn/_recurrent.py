@@ -40,10 +40,10 @@ class Recurrent(Layer):
         self.cell = cell
         self.input_size = _checks.size("input_size", input_size)
         self.hidden_size = _checks.size("hidden_size", hidden_size)
-        self.num_layers = _checks.size("num_layers", num_layers)
+        self.num_layers = _checks.size("num_layers", num_layers, most=_checks.MAX_LAYERS)
         self.bias = bool(bias)
         self.batch_first = bool(batch_first)
-        self.dropout = _checks.finite_number("dropout", dropout, 0.0, 1.0)
+        self.dropout = dropout
         self.bidirectional = bool(bidirectional)
         checked = _checks.float_dtype(dtype)
         parameters, self._generator = first_values(
@@ -51,6 +51,15 @@ class Recurrent(Layer):
         )
         super().__init__(parameters, checked)
         self._cells = self._cells_of_parameters()
+
+    @property
+    def dropout(self) -> float:
+        """Probability of a drop between layers; it may be set."""
+        return self._dropout
+
+    @dropout.setter
+    def dropout(self, value: float) -> None:
+        self._dropout = _checks.finite_number("dropout", value, 0.0, 1.0)
 
     # --- parameters -------------------------------------------------------------------------
 
@@ -300,6 +309,7 @@ class Recurrent(Layer):
                 "backward_truncated: a window over time needs one direction and equal lengths"
             )
         dlayer = self._check_gradient(dy, cache)
+        k1, k2 = (min(k, len(dlayer)) for k in (k1, k2))  # no window is longer than the sequence
         layers = cache.use()
         masks = [layer.mask for layer in layers[1:]]
         dx, cell_grads = _backend.BACKENDS[cache.backend].backward_windows(
@@ -324,11 +334,14 @@ class Recurrent(Layer):
         Raises
         ------
         ValueError
-            For a bidirectional layer, which has to see the end first.
+            For a bidirectional layer, which has to see the end first; for a state of more than
+            2**31 - 1 numbers.
         """
         if self.bidirectional:
             raise ValueError("stream: a bidirectional layer cannot run forward in time alone")
-        return Stream(self, _checks.size("batch_size", batch_size))
+        size = _checks.size("batch_size", batch_size)
+        _checks.parameter_shape("batch_size", (self.num_layers, size, self.hidden_size))
+        return Stream(self, size)
 
     # --- arguments --------------------------------------------------------------------------
 
