@@ -40,7 +40,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
-FULL_BACKENDS = ["reference"]
+FULL_BACKENDS = ["native", "reference"]
 """The backends that compute every cell and option."""
 
 

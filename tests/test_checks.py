@@ -38,6 +38,12 @@ def test_too_small_sizes():
         _checks.size("n", -1, least=0)
 
 
+def test_too_large_sizes():
+    assert _checks.size("n", 3, most=3) == 3
+    with pytest.raises(ValueError, match="n: expected a whole number of at most 3, got 4"):
+        _checks.size("n", 4, most=3)
+
+
 @pytest.mark.parametrize("value", [0, 1, 0.5, np.float32(0.5), np.int16(1)])
 def test_finite_number(value):
     number = _checks.finite_number("p", value, 0.0, 1.0)
@@ -122,6 +128,16 @@ def test_index_array_of_every_integer_dtype(integer):
 
 def test_index_array_may_be_empty():
     assert _checks.index_array("x", np.zeros((0, 2), int), 3).shape == (0, 2)
+
+
+def test_lengths_array_is_a_copy():
+    lengths = np.array([3, 1])
+    checked = _checks.lengths_array("lengths", lengths, 3, 2)
+    assert checked.dtype == np.intp
+    lengths[0] = 9
+    assert checked.tolist() == [3, 1]
+    with pytest.raises(ValueError, match=r"lengths: expected values in \[1, 3\], got \[9, 1\]"):
+        _checks.lengths_array("lengths", lengths, 3, 2)
 
 
 def test_parameter_shape():

@@ -1,4 +1,7 @@
-"""The documents' links lead to files and headings that are there."""
+"""The documents: links lead to what is there; the snippets about layers print what they say.
+
+The textbook's snippets have their own test, in textbook/test_document.py.
+"""
 
 import re
 from pathlib import Path
@@ -7,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+LAYERS = ROOT / "docs" / "layers.md"
+SNIPPETS = re.findall(r"```python\n(.*?)```", LAYERS.read_text(encoding="utf-8"), re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -30,3 +35,18 @@ def test_links(path):
         assert found.exists(), link
         if anchor:
             assert anchor in anchors(found), link
+
+
+def test_snippets_are_found():
+    assert len(SNIPPETS) == 7
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
+def test_snippet(backend, capsys, snippet, tmp_path, monkeypatch):
+    if "import torch" in snippet:
+        pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(snippet, str(LAYERS), "exec"), {})
+    expected = re.findall(r"^ *print\(.*\) +# (.*)$", snippet, re.MULTILINE)
+    assert len(expected) == snippet.count("print(")
+    assert capsys.readouterr().out.splitlines() == expected

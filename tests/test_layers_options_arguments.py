@@ -29,16 +29,6 @@ X = np.zeros((5, 2, 3), np.float32)
             ValueError,
             "layer_norm, coupled: expected at most one of them",
         ),
-        (
-            {"proj_size": 2, "recurrent_dropout": 0.5},
-            ValueError,
-            r"proj_size, recurrent_dropout: .* got proj_size=2 and recurrent_dropout=0\.5",
-        ),
-        (
-            {"proj_size": 2, "zoneout": (0.0, 0.5)},
-            ValueError,
-            r"proj_size, zoneout: .* got proj_size=2 and zoneout=\(0\.0, 0\.5\)",
-        ),
         ({"zoneout": (0.5,)}, ValueError, r"zoneout: .* the pair \(p_h, p_c\), got \(0\.5,\)"),
         ({"zoneout": (0.5, 1.5)}, ValueError, r"zoneout: .* \[0\.0, 1\.0\], got 1\.5"),
         ({"zoneout": (0.5, "a")}, TypeError, "zoneout: expected a number, got 'a'"),
@@ -49,10 +39,6 @@ X = np.zeros((5, 2, 3), np.float32)
 def test_lstm(options, error, message):
     with pytest.raises(error, match=message):
         pyrnn.LSTM(3, 4, **options)
-
-
-def test_lstm_without_noise_projects():
-    assert pyrnn.LSTM(3, 4, proj_size=2, recurrent_dropout=0.0, zoneout=(0.0, 0)).proj_size == 2
 
 
 def test_layer_norm_wants_the_reset_after():

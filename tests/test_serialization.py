@@ -207,7 +207,6 @@ class TestRefusedFiles:
             ("projected lstm", {"proj_size": 10**6}, "expected sizes that fit the tensors"),
             ("projected lstm", {"proj_size": "1"}, "proj_size: expected a whole number above 0"),
             ("projected lstm", {"proj_size": 2}, r"weight_hh_l0: expected F32 of shape \(160, 2\)"),
-            ("projected lstm", {"zoneout": 0.5}, "proj_size, zoneout: expected at most one"),
             ("min gru", {"hidden_size": 10**6}, "expected sizes that fit the tensors"),
             ("min gru", {"num_layers": 10**6}, "expected sizes that fit the tensors"),
             ("min gru", {"recurrent_dropout": 0.5}, "recurrent_dropout: expected 0"),

@@ -6,10 +6,6 @@ from pyrnn import _shapes
 from pyrnn.reference.cells import CELLS
 
 
-def test_every_cell_has_its_gates():
-    assert {name: cell.gates for name, cell in CELLS.items()} == dict(_shapes.GATES)
-
-
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("bias", [True, False])
 def test_names(cell, bias):

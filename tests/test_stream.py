@@ -1,12 +1,16 @@
 """Streams: the same bits as the whole sequence, their state, their copies, their errors."""
 
 import copy
+import gc
 import pickle
+import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
 import pyrnn
+from pyrnn import _backend
 
 
 def random(*shape, dtype="float32", seed=0):
@@ -143,6 +147,137 @@ def test_copies_go_on_alike_and_apart(make_layer, duplicate, backend):
     ahead = stream.step(x[2])
     other.step(x[2])
     assert np.array_equal(other.step(x[2]), ahead)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_steps_of_a_stack_of_many_units(make_layer, dtype, batch_size, backend):
+    layer = make_layer(9, 37, 3, dtype=dtype, seed=0).eval()
+    x = random(40, batch_size, 9, dtype=dtype)
+    y, state = layer(x)
+    stream = layer.stream(batch_size)
+    out = np.empty(y.shape, dtype)
+    for x_t, out_t in zip(x, out, strict=True):
+        stream.step(x_t, out=out_t)
+    assert np.array_equal(out, y)
+    for got, expected in zip(parts(stream.state), parts(state), strict=True):
+        assert np.array_equal(got, expected)
+
+
+@pytest.mark.parametrize("indices", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 20])
+def test_a_step_into_out_allocates_nothing(make_layer, batch_size, indices):
+    """The core's. The call itself takes a tuple or so, which comes and goes."""
+    if "native" not in _backend.BACKENDS:
+        pytest.skip("the compiled core is not built")
+    with pyrnn.use_backend("native"):
+        stream = make_layer(3, 500, 2, seed=0).stream(batch_size)
+    x = np.zeros(batch_size, np.intp) if indices else random(batch_size, 3)
+    out = np.empty((batch_size, 500), np.float32)
+    steps = range(100)
+    for _ in steps:
+        stream.step(x, out=out)
+    gc.collect()
+    blocks = sys.getallocatedblocks()
+    for _ in steps:
+        stream.step(x, out=out)
+    assert sys.getallocatedblocks() - blocks < 20
+    tracemalloc.start()
+    try:
+        stream.step(x, out=out)
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in steps:
+            stream.step(x, out=out)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - before < (out.nbytes if indices else 400)  # indices are copied for a check
+    assert after - before < 150
+
+
+# --- reset of some --------------------------------------------------------------------------
+
+SOME = [
+    (1, [1]),
+    (np.int8(2), [2]),
+    ([], []),
+    (np.zeros(0, int), []),
+    ([0, 2], [0, 2]),
+    ((3,), [3]),
+    ([2, 2, 0], [0, 2]),
+    (np.array([3, 1], np.uint8), [1, 3]),
+    ([True, False, False, True], [0, 3]),
+    (np.zeros(4, bool), []),
+    (np.ones(4, bool), [0, 1, 2, 3]),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("streams", "numbers"), SOME, ids=str)
+def test_reset_of_some_streams(make_layer, dtype, streams, numbers, backend):
+    stream = make_layer(3, 5, 2, dtype=dtype, seed=0).stream(4)
+    for x_t in random(3, 4, 3, dtype=dtype):
+        stream.step(x_t)
+    before = parts(stream.state)
+    stream.reset(streams)
+    others = [n for n in range(4) if n not in numbers]
+    for got, expected in zip(parts(stream.state), before, strict=True):
+        assert not got[:, numbers].any()
+        assert got[:, others].tobytes() == expected[:, others].tobytes()
+
+
+def test_reset_streams_go_on_as_new_ones(make_layer, backend):
+    layer = make_layer(3, 5, 2, seed=0)
+    x = random(6, 3, 3)
+    stream, whole, new = layer.stream(3), layer.stream(3), layer.stream(3)
+    for x_t in x[:3]:
+        stream.step(x_t)
+        whole.step(x_t)
+    stream.reset([False, True, False])
+    for x_t in x[3:]:
+        y, expected, restarted = stream.step(x_t), whole.step(x_t), new.step(x_t)
+        assert np.array_equal(y[[0, 2]], expected[[0, 2]])
+        assert np.array_equal(y[1], restarted[1])
+
+
+def test_reset_keeps_every_bit_of_the_others(make_layer, backend):
+    """Of -0, of NaN with a payload, of subnormal numbers."""
+    stream = make_layer(2, 4).stream(2)
+    bits = np.array([0x80000000, 0x7FC01234, 0x00000001, 0x7F800000], np.uint32)
+    odd = np.stack([bits, bits]).view(np.float32)[None]
+    stream.state = (odd, odd) if isinstance(stream.state, tuple) else odd
+    stream.reset(0)
+    for part in parts(stream.state):
+        assert part[0, 0].tobytes() == bytes(16)
+        assert part[0, 1].tobytes() == bits.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("streams", "error", "message"),
+    [
+        (4, ValueError, r"streams: expected indices in \[0, 4\), got 4"),
+        ([0, -1], ValueError, r"streams: expected indices in \[0, 4\), got -1"),
+        ([[0, 1]], ValueError, r"streams: expected indices of shape \(n,\), got \(1, 2\)"),
+        ([0.0], TypeError, "streams: expected indices or a mask, got dtype float64"),
+        ("all", TypeError, "streams: expected indices or a mask, got dtype <U3"),
+        ([True, False], ValueError, r"streams: expected a mask of shape \(4,\), got \(2,\)"),
+        (True, ValueError, r"streams: expected a mask of shape \(4,\), got \(\)"),
+        ([[0], [1, 2]], TypeError, "streams: expected an array, got list"),
+    ],
+    ids=str,
+)
+def test_wrong_streams_to_reset(make_layer, streams, error, message, backend):
+    stream = make_layer(3, 5, seed=0).stream(4)
+    stream.step(random(4, 3))
+    before = parts(stream.state)
+    with pytest.raises(error, match=message):
+        stream.reset(streams)
+    for got, expected in zip(parts(stream.state), before, strict=True):
+        assert np.array_equal(got, expected)
+
+
+# --- errors ---------------------------------------------------------------------------------
 
 
 def test_wrong_arguments_are_refused_and_change_nothing(make_layer, backend):

@@ -10,10 +10,19 @@ from pyrnn.cells import GRUCell, LSTMCell, RNNCell
 from pyrnn.clipping import clip_grad_norm, clip_grad_value
 from pyrnn.dense import Embedding, Linear
 from pyrnn.gradcheck import GradcheckReport, gradcheck
+from pyrnn.initializers import initialize
 from pyrnn.layers import GRU, LSTM, RNN
 from pyrnn.losses import softmax_cross_entropy
 from pyrnn.min_gru import MinGRU
 from pyrnn.optim import SGD, Adagrad, Adam, AdamW, RMSprop
+from pyrnn.sequences import (
+    PackedSequence,
+    pack_padded_sequence,
+    pack_sequence,
+    pad_packed_sequence,
+    pad_sequence,
+    unpad_sequence,
+)
 from pyrnn.stream import Stream
 from pyrnn.threads import build_info, get_num_threads, set_num_threads
 
@@ -38,6 +47,7 @@ __all__ = [
     "LSTMCell",
     "Linear",
     "MinGRU",
+    "PackedSequence",
     "RMSprop",
     "RNNCell",
     "Stream",
@@ -46,9 +56,15 @@ __all__ = [
     "clip_grad_value",
     "get_num_threads",
     "gradcheck",
+    "initialize",
+    "pack_padded_sequence",
+    "pack_sequence",
+    "pad_packed_sequence",
+    "pad_sequence",
     "set_num_threads",
     "softmax_cross_entropy",
     "textbook",
+    "unpad_sequence",
     "use_backend",
 ]
 

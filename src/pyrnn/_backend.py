@@ -217,6 +217,13 @@ def _find(name: str, backends: Mapping[str, Backend], argument: str) -> Backend:
     return backends[name]
 
 
+def cell_facts(name: str) -> Any:
+    """The gates, states and parameters of a cell: its entry in `pyrnn.reference.cells`."""
+    from pyrnn.reference.cells import CELLS
+
+    return CELLS[name]
+
+
 _CORE = _load_core()
 BACKENDS = _load()
 _DEFAULT = _default(BACKENDS)

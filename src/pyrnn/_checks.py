@@ -15,6 +15,8 @@ from pyrnn._types import Array, Indices
 FLOATS = ("float32", "float64")
 MAX_ELEMENTS = 2**31 - 1
 """No single parameter may have more elements than this (8 GiB of float32)."""
+MAX_LAYERS = 10_000
+"""More are a mistake, and would use up the memory before any weight is drawn."""
 
 
 def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
@@ -28,8 +30,8 @@ def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     return resolved.newbyteorder("=")
 
 
-def size(name: str, value: object, least: int = 1) -> int:
-    """A whole number of at least ``least``."""
+def size(name: str, value: object, least: int = 1, most: float = math.inf) -> int:
+    """A whole number in [least, most]."""
     number = None
     if not isinstance(value, (bool, np.bool_)):
         with contextlib.suppress(TypeError):
@@ -38,6 +40,8 @@ def size(name: str, value: object, least: int = 1) -> int:
         raise TypeError(f"{name}: expected a whole number, got {value!r}")
     if number < least:
         raise ValueError(f"{name}: expected a whole number of at least {least}, got {number}")
+    if number > most:
+        raise ValueError(f"{name}: expected a whole number of at most {most}, got {number}")
     return number
 
 
@@ -123,6 +127,20 @@ def index_array(name: str, value: object, count: int) -> Indices:
         if low < 0 or high >= count:
             wrong = low if low < 0 else high
             raise ValueError(f"{name}: expected indices in [0, {count}), got {wrong}")
+    return array.astype(np.intp, copy=False)
+
+
+def lengths_array(
+    name: str, value: object, time_steps: int, batch_size: int
+) -> npt.NDArray[np.intp]:
+    """A copy of the lengths of a batch's sequences, each in [1, time_steps], as ``intp``."""
+    array = as_array(name, value).copy()
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integers, got dtype {array.dtype}")
+    if array.shape != (batch_size,):
+        raise ValueError(f"{name}: expected shape ({batch_size},), got {array.shape}")
+    if array.min() < 1 or array.max() > time_steps:
+        raise ValueError(f"{name}: expected values in [1, {time_steps}], got {array.tolist()}")
     return array.astype(np.intp, copy=False)
 
 

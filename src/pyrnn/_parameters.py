@@ -94,13 +94,6 @@ def uniform(
     return ParameterDict(arrays), generator
 
 
-def start_layer_norm(parameters: Mapping[str, Array]) -> None:
-    """Set gains to 1 and biases to 0: at first, layer normalisation alone acts."""
-    for name, array in parameters.items():
-        if name.startswith(("gain_", "bias_")):
-            array[...] = 1 if name.startswith("gain_") else 0
-
-
 def normal(
     shapes: Iterable[tuple[str, tuple[int, ...]]], dtype: np.dtype[Any], seed: object
 ) -> ParameterDict:

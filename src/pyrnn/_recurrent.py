@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _backend, _cache, _checks, _noise, _parameters, _shapes
+from pyrnn import _backend, _cache, _checks, _noise, _shapes
 from pyrnn._cache import LayerCache, SequenceCache
 from pyrnn._layer import Layer
 from pyrnn._sequences import Arguments
 from pyrnn._types import Array, Noise
+from pyrnn.initializers import first_values
 from pyrnn.stream import Stream
 
 
@@ -35,24 +35,26 @@ class Recurrent(Layer):
         dtype: npt.DTypeLike,
         seed: object,
         *,
+        initialization: str,
+        forget_bias: float | None = None,
         recurrent_dropout: float = 0.0,
         zoneout: float | tuple[float, ...] = 0.0,
     ) -> None:
         self.cell = cell
         self.input_size = _checks.size("input_size", input_size)
         self.hidden_size = _checks.size("hidden_size", hidden_size)
-        self.num_layers = _checks.size("num_layers", num_layers)
+        self.num_layers = _checks.size("num_layers", num_layers, most=_checks.MAX_LAYERS)
         self.bias = bool(bias)
         self.batch_first = bool(batch_first)
-        self.dropout = _checks.finite_number("dropout", dropout, 0.0, 1.0)
+        self.dropout = dropout
         self.bidirectional = bool(bidirectional)
         self.recurrent_dropout = _checks.finite_number(
             "recurrent_dropout", recurrent_dropout, 0.0, 1.0
         )
         self.zoneout = _noise.check_zoneout(zoneout, len(self._state_names))
         checked = _checks.float_dtype(dtype)
-        parameters, self._generator = _parameters.uniform(
-            self._parameter_shapes(), 1 / math.sqrt(self.hidden_size), checked, seed
+        parameters, self._generator = first_values(
+            self, self._parameter_shapes(), initialization, checked, seed, forget_bias
         )
         super().__init__(parameters, checked)
         self._cells = self._cells_of_parameters()
@@ -63,6 +65,15 @@ class Recurrent(Layer):
             self.batch_first,
             checked,
         )
+
+    @property
+    def dropout(self) -> float:
+        """Probability of a drop between layers; it may be set."""
+        return self._dropout
+
+    @dropout.setter
+    def dropout(self, value: float) -> None:
+        self._dropout = _checks.finite_number("dropout", value, 0.0, 1.0)
 
     # --- parameters -------------------------------------------------------------------------
 
@@ -346,6 +357,7 @@ class Recurrent(Layer):
                 "backward_truncated: a window over time needs one direction and equal lengths"
             )
         dlayer = self._arguments.check_gradient(dy, cache)
+        k1, k2 = (min(k, len(dlayer)) for k in (k1, k2))  # no window is longer than the sequence
         layers = cache.use()
         masks = [layer.mask for layer in layers[1:]]
         dx, cell_grads = _backend.BACKENDS[cache.backend].backward_windows(
@@ -370,11 +382,14 @@ class Recurrent(Layer):
         Raises
         ------
         ValueError
-            For a bidirectional layer, which has to see the end first.
+            For a bidirectional layer, which has to see the end first; for a state of more than
+            2**31 - 1 numbers.
         """
         if self.bidirectional:
             raise ValueError("stream: a bidirectional layer cannot run forward in time alone")
-        return Stream(self, _checks.size("batch_size", batch_size))
+        size = _checks.size("batch_size", batch_size)
+        _checks.parameter_shape("batch_size", (self.num_layers, size, self.hidden_size))
+        return Stream(self, size)
 
     # --- sizes ------------------------------------------------------------------------------
 

@@ -72,14 +72,7 @@ class Arguments(NamedTuple):
         """One length in [1, T] for each row; None if not given."""
         if lengths is None:
             return None
-        array = _checks.as_array("lengths", lengths)
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"lengths: expected integers, got dtype {array.dtype}")
-        if array.shape != (batch_size,):
-            raise ValueError(f"lengths: expected shape ({batch_size},), got {array.shape}")
-        if array.min() < 1 or array.max() > time_steps:
-            raise ValueError(f"lengths: expected values in [1, {time_steps}], got {array.tolist()}")
-        return array.astype(np.intp)
+        return _checks.lengths_array("lengths", lengths, time_steps, batch_size)
 
     def check_gradient(self, dy: Any, cache: SequenceCache) -> Array:
         """``dy`` as (T, N, features), of the shape that the cache's y had."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _backend, _cache, _checks, _parameters
+from pyrnn import _backend, _cache, _checks
 from pyrnn._layer import Layer
 from pyrnn._types import Array, State
+from pyrnn.initializers import first_values
 
 
 class Cell(Layer):
@@ -27,6 +27,8 @@ class Cell(Layer):
         bias: bool,
         dtype: npt.DTypeLike,
         seed: object,
+        initialization: str,
+        forget_bias: float | None = None,
     ) -> None:
         self.cell = cell
         self.input_size = _checks.size("input_size", input_size)
@@ -40,8 +42,8 @@ class Cell(Layer):
         ]
         if self.bias:
             shapes += [("bias_ih", (rows,)), ("bias_hh", (rows,))]
-        bound = 1 / math.sqrt(self.hidden_size)
-        super().__init__(_parameters.uniform(shapes, bound, checked, seed)[0], checked)
+        parameters, _ = first_values(self, shapes, initialization, checked, seed, forget_bias)
+        super().__init__(parameters, checked)
 
     def _pack(self, backend: _backend.Backend) -> list[Any]:
         return [backend.pack(self.cell, self._parameters)]
@@ -194,6 +196,8 @@ class RNNCell(Cell):
         Of everything.
     seed : int, optional
         Makes the first parameters repeatable.
+    initialization : {"torch", "glorot", "orthogonal", "identity"}
+        How the first parameters are drawn; `pyrnn.initialize` says what each means.
 
     Notes
     -----
@@ -220,11 +224,13 @@ class RNNCell(Cell):
         *,
         dtype: npt.DTypeLike = "float32",
         seed: int | None = None,
+        initialization: str = "torch",
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
-        super().__init__(f"rnn_{nonlinearity}", input_size, hidden_size, bias, dtype, seed)
+        cell = f"rnn_{nonlinearity}"
+        super().__init__(cell, input_size, hidden_size, bias, dtype, seed, initialization)
 
     def _repr_options(self) -> list[tuple[str, object]]:
         return [*super()._repr_options(), ("nonlinearity", "tanh")]
@@ -235,8 +241,10 @@ class LSTMCell(Cell):
 
     Parameters
     ----------
-    input_size, hidden_size, bias, dtype, seed
-        As for `RNNCell`.
+    input_size, hidden_size, bias, dtype, seed, initialization
+        As for `RNNCell`, without "identity".
+    forget_bias : float, optional
+        As for `LSTM`.
 
     Notes
     -----
@@ -262,8 +270,12 @@ class LSTMCell(Cell):
         *,
         dtype: npt.DTypeLike = "float32",
         seed: int | None = None,
+        initialization: str = "torch",
+        forget_bias: float | None = None,
     ) -> None:
-        super().__init__("lstm", input_size, hidden_size, bias, dtype, seed)
+        super().__init__(
+            "lstm", input_size, hidden_size, bias, dtype, seed, initialization, forget_bias
+        )
 
 
 class GRUCell(Cell):
@@ -271,8 +283,8 @@ class GRUCell(Cell):
 
     Parameters
     ----------
-    input_size, hidden_size, bias, dtype, seed
-        As for `RNNCell`.
+    input_size, hidden_size, bias, dtype, seed, initialization
+        As for `RNNCell`, without "identity".
 
     Notes
     -----
@@ -296,5 +308,6 @@ class GRUCell(Cell):
         *,
         dtype: npt.DTypeLike = "float32",
         seed: int | None = None,
+        initialization: str = "torch",
     ) -> None:
-        super().__init__("gru", input_size, hidden_size, bias, dtype, seed)
+        super().__init__("gru", input_size, hidden_size, bias, dtype, seed, initialization)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from pyrnn import _checks, _parameters, _shapes
+from pyrnn import _checks, _shapes
 from pyrnn._recurrent import Recurrent
 
 
@@ -37,6 +37,8 @@ class RNN(Recurrent):
         Of everything.
     seed : int, optional
         Makes the first parameters, the dropout and the zoneout repeatable.
+    initialization : {"torch", "glorot", "orthogonal", "identity"}
+        How the first parameters are drawn; `pyrnn.initialize` says what each means.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class RNN(Recurrent):
         zoneout: float = 0.0,
         dtype: npt.DTypeLike = "float32",
         seed: int | None = None,
+        initialization: str = "torch",
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {nonlinearity!r}")
@@ -90,6 +93,7 @@ class RNN(Recurrent):
             bidirectional,
             dtype,
             seed,
+            initialization=initialization,
             recurrent_dropout=recurrent_dropout,
             zoneout=zoneout,
         )
@@ -105,8 +109,8 @@ class LSTM(Recurrent):
     ----------
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
         As for `RNN`.
-    recurrent_dropout, dtype, seed
-        As for `RNN`.
+    recurrent_dropout, dtype, seed, initialization
+        As for `RNN`, without "identity".
     proj_size : int
         Features P < hidden_size to which h is projected, as in `torch.nn.LSTM`; 0 for none. y and
         h have P features, c keeps hidden_size.
@@ -118,12 +122,16 @@ class LSTM(Recurrent):
         Whether both products and the cell are normalised.
     zoneout : float or pair of floats
         As for `RNN`, of h and c alike, or (p_h, p_c).
+    forget_bias : float, optional
+        First bias of the forget gate: b_ih of it has this value and b_hh zero; 1.0 is Keras'
+        default. None leaves both as ``initialization`` draws them.
 
     Raises
     ------
     TypeError, ValueError
         If an argument has a wrong type or value; if ``layer_norm`` comes with ``peephole``,
-        ``coupled`` or ``proj_size``, or ``proj_size`` with ``recurrent_dropout`` or ``zoneout``.
+        ``coupled`` or ``proj_size``, or ``proj_size`` is not below ``hidden_size``;
+        if ``forget_bias`` is given without biases or without a forget gate.
 
     Notes
     -----
@@ -170,6 +178,8 @@ class LSTM(Recurrent):
         zoneout: float | tuple[float, float] = 0.0,
         dtype: npt.DTypeLike = "float32",
         seed: int | None = None,
+        initialization: str = "torch",
+        forget_bias: float | None = None,
     ) -> None:
         self.proj_size = _checks.size("proj_size", proj_size, least=0)
         self.peephole = bool(peephole)
@@ -187,12 +197,12 @@ class LSTM(Recurrent):
             bidirectional,
             dtype,
             seed,
+            initialization=initialization,
+            forget_bias=forget_bias,
             recurrent_dropout=recurrent_dropout,
             zoneout=zoneout,
         )
         self._check_projection()
-        if self.layer_norm:
-            _parameters.start_layer_norm(self._parameters)
 
     def _cell_name(self) -> str:
         if self.layer_norm:
@@ -209,19 +219,12 @@ class LSTM(Recurrent):
                 )
 
     def _check_projection(self) -> None:
-        """Refuse sizes that project nothing, and noise on a projected h."""
+        """Refuse sizes that project nothing."""
         if self.proj_size >= self.hidden_size:
             raise ValueError(
                 f"proj_size: expected less than hidden_size = {self.hidden_size}, "
                 f"got {self.proj_size}"
             )
-        noise = {"recurrent_dropout": self.recurrent_dropout, "zoneout": self._zoneout_rates()}
-        for name, rate in noise.items():
-            if self.proj_size and rate:
-                raise ValueError(
-                    f"proj_size, {name}: expected at most one of them, got "
-                    f"proj_size={self.proj_size} and {name}={getattr(self, name)}"
-                )
 
     @property
     def _output_size(self) -> int:
@@ -247,8 +250,8 @@ class GRU(Recurrent):
     ----------
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
         As for `RNN`.
-    recurrent_dropout, zoneout, dtype, seed
-        As for `RNN`.
+    recurrent_dropout, zoneout, dtype, seed, initialization
+        As for `RNN`, without "identity".
     reset_after : bool
         Whether the reset gate acts after the product with W_hn (torch, Keras' default) or before
         it (the paper's).
@@ -294,6 +297,7 @@ class GRU(Recurrent):
         zoneout: float = 0.0,
         dtype: npt.DTypeLike = "float32",
         seed: int | None = None,
+        initialization: str = "torch",
     ) -> None:
         self.reset_after = bool(reset_after)
         self.layer_norm = bool(layer_norm)
@@ -313,11 +317,10 @@ class GRU(Recurrent):
             bidirectional,
             dtype,
             seed,
+            initialization=initialization,
             recurrent_dropout=recurrent_dropout,
             zoneout=zoneout,
         )
-        if self.layer_norm:
-            _parameters.start_layer_norm(self._parameters)
 
     def _cell_name(self) -> str:
         if self.layer_norm:

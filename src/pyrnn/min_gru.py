@@ -14,8 +14,8 @@ class MinGRU(Recurrent):
     ----------
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
         As for `RNN`.
-    zoneout, dtype, seed
-        As for `RNN`.
+    zoneout, dtype, seed, initialization
+        As for `RNN`, without "identity".
     recurrent_dropout : float
         0: there is no product with h that it could act on.
 
@@ -35,8 +35,7 @@ class MinGRU(Recurrent):
     Examples
     --------
     >>> import numpy as np, pyrnn
-    >>> with pyrnn.use_backend("reference"):
-    ...     y, h = pyrnn.MinGRU(3, 4, seed=0)(np.zeros((5, 2, 3), dtype=np.float32))
+    >>> y, h = pyrnn.MinGRU(3, 4, seed=0)(np.zeros((5, 2, 3), dtype=np.float32))
     >>> y.shape, h.shape
     ((5, 2, 4), (1, 2, 4))
     """
@@ -55,6 +54,7 @@ class MinGRU(Recurrent):
         zoneout: float = 0.0,
         dtype: npt.DTypeLike = "float32",
         seed: int | None = None,
+        initialization: str = "torch",
     ) -> None:
         super().__init__(
             "min_gru",
@@ -67,6 +67,7 @@ class MinGRU(Recurrent):
             bidirectional,
             dtype,
             seed,
+            initialization=initialization,
             recurrent_dropout=recurrent_dropout,
             zoneout=zoneout,
         )

@@ -88,10 +88,42 @@ class Stream:
             )
         )
 
-    def reset(self) -> None:
-        """Set the state of every stream to zero."""
-        dtype = self._arguments.dtype
-        self._engine.set_state(tuple(np.zeros(shape, dtype) for shape in self._state_shapes()))
+    def reset(self, streams: Any = None) -> None:
+        """Set the state of every stream to zero, or of some; the others' stay as they are.
+
+        Parameters
+        ----------
+        streams : int, array of int or array of bool, optional
+            Which ones: indices in [0, batch_size), or a mask (batch_size,). All if not given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``streams`` is neither; the state is as it was.
+
+        Notes
+        -----
+        To reset some, the state is read and written back. While that goes on, no other thread may
+        step the same streams.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> streams = pyrnn.GRU(3, 4, seed=0).stream(3)
+        >>> y = streams.step(np.ones((3, 3), dtype=np.float32))
+        >>> streams.reset([0, 2])
+        >>> streams.state[0].any(axis=1)
+        array([False,  True, False])
+        """
+        if streams is None:
+            dtype = self._arguments.dtype
+            state = tuple(np.zeros(shape, dtype) for shape in self._state_shapes())
+        else:
+            chosen = _check_streams(streams, self.batch_size)
+            state = self._engine.state()
+            for part in state:
+                part[:, chosen] = 0
+        self._engine.set_state(state)
 
     def _state_shapes(self) -> list[tuple[int, int, int]]:
         sizes = self._state_sizes.values()
@@ -108,6 +140,24 @@ class Stream:
         self.__dict__.update(attributes)
         self._open(_backend.BACKENDS.get(self._backend, _backend.current()))
         self._engine.set_state(state)
+
+
+def _check_streams(streams: Any, batch_size: int) -> Indices:
+    """Indices of the streams that indices or a mask say."""
+    array = _checks.as_array("streams", streams)
+    if array.dtype.kind == "b":
+        if array.shape != (batch_size,):
+            raise ValueError(
+                f"streams: expected a mask of shape ({batch_size},), got {array.shape}"
+            )
+        return np.flatnonzero(array)
+    if array.ndim > 1:
+        raise ValueError(f"streams: expected indices of shape (n,), got {array.shape}")
+    if not array.size:  # an empty list has no dtype of its own
+        return np.zeros(0, np.intp)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"streams: expected indices or a mask, got dtype {array.dtype}")
+    return _checks.index_array("streams", array.reshape(-1), batch_size)
 
 
 class _StepArguments(NamedTuple):

@@ -20,11 +20,12 @@ class NoiseArrays {
               const std::optional<PackedBatch>& packed) {
     if (noise.is_none()) return;
     const auto parts = noise.cast<py::tuple>();
-    require(parts.size() == 2 && !sizes.projected, "noise");
-    if (!parts[0].is_none()) {
+    require(parts.size() == 2, "noise");
+    // A cell whose h meets no product has nothing to mask.
+    if (!parts[0].is_none() && sizes.shape().has_hidden()) {
       const Dense<T> mask = parts[0].cast<Dense<T>>();
       const Size O = sizes.output_size;
-      require(mask.size() == batch * O && sizes.shape().has_hidden(), "noise: hidden_mask");
+      require(mask.size() == batch * O, "noise: hidden_mask");
       mask_ = Buffer<T>(batch * O);
       if (packed) {
         gather_rows(mask.data(), O, packed->sequence, O, mask_.data());

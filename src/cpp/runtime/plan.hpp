@@ -119,11 +119,7 @@ class Shares {
   }
 
   // The units of these panels.
-  Range units(int thread) const {
-    const Range mine = panels(thread);
-    const Size run = sizes_.run(), H = sizes_.hidden_size;
-    return {std::min(mine.begin * run, H), std::min(mine.end * run, H)};
-  }
+  Range units(int thread) const { return within(panels(thread), sizes_.run(), sizes_.hidden_size); }
 
   // The panels of a plain product's columns that hold these units, or numbers of h: the same but
   // for a projected h.
@@ -132,9 +128,7 @@ class Shares {
 
   // The numbers of h of these panels.
   Range output_units(int thread) const {
-    const Range mine = outputs(thread);
-    const Size block = unit_block(sizes_), O = sizes_.output_size;
-    return {std::min(mine.begin * block, O), std::min(mine.end * block, O)};
+    return within(outputs(thread), unit_block(sizes_), sizes_.output_size);
   }
 
  private:

@@ -12,6 +12,11 @@ struct Range {
   Size size() const { return end - begin; }
 };
 
+// The numbers of some blocks, as far as there are any.
+inline Range within(Range blocks, Size block, Size count) {
+  return {std::min(blocks.begin * block, count), std::min(blocks.end * block, count)};
+}
+
 // Part `index` of `parts` of [0, count), in multiples of `unit`.
 inline Range part_of(Size count, int parts, int index, Size unit = 1) {
   const Size units = (count + unit - 1) / unit;

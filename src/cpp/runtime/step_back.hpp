@@ -71,13 +71,13 @@ class StepBack {
   void enter(const BackRows<T>& at, Range units, Range inner_units) {
     const UnitRows<T> dh{state_.dh.data() + at.state * padded_output(), padded_output()};
     if (at.dy != nullptr) add_rows<T>({at.dy, at.dy_row}, dh, at.count, units);
+    if (noise_.zoneout[0] != nullptr)
+      zone_out_back<T>(zone(0, at), dh, passed(0, at), at.count, units);
     if (sizes_.projected) {
       for (Size row = 0; row < at.count; ++row)
         std::copy(dh.data + row * dh.row + units.begin, dh.data + row * dh.row + units.end,
                   at.projected + row * padded_output() + units.begin);
     }
-    if (noise_.zoneout[0] != nullptr)
-      zone_out_back<T>(zone(0, at), dh, passed(0, at), at.count, units);
     for (int s = 1; s <= sizes_.inner_states(); ++s) {
       if (noise_.zoneout[s] != nullptr)
         zone_out_back<T>(zone(s, at), dinner(s, at), passed(s, at), at.count, inner_units);

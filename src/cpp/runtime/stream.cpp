@@ -107,19 +107,20 @@ void Stream<T>::run_layer(std::size_t index, const InputRows<T>& x, int threads,
   q.panel_end = panels.end;
   if (panels.size() > 0) input_product(*layer.weights, x, layer.gates.data(), batch_size_, panels);
   hidden_step(*layer.weights, q, q.h_prev, q.h_prev_row);
+  const Range outputs = columns_of(sizes, sizes.padded_output, threads, thread);
   if (sizes.two_products()) {
     if (threads > 1) barrier->wait();
-    second_step(*layer.weights, q, columns_of(sizes, sizes.padded_output, threads, thread));
+    second_step(*layer.weights, q, outputs);
   }
   if (!zoneout_.empty())
-    zone_out_layer(q, {std::min(panels.begin * sizes.run(), sizes.hidden_size),
-                       std::min(panels.end * sizes.run(), sizes.hidden_size)});
+    zone_out_layer(q, within(outputs, unit_block(sizes), sizes.output_size),
+                   within(panels, sizes.run(), sizes.hidden_size));
 }
 
 template <class T>
-void Stream<T>::zone_out_layer(const StepForward<T>& q, Range units) {
+void Stream<T>::zone_out_layer(const StepForward<T>& q, Range outputs, Range units) {
   zone_out<T>({zoneout_[0].data(), 0}, {q.h_prev, q.h_prev_row}, {q.h_next, q.h_next_row}, q.rows,
-              units);
+              outputs);
   for (std::size_t s = 1; s < zoneout_.size(); ++s) {
     const Size state = static_cast<Size>(s - 1) * q.inner_prev_state;
     zone_out<T>({zoneout_[s].data(), 0}, {q.inner_prev + state, q.inner_row},

@@ -39,7 +39,7 @@ class Stream {
 
   void run_layer(std::size_t index, const InputRows<T>& x, int threads, int thread,
                  Barrier* barrier);
-  void zone_out_layer(const StepForward<T>& q, Range units);
+  void zone_out_layer(const StepForward<T>& q, Range outputs, Range units);
   int wanted_threads() const;
 
   std::vector<Layer> layers_;

@@ -133,17 +133,18 @@ class ForwardWalk {
       if (shares_.plan.split == Split::units) barrier_.wait();
       second_step(*call_.weights, q, shares_.outputs(thread));
     }
-    add_noise(q, row, rows.begin, at, shares_.units(thread));
+    add_noise(q, row, rows.begin, at, thread);
   }
 
-  // What regularises, on the units of this thread: some of the old values stay; h is masked for the
+  // What regularises, on what this thread owns: some of the old values stay; h is masked for the
   // products of the next step.
-  void add_noise(const StepForward<T>& q, Size row, Size sequence, Size at, Range units) {
+  void add_noise(const StepForward<T>& q, Size row, Size sequence, Size at, int thread) {
     const Noise<T>& noise = call_.noise;
+    const Range units = shares_.units(thread), outputs = shares_.output_units(thread);
     const Size O = sizes_.output_size;
     if (noise.zoneout[0] != nullptr)
       zone_out<T>({noise.zoneout[0] + row * noise.zoneout_row[0], noise.zoneout_row[0]},
-                  {q.h_prev, q.h_prev_row}, {q.h_next, q.h_next_row}, q.rows, units);
+                  {q.h_prev, q.h_prev_row}, {q.h_next, q.h_next_row}, q.rows, outputs);
     for (int s = 1; s <= sizes_.inner_states(); ++s) {
       if (noise.zoneout[s] == nullptr) continue;
       zone_out<T>({noise.zoneout[s] + row * noise.zoneout_row[s], noise.zoneout_row[s]},
@@ -152,7 +153,7 @@ class ForwardWalk {
     }
     if (noise.hidden_mask != nullptr)
       mask_rows<T>({q.h_next, q.h_next_row}, {noise.hidden_mask + sequence * O, O},
-                   {values().hidden.data() + at * O, O}, q.rows, units);
+                   {values().hidden.data() + at * O, O}, q.rows, outputs);
   }
 
   Size values_rows() const { return kept_ != nullptr ? schedule_.rows : 2 * schedule_.batch_size; }

@@ -1,0 +1,369 @@
+"""Sequences of different lengths: as a list, padded with their lengths, or packed as in torch.
+
+Layers take the padded form. The names are those of `torch.nn.utils.rnn`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn import _checks
+from pyrnn._types import Array, Indices
+
+Values = Array | Indices
+Lengths = npt.NDArray[np.int64]
+
+
+class PackedSequence(NamedTuple):
+    """Sequences without padding, step after step, the longest sequence first in each.
+
+    The fields are those of torch's class, so that
+    ``torch.nn.utils.rnn.PackedSequence(*map(torch.from_numpy, packed))`` is torch's object of it.
+
+    Parameters
+    ----------
+    data : array
+        (sum of lengths, features), or (sum of lengths,) of integers.
+    batch_sizes : array of int64
+        (longest length,): how many sequences have a step at each time.
+    sorted_indices : array of int64
+        (N,): the sequences, longest first.
+    unsorted_indices : array of int64
+        (N,): where each sequence is among the sorted ones.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> packed = pyrnn.pack_sequence([np.array([1, 2]), np.array([3, 4, 5])])
+    >>> packed.data.tolist(), packed.batch_sizes.tolist(), packed.sorted_indices.tolist()
+    ([3, 1, 4, 2, 5], [2, 2, 1], [1, 0])
+    """
+
+    data: Values
+    batch_sizes: Lengths
+    sorted_indices: Lengths
+    unsorted_indices: Lengths
+
+
+def pad_sequence(sequences: Sequence[Any], batch_first: bool = False) -> tuple[Values, Lengths]:
+    """Lay a list of sequences side by side, zeros after each one's end.
+
+    Parameters
+    ----------
+    sequences : list of arrays
+        (T_i, features) each, all float32 or all float64; or (T_i,) of one integer dtype.
+    batch_first : bool
+        Whether the result is (N, T, ...) instead of (T, N, ...).
+
+    Returns
+    -------
+    x : array
+        (T, N, features), or (T, N) of integers; T is the longest length.
+    lengths : array of int64
+        (N,). Torch's function of this name returns x alone.
+
+    Raises
+    ------
+    TypeError
+        If a sequence is no array of such a dtype, or their dtypes differ.
+    ValueError
+        If there is no sequence, one is empty, or their shapes do not match.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> layer = pyrnn.GRU(3, 4, seed=0)
+    >>> x, lengths = pyrnn.pad_sequence([np.ones((5, 3), "f"), np.ones((2, 3), "f")])
+    >>> y, h = layer(x, lengths=lengths)
+    >>> [part.shape for part in pyrnn.unpad_sequence(y, lengths)]
+    [(5, 4), (2, 4)]
+    """
+    arrays = _check_sequences(sequences)
+    lengths = np.array([len(array) for array in arrays], np.int64)
+    x = _zeros(lengths.max(), len(arrays), arrays[0], batch_first)
+    by_row = x if batch_first else x.swapaxes(0, 1)
+    for row, array in zip(by_row, arrays, strict=True):
+        row[: len(array)] = array
+    return x, lengths
+
+
+def unpad_sequence(x: Any, lengths: Any, batch_first: bool = False) -> list[Values]:
+    """Cut a padded batch into the list of its sequences.
+
+    Parameters
+    ----------
+    x : array
+        (T, N, features), or (T, N) of integers; (N, T, ...) with ``batch_first``.
+    lengths : array of int
+        (N,), in [1, T].
+    batch_first : bool
+        How ``x`` is laid out.
+
+    Returns
+    -------
+    list of arrays
+        (T_i, features) or (T_i,) each: copies.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong dtype, shape or value.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> pyrnn.unpad_sequence(np.array([[1, 4], [2, 0], [3, 0]]), [3, 1])
+    [array([1, 2, 3]), array([4])]
+    """
+    by_time, counts = _check_padded(x, lengths, batch_first)
+    return [by_time[:count, row].copy() for row, count in enumerate(counts)]
+
+
+def pack_padded_sequence(
+    x: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = False
+) -> PackedSequence:
+    """Pack a padded batch: leave out what lies past each sequence's end.
+
+    Parameters
+    ----------
+    x : array
+        (T, N, features), or (T, N) of integers; (N, T, ...) with ``batch_first``.
+    lengths : array of int
+        (N,), in [1, T].
+    batch_first : bool
+        How ``x`` is laid out.
+    enforce_sorted : bool
+        Whether lengths that grow are an error. Unlike torch's, the function sorts by default,
+        and always returns both arrays of indices.
+
+    Returns
+    -------
+    PackedSequence
+        Sequences of equal length keep their order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong dtype, shape or value.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> pyrnn.pack_padded_sequence(np.array([[4, 1], [0, 2], [0, 3]]), [1, 3]).data
+    array([1, 4, 2, 3])
+    """
+    by_time, counts = _check_padded(x, lengths, batch_first)
+    if enforce_sorted and (np.diff(counts) > 0).any():
+        raise ValueError(
+            "lengths: expected the longest first because of enforce_sorted=True, "
+            f"got {counts.tolist()}"
+        )
+    order = np.argsort(-counts, kind="stable")
+    ended = np.bincount(counts)[:-1].cumsum()  # by the beginning of each step
+    batch_sizes = len(counts) - ended
+    time, rank = _positions(batch_sizes)
+    data = by_time[time, order[rank]]
+    return PackedSequence(data, batch_sizes, order, np.argsort(order))
+
+
+def pad_packed_sequence(packed: Any, batch_first: bool = False) -> tuple[Values, Lengths]:
+    """Undo `pack_padded_sequence`: zeros after each sequence's end.
+
+    Parameters
+    ----------
+    packed : PackedSequence
+        Or torch's of that name, on the CPU; its indices may be None.
+    batch_first : bool
+        Whether the result is (N, T, ...) instead of (T, N, ...).
+
+    Returns
+    -------
+    x : array
+        (T, N, features), or (T, N) of integers; T is the longest length.
+    lengths : array of int64
+        (N,).
+
+    Raises
+    ------
+    TypeError
+        If ``packed`` is something else, or a field has a wrong dtype.
+    ValueError
+        If the fields do not fit each other.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> packed = pyrnn.pack_sequence([np.array([1]), np.array([2, 3])])
+    >>> x, lengths = pyrnn.pad_packed_sequence(packed)
+    >>> x.tolist(), lengths.tolist()
+    ([[1, 2], [0, 3]], [1, 2])
+    """
+    data, batch_sizes, order = _check_packed(packed)
+    time, rank = _positions(batch_sizes)
+    x = _zeros(len(batch_sizes), len(order), data, batch_first)
+    by_time = x.swapaxes(0, 1) if batch_first else x
+    by_time[time, order[rank]] = data
+    lengths = np.empty(len(order), np.int64)
+    lengths[order] = np.bincount(rank)
+    return x, lengths
+
+
+def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = False) -> PackedSequence:
+    """Pack a list of sequences.
+
+    Parameters
+    ----------
+    sequences : list of arrays
+        As for `pad_sequence`.
+    enforce_sorted : bool
+        As for `pack_padded_sequence`.
+
+    Returns
+    -------
+    PackedSequence
+        As from `pack_padded_sequence`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As from `pad_sequence` and `pack_padded_sequence`.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> pyrnn.pack_sequence([np.array([1, 2]), np.array([3])]).batch_sizes
+    array([2, 1])
+    """
+    x, lengths = pad_sequence(sequences)
+    return pack_padded_sequence(x, lengths, enforce_sorted=enforce_sorted)
+
+
+# --- positions ------------------------------------------------------------------------------
+
+
+def _positions(batch_sizes: Lengths) -> tuple[Lengths, Lengths]:
+    """Of each packed row its step, and its sequence's place among the sorted ones."""
+    time = np.repeat(np.arange(len(batch_sizes)), batch_sizes)
+    first = batch_sizes.cumsum() - batch_sizes
+    return time, np.arange(len(time)) - first[time]
+
+
+def _zeros(time_steps: int, batch_size: int, like: Values, batch_first: bool) -> Values:
+    lead = (batch_size, time_steps) if batch_first else (time_steps, batch_size)
+    return np.zeros((*lead, *like.shape[1:]), like.dtype)
+
+
+# --- arguments ------------------------------------------------------------------------------
+
+
+def _check_sequences(sequences: Any) -> list[Values]:
+    """A list of at least one array, all of one dtype and of the same features."""
+    if not isinstance(sequences, (list, tuple)):
+        kind = type(sequences).__name__
+        raise TypeError(f"sequences: expected a list of arrays, got {kind}")
+    if not sequences:
+        raise ValueError("sequences: expected at least one array, got an empty list")
+    arrays = [_check_values(f"sequences[{n}]", s, ("T",)) for n, s in enumerate(sequences)]
+    first = arrays[0]
+    for number, array in enumerate(arrays):
+        name = f"sequences[{number}]"
+        if array.dtype != first.dtype:
+            raise TypeError(f"{name}: expected dtype {first.dtype} as the first, got {array.dtype}")
+        if array.shape[1:] != first.shape[1:]:
+            shape = _checks.shape_text(("T", *first.shape[1:]))
+            raise ValueError(f"{name}: expected shape {shape} as the first, got {array.shape}")
+        if not len(array):
+            raise ValueError(f"{name}: expected at least one step, got shape {array.shape}")
+    return arrays
+
+
+def _check_padded(x: Any, lengths: Any, batch_first: bool) -> tuple[Values, Lengths]:
+    """``x`` with time first, and the lengths."""
+    array = _check_values("x", x, ("N", "T") if batch_first else ("T", "N"))
+    if batch_first:
+        array = array.swapaxes(0, 1)
+    if not array.shape[0] or not array.shape[1]:
+        raise ValueError(f"x: expected at least one step and one row, got shape {np.shape(x)}")
+    counts = _checks.lengths_array("lengths", lengths, *array.shape[:2])
+    return array, counts.astype(np.int64, copy=False)
+
+
+def _check_values(name: str, value: Any, lead: tuple[str, ...]) -> Values:
+    """Floats with the axis of features after ``lead``, or integers without it."""
+    array = _checks.as_array(name, value)
+    if array.dtype.kind in "iu":
+        expected: tuple[str, ...] = lead
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    else:
+        expected = (*lead, "features")
+        array = _checks.any_float_array(name, value)
+    if array.ndim != len(expected):
+        kind = "integers" if expected == lead else "floats"
+        raise ValueError(
+            f"{name}: expected {kind} of shape {_checks.shape_text(expected)}, got {array.shape}"
+        )
+    return array
+
+
+def _check_packed(packed: Any) -> tuple[Values, Lengths, Lengths]:
+    """Data, batch sizes and the order of the sequences, which fit each other."""
+    fields = []
+    for name in PackedSequence._fields:
+        if not hasattr(packed, name):
+            kind = type(packed).__name__
+            raise TypeError(f"packed: expected a PackedSequence, got {kind} without {name!r}")
+        fields.append(getattr(packed, name))
+    data = _check_values("packed.data", fields[0], ("sum of lengths",))
+    batch_sizes = _check_batch_sizes(fields[1], len(data))
+    count = int(batch_sizes[0])
+    order = _check_permutation("packed.sorted_indices", fields[2], count)
+    inverse = _check_permutation("packed.unsorted_indices", fields[3], count)
+    if order is None:
+        order = np.arange(count) if inverse is None else np.argsort(inverse)
+    elif inverse is not None and not np.array_equal(inverse, np.argsort(order)):
+        raise ValueError(
+            "packed.unsorted_indices: expected the inverse of sorted_indices, "
+            f"{order.tolist()}, got {inverse.tolist()}"
+        )
+    return data, batch_sizes, order
+
+
+def _check_batch_sizes(value: Any, total: int) -> Lengths:
+    name = "packed.batch_sizes"
+    batch_sizes = _check_integers(name, value)
+    if batch_sizes.ndim != 1 or not batch_sizes.size:
+        raise ValueError(f"{name}: expected shape (T,), T at least 1, got {batch_sizes.shape}")
+    if batch_sizes[-1] < 1 or (np.diff(batch_sizes) > 0).any():
+        raise ValueError(
+            f"{name}: expected numbers above 0 that never grow, got {batch_sizes.tolist()}"
+        )
+    # The first two keep the sum from overflowing.
+    if max(len(batch_sizes), batch_sizes[0]) > total or batch_sizes.sum() != total:
+        raise ValueError(
+            f"{name}: expected a sum of {total}, as packed.data has {total} rows, "
+            f"got {batch_sizes.tolist()}"
+        )
+    return batch_sizes
+
+
+def _check_permutation(name: str, value: Any, count: int) -> Lengths | None:
+    if value is None:
+        return None
+    indices = _check_integers(name, value)
+    if indices.shape != (count,) or not np.array_equal(np.sort(indices), np.arange(count)):
+        raise ValueError(
+            f"{name}: expected each of 0 to {count - 1} once, as the batch has {count} rows, "
+            f"got {indices.tolist()}"
+        )
+    return indices
+
+
+def _check_integers(name: str, value: Any) -> Lengths:
+    array = _checks.as_array(name, value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integers, got dtype {array.dtype}")
+    return array.astype(np.int64)
