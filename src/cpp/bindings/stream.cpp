@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "bindings/arrays.hpp"
@@ -70,13 +71,18 @@ class BoundStream {
     return all;
   }
 
-  // A (batch, columns) array of T, dense, aligned
+  // A (batch, columns) array of T, dense, aligned. Of the usual dtype object, which is compared by
+  // identity: another object for the same dtype takes the way through `check`.
   bool exact(const py::object& object, Size columns, bool writeable) const {
-    if (!py::isinstance<py::array_t<T>>(object)) return false;
-    const auto array = py::reinterpret_borrow<py::array>(object);
-    return array.ndim() == 2 && array.shape(0) == stream_.batch_size() &&
-           array.shape(1) == columns && (array.flags() & py::array::c_style) != 0 &&
-           (!writeable || array.writeable());
+    namespace detail = py::detail;
+    if (!detail::npy_api::get().PyArray_Check_(object.ptr())) return false;
+    const detail::PyArray_Proxy& array = *detail::array_proxy(object.ptr());
+    const int wanted = detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ |
+                       detail::npy_api::NPY_ARRAY_ALIGNED_ |
+                       (writeable ? detail::npy_api::NPY_ARRAY_WRITEABLE_ : 0);
+    return array.descr == dtype_.ptr() && array.nd == 2 &&
+           array.dimensions[0] == stream_.batch_size() && array.dimensions[1] == columns &&
+           (array.flags & wanted) == wanted;
   }
 
   bool exact_input(const py::object& object) const {
@@ -85,18 +91,25 @@ class BoundStream {
 
   py::object run(const py::object& x_t, const py::object& out) {
     InputRows<T> x;
-    IndexArray indices;
+    std::optional<IndexArray> indices;
+    std::optional<Dense<T>> dense;
     if (exact_input(x_t)) {
-      x.dense = static_cast<const T*>(py::reinterpret_borrow<py::array>(x_t).data());
+      x.dense =
+          static_cast<const T*>(static_cast<const void*>(py::detail::array_proxy(x_t.ptr())->data));
+      x.row = stream_.lowest().input_size;
+    } else if (py::isinstance<py::array_t<T>>(x_t)) {
+      dense.emplace(Dense<T>::ensure(x_t));
+      require(dense->size() == stream_.batch_size() * stream_.lowest().input_size, "x_t: shapes");
+      x.dense = dense->data();
       x.row = stream_.lowest().input_size;
     } else {
-      indices = IndexArray::ensure(x_t);
-      require(indices && indices.size() == stream_.batch_size(), "x_t: shapes");
-      x.indices = indices.data();
+      indices.emplace(IndexArray::ensure(x_t));
+      require(*indices && indices->size() == stream_.batch_size(), "x_t: shapes");
+      x.indices = indices->data();
     }
     py::object y = out;
     if (y.is_none()) y = empty<T>({stream_.batch_size(), stream_.output_size()});
-    T* const to = static_cast<T*>(py::reinterpret_borrow<py::array>(y).mutable_data());
+    T* const to = static_cast<T*>(static_cast<void*>(py::detail::array_proxy(y.ptr())->data));
     alone([&] { stream_.step(x, to); });
     return y;
   }
@@ -114,6 +127,7 @@ class BoundStream {
   pyrnn::Stream<T> stream_;
   std::mutex mutex_;
   py::object check_;
+  py::dtype dtype_ = py::dtype::of<T>();
   bool short_ = stream_.lowest().hidden_size * stream_.output_size() * stream_.batch_size() *
                     stream_.layers() <
                 20'000;
