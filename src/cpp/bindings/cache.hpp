@@ -115,7 +115,7 @@ py::tuple state_arrays(const T* h, const T* inner, const CellSizes<T>& sizes, Si
     const T* const from = s == 0 ? h : inner + (s - 1) * batch * size;
     auto array = empty<T>({batch, size});
     if (packed) {
-      scatter_rows(from, packed->sequence, size, array.mutable_data(), size);
+      scatter_rows(from, packed->sequence, size, array.mutable_data());
     } else {
       std::copy(from, from + batch * size, array.mutable_data());
     }

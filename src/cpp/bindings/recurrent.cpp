@@ -99,10 +99,7 @@ py::tuple forward(Weights<T>& weights, const py::array& x, const std::vector<Den
                           cache->noise.pointers()};
     run(*cache, call, keep);
     last_rows(rows, O, cache->schedule, O, h_last.data());
-    if (cache->packed) {
-      std::fill(y, y + cache->time_steps * batch * O, T(0));
-      scatter_rows(rows, cache->packed->source, O, y, O);
-    }
+    if (cache->packed) unpack_rows(*cache->packed, rows, cache->time_steps, O, y);
   }
   const py::tuple states =
       state_arrays(h_last.data(), inner_last.data(), sizes, batch, cache->packed);
@@ -162,10 +159,7 @@ py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const std::vector<
       T* const padded_dx = call.dx;
       call.dx = dense ? packed_dx.data() : nullptr;
       run_back(cache, call, sums);
-      if (dense) {
-        std::fill(padded_dx, padded_dx + cache.time_steps * batch * I, T(0));
-        scatter_rows(packed_dx.data(), cache.packed->source, I, padded_dx, I);
-      }
+      if (dense) unpack_rows(*cache.packed, packed_dx.data(), cache.time_steps, I, padded_dx);
     } else {
       run_back(cache, call, sums);
     }

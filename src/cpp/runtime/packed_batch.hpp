@@ -6,6 +6,7 @@
 #include <numeric>
 #include <vector>
 
+#include "runtime/parallel.hpp"
 #include "runtime/schedule.hpp"
 
 namespace pyrnn {
@@ -37,20 +38,46 @@ struct PackedBatch {
   }
 };
 
+// Numbers that pay for a thread to copy them.
+constexpr Size copy_grain = 64 * 1024;
+
 // to[i] = from[rows[i]], rows of `columns` numbers
 template <class T>
 void gather_rows(const T* from, Size from_row, const std::vector<Size>& rows, Size columns, T* to) {
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    std::memcpy(to + static_cast<Size>(i) * columns, from + rows[i] * from_row,
-                static_cast<std::size_t>(columns) * sizeof(T));
+  const Size grain = std::max<Size>(1, copy_grain / columns);
+  parallel_for(static_cast<Size>(rows.size()), grain, 1, [&](Range part, int) {
+    for (Size i = part.begin; i < part.end; ++i)
+      std::memcpy(to + i * columns, from + rows[static_cast<std::size_t>(i)] * from_row,
+                  static_cast<std::size_t>(columns) * sizeof(T));
+  });
 }
 
 // to[rows[i]] = from[i]
 template <class T>
-void scatter_rows(const T* from, const std::vector<Size>& rows, Size columns, T* to, Size to_row) {
+void scatter_rows(const T* from, const std::vector<Size>& rows, Size columns, T* to) {
   for (std::size_t i = 0; i < rows.size(); ++i)
-    std::memcpy(to + rows[i] * to_row, from + static_cast<Size>(i) * columns,
+    std::memcpy(to + rows[i] * columns, from + static_cast<Size>(i) * columns,
                 static_cast<std::size_t>(columns) * sizeof(T));
+}
+
+// The packed rows where they belong in (time_steps, batch, columns), zeros past each length.
+template <class T>
+void unpack_rows(const PackedBatch& packed, const T* from, Size time_steps, Size columns, T* to) {
+  const Size rows = time_steps * packed.schedule.batch_size;
+  std::vector<const T*> sources(static_cast<std::size_t>(rows), nullptr);
+  for (std::size_t i = 0; i < packed.source.size(); ++i)
+    sources[static_cast<std::size_t>(packed.source[i])] = from + static_cast<Size>(i) * columns;
+  const Size grain = std::max<Size>(1, copy_grain / columns);
+  parallel_for(rows, grain, 1, [&](Range part, int) {
+    for (Size row = part.begin; row < part.end; ++row) {
+      const T* const source = sources[static_cast<std::size_t>(row)];
+      if (source != nullptr) {
+        std::memcpy(to + row * columns, source, static_cast<std::size_t>(columns) * sizeof(T));
+      } else {
+        std::fill(to + row * columns, to + (row + 1) * columns, T(0));
+      }
+    }
+  });
 }
 
 }  // namespace pyrnn

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <vector>
 
 #include "runtime/cell_weights.hpp"
 #include "runtime/range.hpp"
@@ -101,15 +100,17 @@ class Shares {
   Shares(const CellSizes<T>& sizes, const Schedule& schedule, int available)
       : plan(make_plan(sizes, schedule.batch_size, schedule.steps(), available)),
         sizes_(sizes),
-        schedule_(schedule),
-        row_parts_(schedule.row_parts(plan.threads)) {}
+        schedule_(schedule) {}
 
-  // Rows of a step, counted from its first.
-  Range rows(Size step, int thread) const {
+  // The rows that a thread walks through a stretch of time [begin, end).
+  Range rows(Size begin, Size end, int thread) const {
+    if (plan.split != Split::batch) return {0, schedule_.count_of(begin)};
+    return schedule_.share(begin, end, plan.threads, thread);
+  }
+  // Those that are left of them at a step, counted from its first.
+  Range rows_at(Size step, Range rows) const {
     const Size count = schedule_.count_of(step);
-    if (plan.split != Split::batch) return {0, count};
-    const Range mine = row_parts_[static_cast<std::size_t>(thread)];
-    return {std::min(mine.begin, count), std::min(mine.end, count)};
+    return {std::min(rows.begin, count), std::min(rows.end, count)};
   }
 
   // Panels of units.
@@ -139,7 +140,6 @@ class Shares {
 
   const CellSizes<T>& sizes_;
   const Schedule& schedule_;
-  const std::vector<Range> row_parts_;
 };
 
 }  // namespace pyrnn

@@ -49,20 +49,36 @@ struct Schedule {
     return schedule;
   }
 
-  // The batch in parts of about the same work, for threads that each walk their own rows.
-  std::vector<Range> row_parts(int threads) const {
-    std::vector<Range> parts;
-    Size row = 0, done = 0, length = steps();
-    for (int thread = 0; thread < threads; ++thread) {
-      const Size begin = row;
-      for (; row < batch_size; ++row) {
-        while (length > 0 && count[static_cast<std::size_t>(length - 1)] <= row) --length;
-        if (thread + 1 < threads && done + length / 2 >= rows * (thread + 1) / threads) break;
+  // A stretch of time of about so many rows: where it ends if it begins there, and the other way.
+  Size stretch_from(Size begin, Size most_rows) const {
+    Size end = begin + 1, in_it = count_of(begin);
+    while (end < steps() && in_it + count_of(end) <= most_rows) in_it += count_of(end++);
+    return end;
+  }
+  Size stretch_to(Size end, Size most_rows) const {
+    Size begin = end - 1, in_it = count_of(begin);
+    while (begin > 0 && in_it + count_of(begin - 1) <= most_rows) in_it += count_of(--begin);
+    return begin;
+  }
+
+  // The rows of steps [begin, end) that one of several threads walks, so that all have about the
+  // same work; counted from each step's first.
+  Range share(Size begin, Size end, int threads, int thread) const {
+    const Size batch = count_of(begin);
+    Size all = 0;
+    for (Size step = begin; step < end; ++step) all += count_of(step);
+    Range mine{0, 0};
+    Size row = 0, done = 0, length = end - begin;
+    for (int index = 0; index <= thread; ++index) {
+      mine.begin = row;
+      for (; row < batch; ++row) {
+        while (count_of(begin + length - 1) <= row) --length;
+        if (index + 1 < threads && done + length / 2 >= all * (index + 1) / threads) break;
         done += length;
       }
-      parts.push_back({begin, row});
+      mine.end = row;
     }
-    return parts;
+    return mine;
   }
 };
 

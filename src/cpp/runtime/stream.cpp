@@ -16,6 +16,12 @@ namespace {
 // are ours, as it takes much longer where they are not.
 constexpr double thread_cycles = 40'000;
 
+// Streams that are worth a thread of their own; fewer share the units.
+constexpr Size least_rows = 16;
+
+// Pre-activations of this many bytes stay in L2 from one product to the next.
+constexpr Size block_bytes = 192 * 1024;
+
 }  // namespace
 
 template <class T>
@@ -34,12 +40,22 @@ Stream<T>::Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Siz
     layer.h_next = Buffer<T>::zeros(batch_size * sizes.output_size);
     layer.inner = Buffer<T>::zeros(inner);
     layer.inner_next = Buffer<T>::zeros(inner);
-    layer.gates = Buffer<T>(batch_size * sizes.gates_row());
-    if (sizes.two_products()) layer.u = Buffer<T>(batch_size * sizes.padded);
     layer.weights = std::move(weights);
     layers_.push_back(std::move(layer));
   }
+  by_rows_ = batch_size >= 2 * least_rows;
   threads_ = wanted_threads();
+  block_ = batch_size;
+  for (Layer& layer : layers_) {
+    const Size row_bytes = layer.weights->sizes.gates_row() * static_cast<Size>(sizeof(T));
+    if (by_rows_) block_ = std::min(block_, std::max(least_rows, block_bytes / row_bytes));
+  }
+  const Size rows = by_rows_ ? threads_ * block_ : batch_size;
+  for (Layer& layer : layers_) {
+    const CellSizes<T>& sizes = layer.weights->sizes;
+    layer.gates = Buffer<T>(rows * sizes.gates_row());
+    if (sizes.two_products()) layer.u = Buffer<T>(rows * sizes.padded);
+  }
 }
 
 template <class T>
@@ -48,36 +64,26 @@ int Stream<T>::wanted_threads() const {
   Size blocks = 0;
   for (const Layer& layer : layers_) {
     const CellSizes<T>& sizes = layer.weights->sizes;
-    if (sizes.shape().whole_rows) return 1;
+    if (sizes.shape().whole_rows && !by_rows_) return 1;
     const double both =
         1 + static_cast<double>(sizes.input_size) / static_cast<double>(sizes.hidden_size);
     cycles += both * step_cycles(sizes, batch_size_, sizes.padded);
     blocks = (sizes.padded + unit_block(sizes) - 1) / unit_block(sizes);
   }
   const double threads = 1 + cycles / thread_cycles;
-  return static_cast<int>(std::min(threads, static_cast<double>(blocks)));
+  const Size most = by_rows_ ? batch_size_ / least_rows : blocks;
+  return static_cast<int>(std::min(threads, static_cast<double>(most)));
 }
 
 template <class T>
 void Stream<T>::step(const InputRows<T>& x, T* y) {
-  const auto input_of = [&](std::size_t index) {
-    if (index == 0) return x;
-    const Layer& below = layers_[index - 1];
-    return InputRows<T>{below.h_next.data(), below.weights->sizes.output_size, nullptr};
-  };
   if (threads_ == 1 || num_threads() == 1) {
     const FlushScope flush;
-    for (std::size_t index = 0; index < layers_.size(); ++index)
-      run_layer(index, input_of(index), 1, 0, nullptr);
+    work(x, 1, 0, nullptr);
   } else {
     Team team(threads_);
     Barrier barrier(team.size());
-    team.run(team.size(), [&](int thread) {
-      for (std::size_t index = 0; index < layers_.size(); ++index) {
-        if (index > 0) barrier.wait();
-        run_layer(index, input_of(index), team.size(), thread, &barrier);
-      }
-    });
+    team.run(team.size(), [&](int thread) { work(x, team.size(), thread, &barrier); });
   }
   for (Layer& layer : layers_) {
     std::swap(layer.h, layer.h_next);
@@ -87,33 +93,59 @@ void Stream<T>::step(const InputRows<T>& x, T* y) {
   std::memcpy(y, last.data(), static_cast<std::size_t>(last.size()) * sizeof(T));
 }
 
+// One thread's share of a step: all layers for its rows, a block of them at a time; or its units of
+// every layer.
 template <class T>
-void Stream<T>::run_layer(std::size_t index, const InputRows<T>& x, int threads, int thread,
-                          Barrier* barrier) {
-  Layer& layer = layers_[index];
+void Stream<T>::work(const InputRows<T>& x, int threads, int thread, Barrier* barrier) {
+  const auto input_of = [&](std::size_t index) {
+    if (index == 0) return x;
+    const Layer& below = layers_[index - 1];
+    const Size size = below.weights->sizes.output_size;
+    return InputRows<T>{below.h_next.data(), size, nullptr};
+  };
+  if (by_rows_) {
+    const Range mine = part_of(batch_size_, threads, thread);
+    for (Size row = mine.begin; row < mine.end; row += block_) {
+      const Share share{{row, std::min(row + block_, mine.end)}, thread * block_, 1, 0, nullptr};
+      for (std::size_t index = 0; index < layers_.size(); ++index)
+        run_layer(layers_[index], input_of(index).from(row), share);
+    }
+    return;
+  }
+  const Share share{{0, batch_size_}, 0, threads, thread, barrier};
+  for (std::size_t index = 0; index < layers_.size(); ++index) {
+    if (index > 0 && threads > 1) barrier->wait();
+    run_layer(layers_[index], input_of(index), share);
+  }
+}
+
+// x: the rows of the share
+template <class T>
+void Stream<T>::run_layer(Layer& layer, const InputRows<T>& x, const Share& share) {
   const CellSizes<T>& sizes = layer.weights->sizes;
-  const Range panels = panels_of(sizes, threads, thread);
+  const Range panels = panels_of(sizes, share.threads, share.thread);
+  const Range outputs = columns_of(sizes, sizes.padded_output, share.threads, share.thread);
+  const Size row = share.rows.begin, O = sizes.output_size;
   StepForward<T> q{};
-  q.gates = layer.gates.data();
-  q.h_prev = layer.h.data();
-  q.h_next = layer.h_next.data();
-  q.h_prev_row = q.h_next_row = sizes.output_size;
-  q.inner_prev = layer.inner.data();
-  q.inner_next = layer.inner_next.data();
+  q.gates = layer.gates.data() + share.place * sizes.gates_row();
+  q.u = layer.u.data() + share.place * sizes.padded;
+  q.h_prev = layer.h.data() + row * O;
+  q.h_next = layer.h_next.data() + row * O;
+  q.h_prev_row = q.h_next_row = O;
+  q.inner_prev = layer.inner.data() + row * sizes.padded;
+  q.inner_next = layer.inner_next.data() + row * sizes.padded;
   q.inner_prev_state = q.inner_next_state = batch_size_ * sizes.padded;
-  q.u = layer.u.data();
-  q.rows = batch_size_;
+  q.rows = share.rows.size();
   q.panel_begin = panels.begin;
   q.panel_end = panels.end;
-  if (panels.size() > 0) input_product(*layer.weights, x, layer.gates.data(), batch_size_, panels);
+  if (panels.size() > 0) input_product(*layer.weights, x, q.gates, q.rows, panels);
   hidden_step(*layer.weights, q, q.h_prev, q.h_prev_row);
-  const Range outputs = columns_of(sizes, sizes.padded_output, threads, thread);
   if (sizes.two_products()) {
-    if (threads > 1) barrier->wait();
+    if (share.threads > 1) share.barrier->wait();
     second_step(*layer.weights, q, outputs);
   }
   if (!zoneout_.empty())
-    zone_out_layer(q, within(outputs, unit_block(sizes), sizes.output_size),
+    zone_out_layer(q, within(outputs, unit_block(sizes), O),
                    within(panels, sizes.run(), sizes.hidden_size));
 }
 

@@ -33,19 +33,29 @@ class Stream {
     std::shared_ptr<const CellWeights<T>> weights;
     // They change places at every step: (batch, O), (inner states, batch, padded)
     Buffer<T> h, h_next, inner, inner_next;
-    Buffer<T> gates;  // (batch, slots * padded)
-    Buffer<T> u;      // (batch, padded)
+    Buffer<T> gates;  // (places, slots * padded)
+    Buffer<T> u;      // (places, padded)
   };
 
-  void run_layer(std::size_t index, const InputRows<T>& x, int threads, int thread,
-                 Barrier* barrier);
+  // What one thread does of a step: some rows, and the units that are its own among several.
+  struct Share {
+    Range rows;
+    Size place;  // of the first row among the places for pre-activations
+    int threads, thread;
+    Barrier* barrier;
+  };
+
+  void work(const InputRows<T>& x, int threads, int thread, Barrier* barrier);
+  void run_layer(Layer& layer, const InputRows<T>& x, const Share& share);
   void zone_out_layer(const StepForward<T>& q, Range outputs, Range units);
   int wanted_threads() const;
 
   std::vector<Layer> layers_;
   Size batch_size_;
   std::vector<Buffer<T>> zoneout_;  // for each state a row, or none at all
-  int threads_;                     // that pay
+  bool by_rows_ = false;            // whether threads share the streams, or the units
+  int threads_ = 1;                 // that pay
+  Size block_ = 1;                  // streams that a thread takes at a time
 };
 
 extern template class Stream<float>;

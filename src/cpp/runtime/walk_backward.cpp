@@ -30,7 +30,6 @@ class BackwardWalk {
         back_(call.inputs, kept, call.noise, sums, state_) {
     const Size batch = schedule_.batch_size, padded = sizes_.padded;
     const Size H = sizes_.hidden_size, O = sizes_.output_size;
-    stretch_ = std::min(schedule_.steps(), std::max<Size>(1, stretch_rows / batch));
     if (sizes_.projected) projected_ = Buffer<T>(schedule_.rows * sizes_.padded_output);
     copy_rows(call_.dh_last, O, state_.dh.data(), sizes_.padded_output, batch, O);
     copy_rows(call_.dinner_last, H, state_.dinner.data(), padded, sizes_.inner_states() * batch, H);
@@ -46,16 +45,17 @@ class BackwardWalk {
   void work(int thread) {
     const bool waits = shares_.plan.split == Split::batch || !sizes_.shape().has_hidden();
     for (Size end = schedule_.steps(); end > 0;) {
-      const Size begin = std::max<Size>(0, end - stretch_);
-      for (Size step = end - 1; step >= begin; --step) step_back(step, thread);
+      const Size begin = schedule_.stretch_to(end, stretch_rows);
+      const Range mine = shares_.rows(begin, end, thread);
+      for (Size step = end - 1; step >= begin; --step)
+        step_back(step, shares_.rows_at(step, mine), thread);
       if (waits) barrier_.wait();
       sum_stretch(begin, end, thread);
       end = begin;
     }
   }
 
-  void step_back(Size step, int thread) {
-    const Range rows = shares_.rows(step, thread);
+  void step_back(Size step, Range rows, int thread) {
     if (rows.size() == 0) return;
     const Range panels = shares_.panels(thread), outputs = shares_.outputs(thread);
     const BackRows<T> at = rows_of(step, rows);
@@ -131,7 +131,6 @@ class BackwardWalk {
   BackState<T> state_;
   StepBack<T> back_;
   Buffer<T> projected_;
-  Size stretch_ = 1;
 };
 
 }  // namespace

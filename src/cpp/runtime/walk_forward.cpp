@@ -35,15 +35,15 @@ class ForwardWalk {
         barrier_(shares_.plan.threads) {
     const Size batch = schedule_.batch_size, O = sizes_.output_size;
     const Size row_bytes = sizes_.gates_row() * static_cast<Size>(sizeof(T));
-    stretch_ = std::max<Size>(1, std::max(stretch_least_rows, stretch_bytes / row_bytes) / batch);
-    stretch_ = std::min(stretch_, schedule_.steps());
+    stretch_rows_ = std::max(stretch_least_rows, stretch_bytes / row_bytes);
     const bool masked = call_.noise.hidden_mask != nullptr;
     if (kept_ != nullptr) {
       *kept_ = Kept<T>(sizes_, schedule_.rows, batch, masked);
     } else {
       // One step's values, or two where the next step still looks at the last one's.
       own_ = Kept<T>(sizes_, 2 * batch, batch, masked);
-      gates_ = Buffer<T>(stretch_ * batch * sizes_.gates_row());
+      gates_ =
+          Buffer<T>(std::min(std::max(stretch_rows_, batch), schedule_.rows) * sizes_.gates_row());
     }
     pad_rows(call_.inner0, sizes_.inner_states() * batch, sizes_.hidden_size, sizes_.padded,
              values().inner0.data());
@@ -59,16 +59,17 @@ class ForwardWalk {
 
  private:
   void work(int thread) {
-    for (Size begin = 0; begin < schedule_.steps(); begin += stretch_) {
-      const Size end = std::min(begin + stretch_, schedule_.steps());
+    for (Size begin = 0, end = 0; begin < schedule_.steps(); begin = end) {
+      end = schedule_.stretch_from(begin, stretch_rows_);
       if (begin > 0 && shares_.plan.split == Split::batch) barrier_.wait();
       const Range rows = schedule_.rows_of(begin, end);
       hoist(rows, thread);
       if (shares_.plan.split == Split::batch) barrier_.wait();
+      const Range mine = shares_.rows(begin, end, thread);
       for (Size step = begin; step < end; ++step) {
         if (shares_.plan.split == Split::units && step > 0 && sizes_.shape().has_hidden())
           barrier_.wait();
-        advance(step, rows.begin, thread);
+        advance(step, shares_.rows_at(step, mine), rows.begin, thread);
       }
     }
   }
@@ -98,8 +99,7 @@ class ForwardWalk {
                   gates_at(rows.begin + part.begin, rows.begin), part.size(), panels);
   }
 
-  void advance(Size step, Size stretch_row, int thread) {
-    const Range rows = shares_.rows(step, thread);
+  void advance(Size step, Range rows, Size stretch_row, int thread) {
     const Range panels = shares_.panels(thread);
     if (rows.size() == 0) return;
     const Size O = sizes_.output_size, padded = sizes_.padded, batch = schedule_.batch_size;
@@ -181,7 +181,7 @@ class ForwardWalk {
   Team team_;
   Shares<T> shares_;
   Barrier barrier_;
-  Size stretch_ = 1;
+  Size stretch_rows_ = 1;
   Kept<T> own_;
   Buffer<T> gates_;
 };
