@@ -40,17 +40,6 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
-FULL_BACKENDS = ["native", "reference"]
-"""The backends that compute every cell and option."""
-
-
-@pytest.fixture(params=FULL_BACKENDS)
-def full_backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The name of a backend that computes every cell and option, in force during the test."""
-    with pyrnn.use_backend(request.param):
-        yield request.param
-
-
 VARIANTS: dict[str, Callable[..., Any]] = {
     "lstm-projected": partial(pyrnn.LSTM, proj_size=2),
     "lstm-peephole": partial(pyrnn.LSTM, peephole=True),
@@ -84,6 +73,12 @@ NOISY: dict[str, Callable[..., Any]] = {
 @pytest.fixture(params=NOISY.values(), ids=NOISY, scope="session")
 def make_noisy(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """A constructor of layers that take zoneout and, but for MinGRU, recurrent dropout."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture(params=(NOISY | VARIANTS).values(), ids=NOISY | VARIANTS, scope="session")
+def make_any(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """A constructor of layers, plain or with an option; hidden_size is 3 at least."""
     return request.param  # type: ignore[no-any-return]
 
 

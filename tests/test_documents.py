@@ -38,7 +38,7 @@ def test_links(path):
 
 
 def test_snippets_are_found():
-    assert len(SNIPPETS) == 7
+    assert len(SNIPPETS) == 10
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))

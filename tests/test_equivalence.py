@@ -49,7 +49,8 @@ def assert_same(got, expected, tolerance):
     """Compare arrays, each relative to its largest magnitude.
 
     The elements of an array of a few may all happen to be sums that nearly cancel. It is compared
-    relative to the largest magnitude of all arrays, or to that of the inputs, which is near one.
+    relative to the largest magnitude of all arrays, or to that of the inputs, which is near one. So
+    is an array that is nearly nothing beside the others, for its error comes from them.
     """
     got, expected = flatten(got), flatten(expected)
     assert list(got) == list(expected)
@@ -58,7 +59,8 @@ def assert_same(got, expected, tolerance):
         assert got[name].shape == array.shape
         assert got[name].dtype == array.dtype
         few = array.size < 8
-        scale = max(1.0, max(magnitudes.values())) if few else magnitudes[name]
+        largest = max(1.0, max(magnitudes.values()))
+        scale = largest if few else max(magnitudes[name], 1e-5 * largest)
         worst = float(np.abs(got[name] - array).max())
         assert worst <= tolerance * scale, f"{name}: {worst} > {tolerance} of {scale}"
 
@@ -299,3 +301,72 @@ def test_clipping(dtype, shape, seed, limit):
 
     got, expected = on_both(compute)
     assert_same(got, expected, TOLERANCE[dtype])
+
+
+def fill(layer, generator):
+    """Values for all parameters, gains and biases among them."""
+    for array in layer.parameters.values():
+        size = 0.5 / math.sqrt(array.shape[-1]) if array.ndim == 2 else 0.3
+        array[...] = size * generator.standard_normal(array.shape)
+
+
+def noise_of(make_any, draw):
+    """Options that regularise, of those that the layer has."""
+    noise = {"zoneout": 0.4 if draw(st.booleans()) else 0.0}
+    if make_any is not pyrnn.MinGRU:
+        noise["recurrent_dropout"] = 0.3 if draw(st.booleans()) else 0.0
+    return noise
+
+
+@DTYPES
+@given(
+    sizes=st.tuples(st.integers(2, 70), st.integers(3, 70), steps, rows),
+    num_layers=st.integers(1, 2),
+    bidirectional=st.booleans(),
+    bias=st.booleans(),
+    as_indices=st.booleans(),
+    with_lengths=st.booleans(),
+    windows=st.booleans(),
+    checkpoint=st.none() | st.integers(1, 12),
+    seed=seeds,
+    data=st.data(),
+)
+def test_cells_and_options(
+    make_any,
+    dtype,
+    sizes,
+    num_layers,
+    bidirectional,
+    bias,
+    as_indices,
+    with_lengths,
+    windows,
+    checkpoint,
+    seed,
+    data,
+):
+    """Every cell, with noise, checkpoints, lengths; whole and truncated; in train and eval mode."""
+    input_size, hidden_size, time_steps, batch_size = sizes
+    options = noise_of(make_any, data.draw)
+    generator = np.random.default_rng(seed)
+    x = generator.standard_normal((time_steps, batch_size, input_size)).astype(dtype)
+    if as_indices:
+        x = generator.integers(0, input_size, (time_steps, batch_size))
+    lengths = generator.integers(1, time_steps + 1, batch_size) if with_lengths else None
+
+    def compute():
+        layer = make_any(
+            input_size, hidden_size, num_layers,
+            bias=bias, bidirectional=bidirectional, dtype=dtype, seed=seed, **options,
+        )  # fmt: skip
+        own = np.random.default_rng(seed)
+        fill(layer, own)
+        y, final, cache = layer.forward(x, None, lengths, checkpoint=checkpoint)
+        dy = own.standard_normal(y.shape).astype(dtype)
+        if windows and not (bidirectional or with_lengths):
+            gradients = layer.backward_truncated(cache, dy, 1, 4)
+        else:
+            gradients = layer.backward(cache, dy, final)
+        return y, final, gradients, layer.eval()(x, None, lengths)
+
+    assert_same(*on_both(compute), TOLERANCE[dtype])

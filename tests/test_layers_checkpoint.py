@@ -43,7 +43,7 @@ def all_bits(*results):
 )
 def test_every_bit_is_the_same(
     make_noisy,
-    full_backend,
+    backend,
     time_steps,
     rows,
     checkpoint,
@@ -82,7 +82,7 @@ def _parts(state):
 
 
 @pytest.mark.parametrize("checkpoint", [1, 2, 5, 9])
-def test_projected(checkpoint, full_backend):
+def test_projected(checkpoint, backend):
     layer = pyrnn.LSTM(INPUTS, UNITS, 2, proj_size=2, peephole=True, seed=0)
     x = random(7, 2, INPUTS)
     bits = []
@@ -94,7 +94,7 @@ def test_projected(checkpoint, full_backend):
 
 @pytest.mark.parametrize("checkpoint", [1, 3, 4, 20])
 @pytest.mark.parametrize(("k1", "k2"), [(1, 3), (2, 2), (3, 8)])
-def test_truncated_backward(make_noisy, checkpoint, k1, k2, full_backend):
+def test_truncated_backward(make_noisy, checkpoint, k1, k2, backend):
     bits = []
     for every in (None, checkpoint):
         layer = make_noisy(INPUTS, UNITS, 2, zoneout=0.5, dropout=0.5, seed=0)
@@ -103,7 +103,7 @@ def test_truncated_backward(make_noisy, checkpoint, k1, k2, full_backend):
     assert bits[0] == bits[1]
 
 
-def test_parameters_may_change_before_backward(make_noisy, full_backend):
+def test_parameters_may_change_before_backward(make_noisy, backend):
     """The steps run again with the weights of the forward, not with those of the moment."""
     bits = []
     for every in (None, 2):
@@ -115,7 +115,7 @@ def test_parameters_may_change_before_backward(make_noisy, full_backend):
     assert bits[0] == bits[1]
 
 
-def test_a_cache_still_serves_once(full_backend):
+def test_a_cache_still_serves_once(backend):
     layer = pyrnn.GRU(INPUTS, UNITS, seed=0)
     y, _, cache = layer.forward(random(7, 2, INPUTS), checkpoint=3)
     layer.backward(cache, np.ones_like(y))

@@ -54,9 +54,7 @@ def has_products(make):
 # --- recurrent dropout ----------------------------------------------------------------------
 
 
-def test_dropping_units_of_h_is_dropping_columns_of_the_weights(
-    make_noisy, full_backend, assert_close
-):
+def test_dropping_units_of_h_is_dropping_columns_of_the_weights(make_noisy, backend, assert_close):
     """For one sequence: W (m h) = (W m) h, whatever else a cell does with h."""
     if not has_products(make_noisy):
         pytest.skip("no product with h")
@@ -82,7 +80,7 @@ def test_dropping_units_of_h_is_dropping_columns_of_the_weights(
     assert_close(grads, expected, 1e-12)
 
 
-def test_one_mask_for_each_sequence(full_backend):
+def test_one_mask_for_each_sequence(backend):
     """Two equal rows of a batch differ, and a second call differs from the first."""
     layer = pyrnn.RNN(INPUTS, 50, recurrent_dropout=0.5, seed=0)
     x = np.repeat(random(4, 1, INPUTS), 2, axis=1).astype(np.float32)
@@ -92,7 +90,7 @@ def test_one_mask_for_each_sequence(full_backend):
     assert not np.allclose(layer(x)[0][1:], y[1:])
 
 
-def test_each_layer_and_direction_has_its_own_mask(full_backend, assert_close):
+def test_each_layer_and_direction_has_its_own_mask(backend, assert_close):
     layer = pyrnn.RNN(
         INPUTS, UNITS, 2, bidirectional=True, recurrent_dropout=0.5, dtype="float64", seed=0
     )
@@ -127,7 +125,7 @@ def by_steps(layer, plain, x, state, kept):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_zoneout_is_the_loop_over_its_definition(make_noisy, training, full_backend, assert_close):
+def test_zoneout_is_the_loop_over_its_definition(make_noisy, training, backend, assert_close):
     zoneout = rates_of(make_noisy)
     layer = make_noisy(INPUTS, UNITS, zoneout=zoneout, dtype="float64", seed=0)
     plain = same_weights(layer, make_noisy)
@@ -147,7 +145,7 @@ def test_zoneout_is_the_loop_over_its_definition(make_noisy, training, full_back
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_zoneout_of_one_keeps_the_first_state(make_noisy, training, full_backend, assert_close):
+def test_zoneout_of_one_keeps_the_first_state(make_noisy, training, backend, assert_close):
     layer = make_noisy(INPUTS, UNITS, zoneout=1.0, dtype="float64", seed=0)
     state = first_state(layer)
     y, last = (layer if training else layer.eval())(random(TIME_STEPS, ROWS, INPUTS), state)
@@ -156,7 +154,7 @@ def test_zoneout_of_one_keeps_the_first_state(make_noisy, training, full_backend
         assert_close(y_t, parts(state)[0][0], 1e-14)
 
 
-def test_eval_is_the_mean_of_training(make_noisy, full_backend):
+def test_eval_is_the_mean_of_training(make_noisy, backend):
     """Exactly so after one step, in which noise acts linearly."""
     count = 20_000
     layer = make_noisy(INPUTS, UNITS, zoneout=rates_of(make_noisy), dtype="float64", seed=0)
@@ -170,7 +168,7 @@ def test_eval_is_the_mean_of_training(make_noisy, full_backend):
         assert (np.abs(trained.mean(axis=1) - mean[:, 0]) < 5 * spread).all()
 
 
-def test_zoneout_of_one_state_alone(full_backend, assert_close):
+def test_zoneout_of_one_state_alone(backend, assert_close):
     layer = pyrnn.LSTM(INPUTS, UNITS, zoneout=(0.0, 1.0), dtype="float64", seed=0)
     h, c = first_state(layer)
     _, (last_h, last_c) = layer(random(TIME_STEPS, ROWS, INPUTS), (h, c))
@@ -178,7 +176,7 @@ def test_zoneout_of_one_state_alone(full_backend, assert_close):
     assert np.abs(last_h - h).max() > 0.01
 
 
-def test_reversed_walk_takes_the_noise_of_its_times(full_backend, assert_close):
+def test_reversed_walk_takes_the_noise_of_its_times(backend, assert_close):
     """Reversed rows of unequal lengths, as forward walks over reversed inputs."""
     layer = pyrnn.GRU(INPUTS, UNITS, bidirectional=True, zoneout=0.5, dtype="float64", seed=0)
     plain = pyrnn.GRU(INPUTS, UNITS, dtype="float64")
@@ -206,7 +204,7 @@ def options_of(make):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_gradients(make_noisy, training, full_backend):
+def test_gradients(make_noisy, training, backend):
     layer = make_noisy(
         2, 3, 2, bidirectional=True, dropout=0.25, dtype="float64", seed=1, **options_of(make_noisy)
     )
@@ -216,7 +214,7 @@ def test_gradients(make_noisy, training, full_backend):
     assert report, str(report)
 
 
-def test_rates_of_zero_change_no_bit(make_noisy, full_backend):
+def test_rates_of_zero_change_no_bit(make_noisy, backend):
     zero = {"zoneout": 0.0} | ({"recurrent_dropout": 0.0} if has_products(make_noisy) else {})
     results = []
     for options in ({}, zero):
@@ -226,7 +224,7 @@ def test_rates_of_zero_change_no_bit(make_noisy, full_backend):
     assert results[0] == results[1]
 
 
-def test_same_seed_same_noise(make_noisy, full_backend):
+def test_same_seed_same_noise(make_noisy, backend):
     x = random(TIME_STEPS, ROWS, INPUTS).astype(np.float32)
     layers = [make_noisy(INPUTS, UNITS, seed=0, **options_of(make_noisy)) for _ in range(2)]
     bits = [all_bits(*layer(x)) for layer in layers]
@@ -234,7 +232,7 @@ def test_same_seed_same_noise(make_noisy, full_backend):
     assert all_bits(*layers[0](x)) != bits[0]
 
 
-def test_eval_mode_draws_nothing(make_noisy, full_backend):
+def test_eval_mode_draws_nothing(make_noisy, backend):
     layer = make_noisy(INPUTS, UNITS, seed=0, **options_of(make_noisy)).eval()
     x = random(TIME_STEPS, ROWS, INPUTS).astype(np.float32)
     before = copy.deepcopy(layer._generator.bit_generator.state)
@@ -242,7 +240,7 @@ def test_eval_mode_draws_nothing(make_noisy, full_backend):
     assert layer._generator.bit_generator.state == before
 
 
-def test_recurrent_dropout_is_gone_in_eval_mode(make_noisy, full_backend):
+def test_recurrent_dropout_is_gone_in_eval_mode(make_noisy, backend):
     if not has_products(make_noisy):
         pytest.skip("no product with h")
     layer = make_noisy(INPUTS, UNITS, recurrent_dropout=0.5, dtype="float64", seed=0).eval()
@@ -251,7 +249,7 @@ def test_recurrent_dropout_is_gone_in_eval_mode(make_noisy, full_backend):
 
 
 @pytest.mark.parametrize("num_layers", [1, 2])
-def test_streams_are_in_eval_mode(make_noisy, num_layers, full_backend):
+def test_streams_are_in_eval_mode(make_noisy, num_layers, backend):
     layer = make_noisy(INPUTS, UNITS, num_layers, seed=0, **options_of(make_noisy))
     stream = layer.stream(ROWS)
     x = random(TIME_STEPS, ROWS, INPUTS).astype(np.float32)
@@ -272,14 +270,14 @@ def truncated_case(make, k1, k2):
     return layer.backward_truncated(layer.forward(x)[2], dy, k1, k2), again, x, dy
 
 
-def test_one_window_over_everything_sees_the_noise(make_noisy, full_backend, assert_close):
+def test_one_window_over_everything_sees_the_noise(make_noisy, backend, assert_close):
     (dx, grads), layer, x, dy = truncated_case(make_noisy, 6, 6)
     expected_dx, _, expected = layer.backward(layer.forward(x)[2], dy)
     assert_close(dx, expected_dx, 1e-13)
     assert_close(grads, expected, 1e-13)
 
 
-def test_the_last_window_sees_the_noise_of_its_times(make_noisy, full_backend, assert_close):
+def test_the_last_window_sees_the_noise_of_its_times(make_noisy, backend, assert_close):
     """The losses of the last steps reach the inputs of their window as without windows."""
     (dx, _), layer, x, dy = truncated_case(make_noisy, 2, 2)
     dy[:4] = 0

@@ -93,7 +93,7 @@ WITH_LENGTHS = pytest.mark.parametrize("with_lengths", [False, True])
 
 @DIRECTIONS
 @WITH_LENGTHS
-def test_gru_with_the_reset_before(bidirectional, with_lengths, full_backend, assert_close):
+def test_gru_with_the_reset_before(bidirectional, with_lengths, backend, assert_close):
     layer = pyrnn.GRU(INPUTS, UNITS, reset_after=False, bidirectional=bidirectional, seed=0)
     case = Case(layer, (1, 0, 2), with_lengths)
     theirs, last = run_node(
@@ -119,7 +119,7 @@ LSTMS = {
     ("options", "gates", "peepholes", "input_forget"), LSTMS.values(), ids=LSTMS
 )
 def test_lstm(
-    options, gates, peepholes, input_forget, bidirectional, with_lengths, full_backend, assert_close
+    options, gates, peepholes, input_forget, bidirectional, with_lengths, backend, assert_close
 ):
     layer = pyrnn.LSTM(INPUTS, UNITS, bidirectional=bidirectional, seed=0, **options)
     case = Case(layer, gates, with_lengths)

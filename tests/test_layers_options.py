@@ -25,19 +25,19 @@ def outputs_of(layer):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_gradients(make_variant, bias, full_backend):
+def test_gradients(make_variant, bias, backend):
     layer = make_variant(2, 3, bias=bias, dtype="float64", seed=1)
     report = pyrnn.gradcheck(layer, random(4, 2, 2))
     assert report, str(report)
 
 
-def test_gradients_of_stacks_in_both_directions(make_variant, full_backend):
+def test_gradients_of_stacks_in_both_directions(make_variant, backend):
     layer = make_variant(2, 3, 2, bidirectional=True, batch_first=True, dtype="float64", seed=1)
     report = pyrnn.gradcheck(layer, random(2, 4, 2), lengths=[4, 2], samples=6)
     assert report, str(report)
 
 
-def test_shapes(make_variant, full_backend):
+def test_shapes(make_variant, backend):
     layer = make_variant(INPUTS, UNITS, 2, bidirectional=True, seed=0)
     y, state = layer(random(TIME_STEPS, ROWS, INPUTS, dtype="float32"))
     assert y.shape == (TIME_STEPS, ROWS, 2 * outputs_of(layer))
@@ -48,7 +48,7 @@ def test_shapes(make_variant, full_backend):
     assert np.array_equal(y[-1, :, : outputs_of(layer)], parts(state)[0][2])
 
 
-def test_dtypes_agree(make_variant, full_backend, assert_close):
+def test_dtypes_agree(make_variant, backend, assert_close):
     doubles = make_variant(INPUTS, UNITS, 2, dtype="float64", seed=0)
     floats = make_variant(INPUTS, UNITS, 2, dtype="float32", seed=0)
     x = random(TIME_STEPS, ROWS, INPUTS)
@@ -62,7 +62,7 @@ def test_dtypes_agree(make_variant, full_backend, assert_close):
         assert_close(other.astype("float64"), one, 2e-5)
 
 
-def test_each_row_of_unequal_lengths_is_its_own_sequence(make_variant, full_backend, assert_close):
+def test_each_row_of_unequal_lengths_is_its_own_sequence(make_variant, backend, assert_close):
     layer = make_variant(INPUTS, UNITS, 2, bidirectional=True, dtype="float64", seed=0)
     x, lengths = random(TIME_STEPS, ROWS, INPUTS), [3, 5, 1]
     y, state = layer(x, lengths=lengths)
@@ -74,7 +74,7 @@ def test_each_row_of_unequal_lengths_is_its_own_sequence(make_variant, full_back
             assert_close(part[:, row], expected, 1e-13)
 
 
-def test_indices_are_one_hot_rows(make_variant, full_backend, assert_close):
+def test_indices_are_one_hot_rows(make_variant, backend, assert_close):
     layer = make_variant(INPUTS, UNITS, dtype="float64", seed=0)
     indices = np.random.default_rng(0).integers(0, INPUTS, (TIME_STEPS, ROWS))
     y, state, cache = layer.forward(indices)
@@ -89,7 +89,7 @@ def test_indices_are_one_hot_rows(make_variant, full_backend, assert_close):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("num_layers", [1, 2])
-def test_streams_are_bit_for_bit_the_sequence(make_variant, dtype, num_layers, full_backend):
+def test_streams_are_bit_for_bit_the_sequence(make_variant, dtype, num_layers, backend):
     layer = make_variant(INPUTS, UNITS, num_layers, dtype=dtype, seed=0)
     x = random(TIME_STEPS, ROWS, INPUTS, dtype=dtype)
     y, state = layer(x)
@@ -107,7 +107,7 @@ def test_streams_are_bit_for_bit_the_sequence(make_variant, dtype, num_layers, f
     assert np.array_equal(stream.step(x[0]), layer(x[:1], state)[0][0])
 
 
-def test_truncated_windows_are_layers_run_anew(make_variant, full_backend, assert_close):
+def test_truncated_windows_are_layers_run_anew(make_variant, backend, assert_close):
     layer = make_variant(INPUTS, UNITS, 2, dtype="float64", seed=0)
     x = random(6, ROWS, INPUTS)
     y, _, cache = layer.forward(x)
@@ -127,7 +127,7 @@ def test_truncated_windows_are_layers_run_anew(make_variant, full_backend, asser
     assert_close(grads, expected, 1e-12)
 
 
-def test_copies_and_pickles(make_variant, full_backend):
+def test_copies_and_pickles(make_variant, backend):
     layer = make_variant(INPUTS, UNITS, seed=0).eval()
     x = random(TIME_STEPS, ROWS, INPUTS, dtype="float32")
     for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):

@@ -89,7 +89,7 @@ def state(*shapes):
         (((2, 2, 3), (2, 2, 3)), r"'s c: expected shape \(2, 2, 4\), got \(2, 2, 3\)"),
     ],
 )
-def test_states_of_a_projection(shapes, message, full_backend):
+def test_states_of_a_projection(shapes, message, backend):
     layer = pyrnn.LSTM(3, 4, 2, proj_size=3)
     y, _, cache = layer.forward(X)
     with pytest.raises(ValueError, match=f"^state{message}"):
@@ -100,13 +100,13 @@ def test_states_of_a_projection(shapes, message, full_backend):
         layer.stream(2).state = state(*shapes)
 
 
-def test_states_of_a_projection_without_a_batch(full_backend):
+def test_states_of_a_projection_without_a_batch(backend):
     layer = pyrnn.LSTM(3, 4, proj_size=3)
     with pytest.raises(ValueError, match=r"state's h: expected shape \(1, 3\), got \(1, 4\)"):
         layer(X[:, 0], state((1, 4), (1, 4)))
 
 
-def test_gradient_and_output_of_a_projection(full_backend):
+def test_gradient_and_output_of_a_projection(backend):
     layer = pyrnn.LSTM(3, 4, proj_size=2)
     _, _, cache = layer.forward(X)
     with pytest.raises(ValueError, match=r"dy: expected shape \(5, 2, 2\), got \(5, 2, 4\)"):
@@ -127,6 +127,6 @@ def test_gradient_and_output_of_a_projection(full_backend):
         (True, TypeError, "checkpoint: expected a whole number, got True"),
     ],
 )
-def test_checkpoint(checkpoint, error, message, full_backend):
+def test_checkpoint(checkpoint, error, message, backend):
     with pytest.raises(error, match=message):
         pyrnn.GRU(3, 4).forward(X, checkpoint=checkpoint)

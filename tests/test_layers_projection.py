@@ -37,7 +37,7 @@ def torch_outputs(theirs, x, state, lengths, dy, dstate):
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("num_layers", [1, 2])
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "lengths"])
-def test_equals_torch(dtype, bias, bidirectional, num_layers, lengths, full_backend, assert_close):
+def test_equals_torch(dtype, bias, bidirectional, num_layers, lengths, backend, assert_close):
     options = {"bias": bias, "bidirectional": bidirectional, "proj_size": PROJECTED}
     layer = pyrnn.LSTM(INPUTS, UNITS, num_layers, dtype=dtype, seed=0, **options)
     theirs = torch.nn.LSTM(INPUTS, UNITS, num_layers, **options).to(getattr(torch, dtype))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from typing import Any, ClassVar
 
 import numpy as np
@@ -192,7 +193,7 @@ class Recurrent(Layer):
         (100, 1, 2)
         """
         if checkpoint is not None:
-            checkpoint = _checks.size("checkpoint", checkpoint)
+            checkpoint = min(_checks.size("checkpoint", checkpoint), sys.maxsize)
         y, final, cache = self._forward(x, state, lengths, keep=True, checkpoint=checkpoint)
         assert cache is not None
         return y, final, cache

@@ -103,20 +103,20 @@ def check_gradients(case, **options):
 
 @EVERY_VARIANT
 @pytest.mark.parametrize("bias", [True, False])
-def test_gradients(cell, projected, bias, full_backend):
+def test_gradients(cell, projected, bias, backend):
     check_gradients(Case(cell, projected, bias))
 
 
 @EVERY_VARIANT
 @pytest.mark.parametrize("reverse", [False, True])
-def test_gradients_under_noise(cell, projected, reverse, full_backend):
+def test_gradients_under_noise(cell, projected, reverse, backend):
     case = Case(cell, projected, seed=1)
     lengths = np.array([2, 4, 1])
     check_gradients(case, lengths=lengths, reverse=reverse, noise=case.noise())
 
 
 @EVERY_VARIANT
-def test_sizes(cell, projected, full_backend):
+def test_sizes(cell, projected, backend):
     case = Case(cell, projected, dtype="float32")
     y, state, _ = case.forward(noise=case.noise())
     assert y.shape == (TIME_STEPS, ROWS, PROJECTED if projected else UNITS)
