@@ -347,6 +347,10 @@ def test_cells_and_options(
 ):
     """Every cell, with noise, checkpoints, lengths; whole and truncated; in train and eval mode."""
     input_size, hidden_size, time_steps, batch_size = sizes
+    if "layer_norm" in getattr(make_any, "keywords", {}) and dtype == "float32":
+        # The few cells of a small layer may happen to be almost equal: to divide by their
+        # deviation then leaves float32 few digits to agree on.
+        hidden_size += 16
     options = noise_of(make_any, data.draw)
     generator = np.random.default_rng(seed)
     x = generator.standard_normal((time_steps, batch_size, input_size)).astype(dtype)
