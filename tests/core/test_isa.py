@@ -69,7 +69,13 @@ def test_an_empty_choice_is_none(run_python):
 
 @pytest.mark.parametrize("isa", [i for i in ISAS if i != pyrnn.build_info()["isa"]])
 @pytest.mark.parametrize(
-    "file", ["test_math_functions.py", "test_invariance.py", "test_dense_invariance.py"]
+    "file",
+    [
+        "test_math_functions.py",
+        "test_invariance.py",
+        "test_dense_invariance.py",
+        "test_options.py",
+    ],
 )
 def test_guarantees_on_every_instruction_set(run_python, isa, file):
     """The choice is made once in a process, so the files run anew in one of their own."""
