@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _backend, _cache, _checks
+from pyrnn import _backend, _cache, _checks, _shapes
 from pyrnn._layer import Layer
 from pyrnn._types import Array, State
 from pyrnn.initializers import first_values
@@ -16,7 +16,6 @@ from pyrnn.initializers import first_values
 class Cell(Layer):
     """Base of `RNNCell`, `LSTMCell` and `GRUCell`; a subclass names its cell."""
 
-    _gates: ClassVar[int]
     _state_names: ClassVar[tuple[str, ...]] = ("h",)
 
     def __init__(
@@ -35,13 +34,7 @@ class Cell(Layer):
         self.hidden_size = _checks.size("hidden_size", hidden_size)
         self.bias = bool(bias)
         checked = _checks.float_dtype(dtype)
-        rows = self._gates * self.hidden_size
-        shapes: list[tuple[str, tuple[int, ...]]] = [
-            ("weight_ih", (rows, self.input_size)),
-            ("weight_hh", (rows, self.hidden_size)),
-        ]
-        if self.bias:
-            shapes += [("bias_ih", (rows,)), ("bias_hh", (rows,))]
+        shapes = _shapes.of_cell(cell, self.input_size, self.hidden_size, self.bias).items()
         parameters, _ = first_values(self, shapes, initialization, checked, seed, forget_bias)
         super().__init__(parameters, checked)
 
@@ -213,8 +206,6 @@ class RNNCell(Cell):
     ((2, 4), (2, 3), (2, 4), (4, 4))
     """
 
-    _gates = 1
-
     def __init__(
         self,
         input_size: int,
@@ -259,7 +250,6 @@ class LSTMCell(Cell):
     ((2, 4), (2, 4))
     """
 
-    _gates = 4
     _state_names = ("h", "c")
 
     def __init__(
@@ -297,8 +287,6 @@ class GRUCell(Cell):
     >>> cell(np.array([0, 2])).shape
     (2, 4)
     """
-
-    _gates = 3
 
     def __init__(
         self,

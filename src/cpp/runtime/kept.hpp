@@ -16,8 +16,9 @@ struct Kept {
   Buffer<T> hidden0;  // (batch, O)
 
   Kept() = default;
-  Kept(const CellSizes<T>& sizes, Size rows, Size batch, bool masked)
-      : gates(rows * sizes.gates_row()),
+  // gate_rows: of `gates`; rows: of the others
+  Kept(const CellSizes<T>& sizes, Size gate_rows, Size rows, Size batch, bool masked)
+      : gates(gate_rows * sizes.gates_row()),
         inner(sizes.inner_states() * rows * sizes.padded),
         inner0(sizes.inner_states() * batch * sizes.padded) {
     if (sizes.two_products()) u = Buffer<T>(rows * sizes.padded);

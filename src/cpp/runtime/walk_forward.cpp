@@ -38,12 +38,11 @@ class ForwardWalk {
     stretch_rows_ = std::max(stretch_least_rows, stretch_bytes / row_bytes);
     const bool masked = call_.noise.hidden_mask != nullptr;
     if (kept_ != nullptr) {
-      *kept_ = Kept<T>(sizes_, schedule_.rows, batch, masked);
+      *kept_ = Kept<T>(sizes_, schedule_.rows, schedule_.rows, batch, masked);
     } else {
-      // One step's values, or two where the next step still looks at the last one's.
-      own_ = Kept<T>(sizes_, 2 * batch, batch, masked);
-      gates_ =
-          Buffer<T>(std::min(std::max(stretch_rows_, batch), schedule_.rows) * sizes_.gates_row());
+      // Pre-activations of a stretch; of the others two steps, as each looks at the one before.
+      const Size gate_rows = std::min(std::max(stretch_rows_, batch), schedule_.rows);
+      own_ = Kept<T>(sizes_, gate_rows, 2 * batch, batch, masked);
     }
     pad_rows(call_.inner0, sizes_.inner_states() * batch, sizes_.hidden_size, sizes_.padded,
              values().inner0.data());
@@ -82,10 +81,10 @@ class ForwardWalk {
     return step % 2 * schedule_.batch_size;
   }
 
-  // Pre-activations from row `row` on: in the cache, or in the stretch's own buffer.
+  // Pre-activations from row `row` on: in the cache, or among those of the stretch alone.
   T* gates_at(Size row, Size stretch_row) {
-    return kept_ != nullptr ? kept_->gates.data() + row * sizes_.gates_row()
-                            : gates_.data() + (row - stretch_row) * sizes_.gates_row();
+    const Size at = kept_ != nullptr ? row : row - stretch_row;
+    return values().gates.data() + at * sizes_.gates_row();
   }
 
   // x W_ih + b for some rows, split over threads by rows, or by the panels that a thread owns.
@@ -183,7 +182,6 @@ class ForwardWalk {
   Barrier barrier_;
   Size stretch_rows_ = 1;
   Kept<T> own_;
-  Buffer<T> gates_;
 };
 
 }  // namespace

@@ -62,12 +62,6 @@ struct GruLayerNorm {
   }
 
   template <class V>
-  static void backward_rows(const StepBackward<typename V::Scalar>& q) {
-    for (Size row = 0; row < q.rows; ++row) backward_row<V>(q, row);
-  }
-
- private:
-  template <class V>
   static void backward_row(const StepBackward<typename V::Scalar>& q, Size row) {
     using T = typename V::Scalar;
     constexpr Size stride = shape.slots * V::lanes;

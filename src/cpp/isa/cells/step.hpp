@@ -164,7 +164,7 @@ void backward_panels(const StepBackward<typename V::Scalar>& q) {
 template <class V, class Cell>
 void step_backward(const StepBackward<typename V::Scalar>& q) {
   if constexpr (Cell::shape.whole_rows) {
-    Cell::template backward_rows<V>(q);
+    for (Size row = 0; row < q.rows; ++row) Cell::template backward_row<V>(q, row);
   } else {
     backward_panels<V, Cell>(q);
   }
