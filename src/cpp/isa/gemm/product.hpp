@@ -81,6 +81,31 @@ inline void product_of_row(const Product<typename V::Scalar>& q, Size panel_end)
   } while (panel < whole);
 }
 
+// Rows in tiles of nearly equal heights: `taller` of them have a row more than `height`.
+struct RowTiles {
+  Size count, height, taller;
+
+  RowTiles(Size rows, Size most)
+      : count((rows + most - 1) / most), height(rows / count), taller(rows % count) {}
+};
+
+// All rows onto a stretch of a panel: `tile` is the first of them.
+template <class V>
+inline void run_tiles(const RowTiles& rows, int columns, Tile<typename V::Scalar> tile) {
+  const Size steps = tile.k_outer * tile.k_inner;
+  if (rows.taller > 0) {
+    tile.tiles = rows.taller;
+    run_tile_rows<V>(static_cast<int>(rows.height + 1), columns, tile);
+    const Size passed = rows.taller * (rows.height + 1);
+    tile.a += passed * tile.a_row;
+    tile.init += passed * tile.init_row;
+    tile.c += passed * tile.c_row;
+    tile.ahead += rows.taller * steps * tile.ahead_step;
+  }
+  tile.tiles = rows.count - rows.taller;
+  run_tile_rows<V>(static_cast<int>(rows.height), columns, tile);
+}
+
 template <class V>
 inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begin, Size row_end,
                              Size panel) {
@@ -94,32 +119,28 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
                           tile_at<V>(q, row, panel));
     return;
   }
+  const RowTiles rows(row_end - row_begin, most);
   // k in blocks of whole stretches where there are several, else in parts of the one
   const Size k_stride = columns * V::lanes;
   const Size per_block = panel_block_bytes<V> / (k_stride * static_cast<Size>(sizeof(T)));
   const bool by_outer = q.k_outer > 1;
   const Size k_count = by_outer ? q.k_outer : q.k_inner;
   Size k_block = by_outer ? (per_block + q.k_inner - 1) / q.k_inner : per_block;
-  if (row_end - row_begin <= 2 * most) k_block = k_count;
-  for (Size k = 0; k < k_count; k += k_block) {
-    const Size count = smaller(k_block, k_count - k);
+  if (rows.count <= 2) k_block = k_count;
+  Tile<T> tile = tile_at<V>(q, row_begin, panel);
+  for (Size left = k_count; left > 0;) {
+    const Size count = smaller(k_block, left);
     const Size block = count * (by_outer ? q.k_inner : 1) * k_stride;
+    (by_outer ? tile.k_outer : tile.k_inner) = count;
     // Each tile fetches its share of the next stretch.
-    const Size tiles = (row_end - row_begin + most - 1) / most;
-    const Size share = tiles > 2 ? block / tiles : 0;
-    for (Size row = row_begin; row < row_end; row += most) {
-      Tile<T> tile = tile_at<V>(q, row, panel);
-      tile.a += by_outer ? k * q.a_outer : k;
-      tile.b += (by_outer ? k * q.k_inner : k) * k_stride;
-      (by_outer ? tile.k_outer : tile.k_inner) = count;
-      if (k > 0) {
-        tile.init = tile.c;
-        tile.init_row = tile.c_row;
-      }
-      tile.ahead = tile.b + block + (row - row_begin) / most * share;
-      tile.ahead_step = share / (count * (by_outer ? q.k_inner : 1));
-      run_tile_rows<V>(static_cast<int>(smaller(most, row_end - row)), columns, tile);
-    }
+    tile.ahead = tile.b + block;
+    tile.ahead_step = rows.count > 2 ? k_stride / rows.count : 0;
+    run_tiles<V>(rows, columns, tile);
+    tile.a += count * (by_outer ? q.a_outer : 1);
+    tile.b += block;
+    tile.init = tile.c;
+    tile.init_row = tile.c_row;
+    left -= count;
   }
 }
 

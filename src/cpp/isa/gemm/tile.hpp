@@ -24,6 +24,7 @@ struct Tile {
   Size k_outer, k_inner;
   const T* ahead;  // fetched along the way, for later tiles: a step for every k
   Size ahead_step;
+  Size tiles = 1;  // one below the other, with the same columns of B
 };
 
 // Hides from the compiler where a pointer comes from: else gcc 12 gives every address that it can
@@ -34,43 +35,51 @@ inline const T* opaque(const T* pointer) {
   return pointer;
 }
 
-// ROWS x COLUMNS vectors of one panel.
+// ROWS x COLUMNS vectors of one panel, for some tiles one below the other.
 template <class V, int ROWS, int COLUMNS>
 void tile_rows(const Tile<typename V::Scalar>& tile) {
   using T = typename V::Scalar;
-  V sums[ROWS][COLUMNS];
-#pragma GCC unroll 16
-  for (int i = 0; i < ROWS; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < COLUMNS; ++j)
-      sums[i][j] = V::load(tile.init + i * tile.init_row + j * V::lanes);
-  }
-  const T* a_outer = tile.a;
-  const T* b = tile.b;
+  const T* a_tile = tile.a;
+  const T* init = tile.init;
+  T* c = tile.c;
   const Size a_row = tile.a_row, a_k = tile.a_k;
   const T* ahead = tile.ahead;
   const Size ahead_step = tile.ahead_step;
-  for (Size outer = 0; outer < tile.k_outer; ++outer, a_outer += tile.a_outer) {
-    const T* a = a_outer;
-    for (Size k = tile.k_inner; k > 0; --k, a += a_k, b += COLUMNS * V::lanes) {
-      __builtin_prefetch(ahead, 0, 2);
-      ahead += ahead_step;
-      V weights[COLUMNS];
-#pragma GCC unroll 4
-      for (int j = 0; j < COLUMNS; ++j) weights[j] = V::load(b + j * V::lanes);
+  for (Size left = tile.tiles; left > 0; --left) {
+    V sums[ROWS][COLUMNS];
 #pragma GCC unroll 16
-      for (int i = 0; i < ROWS; ++i) {
-        const V element = V::broadcast(a[i * a_row]);
+    for (int i = 0; i < ROWS; ++i) {
 #pragma GCC unroll 4
-        for (int j = 0; j < COLUMNS; ++j)
-          sums[i][j] = multiply_add(element, weights[j], sums[i][j]);
+      for (int j = 0; j < COLUMNS; ++j)
+        sums[i][j] = V::load(init + i * tile.init_row + j * V::lanes);
+    }
+    const T* a_outer = a_tile;
+    const T* b = tile.b;
+    for (Size outer = 0; outer < tile.k_outer; ++outer, a_outer += tile.a_outer) {
+      const T* a = a_outer;
+      for (Size k = tile.k_inner; k > 0; --k, a += a_k, b += COLUMNS * V::lanes) {
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += ahead_step;
+        V weights[COLUMNS];
+#pragma GCC unroll 4
+        for (int j = 0; j < COLUMNS; ++j) weights[j] = V::load(b + j * V::lanes);
+#pragma GCC unroll 16
+        for (int i = 0; i < ROWS; ++i) {
+          const V element = V::broadcast(a[i * a_row]);
+#pragma GCC unroll 4
+          for (int j = 0; j < COLUMNS; ++j)
+            sums[i][j] = multiply_add(element, weights[j], sums[i][j]);
+        }
       }
     }
-  }
 #pragma GCC unroll 16
-  for (int i = 0; i < ROWS; ++i) {
+    for (int i = 0; i < ROWS; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < COLUMNS; ++j) sums[i][j].store(tile.c + i * tile.c_row + j * V::lanes);
+      for (int j = 0; j < COLUMNS; ++j) sums[i][j].store(c + i * tile.c_row + j * V::lanes);
+    }
+    a_tile += ROWS * a_row;
+    init += ROWS * tile.init_row;
+    c += ROWS * tile.c_row;
   }
 }
 
