@@ -8,7 +8,7 @@ namespace {
 // (slots * padded,): slots fed by both sides get the sum of both biases
 template <class T>
 Buffer<T> bias_row(const CellSizes<T>& sizes, const CellParameters<T>& parameters) {
-  Buffer<T> row = Buffer<T>::zeros(sizes.gates_row());
+  Buffer<T> row = Buffer<T>::zeros(sizes.gates());
   const CellShape& shape = sizes.shape();
   for (Size unit = 0; unit < sizes.hidden_size; ++unit) {
     for (int slot = 0; slot < shape.slots; ++slot) {

@@ -45,7 +45,13 @@ struct CellSizes {
   Size whole_vectors(Size n) const { return (n + lanes() - 1) / lanes() * lanes(); }
   const CellShape& shape() const { return cell->shape; }
   Size lanes() const { return kernels->lanes; }
-  Size gates_row() const { return padded * shape().slots; }
+  Size gates() const { return padded * shape().slots; }  // numbers of a row of pre-activations
+  // From row to row. A multiple of a page would put the same panel of all rows into the same few
+  // sets of a cache, which then cannot hold them.
+  Size gates_row() const {
+    constexpr Size page = 4096 / sizeof(T);
+    return gates() + (gates() % page == 0 ? lanes() : 0);
+  }
   Size run() const { return shape().unit_vectors * lanes(); }  // units a panel
   Size panels() const { return (padded + run() - 1) / run(); }
   Size panel_stride() const { return run() * shape().slots; }  // in a row

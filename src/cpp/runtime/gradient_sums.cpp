@@ -20,7 +20,7 @@ template <class T>
 GradientSums<T>::GradientSums(const CellSizes<T>& sizes, bool one_hot,
                               const Gradients<T>& gradients, Size unit_rows)
     : sizes_(sizes), gradients_(gradients), one_hot_(one_hot), unit_rows_(unit_rows) {
-  bias_sums_ = Buffer<T>(sizes_.gates_row());
+  bias_sums_ = Buffer<T>(sizes_.gates());
   zeros_ = Buffer<T>::zeros(panel_vectors * sizes_.lanes());
   units_ = Buffer<T>::zeros(unit_rows * sizes_.shape().unit_blocks() * sizes_.padded);
   if (one_hot_) one_hot_sums_ = Buffer<T>::zeros(sizes_.input_size * sizes_.gates_row());
@@ -58,7 +58,7 @@ void GradientSums<T>::sum(Size begin, Size end, Range panels, Range outputs, int
 template <class T>
 Range GradientSums<T>::columns_of(Range panels) const {
   return {panels.begin * sizes_.panel_stride(),
-          std::min(panels.end * sizes_.panel_stride(), sizes_.gates_row())};
+          std::min(panels.end * sizes_.panel_stride(), sizes_.gates())};
 }
 
 template <class T>

@@ -12,7 +12,7 @@ namespace pyrnn {
 namespace {
 
 // Rows whose gradients are summed at once.
-constexpr Size stretch_rows = 512;
+constexpr Size stretch_rows = 1024;
 
 template <class T>
 class BackwardWalk {

@@ -1,9 +1,9 @@
 // C (+)= Aᵀ B, summed over rows: the gradients of weights.
 //
-// Both operands are packed a block of rows at a time; B once, A some panels at a time, so that its
-// rows are read in stretches long enough for the processor to see them coming. A block is taken in
-// parts: a part of one of B's panels stays in L1 for all strips of A, while C's tiles go to and
-// from memory once a block.
+// Rows are taken a block at a time, and a block in parts. B is packed: a part of one of its panels
+// stays in L1 while the columns of A pass by. Those are packed too if B has many panels to pass
+// them by, else read where they are. C's columns of a panel wait in a buffer of their own: C may
+// have any columns, and rows a power of two apart, of which a cache holds few.
 #pragma once
 
 #include <cstring>
@@ -14,30 +14,85 @@ namespace pyrnn {
 namespace {
 
 constexpr Size outer_width = 3;      // vectors of a panel of B, at most
-constexpr Size outer_block = 512;    // rows packed at a time
-constexpr Size outer_part = 128;     // rows of a part
-constexpr Size outer_columns = 512;  // columns of A packed at a time, unless one panel has more
+constexpr Size outer_block = 1024;   // rows of a block
+constexpr Size outer_part = 128;     // and of a part, at most
+constexpr Size outer_columns = 256;  // columns of A taken at a time, unless one panel has more
+constexpr Size outer_direct = 6;     // panels of B up to which A is not packed
 
 template <class V>
 constexpr Size outer_tile_rows = smaller(tile_max_rows<V>(outer_width), V::lanes);
 
 template <class V>
-Size outer_scratch(Size columns) {
-  const Size vectors = (columns + V::lanes - 1) / V::lanes;
-  return outer_block * (vectors * V::lanes + outer_columns + max_slots * panel_vectors * V::lanes);
+constexpr Size outer_strips =
+    (outer_columns + max_slots * panel_vectors * V::lanes) / outer_tile_rows<V>;
+
+// Where a packed strip of A or panel of B begins after another: a vector more than they have, as
+// those that are pages apart would meet in the same sets of L1.
+template <class V>
+constexpr Size apart(Size numbers) {
+  return numbers + V::lanes;
 }
 
-// Walks over the rows of groups.
+// The numbers of packed B, packed A, and C's columns of one panel of B.
+template <class V>
+struct OuterScratch {
+  Size b, a, c;
+
+  explicit OuterScratch(Size columns) {
+    constexpr Size strip = outer_tile_rows<V>;
+    const Size vectors = (columns + V::lanes - 1) / V::lanes;
+    b = outer_block * vectors * apart<V>(V::lanes);
+    a = outer_strips<V> * outer_block / outer_part * apart<V>(outer_part * strip);
+    c = outer_strips<V> * strip * outer_width * V::lanes;
+  }
+};
+
+template <class V>
+Size outer_scratch(Size columns) {
+  const OuterScratch<V> scratch(columns);
+  return scratch.a + scratch.b + scratch.c;
+}
+
+// Rows that a micro-kernel can walk over: `outer` times `inner` of them, evenly apart.
+struct RowRun {
+  Size first, outer, inner, outer_step, inner_step;
+  Size count() const { return outer * inner; }
+};
+
+// Takes rows out of groups.
 struct RowCursor {
   const RowGroups* groups;
-  Size group, offset;
+  Size group = 0, offset = 0;
 
-  Size next() {
-    while (offset == groups->rows[group]) {
-      ++group;
-      offset = 0;
+  Size rows() const { return groups->rows[group]; }
+  Size row() const { return groups->first[group] + offset; }
+  bool at_end() const { return group == groups->count; }
+
+  void advance(Size count) {
+    for (offset += count; group < groups->count && offset >= rows(); ++group) offset -= rows();
+  }
+
+  // The next rows, which are not to be walked over.
+  RowRun any(Size most) const {
+    Size count = rows() - offset;
+    for (Size next = group + 1; next < groups->count && count < most; ++next)
+      count += groups->rows[next];
+    return {row(), 1, smaller(count, most), 0, 0};
+  }
+
+  // The longest run that begins here, of at most `most` rows.
+  RowRun run(Size most) const {
+    const Size inner = smaller(rows() - offset, most);
+    RowRun run{row(), 1, inner, 0, 1};
+    if (offset > 0 || inner < rows()) return run;
+    Size next = group + 1;
+    if (next < groups->count && groups->rows[next] == inner)
+      run.outer_step = groups->first[next] - run.first;
+    for (; next < groups->count && (run.outer + 1) * inner <= most; ++next, ++run.outer) {
+      if (groups->rows[next] != inner) break;
+      if (groups->first[next] - groups->first[next - 1] != run.outer_step) break;
     }
-    return groups->first[group] + offset++;
+    return inner > 1 ? run : RowRun{run.first, 1, run.outer, 0, run.outer_step};
   }
 };
 
@@ -52,6 +107,8 @@ struct OuterPanels {
 
   Size first(Size panel) const { return vectors * panel / count; }
   int width(Size panel) const { return static_cast<int>(first(panel + 1) - first(panel)); }
+  // Where a panel of a packed part of so many rows begins.
+  Size at(Size panel, Size rows) const { return (first(panel) * rows + panel) * V::lanes; }
 };
 
 // `count` rows of B into panels (k, width * lanes); columns past the end are zeros.
@@ -60,10 +117,11 @@ inline void pack_outer_b(const OuterProduct<typename V::Scalar>& q, RowCursor& r
                          typename V::Scalar* packed) {
   const OuterPanels<V> panels(q.columns);
   for (Size k = 0; k < count; ++k) {
-    const auto* source = q.b + rows.next() * q.b_row;
+    const auto* source = q.b + rows.row() * q.b_row;
+    rows.advance(1);
     for (Size panel = 0; panel < panels.count; ++panel) {
       const Size first = panels.first(panel), width = panels.width(panel);
-      auto* to = packed + (first * count + k * width) * V::lanes;
+      auto* to = packed + panels.at(panel, count) + k * width * V::lanes;
       for (Size j = 0; j < width; ++j) {
         const Size column = (first + j) * V::lanes;
         load_some<V>(source + column, q.columns - column).store(to + j * V::lanes);
@@ -86,14 +144,12 @@ inline OuterUnits outer_units(const OuterProduct<typename V::Scalar>& q, Size pa
   return {first, count, smaller(run, (count + V::lanes - 1) / V::lanes * V::lanes)};
 }
 
-// The strips of some panels of A, a tile's rows each: where they are in a row of A, and in C.
+// The strips of some panels of A, a tile's rows of C each: where they are in a row of A, and in C.
 template <class V>
 struct OuterStrips {
-  static constexpr int most =
-      static_cast<int>((outer_columns + max_slots * panel_vectors * V::lanes) / outer_tile_rows<V>);
   int count = 0;
-  Size from[most], to[most];
-  int rows[most];
+  Size from[outer_strips<V>], to[outer_strips<V>];
+  int rows[outer_strips<V>];
 
   OuterStrips(const OuterProduct<typename V::Scalar>& q, Size panel_begin, Size panel_end) {
     constexpr Size strip = outer_tile_rows<V>;
@@ -110,63 +166,98 @@ struct OuterStrips {
   }
 };
 
-// `count` rows of A into its strips: (strip, k, tile rows).
+// C's rows of all strips and columns of one panel of B: (strip, tile rows, width * lanes).
+template <class V>
+struct OuterSums {
+  using T = typename V::Scalar;
+  const OuterProduct<T>& q;
+  const OuterStrips<V>& strips;
+  const Size column;
+  const int width;
+  T* const sums;
+
+  template <class Move>
+  void each(const Move& move) const {
+    const Size valid = q.columns - column;
+    for (int s = 0; s < strips.count; ++s) {
+      for (int i = 0; i < strips.rows[s]; ++i) {
+        T* const c = q.c + (strips.to[s] + i) * q.c_row + column;
+        T* const sum = sums + (s * outer_tile_rows<V> + i) * width * V::lanes;
+        for (Size j = 0; j < width * V::lanes; j += V::lanes) move(c + j, sum + j, valid - j);
+      }
+    }
+  }
+  void load() const {
+    each([](T* c, T* sum, Size valid) { load_some<V>(c, valid).store(sum); });
+  }
+  void clear() const {
+    each([](T*, T* sum, Size) { V::zero().store(sum); });
+  }
+  void store() const {
+    each([](T* c, T* sum, Size valid) { store_some<V>(V::load(sum), c, valid); });
+  }
+};
+
+// A part of a block: rows of A where they are, or packed, and the same rows of B.
+template <class T>
+struct OuterPart {
+  RowRun run;
+  const T* a;  // packed, else null
+  const T* b;
+};
+
+// `count` rows of A into its strips: (strip, k, tile rows); rows past the last are zeros.
 template <class V>
 inline void pack_outer_a(const OuterProduct<typename V::Scalar>& q, const OuterStrips<V>& strips,
                          RowCursor& rows, Size count, typename V::Scalar* packed) {
   constexpr Size strip = outer_tile_rows<V>;
-  for (Size k = 0; k < count; ++k) {
-    const auto* source = q.a + rows.next() * q.a_row;
+  for (Size k = 0; k < count; ++k, rows.advance(1)) {
+    const auto* source = q.a + rows.row() * q.a_row;
     auto* to = packed + k * strip;
-    for (int s = 0; s < strips.count; ++s, to += count * strip) {
+    for (int s = 0; s < strips.count; ++s, to += apart<V>(count * strip)) {
       const auto* from = source + strips.from[s];
       if (strips.rows[s] == strip) {
         std::memcpy(to, from, strip * sizeof(*to));  // of a constant size: a vector
       } else {
-        for (int i = 0; i < strips.rows[s]; ++i) to[i] = from[i];
+        for (int i = 0; i < strip; ++i) to[i] = i < strips.rows[s] ? from[i] : 0;
       }
     }
   }
 }
 
-// One part of a block onto the tiles of some strips of A and one panel of B.
+// One part onto the sums of one panel of B: strips that follow each other evenly in one call.
 template <class V>
-inline void outer_tiles(const OuterProduct<typename V::Scalar>& q, const OuterStrips<V>& strips,
-                        Size b_panel, const typename V::Scalar* packed_a,
-                        const typename V::Scalar* packed_b, Size count, bool fresh) {
+inline void outer_tiles(const OuterSums<V>& sums, const OuterPart<typename V::Scalar>& part,
+                        Size panel) {
   using T = typename V::Scalar;
   constexpr Size strip = outer_tile_rows<V>;
-  alignas(64) static const T zeros[outer_width * V::lanes] = {};
-  const OuterPanels<V> panels(q.columns);
-  const int width = panels.width(b_panel);
-  const Size column = panels.first(b_panel) * V::lanes;
-  const Size valid = q.columns - column;
+  constexpr Size line = 64 / static_cast<Size>(sizeof(T));
+  const OuterStrips<V>& strips = sums.strips;
+  const RowRun& run = part.run;
+  const bool packed = part.a != nullptr;
+  const Size packed_strip = apart<V>(run.count() * strip);
+  const T* const a = packed ? part.a : sums.q.a + run.first * sums.q.a_row;
+  const auto offset = [&](int s) { return packed ? s * packed_strip : strips.from[s]; };
   Tile<T> tile{};
   tile.a_row = 1;
-  tile.a_k = strip;
-  tile.b = packed_b + column * count;
-  tile.ahead_step = strip;
-  tile.c_row = q.c_row;
-  tile.init_row = fresh ? 0 : q.c_row;
-  tile.k_outer = 1;
-  tile.k_inner = count;
-  for (int s = 0; s < strips.count; ++s) {
-    tile.a = packed_a + s * count * strip;
-    tile.ahead = tile.a + count * strip;
-    tile.c = q.c + strips.to[s] * q.c_row + column;
-    tile.init = fresh ? zeros : tile.c;
-    if (s + 1 < strips.count) {
-      const T* const next = q.c + strips.to[s + 1] * q.c_row + column;
-      for (int i = 0; i < strips.rows[s + 1]; ++i) {
-        for (int j = 0; j <= width; ++j)
-          __builtin_prefetch(next + i * q.c_row + smaller(j * V::lanes, valid - 1), 1);
-      }
+  tile.a_k = tile.ahead_step = packed ? strip : run.inner_step * sums.q.a_row;
+  tile.a_outer = tile.ahead_outer = run.outer_step * sums.q.a_row;
+  tile.a_tile = tile.ahead_tile = packed ? packed_strip : strip;
+  tile.b = part.b + OuterPanels<V>(sums.q.columns).at(panel, run.count());
+  tile.init_row = tile.c_row = sums.width * V::lanes;
+  tile.k_outer = packed ? 1 : run.outer;
+  tile.k_inner = packed ? run.count() : run.inner;
+  for (int s = 0, next = 0; s < strips.count; s = next) {
+    const int rows = packed ? strip : strips.rows[s];
+    for (next = s + 1; next < strips.count && rows == strip; ++next) {
+      if (offset(next) != offset(next - 1) + tile.a_tile) break;
+      if (!packed && strips.rows[next] != strip) break;
     }
-    if (valid < width * V::lanes) {
-      run_partial_tile<V>(strips.rows[s], width, valid, tile);
-    } else {
-      run_tile_rows<V>(strips.rows[s], width, tile);
-    }
+    tile.a = a + offset(s);
+    tile.ahead = tile.a + (packed ? packed_strip : line);
+    tile.init = tile.c = sums.sums + s * strip * tile.c_row;
+    tile.tiles = next - s;
+    run_tile_rows<V>(rows, sums.width, tile);
   }
 }
 
@@ -174,36 +265,46 @@ template <class V>
 void outer_product(const OuterProduct<typename V::Scalar>& q) {
   using T = typename V::Scalar;
   const OuterPanels<V> b_panels(q.columns);
+  const OuterScratch<V> scratch(q.columns);
+  const bool packs = b_panels.count > outer_direct;
   const Size panel_columns = (q.slot_end - q.slot_begin) * q.unit_vectors * V::lanes;
   const Size at_once = panel_columns < outer_columns ? outer_columns / panel_columns : 1;
-  const Size b_part = outer_part * b_panels.vectors * V::lanes;
   T* const packed_b = q.scratch;
-  T* const packed_a = q.scratch + outer_block * b_panels.vectors * V::lanes;
-  RowCursor a_rows{&q.a_groups, 0, 0}, b_rows{&q.b_groups, 0, 0};
-  Size left = 0;
-  for (Size group = 0; group < q.a_groups.count; ++group) left += q.a_groups.rows[group];
-  for (bool first = !q.accumulate; left > 0; first = false) {
-    const Size block = smaller(outer_block, left);
-    for (Size row = 0; row < block; row += outer_part)
-      pack_outer_b<V>(q, b_rows, smaller(outer_part, block - row),
-                      packed_b + row / outer_part * b_part);
-    RowCursor next_rows = a_rows;
+  T* const packed_a = packed_b + scratch.b;
+  T* const sums_at = packed_a + scratch.a;
+  OuterPart<T> parts[outer_block];
+  RowCursor rows{&q.a_groups}, b_rows{&q.b_groups};
+  for (bool fresh = !q.accumulate; !rows.at_end(); fresh = false) {
+    const RowCursor first_rows = rows;
+    Size count = 0;
+    T* b = packed_b;
+    for (Size left = outer_block; left > 0 && !rows.at_end(); ++count) {
+      const Size most = smaller(left, outer_part);
+      const RowRun run = packs ? rows.any(most) : rows.run(most);
+      parts[count] = {run, nullptr, b};
+      pack_outer_b<V>(q, b_rows, run.count(), b);
+      b += b_panels.at(b_panels.count, run.count());
+      rows.advance(run.count());
+      left -= run.count();
+    }
     for (Size begin = q.panel_begin; begin < q.panel_end; begin += at_once) {
       const OuterStrips<V> strips(q, begin, smaller(begin + at_once, q.panel_end));
-      const Size a_part = outer_part * strips.count * outer_tile_rows<V>;
-      next_rows = a_rows;
-      for (Size row = 0; row < block; row += outer_part)
-        pack_outer_a<V>(q, strips, next_rows, smaller(outer_part, block - row),
-                        packed_a + row / outer_part * a_part);
-      for (Size b_panel = 0; b_panel < b_panels.count; ++b_panel) {
-        for (Size row = 0; row < block; row += outer_part)
-          outer_tiles<V>(q, strips, b_panel, packed_a + row / outer_part * a_part,
-                         packed_b + row / outer_part * b_part, smaller(outer_part, block - row),
-                         first && row == 0);
+      RowCursor a_rows = first_rows;
+      T* a = packed_a;
+      for (Size part = 0; packs && part < count; ++part) {
+        const Size part_rows = parts[part].run.count();
+        parts[part].a = a;
+        pack_outer_a<V>(q, strips, a_rows, part_rows, a);
+        a += strips.count * apart<V>(part_rows * outer_tile_rows<V>);
+      }
+      for (Size panel = 0; panel < b_panels.count; ++panel) {
+        const OuterSums<V> sums{q, strips, b_panels.first(panel) * V::lanes, b_panels.width(panel),
+                                sums_at};
+        fresh ? sums.clear() : sums.load();
+        for (Size part = 0; part < count; ++part) outer_tiles<V>(sums, parts[part], panel);
+        sums.store();
       }
     }
-    a_rows = next_rows;
-    left -= block;
   }
 }
 

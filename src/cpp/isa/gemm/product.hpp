@@ -38,6 +38,7 @@ inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Si
           q.k_outer,
           q.k_inner,
           q.b,
+          0,
           0};
 }
 
@@ -92,17 +93,20 @@ struct RowTiles {
 // All rows onto a stretch of a panel: `tile` is the first of them.
 template <class V>
 inline void run_tiles(const RowTiles& rows, int columns, Tile<typename V::Scalar> tile) {
-  const Size steps = tile.k_outer * tile.k_inner;
+  tile.ahead_outer = tile.k_inner * tile.ahead_step;
+  tile.ahead_tile = tile.k_outer * tile.ahead_outer;
   if (rows.taller > 0) {
     tile.tiles = rows.taller;
+    tile.a_tile = (rows.height + 1) * tile.a_row;
     run_tile_rows<V>(static_cast<int>(rows.height + 1), columns, tile);
     const Size passed = rows.taller * (rows.height + 1);
     tile.a += passed * tile.a_row;
     tile.init += passed * tile.init_row;
     tile.c += passed * tile.c_row;
-    tile.ahead += rows.taller * steps * tile.ahead_step;
+    tile.ahead += rows.taller * tile.ahead_tile;
   }
   tile.tiles = rows.count - rows.taller;
+  tile.a_tile = rows.height * tile.a_row;
   run_tile_rows<V>(static_cast<int>(rows.height), columns, tile);
 }
 

@@ -22,9 +22,10 @@ struct Tile {
   T* c;
   Size c_row, c_panel;
   Size k_outer, k_inner;
-  const T* ahead;  // fetched along the way, for later tiles: a step for every k
-  Size ahead_step;
-  Size tiles = 1;  // one below the other, with the same columns of B
+  const T* ahead;  // fetched along the way, for what comes later: a step for every k
+  Size ahead_step, ahead_outer;
+  Size tiles = 1;                   // one below the other, with the same columns of B
+  Size a_tile = 0, ahead_tile = 0;  // from one to the next
 };
 
 // Hides from the compiler where a pointer comes from: else gcc 12 gives every address that it can
@@ -43,7 +44,7 @@ void tile_rows(const Tile<typename V::Scalar>& tile) {
   const T* init = tile.init;
   T* c = tile.c;
   const Size a_row = tile.a_row, a_k = tile.a_k;
-  const T* ahead = tile.ahead;
+  const T* ahead_tile = tile.ahead;
   const Size ahead_step = tile.ahead_step;
   for (Size left = tile.tiles; left > 0; --left) {
     V sums[ROWS][COLUMNS];
@@ -54,11 +55,13 @@ void tile_rows(const Tile<typename V::Scalar>& tile) {
         sums[i][j] = V::load(init + i * tile.init_row + j * V::lanes);
     }
     const T* a_outer = a_tile;
+    const T* ahead_outer = ahead_tile;
     const T* b = tile.b;
-    for (Size outer = 0; outer < tile.k_outer; ++outer, a_outer += tile.a_outer) {
+    for (Size outer = 0; outer < tile.k_outer; ++outer) {
       const T* a = a_outer;
+      const T* ahead = ahead_outer;
       for (Size k = tile.k_inner; k > 0; --k, a += a_k, b += COLUMNS * V::lanes) {
-        __builtin_prefetch(ahead, 0, 2);
+        __builtin_prefetch(ahead);
         ahead += ahead_step;
         V weights[COLUMNS];
 #pragma GCC unroll 4
@@ -71,13 +74,16 @@ void tile_rows(const Tile<typename V::Scalar>& tile) {
             sums[i][j] = multiply_add(element, weights[j], sums[i][j]);
         }
       }
+      a_outer += tile.a_outer;
+      ahead_outer += tile.ahead_outer;
     }
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; ++i) {
 #pragma GCC unroll 4
       for (int j = 0; j < COLUMNS; ++j) sums[i][j].store(c + i * tile.c_row + j * V::lanes);
     }
-    a_tile += ROWS * a_row;
+    a_tile += tile.a_tile;
+    ahead_tile += tile.ahead_tile;
     init += ROWS * tile.init_row;
     c += ROWS * tile.c_row;
   }
