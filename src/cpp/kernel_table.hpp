@@ -83,6 +83,8 @@ struct Product {
   Size columns;  // valid columns of C; those past it are neither read nor written
   Size rows, k_outer, k_inner;
   Size panel_begin, panel_end;
+  // The same for further groups of rows, so far apart in A and C; `init` is the same for all.
+  Size groups = 1, a_group = 0, c_group = 0;
 };
 
 // Rows of a matrix in the order in which a sum over them runs: `count` groups of rows, of which
@@ -212,7 +214,8 @@ struct Kernels {
   CellKernels<T> cells[static_cast<int>(CellIndex::count)];
 
   void (*product)(const Product<T>&);
-  // The same for one-hot rows of A: init + row index[m] of B; `a` is not looked at, k_outer is 1
+  // The same for one-hot rows of A: init + row index[m] of B; `a` is not looked at, k_outer is 1,
+  // and a_group counts indices
   void (*gather_product)(const Product<T>&, const std::int64_t* indices);
   void (*outer_product)(const OuterProduct<T>&);
   Size (*outer_scratch)(Size columns);

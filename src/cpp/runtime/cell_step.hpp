@@ -22,10 +22,15 @@ struct InputRows {
   }
 };
 
+// Rows of some steps: `count` of each of `groups`, which are `apart` from one step to the next.
+struct StepRows {
+  Size count, groups, apart;
+};
+
 // gates (rows, slots * padded) = x W_ih + b; slots that x does not reach start from their bias
 template <class T>
-void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gates, Size rows,
-                   Range panels) {
+void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gates,
+                   const StepRows& rows, Range panels) {
   const CellSizes<T>& sizes = weights.sizes;
   const CellShape& shape = sizes.shape();
   const Size slot = sizes.slot_offset(shape.input_begin);
@@ -40,7 +45,10 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   product.c = gates + slot;
   product.c_row = sizes.gates_row();
   product.columns = product.vectors * sizes.lanes();
-  product.rows = rows;
+  product.rows = rows.count;
+  product.groups = rows.groups;
+  product.a_group = rows.apart * (x.indices != nullptr ? 1 : x.row);
+  product.c_group = rows.apart * sizes.gates_row();
   product.k_outer = 1;
   product.k_inner = sizes.input_size;
   product.panel_begin = panels.begin;
@@ -52,7 +60,8 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   }
   const Size rest = (shape.slots - shape.input_end) * sizes.lanes();
   if (rest == 0) return;
-  for (Size row = 0; row < rows; ++row) {
+  for (Size i = 0; i < rows.groups * rows.count; ++i) {
+    const Size row = i / rows.count * rows.apart + i % rows.count;
     for (Size panel = panels.begin; panel < panels.end; ++panel) {
       const Size at = panel * sizes.panel_stride() + sizes.slot_offset(shape.input_end);
       std::memcpy(gates + row * sizes.gates_row() + at, weights.bias.data() + at,

@@ -20,6 +20,8 @@ struct Schedule {
   Size steps() const { return static_cast<Size>(first.size()); }
   Size first_of(Size step) const { return first[static_cast<std::size_t>(step)]; }
   Size count_of(Size step) const { return count[static_cast<std::size_t>(step)]; }
+  // Whether all sequences are equally long.
+  bool uniform() const { return rows == steps() * batch_size; }
   // The rows of steps [begin, end) lie together, whichever way the walk goes.
   Range rows_of(Size begin, Size end) const {
     return {std::min(first_of(begin), first_of(end - 1)),

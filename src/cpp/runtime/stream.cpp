@@ -138,7 +138,7 @@ void Stream<T>::run_layer(Layer& layer, const InputRows<T>& x, const Share& shar
   q.rows = share.rows.size();
   q.panel_begin = panels.begin;
   q.panel_end = panels.end;
-  if (panels.size() > 0) input_product(*layer.weights, x, q.gates, q.rows, panels);
+  if (panels.size() > 0) input_product(*layer.weights, x, q.gates, {q.rows, 1, 0}, panels);
   hidden_step(*layer.weights, q, q.h_prev, q.h_prev_row);
   if (sizes.two_products()) {
     if (share.threads > 1) share.barrier->wait();

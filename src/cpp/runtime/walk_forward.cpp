@@ -58,17 +58,18 @@ class ForwardWalk {
 
  private:
   void work(int thread) {
+    // Threads keep their rows where sequences are equally long, and need not wait for each other.
+    const bool waits = shares_.plan.split == Split::batch && !schedule_.uniform();
     for (Size begin = 0, end = 0; begin < schedule_.steps(); begin = end) {
       end = schedule_.stretch_from(begin, stretch_rows_);
-      if (begin > 0 && shares_.plan.split == Split::batch) barrier_.wait();
-      const Range rows = schedule_.rows_of(begin, end);
-      hoist(rows, thread);
-      if (shares_.plan.split == Split::batch) barrier_.wait();
       const Range mine = shares_.rows(begin, end, thread);
+      if (begin > 0 && waits) barrier_.wait();
+      hoist(begin, end, mine, thread);
+      if (waits) barrier_.wait();
       for (Size step = begin; step < end; ++step) {
         if (shares_.plan.split == Split::units && step > 0 && sizes_.shape().has_hidden())
           barrier_.wait();
-        advance(step, shares_.rows_at(step, mine), rows.begin, thread);
+        advance(step, shares_.rows_at(step, mine), schedule_.rows_of(begin, end).begin, thread);
       }
     }
   }
@@ -87,15 +88,23 @@ class ForwardWalk {
     return values().gates.data() + at * sizes_.gates_row();
   }
 
-  // x W_ih + b for some rows, split over threads by rows, or by the panels that a thread owns.
-  void hoist(Range rows, int thread) {
-    const Range part = shares_.plan.split == Split::batch
-                           ? part_of(rows.size(), shares_.plan.threads, thread)
-                           : Range{0, rows.size()};
-    const Range panels = shares_.panels(thread);
-    if (part.size() == 0 || panels.size() == 0) return;
-    input_product(*call_.weights, call_.x.from(rows.begin + part.begin),
-                  gates_at(rows.begin + part.begin, rows.begin), part.size(), panels);
+  // x W_ih + b for steps [begin, end): for the rows that this thread walks, or its part of all, or
+  // the panels that it owns.
+  void hoist(Size begin, Size end, Range mine, int thread) {
+    const Range all = schedule_.rows_of(begin, end), panels = shares_.panels(thread);
+    Range rows = all;
+    StepRows steps{all.size(), 1, 0};
+    if (shares_.plan.split == Split::batch && schedule_.uniform()) {
+      rows.begin += mine.begin;
+      steps = {mine.size(), end - begin, schedule_.batch_size};
+    } else if (shares_.plan.split == Split::batch) {
+      const Range part = part_of(all.size(), shares_.plan.threads, thread);
+      rows.begin += part.begin;
+      steps.count = part.size();
+    }
+    if (steps.count == 0 || panels.size() == 0) return;
+    input_product(*call_.weights, call_.x.from(rows.begin), gates_at(rows.begin, all.begin), steps,
+                  panels);
   }
 
   void advance(Size step, Range rows, Size stretch_row, int thread) {

@@ -10,12 +10,14 @@ namespace {
 template <class V>
 void gather_product(const Product<typename V::Scalar>& q, const std::int64_t* indices) {
   const Size b_panel = q.k_inner * q.width * V::lanes;
-  for (Size row = 0; row < q.rows; ++row) {
+  for (Size at = 0; at < q.groups * q.rows; ++at) {
+    const Size group = at / q.rows, row = at % q.rows;
+    const std::int64_t index = indices[group * q.a_group + row];
     for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) {
       const Size width = smaller(q.width, q.vectors - panel * q.width);
-      const auto* b = q.b + panel * b_panel + indices[row] * width * V::lanes;
+      const auto* b = q.b + panel * b_panel + index * width * V::lanes;
       const auto* init = q.init + row * q.init_row + panel * q.init_panel;
-      auto* c = q.c + row * q.c_row + panel * q.c_panel;
+      auto* c = q.c + group * q.c_group + row * q.c_row + panel * q.c_panel;
       for (Size j = 0; j < width * V::lanes; j += V::lanes)
         (V::load(init + j) + V::load(b + j)).store(c + j);
     }

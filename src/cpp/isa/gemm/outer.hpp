@@ -245,6 +245,7 @@ inline void outer_tiles(const OuterSums<V>& sums, const OuterPart<typename V::Sc
   tile.a_tile = tile.ahead_tile = packed ? packed_strip : strip;
   tile.b = part.b + OuterPanels<V>(sums.q.columns).at(panel, run.count());
   tile.init_row = tile.c_row = sums.width * V::lanes;
+  tile.init_tile = tile.c_tile = strip * tile.c_row;
   tile.k_outer = packed ? 1 : run.outer;
   tile.k_inner = packed ? run.count() : run.inner;
   for (int s = 0, next = 0; s < strips.count; s = next) {
@@ -255,7 +256,7 @@ inline void outer_tiles(const OuterSums<V>& sums, const OuterPart<typename V::Sc
     }
     tile.a = a + offset(s);
     tile.ahead = tile.a + (packed ? packed_strip : line);
-    tile.init = tile.c = sums.sums + s * strip * tile.c_row;
+    tile.init = tile.c = sums.sums + s * tile.c_tile;
     tile.tiles = next - s;
     run_tile_rows<V>(rows, sums.width, tile);
   }

@@ -90,29 +90,67 @@ struct RowTiles {
       : count((rows + most - 1) / most), height(rows / count), taller(rows % count) {}
 };
 
-// All rows onto a stretch of a panel: `tile` is the first of them.
-template <class V>
-inline void run_tiles(const RowTiles& rows, int columns, Tile<typename V::Scalar> tile) {
-  tile.ahead_outer = tile.k_inner * tile.ahead_step;
-  tile.ahead_tile = tile.k_outer * tile.ahead_outer;
-  if (rows.taller > 0) {
-    tile.tiles = rows.taller;
-    tile.a_tile = (rows.height + 1) * tile.a_row;
-    run_tile_rows<V>(static_cast<int>(rows.height + 1), columns, tile);
-    const Size passed = rows.taller * (rows.height + 1);
-    tile.a += passed * tile.a_row;
-    tile.init += passed * tile.init_row;
-    tile.c += passed * tile.c_row;
-    tile.ahead += rows.taller * tile.ahead_tile;
-  }
-  tile.tiles = rows.count - rows.taller;
-  tile.a_tile = rows.height * tile.a_row;
-  run_tile_rows<V>(static_cast<int>(rows.height), columns, tile);
+// Groups of rows: how many, and how far apart.
+struct RowGroupsApart {
+  Size count, a, init, c;
+};
+
+// Where a tile reads and writes.
+template <class T>
+struct TilePlace {
+  const T* a;
+  const T* init;
+  T* c;
+  const T* ahead;
+};
+
+template <class T>
+inline void put(Tile<T>& tile, const TilePlace<T>& at) {
+  tile.a = at.a;
+  tile.init = at.init;
+  tile.c = at.c;
+  tile.ahead = at.ahead;
 }
 
+// All rows of all groups onto a stretch of a panel: `tile` is the first of them. As many tiles as
+// can be in one call: those of one group below each other, or the same rows of all groups.
+// The tile is never copied: the processor would have to wait for what was just written to it.
+template <class V>
+inline void run_tiles(const RowTiles& rows, const RowGroupsApart& groups, int columns,
+                      Tile<typename V::Scalar>& tile) {
+  TilePlace<typename V::Scalar> at{tile.a, tile.init, tile.c, tile.ahead};
+  tile.ahead_outer = tile.k_inner * tile.ahead_step;
+  tile.ahead_tile = tile.k_outer * tile.ahead_outer;
+  const bool below = groups.count <= rows.count;
+  const Size times = below ? groups.count : 1;
+  for (Size group = 0; group < times; ++group) {
+    TilePlace<typename V::Scalar> next{at.a + group * groups.a, at.init + group * groups.init,
+                                       at.c + group * groups.c,
+                                       at.ahead + group * rows.count * tile.ahead_tile};
+    for (Size row_tile = 0; row_tile < rows.count; row_tile += below ? tile.tiles : 1) {
+      const bool taller = row_tile < rows.taller;
+      const Size height = rows.height + (taller ? 1 : 0);
+      const Size a = height * tile.a_row, init = height * tile.init_row, c = height * tile.c_row;
+      tile.tiles = !below ? groups.count : taller ? rows.taller : rows.count - rows.taller;
+      tile.a_tile = below ? a : groups.a;
+      tile.init_tile = below ? init : groups.init;
+      tile.c_tile = below ? c : groups.c;
+      put(tile, next);
+      run_tile_rows<V>(static_cast<int>(height), columns, tile);
+      const Size passed = below ? tile.tiles : 1;
+      next.a += passed * a;
+      next.init += passed * init;
+      next.c += passed * c;
+      next.ahead += tile.tiles * tile.ahead_tile;
+    }
+  }
+  put(tile, at);
+}
+
+// Rows [row_begin, row_end) of `groups` groups from `first_group` on, onto one panel.
 template <class V>
 inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begin, Size row_end,
-                             Size panel) {
+                             Size first_group, Size groups, Size panel) {
   using T = typename V::Scalar;
   const int columns = static_cast<int>(smaller(q.width, q.vectors - panel * q.width));
   const Size valid = q.columns - panel * q.width * V::lanes;
@@ -130,20 +168,25 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
   const bool by_outer = q.k_outer > 1;
   const Size k_count = by_outer ? q.k_outer : q.k_inner;
   Size k_block = by_outer ? (per_block + q.k_inner - 1) / q.k_inner : per_block;
-  if (rows.count <= 2) k_block = k_count;
+  const Size tiles = rows.count * groups;
+  if (tiles <= 2) k_block = k_count;
   Tile<T> tile = tile_at<V>(q, row_begin, panel);
+  tile.a += first_group * q.a_group;
+  tile.c += first_group * q.c_group;
+  RowGroupsApart apart{groups, q.a_group, 0, q.c_group};
   for (Size left = k_count; left > 0;) {
     const Size count = smaller(k_block, left);
     const Size block = count * (by_outer ? q.k_inner : 1) * k_stride;
     (by_outer ? tile.k_outer : tile.k_inner) = count;
     // Each tile fetches its share of the next stretch.
     tile.ahead = tile.b + block;
-    tile.ahead_step = rows.count > 2 ? k_stride / rows.count : 0;
-    run_tiles<V>(rows, columns, tile);
+    tile.ahead_step = tiles > 2 ? k_stride / tiles : 0;
+    run_tiles<V>(rows, apart, columns, tile);
     tile.a += count * (by_outer ? q.a_outer : 1);
     tile.b += block;
     tile.init = tile.c;
     tile.init_row = tile.c_row;
+    apart.init = q.c_group;
     left -= count;
   }
 }
@@ -152,12 +195,16 @@ template <class V>
 void product(const Product<typename V::Scalar>& q) {
   const bool partial =
       q.panel_end * q.width * V::lanes > q.columns && q.vectors * V::lanes > q.columns;
-  if (q.rows == 1 && !partial) return product_of_row<V>(q, q.panel_end);
+  if (q.rows == 1 && q.groups == 1 && !partial) return product_of_row<V>(q, q.panel_end);
   const Size blocks = (q.rows + row_block - 1) / row_block;
   const Size rows = (q.rows + blocks - 1) / blocks;
-  for (Size row = 0; row < q.rows; row += rows) {
-    for (Size panel = q.panel_begin; panel < q.panel_end; ++panel)
-      product_of_panel<V>(q, row, smaller(row + rows, q.rows), panel);
+  const Size at_once = smaller(q.groups, (row_block + rows - 1) / rows);
+  for (Size group = 0; group < q.groups; group += at_once) {
+    const Size groups = smaller(at_once, q.groups - group);
+    for (Size row = 0; row < q.rows; row += rows) {
+      for (Size panel = q.panel_begin; panel < q.panel_end; ++panel)
+        product_of_panel<V>(q, row, smaller(row + rows, q.rows), group, groups, panel);
+    }
   }
 }
 

@@ -24,8 +24,8 @@ struct Tile {
   Size k_outer, k_inner;
   const T* ahead;  // fetched along the way, for what comes later: a step for every k
   Size ahead_step, ahead_outer;
-  Size tiles = 1;                   // one below the other, with the same columns of B
-  Size a_tile = 0, ahead_tile = 0;  // from one to the next
+  Size tiles = 1;                                              // with the same columns of B
+  Size a_tile = 0, init_tile = 0, c_tile = 0, ahead_tile = 0;  // from one to the next
 };
 
 // Hides from the compiler where a pointer comes from: else gcc 12 gives every address that it can
@@ -36,7 +36,7 @@ inline const T* opaque(const T* pointer) {
   return pointer;
 }
 
-// ROWS x COLUMNS vectors of one panel, for some tiles one below the other.
+// ROWS x COLUMNS vectors of one panel, for some tiles one after the other.
 template <class V, int ROWS, int COLUMNS>
 void tile_rows(const Tile<typename V::Scalar>& tile) {
   using T = typename V::Scalar;
@@ -84,8 +84,8 @@ void tile_rows(const Tile<typename V::Scalar>& tile) {
     }
     a_tile += tile.a_tile;
     ahead_tile += tile.ahead_tile;
-    init += ROWS * tile.init_row;
-    c += ROWS * tile.c_row;
+    init += tile.init_tile;
+    c += tile.c_tile;
   }
 }
 
