@@ -111,7 +111,9 @@ struct OuterProduct {
   const T* b;
   Size b_row;
   RowGroups b_groups;  // pairs off with A's: same numbers of rows
-  Size columns;        // of B and C
+  const T* b_last;     // the last group's matrix, if it is another one
+  Size b_last_row;
+  Size columns;  // of B and C
   T* c;
   Size c_row;
   bool accumulate;

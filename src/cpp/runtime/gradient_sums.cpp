@@ -12,8 +12,7 @@ struct GradientSums<T>::Groups {
     first.push_back(row);
     rows.push_back(count);
   }
-  RowGroups of(Size count) const { return {first.data(), rows.data(), count}; }
-  RowGroups all() const { return of(static_cast<Size>(first.size())); }
+  RowGroups all() const { return {first.data(), rows.data(), static_cast<Size>(first.size())}; }
 };
 
 template <class T>
@@ -43,7 +42,7 @@ void GradientSums<T>::sum(Size begin, Size end, Range panels, Range outputs, int
   Groups rows, previous;
   for (Size step = end - 1; step >= begin; --step) {
     rows.add(schedule.first_of(step), schedule.count_of(step));
-    if (step > 0) previous.add(schedule.first_of(step - 1), schedule.count_of(step));
+    previous.add(step > 0 ? schedule.first_of(step - 1) : 0, schedule.count_of(step));
   }
   const bool accumulate = !fresh_ || end < schedule.steps();
   if (panels.size() > 0) {
@@ -107,6 +106,7 @@ void GradientSums<T>::sum_input(const Groups& rows, Range panels, bool accumulat
   sizes_.kernels->outer_product(q);
 }
 
+// The first step's share comes last, and its rows of B are those of h0.
 template <class T>
 void GradientSums<T>::sum_hidden(const Groups& rows, const Groups& previous, Range panels,
                                  bool first_step, bool accumulate, int thread) {
@@ -116,21 +116,12 @@ void GradientSums<T>::sum_hidden(const Groups& rows, const Groups& previous, Ran
   q.columns = q.c_row = sizes_.output_size;
   q.c = gradients_.weight_hh;
   q.accumulate = accumulate;
-  const Size later = static_cast<Size>(previous.first.size());
-  if (later > 0) {
-    q.a_groups = rows.of(later);
-    q.b_groups = previous.all();
-    q.b = masked ? kept_->hidden.data() : inputs_.y;
-    q.b_row = masked ? sizes_.output_size : inputs_.y_row;
-    sizes_.kernels->outer_product(q);
-  }
-  if (!first_step) return;
-  const Size zero = 0, row = inputs_.schedule->first_of(0), batch = inputs_.schedule->count_of(0);
-  q.a_groups = {&row, &batch, 1};
-  q.b_groups = {&zero, &batch, 1};
-  q.b = masked ? kept_->hidden0.data() : inputs_.h0;
-  q.b_row = sizes_.output_size;
-  q.accumulate = accumulate || later > 0;
+  q.a_groups = rows.all();
+  q.b_groups = previous.all();
+  q.b = masked ? kept_->hidden.data() : inputs_.y;
+  q.b_row = masked ? sizes_.output_size : inputs_.y_row;
+  if (first_step) q.b_last = masked ? kept_->hidden0.data() : inputs_.h0;
+  q.b_last_row = sizes_.output_size;
   sizes_.kernels->outer_product(q);
 }
 

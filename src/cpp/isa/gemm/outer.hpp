@@ -117,7 +117,8 @@ inline void pack_outer_b(const OuterProduct<typename V::Scalar>& q, RowCursor& r
                          typename V::Scalar* packed) {
   const OuterPanels<V> panels(q.columns);
   for (Size k = 0; k < count; ++k) {
-    const auto* source = q.b + rows.row() * q.b_row;
+    const bool last = q.b_last != nullptr && rows.group + 1 == q.b_groups.count;
+    const auto* source = last ? q.b_last + rows.row() * q.b_last_row : q.b + rows.row() * q.b_row;
     rows.advance(1);
     for (Size panel = 0; panel < panels.count; ++panel) {
       const Size first = panels.first(panel), width = panels.width(panel);
@@ -178,20 +179,19 @@ struct OuterSums {
 
   template <class Move>
   void each(const Move& move) const {
-    const Size valid = q.columns - column;
+    const Size whole = smaller(width, (q.columns - column) / V::lanes);
+    const Size rest = smaller(width * V::lanes, q.columns - column) - whole * V::lanes;
     for (int s = 0; s < strips.count; ++s) {
       for (int i = 0; i < strips.rows[s]; ++i) {
         T* const c = q.c + (strips.to[s] + i) * q.c_row + column;
         T* const sum = sums + (s * outer_tile_rows<V> + i) * width * V::lanes;
-        for (Size j = 0; j < width * V::lanes; j += V::lanes) move(c + j, sum + j, valid - j);
+        for (Size j = 0; j < whole; ++j) move(c + j * V::lanes, sum + j * V::lanes, V::lanes);
+        if (rest > 0) move(c + whole * V::lanes, sum + whole * V::lanes, rest);
       }
     }
   }
   void load() const {
     each([](T* c, T* sum, Size valid) { load_some<V>(c, valid).store(sum); });
-  }
-  void clear() const {
-    each([](T*, T* sum, Size) { V::zero().store(sum); });
   }
   void store() const {
     each([](T* c, T* sum, Size valid) { store_some<V>(V::load(sum), c, valid); });
@@ -225,13 +225,15 @@ inline void pack_outer_a(const OuterProduct<typename V::Scalar>& q, const OuterS
   }
 }
 
-// One part onto the sums of one panel of B: strips that follow each other evenly in one call.
+// One part onto the sums of one panel of B, which begin with it if it is the first: strips that
+// follow each other evenly in one call.
 template <class V>
 inline void outer_tiles(const OuterSums<V>& sums, const OuterPart<typename V::Scalar>& part,
-                        Size panel) {
+                        Size panel, bool first) {
   using T = typename V::Scalar;
   constexpr Size strip = outer_tile_rows<V>;
   constexpr Size line = 64 / static_cast<Size>(sizeof(T));
+  alignas(64) static const T zeros[outer_width * V::lanes] = {};
   const OuterStrips<V>& strips = sums.strips;
   const RowRun& run = part.run;
   const bool packed = part.a != nullptr;
@@ -244,8 +246,10 @@ inline void outer_tiles(const OuterSums<V>& sums, const OuterPart<typename V::Sc
   tile.a_outer = tile.ahead_outer = run.outer_step * sums.q.a_row;
   tile.a_tile = tile.ahead_tile = packed ? packed_strip : strip;
   tile.b = part.b + OuterPanels<V>(sums.q.columns).at(panel, run.count());
-  tile.init_row = tile.c_row = sums.width * V::lanes;
-  tile.init_tile = tile.c_tile = strip * tile.c_row;
+  tile.c_row = sums.width * V::lanes;
+  tile.c_tile = strip * tile.c_row;
+  tile.init_row = first ? 0 : tile.c_row;
+  tile.init_tile = first ? 0 : tile.c_tile;
   tile.k_outer = packed ? 1 : run.outer;
   tile.k_inner = packed ? run.count() : run.inner;
   for (int s = 0, next = 0; s < strips.count; s = next) {
@@ -256,7 +260,8 @@ inline void outer_tiles(const OuterSums<V>& sums, const OuterPart<typename V::Sc
     }
     tile.a = a + offset(s);
     tile.ahead = tile.a + (packed ? packed_strip : line);
-    tile.init = tile.c = sums.sums + s * tile.c_tile;
+    tile.c = sums.sums + s * tile.c_tile;
+    tile.init = first ? zeros : tile.c;
     tile.tiles = next - s;
     run_tile_rows<V>(rows, sums.width, tile);
   }
@@ -301,8 +306,9 @@ void outer_product(const OuterProduct<typename V::Scalar>& q) {
       for (Size panel = 0; panel < b_panels.count; ++panel) {
         const OuterSums<V> sums{q, strips, b_panels.first(panel) * V::lanes, b_panels.width(panel),
                                 sums_at};
-        fresh ? sums.clear() : sums.load();
-        for (Size part = 0; part < count; ++part) outer_tiles<V>(sums, parts[part], panel);
+        if (!fresh) sums.load();
+        for (Size part = 0; part < count; ++part)
+          outer_tiles<V>(sums, parts[part], panel, fresh && part == 0);
         sums.store();
       }
     }
