@@ -129,13 +129,6 @@ inline VectorD power_of_two(VectorD n) {
   const __m256d shifted = _mm256_add_pd(n.v, _mm256_set1_pd(6755399441055744.0 + 1023.0));
   return {_mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(shifted), 52))};
 }
-// numerator / denominator for a denominator in [1, 2]
-inline VectorF divide_by_one_to_two(VectorF numerator, VectorF denominator) {
-  return numerator / denominator;
-}
-inline VectorD divide_by_one_to_two(VectorD numerator, VectorD denominator) {
-  return numerator / denominator;
-}
 
 }  // namespace
 }  // namespace pyrnn

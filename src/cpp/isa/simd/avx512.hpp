@@ -120,13 +120,6 @@ inline VectorD power_of_two(VectorD n) {
   const __m512i bits = _mm512_add_epi64(_mm512_cvtpd_epi64(n.v), _mm512_set1_epi64(1023));
   return {_mm512_castsi512_pd(_mm512_slli_epi64(bits, 52))};
 }
-// numerator / denominator for a denominator in [1, 2]
-inline VectorF divide_by_one_to_two(VectorF numerator, VectorF denominator) {
-  return numerator / denominator;
-}
-inline VectorD divide_by_one_to_two(VectorD numerator, VectorD denominator) {
-  return numerator / denominator;
-}
 
 }  // namespace
 }  // namespace pyrnn

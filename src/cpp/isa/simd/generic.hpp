@@ -154,11 +154,6 @@ inline Vector<T> power_of_two(Vector<T> n) {
   const Vector<T> shifted = n + Vector<T>::broadcast(Types::magic + T(Types::bias));
   return from_bits<T>(as_bits(shifted) << Types::mantissa_bits);
 }
-// numerator / denominator for a denominator in [1, 2]
-template <class T>
-inline Vector<T> divide_by_one_to_two(Vector<T> numerator, Vector<T> denominator) {
-  return numerator / denominator;
-}
 
 }  // namespace
 }  // namespace pyrnn

@@ -108,7 +108,7 @@ inline V vector_tanh(V x) {
   const V s = power_of_two(e.n);
   const V numerator = negative_multiply_add(s, e.t, one - s);
   const V denominator = multiply_add(s, e.t, one + s);
-  V quotient = divide_by_one_to_two(numerator, denominator);
+  V quotient = numerator / denominator;
   if constexpr (C::tanh_refined) {
     // What both lost in rounding; 0.6 stands for 1 / denominator, which is in [0.5, 1].
     const V above = negative_multiply_add(s, e.t, (one - s) - numerator);
