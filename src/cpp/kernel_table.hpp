@@ -83,7 +83,8 @@ struct Product {
   Size columns;  // valid columns of C; those past it are neither read nor written
   Size rows, k_outer, k_inner;
   Size panel_begin, panel_end;
-  // The same for further groups of rows, so far apart in A and C; `init` is the same for all.
+  // The same for further groups of rows, so far apart in A and C. With several, `init` is the same
+  // for all rows (init_row is 0) and the panels are whole.
   Size groups = 1, a_group = 0, c_group = 0;
 };
 

@@ -4,6 +4,8 @@
 // rows pass by. Splitting k leaves the chain of multiply-adds as it is: sums go on where they were.
 #pragma once
 
+#include <utility>
+
 #include "isa/gemm/tile.hpp"
 #include "isa/simd/partial.hpp"
 
@@ -90,11 +92,6 @@ struct RowTiles {
       : count((rows + most - 1) / most), height(rows / count), taller(rows % count) {}
 };
 
-// Groups of rows: how many, and how far apart.
-struct RowGroupsApart {
-  Size count, a, init, c;
-};
-
 // Where a tile reads and writes.
 template <class T>
 struct TilePlace {
@@ -104,47 +101,28 @@ struct TilePlace {
   const T* ahead;
 };
 
-template <class T>
-inline void put(Tile<T>& tile, const TilePlace<T>& at) {
-  tile.a = at.a;
-  tile.init = at.init;
-  tile.c = at.c;
-  tile.ahead = at.ahead;
-}
-
-// All rows of all groups onto a stretch of a panel: `tile` is the first of them. As many tiles as
-// can be in one call: those of one group below each other, or the same rows of all groups.
-// The tile is never copied: the processor would have to wait for what was just written to it.
+// All rows of one group onto a stretch of a panel, from `at` on, which moves past them.
+// The tile is not copied: the processor would have to wait for what was just written to it.
 template <class V>
-inline void run_tiles(const RowTiles& rows, const RowGroupsApart& groups, int columns,
+inline void run_tiles(const RowTiles& rows, int columns, TilePlace<typename V::Scalar> at,
                       Tile<typename V::Scalar>& tile) {
-  TilePlace<typename V::Scalar> at{tile.a, tile.init, tile.c, tile.ahead};
-  tile.ahead_outer = tile.k_inner * tile.ahead_step;
-  tile.ahead_tile = tile.k_outer * tile.ahead_outer;
-  const bool below = groups.count <= rows.count;
-  const Size times = below ? groups.count : 1;
-  for (Size group = 0; group < times; ++group) {
-    TilePlace<typename V::Scalar> next{at.a + group * groups.a, at.init + group * groups.init,
-                                       at.c + group * groups.c,
-                                       at.ahead + group * rows.count * tile.ahead_tile};
-    for (Size row_tile = 0; row_tile < rows.count; row_tile += below ? tile.tiles : 1) {
-      const bool taller = row_tile < rows.taller;
-      const Size height = rows.height + (taller ? 1 : 0);
-      const Size a = height * tile.a_row, init = height * tile.init_row, c = height * tile.c_row;
-      tile.tiles = !below ? groups.count : taller ? rows.taller : rows.count - rows.taller;
-      tile.a_tile = below ? a : groups.a;
-      tile.init_tile = below ? init : groups.init;
-      tile.c_tile = below ? c : groups.c;
-      put(tile, next);
-      run_tile_rows<V>(static_cast<int>(height), columns, tile);
-      const Size passed = below ? tile.tiles : 1;
-      next.a += passed * a;
-      next.init += passed * init;
-      next.c += passed * c;
-      next.ahead += tile.tiles * tile.ahead_tile;
-    }
+  for (Size done = 0; done < rows.count; done += tile.tiles) {
+    const bool taller = done < rows.taller;
+    const Size height = rows.height + (taller ? 1 : 0);
+    tile.tiles = taller ? rows.taller : rows.count - rows.taller;
+    tile.a_tile = height * tile.a_row;
+    tile.init_tile = height * tile.init_row;
+    tile.c_tile = height * tile.c_row;
+    tile.a = at.a;
+    tile.init = at.init;
+    tile.c = at.c;
+    tile.ahead = at.ahead;
+    run_tile_rows<V>(static_cast<int>(height), columns, tile);
+    at.a += tile.tiles * tile.a_tile;
+    at.init += tile.tiles * tile.init_tile;
+    at.c += tile.tiles * tile.c_tile;
+    at.ahead += tile.tiles * tile.ahead_tile;
   }
-  put(tile, at);
 }
 
 // Rows [row_begin, row_end) of `groups` groups from `first_group` on, onto one panel.
@@ -171,22 +149,28 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
   const Size tiles = rows.count * groups;
   if (tiles <= 2) k_block = k_count;
   Tile<T> tile = tile_at<V>(q, row_begin, panel);
-  tile.a += first_group * q.a_group;
-  tile.c += first_group * q.c_group;
-  RowGroupsApart apart{groups, q.a_group, 0, q.c_group};
+  TilePlace<T> at{tile.a + first_group * q.a_group, tile.init, tile.c + first_group * q.c_group,
+                  tile.b};
+  Size init_group = 0;
   for (Size left = k_count; left > 0;) {
     const Size count = smaller(k_block, left);
     const Size block = count * (by_outer ? q.k_inner : 1) * k_stride;
     (by_outer ? tile.k_outer : tile.k_inner) = count;
     // Each tile fetches its share of the next stretch.
-    tile.ahead = tile.b + block;
+    at.ahead = tile.b + block;
     tile.ahead_step = tiles > 2 ? k_stride / tiles : 0;
-    run_tiles<V>(rows, apart, columns, tile);
-    tile.a += count * (by_outer ? q.a_outer : 1);
+    tile.ahead_outer = tile.k_inner * tile.ahead_step;
+    tile.ahead_tile = tile.k_outer * tile.ahead_outer;
+    for (Size group = 0; group < groups; ++group)
+      run_tiles<V>(rows, columns,
+                   {at.a + group * q.a_group, at.init + group * init_group,
+                    at.c + group * q.c_group, at.ahead + group * rows.count * tile.ahead_tile},
+                   tile);
+    at.a += count * (by_outer ? q.a_outer : 1);
     tile.b += block;
-    tile.init = tile.c;
+    at.init = at.c;
     tile.init_row = tile.c_row;
-    apart.init = q.c_group;
+    init_group = q.c_group;
     left -= count;
   }
 }
@@ -196,6 +180,14 @@ void product(const Product<typename V::Scalar>& q) {
   const bool partial =
       q.panel_end * q.width * V::lanes > q.columns && q.vectors * V::lanes > q.columns;
   if (q.rows == 1 && q.groups == 1 && !partial) return product_of_row<V>(q, q.panel_end);
+  if (q.groups > q.rows) {
+    // Rows of different groups make fuller tiles.
+    Product<typename V::Scalar> other = q;
+    std::swap(other.rows, other.groups);
+    std::swap(other.a_row, other.a_group);
+    std::swap(other.c_row, other.c_group);
+    return product<V>(other);
+  }
   const Size blocks = (q.rows + row_block - 1) / row_block;
   const Size rows = (q.rows + blocks - 1) / blocks;
   const Size at_once = smaller(q.groups, (row_block + rows - 1) / rows);
