@@ -24,7 +24,9 @@ constexpr Size outer_tile_rows = smaller(tile_max_rows<V>(outer_width), V::lanes
 
 template <class V>
 constexpr Size outer_strips =
-    (outer_columns + max_slots * panel_vectors * V::lanes) / outer_tile_rows<V>;
+    (outer_columns > max_slots * panel_vectors * V::lanes ? outer_columns
+                                                          : max_slots * panel_vectors * V::lanes) /
+    outer_tile_rows<V>;
 
 // Where a packed strip of A or panel of B begins after another: a vector more than they have, as
 // those that are pages apart would meet in the same sets of L1.
@@ -33,23 +35,41 @@ constexpr Size apart(Size numbers) {
   return numbers + V::lanes;
 }
 
-// The numbers of packed B, packed A, and C's columns of one panel of B.
+// B's columns in panels of nearly equal widths: a panel of one vector would be slow.
+template <class V>
+struct OuterPanels {
+  Size vectors, count;
+
+  explicit OuterPanels(Size columns)
+      : vectors((columns + V::lanes - 1) / V::lanes),
+        count((vectors + outer_width - 1) / outer_width) {}
+
+  Size first(Size panel) const { return vectors * panel / count; }
+  // Whether columns of A are packed.
+  bool packs() const { return count > outer_direct; }
+  int width(Size panel) const { return static_cast<int>(first(panel + 1) - first(panel)); }
+  // Where a panel of a packed part of so many rows begins.
+  Size at(Size panel, Size rows) const { return (first(panel) * rows + panel) * V::lanes; }
+};
+
+// The numbers of packed B (in parts of a row at the worst), of packed A, and of C's columns of one
+// panel of B.
 template <class V>
 struct OuterScratch {
   Size b, a, c;
 
-  explicit OuterScratch(Size columns) {
+  explicit OuterScratch(const OuterPanels<V>& panels) {
     constexpr Size strip = outer_tile_rows<V>;
-    const Size vectors = (columns + V::lanes - 1) / V::lanes;
-    b = outer_block * vectors * apart<V>(V::lanes);
-    a = outer_strips<V> * outer_block / outer_part * apart<V>(outer_part * strip);
+    b = outer_block * (panels.vectors + panels.count) * V::lanes;
+    a = panels.packs() ? outer_strips<V> * outer_block / outer_part * apart<V>(outer_part * strip)
+                       : 0;
     c = outer_strips<V> * strip * outer_width * V::lanes;
   }
 };
 
 template <class V>
 Size outer_scratch(Size columns) {
-  const OuterScratch<V> scratch(columns);
+  const OuterScratch<V> scratch{OuterPanels<V>(columns)};
   return scratch.a + scratch.b + scratch.c;
 }
 
@@ -94,21 +114,6 @@ struct RowCursor {
     }
     return inner > 1 ? run : RowRun{run.first, 1, run.outer, 0, run.outer_step};
   }
-};
-
-// B's columns in panels of nearly equal widths: a panel of one vector would be slow.
-template <class V>
-struct OuterPanels {
-  Size vectors, count;
-
-  explicit OuterPanels(Size columns)
-      : vectors((columns + V::lanes - 1) / V::lanes),
-        count((vectors + outer_width - 1) / outer_width) {}
-
-  Size first(Size panel) const { return vectors * panel / count; }
-  int width(Size panel) const { return static_cast<int>(first(panel + 1) - first(panel)); }
-  // Where a panel of a packed part of so many rows begins.
-  Size at(Size panel, Size rows) const { return (first(panel) * rows + panel) * V::lanes; }
 };
 
 // `count` rows of B into panels (k, width * lanes); columns past the end are zeros.
@@ -271,8 +276,8 @@ template <class V>
 void outer_product(const OuterProduct<typename V::Scalar>& q) {
   using T = typename V::Scalar;
   const OuterPanels<V> b_panels(q.columns);
-  const OuterScratch<V> scratch(q.columns);
-  const bool packs = b_panels.count > outer_direct;
+  const OuterScratch<V> scratch(b_panels);
+  const bool packs = b_panels.packs();
   const Size panel_columns = (q.slot_end - q.slot_begin) * q.unit_vectors * V::lanes;
   const Size at_once = panel_columns < outer_columns ? outer_columns / panel_columns : 1;
   T* const packed_b = q.scratch;
