@@ -64,7 +64,8 @@ struct Schedule {
   }
 
   // The rows of steps [begin, end) that one of several threads walks, so that all have about the
-  // same work; counted from each step's first.
+  // same work; counted from each step's first. Without rounding: equally long sequences are shared
+  // out alike in a stretch of any length, which lets threads walk on without waiting.
   Range share(Size begin, Size end, int threads, int thread) const {
     const Size batch = count_of(begin);
     Size all = 0;
@@ -75,7 +76,7 @@ struct Schedule {
       mine.begin = row;
       for (; row < batch; ++row) {
         while (count_of(begin + length - 1) <= row) --length;
-        if (index + 1 < threads && done + length / 2 >= all * (index + 1) / threads) break;
+        if (index + 1 < threads && (2 * done + length) * threads >= 2 * all * (index + 1)) break;
         done += length;
       }
       mine.end = row;
