@@ -54,6 +54,13 @@ def seconds_of_others():
     )
 
 
+def share_of_others(layer, x):
+    """What other threads computed of a call, over what its own did: less if they woke late."""
+    own, others = time.thread_time(), seconds_of_others()
+    train(layer, x)
+    return (seconds_of_others() - others) / (time.thread_time() - own)
+
+
 @linux
 @pytest.mark.parametrize(
     ("time_steps", "batch_size", "hidden_size"),
@@ -70,9 +77,7 @@ def test_large_calls_are_spread_over_threads(
     for count in (1, 2):
         with num_threads(count):
             train(layer, x)
-            own, others = time.thread_time(), seconds_of_others()
-            train(layer, x)
-            shares[count] = (seconds_of_others() - others) / (time.thread_time() - own)
+            shares[count] = max(share_of_others(layer, x) for _ in range(10))
     assert shares[1] < 0.05
     assert shares[2] > 0.25
 

@@ -18,7 +18,7 @@ double fma_peak(int threads, double seconds) {
   const pybind11::gil_scoped_release release;
   Team team(threads);
   std::vector<double> rates(static_cast<std::size_t>(team.size()));
-  team.run(team.size(), [&](int thread) {
+  team.run(team.size(), 1, [&](Size, int thread) {
     alignas(64) float sink[64];
     double operations = 0;
     const auto start = Clock::now();

@@ -27,7 +27,7 @@ T* in_place(py::array_t<T>& array) {
 template <class Step>
 void spread(Size n, const Step& step) {
   const py::gil_scoped_release release;
-  parallel_for(n, grain, unit, [&](Range part, int) { step(part.begin, part.size()); });
+  parallel_for(n, grain, unit, [&](Range part) { step(part.begin, part.size()); });
 }
 
 template <class T>

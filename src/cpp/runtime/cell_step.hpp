@@ -70,14 +70,16 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   }
 }
 
-// The fields of a step that follow from the weights.
+// A step with the fields that follow from the weights.
 template <class T>
-void complete(const CellWeights<T>& weights, StepForward<T>& step) {
+StepForward<T> step_of(const CellWeights<T>& weights) {
   const CellSizes<T>& sizes = weights.sizes;
+  StepForward<T> step{};
   step.gates_row = sizes.gates_row();
   step.units = sizes.hidden_size;
   step.inner_row = step.u_row = step.unit_block = sizes.padded;
   step.unit = weights.unit.data();
+  return step;
 }
 
 // Packed weights times rows of `a` onto some slots of a step's pre-activations.
@@ -102,14 +104,13 @@ void set_product(const CellSizes<T>& sizes, StepForward<T>& step, const Buffer<T
   product.panel_end = step.panel_end;
 }
 
-// Completes `step` (states, rows, gates, u, panels are set) with the product of W_hh and `hidden`
-// (rows, O), which is h or h masked, and runs it: all of it, or up to the second product.
+// Runs `step` (states, rows, gates, u, panels are set) with the product of W_hh and `hidden`
+// (rows, O), which is h or h masked: all of it, or up to the second product.
 template <class T>
 void hidden_step(const CellWeights<T>& weights, StepForward<T>& step, const T* hidden,
                  Size hidden_row) {
   const CellSizes<T>& sizes = weights.sizes;
   const CellShape& shape = sizes.shape();
-  complete(weights, step);
   if (shape.has_hidden())
     set_product(sizes, step, weights.hidden, shape.hidden_begin, shape.hidden_end, hidden,
                 hidden_row, sizes.output_size);

@@ -34,7 +34,7 @@ void packed_product(const Kernels<T>& kernels, const T* a, const T* packed, cons
   whole.k_inner = k;
   whole.panel_end = vectors_of(whole.vectors, panel_vectors);
   const Size grain = std::max<Size>(8, grain_products / std::max<Size>(1, k * columns));
-  parallel_for(rows, grain, 1, [&](Range part, int) {
+  parallel_for(rows, grain, 1, [&](Range part) {
     Product<T> product = whole;
     product.a = a + part.begin * k;
     product.c = c + part.begin * columns;
@@ -75,7 +75,7 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
   const RowGroups all{&first, &rows, 1};
   const Size block = panel_vectors * lanes;
   const Size grain = std::max<Size>(block, grain_products / std::max<Size>(1, rows * in));
-  parallel_for(out, grain, block, [&](Range part, int) {
+  parallel_for(out, grain, block, [&](Range part) {
     Buffer<T> scratch(kernels.outer_scratch(in));
     OuterProduct<T> q{};
     q.a = dy;
@@ -101,7 +101,7 @@ double softmax_cross_entropy(const Kernels<T>& kernels, const T* logits,
                              const std::int64_t* targets, T* dlogits, Size rows, Size columns) {
   std::vector<double> losses(static_cast<std::size_t>(rows));
   const Size grain = std::max<Size>(1, 16'000 / columns);
-  parallel_for(rows, grain, 1, [&](Range part, int) {
+  parallel_for(rows, grain, 1, [&](Range part) {
     kernels.softmax_cross_entropy(logits + part.begin * columns, targets + part.begin,
                                   dlogits + part.begin * columns, losses.data() + part.begin,
                                   part.size(), columns);
@@ -114,7 +114,7 @@ double sum_of_squares(const Kernels<T>& kernels, const T* x, Size n) {
   constexpr Size block = 8192;
   const Size blocks = vectors_of(n, block);
   std::vector<double> sums(static_cast<std::size_t>(blocks));
-  parallel_for(blocks, vectors_of(grain_elements, block), 1, [&](Range part, int) {
+  parallel_for(blocks, vectors_of(grain_elements, block), 1, [&](Range part) {
     for (Size i = part.begin; i < part.end; ++i)
       sums[static_cast<std::size_t>(i)] =
           kernels.sum_of_squares(x + i * block, std::min(block, n - i * block));

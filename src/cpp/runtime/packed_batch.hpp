@@ -45,7 +45,7 @@ constexpr Size copy_grain = 64 * 1024;
 template <class T>
 void gather_rows(const T* from, Size from_row, const std::vector<Size>& rows, Size columns, T* to) {
   const Size grain = std::max<Size>(1, copy_grain / columns);
-  parallel_for(static_cast<Size>(rows.size()), grain, 1, [&](Range part, int) {
+  parallel_for(static_cast<Size>(rows.size()), grain, 1, [&](Range part) {
     for (Size i = part.begin; i < part.end; ++i)
       std::memcpy(to + i * columns, from + rows[static_cast<std::size_t>(i)] * from_row,
                   static_cast<std::size_t>(columns) * sizeof(T));
@@ -68,7 +68,7 @@ void unpack_rows(const PackedBatch& packed, const T* from, Size time_steps, Size
   for (std::size_t i = 0; i < packed.source.size(); ++i)
     sources[static_cast<std::size_t>(packed.source[i])] = from + static_cast<Size>(i) * columns;
   const Size grain = std::max<Size>(1, copy_grain / columns);
-  parallel_for(rows, grain, 1, [&](Range part, int) {
+  parallel_for(rows, grain, 1, [&](Range part) {
     for (Size row = part.begin; row < part.end; ++row) {
       const T* const source = sources[static_cast<std::size_t>(row)];
       if (source != nullptr) {

@@ -56,9 +56,9 @@ double step_cycles(const CellSizes<T>& sizes, Size rows, Size units) {
   return std::max(products * filled / 2, bytes / bytes_per_cycle) + pointwise;
 }
 
-// A barrier between two cores, and waking a team, in cycles. A barrier takes some 700 while both
-// cores are ours; it counts for more, as it costs a time slice where one is not.
-constexpr double barrier_cycles = 3000;
+// The end of a phase between two cores, and waking a team, in cycles. A phase takes some 700 while
+// both cores are ours; it counts for more, as it may cost a time slice where one is not.
+constexpr double phase_cycles = 3000;
 constexpr double team_cycles = 15000;
 
 template <class T>
@@ -81,7 +81,7 @@ Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int avail
     if (blocks >= threads && !sizes.shape().whole_rows) {
       const Size units = std::min(sizes.padded, (blocks + threads - 1) / threads * block);
       const double cycles =
-          (step_cycles(sizes, batch_size, units) + barrier_cycles) * walk + team_cycles;
+          (step_cycles(sizes, batch_size, units) + phase_cycles) * walk + team_cycles;
       if (cycles < least * 0.95) {
         least = cycles;
         best = {Split::units, threads};

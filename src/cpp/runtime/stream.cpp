@@ -4,7 +4,6 @@
 #include <cstring>
 #include <utility>
 
-#include "runtime/flush_scope.hpp"
 #include "runtime/noise.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/thread_pool.hpp"
@@ -77,13 +76,13 @@ int Stream<T>::wanted_threads() const {
 
 template <class T>
 void Stream<T>::step(const InputRows<T>& x, T* y) {
-  if (threads_ == 1 || num_threads() == 1) {
-    const FlushScope flush;
-    work(x, 1, 0, nullptr);
+  Team team(threads_);
+  const int parts = team.size();
+  if (by_rows_) {
+    team.run(parts, 1, [&](Size, int part) { work_on_rows(x, parts, part); });
   } else {
-    Team team(threads_);
-    Barrier barrier(team.size());
-    team.run(team.size(), [&](int thread) { work(x, team.size(), thread, &barrier); });
+    team.run(parts, layers() * layer_phases(),
+             [&](Size phase, int part) { work_on_units(x, phase, parts, part); });
   }
   for (Layer& layer : layers_) {
     std::swap(layer.h, layer.h_next);
@@ -93,40 +92,45 @@ void Stream<T>::step(const InputRows<T>& x, T* y) {
   std::memcpy(y, last.data(), static_cast<std::size_t>(last.size()) * sizeof(T));
 }
 
-// One thread's share of a step: all layers for its rows, a block of them at a time; or its units of
-// every layer.
+// All layers for some rows, a block of them at a time.
 template <class T>
-void Stream<T>::work(const InputRows<T>& x, int threads, int thread, Barrier* barrier) {
-  const auto input_of = [&](std::size_t index) {
-    if (index == 0) return x;
-    const Layer& below = layers_[index - 1];
-    const Size size = below.weights->sizes.output_size;
-    return InputRows<T>{below.h_next.data(), size, nullptr};
-  };
-  if (by_rows_) {
-    const Range mine = part_of(batch_size_, threads, thread);
-    for (Size row = mine.begin; row < mine.end; row += block_) {
-      const Share share{{row, std::min(row + block_, mine.end)}, thread * block_, 1, 0, nullptr};
-      for (std::size_t index = 0; index < layers_.size(); ++index)
-        run_layer(layers_[index], input_of(index).from(row), share);
+void Stream<T>::work_on_rows(const InputRows<T>& x, int parts, int part) {
+  const Range mine = part_of(batch_size_, parts, part);
+  for (Size row = mine.begin; row < mine.end; row += block_) {
+    const Share share{{row, std::min(row + block_, mine.end)}, part * block_, 1, 0};
+    for (std::size_t index = 0; index < layers_.size(); ++index) {
+      Layer& layer = layers_[index];
+      StepForward<T> q = rows_of(layer, share);
+      first_product(layer, input_of(index, x).from(row), q);
+      finish_step(layer, q, share);
     }
-    return;
-  }
-  const Share share{{0, batch_size_}, 0, threads, thread, barrier};
-  for (std::size_t index = 0; index < layers_.size(); ++index) {
-    if (index > 0 && threads > 1) barrier->wait();
-    run_layer(layers_[index], input_of(index), share);
   }
 }
 
-// x: the rows of the share
+// Some units of a layer, for all rows.
 template <class T>
-void Stream<T>::run_layer(Layer& layer, const InputRows<T>& x, const Share& share) {
+void Stream<T>::work_on_units(const InputRows<T>& x, Size phase, int parts, int part) {
+  const std::size_t index = static_cast<std::size_t>(phase / layer_phases());
+  Layer& layer = layers_[index];
+  const Share share{{0, batch_size_}, 0, parts, part};
+  StepForward<T> q = rows_of(layer, share);
+  if (phase % layer_phases() == 0) first_product(layer, input_of(index, x), q);
+  if (phase % layer_phases() == layer_phases() - 1) finish_step(layer, q, share);
+}
+
+template <class T>
+InputRows<T> Stream<T>::input_of(std::size_t layer, const InputRows<T>& x) const {
+  if (layer == 0) return x;
+  const Layer& below = layers_[layer - 1];
+  return {below.h_next.data(), below.weights->sizes.output_size, nullptr};
+}
+
+template <class T>
+StepForward<T> Stream<T>::rows_of(Layer& layer, const Share& share) const {
   const CellSizes<T>& sizes = layer.weights->sizes;
-  const Range panels = panels_of(sizes, share.threads, share.thread);
-  const Range outputs = columns_of(sizes, sizes.padded_output, share.threads, share.thread);
+  const Range panels = panels_of(sizes, share.parts, share.part);
   const Size row = share.rows.begin, O = sizes.output_size;
-  StepForward<T> q{};
+  StepForward<T> q = step_of(*layer.weights);
   q.gates = layer.gates.data() + share.place * sizes.gates_row();
   q.u = layer.u.data() + share.place * sizes.padded;
   q.h_prev = layer.h.data() + row * O;
@@ -138,19 +142,29 @@ void Stream<T>::run_layer(Layer& layer, const InputRows<T>& x, const Share& shar
   q.rows = share.rows.size();
   q.panel_begin = panels.begin;
   q.panel_end = panels.end;
+  return q;
+}
+
+// x: the rows of q
+template <class T>
+void Stream<T>::first_product(Layer& layer, const InputRows<T>& x, StepForward<T>& q) const {
+  const Range panels{q.panel_begin, q.panel_end};
   if (panels.size() > 0) input_product(*layer.weights, x, q.gates, {q.rows, 1, 0}, panels);
   hidden_step(*layer.weights, q, q.h_prev, q.h_prev_row);
-  if (sizes.two_products()) {
-    if (share.threads > 1) share.barrier->wait();
-    second_step(*layer.weights, q, outputs);
-  }
-  if (!zoneout_.empty())
-    zone_out_layer(q, within(outputs, unit_block(sizes), O),
-                   within(panels, sizes.run(), sizes.hidden_size));
 }
 
 template <class T>
-void Stream<T>::zone_out_layer(const StepForward<T>& q, Range outputs, Range units) {
+void Stream<T>::finish_step(Layer& layer, StepForward<T>& q, const Share& share) const {
+  const CellSizes<T>& sizes = layer.weights->sizes;
+  const Range outputs = columns_of(sizes, sizes.padded_output, share.parts, share.part);
+  if (sizes.two_products()) second_step(*layer.weights, q, outputs);
+  if (!zoneout_.empty())
+    zone_out_layer(q, within(outputs, unit_block(sizes), sizes.output_size),
+                   within({q.panel_begin, q.panel_end}, sizes.run(), sizes.hidden_size));
+}
+
+template <class T>
+void Stream<T>::zone_out_layer(const StepForward<T>& q, Range outputs, Range units) const {
   zone_out<T>({zoneout_[0].data(), 0}, {q.h_prev, q.h_prev_row}, {q.h_next, q.h_next_row}, q.rows,
               outputs);
   for (std::size_t s = 1; s < zoneout_.size(); ++s) {

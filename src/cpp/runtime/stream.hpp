@@ -37,17 +37,22 @@ class Stream {
     Buffer<T> u;      // (places, padded)
   };
 
-  // What one thread does of a step: some rows, and the units that are its own among several.
+  // A part of a step: some rows, and some of the units.
   struct Share {
     Range rows;
     Size place;  // of the first row among the places for pre-activations
-    int threads, thread;
-    Barrier* barrier;
+    int parts, part;
   };
 
-  void work(const InputRows<T>& x, int threads, int thread, Barrier* barrier);
-  void run_layer(Layer& layer, const InputRows<T>& x, const Share& share);
-  void zone_out_layer(const StepForward<T>& q, Range outputs, Range units);
+  // In how many phases threads that share units go through a layer.
+  Size layer_phases() const { return lowest().two_products() ? 2 : 1; }
+  void work_on_rows(const InputRows<T>& x, int parts, int part);
+  void work_on_units(const InputRows<T>& x, Size phase, int parts, int part);
+  InputRows<T> input_of(std::size_t layer, const InputRows<T>& x) const;
+  StepForward<T> rows_of(Layer& layer, const Share& share) const;
+  void first_product(Layer& layer, const InputRows<T>& x, StepForward<T>& q) const;
+  void finish_step(Layer& layer, StepForward<T>& q, const Share& share) const;
+  void zone_out_layer(const StepForward<T>& q, Range outputs, Range units) const;
   int wanted_threads() const;
 
   std::vector<Layer> layers_;

@@ -3,11 +3,16 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <atomic>
 #include <chrono>
 #include <cmath>
+#include <condition_variable>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -63,56 +68,122 @@ int default_threads() {
   return cgroup > 0 && cgroup < affinity ? cgroup : affinity;
 }
 
+// A number that threads wait on: spin first, then sleep until it moves.
+class Signal {
+ public:
+  std::uint64_t value() const { return value_.load(std::memory_order_acquire); }
+  void set(std::uint64_t value);
+  // Returns once the value is no longer `seen`.
+  void wait_past(std::uint64_t seen);
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+  std::atomic<int> sleepers_{0};
+  std::mutex mutex_;
+  std::condition_variable moved_;
+};
+
+// The last phase in which a part was taken; apart from others, as each mostly has one thread.
+struct alignas(64) Part {
+  std::atomic<std::uint64_t> taken{0};
+};
+
 // The workers and the job they are on.
-struct Workers {
+//
+// Phases are numbered over all jobs. Part i of phase p may be taken while taken[i] is p - 1; the
+// numbers between two jobs leave a gap, so that nobody takes a part of a job that has ended. Only
+// who has taken a part reads what the job is: the job lasts until that part is done.
+class Workers {
+ public:
   std::mutex lease;
-  std::vector<std::thread> threads;
-  Signal job;
-  const std::function<void(int)>* work = nullptr;
-  int job_threads = 0;
-  std::atomic<bool> stop{false};
-  std::atomic<int> running{0};
-  Signal done;
 
-  // Every worker answers every job, so there are as many as the team has use for.
+  // Every worker wakes for every job, so there are as many as the team has use for.
   void resize(int count) {
-    if (static_cast<int>(threads.size()) > count - 1) dismiss();
-    while (static_cast<int>(threads.size()) < count - 1) {
-      const int index = static_cast<int>(threads.size()) + 1;
-      threads.emplace_back([this, index, seen = job.value()] { serve(index, seen); });
+    if (static_cast<int>(threads_.size()) > count - 1) dismiss();
+    while (static_cast<int>(threads_.size()) < count - 1) {
+      const int index = static_cast<int>(threads_.size()) + 1;
+      threads_.emplace_back([this, index, seen = job_.value()] { serve(index, seen); });
     }
   }
 
+  void run(int parts, Size phases, const std::function<void(Size, int)>& work) {
+    const std::uint64_t ended = phase_.value();
+    work_ = &work;
+    first_ = ended + 1;
+    last_.store(ended + static_cast<std::uint64_t>(phases), std::memory_order_relaxed);
+    parts_.store(parts, std::memory_order_relaxed);
+    left_.store(parts, std::memory_order_relaxed);
+    for (int part = 0; part < parts; ++part)
+      parts_taken_[part].taken.store(ended, std::memory_order_relaxed);
+    phase_.set(first_);
+    job_.set(job_.value() + 1);
+    join(0);
+  }
+
+ private:
   void dismiss() {
-    stop = true;
-    job.advance();
-    for (std::thread& thread : threads) thread.join();
-    threads.clear();
-    stop = false;
+    stop_ = true;
+    job_.set(job_.value() + 1);
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+    stop_ = false;
   }
 
-  void serve(int index, std::uint32_t seen) {
+  void serve(int index, std::uint64_t seen) {
+    const FlushScope flush;
     while (true) {
-      job.wait_past(seen);
-      seen = job.value();
-      if (stop) return;
-      if (index < job_threads) {
-        const FlushScope flush;
-        (*work)(index);
-      }
-      if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) done.advance();
+      job_.wait_past(seen);
+      seen = job_.value();
+      if (stop_) return;
+      join(index);
     }
   }
 
-  void run(int count, const std::function<void(int)>& function) {
-    work = &function;
-    job_threads = count;
-    running.store(static_cast<int>(threads.size()), std::memory_order_relaxed);
-    const std::uint32_t seen = done.value();
-    job.advance();
-    function(0);
-    done.wait_past(seen);
+  // Takes parts until the job has ended.
+  void join(int index) {
+    while (true) {
+      const std::uint64_t phase = phase_.value();
+      // Of this phase's job, or of a later one.
+      const int parts = parts_.load(std::memory_order_relaxed);
+      if (index >= parts || phase > last_.load(std::memory_order_relaxed)) return;
+      const int part = take(phase, index, parts);
+      if (part < 0) {
+        if (index > 0 && phase == last_.load(std::memory_order_relaxed)) return;
+        phase_.wait_past(phase);
+        continue;
+      }
+      (*work_)(static_cast<Size>(phase - first_), part);
+      if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) end(phase);
+    }
   }
+
+  // A part that nobody has begun, its own if it can be; less than 0 where there is none.
+  int take(std::uint64_t phase, int index, int parts) {
+    for (int i = 0; i < parts; ++i) {
+      const int part = index + i < parts ? index + i : index + i - parts;
+      std::atomic<std::uint64_t>& taken = parts_taken_[part].taken;
+      std::uint64_t before = phase - 1;
+      if (taken.load(std::memory_order_relaxed) == before &&
+          taken.compare_exchange_strong(before, phase, std::memory_order_acq_rel))
+        return part;
+    }
+    return -1;
+  }
+
+  void end(std::uint64_t phase) {
+    left_.store(parts_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    phase_.set(phase < last_.load(std::memory_order_relaxed) ? phase + 1 : phase + 2);
+  }
+
+  std::vector<std::thread> threads_;
+  Signal job_, phase_;
+  std::atomic<bool> stop_{false};
+  const std::function<void(Size, int)>* work_ = nullptr;
+  std::uint64_t first_ = 0;
+  std::atomic<std::uint64_t> last_{0};
+  std::atomic<int> parts_{0};
+  alignas(64) std::atomic<int> left_{0};
+  Part parts_taken_[max_threads];
 };
 
 std::atomic<int> wanted_threads{0};
@@ -134,15 +205,15 @@ Workers& the_workers() {
 
 }  // namespace
 
-void Signal::advance() {
-  value_.fetch_add(1, std::memory_order_seq_cst);
+void Signal::set(std::uint64_t value) {
+  value_.store(value, std::memory_order_seq_cst);
   if (sleepers_.load(std::memory_order_seq_cst) > 0) {
     const std::lock_guard<std::mutex> lock(mutex_);
     moved_.notify_all();
   }
 }
 
-void Signal::wait_past(std::uint32_t seen) {
+void Signal::wait_past(std::uint64_t seen) {
   for (int i = 0; i < 64; ++i) {
     if (value() != seen) return;
     pause();
@@ -158,16 +229,6 @@ void Signal::wait_past(std::uint32_t seen) {
   sleepers_.fetch_add(1, std::memory_order_seq_cst);
   moved_.wait(lock, [&] { return value_.load(std::memory_order_seq_cst) != seen; });
   sleepers_.fetch_sub(1, std::memory_order_relaxed);
-}
-
-void Barrier::wait() {
-  const std::uint32_t seen = passed_.value();
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
-    arrived_.store(0, std::memory_order_relaxed);
-    passed_.advance();
-  } else {
-    passed_.wait_past(seen);
-  }
 }
 
 int num_threads() {
@@ -198,12 +259,12 @@ Team::~Team() {
   if (leased_) the_workers().lease.unlock();
 }
 
-void Team::run(int threads, const std::function<void(int)>& work) {
+void Team::run(int parts, Size phases, const std::function<void(Size, int)>& work) {
   const FlushScope flush;
-  if (threads <= 1 || !leased_) {
-    work(0);
+  if (parts > 1 && leased_) {
+    the_workers().run(parts, phases, work);
   } else {
-    the_workers().run(threads, work);
+    for (Size phase = 0; phase < phases; ++phase) work(phase, 0);
   }
 }
 

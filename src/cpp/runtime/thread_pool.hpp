@@ -1,45 +1,20 @@
-// A pool of worker threads, the team that one call gets of it, and the barrier inside a team.
+// A pool of worker threads, and the team that one call gets of it.
+//
+// A job is cut into phases, and each phase into parts, one for each thread of the team. All parts
+// of a phase are done before the next begins. Every thread takes its own part first, then one that
+// nobody has begun: a thread that has lost its core, or is still waking, holds nobody up unless it
+// is amid a part. Who does a part changes no result.
 //
 // Waiting is a short spin, then sleep: a thread whose peer has lost its core must not burn the one
 // that it needs. One call at a time gets the workers; a call that finds them taken runs alone,
-// which changes no result. After fork the child starts workers of its own.
+// which changes no result either. After fork the child starts workers of its own.
 #pragma once
 
-#include <atomic>
-#include <condition_variable>
-#include <cstdint>
 #include <functional>
-#include <memory>
-#include <mutex>
+
+#include "runtime/range.hpp"
 
 namespace pyrnn {
-
-// A count that threads wait on: spin first, then sleep until it moves.
-class Signal {
- public:
-  std::uint32_t value() const { return value_.load(std::memory_order_acquire); }
-  void advance();
-  // Returns once the value is no longer `seen`.
-  void wait_past(std::uint32_t seen);
-
- private:
-  std::atomic<std::uint32_t> value_{0};
-  std::atomic<int> sleepers_{0};
-  std::mutex mutex_;
-  std::condition_variable moved_;
-};
-
-// All of a team's threads arrive before any goes on.
-class Barrier {
- public:
-  explicit Barrier(int threads) : threads_(threads) {}
-  void wait();
-
- private:
-  const int threads_;
-  std::atomic<int> arrived_{0};
-  Signal passed_;
-};
 
 int num_threads();
 void set_num_threads(int threads);
@@ -53,9 +28,10 @@ class Team {
   Team& operator=(const Team&) = delete;
 
   int size() const { return size_; }
-  // Calls work(thread) once for each thread in [0, threads) and returns when all have; at most
-  // `size()` threads. Subnormals are flushed in all of them. What `work` throws does not pass.
-  void run(int threads, const std::function<void(int)>& work);
+  // Calls work(phase, part) once for each of so many phases, one after another, and each part in
+  // [0, parts), at most `size()`; returns when all have. Subnormals are flushed meanwhile. What
+  // `work` throws does not pass.
+  void run(int parts, Size phases, const std::function<void(Size, int)>& work);
 
  private:
   int size_ = 1;

@@ -2,6 +2,7 @@
 // products of that stretch (weights' gradients, dx) while its gradients are in cache.
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "runtime/plan.hpp"
 #include "runtime/step_back.hpp"
@@ -25,7 +26,6 @@ class BackwardWalk {
         schedule_(*call.inputs.schedule),
         team_(num_threads()),
         shares_(sizes_, schedule_, team_.size()),
-        barrier_(shares_.plan.threads),
         state_(sizes_, schedule_.batch_size, call.noise, shares_.plan.threads),
         back_(call.inputs, kept, call.noise, sums, state_) {
     const Size batch = schedule_.batch_size, padded = sizes_.padded;
@@ -34,49 +34,82 @@ class BackwardWalk {
     copy_rows(call_.dh_last, O, state_.dh.data(), sizes_.padded_output, batch, O);
     copy_rows(call_.dinner_last, H, state_.dinner.data(), padded, sizes_.inner_states() * batch, H);
     sums_.begin(call.inputs, kept, {kept.gates.data(), projected_.data()}, shares_.plan.threads);
+    for (Size end = schedule_.steps(); end > 0; end = stretches_.back().begin)
+      stretches_.push_back({schedule_.stretch_to(end, stretch_rows), end});
   }
 
   void run() {
-    team_.run(shares_.plan.threads, [this](int thread) { work(thread); });
+    const int parts = shares_.plan.threads;
+    if (shares_.plan.split == Split::units && sizes_.shape().has_hidden()) {
+      team_.run(parts, schedule_.steps() * step_phases() + 1,
+                [this](Size phase, int part) { work_by_step(phase, part); });
+    } else {
+      team_.run(parts, static_cast<Size>(stretches_.size()) + 1,
+                [this](Size phase, int part) { work_by_stretch(phase, part); });
+    }
     finish();
   }
 
  private:
-  void work(int thread) {
-    const bool waits = shares_.plan.split == Split::batch || !sizes_.shape().has_hidden();
-    for (Size end = schedule_.steps(); end > 0;) {
-      const Size begin = schedule_.stretch_to(end, stretch_rows);
-      const Range mine = shares_.rows(begin, end, thread);
-      for (Size step = end - 1; step >= begin; --step)
-        step_back(step, shares_.rows_at(step, mine), thread);
-      if (waits) barrier_.wait();
-      sum_stretch(begin, end, thread);
-      end = begin;
+  // A part of the rows: the sums of the stretch that all have walked, then the steps of one more.
+  void work_by_stretch(Size phase, int part) {
+    const std::size_t stretch = static_cast<std::size_t>(phase);
+    if (stretch > 0) sum_stretch(stretches_[stretch - 1], part);
+    if (stretch == stretches_.size()) return;
+    const auto [begin, end] = stretches_[stretch];
+    const Range mine = shares_.rows(begin, end, part);
+    for (Size step = end - 1; step >= begin; --step) {
+      const Range rows = shares_.rows_at(step, mine);
+      if (rows.size() == 0) continue;
+      const BackRows<T> at = rows_of(step, rows);
+      enter(at, part);
+      differentiate(at, part);
+      differentiate_first(at, part);
+      leave(at, part);
     }
   }
 
-  void step_back(Size step, Range rows, int thread) {
-    if (rows.size() == 0) return;
-    const Range panels = shares_.panels(thread), outputs = shares_.outputs(thread);
-    const BackRows<T> at = rows_of(step, rows);
-    if (back_.enters()) back_.enter(at, shares_.output_units(thread), shares_.units(thread));
-    if (sizes_.projected) {
-      wait_for_units();
-      back_.project(at, shares_.unit_columns(thread));
-    }
-    back_.pointwise(at, panels, thread);
-    if (sizes_.shape().has_second()) {
-      wait_for_units();
-      back_.second_product(at, shares_.unit_columns(thread));
-      back_.pointwise_first(at, panels, thread);
-    }
-    if (sizes_.shape().has_hidden()) wait_for_units();
-    back_.carry(at, outputs);
-    if (back_.leaves()) back_.leave(at, shares_.output_units(thread), shares_.units(thread));
+  // A part of the units: the end of the step before this, then this one up to where products need
+  // what other parts have found.
+  Size step_phases() const { return 1 + projections() + (sizes_.shape().has_second() ? 1 : 0); }
+  Size projections() const { return sizes_.projected ? 1 : 0; }
+
+  void work_by_step(Size phase, int part) {
+    const Size step = schedule_.steps() - 1 - phase / step_phases();
+    const Size in_step = phase % step_phases();
+    if (in_step == 0 && step + 1 < schedule_.steps()) end_step(step + 1, part);
+    if (step < 0) return;
+    const BackRows<T> at = rows_of(step, {0, schedule_.count_of(step)});
+    if (in_step == 0) enter(at, part);
+    if (in_step == projections()) differentiate(at, part);
+    if (in_step == step_phases() - 1) differentiate_first(at, part);
   }
 
-  void wait_for_units() {
-    if (shares_.plan.split == Split::units) barrier_.wait();
+  void end_step(Size step, int part) {
+    leave(rows_of(step, {0, schedule_.count_of(step)}), part);
+    const auto stretch = std::lower_bound(stretches_.begin(), stretches_.end(), step,
+                                          [](Range at, Size begin) { return at.begin > begin; });
+    if (stretch->begin == step) sum_stretch(*stretch, part);
+  }
+
+  void enter(const BackRows<T>& at, int part) {
+    if (back_.enters()) back_.enter(at, shares_.output_units(part), shares_.units(part));
+  }
+
+  void differentiate(const BackRows<T>& at, int part) {
+    if (sizes_.projected) back_.project(at, shares_.unit_columns(part));
+    back_.pointwise(at, shares_.panels(part), part);
+  }
+
+  void differentiate_first(const BackRows<T>& at, int part) {
+    if (!sizes_.shape().has_second()) return;
+    back_.second_product(at, shares_.unit_columns(part));
+    back_.pointwise_first(at, shares_.panels(part), part);
+  }
+
+  void leave(const BackRows<T>& at, int part) {
+    back_.carry(at, shares_.outputs(part));
+    if (back_.leaves()) back_.leave(at, shares_.output_units(part), shares_.units(part));
   }
 
   BackRows<T> rows_of(Size step, Range rows) {
@@ -93,17 +126,18 @@ class BackwardWalk {
   }
 
   // The stretch's share of the gradients of weights and biases; its dx.
-  void sum_stretch(Size begin, Size end, int thread) {
+  void sum_stretch(Range stretch, int part) {
+    const auto [begin, end] = stretch;
     const Range panels = shares_.plan.split == Split::units
-                             ? shares_.panels(thread)
-                             : part_of(sizes_.panels(), shares_.plan.threads, thread);
+                             ? shares_.panels(part)
+                             : part_of(sizes_.panels(), shares_.plan.threads, part);
     const Size blocks = (sizes_.padded_output + unit_block(sizes_) - 1) / unit_block(sizes_);
-    const Range outputs = part_of(blocks, shares_.plan.threads, thread);
-    sums_.sum(begin, end, panels, outputs, thread);
+    const Range outputs = part_of(blocks, shares_.plan.threads, part);
+    sums_.sum(begin, end, panels, outputs, part);
     if (call_.dx == nullptr) return;
     const Range rows = schedule_.rows_of(begin, end);
-    const Range part = part_of(rows.size(), shares_.plan.threads, thread);
-    sums_.input_gradient({rows.begin + part.begin, rows.begin + part.end}, call_.dx);
+    const Range some = part_of(rows.size(), shares_.plan.threads, part);
+    sums_.input_gradient({rows.begin + some.begin, rows.begin + some.end}, call_.dx);
   }
 
   void finish() {
@@ -127,7 +161,7 @@ class BackwardWalk {
   const Schedule& schedule_;
   Team team_;
   Shares<T> shares_;
-  Barrier barrier_;
+  std::vector<Range> stretches_;  // from the last
   BackState<T> state_;
   StepBack<T> back_;
   Buffer<T> projected_;

@@ -1,6 +1,7 @@
 // The walk forward: x W_ih for a stretch of time at once, then step by step through the stretch.
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "runtime/plan.hpp"
 #include "runtime/thread_pool.hpp"
@@ -31,8 +32,7 @@ class ForwardWalk {
         sizes_(call.weights->sizes),
         schedule_(*call.schedule),
         team_(num_threads()),
-        shares_(sizes_, schedule_, team_.size()),
-        barrier_(shares_.plan.threads) {
+        shares_(sizes_, schedule_, team_.size()) {
     const Size batch = schedule_.batch_size, O = sizes_.output_size;
     const Size row_bytes = sizes_.gates_row() * static_cast<Size>(sizeof(T));
     stretch_rows_ = std::max(stretch_least_rows, stretch_bytes / row_bytes);
@@ -52,25 +52,66 @@ class ForwardWalk {
   }
 
   void run() {
-    team_.run(shares_.plan.threads, [this](int thread) { work(thread); });
+    const std::vector<Phase> phases = this->phases();
+    const int parts = shares_.plan.threads;
+    if (by_step() || shares_by_stretch()) {
+      team_.run(parts, static_cast<Size>(phases.size()),
+                [&](Size phase, int part) { work(phases[static_cast<std::size_t>(phase)], part); });
+    } else {
+      team_.run(parts, 1, [&](Size, int part) {
+        for (const Phase& phase : phases) work(phase, part);
+      });
+    }
     finish();
   }
 
  private:
-  void work(int thread) {
-    // Threads keep their rows where sequences are equally long, and need not wait for each other.
-    const bool waits = shares_.plan.split == Split::batch && !schedule_.uniform();
+  // Whether threads need what the others have found at the step before.
+  bool by_step() const { return shares_.plan.split == Split::units && sizes_.shape().has_hidden(); }
+  // Whether threads get other rows in each stretch; they keep them if sequences are equally long.
+  bool shares_by_stretch() const {
+    return shares_.plan.split == Split::batch && !schedule_.uniform();
+  }
+
+  // What a part does without looking at what others do.
+  struct Phase {
+    Range stretch, steps;
+    bool hoists;         // begins with the stretch's products of x
+    bool first, second;  // which of a step's two products; the second goes with what is left of it
+  };
+
+  std::vector<Phase> phases() const {
+    std::vector<Phase> phases;
     for (Size begin = 0, end = 0; begin < schedule_.steps(); begin = end) {
       end = schedule_.stretch_from(begin, stretch_rows_);
-      const Range mine = shares_.rows(begin, end, thread);
-      if (begin > 0 && waits) barrier_.wait();
-      hoist(begin, end, mine, thread);
-      if (waits) barrier_.wait();
-      for (Size step = begin; step < end; ++step) {
-        if (shares_.plan.split == Split::units && step > 0 && sizes_.shape().has_hidden())
-          barrier_.wait();
-        advance(step, shares_.rows_at(step, mine), schedule_.rows_of(begin, end).begin, thread);
+      const Range stretch{begin, end};
+      if (by_step()) {
+        for (Size step = begin; step < end; ++step) {
+          const Range steps{step, step + 1};
+          phases.push_back({stretch, steps, step == begin, true, !sizes_.two_products()});
+          if (sizes_.two_products()) phases.push_back({stretch, steps, false, false, true});
+        }
+      } else if (shares_by_stretch()) {
+        phases.push_back({stretch, {begin, begin}, true, false, false});
+        phases.push_back({stretch, stretch, false, true, true});
+      } else {
+        phases.push_back({stretch, stretch, true, true, true});
       }
+    }
+    return phases;
+  }
+
+  void work(const Phase& phase, int part) {
+    const auto [begin, end] = phase.stretch;
+    const Range mine = shares_.rows(begin, end, part);
+    if (phase.hoists) hoist(begin, end, mine, part);
+    const Size stretch_row = schedule_.rows_of(begin, end).begin;
+    for (Size step = phase.steps.begin; step < phase.steps.end; ++step) {
+      const Range rows = shares_.rows_at(step, mine);
+      if (rows.size() == 0) continue;
+      StepForward<T> q = rows_of(step, rows, stretch_row, part);
+      if (phase.first) first_product(q, step, rows);
+      if (phase.second) finish_step(q, step, rows, part);
     }
   }
 
@@ -88,33 +129,32 @@ class ForwardWalk {
     return values().gates.data() + at * sizes_.gates_row();
   }
 
-  // x W_ih + b for steps [begin, end): for the rows that this thread walks, or its part of all, or
+  // x W_ih + b for steps [begin, end): for the rows that this part walks, or its share of all, or
   // the panels that it owns.
-  void hoist(Size begin, Size end, Range mine, int thread) {
-    const Range all = schedule_.rows_of(begin, end), panels = shares_.panels(thread);
+  void hoist(Size begin, Size end, Range mine, int part) {
+    const Range all = schedule_.rows_of(begin, end), panels = shares_.panels(part);
     Range rows = all;
     StepRows steps{all.size(), 1, 0};
     if (shares_.plan.split == Split::batch && schedule_.uniform()) {
       rows.begin += mine.begin;
       steps = {mine.size(), end - begin, schedule_.batch_size};
     } else if (shares_.plan.split == Split::batch) {
-      const Range part = part_of(all.size(), shares_.plan.threads, thread);
-      rows.begin += part.begin;
-      steps.count = part.size();
+      const Range some = part_of(all.size(), shares_.plan.threads, part);
+      rows.begin += some.begin;
+      steps.count = some.size();
     }
     if (steps.count == 0 || panels.size() == 0) return;
     input_product(*call_.weights, call_.x.from(rows.begin), gates_at(rows.begin, all.begin), steps,
                   panels);
   }
 
-  void advance(Size step, Range rows, Size stretch_row, int thread) {
-    const Range panels = shares_.panels(thread);
-    if (rows.size() == 0) return;
+  StepForward<T> rows_of(Size step, Range rows, Size stretch_row, int part) {
+    const Range panels = shares_.panels(part);
     const Size O = sizes_.output_size, padded = sizes_.padded, batch = schedule_.batch_size;
     const Size row = schedule_.first_of(step) + rows.begin, at = place(step) + rows.begin;
     const Size before = step == 0 ? rows.begin : place(step - 1) + rows.begin;
     Kept<T>& values = this->values();
-    StepForward<T> q{};
+    StepForward<T> q = step_of(*call_.weights);
     q.gates = gates_at(row, stretch_row);
     q.h_prev = step == 0 ? call_.h0 + rows.begin * O
                          : call_.y + (schedule_.first_of(step - 1) + rows.begin) * call_.y_row;
@@ -131,24 +171,30 @@ class ForwardWalk {
     q.panel_begin = panels.begin;
     q.panel_end = panels.end;
     q.keep = kept_ != nullptr;
-    if (call_.noise.hidden_mask != nullptr) {
-      hidden_step(*call_.weights, q,
-                  (step == 0 ? values.hidden0.data() : values.hidden.data()) + before * O, O);
-    } else {
-      hidden_step(*call_.weights, q, q.h_prev, q.h_prev_row);
-    }
-    if (sizes_.two_products()) {
-      if (shares_.plan.split == Split::units) barrier_.wait();
-      second_step(*call_.weights, q, shares_.outputs(thread));
-    }
-    add_noise(q, row, rows.begin, at, thread);
+    return q;
   }
 
-  // What regularises, on what this thread owns: some of the old values stay; h is masked for the
+  void first_product(StepForward<T>& q, Size step, Range rows) {
+    if (call_.noise.hidden_mask == nullptr) {
+      hidden_step(*call_.weights, q, q.h_prev, q.h_prev_row);
+      return;
+    }
+    const Size O = sizes_.output_size;
+    const T* const masked = step == 0 ? values().hidden0.data() + rows.begin * O
+                                      : values().hidden.data() + (place(step - 1) + rows.begin) * O;
+    hidden_step(*call_.weights, q, masked, O);
+  }
+
+  void finish_step(StepForward<T>& q, Size step, Range rows, int part) {
+    if (sizes_.two_products()) second_step(*call_.weights, q, shares_.outputs(part));
+    add_noise(q, schedule_.first_of(step) + rows.begin, rows.begin, place(step) + rows.begin, part);
+  }
+
+  // What regularises, on what this part owns: some of the old values stay; h is masked for the
   // products of the next step.
-  void add_noise(const StepForward<T>& q, Size row, Size sequence, Size at, int thread) {
+  void add_noise(const StepForward<T>& q, Size row, Size sequence, Size at, int part) {
     const Noise<T>& noise = call_.noise;
-    const Range units = shares_.units(thread), outputs = shares_.output_units(thread);
+    const Range units = shares_.units(part), outputs = shares_.output_units(part);
     const Size O = sizes_.output_size;
     if (noise.zoneout[0] != nullptr)
       zone_out<T>({noise.zoneout[0] + row * noise.zoneout_row[0], noise.zoneout_row[0]},
@@ -188,7 +234,6 @@ class ForwardWalk {
   const Schedule& schedule_;
   Team team_;
   Shares<T> shares_;
-  Barrier barrier_;
   Size stretch_rows_ = 1;
   Kept<T> own_;
 };

@@ -57,8 +57,7 @@ class WindowWalk {
         k2_(std::min(k2, schedule_.steps())),
         windows_((schedule_.steps() + k1_ - 1) / k1_),
         team_(num_threads()),
-        threads_(wanted_threads(layers)),
-        barrier_(threads_) {
+        threads_(wanted_threads(layers)) {
     const Size blocks = windows_ * schedule_.batch_size;
     for (const WindowLayer<T>& layer : layers) {
       states_.push_back(
@@ -69,7 +68,7 @@ class WindowWalk {
   }
 
   void run() {
-    team_.run(threads_, [this](int thread) { work(thread); });
+    team_.run(threads_, k2_ + 1, [this](Size phase, int part) { work(phase, part); });
     for (const auto& state : states_) state->sums.finish();
   }
 
@@ -85,35 +84,39 @@ class WindowWalk {
         std::clamp(products / grain_products, 1.0, static_cast<double>(team_.size())));
   }
 
-  void work(int thread) {
-    for (Size lag = 0; lag < k2_; ++lag) {
-      const Range mine = part_of(windows_, threads_, thread);
-      // Windows that still have a position at this lag; they are the later ones.
-      Size begin = mine.begin;
-      while (begin < mine.end && position(begin, lag) < 0) ++begin;
-      if (begin < mine.end) {
-        for (std::size_t layer = states_.size(); layer-- > 0;) {
-          step_back(layer, {begin, mine.end}, lag, thread);
-          if (layer > 0) pass_down(*states_[layer], *states_[layer - 1], {begin, mine.end}, lag);
-        }
-      }
-      barrier_.wait();
+  // A lag of some windows; after the last lag, some of the sums.
+  void work(Size lag, int part) {
+    if (lag == k2_) {
+      sum(part);
+      return;
     }
+    const Range mine = part_of(windows_, threads_, part);
+    // Windows that still have a position at this lag; they are the later ones.
+    Size begin = mine.begin;
+    while (begin < mine.end && position(begin, lag) < 0) ++begin;
+    if (begin == mine.end) return;
+    for (std::size_t layer = states_.size(); layer-- > 0;) {
+      step_back(layer, {begin, mine.end}, lag, part);
+      if (layer > 0) pass_down(*states_[layer], *states_[layer - 1], {begin, mine.end}, lag);
+    }
+  }
+
+  void sum(int part) {
     for (const auto& state : states_) {
       const CellSizes<T>& sizes = *state->sizes;
       const Size blocks = (sizes.padded_output + unit_block(sizes) - 1) / unit_block(sizes);
-      state->sums.sum(0, schedule_.steps(), part_of(sizes.panels(), threads_, thread),
-                      part_of(blocks, threads_, thread), thread);
+      state->sums.sum(0, schedule_.steps(), part_of(sizes.panels(), threads_, part),
+                      part_of(blocks, threads_, part), part);
     }
     if (dx_ != nullptr)
-      states_.front()->sums.input_gradient(part_of(schedule_.rows, threads_, thread), dx_);
+      states_.front()->sums.input_gradient(part_of(schedule_.rows, threads_, part), dx_);
   }
 
   Size window_end(Size window) const { return std::min((window + 1) * k1_, schedule_.steps()); }
   Size position(Size window, Size lag) const { return window_end(window) - 1 - lag; }
 
   // A layer's step back at one lag: what is pointwise window by window, products for all at once.
-  void step_back(std::size_t layer, Range windows, Size lag, int thread) {
+  void step_back(std::size_t layer, Range windows, Size lag, int part) {
     LayerState<T>& state = *states_[layer];
     const CellSizes<T>& sizes = *state.sizes;
     const Size lanes = sizes.lanes();
@@ -128,10 +131,10 @@ class WindowWalk {
     StepBack<T>& back = state.back;
     if (back.enters()) each([&](const auto& at) { back.enter(at, outputs, units); });
     if (sizes.projected) back.project(all, unit_columns);
-    each([&](const auto& at) { back.pointwise(at, panels, thread); });
+    each([&](const auto& at) { back.pointwise(at, panels, part); });
     if (sizes.shape().has_second()) {
       back.second_product(all, unit_columns);
-      each([&](const auto& at) { back.pointwise_first(at, panels, thread); });
+      each([&](const auto& at) { back.pointwise_first(at, panels, part); });
     }
     // No other window is at this step at this lag.
     each([&](const auto& at) { add_to_total(state, at); });
@@ -204,7 +207,6 @@ class WindowWalk {
   Size k1_, k2_, windows_;
   Team team_;
   int threads_;
-  Barrier barrier_;
   std::vector<std::unique_ptr<LayerState<T>>> states_;
   Size zeros_ = 0;
   Buffer<T> zero_row_;
