@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "runtime/flush_scope.hpp"
 #include "runtime/noise.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/thread_pool.hpp"
@@ -76,13 +77,14 @@ int Stream<T>::wanted_threads() const {
 
 template <class T>
 void Stream<T>::step(const InputRows<T>& x, T* y) {
-  Team team(threads_);
-  const int parts = team.size();
-  if (by_rows_) {
-    team.run(parts, 1, [&](Size, int part) { work_on_rows(x, parts, part); });
+  const Size phases = by_rows_ ? 1 : layers() * layer_phases();
+  if (threads_ == 1) {
+    const FlushScope flush;
+    for (Size phase = 0; phase < phases; ++phase) work(x, phase, 1, 0);
   } else {
-    team.run(parts, layers() * layer_phases(),
-             [&](Size phase, int part) { work_on_units(x, phase, parts, part); });
+    Team team(threads_);
+    const int parts = team.size();
+    team.run(parts, phases, [&](Size phase, int part) { work(x, phase, parts, part); });
   }
   for (Layer& layer : layers_) {
     std::swap(layer.h, layer.h_next);
@@ -90,6 +92,15 @@ void Stream<T>::step(const InputRows<T>& x, T* y) {
   }
   const Buffer<T>& last = layers_.back().h;
   std::memcpy(y, last.data(), static_cast<std::size_t>(last.size()) * sizeof(T));
+}
+
+template <class T>
+void Stream<T>::work(const InputRows<T>& x, Size phase, int parts, int part) {
+  if (by_rows_) {
+    work_on_rows(x, parts, part);
+  } else {
+    work_on_units(x, phase, parts, part);
+  }
 }
 
 // All layers for some rows, a block of them at a time.

@@ -46,6 +46,7 @@ class Stream {
 
   // In how many phases threads that share units go through a layer.
   Size layer_phases() const { return lowest().two_products() ? 2 : 1; }
+  void work(const InputRows<T>& x, Size phase, int parts, int part);
   void work_on_rows(const InputRows<T>& x, int parts, int part);
   void work_on_units(const InputRows<T>& x, Size phase, int parts, int part);
   InputRows<T> input_of(std::size_t layer, const InputRows<T>& x) const;

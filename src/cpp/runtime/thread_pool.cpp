@@ -68,31 +68,54 @@ int default_threads() {
   return cgroup > 0 && cgroup < affinity ? cgroup : affinity;
 }
 
-// A number that threads wait on: spin first, then sleep until it moves.
-class Signal {
+// Where threads wait: spin first, then sleep until woken.
+class Waiting {
  public:
-  std::uint64_t value() const { return value_.load(std::memory_order_acquire); }
-  void set(std::uint64_t value);
-  // Returns once the value is no longer `seen`.
-  void wait_past(std::uint64_t seen);
+  // Returns once ready() is true.
+  template <class Ready>
+  void wait_for(const Ready& ready) {
+    for (int i = 0; i < 64; ++i) {
+      if (ready()) return;
+      pause();
+    }
+    const auto start = std::chrono::steady_clock::now();
+    do {
+      for (int i = 0; i < 16; ++i) {
+        if (ready()) return;
+        pause();
+      }
+    } while (std::chrono::steady_clock::now() - start < spin_time);
+    std::unique_lock<std::mutex> lock(mutex_);
+    ++sleepers_;
+    woken_.wait(lock, ready);
+    --sleepers_;
+  }
+
+  // To be called after what makes `ready` true.
+  void wake() {
+    if (sleepers_ == 0) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    woken_.notify_all();
+  }
 
  private:
-  std::atomic<std::uint64_t> value_{0};
   std::atomic<int> sleepers_{0};
   std::mutex mutex_;
-  std::condition_variable moved_;
+  std::condition_variable woken_;
 };
 
-// The last phase in which a part was taken; apart from others, as each mostly has one thread.
+// How far a part is: 2 p while phase p of it is under way, 2 p + 1 once that is done. Apart from
+// others in memory, as each mostly has one thread.
 struct alignas(64) Part {
-  std::atomic<std::uint64_t> taken{0};
+  std::atomic<std::uint64_t> at{1};
 };
 
 // The workers and the job they are on.
 //
-// Phases are numbered over all jobs. Part i of phase p may be taken while taken[i] is p - 1; the
-// numbers between two jobs leave a gap, so that nobody takes a part of a job that has ended. Only
-// who has taken a part reads what the job is: the job lasts until that part is done.
+// Phases are numbered over all jobs. The part that is behind tells where a job is: nobody begins a
+// phase while a part is behind it, and a part is taken by bringing it from 2 p - 1 to 2 p. Between
+// two jobs a number is left out, so that nobody takes a part of a job that has ended. Only who has
+// taken a part looks at the work: it lasts until that part is done.
 class Workers {
  public:
   std::mutex lease;
@@ -102,28 +125,27 @@ class Workers {
     if (static_cast<int>(threads_.size()) > count - 1) dismiss();
     while (static_cast<int>(threads_.size()) < count - 1) {
       const int index = static_cast<int>(threads_.size()) + 1;
-      threads_.emplace_back([this, index, seen = job_.value()] { serve(index, seen); });
+      threads_.emplace_back([this, index, seen = job_.load()] { serve(index, seen); });
     }
   }
 
   void run(int parts, Size phases, const std::function<void(Size, int)>& work) {
-    const std::uint64_t ended = phase_.value();
+    first_ = last_ + 2;
     work_ = &work;
-    first_ = ended + 1;
-    last_.store(ended + static_cast<std::uint64_t>(phases), std::memory_order_relaxed);
+    for (std::size_t part = 0; part <= threads_.size(); ++part)
+      at_[part].at.store(2 * first_ - 1, std::memory_order_relaxed);
     parts_.store(parts, std::memory_order_relaxed);
-    left_.store(parts, std::memory_order_relaxed);
-    for (int part = 0; part < parts; ++part)
-      parts_taken_[part].taken.store(ended, std::memory_order_relaxed);
-    phase_.set(first_);
-    job_.set(job_.value() + 1);
+    last_.store(first_ + static_cast<std::uint64_t>(phases) - 1);
+    ++job_;
+    for_job_.wake();
     join(0);
   }
 
  private:
   void dismiss() {
     stop_ = true;
-    job_.set(job_.value() + 1);
+    ++job_;
+    for_job_.wake();
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
     stop_ = false;
@@ -132,58 +154,57 @@ class Workers {
   void serve(int index, std::uint64_t seen) {
     const FlushScope flush;
     while (true) {
-      job_.wait_past(seen);
-      seen = job_.value();
+      for_job_.wait_for([&] { return job_ != seen; });
+      seen = job_;
       if (stop_) return;
       join(index);
     }
   }
 
-  // Takes parts until the job has ended.
+  // Does parts of a job until it has ended, or nothing is left for a worker to begin.
   void join(int index) {
     while (true) {
-      const std::uint64_t phase = phase_.value();
-      // Of this phase's job, or of a later one.
+      // In this order: `parts_` belongs to the job of `last`, or that one has ended.
+      const std::uint64_t last = last_;
       const int parts = parts_.load(std::memory_order_relaxed);
-      if (index >= parts || phase > last_.load(std::memory_order_relaxed)) return;
-      const int part = take(phase, index, parts);
-      if (part < 0) {
-        if (index > 0 && phase == last_.load(std::memory_order_relaxed)) return;
-        phase_.wait_past(phase);
-        continue;
+      if (index >= parts) return;
+      int part = index;
+      std::uint64_t behind = most_behind(parts, part);
+      const std::uint64_t phase = (behind + 1) / 2;
+      if (phase > last) return;
+      if (behind % 2 == 0) {
+        if (index > 0 && phase == last) return;
+        for_part_.wait_for([&] { return most_behind(parts, part) != behind; });
+      } else if (at_[part].at.compare_exchange_strong(behind, 2 * phase)) {
+        (*work_)(static_cast<Size>(phase - first_), part);
+        at_[part].at = 2 * phase + 1;
+        if (most_behind(parts, part) > 2 * phase) for_part_.wake();
       }
-      (*work_)(static_cast<Size>(phase - first_), part);
-      if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) end(phase);
     }
   }
 
-  // A part that nobody has begun, its own if it can be; less than 0 where there is none.
-  int take(std::uint64_t phase, int index, int parts) {
-    for (int i = 0; i < parts; ++i) {
-      const int part = index + i < parts ? index + i : index + i - parts;
-      std::atomic<std::uint64_t>& taken = parts_taken_[part].taken;
-      std::uint64_t before = phase - 1;
-      if (taken.load(std::memory_order_relaxed) == before &&
-          taken.compare_exchange_strong(before, phase, std::memory_order_acq_rel))
-        return part;
+  // Where the part is that is most behind, and which: of several the first from `part` on.
+  std::uint64_t most_behind(int parts, int& part) const {
+    std::uint64_t least = at_[part].at;
+    for (int i = 1, other = part; i < parts; ++i) {
+      other = other + 1 < parts ? other + 1 : 0;
+      const std::uint64_t at = at_[other].at;
+      if (at >= least) continue;
+      least = at;
+      part = other;
     }
-    return -1;
-  }
-
-  void end(std::uint64_t phase) {
-    left_.store(parts_.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    phase_.set(phase < last_.load(std::memory_order_relaxed) ? phase + 1 : phase + 2);
+    return least;
   }
 
   std::vector<std::thread> threads_;
-  Signal job_, phase_;
+  Waiting for_job_, for_part_;
+  std::atomic<std::uint64_t> job_{0};
   std::atomic<bool> stop_{false};
   const std::function<void(Size, int)>* work_ = nullptr;
   std::uint64_t first_ = 0;
   std::atomic<std::uint64_t> last_{0};
   std::atomic<int> parts_{0};
-  alignas(64) std::atomic<int> left_{0};
-  Part parts_taken_[max_threads];
+  Part at_[max_threads];
 };
 
 std::atomic<int> wanted_threads{0};
@@ -204,32 +225,6 @@ Workers& the_workers() {
 }
 
 }  // namespace
-
-void Signal::set(std::uint64_t value) {
-  value_.store(value, std::memory_order_seq_cst);
-  if (sleepers_.load(std::memory_order_seq_cst) > 0) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    moved_.notify_all();
-  }
-}
-
-void Signal::wait_past(std::uint64_t seen) {
-  for (int i = 0; i < 64; ++i) {
-    if (value() != seen) return;
-    pause();
-  }
-  const auto start = std::chrono::steady_clock::now();
-  do {
-    for (int i = 0; i < 16; ++i) {
-      if (value() != seen) return;
-      pause();
-    }
-  } while (std::chrono::steady_clock::now() - start < spin_time);
-  std::unique_lock<std::mutex> lock(mutex_);
-  sleepers_.fetch_add(1, std::memory_order_seq_cst);
-  moved_.wait(lock, [&] { return value_.load(std::memory_order_seq_cst) != seen; });
-  sleepers_.fetch_sub(1, std::memory_order_relaxed);
-}
 
 int num_threads() {
   int count = wanted_threads.load();
