@@ -1,8 +1,11 @@
 """Threads of the core and of Python, and processes: right results, no lock held, no hang."""
 
+import contextlib
 import contextvars
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -221,6 +224,40 @@ def test_number_of_threads_may_change_while_others_compute(run_python):
 
 
 # --- processes ------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def busy_processes(count):
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def processors_of_threads():
+    """Where each thread of this process may run."""
+    threads = [int(task.name) for task in Path("/proc/self/task").iterdir()]
+    return {thread: os.sched_getaffinity(thread) for thread in threads}
+
+
+@linux
+@pytest.mark.parametrize("count", [2, 3])
+def test_busy_neighbours_change_no_result(num_threads, same_bits, count):
+    """Threads wait for others without a core, do their parts and lend them cores meanwhile."""
+    one, many = pyrnn.GRU(64, 256, seed=0), pyrnn.LSTM(64, 64, seed=0)
+    jobs = [(one, random(100, 1, 64)), (many, random(40, 16, 64))]
+    with num_threads(count):
+        expected = [train(*job) for job in jobs]
+        before = processors_of_threads()
+        with busy_processes(len(os.sched_getaffinity(0))):
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                for job, results in zip(jobs, expected, strict=True):
+                    same_bits(train(*job), results)
+        assert processors_of_threads() == before
 
 
 def forked(function):

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "runtime/flush_scope.hpp"
+#include "runtime/placement.hpp"
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
 #endif
@@ -71,20 +72,26 @@ int default_threads() {
 // Where threads wait: spin first, then sleep until woken.
 class Waiting {
  public:
-  // Returns once ready() is true.
+  // Returns whether ready() has become true soon.
   template <class Ready>
-  void wait_for(const Ready& ready) {
+  bool spin_for(const Ready& ready) {
     for (int i = 0; i < 64; ++i) {
-      if (ready()) return;
+      if (ready()) return true;
       pause();
     }
     const auto start = std::chrono::steady_clock::now();
     do {
       for (int i = 0; i < 16; ++i) {
-        if (ready()) return;
+        if (ready()) return true;
         pause();
       }
     } while (std::chrono::steady_clock::now() - start < spin_time);
+    return false;
+  }
+
+  // Returns once ready() is true.
+  template <class Ready>
+  void sleep_for(const Ready& ready) {
     std::unique_lock<std::mutex> lock(mutex_);
     ++sleepers_;
     woken_.wait(lock, ready);
@@ -104,10 +111,11 @@ class Waiting {
   std::condition_variable woken_;
 };
 
-// How far a part is: 2 p while phase p of it is under way, 2 p + 1 once that is done. Apart from
-// others in memory, as each mostly has one thread.
+// A part, apart from others in memory, as each mostly has one thread.
 struct alignas(64) Part {
-  std::atomic<std::uint64_t> at{1};
+  std::atomic<std::uint64_t> at{1};     // 2 p while phase p of it is under way, 2 p + 1 after that
+  std::atomic<ThreadId> worker{0};      // that is on it; 0 for the caller
+  std::atomic<int> lent_processor{-1};  // where that has been brought
 };
 
 // The workers and the job they are on.
@@ -138,7 +146,7 @@ class Workers {
     last_.store(first_ + static_cast<std::uint64_t>(phases) - 1);
     ++job_;
     for_job_.wake();
-    join(0);
+    join(0, 0);
   }
 
  private:
@@ -153,45 +161,66 @@ class Workers {
 
   void serve(int index, std::uint64_t seen) {
     const FlushScope flush;
+    const ThreadId id = this_thread_id();
     while (true) {
-      for_job_.wait_for([&] { return job_ != seen; });
+      const auto posted = [&] { return job_ != seen; };
+      if (!for_job_.spin_for(posted)) for_job_.sleep_for(posted);
       seen = job_;
       if (stop_) return;
-      join(index);
+      join(index, id);
     }
   }
 
   // Does parts of a job until it has ended, or nothing is left for a worker to begin.
-  void join(int index) {
+  void join(int index, ThreadId worker) {
     while (true) {
       // In this order: `parts_` belongs to the job of `last`, or that one has ended.
       const std::uint64_t last = last_;
       const int parts = parts_.load(std::memory_order_relaxed);
       if (index >= parts) return;
-      int part = index;
-      std::uint64_t behind = most_behind(parts, part);
-      const std::uint64_t phase = (behind + 1) / 2;
+      const auto [part, at] = most_behind(parts, index);
+      const std::uint64_t phase = (at + 1) / 2;
       if (phase > last) return;
-      if (behind % 2 == 0) {
+      if (at % 2 == 0) {
         if (index > 0 && phase == last) return;
-        for_part_.wait_for([&] { return most_behind(parts, part) != behind; });
-      } else if (at_[part].at.compare_exchange_strong(behind, 2 * phase)) {
+        wait_for_part(part, at, parts);
+      } else if (take(part, phase)) {
+        at_[part].worker.store(worker, std::memory_order_relaxed);
         (*work_)(static_cast<Size>(phase - first_), part);
+        const int lent = at_[part].lent_processor;
+        if (lent >= 0) at_[part].lent_processor = -1;
         at_[part].at = 2 * phase + 1;
-        if (most_behind(parts, part) > 2 * phase) for_part_.wake();
+        if (most_behind(parts, part).at > 2 * phase) for_part_.wake();
+        if (lent >= 0 && worker != 0) leave_processor(lent);
       }
     }
   }
 
-  // Where the part is that is most behind, and which: of several the first from `part` on.
-  std::uint64_t most_behind(int parts, int& part) const {
-    std::uint64_t least = at_[part].at;
-    for (int i = 1, other = part; i < parts; ++i) {
-      other = other + 1 < parts ? other + 1 : 0;
-      const std::uint64_t at = at_[other].at;
-      if (at >= least) continue;
-      least = at;
-      part = other;
+  bool take(int part, std::uint64_t phase) {
+    std::uint64_t before = 2 * phase - 1;
+    return at_[part].at.compare_exchange_strong(before, 2 * phase);
+  }
+
+  void wait_for_part(int part, std::uint64_t at, int parts) {
+    const auto moved = [&] { return most_behind(parts, part).at != at; };
+    if (for_part_.spin_for(moved)) return;
+    const ThreadId worker = at_[part].worker.load(std::memory_order_relaxed);
+    if (worker != 0 && has_lost_its_core(worker) && at_[part].at == at)
+      at_[part].lent_processor = bring_here(worker);
+    for_part_.sleep_for(moved);
+  }
+
+  // The part that is most behind: of several the first from `part` on.
+  struct Behind {
+    int part;
+    std::uint64_t at;
+  };
+  Behind most_behind(int parts, int part) const {
+    Behind least{part, at_[part].at};
+    for (int i = 1; i < parts; ++i) {
+      part = part + 1 < parts ? part + 1 : 0;
+      const std::uint64_t at = at_[part].at;
+      if (at < least.at) least = {part, at};
     }
     return least;
   }
