@@ -74,7 +74,7 @@ def _measure(runner: timing.Runner, quick: bool) -> dict[str, list[float]]:
     seconds: list[list[float]] = [[] for _ in NEIGHBOURS]
     for _ in range(BLOCKS):
         for neighbours, times in zip(NEIGHBOURS, seconds, strict=True):
-            with _busy(neighbours):
+            with processes(neighbours):
                 times += runner.turns_in_a_row(calls, BLOCK_SECONDS)
     return {
         "median": [statistics.median(times) for times in seconds],
@@ -84,16 +84,16 @@ def _measure(runner: timing.Runner, quick: bool) -> dict[str, list[float]]:
 
 
 @contextlib.contextmanager
-def _busy(count: int) -> Iterator[None]:
+def processes(count: int) -> Iterator[None]:
     """So many processes that compute without end, on the cores of this one."""
     command = [sys.executable, "-c", _SPIN.format(parent=os.getpid())]
-    processes = [subprocess.Popen(command) for _ in range(count)]
+    started = [subprocess.Popen(command) for _ in range(count)]
     try:
         # They count as neighbours once they have started.
-        time.sleep(0.3 if processes else timing.SETTLE_SECONDS)
+        time.sleep(0.3 if started else timing.SETTLE_SECONDS)
         yield
     finally:
-        for process in processes:
+        for process in started:
             process.kill()
-        for process in processes:
+        for process in started:
             process.wait()

@@ -1,9 +1,11 @@
 """What the tests share: every backend that is built, every cell, close comparison of arrays."""
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -15,6 +17,9 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="pyrnn: the compiled core", category=RuntimeWarning)
     import pyrnn
     from pyrnn import _backend
+
+# The package ``bench`` is no part of the installed one.
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 LONG = os.environ.get("PYRNN_LONG_TESTS") == "1"
 

@@ -1,15 +1,9 @@
-"""Make the package ``bench`` importable, which is no part of the installed one."""
-
-import sys
-from pathlib import Path
+"""What the tests of ``bench`` share."""
 
 import pytest
 
 import pyrnn
 from pyrnn import _backend
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
 
 
 @pytest.fixture

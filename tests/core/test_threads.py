@@ -1,11 +1,8 @@
 """Threads of the core and of Python, and processes: right results, no lock held, no hang."""
 
-import contextlib
 import contextvars
 import multiprocessing
 import os
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +12,7 @@ import numpy as np
 import pytest
 
 import pyrnn
+from bench import busy
 
 linux = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="/proc does not list the threads here"
@@ -226,17 +224,6 @@ def test_number_of_threads_may_change_while_others_compute(run_python):
 # --- processes ------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def busy_processes(count):
-    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
 def processors_of_threads():
     """Where each thread of this process may run."""
     threads = [int(task.name) for task in Path("/proc/self/task").iterdir()]
@@ -252,7 +239,7 @@ def test_busy_neighbours_change_no_result(num_threads, same_bits, count):
     with num_threads(count):
         expected = [train(*job) for job in jobs]
         before = processors_of_threads()
-        with busy_processes(len(os.sched_getaffinity(0))):
+        with busy.processes(len(os.sched_getaffinity(0))):
             end = time.monotonic() + 2
             while time.monotonic() < end:
                 for job, results in zip(jobs, expected, strict=True):
