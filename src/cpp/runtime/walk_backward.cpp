@@ -1,6 +1,11 @@
 // Back-propagation through time: step by step back through a stretch of time, then the large
 // products of that stretch (weights' gradients, dx) while its gradients are in cache.
+//
+// Those products wait for nobody, so they are cut into pieces for whoever has done its own share of
+// the next stretch: cores are seldom equally fast, and a neighbour's work can halve the speed of
+// one.
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <vector>
 
@@ -14,6 +19,11 @@ namespace {
 
 // Rows whose gradients are summed at once.
 constexpr Size stretch_rows = 1024;
+
+// Pieces of such sums for a thread at most; and the pre-activations of one at least, as each packs
+// the other side of its product anew.
+constexpr int pieces_of_a_thread = 2;
+constexpr Size piece_columns = 256;
 
 template <class T>
 class BackwardWalk {
@@ -36,6 +46,7 @@ class BackwardWalk {
     sums_.begin(call.inputs, kept, {kept.gates.data(), projected_.data()}, shares_.plan.threads);
     for (Size end = schedule_.steps(); end > 0; end = stretches_.back().begin)
       stretches_.push_back({schedule_.stretch_to(end, stretch_rows), end});
+    pieces_taken_ = std::vector<std::atomic<int>>(stretches_.size());
   }
 
   void run() {
@@ -51,12 +62,16 @@ class BackwardWalk {
   }
 
  private:
-  // A part of the rows: the sums of the stretch that all have walked, then the steps of one more.
+  // A part of the rows: the steps of a stretch, then pieces of the sums of the one before, which
+  // all have walked.
   void work_by_stretch(Size phase, int part) {
     const std::size_t stretch = static_cast<std::size_t>(phase);
-    if (stretch > 0) sum_stretch(stretches_[stretch - 1], part);
-    if (stretch == stretches_.size()) return;
-    const auto [begin, end] = stretches_[stretch];
+    if (stretch < stretches_.size()) walk_stretch(stretches_[stretch], part);
+    if (stretch > 0) sum_stretch(stretch - 1, part);
+  }
+
+  void walk_stretch(Range stretch, int part) {
+    const auto [begin, end] = stretch;
     const Range mine = shares_.rows(begin, end, part);
     for (Size step = end - 1; step >= begin; --step) {
       const Range rows = shares_.rows_at(step, mine);
@@ -77,19 +92,23 @@ class BackwardWalk {
   void work_by_step(Size phase, int part) {
     const Size step = schedule_.steps() - 1 - phase / step_phases();
     const Size in_step = phase % step_phases();
-    if (in_step == 0 && step + 1 < schedule_.steps()) end_step(step + 1, part);
-    if (step < 0) return;
-    const BackRows<T> at = rows_of(step, {0, schedule_.count_of(step)});
-    if (in_step == 0) enter(at, part);
-    if (in_step == projections()) differentiate(at, part);
-    if (in_step == step_phases() - 1) differentiate_first(at, part);
+    if (in_step == 0 && step + 1 < schedule_.steps())
+      leave(rows_of(step + 1, {0, schedule_.count_of(step + 1)}), part);
+    if (step >= 0) {
+      const BackRows<T> at = rows_of(step, {0, schedule_.count_of(step)});
+      if (in_step == 0) enter(at, part);
+      if (in_step == projections()) differentiate(at, part);
+      if (in_step == step_phases() - 1) differentiate_first(at, part);
+    }
+    if (in_step == 0 && step + 1 < schedule_.steps()) sum_if_over(step + 1, part);
   }
 
-  void end_step(Size step, int part) {
-    leave(rows_of(step, {0, schedule_.count_of(step)}), part);
+  // Pieces of the sums of the stretch that begins with a step, if there is one.
+  void sum_if_over(Size step, int part) {
     const auto stretch = std::lower_bound(stretches_.begin(), stretches_.end(), step,
                                           [](Range at, Size begin) { return at.begin > begin; });
-    if (stretch->begin == step) sum_stretch(*stretch, part);
+    if (stretch->begin == step)
+      sum_stretch(static_cast<std::size_t>(stretch - stretches_.begin()), part);
   }
 
   void enter(const BackRows<T>& at, int part) {
@@ -125,18 +144,39 @@ class BackwardWalk {
     return at;
   }
 
-  // The stretch's share of the gradients of weights and biases; its dx.
-  void sum_stretch(Range stretch, int part) {
-    const auto [begin, end] = stretch;
-    const Range panels = shares_.plan.split == Split::units
-                             ? shares_.panels(part)
-                             : part_of(sizes_.panels(), shares_.plan.threads, part);
+  // The stretch's share of the gradients of weights and biases, and its dx: piece after piece,
+  // until none is left that nobody has taken.
+  void sum_stretch(std::size_t stretch, int part) {
+    const int weights = weight_pieces(), inputs = input_pieces();
+    std::atomic<int>& taken = pieces_taken_[stretch];
+    for (int piece = taken++; piece < weights + inputs; piece = taken++) {
+      if (piece < weights) {
+        sum_weights(stretches_[stretch], weights, piece, part);
+      } else {
+        sum_inputs(stretches_[stretch], inputs, piece - weights);
+      }
+    }
+  }
+
+  int weight_pieces() const {
+    const Size most = std::max<Size>(1, sizes_.gates() / piece_columns);
+    const int threads = shares_.plan.threads;
+    return std::max(threads, static_cast<int>(std::min<Size>(most, threads * pieces_of_a_thread)));
+  }
+  int input_pieces() const {
+    if (call_.dx == nullptr) return 0;
+    return shares_.plan.threads == 1 ? 1 : shares_.plan.threads * pieces_of_a_thread;
+  }
+
+  void sum_weights(Range stretch, int pieces, int piece, int part) {
     const Size blocks = (sizes_.padded_output + unit_block(sizes_) - 1) / unit_block(sizes_);
-    const Range outputs = part_of(blocks, shares_.plan.threads, part);
-    sums_.sum(begin, end, panels, outputs, part);
-    if (call_.dx == nullptr) return;
-    const Range rows = schedule_.rows_of(begin, end);
-    const Range some = part_of(rows.size(), shares_.plan.threads, part);
+    sums_.sum(stretch.begin, stretch.end, part_of(sizes_.panels(), pieces, piece),
+              part_of(blocks, pieces, piece), part);
+  }
+
+  void sum_inputs(Range stretch, int pieces, int piece) {
+    const Range rows = schedule_.rows_of(stretch.begin, stretch.end);
+    const Range some = part_of(rows.size(), pieces, piece);
     sums_.input_gradient({rows.begin + some.begin, rows.begin + some.end}, call_.dx);
   }
 
@@ -161,7 +201,8 @@ class BackwardWalk {
   const Schedule& schedule_;
   Team team_;
   Shares<T> shares_;
-  std::vector<Range> stretches_;  // from the last
+  std::vector<Range> stretches_;                // from the last
+  std::vector<std::atomic<int>> pieces_taken_;  // of the sums of each
   BackState<T> state_;
   StepBack<T> back_;
   Buffer<T> projected_;
