@@ -86,6 +86,9 @@ struct Product {
   // The same for further groups of rows, so far apart in A and C. With several, `init` is the same
   // for all rows (init_row is 0) and the panels are whole.
   Size groups = 1, a_group = 0, c_group = 0;
+  // Whether the last panels come first. Of two products with the same weights, the second finds in
+  // cache what the first has read last.
+  bool last_first = false;
 };
 
 // Rows of a matrix in the order in which a sum over them runs: `count` groups of rows, of which

@@ -30,7 +30,7 @@ struct StepRows {
 // gates (rows, slots * padded) = x W_ih + b; slots that x does not reach start from their bias
 template <class T>
 void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gates,
-                   const StepRows& rows, Range panels) {
+                   const StepRows& rows, Range panels, bool last_first = false) {
   const CellSizes<T>& sizes = weights.sizes;
   const CellShape& shape = sizes.shape();
   const Size slot = sizes.slot_offset(shape.input_begin);
@@ -53,6 +53,7 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   product.k_inner = sizes.input_size;
   product.panel_begin = panels.begin;
   product.panel_end = panels.end;
+  product.last_first = last_first;
   if (x.indices != nullptr) {
     sizes.kernels->gather_product(product, x.indices);
   } else {

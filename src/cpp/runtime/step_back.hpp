@@ -46,8 +46,9 @@ struct BackRows {
   Size count;
   const T* dy;  // (count, O), or null
   Size dy_row;
-  T* dgates;     // (count, slots * padded)
-  T* projected;  // (count, padded output): where gradients of a projected h go
+  T* dgates;                // (count, slots * padded)
+  T* projected;             // (count, padded output): where gradients of a projected h go
+  bool last_first = false;  // as of products; other than at the step before
 };
 
 template <class T>
@@ -91,6 +92,7 @@ class StepBack {
     product.k_outer = 1;
     product.k_inner = sizes_.output_size;
     product.b = weights_.second_back.data();
+    product.last_first = at.last_first;
     columns(product, state_.du.data() + at.state * sizes_.padded, sizes_.padded, at.count,
             unit_columns);
   }
@@ -111,6 +113,7 @@ class StepBack {
     Product<T> product = back_product(sizes_, static_cast<const T*>(at.dgates),
                                       sizes_.shape().second_begin, sizes_.second_slots());
     product.b = weights_.second_back.data();
+    product.last_first = at.last_first;
     columns(product, state_.du.data() + at.state * sizes_.padded, sizes_.padded, at.count,
             unit_columns);
   }
@@ -139,6 +142,7 @@ class StepBack {
     Product<T> product = back_product(sizes_, static_cast<const T*>(at.dgates), shape.hidden_begin,
                                       sizes_.hidden_slots());
     product.b = weights_.hidden_back.data();
+    product.last_first = at.last_first;
     T* const to = (masked() ? state_.dhidden : state_.dh).data() + at.state * padded_output();
     // What is there already: h reached h' past the product, or by way of u.
     const bool onto = masked() ? shape.has_second() : shape.direct;

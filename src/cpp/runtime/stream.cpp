@@ -22,6 +22,10 @@ constexpr Size least_rows = 16;
 // Pre-activations of this many bytes stay in L2 from one product to the next.
 constexpr Size block_bytes = 192 * 1024;
 
+// Weights of this many bytes, and panels that fill the registers of a tile, at least.
+constexpr Size chunk_bytes = 256 * 1024;
+constexpr Size least_chunk = 4;
+
 }  // namespace
 
 template <class T>
@@ -90,6 +94,7 @@ void Stream<T>::step(const InputRows<T>& x, T* y) {
     std::swap(layer.h, layer.h_next);
     std::swap(layer.inner, layer.inner_next);
   }
+  last_first_ = !last_first_;
   const Buffer<T>& last = layers_.back().h;
   std::memcpy(y, last.data(), static_cast<std::size_t>(last.size()) * sizeof(T));
 }
@@ -153,15 +158,38 @@ StepForward<T> Stream<T>::rows_of(Layer& layer, const Share& share) const {
   q.rows = share.rows.size();
   q.panel_begin = panels.begin;
   q.panel_end = panels.end;
+  q.product.last_first = last_first_;
   return q;
 }
 
-// x: the rows of q
+// x: the rows of q. Both products of some panels after those of others, so that a step finds in
+// cache the weights of both that the step before it has read last.
 template <class T>
 void Stream<T>::first_product(Layer& layer, const InputRows<T>& x, StepForward<T>& q) const {
-  const Range panels{q.panel_begin, q.panel_end};
-  if (panels.size() > 0) input_product(*layer.weights, x, q.gates, {q.rows, 1, 0}, panels);
-  hidden_step(*layer.weights, q, q.h_prev, q.h_prev_row);
+  const Range mine{q.panel_begin, q.panel_end};
+  const Size chunk = chunk_panels(layer.weights->sizes);
+  const Size chunks = std::max<Size>(1, mine.size() / chunk);
+  for (Size i = 0; i < chunks; ++i) {
+    const Size index = last_first_ ? chunks - 1 - i : i;
+    q.panel_begin = mine.begin + index * chunk;
+    q.panel_end = index + 1 == chunks ? mine.end : q.panel_begin + chunk;
+    const Range panels{q.panel_begin, q.panel_end};
+    if (panels.size() > 0)
+      input_product(*layer.weights, x, q.gates, {q.rows, 1, 0}, panels, last_first_);
+    hidden_step(*layer.weights, q, q.h_prev, q.h_prev_row);
+  }
+  q.panel_begin = mine.begin;
+  q.panel_end = mine.end;
+}
+
+// Panels whose weights are a small part of what a cache holds.
+template <class T>
+Size Stream<T>::chunk_panels(const CellSizes<T>& sizes) {
+  if (sizes.shape().whole_rows) return sizes.panels();
+  const Size columns =
+      sizes.input_slots() * sizes.input_size + sizes.hidden_slots() * sizes.output_size;
+  const Size panel_bytes = sizes.run() * columns * static_cast<Size>(sizeof(T));
+  return std::max<Size>(least_chunk, chunk_bytes / panel_bytes);
 }
 
 template <class T>

@@ -52,6 +52,7 @@ class Stream {
   InputRows<T> input_of(std::size_t layer, const InputRows<T>& x) const;
   StepForward<T> rows_of(Layer& layer, const Share& share) const;
   void first_product(Layer& layer, const InputRows<T>& x, StepForward<T>& q) const;
+  static Size chunk_panels(const CellSizes<T>& sizes);
   void finish_step(Layer& layer, StepForward<T>& q, const Share& share) const;
   void zone_out_layer(const StepForward<T>& q, Range outputs, Range units) const;
   int wanted_threads() const;
@@ -62,6 +63,7 @@ class Stream {
   bool by_rows_ = false;            // whether threads share the streams, or the units
   int threads_ = 1;                 // that pay
   Size block_ = 1;                  // streams that a thread takes at a time
+  bool last_first_ = false;         // as of products; changes with every step
 };
 
 extern template class Stream<float>;

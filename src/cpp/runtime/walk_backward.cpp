@@ -136,6 +136,7 @@ class BackwardWalk {
     at.row = schedule_.first_of(step) + rows.begin;
     at.previous = step == 0 ? -1 : schedule_.first_of(step - 1) + rows.begin;
     at.sequence = at.state = rows.begin;
+    at.last_first = step % 2 == 1;
     at.count = rows.size();
     at.dy = call_.dy + at.row * call_.dy_row;
     at.dy_row = call_.dy_row;

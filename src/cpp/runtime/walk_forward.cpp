@@ -171,6 +171,7 @@ class ForwardWalk {
     q.panel_begin = panels.begin;
     q.panel_end = panels.end;
     q.keep = kept_ != nullptr;
+    q.product.last_first = step % 2 == 1;
     return q;
   }
 

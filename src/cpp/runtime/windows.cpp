@@ -163,6 +163,7 @@ class WindowWalk {
     at.row = schedule_.first_of(step);
     at.previous = step == 0 ? -1 : schedule_.first_of(step - 1);
     at.state = block;
+    at.last_first = lag % 2 == 1;
     at.count = windows.size() * batch;
     if (layer + 1 < states_.size()) {
       at.dy_row = sizes.output_size;

@@ -98,17 +98,16 @@ void product_and_pointwise(const StepForward<typename V::Scalar>& q, const Point
     return;
   }
   // One row takes several panels of weights at once; more rows fill a tile with one.
-  const Size group = q.rows == 1 ? tile_max_panels<V>(static_cast<int>(q.product.width)) : 1;
+  const bool single = q.rows == 1;
+  const Size most = single ? tile_max_panels<V>(static_cast<int>(q.product.width)) : 1;
+  const PanelGroups groups(q.panel_begin, q.panel_end, most, single && ends_narrow(q.product));
   Product<typename V::Scalar> part = q.product;
-  for (Size panel = q.panel_begin; panel < q.panel_end;) {
-    Size end = smaller(panel + group, q.panel_end);
-    // A narrow last panel goes with the ones before it.
-    if (q.rows == 1 && end + 1 == q.panel_end && q.panel_end * part.width > part.vectors) ++end;
-    part.panel_begin = panel;
+  each_group(groups, q.product.last_first, [&](Size begin, Size end) {
+    part.panel_begin = begin;
     part.panel_end = end;
     product<V>(part);
-    for (; panel < end; ++panel) pointwise(q, panel);
-  }
+    for (Size panel = begin; panel < end; ++panel) pointwise(q, panel);
+  });
 }
 
 template <class V, class Cell>

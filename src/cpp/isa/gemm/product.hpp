@@ -68,20 +68,46 @@ inline void run_partial_tile(int rows, int columns, Size valid, Tile<typename V:
   }
 }
 
+// Panels [begin, end) in groups, of which a narrow last panel is not one: it goes with the others.
+struct PanelGroups {
+  Size begin, end, most, count;
+
+  PanelGroups(Size first, Size last, Size most_panels, bool narrow)
+      : begin(first), end(last), most(most_panels) {
+    count = (last - first - (narrow ? 1 : 0) + most - 1) / most;
+    if (count == 0) count = last > first ? 1 : 0;
+  }
+  Size first(Size group) const { return begin + group * most; }
+  Size last(Size group) const { return group + 1 == count ? end : first(group + 1); }
+};
+
+// Calls work(begin, end) for each group, or the other way round.
+template <class Work>
+inline void each_group(const PanelGroups& groups, bool last_first, const Work& work) {
+  for (Size i = 0; i < groups.count; ++i) {
+    const Size group = last_first ? groups.count - 1 - i : i;
+    work(groups.first(group), groups.last(group));
+  }
+}
+
+// Whether the last panel is narrower than the others.
+template <class T>
+inline bool ends_narrow(const Product<T>& q) {
+  return q.panel_end * q.width > q.vectors;
+}
+
 // One row: several panels at once.
 template <class V>
-inline void product_of_row(const Product<typename V::Scalar>& q, Size panel_end) {
-  const Size whole = smaller(q.vectors / q.width, panel_end);
-  const int tail = panel_end * q.width > q.vectors ? static_cast<int>(q.vectors % q.width) : 0;
+inline void product_of_row(const Product<typename V::Scalar>& q) {
   const Size most = tile_max_panels<V>(static_cast<int>(q.width));
-  Size panel = q.panel_begin;
-  do {
-    const Size count = smaller(most, whole - panel);
-    const bool last = panel + count == whole;
-    run_tile_panels<V>(static_cast<int>(q.width), static_cast<int>(count), last ? tail : 0,
-                       tile_at<V>(q, 0, panel));
-    panel += count;
-  } while (panel < whole);
+  const bool narrow = ends_narrow(q);
+  const PanelGroups groups(q.panel_begin, q.panel_end, most, narrow);
+  each_group(groups, q.last_first, [&](Size begin, Size end) {
+    const int tail = narrow && end == q.panel_end ? static_cast<int>(q.vectors % q.width) : 0;
+    const Size whole = end - begin - (tail > 0 ? 1 : 0);
+    run_tile_panels<V>(static_cast<int>(q.width), static_cast<int>(whole), tail,
+                       tile_at<V>(q, 0, begin));
+  });
 }
 
 // Rows in tiles of nearly equal heights: `taller` of them have a row more than `height`.
@@ -179,7 +205,7 @@ template <class V>
 void product(const Product<typename V::Scalar>& q) {
   const bool partial =
       q.panel_end * q.width * V::lanes > q.columns && q.vectors * V::lanes > q.columns;
-  if (q.rows == 1 && q.groups == 1 && !partial) return product_of_row<V>(q, q.panel_end);
+  if (q.rows == 1 && q.groups == 1 && !partial) return product_of_row<V>(q);
   if (q.groups > q.rows) {
     // Rows of different groups make fuller tiles.
     Product<typename V::Scalar> other = q;
@@ -194,8 +220,10 @@ void product(const Product<typename V::Scalar>& q) {
   for (Size group = 0; group < q.groups; group += at_once) {
     const Size groups = smaller(at_once, q.groups - group);
     for (Size row = 0; row < q.rows; row += rows) {
-      for (Size panel = q.panel_begin; panel < q.panel_end; ++panel)
+      const PanelGroups panels(q.panel_begin, q.panel_end, 1, false);
+      each_group(panels, q.last_first, [&](Size panel, Size) {
         product_of_panel<V>(q, row, smaller(row + rows, q.rows), group, groups, panel);
+      });
     }
   }
 }
