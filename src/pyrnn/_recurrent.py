@@ -13,7 +13,7 @@ from pyrnn import _backend, _cache, _checks, _noise, _shapes
 from pyrnn._cache import LayerCache, SequenceCache
 from pyrnn._layer import Layer
 from pyrnn._sequences import Arguments
-from pyrnn._types import Array, Noise
+from pyrnn._types import Array, Noise, State
 from pyrnn.initializers import first_values
 from pyrnn.stream import Stream
 
@@ -208,7 +208,7 @@ class Recurrent(Layer):
         weights = self._weights()
         backend = _backend.current()
         directions = self.num_directions
-        final = tuple(np.empty_like(s) for s in states)
+        final: list[State] = []
         layers: list[LayerCache] = []
         y: Array = sequence
         for layer in range(self.num_layers):
@@ -229,8 +229,7 @@ class Recurrent(Layer):
                 )
                 outputs.append(y)
                 saved.append(kept)
-                for whole, part in zip(final, last, strict=True):
-                    whole[index] = part
+                final.append(last)
             y = outputs[0] if directions == 1 else np.concatenate(outputs, axis=2)
             layers.append(LayerCache(saved, mask))
         cache = None
@@ -239,7 +238,7 @@ class Recurrent(Layer):
             cache = SequenceCache(self, backend.name, layers, y.shape, batched, counts)
         return (
             self._arguments.user_layout(y, batched),
-            self._arguments.user_state(final, batched),
+            self._arguments.user_state(_stacked(final), batched),
             cache,
         )
 
@@ -277,12 +276,13 @@ class Recurrent(Layer):
         dstates = self._arguments.check_state("dstate", dstate, batch_size, cache.batched)
         layers = cache.use()
         backend = _backend.BACKENDS[cache.backend]
-        dstates0 = tuple(np.empty_like(d) for d in dstates)
+        dstates0: list[State] = []
         suffixes = list(self._cells)
         grads: dict[str, Array] = {}
         dx: Array | None = None
         for layer in reversed(range(self.num_layers)):
             dx = None
+            dstates_of_layer = []
             for direction, saved in enumerate(layers[layer].saved):
                 index = layer * self.num_directions + direction
                 part = self._output_size * direction
@@ -291,12 +291,12 @@ class Recurrent(Layer):
                     dlayer[:, :, part : part + self._output_size],
                     tuple(d[index] for d in dstates),
                 )
-                for whole, state_part in zip(dstates0, dstate_part, strict=True):
-                    whole[index] = state_part
+                dstates_of_layer.append(dstate_part)
                 for name, grad in cell_grads.items():
                     grads[f"{name}_{suffixes[index]}"] = grad
                 if dpart is not None:
                     dx = dpart if dx is None else dx + dpart
+            dstates0 = dstates_of_layer + dstates0
             mask = layers[layer].mask
             if mask is not None and dx is not None:
                 dx *= mask
@@ -305,7 +305,7 @@ class Recurrent(Layer):
                 dlayer = dx
         ordered = {name: grads[name] for name in self._parameters}
         dx = None if dx is None else self._arguments.user_layout(dx, cache.batched)
-        return dx, self._arguments.user_state(dstates0, cache.batched), ordered
+        return dx, self._arguments.user_state(_stacked(dstates0), cache.batched), ordered
 
     def backward_truncated(
         self, cache: SequenceCache, dy: Any, k1: int, k2: int
@@ -418,7 +418,7 @@ class Recurrent(Layer):
 
     def _draw_noise(self, time_steps: int, batch_size: int) -> Noise | None:
         """Fresh noise for one layer in one direction; its mean in eval mode."""
-        rates = self._zoneout_rates()
+        rates = self._zoneout_rates() if self.zoneout else ()
         if not rates and not self.recurrent_dropout:
             return None
         sizes = self._arguments.state_sizes.values()
@@ -443,3 +443,10 @@ class Recurrent(Layer):
             ("recurrent_dropout", 0.0),
             ("zoneout", 0.0),
         ]
+
+
+def _stacked(states: list[State]) -> State:
+    """The states of all layers and directions, (N, size) each, upon each other."""
+    if len(states) == 1:
+        return tuple(part[None] for part in states[0])
+    return tuple(np.stack(parts) for parts in zip(*states, strict=True))
