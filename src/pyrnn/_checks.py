@@ -165,8 +165,9 @@ def shape_text(shape: tuple[int | str, ...]) -> str:
 
 
 def _matches(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:
-    return shape == expected or len(shape) == len(expected) and all(
-        isinstance(e, str) or n == e for n, e in zip(shape, expected, strict=True)
+    return shape == expected or (
+        len(shape) == len(expected)
+        and all(isinstance(e, str) or n == e for n, e in zip(shape, expected, strict=True))
     )
 
 
