@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from bench import docs, launch, machine, pictures, tables
+from bench import docs, launch, machine, pictures, results, tables
 from bench.options import Options
 from bench.worker import MODES
 
@@ -31,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for mode in arguments.modes:
             same &= _run(mode, arguments, console)
         if arguments.docs:
-            docs.fill(PAGE, arguments.out, _load(arguments.out))
+            docs.fill(PAGE, arguments.out, results.load(arguments.out))
     except (launch.WorkerError, docs.DocsError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -101,12 +99,8 @@ def _run(mode: str, arguments: argparse.Namespace, console: Console) -> bool:
     if not arguments.threads and (arguments.quick or mode == "busy"):
         counts = counts[-1:]
     tasks = [Options(mode, count, arguments.quick, arguments.only) for count in counts]
-    path = arguments.out / f"{mode}.json"
-
-    def save(result: launch.Result) -> None:
-        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-    result = launch.gather(tasks, console, save)
+    earlier = results.read(arguments.out / f"{mode}.json")
+    result = launch.gather(tasks, console, lambda rows: results.save(arguments.out, rows, earlier))
     for sheet in tables.sheets(result):
         if sheet.lines:
             console.print(sheet.rich())
@@ -128,12 +122,6 @@ def _report(result: launch.Result, console: Console) -> bool:
     for line in wrong:
         console.print(line, style="red", highlight=False)
     return not wrong
-
-
-def _load(folder: Path) -> list[dict[str, Any]]:
-    """The results in a folder, in the order of the modes."""
-    paths = (folder / f"{mode}.json" for mode in MODES)
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
 
 
 if __name__ == "__main__":

@@ -8,15 +8,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
-from typing import IO, Any
+from typing import IO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import machine
 from bench.options import Options
-
-Result = dict[str, Any]
+from bench.results import Result
 
 
 class WorkerError(RuntimeError):
