@@ -325,3 +325,29 @@ def test_repr_shows_what_is_not_the_default():
         repr(layer) == "RNN(3, 4, nonlinearity='relu', num_layers=2, bias=False, dtype='float64')"
     )
     assert layer.num_parameters == 4 * 3 + 3 * 4 * 4
+
+
+@pytest.mark.parametrize("time_steps", [1, 4])
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_states_belong_to_the_caller(make_layer, time_steps, num_layers, backend):
+    """They may be changed, and neither outputs, nor what backward needs, nor arguments change."""
+    layer = make_layer(3, 4, num_layers, seed=0)
+    x = random(time_steps, 2, 3, dtype="float32")
+    _, start = layer(x)
+    y, state, cache = layer.forward(x, start)
+    expected = layer.backward(cache, np.ones_like(y), state)
+    y, state, cache = layer.forward(x, start)
+    kept = y.copy()
+    dstate = copy.deepcopy(state)
+    for part in parts(state):
+        assert part.flags.writeable
+        assert not any(np.shares_memory(part, other) for other in (y, *parts(start)))
+        part[...] = 99
+    assert np.array_equal(y, kept)
+    dx, dstart, grads = layer.backward(cache, np.ones_like(y), dstate)
+    assert np.array_equal(dx, expected[0])
+    for name in grads:
+        assert np.array_equal(grads[name], expected[2][name])
+    for part in parts(dstart):
+        assert part.flags.writeable
+        assert not any(np.shares_memory(part, other) for other in (dx, *parts(dstate)))
