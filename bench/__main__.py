@@ -99,7 +99,7 @@ def _run(mode: str, arguments: argparse.Namespace, console: Console) -> bool:
     if not arguments.threads and (arguments.quick or mode == "busy"):
         counts = counts[-1:]
     tasks = [Options(mode, count, arguments.quick, arguments.only) for count in counts]
-    earlier = results.read(arguments.out / f"{mode}.json")
+    earlier = results.read(arguments.out, mode)
     result = launch.gather(tasks, console, lambda rows: results.save(arguments.out, rows, earlier))
     for sheet in tables.sheets(result):
         if sheet.lines:

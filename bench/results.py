@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from bench.worker import MODES
+from pyrnn.serialization import write_atomically
 
 Result = dict[str, Any]
 
 
 def load(folder: Path) -> list[Result]:
     """The results in a folder, in the order of the modes."""
-    return [result for mode in MODES if (result := read(_path(folder, mode))) is not None]
+    return [result for mode in MODES if (result := read(folder, mode)) is not None]
 
 
-def read(path: Path) -> Result | None:
-    """One result; None if it was never written."""
+def read(folder: Path, mode: str) -> Result | None:
+    """The result of one mode; None if there is none."""
+    path = _path(folder, mode)
     if not path.exists():
         return None
     result: Result = json.loads(path.read_text(encoding="utf-8"))
@@ -25,22 +27,28 @@ def read(path: Path) -> Result | None:
 
 
 def save(folder: Path, result: Result, earlier: Result | None) -> None:
-    """Write a result, and what stays of an earlier one, beside its file and then in its place."""
-    path = _path(folder, result["mode"])
-    beside = path.with_suffix(".json.new")
+    """Write a result, with what stays of an earlier one."""
     joined = result | {"rows": join(result, earlier)}
-    beside.write_text(json.dumps(joined, indent=1) + "\n", encoding="utf-8")
-    beside.replace(path)
+    text = json.dumps(joined, indent=1) + "\n"
+    write_atomically(_path(folder, result["mode"]), text.encode())
 
 
 def join(result: Result, earlier: Result | None) -> list[Result]:
-    """The rows of a run, and those of an earlier one alike with other numbers of threads."""
+    """The rows of a run, and those of an earlier one alike with other numbers of threads.
+
+    Alike is a run on the same day, machine and versions: a table shows them as one.
+    """
     rows: list[Result] = result["rows"]
-    if earlier is None or any(earlier[what] != result[what] for what in ("quick", "versions")):
+    if earlier is None or _circumstances(earlier) != _circumstances(result):
         return rows
     counts = {row["threads"] for row in rows}
     others = [row for row in earlier["rows"] if row["threads"] not in counts]
     return sorted(others + rows, key=lambda row: int(row["threads"]))
+
+
+def _circumstances(result: Result) -> list[Any]:
+    machine = {what: value for what, value in result["machine"].items() if what != "load"}
+    return [machine, *(result[what] for what in ("date", "quick", "versions"))]
 
 
 def _path(folder: Path, mode: str) -> Path:

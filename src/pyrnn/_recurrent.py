@@ -238,7 +238,7 @@ class Recurrent(Layer):
             cache = SequenceCache(self, backend.name, layers, y.shape, batched, counts)
         return (
             self._arguments.user_layout(y, batched),
-            self._arguments.user_state(_stacked(final), batched),
+            self._arguments.user_state(final, batched),
             cache,
         )
 
@@ -305,7 +305,7 @@ class Recurrent(Layer):
                 dlayer = dx
         ordered = {name: grads[name] for name in self._parameters}
         dx = None if dx is None else self._arguments.user_layout(dx, cache.batched)
-        return dx, self._arguments.user_state(_stacked(dstates0), cache.batched), ordered
+        return dx, self._arguments.user_state(dstates0, cache.batched), ordered
 
     def backward_truncated(
         self, cache: SequenceCache, dy: Any, k1: int, k2: int
@@ -418,7 +418,7 @@ class Recurrent(Layer):
 
     def _draw_noise(self, time_steps: int, batch_size: int) -> Noise | None:
         """Fresh noise for one layer in one direction; its mean in eval mode."""
-        rates = self._zoneout_rates() if self.zoneout else ()
+        rates = self._zoneout_rates()
         if not rates and not self.recurrent_dropout:
             return None
         sizes = self._arguments.state_sizes.values()
@@ -443,10 +443,3 @@ class Recurrent(Layer):
             ("recurrent_dropout", 0.0),
             ("zoneout", 0.0),
         ]
-
-
-def _stacked(states: list[State]) -> State:
-    """The states of all layers and directions, (N, size) each, upon each other."""
-    if len(states) == 1:
-        return tuple(part[None] for part in states[0])
-    return tuple(np.stack(parts) for parts in zip(*states, strict=True))

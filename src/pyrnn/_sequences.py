@@ -94,8 +94,15 @@ class Arguments(NamedTuple):
             return array[:, 0]
         return array.swapaxes(0, 1) if self.batch_first else array
 
-    def user_state(self, states: State, batched: bool) -> Any:
-        """The parts of a state as the caller has them."""
+    def user_state(self, states: list[State], batched: bool) -> Any:
+        """The states of all layers and directions, (N, size) each, upon each other for the caller.
+
+        Those of one are not copied.
+        """
+        if len(states) == 1:
+            parts = tuple(part[None] for part in states[0])
+        else:
+            parts = tuple(np.stack(part) for part in zip(*states, strict=True))
         if not batched:
-            states = tuple(s[:, 0] for s in states)
-        return states[0] if len(states) == 1 else states
+            parts = tuple(part[:, 0] for part in parts)
+        return parts[0] if len(parts) == 1 else parts

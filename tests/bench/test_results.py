@@ -7,12 +7,15 @@ import pytest
 from bench import results
 
 
-def result(*threads, mode="grid", quick=False, versions=None):
+def result(*threads, load="0.1", **other):
     return {
-        "mode": mode,
-        "quick": quick,
-        "versions": versions or {"pyrnn": "1"},
+        "mode": "grid",
+        "date": "2000-01-01",
+        "machine": {"processor": "one", "load": load},
+        "quick": False,
+        "versions": {"pyrnn": "1"},
         "rows": [{"name": f"row {n}", "threads": n} for n in threads],
+        **other,
     }
 
 
@@ -21,7 +24,8 @@ def names(rows):
 
 
 def test_rows_with_other_numbers_of_threads_stay():
-    assert names(results.join(result(1), result(2, 4))) == ["row 1", "row 2", "row 4"]
+    earlier = result(2, 4, load="0.2")
+    assert names(results.join(result(1), earlier)) == ["row 1", "row 2", "row 4"]
 
 
 def test_rows_that_were_measured_anew_take_the_place_of_the_old():
@@ -31,7 +35,14 @@ def test_rows_that_were_measured_anew_take_the_place_of_the_old():
 
 
 @pytest.mark.parametrize(
-    "earlier", [None, result(2, quick=True), result(2, versions={"pyrnn": "0"})]
+    "earlier",
+    [
+        None,
+        result(2, quick=True),
+        result(2, versions={"pyrnn": "0"}),
+        result(2, date="1999-12-31"),
+        result(2, machine={"processor": "another", "load": "0.1"}),
+    ],
 )
 def test_rows_of_another_kind_of_run_go(earlier):
     assert names(results.join(result(1), earlier)) == ["row 1"]
@@ -40,7 +51,7 @@ def test_rows_of_another_kind_of_run_go(earlier):
 def test_saved_and_loaded(tmp_path):
     results.save(tmp_path, result(1, mode="busy"), None)
     results.save(tmp_path, result(1), None)
-    results.save(tmp_path, result(2), results.read(tmp_path / "grid.json"))
+    results.save(tmp_path, result(2), results.read(tmp_path, "grid"))
     loaded = results.load(tmp_path)
     assert [one["mode"] for one in loaded] == ["grid", "busy"]
     assert names(loaded[0]["rows"]) == ["row 1", "row 2"]

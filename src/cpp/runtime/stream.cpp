@@ -44,6 +44,7 @@ Stream<T>::Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Siz
     layer.h_next = Buffer<T>::zeros(batch_size * sizes.output_size);
     layer.inner = Buffer<T>::zeros(inner);
     layer.inner_next = Buffer<T>::zeros(inner);
+    layer.chunk = chunk_panels(sizes);
     layer.weights = std::move(weights);
     layers_.push_back(std::move(layer));
   }
@@ -167,7 +168,7 @@ StepForward<T> Stream<T>::rows_of(Layer& layer, const Share& share) const {
 template <class T>
 void Stream<T>::first_product(Layer& layer, const InputRows<T>& x, StepForward<T>& q) const {
   const Range mine{q.panel_begin, q.panel_end};
-  const Size chunk = chunk_panels(layer.weights->sizes);
+  const Size chunk = layer.chunk;
   const Size chunks = std::max<Size>(1, mine.size() / chunk);
   for (Size i = 0; i < chunks; ++i) {
     const Size index = last_first_ ? chunks - 1 - i : i;

@@ -35,6 +35,7 @@ class Stream {
     Buffer<T> h, h_next, inner, inner_next;
     Buffer<T> gates;  // (places, slots * padded)
     Buffer<T> u;      // (places, padded)
+    Size chunk;       // panels that both products take at a time
   };
 
   // A part of a step: some rows, and some of the units.
