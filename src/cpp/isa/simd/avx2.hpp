@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "isa/simd/powers.hpp"
+
 namespace pyrnn {
 namespace {
 
@@ -98,12 +100,6 @@ inline VectorF minimum(VectorF a, VectorF b) { return {_mm256_min_ps(a.v, b.v)};
 inline VectorD minimum(VectorD a, VectorD b) { return {_mm256_min_pd(a.v, b.v)}; }
 inline VectorF square_root(VectorF a) { return {_mm256_sqrt_ps(a.v)}; }
 inline VectorD square_root(VectorD a) { return {_mm256_sqrt_pd(a.v)}; }
-inline VectorF round_to_even(VectorF a) {
-  return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-}
-inline VectorD round_to_even(VectorD a) {
-  return {_mm256_round_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-}
 inline VectorF select(__m256 mask, VectorF yes, VectorF no) {
   return {_mm256_blendv_ps(no.v, yes.v, mask)};
 }
@@ -119,14 +115,13 @@ inline VectorF with_sign_of(VectorF magnitude, VectorF sign) {
 inline VectorD with_sign_of(VectorD magnitude, VectorD sign) {
   return {_mm256_or_pd(magnitude.v, _mm256_and_pd(sign.v, _mm256_set1_pd(-0.0)))};
 }
-// 2^n for whole n within the normal range
+// 2^n for whole n within the normal range: n + 127 or n + 1023 becomes the exponent.
 inline VectorF power_of_two(VectorF n) {
-  const __m256i bits = _mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127));
-  return {_mm256_castsi256_ps(_mm256_slli_epi32(bits, 23))};
+  const __m256 shifted = _mm256_add_ps(n.v, _mm256_set1_ps(no_fraction<float> + 127.0f));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(shifted), 23))};
 }
 inline VectorD power_of_two(VectorD n) {
-  // 2^52 + 2^51 + n + 1023 has the wanted exponent in its low bits
-  const __m256d shifted = _mm256_add_pd(n.v, _mm256_set1_pd(6755399441055744.0 + 1023.0));
+  const __m256d shifted = _mm256_add_pd(n.v, _mm256_set1_pd(no_fraction<double> + 1023.0));
   return {_mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(shifted), 52))};
 }
 

@@ -90,12 +90,6 @@ inline VectorF minimum(VectorF a, VectorF b) { return {_mm512_min_ps(a.v, b.v)};
 inline VectorD minimum(VectorD a, VectorD b) { return {_mm512_min_pd(a.v, b.v)}; }
 inline VectorF square_root(VectorF a) { return {_mm512_sqrt_ps(a.v)}; }
 inline VectorD square_root(VectorD a) { return {_mm512_sqrt_pd(a.v)}; }
-inline VectorF round_to_even(VectorF a) {
-  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-}
-inline VectorD round_to_even(VectorD a) {
-  return {_mm512_roundscale_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-}
 inline VectorF select(__mmask16 mask, VectorF yes, VectorF no) {
   return {_mm512_mask_blend_ps(mask, no.v, yes.v)};
 }
@@ -111,15 +105,11 @@ inline VectorF with_sign_of(VectorF magnitude, VectorF sign) {
 inline VectorD with_sign_of(VectorD magnitude, VectorD sign) {
   return {_mm512_or_pd(magnitude.v, _mm512_and_pd(sign.v, _mm512_set1_pd(-0.0)))};
 }
-// 2^n for whole n within the normal range
-inline VectorF power_of_two(VectorF n) {
-  const __m512i bits = _mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127));
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(bits, 23))};
-}
-inline VectorD power_of_two(VectorD n) {
-  const __m512i bits = _mm512_add_epi64(_mm512_cvtpd_epi64(n.v), _mm512_set1_epi64(1023));
-  return {_mm512_castsi512_pd(_mm512_slli_epi64(bits, 52))};
-}
+// a * 2^n for whole n
+inline VectorF scaled(VectorF a, VectorF n) { return {_mm512_scalef_ps(a.v, n.v)}; }
+inline VectorD scaled(VectorD a, VectorD n) { return {_mm512_scalef_pd(a.v, n.v)}; }
+inline VectorF power_of_two(VectorF n) { return scaled(VectorF::broadcast(1), n); }
+inline VectorD power_of_two(VectorD n) { return scaled(VectorD::broadcast(1), n); }
 
 }  // namespace
 }  // namespace pyrnn

@@ -10,6 +10,8 @@
 #include <arm_neon.h>
 #endif
 
+#include "isa/simd/powers.hpp"
+
 namespace pyrnn {
 namespace {
 
@@ -20,7 +22,6 @@ struct GenericTypes<float> {
   typedef float Native __attribute__((vector_size(16)));
   typedef std::int32_t Integers __attribute__((vector_size(16)));
   using Integer = std::int32_t;
-  static constexpr float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
   static constexpr int mantissa_bits = 23, bias = 127;
 };
 template <>
@@ -28,7 +29,6 @@ struct GenericTypes<double> {
   typedef double Native __attribute__((vector_size(16)));
   typedef std::int64_t Integers __attribute__((vector_size(16)));
   using Integer = std::int64_t;
-  static constexpr double magic = 6755399441055744.0;  // 1.5 * 2^52
   static constexpr int mantissa_bits = 52, bias = 1023;
 };
 
@@ -128,12 +128,6 @@ inline Vector<T> square_root(Vector<T> a) {
   for (int lane = 0; lane < Vector<T>::lanes; ++lane) root.v[lane] = __builtin_sqrt(a.v[lane]);
   return root;
 }
-// Of numbers well below the magic number only, which is all that the functions below need
-template <class T>
-inline Vector<T> round_to_even(Vector<T> a) {
-  const Vector<T> magic = Vector<T>::broadcast(GenericTypes<T>::magic);
-  return (a + magic) - magic;
-}
 template <class T>
 inline typename GenericTypes<T>::Integers sign_bit() {
   return as_bits(Vector<T>::broadcast(T(-0.0)));
@@ -151,7 +145,7 @@ inline Vector<T> with_sign_of(Vector<T> magnitude, Vector<T> sign) {
 template <class T>
 inline Vector<T> power_of_two(Vector<T> n) {
   using Types = GenericTypes<T>;
-  const Vector<T> shifted = n + Vector<T>::broadcast(Types::magic + T(Types::bias));
+  const Vector<T> shifted = n + Vector<T>::broadcast(no_fraction<T> + T(Types::bias));
   return from_bits<T>(as_bits(shifted) << Types::mantissa_bits);
 }
 
