@@ -50,7 +50,7 @@ class Backend(Protocol):
         self,
         packed: Any,
         x: Array | Indices,
-        state: State,
+        state: State | None,
         *,
         lengths: npt.NDArray[np.intp] | None = None,
         reverse: bool = False,
@@ -58,7 +58,7 @@ class Backend(Protocol):
         checkpoint: int | None = None,
         noise: Noise | None = None,
     ) -> tuple[Array, State, Any]:
-        """Run over time: x (T, N, I) or (T, N) of indices, states (N, H) each.
+        """Run over time: x (T, N, I) or (T, N) of indices, states (N, H) each; None: zeros.
 
         Returns y (T, N, H), the final states and, if ``keep``, what `backward` needs (else None).
         With a projection, h and y have P features. ``checkpoint``: keep every ``checkpoint``-th
@@ -66,11 +66,12 @@ class Backend(Protocol):
         """
 
     def backward(
-        self, saved: Any, dy: Array, dstate: State
+        self, saved: Any, dy: Array, dstate: State | None
     ) -> tuple[Array | None, State, dict[str, Array]]:
         """Gradients of x (None for indices), of the initial states and of the parameters.
 
-        ``saved`` holds the noise of its forward, for `backward_windows` too.
+        ``dstate`` None: zeros. ``saved`` holds the noise of its forward, for `backward_windows`
+        too.
         """
 
     def backward_windows(

@@ -13,16 +13,26 @@ Kept = TypeVar("Kept")
 
 
 class Cache(Generic[Kept]):
-    """What `forward` kept; it serves one `backward` of the layer it came from."""
+    """What `forward` kept; it serves one `backward` of the layer it came from.
+
+    ``lengths`` are those of a batch of sequences, if given.
+    """
 
     def __init__(
-        self, owner: object, backend: str, kept: Kept, output_shape: tuple[int, ...], batched: bool
+        self,
+        owner: object,
+        backend: str,
+        kept: Kept,
+        output_shape: tuple[int, ...],
+        batched: bool,
+        lengths: npt.NDArray[np.intp] | None = None,
     ) -> None:
         self._owner = owner
         self._kept: list[Kept] = [kept]
         self.backend = backend
         self.output_shape = output_shape
         self.batched = batched
+        self.lengths = lengths
 
     def check_fresh(self, layer: object) -> None:
         """Refuse another layer's cache, or one that was used."""
@@ -47,20 +57,8 @@ class LayerCache(NamedTuple):
     mask: Array | None
 
 
-class SequenceCache(Cache[list[LayerCache]]):
-    """The cache of a stack of recurrent layers; ``lengths`` are those of the batch, if given."""
-
-    def __init__(
-        self,
-        owner: object,
-        backend: str,
-        kept: list[LayerCache],
-        output_shape: tuple[int, ...],
-        batched: bool,
-        lengths: npt.NDArray[np.intp] | None,
-    ) -> None:
-        super().__init__(owner, backend, kept, output_shape, batched)
-        self.lengths = lengths
+SequenceCache = Cache[list[LayerCache]]
+"""The cache of a stack of recurrent layers."""
 
 
 def check(cache: object, layer: object) -> None:

@@ -21,7 +21,7 @@ functions_float64: ModuleType
 
 class _Cache:
     def backward(
-        self, dy: Array, dstate: Sequence[Array]
+        self, dy: Array, dstate: Sequence[Array] | None
     ) -> tuple[Array | None, State, dict[str, Array]]: ...
 
 class CacheFloat32(_Cache): ...
@@ -33,7 +33,7 @@ class _Weights:
     def forward(
         self,
         x: Array | Indices,
-        state: Sequence[Array],
+        state: Sequence[Array] | None,
         lengths: npt.NDArray[np.intp] | None,
         reverse: bool,
         keep: bool,

@@ -43,7 +43,7 @@ class NativeBackend:
         self,
         packed: Any,
         x: Array | Indices,
-        state: State,
+        state: State | None,
         *,
         lengths: npt.NDArray[np.intp] | None = None,
         reverse: bool = False,
@@ -58,7 +58,7 @@ class NativeBackend:
         return result
 
     def backward(
-        self, saved: Any, dy: Array, dstate: State
+        self, saved: Any, dy: Array, dstate: State | None
     ) -> tuple[Array | None, State, dict[str, Array]]:
         """See `pyrnn._backend.Backend.backward`."""
         result: tuple[Array | None, State, dict[str, Array]] = saved.backward(dy, dstate)

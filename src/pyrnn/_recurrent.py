@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _backend, _cache, _checks, _noise, _shapes
-from pyrnn._cache import LayerCache, SequenceCache
+from pyrnn._cache import Cache, LayerCache, SequenceCache
 from pyrnn._layer import Layer
-from pyrnn._sequences import Arguments
+from pyrnn._sequences import Arguments, part_of
 from pyrnn._types import Array, Noise, State
 from pyrnn.initializers import first_values
 from pyrnn.stream import Stream
@@ -220,7 +220,7 @@ class Recurrent(Layer):
                 y, last, kept = backend.forward(
                     weights[index],
                     source,
-                    tuple(s[index] for s in states),
+                    part_of(states, index),
                     lengths=counts,
                     reverse=direction == 1,
                     keep=keep,
@@ -234,8 +234,8 @@ class Recurrent(Layer):
             layers.append(LayerCache(saved, mask))
         cache = None
         if keep:
-            y.flags.writeable = False
-            cache = SequenceCache(self, backend.name, layers, y.shape, batched, counts)
+            y.setflags(write=False)
+            cache = Cache(self, backend.name, layers, y.shape, batched, counts)
         return (
             self._arguments.user_layout(y, batched),
             self._arguments.user_state(final, batched),
@@ -289,7 +289,7 @@ class Recurrent(Layer):
                 dpart, dstate_part, cell_grads = backend.backward(
                     saved,
                     dlayer[:, :, part : part + self._output_size],
-                    tuple(d[index] for d in dstates),
+                    part_of(dstates, index),
                 )
                 dstates_of_layer.append(dstate_part)
                 for name, grad in cell_grads.items():

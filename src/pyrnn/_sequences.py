@@ -53,11 +53,11 @@ class Arguments(NamedTuple):
             raise ValueError(f"x: expected at least one step and one row, got shape {np.shape(x)}")
         return array, batched
 
-    def check_state(self, name: str, state: Any, batch_size: int, batched: bool) -> State:
-        """A state as a tuple of (layers * directions, N, size) arrays; zeros for None."""
-        shapes = [(self.stacked, batch_size, size) for size in self.state_sizes.values()]
+    def check_state(self, name: str, state: Any, batch_size: int, batched: bool) -> State | None:
+        """A state as (layers * directions, N, size) arrays; None, for zeros, as it is."""
         if state is None:
-            return tuple(np.zeros(shape, self.dtype) for shape in shapes)
+            return None
+        shapes = [(self.stacked, batch_size, size) for size in self.state_sizes.values()]
         parts = _checks.state_parts(name, state, tuple(self.state_sizes))
         return tuple(
             _checks.float_array(
@@ -106,3 +106,8 @@ class Arguments(NamedTuple):
         if not batched:
             parts = tuple(part[:, 0] for part in parts)
         return parts[0] if len(parts) == 1 else parts
+
+
+def part_of(states: State | None, index: int) -> State | None:
+    """The state of one layer in one direction; None, for zeros, as it is."""
+    return None if states is None else tuple(part[index] for part in states)

@@ -80,13 +80,12 @@ class Cell(Layer):
 
     def _forward(self, x: Any, state: Any, keep: bool) -> tuple[Any, Any, tuple[int, ...], bool]:
         rows, batched = self._check_input(x)
-        if state is None:
-            states = self._zero_state(len(rows))
-        else:
+        states = None
+        if state is not None:
             states = self._check_state("state", state, len(rows), batched)
         backend = _backend.current()
         _, following, saved = backend.forward(self._weights()[0], rows[None], states, keep=keep)
-        return self._user_state(following, batched), saved, states[0].shape, batched
+        return self._user_state(following, batched), saved, following[0].shape, batched
 
     def backward(
         self, cache: _cache.Cache[Any], dstate: Any
@@ -147,10 +146,6 @@ class Cell(Layer):
                 f"got {array.shape}"
             )
         return np.atleast_2d(array), array.ndim == 2
-
-    def _zero_state(self, batch_size: int) -> State:
-        shape = (batch_size, self.hidden_size)
-        return tuple(np.zeros(shape, self.dtype) for _ in self._state_names)
 
     def _check_state(self, name: str, state: Any, batch_size: int, batched: bool) -> State:
         """A state as a tuple of (N, H) arrays."""

@@ -19,12 +19,15 @@ template <class T>
 using Dense = py::array_t<T, py::array::c_style | py::array::forcecast>;
 using IndexArray = Dense<std::int64_t>;
 
+// NumPy keeps the memory of smaller arrays itself.
+constexpr Size least_own_bytes = 32 << 10;
+
 // An array of uninitialised numbers, in memory that later arrays use again.
 template <class T>
 py::array_t<T> empty(std::initializer_list<Size> shape) {
   Size size = 1;
   for (const Size n : shape) size *= n;
-  if (size * static_cast<Size>(sizeof(T)) < least_kept_bytes)
+  if (size * static_cast<Size>(sizeof(T)) < least_own_bytes)
     return py::array_t<T>(py::array::ShapeContainer(shape));
   auto buffer = std::make_unique<Buffer<T>>(size);
   T* const data = buffer->data();

@@ -86,23 +86,44 @@ struct NewGradients {
   }
 };
 
-// States (N, size) each, one after the other, in the order of the packed batch.
+// Zeros if there are none
 template <class T>
-Buffer<T> ordered_states(const std::vector<Dense<T>>& states, std::size_t begin, Size batch,
-                         Size size, const std::optional<PackedBatch>& packed) {
-  Buffer<T> all(static_cast<Size>(states.size() - begin) * batch * size);
-  for (std::size_t s = begin; s < states.size(); ++s) {
-    require(states[s].ndim() == 2 && states[s].shape(0) == batch && states[s].shape(1) == size,
+using States = std::optional<std::vector<Dense<T>>>;
+
+// States [begin, end), (N, size) each, one after the other, in the order of the packed batch.
+template <class T>
+Buffer<T> ordered_states(const States<T>& states, int begin, int end, Size batch, Size size,
+                         const std::optional<PackedBatch>& packed) {
+  const Size numbers = batch * size;
+  if (!states) return Buffer<T>::zeros((end - begin) * numbers);
+  Buffer<T> all((end - begin) * numbers);
+  for (int s = begin; s < end; ++s) {
+    const Dense<T>& state = (*states)[static_cast<std::size_t>(s)];
+    require(state.ndim() == 2 && state.shape(0) == batch && state.shape(1) == size,
             "state: shapes");
-    T* const to = all.data() + static_cast<Size>(s - begin) * batch * size;
+    T* const to = all.data() + (s - begin) * numbers;
     if (packed) {
-      gather_rows(states[s].data(), size, packed->sequence, size, to);
+      gather_rows(state.data(), size, packed->sequence, size, to);
     } else {
-      std::copy(states[s].data(), states[s].data() + batch * size, to);
+      std::copy(state.data(), state.data() + numbers, to);
     }
   }
   return all;
 }
+
+// All states: h, and those inside the cell, which may be of another size.
+template <class T>
+struct OrderedStates {
+  Buffer<T> h, inner;
+
+  OrderedStates(const States<T>& states, const CellSizes<T>& sizes, Size batch,
+                const std::optional<PackedBatch>& packed) {
+    const int count = sizes.shape().states;
+    require(!states || static_cast<int>(states->size()) == count, "state: how many");
+    h = ordered_states(states, 0, 1, batch, sizes.output_size, packed);
+    inner = ordered_states(states, 1, count, batch, sizes.hidden_size, packed);
+  }
+};
 
 // The way back of `ordered_states`, into fresh arrays.
 template <class T>

@@ -20,7 +20,7 @@ struct Inputs {
 };
 
 template <class T>
-Inputs<T> read_inputs(Weights<T>& weights, const py::array& x, const std::vector<Dense<T>>& state,
+Inputs<T> read_inputs(Weights<T>& weights, const py::array& x, const States<T>& state,
                       const std::optional<Dense<Size>>& lengths, bool reverse, bool keep,
                       Size checkpoint, const py::object& noise) {
   auto cache = std::make_shared<Cache<T>>();
@@ -54,10 +54,10 @@ Inputs<T> read_inputs(Weights<T>& weights, const py::array& x, const std::vector
   } else {
     cache->schedule = Schedule::uniform(cache->time_steps, batch, reverse);
   }
-  require(static_cast<int>(state.size()) == sizes.shape().states, "state: how many");
-  cache->h0 = ordered_states<T>({state[0]}, 0, batch, sizes.output_size, cache->packed);
+  OrderedStates<T> first(state, sizes, batch, cache->packed);
+  cache->h0 = std::move(first.h);
   cache->noise = NoiseArrays<T>(noise, sizes, cache->time_steps, batch, cache->packed);
-  return {cache, ordered_states<T>(state, 1, batch, sizes.hidden_size, cache->packed)};
+  return {cache, std::move(first.inner)};
 }
 
 // Runs over time: all of it kept, checkpoints, or nothing.
@@ -74,7 +74,7 @@ void run(Cache<T>& cache, const Forward<T>& call, bool keep) {
 
 // x (T, N, I) or indices (T, N), states (N, size) -> y (T, N, O), states, cache or None
 template <class T>
-py::tuple forward(Weights<T>& weights, const py::array& x, const std::vector<Dense<T>>& state,
+py::tuple forward(Weights<T>& weights, const py::array& x, const States<T>& state,
                   const std::optional<Dense<Size>>& lengths, bool reverse, bool keep,
                   Size checkpoint, const py::object& noise) {
   Inputs<T> inputs = read_inputs(weights, x, state, lengths, reverse, keep, checkpoint, noise);
@@ -120,7 +120,7 @@ void run_back(Cache<T>& cache, const Backward<T>& call, GradientSums<T>& sums) {
 
 // dy (T, N, O), states' gradients (N, size) -> dx or None, states' gradients, gradients by name
 template <class T>
-py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const std::vector<Dense<T>>& dstate) {
+py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const States<T>& dstate) {
   cache.use();
   const CellSizes<T>& sizes = cache.weights->sizes;
   const Size H = sizes.hidden_size, O = sizes.output_size, I = sizes.input_size;
@@ -128,10 +128,8 @@ py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const std::vector<
   require(
       dy.ndim() == 3 && dy.shape(0) == cache.time_steps && dy.shape(1) == batch && dy.shape(2) == O,
       "dy: shapes");
-  require(static_cast<int>(dstate.size()) == sizes.shape().states, "dstate: how many");
   const RowsView<T> dy_rows(dy);
-  const Buffer<T> dh_last = ordered_states<T>({dstate[0]}, 0, batch, O, cache.packed);
-  const Buffer<T> dinner_last = ordered_states<T>(dstate, 1, batch, H, cache.packed);
+  const OrderedStates<T> last(dstate, sizes, batch, cache.packed);
   Buffer<T> dh0(batch * O), dinner0(sizes.inner_states() * batch * H);
   const bool dense = !cache.indices;
   auto dx = dense ? empty<T>({cache.time_steps, batch, I}) : py::array_t<T>();
@@ -139,8 +137,8 @@ py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const std::vector<
   call.inputs = cache.inputs();
   call.dy = dy_rows.data;
   call.dy_row = dy_rows.row;
-  call.dh_last = dh_last.data();
-  call.dinner_last = dinner_last.data();
+  call.dh_last = last.h.data();
+  call.dinner_last = last.inner.data();
   call.dx = dense ? dx.mutable_data() : nullptr;
   call.dh0 = dh0.data();
   call.dinner0 = dinner0.data();

@@ -6,6 +6,7 @@
 #endif
 
 #include <cstdlib>
+#include <cstring>
 #include <list>
 #include <mutex>
 #include <new>
@@ -13,12 +14,12 @@
 namespace pyrnn {
 namespace {
 
-constexpr std::size_t most_kept = std::size_t{128} << 20;
-constexpr auto least_kept = static_cast<std::size_t>(least_kept_bytes);
+constexpr std::size_t most_kept = std::size_t{128} << 20, most_small_kept = std::size_t{1} << 20;
+constexpr std::size_t large = std::size_t{32} << 10, unit = 64;
 
 std::size_t rounded(std::size_t bytes) {
-  const std::size_t unit = bytes < least_kept ? 64 : 4096;
-  return bytes == 0 ? unit : (bytes + unit - 1) / unit * unit;
+  const std::size_t whole = bytes < large ? unit : 4096;
+  return bytes == 0 ? whole : (bytes + whole - 1) / whole * whole;
 }
 
 struct Block {
@@ -26,11 +27,14 @@ struct Block {
   std::size_t bytes;
 };
 
-// Freed blocks, the latest first.
+// Freed blocks, the latest first. Small ones are in a list for each size, held together by a
+// pointer at the begin of each.
 struct Kept {
   std::mutex mutex;
   std::list<Block> blocks;
   std::size_t total = 0;
+  void* small[large / unit] = {};
+  std::size_t small_total = 0;
 };
 
 Kept& kept();
@@ -48,9 +52,26 @@ Kept& kept() {
   return *blocks;
 }
 
-void* take_kept(std::size_t bytes) {
-  Kept& pool = kept();
-  const std::lock_guard<std::mutex> lock(pool.mutex);
+void* take_small(Kept& pool, std::size_t bytes) {
+  void*& first = pool.small[bytes / unit - 1];
+  void* const memory = first;
+  if (memory == nullptr) return nullptr;
+  std::memcpy(&first, memory, sizeof(first));
+  pool.small_total -= bytes;
+  return memory;
+}
+
+// Whether there was room for it
+bool keep_small(Kept& pool, void* memory, std::size_t bytes) {
+  if (pool.small_total + bytes > most_small_kept) return false;
+  void*& first = pool.small[bytes / unit - 1];
+  std::memcpy(memory, &first, sizeof(first));
+  first = memory;
+  pool.small_total += bytes;
+  return true;
+}
+
+void* take_large(Kept& pool, std::size_t bytes) {
   for (auto block = pool.blocks.begin(); block != pool.blocks.end(); ++block) {
     if (block->bytes == bytes) {
       void* const memory = block->memory;
@@ -60,6 +81,29 @@ void* take_kept(std::size_t bytes) {
     }
   }
   return nullptr;
+}
+
+// What was kept longest makes room.
+bool keep_large(Kept& pool, void* memory, std::size_t bytes) {
+  if (bytes > most_kept) return false;
+  try {
+    pool.blocks.push_front({memory, bytes});
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  pool.total += bytes;
+  while (pool.total > most_kept) {
+    pool.total -= pool.blocks.back().bytes;
+    std::free(pool.blocks.back().memory);
+    pool.blocks.pop_back();
+  }
+  return true;
+}
+
+void* take_kept(std::size_t bytes) {
+  Kept& pool = kept();
+  const std::lock_guard<std::mutex> lock(pool.mutex);
+  return bytes < large ? take_small(pool, bytes) : take_large(pool, bytes);
 }
 
 // In whole pages of 2 MiB as far as they go: a row of pre-activations may be a page of 4 KiB, of
@@ -79,7 +123,7 @@ void* allocate(std::size_t bytes) {
 
 void* acquire_memory(std::size_t bytes) {
   const std::size_t size = rounded(bytes);
-  void* memory = size >= least_kept ? take_kept(size) : nullptr;
+  void* memory = take_kept(size);
   if (memory == nullptr) memory = allocate(size);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
@@ -87,24 +131,10 @@ void* acquire_memory(std::size_t bytes) {
 
 void release_memory(void* memory, std::size_t bytes) noexcept {
   const std::size_t size = rounded(bytes);
-  if (size < least_kept || size > most_kept) {
-    std::free(memory);
-    return;
-  }
   Kept& pool = kept();
   const std::lock_guard<std::mutex> lock(pool.mutex);
-  try {
-    pool.blocks.push_front({memory, size});
-  } catch (const std::bad_alloc&) {
-    std::free(memory);
-    return;
-  }
-  pool.total += size;
-  while (pool.total > most_kept) {
-    pool.total -= pool.blocks.back().bytes;
-    std::free(pool.blocks.back().memory);
-    pool.blocks.pop_back();
-  }
+  const bool stays = size < large ? keep_small(pool, memory, size) : keep_large(pool, memory, size);
+  if (!stays) std::free(memory);
 }
 
 }  // namespace pyrnn

@@ -1,17 +1,15 @@
 // Memory that is used again. A call's buffers are of the same sizes as the call's before; giving
-// them back to the system each time would cost a page fault for every 4 KiB of the next call.
+// them back to the system each time would cost a page fault for every 4 KiB of the next call, and
+// malloc takes long to find small aligned blocks.
 #pragma once
 
 #include <cstddef>
 
 namespace pyrnn {
 
-// Blocks smaller than this are left to malloc, which keeps them itself.
-constexpr std::ptrdiff_t least_kept_bytes = 32 << 10;
-
 // 64-byte aligned memory of at least `bytes`; throws std::bad_alloc.
 void* acquire_memory(std::size_t bytes);
-// Takes back what `acquire_memory(bytes)` gave. Up to 128 MiB are kept for later calls.
+// Takes back what `acquire_memory(bytes)` gave. Up to 129 MiB are kept for later calls.
 void release_memory(void* memory, std::size_t bytes) noexcept;
 
 }  // namespace pyrnn

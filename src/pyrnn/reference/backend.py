@@ -46,7 +46,7 @@ class ReferenceBackend:
         self,
         packed: Weights,
         x: Array | Indices,
-        state: State,
+        state: State | None,
         *,
         lengths: npt.NDArray[np.intp] | None = None,
         reverse: bool = False,
@@ -56,6 +56,8 @@ class ReferenceBackend:
     ) -> tuple[Array, State, Any]:
         """See `pyrnn._backend.Backend.forward`."""
         run = sequence.Run(packed.cell, packed.parameters, x, lengths, reverse, noise)
+        if state is None:
+            state = sequence.zero_state(run)
         if checkpoint is None:
             y, state, saved = sequence.forward(run, state)
         else:
@@ -63,10 +65,12 @@ class ReferenceBackend:
         return y, state, saved if keep else None
 
     def backward(
-        self, saved: sequence.Saved, dy: Array, dstate: State
+        self, saved: sequence.Saved, dy: Array, dstate: State | None
     ) -> tuple[Array | None, State, dict[str, Array]]:
         """See `pyrnn._backend.Backend.backward`."""
-        return sequence.backward(saved, dy, dstate)
+        return sequence.backward(
+            saved, dy, sequence.zero_state(saved.run) if dstate is None else dstate
+        )
 
     def open_stream(
         self,

@@ -121,6 +121,13 @@ def zero_output(run: Run, state: State) -> Array:
     return np.zeros((len(run.x), *state[0].shape), dtype=state[0].dtype)
 
 
+def zero_state(run: Run) -> State:
+    """A state of zeros, (N, size) each; the gradient of one as well."""
+    weight_ih = run.parameters["weight_ih"]
+    sizes = CELLS[run.cell].state_sizes(run.parameters)
+    return tuple(np.zeros((run.x.shape[1], size), weight_ih.dtype) for size in sizes)
+
+
 def copied(state: State) -> State:
     """A state of its own."""
     return tuple(s.copy() for s in state)

@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pyrnn._types import Array, State, is_indices
+from pyrnn._types import Array, is_indices
 from pyrnn.reference import sequence
-from pyrnn.reference.cells import CELLS
 
 
 def windows(time_steps: int, k1: int, k2: int) -> Iterator[tuple[int, int, int]]:
@@ -47,19 +46,10 @@ def backward_windows(
             assert dlayer is not None
             window = saved[layer]._replace(steps=steps[layer][start:stop])
             dlayer, _, window_grads = sequence.backward(
-                window, dlayer if mask is None else dlayer * mask, _zero_states(window)
+                window, dlayer if mask is None else dlayer * mask, sequence.zero_state(window.run)
             )
             for name, grad in window_grads.items():
                 grads[layer][name] += grad
         if dx is not None and dlayer is not None:
             dx += dlayer
     return dx, grads
-
-
-def _zero_states(saved: sequence.Saved) -> State:
-    """Zero gradients for the states after a window."""
-    parameters = saved.run.parameters
-    batch_size = saved.run.x.shape[1]
-    dtype = parameters["weight_ih"].dtype
-    sizes = CELLS[saved.run.cell].state_sizes(parameters)
-    return tuple(np.zeros((batch_size, size), dtype) for size in sizes)

@@ -45,8 +45,7 @@ def states(x: Array, a0: Array, weights: Weights) -> Array:
 def gradients(da: Array, x: Array, a0: Array, weights: Weights) -> Gradients:
     """Back-propagation through time of da (n_a, m, T), the gradient of each step's own loss."""
     _, saved = _run(x, a0, weights, keep=True)
-    zero = np.zeros_like(a0, shape=a0.shape[::-1], order="C")
-    dx, (da0,), grads = _backend.current().backward(saved, flip(da), (zero,))
+    dx, (da0,), grads = _backend.current().backward(saved, flip(da), None)
     assert dx is not None
     return Gradients(
         flip(dx), flip(da0), grads["weight_ih"], grads["weight_hh"], grads["bias_ih"][:, None]

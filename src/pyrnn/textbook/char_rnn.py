@@ -270,7 +270,7 @@ def _gradients(
     logits = backend.linear(states, weights.Why, weights.by)
     loss, dlogits = backend.softmax_cross_entropy(logits, targets)
     dstates, dWhy, dby = backend.linear_backward(states, weights.Why, dlogits)
-    _, _, cell = backend.backward(saved, dstates[:, None], (np.zeros_like(state),))
+    _, _, cell = backend.backward(saved, dstates[:, None], None)
     grads = _Weights(cell["weight_ih"], cell["weight_hh"], dWhy, cell["bias_ih"], dby)
     if limit is not None:
         for grad in grads:

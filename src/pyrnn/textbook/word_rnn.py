@@ -281,8 +281,7 @@ def _run(indices: Indices, weights: _Weights, keep: bool) -> tuple[Array, Any]:
     backend = _backend.current()
     packed = backend.pack("rnn_tanh", core_parameters(weights.U, weights.W, weights.ba))
     embedded = backend.embedding(indices, weights.E)
-    zero = np.zeros((1, len(weights.W)), dtype=weights.W.dtype)
-    y, _, saved = backend.forward(packed, embedded[:, None], (zero,), keep=keep)
+    y, _, saved = backend.forward(packed, embedded[:, None], None, keep=keep)
     return y[:, 0], saved
 
 
@@ -298,8 +297,7 @@ def _gradients(indices: Indices, weights: _Weights, window: int | None) -> tuple
     dstates, dweight, dbias = backend.linear_backward(states, weights.V, dlogits)
     dy = dstates[:, None]
     if window is None:
-        zero = np.zeros((1, len(weights.W)), dtype=weights.W.dtype)
-        dx, _, grads = backend.backward(saved, dy, (zero,))
+        dx, _, grads = backend.backward(saved, dy, None)
     else:
         dx, (grads,) = backend.backward_windows([saved], dy, 1, window, [None])
     assert dx is not None

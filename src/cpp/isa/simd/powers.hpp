@@ -1,0 +1,30 @@
+// Rounding to whole numbers, and powers of two of them, for any vector type.
+#pragma once
+
+namespace pyrnn {
+namespace {
+
+// Numbers so large that they have no fraction, 1.5 * 2^23 and 2^52: adding one rounds.
+template <class T>
+constexpr T no_fraction = 0;
+template <>
+constexpr float no_fraction<float> = 12582912.0f;
+template <>
+constexpr double no_fraction<double> = 6755399441055744.0;
+
+// The whole number nearest to x * factor, well below the number above
+template <class V>
+inline V rounded_product(V x, typename V::Scalar factor) {
+  const V large = V::broadcast(no_fraction<typename V::Scalar>);
+  return multiply_add(x, V::broadcast(factor), large) - large;
+}
+
+// a * 2^n for whole n; two factors, as 2^n alone may be out of range.
+template <class V>
+inline V scaled(V a, V n) {
+  const V half = rounded_product(n, typename V::Scalar(0.5));
+  return (a * power_of_two(half)) * power_of_two(n - half);
+}
+
+}  // namespace
+}  // namespace pyrnn
