@@ -62,18 +62,16 @@ def test_bits_for_every_number_of_threads(step, same_bits, num_threads):
 
 @pytest.mark.parametrize("hidden_size", [64, 200])
 @pytest.mark.parametrize("batch_size", [4, 5, 7, 8, 11])
-@pytest.mark.parametrize("last", [1, 2, 3])
 def test_threads_keep_their_rows_in_a_last_stretch_of_any_length(
-    num_threads, hidden_size, batch_size, last
+    num_threads, hidden_size, batch_size
 ):
     """Forward, no thread waits for another: the same rows must be its own in every stretch."""
-    stretch = 768 * 1024 // (4 * 4 * -(-hidden_size // 16) * 16) // batch_size
     layer = pyrnn.LSTM(8, hidden_size, seed=0).eval()
     generator = np.random.default_rng(1)
-    x = generator.standard_normal((stretch + last, batch_size, 8)).astype(np.float32)
+    x = generator.standard_normal((120, batch_size, 8)).astype(np.float32)
     with num_threads(1):
         expected, _ = layer(x)
     for count in (2, 3, 4):
         with num_threads(count):
-            for _ in range(5):
-                assert np.array_equal(layer(x)[0], expected)
+            for length in range(80, 120):
+                assert np.array_equal(layer(x[:length])[0], expected[:length]), length

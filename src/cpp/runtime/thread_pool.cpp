@@ -27,7 +27,11 @@ namespace pyrnn {
 namespace {
 
 constexpr int max_threads = 256;
-constexpr auto spin_time = std::chrono::microseconds(20);
+
+// A thread that waits for another's part burns a core which that may have lost. Between two calls
+// nobody is held up, and a core that sleeps takes some 100 us to wake.
+constexpr auto spin_for_part = std::chrono::microseconds(20);
+constexpr auto spin_for_job = std::chrono::microseconds(100);
 
 inline void pause() {
 #if defined(__x86_64__) || defined(_M_X64)
@@ -72,6 +76,8 @@ int default_threads() {
 // Where threads wait: spin first, then sleep until woken.
 class Waiting {
  public:
+  explicit Waiting(std::chrono::microseconds spin_time) : spin_time_(spin_time) {}
+
   // Returns whether ready() has become true soon.
   template <class Ready>
   bool spin_for(const Ready& ready) {
@@ -85,7 +91,7 @@ class Waiting {
         if (ready()) return true;
         pause();
       }
-    } while (std::chrono::steady_clock::now() - start < spin_time);
+    } while (std::chrono::steady_clock::now() - start < spin_time_);
     return false;
   }
 
@@ -106,6 +112,7 @@ class Waiting {
   }
 
  private:
+  const std::chrono::microseconds spin_time_;
   std::atomic<int> sleepers_{0};
   std::mutex mutex_;
   std::condition_variable woken_;
@@ -226,7 +233,7 @@ class Workers {
   }
 
   std::vector<std::thread> threads_;
-  Waiting for_job_, for_part_;
+  Waiting for_job_{spin_for_job}, for_part_{spin_for_part};
   std::atomic<std::uint64_t> job_{0};
   std::atomic<bool> stop_{false};
   const std::function<void(Size, int)>* work_ = nullptr;

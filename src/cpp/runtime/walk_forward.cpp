@@ -10,8 +10,9 @@
 namespace pyrnn {
 namespace {
 
-// Pre-activations of this many bytes stay in L2 between the large product and the steps.
-constexpr Size stretch_bytes = 768 * 1024;
+// Pre-activations of this many bytes stay in L2 between the large product and the steps, beside the
+// weights and all that the steps leave for the way back.
+constexpr Size stretch_bytes = 128 * 1024;
 constexpr Size stretch_least_rows = 64;
 
 // (batch, H) into (batch, padded) with zeros behind
