@@ -183,6 +183,9 @@ def test_no_state_is_zero_state(make_layer, backend):
     zeros = np.zeros((1, 2, 4), np.float32)
     state = (zeros, zeros) if isinstance(layer, pyrnn.LSTM) else zeros
     assert same_bits(layer(x), layer(x, state))
+    y, _, cache = layer.forward(x)
+    expected = layer.backward(cache, y)
+    assert same_bits(layer.backward(layer.forward(x, state)[2], y, state), expected)
 
 
 def test_other_memory_layouts_give_the_same(make_layer, backend):

@@ -10,9 +10,10 @@
 namespace pyrnn {
 namespace {
 
-// Pre-activations of this many bytes stay in L2 between the large product and the steps, beside the
-// weights and all that the steps leave for the way back.
-constexpr Size stretch_bytes = 128 * 1024;
+// Pre-activations of this many bytes stay in L2 between the large product and the steps: few where
+// the weights stay there as well, more where the product would read its own anew from afar.
+constexpr Size l2_weights = 1536 * 1024;
+constexpr Size stretch_bytes = 128 * 1024, stretch_bytes_from_afar = 768 * 1024;
 constexpr Size stretch_least_rows = 64;
 
 // (batch, H) into (batch, padded) with zeros behind
@@ -36,7 +37,9 @@ class ForwardWalk {
         shares_(sizes_, schedule_, team_.size()) {
     const Size batch = schedule_.batch_size, O = sizes_.output_size;
     const Size row_bytes = sizes_.gates_row() * static_cast<Size>(sizeof(T));
-    stretch_rows_ = std::max(stretch_least_rows, stretch_bytes / row_bytes);
+    const bool near = row_bytes * (sizes_.input_size + O) <= l2_weights;
+    const Size bytes = near ? stretch_bytes : stretch_bytes_from_afar;
+    stretch_rows_ = std::max(stretch_least_rows, bytes / row_bytes);
     const bool masked = call_.noise.hidden_mask != nullptr;
     if (kept_ != nullptr) {
       *kept_ = Kept<T>(sizes_, schedule_.rows, schedule_.rows, batch, masked);
