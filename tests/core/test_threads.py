@@ -55,11 +55,18 @@ def seconds_of_others():
     )
 
 
-def share_of_others(layer, x):
-    """What other threads computed of a call, over what its own did.
+def wait_until_others_sleep():
+    """NumPy's own threads spin for a while after a product of an earlier test."""
+    for _ in range(100):
+        before = seconds_of_others()
+        time.sleep(0.01)
+        if seconds_of_others() - before < 1e-4:
+            return
 
-    Less if they woke late, more if NumPy's own still spin after a product of an earlier test.
-    """
+
+def share_of_others(layer, x):
+    """What other threads computed of a call, over what its own did: less if they woke late."""
+    wait_until_others_sleep()
     own, others = time.thread_time(), seconds_of_others()
     train(layer, x)
     return (seconds_of_others() - others) / (time.thread_time() - own)
@@ -81,9 +88,9 @@ def test_large_calls_are_spread_over_threads(
     for count in (1, 2):
         with num_threads(count):
             train(layer, x)
-            shares[count] = [share_of_others(layer, x) for _ in range(10)]
-    assert min(shares[1]) < 0.05
-    assert max(shares[2]) > 0.25
+            shares[count] = max(share_of_others(layer, x) for _ in range(10))
+    assert shares[1] < 0.05
+    assert shares[2] > 0.25
 
 
 def test_number_of_threads_back_and_forth(make_layer, num_threads, same_bits):

@@ -6,7 +6,7 @@
 // float), in units in the last place of the result; they hold for every argument, subnormal results
 // included, as long as the processor does not flush subnormals:
 //                float   double
-//     exp         1.05    1.04
+//     exp         1.02    1.02
 //     sigmoid     2.00    2.00
 //     tanh        1.99    1.97
 // exp(±inf), sigmoid(±inf), tanh(±inf), NaN and ±0 give what the functions' limits say.
@@ -54,20 +54,14 @@ struct MathConstants<double> {
   static constexpr bool tanh_refined = true;  // without, 2.1 ULP
 };
 
-// e^r - 1; even and odd powers apart, as one sum would wait for itself twice as long.
+// e^r - 1
 template <class V>
 inline V reduced_expm1(V r) {
   using C = MathConstants<typename V::Scalar>;
-  const V square = r * r;
-  const int odd = C::degree - (C::degree + 1) % 2, even = C::degree - C::degree % 2;
-  V odd_sum = V::broadcast(C::polynomial[odd]), even_sum = V::broadcast(C::polynomial[even]);
-#pragma GCC unroll 8
-  for (int i = odd - 2; i >= 0; i -= 2)
-    odd_sum = multiply_add(odd_sum, square, V::broadcast(C::polynomial[i]));
-#pragma GCC unroll 8
-  for (int i = even - 2; i >= 0; i -= 2)
-    even_sum = multiply_add(even_sum, square, V::broadcast(C::polynomial[i]));
-  return multiply_add(square, multiply_add(odd_sum, r, even_sum), r);
+  V p = V::broadcast(C::polynomial[C::degree]);
+#pragma GCC unroll 16
+  for (int i = C::degree - 1; i >= 0; --i) p = multiply_add(p, r, V::broadcast(C::polynomial[i]));
+  return multiply_add(r * r, p, r);
 }
 
 // y - n ln 2

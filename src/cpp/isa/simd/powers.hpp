@@ -1,16 +1,15 @@
 // Rounding to whole numbers, and powers of two of them, for any vector type.
 #pragma once
 
+#include <cstdint>
+#include <limits>
+
 namespace pyrnn {
 namespace {
 
-// Numbers so large that they have no fraction, 1.5 * 2^23 and 2^52: adding one rounds.
+// A number so large that it has no fraction, 1.5 * 2^23 or 2^52: adding it rounds.
 template <class T>
-constexpr T no_fraction = 0;
-template <>
-constexpr float no_fraction<float> = 12582912.0f;
-template <>
-constexpr double no_fraction<double> = 6755399441055744.0;
+constexpr T no_fraction = T(3) * T(std::int64_t{1} << (std::numeric_limits<T>::digits - 2));
 
 // The whole number nearest to x * factor, well below the number above
 template <class V>
