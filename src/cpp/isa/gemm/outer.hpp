@@ -41,8 +41,7 @@ struct OuterPanels {
   Size vectors, count;
 
   explicit OuterPanels(Size columns)
-      : vectors((columns + V::lanes - 1) / V::lanes),
-        count((vectors + outer_width - 1) / outer_width) {}
+      : vectors(quotient_up(columns, V::lanes)), count(quotient_up(vectors, outer_width)) {}
 
   Size first(Size panel) const { return vectors * panel / count; }
   // Whether columns of A are packed.
@@ -147,7 +146,7 @@ inline OuterUnits outer_units(const OuterProduct<typename V::Scalar>& q, Size pa
   const Size first = panel * run;
   const Size count = smaller(run, q.units - first);
   // The last panel of a cell of one slot may be narrower than a run.
-  return {first, count, smaller(run, (count + V::lanes - 1) / V::lanes * V::lanes)};
+  return {first, count, smaller(run, quotient_up(count, V::lanes) * V::lanes)};
 }
 
 // The strips of some panels of A, a tile's rows of C each: where they are in a row of A, and in C.
@@ -326,7 +325,7 @@ void column_sums(const typename V::Scalar* a, Size a_row, RowGroups groups, Size
                  bool accumulate, typename V::Scalar* sums) {
   constexpr Size block = 4 * V::lanes;
   for (Size column = begin; column < end; column += block) {
-    const Size vectors = smaller(4, (end - column + V::lanes - 1) / V::lanes);
+    const Size vectors = smaller(4, quotient_up(end - column, V::lanes));
     V total[4];
     for (Size j = 0; j < vectors; ++j)
       total[j] = accumulate

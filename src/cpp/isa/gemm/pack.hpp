@@ -52,7 +52,7 @@ template <class V>
 void pack_forward(const PackWeights<typename V::Scalar>& q) {
   const Size slots = q.slot_end - q.slot_begin;
   const Size unit_vectors = q.shape.unit_vectors;
-  const Size all_vectors = (q.units + V::lanes - 1) / V::lanes;
+  const Size all_vectors = quotient_up(q.units, V::lanes);
   auto* to = q.packed;
   for (Size first = 0; first < all_vectors; first += unit_vectors) {
     const Size count = smaller(unit_vectors, all_vectors - first);
@@ -73,9 +73,9 @@ void pack_forward(const PackWeights<typename V::Scalar>& q) {
 template <class V>
 void pack_backward(const PackWeights<typename V::Scalar>& q) {
   const Size slots = q.slot_end - q.slot_begin;
-  const Size padded = (q.units + V::lanes - 1) / V::lanes * V::lanes;
+  const Size padded = quotient_up(q.units, V::lanes) * V::lanes;
   const Size run = q.shape.unit_vectors * V::lanes;
-  const Size vectors = (q.columns + V::lanes - 1) / V::lanes;
+  const Size vectors = quotient_up(q.columns, V::lanes);
   Size k = 0;
   for (Size first = 0; first < padded; first += run) {
     const Size lanes = smaller(run, padded - first);
@@ -94,7 +94,7 @@ void pack_backward(const PackWeights<typename V::Scalar>& q) {
 template <class V>
 void pack_matrix(const typename V::Scalar* source, Size source_row, Size k_count, Size columns,
                  bool transposed, typename V::Scalar* packed) {
-  const Size vectors = (columns + V::lanes - 1) / V::lanes;
+  const Size vectors = quotient_up(columns, V::lanes);
   if (!transposed) {
     for (Size k = 0; k < k_count; ++k)
       pack_row<V>(source + k * source_row, columns, vectors, k, k_count, packed);

@@ -20,6 +20,7 @@ constexpr Size panel_block_bytes = V::accumulators == 24 ? 32 * 1024 : 20 * 1024
 constexpr Size row_block = 192;
 
 constexpr Size smaller(Size a, Size b) { return a < b ? a : b; }
+constexpr Size quotient_up(Size a, Size b) { return (a + b - 1) / b; }
 
 template <class V>
 inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Size row,
@@ -74,7 +75,7 @@ struct PanelGroups {
 
   PanelGroups(Size first, Size last, Size most_panels, bool narrow)
       : begin(first), end(last), most(most_panels) {
-    count = (last - first - (narrow ? 1 : 0) + most - 1) / most;
+    count = quotient_up(last - first - (narrow ? 1 : 0), most);
     if (count == 0) count = last > first ? 1 : 0;
   }
   Size first(Size group) const { return begin + group * most; }
@@ -115,7 +116,7 @@ struct RowTiles {
   Size count, height, taller;
 
   RowTiles(Size rows, Size most)
-      : count((rows + most - 1) / most), height(rows / count), taller(rows % count) {}
+      : count(quotient_up(rows, most)), height(rows / count), taller(rows % count) {}
 };
 
 // Where a tile reads and writes.
@@ -166,14 +167,15 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
     return;
   }
   const RowTiles rows(row_end - row_begin, most);
-  // k in blocks of whole stretches where there are several, else in parts of the one
+  // k in nearly equal blocks: of whole stretches where there are several, else parts of the one
   const Size k_stride = columns * V::lanes;
   const Size per_block = panel_block_bytes<V> / (k_stride * static_cast<Size>(sizeof(T)));
   const bool by_outer = q.k_outer > 1;
   const Size k_count = by_outer ? q.k_outer : q.k_inner;
-  Size k_block = by_outer ? (per_block + q.k_inner - 1) / q.k_inner : per_block;
+  const Size most_k = by_outer ? quotient_up(per_block, q.k_inner) : per_block;
   const Size tiles = rows.count * groups;
-  if (tiles <= 2) k_block = k_count;
+  const Size k_blocks = tiles <= 2 ? 1 : quotient_up(k_count, most_k);
+  const Size k_block = quotient_up(k_count, k_blocks);
   Tile<T> tile = tile_at<V>(q, row_begin, panel);
   TilePlace<T> at{tile.a + first_group * q.a_group, tile.init, tile.c + first_group * q.c_group,
                   tile.b};
@@ -182,9 +184,10 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
     const Size count = smaller(k_block, left);
     const Size block = count * (by_outer ? q.k_inner : 1) * k_stride;
     (by_outer ? tile.k_outer : tile.k_inner) = count;
-    // Each tile fetches its share of the next stretch.
+    // Each tile fetches its share of the next stretch: rounded up, as what is left out of it would
+    // be waited for.
     at.ahead = tile.b + block;
-    tile.ahead_step = tiles > 2 ? k_stride / tiles : 0;
+    tile.ahead_step = tiles > 2 ? quotient_up(k_stride, tiles) : 0;
     tile.ahead_outer = tile.k_inner * tile.ahead_step;
     tile.ahead_tile = tile.k_outer * tile.ahead_outer;
     for (Size group = 0; group < groups; ++group)
@@ -214,9 +217,9 @@ void product(const Product<typename V::Scalar>& q) {
     std::swap(other.c_row, other.c_group);
     return product<V>(other);
   }
-  const Size blocks = (q.rows + row_block - 1) / row_block;
-  const Size rows = (q.rows + blocks - 1) / blocks;
-  const Size at_once = smaller(q.groups, (row_block + rows - 1) / rows);
+  const Size blocks = quotient_up(q.rows, row_block);
+  const Size rows = quotient_up(q.rows, blocks);
+  const Size at_once = smaller(q.groups, quotient_up(row_block, rows));
   for (Size group = 0; group < q.groups; group += at_once) {
     const Size groups = smaller(at_once, q.groups - group);
     for (Size row = 0; row < q.rows; row += rows) {
