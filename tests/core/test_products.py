@@ -17,6 +17,7 @@ WAYS = {
     "the same, in several blocks of uneven rows": ((60, 30, 330, 20), True),
     "one sequence, its rows back in time": ((50, 1, 70, 40), False),
     "k in several parts, many rows": ((3, 70, 300, 260), False),
+    "k in several parts, weights from beyond L2": ((3, 20, 1100, 180), False),
     "few rows a thread": ((30, 3, 150, 130), False),
     "columns that end within a vector": ((9, 8, 65, 100), False),
 }

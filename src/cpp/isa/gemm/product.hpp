@@ -12,9 +12,11 @@
 namespace pyrnn {
 namespace {
 
-// Bytes of a panel that stay in L1 beside the rows of A.
+// Bytes of a panel that stay in L1 beside the rows of A; in L2 where the weights come from beyond
+// it, as larger blocks leave more time to fetch the next.
 template <class V>
-constexpr Size panel_block_bytes = V::accumulators == 24 ? 32 * 1024 : 20 * 1024;
+constexpr Size l1_block = V::accumulators == 24 ? 32 * 1024 : 20 * 1024;
+constexpr Size l2_block = 256 * 1024, l2_weights = 1536 * 1024;
 
 // Rows of C that pass by before the next panel.
 constexpr Size row_block = 192;
@@ -169,7 +171,9 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
   const RowTiles rows(row_end - row_begin, most);
   // k in nearly equal blocks: of whole stretches where there are several, else parts of the one
   const Size k_stride = columns * V::lanes;
-  const Size per_block = panel_block_bytes<V> / (k_stride * static_cast<Size>(sizeof(T)));
+  const Size k_total = q.k_outer * q.k_inner, number = static_cast<Size>(sizeof(T));
+  const bool near = q.vectors * V::lanes * k_total * number <= l2_weights;
+  const Size per_block = (near ? l1_block<V> : l2_block) / (k_stride * number);
   const bool by_outer = q.k_outer > 1;
   const Size k_count = by_outer ? q.k_outer : q.k_inner;
   const Size most_k = by_outer ? quotient_up(per_block, q.k_inner) : per_block;
@@ -179,14 +183,18 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
   Tile<T> tile = tile_at<V>(q, row_begin, panel);
   TilePlace<T> at{tile.a + first_group * q.a_group, tile.init, tile.c + first_group * q.c_group,
                   tile.b};
+  const Size b_panel = k_total * q.width * V::lanes;
+  const T* const next_panel =
+      q.b + (q.last_first ? panel - smaller(panel, 1) : panel + 1) * b_panel;
   Size init_group = 0;
   for (Size left = k_count; left > 0;) {
     const Size count = smaller(k_block, left);
     const Size block = count * (by_outer ? q.k_inner : 1) * k_stride;
     (by_outer ? tile.k_outer : tile.k_inner) = count;
+    left -= count;
     // Each tile fetches its share of the next stretch: rounded up, as what is left out of it would
     // be waited for.
-    at.ahead = tile.b + block;
+    at.ahead = left > 0 ? tile.b + block : next_panel;
     tile.ahead_step = tiles > 2 ? quotient_up(k_stride, tiles) : 0;
     tile.ahead_outer = tile.k_inner * tile.ahead_step;
     tile.ahead_tile = tile.k_outer * tile.ahead_outer;
@@ -200,7 +208,6 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
     at.init = at.c;
     tile.init_row = tile.c_row;
     init_group = q.c_group;
-    left -= count;
   }
 }
 
