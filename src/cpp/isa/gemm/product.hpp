@@ -195,7 +195,7 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
     // Each tile fetches its share of the next stretch: rounded up, as what is left out of it would
     // be waited for.
     at.ahead = left > 0 ? tile.b + block : next_panel;
-    tile.ahead_step = tiles > 2 ? quotient_up(k_stride, tiles) : 0;
+    tile.ahead_step = tiles > 1 ? quotient_up(k_stride, tiles) : 0;
     tile.ahead_outer = tile.k_inner * tile.ahead_step;
     tile.ahead_tile = tile.k_outer * tile.ahead_outer;
     for (Size group = 0; group < groups; ++group)
