@@ -23,6 +23,9 @@ constexpr int max_slots = 8;
 constexpr int panel_vectors = 4;
 constexpr int max_unit_parameters = 6;
 
+// Bytes of weights that stay in L2 beside what is multiplied with them.
+constexpr Size l2_weights = 1536 * 1024;
+
 // A parameter that acts on units one by one: `blocks` numbers a unit, (blocks * units,).
 struct UnitParameter {
   const char* name;

@@ -12,7 +12,6 @@ namespace {
 
 // Pre-activations of this many bytes stay in L2 between the large product and the steps: few where
 // the weights stay there as well, more where the product would read its own anew from afar.
-constexpr Size l2_weights = 1536 * 1024;
 constexpr Size stretch_bytes = 128 * 1024, stretch_bytes_from_afar = 768 * 1024;
 constexpr Size stretch_least_rows = 64;
 

@@ -16,7 +16,7 @@ namespace {
 // it, as larger blocks leave more time to fetch the next.
 template <class V>
 constexpr Size l1_block = V::accumulators == 24 ? 32 * 1024 : 20 * 1024;
-constexpr Size l2_block = 256 * 1024, l2_weights = 1536 * 1024;
+constexpr Size l2_block = 256 * 1024;
 
 // Rows of C that pass by before the next panel.
 constexpr Size row_block = 192;
@@ -154,6 +154,22 @@ inline void run_tiles(const RowTiles& rows, int columns, TilePlace<typename V::S
   }
 }
 
+// k in nearly equal blocks: of whole stretches where there are several, else parts of the one.
+template <class V>
+struct KBlocks {
+  bool by_outer;
+  Size all, block;
+
+  KBlocks(const Product<typename V::Scalar>& q, Size k_stride, Size tiles)
+      : by_outer(q.k_outer > 1), all(by_outer ? q.k_outer : q.k_inner) {
+    constexpr Size number = sizeof(typename V::Scalar);
+    const bool near = q.vectors * V::lanes * q.k_outer * q.k_inner * number <= l2_weights;
+    const Size most_k = (near ? l1_block<V> : l2_block) / (k_stride * number);
+    const Size most = by_outer ? quotient_up(most_k, q.k_inner) : most_k;
+    block = tiles <= 2 ? all : quotient_up(all, quotient_up(all, most));
+  }
+};
+
 // Rows [row_begin, row_end) of `groups` groups from `first_group` on, onto one panel.
 template <class V>
 inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begin, Size row_end,
@@ -169,28 +185,18 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
     return;
   }
   const RowTiles rows(row_end - row_begin, most);
-  // k in nearly equal blocks: of whole stretches where there are several, else parts of the one
-  const Size k_stride = columns * V::lanes;
-  const Size k_total = q.k_outer * q.k_inner, number = static_cast<Size>(sizeof(T));
-  const bool near = q.vectors * V::lanes * k_total * number <= l2_weights;
-  const Size per_block = (near ? l1_block<V> : l2_block) / (k_stride * number);
-  const bool by_outer = q.k_outer > 1;
-  const Size k_count = by_outer ? q.k_outer : q.k_inner;
-  const Size most_k = by_outer ? quotient_up(per_block, q.k_inner) : per_block;
-  const Size tiles = rows.count * groups;
-  const Size k_blocks = tiles <= 2 ? 1 : quotient_up(k_count, most_k);
-  const Size k_block = quotient_up(k_count, k_blocks);
+  const Size k_stride = columns * V::lanes, tiles = rows.count * groups;
+  const KBlocks<V> k(q, k_stride, tiles);
   Tile<T> tile = tile_at<V>(q, row_begin, panel);
   TilePlace<T> at{tile.a + first_group * q.a_group, tile.init, tile.c + first_group * q.c_group,
                   tile.b};
-  const Size b_panel = k_total * q.width * V::lanes;
   const T* const next_panel =
-      q.b + (q.last_first ? panel - smaller(panel, 1) : panel + 1) * b_panel;
+      tile_at<V>(q, 0, q.last_first ? panel - smaller(panel, 1) : panel + 1).b;
   Size init_group = 0;
-  for (Size left = k_count; left > 0;) {
-    const Size count = smaller(k_block, left);
-    const Size block = count * (by_outer ? q.k_inner : 1) * k_stride;
-    (by_outer ? tile.k_outer : tile.k_inner) = count;
+  for (Size left = k.all; left > 0;) {
+    const Size count = smaller(k.block, left);
+    const Size block = count * (k.by_outer ? q.k_inner : 1) * k_stride;
+    (k.by_outer ? tile.k_outer : tile.k_inner) = count;
     left -= count;
     // Each tile fetches its share of the next stretch: rounded up, as what is left out of it would
     // be waited for.
@@ -203,7 +209,7 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
                    {at.a + group * q.a_group, at.init + group * init_group,
                     at.c + group * q.c_group, at.ahead + group * rows.count * tile.ahead_tile},
                    tile);
-    at.a += count * (by_outer ? q.a_outer : 1);
+    at.a += count * (k.by_outer ? q.a_outer : 1);
     tile.b += block;
     at.init = at.c;
     tile.init_row = tile.c_row;
