@@ -15,7 +15,7 @@ struct PanelUnits {
 
   PanelUnits(Size panel, Size units) {
     first = panel * Cell::shape.unit_vectors * V::lanes;
-    vectors = smaller(Cell::shape.unit_vectors, (units - first + V::lanes - 1) / V::lanes);
+    vectors = smaller(Cell::shape.unit_vectors, quotient_up(units - first, V::lanes));
     gates = first * Cell::shape.slots;
     slot = vectors * V::lanes;
   }

@@ -163,10 +163,10 @@ struct KBlocks {
   KBlocks(const Product<typename V::Scalar>& q, Size k_stride, Size tiles)
       : by_outer(q.k_outer > 1), all(by_outer ? q.k_outer : q.k_inner) {
     constexpr Size number = sizeof(typename V::Scalar);
-    const bool near = q.vectors * V::lanes * q.k_outer * q.k_inner * number <= l2_weights;
-    const Size most_k = (near ? l1_block<V> : l2_block) / (k_stride * number);
-    const Size most = by_outer ? quotient_up(most_k, q.k_inner) : most_k;
-    block = tiles <= 2 ? all : quotient_up(all, quotient_up(all, most));
+    const Size k_total = q.k_outer * q.k_inner;
+    const bool near = q.vectors * V::lanes * k_total * number <= l2_weights;
+    const Size limit = near ? l1_block<V> : l2_block, bytes = k_total * k_stride * number;
+    block = tiles <= 2 || bytes <= limit ? all : quotient_up(all, quotient_up(bytes, limit));
   }
 };
 
@@ -192,16 +192,16 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
                   tile.b};
   const T* const next_panel =
       tile_at<V>(q, 0, q.last_first ? panel - smaller(panel, 1) : panel + 1).b;
+  // Each tile fetches its share of the next block: rounded up, as what is left out of it would be
+  // waited for.
+  tile.ahead_step = tiles > 1 ? quotient_up(k_stride, tiles) : 0;
   Size init_group = 0;
   for (Size left = k.all; left > 0;) {
     const Size count = smaller(k.block, left);
     const Size block = count * (k.by_outer ? q.k_inner : 1) * k_stride;
     (k.by_outer ? tile.k_outer : tile.k_inner) = count;
     left -= count;
-    // Each tile fetches its share of the next stretch: rounded up, as what is left out of it would
-    // be waited for.
     at.ahead = left > 0 ? tile.b + block : next_panel;
-    tile.ahead_step = tiles > 1 ? quotient_up(k_stride, tiles) : 0;
     tile.ahead_outer = tile.k_inner * tile.ahead_step;
     tile.ahead_tile = tile.k_outer * tile.ahead_outer;
     for (Size group = 0; group < groups; ++group)
