@@ -60,6 +60,8 @@ double step_cycles(const CellSizes<T>& sizes, Size rows, Size units) {
 // both cores are ours; it counts for more, as it may cost a time slice where one is not.
 constexpr double phase_cycles = 3000;
 constexpr double team_cycles = 15000;
+// Handing work over: another thread may have to wake, and finds nothing of it in its cache.
+constexpr double handing_cycles = 60000;
 
 template <class T>
 Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int available) {
@@ -89,6 +91,15 @@ Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int avail
     }
   }
   return best;
+}
+
+// Whether it pays to hand half of some rows, with so many steps to go, to a thread that waits: not
+// if each half takes almost as long as all, for which the weights must be read.
+template <class T>
+bool worth_dividing(const CellSizes<T>& sizes, Size rows, Size steps) {
+  const double all = step_cycles(sizes, rows, sizes.padded);
+  const double saved = all - step_cycles(sizes, rows - rows / 2, sizes.padded);
+  return saved > all / 4 && saved * static_cast<double>(steps) > handing_cycles;
 }
 
 // What each thread of a plan owns, on both ways.

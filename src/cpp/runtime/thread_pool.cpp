@@ -144,9 +144,10 @@ class Workers {
     }
   }
 
-  void run(int parts, Size phases, const std::function<void(Size, int)>& work) {
+  void run(int parts, Size phases, bool divisible, const std::function<void(Size, int)>& work) {
     first_ = last_ + 2;
     work_ = &work;
+    divisible_.store(divisible, std::memory_order_relaxed);
     for (std::size_t part = 0; part <= threads_.size(); ++part)
       at_[part].at.store(2 * first_ - 1, std::memory_order_relaxed);
     parts_.store(parts, std::memory_order_relaxed);
@@ -154,6 +155,29 @@ class Workers {
     ++job_;
     for_job_.wake();
     join(0, 0);
+  }
+
+  // A part of the last phase that has ended, if a thread waits and none is left to begin. It counts
+  // as under way until it is given.
+  int vacant_part() {
+    if (waiting_ == 0) return -1;
+    const std::uint64_t last = last_;
+    const int parts = parts_.load(std::memory_order_relaxed);
+    int vacant = -1;
+    for (int part = 0; part < parts; ++part) {
+      const std::uint64_t at = at_[part].at;
+      if (at < 2 * last) return -1;
+      if (at > 2 * last) vacant = part;
+    }
+    std::uint64_t ended = 2 * last + 1;
+    if (vacant < 0 || !at_[vacant].at.compare_exchange_strong(ended, 2 * last)) return -1;
+    at_[vacant].worker.store(0, std::memory_order_relaxed);
+    return vacant;
+  }
+
+  void give(int part) {
+    at_[part].at = 2 * last_ - 1;
+    for_part_.wake();
   }
 
  private:
@@ -189,7 +213,7 @@ class Workers {
       const std::uint64_t phase = (at + 1) / 2;
       if (phase > last) return;
       if (at % 2 == 0) {
-        if (index > 0 && phase == last) return;
+        if (index > 0 && phase == last && !divisible_.load(std::memory_order_relaxed)) return;
         wait_for_part(part, at, parts);
       } else if (take(part, phase)) {
         at_[part].worker.store(worker, std::memory_order_relaxed);
@@ -210,11 +234,16 @@ class Workers {
 
   void wait_for_part(int part, std::uint64_t at, int parts) {
     const auto moved = [&] { return most_behind(parts, part).at != at; };
-    if (for_part_.spin_for(moved)) return;
+    ++waiting_;
+    const bool soon = for_part_.spin_for(moved);
     const ThreadId worker = at_[part].worker.load(std::memory_order_relaxed);
-    if (worker != 0 && has_lost_its_core(worker) && at_[part].at == at)
+    const bool lends = !soon && worker != 0 && has_lost_its_core(worker) && at_[part].at == at;
+    if (lends) {
+      --waiting_;  // without a core, nothing can be given to this thread
       at_[part].lent_processor = bring_here(worker);
-    for_part_.sleep_for(moved);
+    }
+    if (!soon) for_part_.sleep_for(moved);
+    if (!lends) --waiting_;
   }
 
   // The part that is most behind: of several the first from `part` on.
@@ -240,6 +269,8 @@ class Workers {
   std::uint64_t first_ = 0;
   std::atomic<std::uint64_t> last_{0};
   std::atomic<int> parts_{0};
+  std::atomic<bool> divisible_{false};
+  std::atomic<int> waiting_{0};  // threads, for a part
   Part at_[max_threads];
 };
 
@@ -293,10 +324,23 @@ Team::~Team() {
 void Team::run(int parts, Size phases, const std::function<void(Size, int)>& work) {
   const FlushScope flush;
   if (parts > 1 && leased_) {
-    the_workers().run(parts, phases, work);
+    the_workers().run(parts, phases, false, work);
   } else {
     for (Size phase = 0; phase < phases; ++phase) work(phase, 0);
   }
 }
+
+void Team::run_divisible(int parts, const std::function<void(int)>& work) {
+  const FlushScope flush;
+  if (parts > 1 && leased_) {
+    the_workers().run(parts, 1, true, [&](Size, int part) { work(part); });
+  } else {
+    work(0);
+  }
+}
+
+int Team::vacant_part() { return leased_ ? the_workers().vacant_part() : -1; }
+
+void Team::give(int part) { the_workers().give(part); }
 
 }  // namespace pyrnn

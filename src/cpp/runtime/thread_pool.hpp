@@ -33,6 +33,13 @@ class Team {
   // `work` throws does not pass.
   void run(int parts, Size phases, const std::function<void(Size, int)>& work);
 
+  // The same with one phase, whose parts may be divided: work that is under way asks for a part
+  // that has ended, while a thread waits for one (else it gets less than 0), and then must give it
+  // again with what it hands over.
+  void run_divisible(int parts, const std::function<void(int)>& work);
+  int vacant_part();
+  void give(int part);
+
  private:
   int size_ = 1;
   bool leased_ = false;

@@ -55,15 +55,17 @@ class ForwardWalk {
   }
 
   void run() {
-    const std::vector<Phase> phases = this->phases();
+    phases_ = phases();
     const int parts = shares_.plan.threads;
     if (by_step() || shares_by_stretch()) {
-      team_.run(parts, static_cast<Size>(phases.size()),
-                [&](Size phase, int part) { work(phases[static_cast<std::size_t>(phase)], part); });
-    } else {
-      team_.run(parts, 1, [&](Size, int part) {
-        for (const Phase& phase : phases) work(phase, part);
+      team_.run(parts, static_cast<Size>(phases_.size()), [&](Size phase, int part) {
+        const Phase& now = phases_[static_cast<std::size_t>(phase)];
+        work(now, shares_.rows(now.stretch.begin, now.stretch.end, part), part);
       });
+    } else {
+      for (int part = 0; part < parts; ++part)
+        trips_.push_back({shares_.rows(0, schedule_.steps(), part), 0, 0});
+      team_.run_divisible(parts, [&](int part) { walk(part); });
     }
     finish();
   }
@@ -104,9 +106,40 @@ class ForwardWalk {
     return phases;
   }
 
-  void work(const Phase& phase, int part) {
+  // Rows that a part walks from a step on, through all stretches from `phase` on.
+  struct Trip {
+    Range rows;
+    std::size_t phase;
+    Size step;
+  };
+
+  // All stretches for rows that no other part looks at. Cores are seldom equally fast: a thread
+  // that is through with its own gets half of what is left to another.
+  void walk(int part) {
+    Trip trip = trips_[static_cast<std::size_t>(part)];
+    for (; trip.phase < phases_.size(); ++trip.phase) {
+      Phase phase = phases_[trip.phase];
+      for (; trip.step < phase.stretch.end; ++trip.step) {
+        divide(trip);
+        phase.steps = {trip.step, trip.step + 1};
+        phase.hoists = trip.step == phase.stretch.begin;
+        work(phase, trip.rows, part);
+      }
+    }
+  }
+
+  void divide(Trip& trip) {
+    if (!worth_dividing(sizes_, trip.rows.size(), schedule_.steps() - trip.step)) return;
+    const int part = shares_.plan.split == Split::batch ? team_.vacant_part() : -1;
+    if (part < 0) return;
+    const Size middle = trip.rows.begin + trip.rows.size() / 2;
+    trips_[static_cast<std::size_t>(part)] = {{middle, trip.rows.end}, trip.phase, trip.step};
+    trip.rows.end = middle;
+    team_.give(part);
+  }
+
+  void work(const Phase& phase, Range mine, int part) {
     const auto [begin, end] = phase.stretch;
-    const Range mine = shares_.rows(begin, end, part);
     if (phase.hoists) hoist(begin, end, mine, part);
     const Size stretch_row = schedule_.rows_of(begin, end).begin;
     for (Size step = phase.steps.begin; step < phase.steps.end; ++step) {
@@ -239,6 +272,8 @@ class ForwardWalk {
   Team team_;
   Shares<T> shares_;
   Size stretch_rows_ = 1;
+  std::vector<Phase> phases_;
+  std::vector<Trip> trips_;  // one of each part
   Kept<T> own_;
 };
 
