@@ -113,13 +113,14 @@ class Backend(Protocol):
     def softmax_cross_entropy(self, logits: Array, targets: Indices) -> tuple[float, Array]:
         """Sum over rows of -ln softmax(logits)[target], and its gradient: (M, V), (M,)."""
 
-    # Optimisers: one step, in place on the parameter and its moments (arrays of one shape).
+    # Optimisers: one step, in place on all parameters and their moments. Each argument holds an
+    # array of each parameter, of its shape and dtype.
 
     def sgd(
         self,
-        p: Array,
-        g: Array,
-        velocity: Array | None,
+        parameters: Sequence[Array],
+        gradients: Sequence[Array],
+        velocities: Sequence[Array] | None,
         *,
         lr: float,
         momentum: float,
@@ -129,15 +130,22 @@ class Backend(Protocol):
         """Stochastic gradient descent with momentum."""
 
     def adagrad(
-        self, p: Array, g: Array, squares: Array, *, lr: float, eps: float, weight_decay: float
+        self,
+        parameters: Sequence[Array],
+        gradients: Sequence[Array],
+        squares: Sequence[Array],
+        *,
+        lr: float,
+        eps: float,
+        weight_decay: float,
     ) -> None:
         """Adagrad (Duchi, Hazan, Singer 2011)."""
 
     def rmsprop(
         self,
-        p: Array,
-        g: Array,
-        squares: Array,
+        parameters: Sequence[Array],
+        gradients: Sequence[Array],
+        squares: Sequence[Array],
         *,
         lr: float,
         alpha: float,
@@ -148,10 +156,10 @@ class Backend(Protocol):
 
     def adam(
         self,
-        p: Array,
-        g: Array,
-        m: Array,
-        v: Array,
+        parameters: Sequence[Array],
+        gradients: Sequence[Array],
+        means: Sequence[Array],
+        squares: Sequence[Array],
         *,
         lr: float,
         beta1: float,
@@ -165,13 +173,13 @@ class Backend(Protocol):
 
     # Gradients as a whole.
 
-    def sum_of_squares(self, array: Array) -> float:
-        """Sum of squared elements, accumulated in float64."""
+    def sum_of_squares(self, arrays: Sequence[Array]) -> float:
+        """Sum of the squared elements of all, accumulated in float64."""
 
-    def scale(self, array: Array, factor: float) -> None:
+    def scale(self, arrays: Sequence[Array], factor: float) -> None:
         """Multiply in place."""
 
-    def clip(self, array: Array, limit: float) -> None:
+    def clip(self, arrays: Sequence[Array], limit: float) -> None:
         """Clip each element to [-limit, limit] in place."""
 
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from pyrnn._types import Array, Indices
 
-FLOATS = ("float32", "float64")
+FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+"""In the machine's byte order."""
 MAX_ELEMENTS = 2**31 - 1
 """No single parameter may have more elements than this (8 GiB of float32)."""
 MAX_LAYERS = 10_000
@@ -25,7 +26,7 @@ def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
         resolved = np.dtype(dtype)
     except TypeError:
         resolved = None
-    if resolved is None or resolved.name not in FLOATS:
+    if resolved is None or resolved.newbyteorder("=") not in FLOATS:
         raise TypeError(f"dtype: expected 'float32' or 'float64', got {dtype!r}")
     return resolved.newbyteorder("=")
 
@@ -95,16 +96,18 @@ def float_array(
 def any_float_array(name: str, value: object) -> Array:
     """An aligned float32 or float64 array in the machine's byte order."""
     array = as_array(name, value)
-    if array.dtype.name not in FLOATS:
-        raise TypeError(f"{name}: expected float32 or float64, got {_dtype_text(array, value)}")
-    return array.astype(array.dtype.newbyteorder("="), copy=not array.flags.aligned)
+    if array.dtype not in FLOATS:
+        if array.dtype.newbyteorder("=") not in FLOATS:
+            raise TypeError(f"{name}: expected float32 or float64, got {_dtype_text(array, value)}")
+        return array.astype(array.dtype.newbyteorder("="))
+    return array if array.flags.aligned else array.copy()
 
 
 def live_float_array(name: str, value: object) -> Array:
     """A float32 or float64 array that can be changed in place by a backend."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
-    if value.dtype.name not in FLOATS or not value.dtype.isnative:
+    if value.dtype not in FLOATS:
         raise TypeError(f"{name}: expected float32 or float64, got {value.dtype}")
     if not (value.flags.c_contiguous and value.flags.aligned):
         raise ValueError(
@@ -119,15 +122,16 @@ def index_array(name: str, value: object, count: int) -> Indices:
 
     A copy, because nobody may change an index between this check and its use.
     """
-    array = as_array(name, value).copy()
+    array = as_array(name, value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected an integer array, got {_dtype_text(array, value)}")
-    if array.size:
+    indices = array.astype(np.intp)
+    # Without a sign, what is less than 0 is more than any count.
+    if indices.size and indices.view(np.uintp).max() >= count:
         low, high = array.min(), array.max()
-        if low < 0 or high >= count:
-            wrong = low if low < 0 else high
-            raise ValueError(f"{name}: expected indices in [0, {count}), got {wrong}")
-    return array.astype(np.intp, copy=False)
+        wrong = low if low < 0 else high
+        raise ValueError(f"{name}: expected indices in [0, {count}), got {wrong}")
+    return indices
 
 
 def lengths_array(
@@ -154,9 +158,14 @@ def state_parts(name: str, state: object, state_names: tuple[str, ...]) -> dict[
     return {f"{name}'s {part}": array for part, array in zip(state_names, state, strict=True)}
 
 
+def dense(array: Array) -> Array:
+    """The array, copied if its elements do not follow each other in memory."""
+    return array if array.flags.c_contiguous else array.copy()
+
+
 def rows(array: Array) -> Array:
     """The array as dense rows, (M, columns): what the functions around the layers take."""
-    return np.ascontiguousarray(array.reshape(-1, array.shape[-1]))
+    return dense(array.reshape(-1, array.shape[-1]))
 
 
 def shape_text(shape: tuple[int | str, ...]) -> str:

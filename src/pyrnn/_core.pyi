@@ -68,25 +68,36 @@ def embedding(indices: Indices, weight: Array) -> Array: ...
 def embedding_backward(indices: Indices, dy: Array, rows: int) -> Array: ...
 def softmax_cross_entropy(logits: Array, targets: Indices) -> tuple[float, Array]: ...
 def sgd(
-    p: Array,
-    g: Array,
-    velocity: Array | None,
+    parameters: Sequence[Array],
+    gradients: Sequence[Array],
+    velocities: Sequence[Array] | None,
     lr: float,
     momentum: float,
     nesterov: bool,
     weight_decay: float,
 ) -> None: ...
 def adagrad(
-    p: Array, g: Array, squares: Array, lr: float, eps: float, weight_decay: float
+    parameters: Sequence[Array],
+    gradients: Sequence[Array],
+    squares: Sequence[Array],
+    lr: float,
+    eps: float,
+    weight_decay: float,
 ) -> None: ...
 def rmsprop(
-    p: Array, g: Array, squares: Array, lr: float, alpha: float, eps: float, weight_decay: float
+    parameters: Sequence[Array],
+    gradients: Sequence[Array],
+    squares: Sequence[Array],
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
 ) -> None: ...
 def adam(
-    p: Array,
-    g: Array,
-    m: Array,
-    v: Array,
+    parameters: Sequence[Array],
+    gradients: Sequence[Array],
+    means: Sequence[Array],
+    squares: Sequence[Array],
     lr: float,
     beta1: float,
     beta2: float,
@@ -95,6 +106,6 @@ def adam(
     decoupled: bool,
     step: int,
 ) -> None: ...
-def sum_of_squares(array: Array) -> float: ...
-def scale(array: Array, factor: float) -> None: ...
-def clip(array: Array, limit: float) -> None: ...
+def sum_of_squares(arrays: Sequence[Array]) -> float: ...
+def scale(arrays: Sequence[Array], factor: float) -> None: ...
+def clip(arrays: Sequence[Array], limit: float) -> None: ...

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn import _backend, _checks
+from pyrnn import _checks
 from pyrnn._types import Array
 
 
@@ -54,21 +54,29 @@ class Optimizer:
             If a gradient has another dtype or shape than its parameter, or a parameter is
             read-only. Nothing has changed then.
         """
-        checked = self._check_grads(grads)
-        backend = _backend.current()
+        gradients = self._check_grads(grads)
         self._steps += 1
-        for name, gradient in checked.items():
-            moments = [arrays[name] for arrays in self._state.values()]
-            self._step(backend, self._parameters[name], gradient, moments)
+        self._step(gradients)
 
-    def _step(self, backend: _backend.Backend, p: Array, g: Array, moments: list[Array]) -> None:
+    def _step(self, gradients: list[Array]) -> None:
         raise NotImplementedError
 
-    def _check_grads(self, grads: Mapping[str, Array]) -> dict[str, Array]:
+    @property
+    def _live(self) -> list[Array]:
+        """The parameters."""
+        return list(self._parameters.values())
+
+    @property
+    def _moments(self) -> list[list[Array]]:
+        """Those of each kind, in the order of the parameters."""
+        return [list(arrays.values()) for arrays in self._state.values()]
+
+    def _check_grads(self, grads: Mapping[str, Array]) -> list[Array]:
+        """The gradients, in the order of the parameters."""
         if not isinstance(grads, Mapping):
             raise TypeError(f"grads: expected a dict of arrays, got {type(grads).__name__}")
         _check_names("grads", grads, self._parameters)
-        checked = {}
+        checked = []
         for name, p in self._parameters.items():
             if not p.flags.writeable:
                 raise ValueError(
@@ -76,7 +84,7 @@ class Optimizer:
                     "train() before step"
                 )
             gradient = _checks.float_array(f"grads[{name!r}]", grads[name], p.dtype, p.shape)
-            checked[name] = np.ascontiguousarray(gradient).reshape(p.shape)
+            checked.append(_checks.dense(gradient))
         return checked
 
     def state_dict(self) -> dict[str, Any]:

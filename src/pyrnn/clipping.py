@@ -52,11 +52,10 @@ def clip_grad_norm(grads: Mapping[str, Array], max_norm: float) -> float:
     arrays = _check_grads(grads)
     limit = _checks.finite_number("max_norm", max_norm, 0.0)
     backend = _backend.current()
-    norm = math.sqrt(sum(backend.sum_of_squares(array) for array in arrays))
+    norm = math.sqrt(backend.sum_of_squares(arrays))
     factor = limit / (norm + EPSILON)
     if not factor >= 1:
-        for array in arrays:
-            backend.scale(array, factor)
+        backend.scale(arrays, factor)
     return norm
 
 
@@ -85,9 +84,7 @@ def clip_grad_value(grads: Mapping[str, Array], limit: float) -> None:
     """
     arrays = _check_grads(grads)
     bound = _checks.finite_number("limit", limit, 0.0)
-    backend = _backend.current()
-    for array in arrays:
-        backend.clip(array, bound)
+    _backend.current().clip(arrays, bound)
 
 
 def _check_grads(grads: Mapping[str, Array]) -> list[Array]:

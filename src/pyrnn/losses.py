@@ -64,5 +64,5 @@ def softmax_cross_entropy(
     loss, dlogits = backend.softmax_cross_entropy(_checks.rows(scores), indices.reshape(-1))
     if reduction == "mean":
         loss /= indices.size
-        backend.scale(dlogits, 1 / indices.size)
+        backend.scale([dlogits], 1 / indices.size)
     return loss, np.reshape(dlogits, scores.shape)

@@ -1,132 +1,155 @@
-// Optimisers' steps, in place on flat arrays, and what is done to gradients as a whole.
+// Optimisers' steps, in place on all parameters at once, and what is done to gradients as a whole.
 #include <pybind11/stl.h>
 
 #include <cmath>
+#include <initializer_list>
 #include <optional>
+#include <type_traits>
+#include <vector>
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
-#include "runtime/dense.hpp"
-#include "runtime/dispatch.hpp"
-#include "runtime/parallel.hpp"
+#include "runtime/operands.hpp"
 
 namespace pyrnn {
 namespace {
 
-constexpr Size grain = 40'000;  // elements that pay for a thread
-constexpr Size unit = 64;       // no two threads write to one cache line
+using Arrays = std::vector<py::array>;
 
-// An array that is written in place: dense, or the caller's mistake.
-template <class T>
-T* in_place(py::array_t<T>& array) {
-  require((array.flags() & py::array::c_style) != 0, "expected a C-contiguous array");
-  return array.mutable_data();
+// One argument: an array of each parameter.
+struct List {
+  const Arrays* arrays;
+  bool written = true;
+};
+
+bool holds(const py::array& array, bool is_float64) {
+  return is_float64 ? py::isinstance<py::array_t<double>>(array)
+                    : py::isinstance<py::array_t<float>>(array);
 }
 
-// Calls step(range) over [0, n) on as many threads as pay, without the GIL.
+// Arrays of each parameter side by side: dense, alike, and such as can be changed in place.
+std::vector<Operands> operands_of(std::initializer_list<List> lists) {
+  const Arrays& first = *lists.begin()->arrays;
+  std::vector<Operands> all(first.size());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    Operands& operands = all[i];
+    operands.size = first[i].size();
+    operands.is_float64 = holds(first[i], true);
+    std::size_t place = 0;
+    for (const List& list : lists) {
+      require(list.arrays->size() == all.size(), "expected as many arrays of each kind");
+      const py::array& array = (*list.arrays)[i];
+      require(holds(array, operands.is_float64), "expected float32 or float64, alike");
+      require(array.size() == operands.size, "expected arrays of one size");
+      require((array.flags() & py::array::c_style) != 0, "expected C-contiguous arrays");
+      require(!list.written || array.writeable(), "expected writeable arrays");
+      operands.arrays[place++] = const_cast<void*>(array.data());
+    }
+  }
+  return all;
+}
+
+// Goes through all lists together, without the GIL.
 template <class Step>
-void spread(Size n, const Step& step) {
+void go_through(std::initializer_list<List> lists, const Step& step) {
+  const std::vector<Operands> all = operands_of(lists);
   const py::gil_scoped_release release;
-  parallel_for(n, grain, unit, [&](Range part) { step(part.begin, part.size()); });
+  each_part(all, step);
 }
 
-template <class T>
-void bind_all(py::module_& module) {
-  using InPlace = py::array_t<T>;
-  const Kernels<T>& kernels = kernels_of<T>(active_table());
+// float or double, from the arrays of an operand
+template <class Pointers>
+using Number = std::remove_pointer_t<typename std::decay_t<Pointers>::value_type>;
 
-  module.def(
-      "sgd",
-      [&kernels](InPlace p, const Dense<T>& g, std::optional<InPlace> velocity, T lr, T momentum,
-                 bool nesterov, T weight_decay) {
-        T *const to = in_place(p), *const v = velocity ? in_place(*velocity) : nullptr;
-        const T* const from = g.data();
-        spread(p.size(), [&](Size i, Size n) {
-          kernels.sgd(to + i, from + i, v == nullptr ? nullptr : v + i, lr, momentum, nesterov,
-                      weight_decay, n);
-        });
-      },
-      py::arg("p").noconvert(), py::arg("g").noconvert(), py::arg("velocity").noconvert(),
-      py::arg("lr"), py::arg("momentum"), py::arg("nesterov"), py::arg("weight_decay"));
+void sgd(const Arrays& parameters, const Arrays& gradients,
+         const std::optional<Arrays>& velocities, double lr, double momentum, bool nesterov,
+         double weight_decay) {
+  const auto step = [=](const auto& kernels, const auto& at, Size n) {
+    using T = Number<decltype(at)>;
+    kernels.sgd(at[0], at[1], at[2], static_cast<T>(lr), static_cast<T>(momentum), nesterov,
+                static_cast<T>(weight_decay), n);
+  };
+  if (velocities) {
+    go_through({{&parameters}, {&gradients, false}, {&*velocities}}, step);
+  } else {
+    go_through({{&parameters}, {&gradients, false}}, step);
+  }
+}
 
-  module.def(
-      "adagrad",
-      [&kernels](InPlace p, const Dense<T>& g, InPlace squares, T lr, T eps, T weight_decay) {
-        T *const to = in_place(p), *const s = in_place(squares);
-        const T* const from = g.data();
-        spread(p.size(), [&](Size i, Size n) {
-          kernels.adagrad(to + i, from + i, s + i, lr, eps, weight_decay, n);
-        });
-      },
-      py::arg("p").noconvert(), py::arg("g").noconvert(), py::arg("squares").noconvert(),
-      py::arg("lr"), py::arg("eps"), py::arg("weight_decay"));
+void adagrad(const Arrays& parameters, const Arrays& gradients, const Arrays& squares, double lr,
+             double eps, double weight_decay) {
+  go_through({{&parameters}, {&gradients, false}, {&squares}},
+             [=](const auto& kernels, const auto& at, Size n) {
+               using T = Number<decltype(at)>;
+               kernels.adagrad(at[0], at[1], at[2], static_cast<T>(lr), static_cast<T>(eps),
+                               static_cast<T>(weight_decay), n);
+             });
+}
 
-  module.def(
-      "rmsprop",
-      [&kernels](InPlace p, const Dense<T>& g, InPlace squares, T lr, T alpha, T eps,
-                 T weight_decay) {
-        T *const to = in_place(p), *const s = in_place(squares);
-        const T* const from = g.data();
-        spread(p.size(), [&](Size i, Size n) {
-          kernels.rmsprop(to + i, from + i, s + i, lr, alpha, eps, weight_decay, n);
-        });
-      },
-      py::arg("p").noconvert(), py::arg("g").noconvert(), py::arg("squares").noconvert(),
-      py::arg("lr"), py::arg("alpha"), py::arg("eps"), py::arg("weight_decay"));
+void rmsprop(const Arrays& parameters, const Arrays& gradients, const Arrays& squares, double lr,
+             double alpha, double eps, double weight_decay) {
+  go_through({{&parameters}, {&gradients, false}, {&squares}},
+             [=](const auto& kernels, const auto& at, Size n) {
+               using T = Number<decltype(at)>;
+               kernels.rmsprop(at[0], at[1], at[2], static_cast<T>(lr), static_cast<T>(alpha),
+                               static_cast<T>(eps), static_cast<T>(weight_decay), n);
+             });
+}
 
-  module.def(
-      "adam",
-      [&kernels](InPlace p, const Dense<T>& g, InPlace m, InPlace v, double lr, double beta1,
-                 double beta2, double eps, double weight_decay, bool decoupled, int step) {
-        T *const to = in_place(p), *const mean = in_place(m), *const square = in_place(v);
-        const T* const from = g.data();
-        Adam<T> adam{};
-        adam.lr = static_cast<T>(lr);
-        adam.beta1 = static_cast<T>(beta1);
-        adam.beta2 = static_cast<T>(beta2);
-        adam.eps = static_cast<T>(eps);
-        adam.weight_decay = static_cast<T>(weight_decay);
-        adam.correction1 = static_cast<T>(1 - std::pow(beta1, step));
-        adam.correction2_sqrt = static_cast<T>(std::sqrt(1 - std::pow(beta2, step)));
-        adam.decoupled = decoupled;
-        spread(p.size(), [&](Size i, Size n) {
-          kernels.adam(to + i, from + i, mean + i, square + i, adam, n);
-        });
-      },
-      py::arg("p").noconvert(), py::arg("g").noconvert(), py::arg("m").noconvert(),
-      py::arg("v").noconvert(), py::arg("lr"), py::arg("beta1"), py::arg("beta2"), py::arg("eps"),
-      py::arg("weight_decay"), py::arg("decoupled"), py::arg("step"));
+void adam(const Arrays& parameters, const Arrays& gradients, const Arrays& means,
+          const Arrays& squares, double lr, double beta1, double beta2, double eps,
+          double weight_decay, bool decoupled, int step) {
+  const double correction1 = 1 - std::pow(beta1, step);
+  const double correction2_sqrt = std::sqrt(1 - std::pow(beta2, step));
+  go_through({{&parameters}, {&gradients, false}, {&means}, {&squares}},
+             [=](const auto& kernels, const auto& at, Size n) {
+               using T = Number<decltype(at)>;
+               Adam<T> adam{};
+               adam.lr = static_cast<T>(lr);
+               adam.beta1 = static_cast<T>(beta1);
+               adam.beta2 = static_cast<T>(beta2);
+               adam.eps = static_cast<T>(eps);
+               adam.weight_decay = static_cast<T>(weight_decay);
+               adam.correction1 = static_cast<T>(correction1);
+               adam.correction2_sqrt = static_cast<T>(correction2_sqrt);
+               adam.decoupled = decoupled;
+               kernels.adam(at[0], at[1], at[2], at[3], adam, n);
+             });
+}
 
-  module.def(
-      "sum_of_squares",
-      [&kernels](const Dense<T>& array) {
-        const py::gil_scoped_release release;
-        return sum_of_squares(kernels, array.data(), array.size());
-      },
-      py::arg("array").noconvert());
+double sum_of_squares_of(const Arrays& arrays) {
+  const std::vector<Operands> all = operands_of({{&arrays, false}});
+  const py::gil_scoped_release release;
+  return sum_of_squares(all);
+}
 
-  module.def(
-      "scale",
-      [&kernels](InPlace array, T factor) {
-        T* const x = in_place(array);
-        spread(array.size(), [&](Size i, Size n) { kernels.scale(x + i, factor, n); });
-      },
-      py::arg("array").noconvert(), py::arg("factor"));
+void scale(const Arrays& arrays, double factor) {
+  go_through({{&arrays}}, [=](const auto& kernels, const auto& at, Size n) {
+    kernels.scale(at[0], static_cast<Number<decltype(at)>>(factor), n);
+  });
+}
 
-  module.def(
-      "clip",
-      [&kernels](InPlace array, T limit) {
-        T* const x = in_place(array);
-        spread(array.size(), [&](Size i, Size n) { kernels.clip(x + i, limit, n); });
-      },
-      py::arg("array").noconvert(), py::arg("limit"));
+void clip(const Arrays& arrays, double limit) {
+  go_through({{&arrays}}, [=](const auto& kernels, const auto& at, Size n) {
+    kernels.clip(at[0], static_cast<Number<decltype(at)>>(limit), n);
+  });
 }
 
 }  // namespace
 
 void bind_optimizers(py::module_& module) {
-  bind_all<float>(module);
-  bind_all<double>(module);
+  module.def("sgd", &sgd, py::arg("parameters"), py::arg("gradients"), py::arg("velocities"),
+             py::arg("lr"), py::arg("momentum"), py::arg("nesterov"), py::arg("weight_decay"));
+  module.def("adagrad", &adagrad, py::arg("parameters"), py::arg("gradients"), py::arg("squares"),
+             py::arg("lr"), py::arg("eps"), py::arg("weight_decay"));
+  module.def("rmsprop", &rmsprop, py::arg("parameters"), py::arg("gradients"), py::arg("squares"),
+             py::arg("lr"), py::arg("alpha"), py::arg("eps"), py::arg("weight_decay"));
+  module.def("adam", &adam, py::arg("parameters"), py::arg("gradients"), py::arg("means"),
+             py::arg("squares"), py::arg("lr"), py::arg("beta1"), py::arg("beta2"), py::arg("eps"),
+             py::arg("weight_decay"), py::arg("decoupled"), py::arg("step"));
+  module.def("sum_of_squares", &sum_of_squares_of, py::arg("arrays"));
+  module.def("scale", &scale, py::arg("arrays"), py::arg("factor"));
+  module.def("clip", &clip, py::arg("arrays"), py::arg("limit"));
 }
 
 }  // namespace pyrnn

@@ -109,19 +109,6 @@ double softmax_cross_entropy(const Kernels<T>& kernels, const T* logits,
   return std::accumulate(losses.begin(), losses.end(), 0.0);
 }
 
-template <class T>
-double sum_of_squares(const Kernels<T>& kernels, const T* x, Size n) {
-  constexpr Size block = 8192;
-  const Size blocks = vectors_of(n, block);
-  std::vector<double> sums(static_cast<std::size_t>(blocks));
-  parallel_for(blocks, vectors_of(grain_elements, block), 1, [&](Range part) {
-    for (Size i = part.begin; i < part.end; ++i)
-      sums[static_cast<std::size_t>(i)] =
-          kernels.sum_of_squares(x + i * block, std::min(block, n - i * block));
-  });
-  return std::accumulate(sums.begin(), sums.end(), 0.0);
-}
-
 template void linear(const Kernels<float>&, const float*, const float*, const float*, float*, Size,
                      Size, Size);
 template void linear(const Kernels<double>&, const double*, const double*, const double*, double*,
@@ -134,7 +121,5 @@ template double softmax_cross_entropy(const Kernels<float>&, const float*, const
                                       float*, Size, Size);
 template double softmax_cross_entropy(const Kernels<double>&, const double*, const std::int64_t*,
                                       double*, Size, Size);
-template double sum_of_squares(const Kernels<float>&, const float*, Size);
-template double sum_of_squares(const Kernels<double>&, const double*, Size);
 
 }  // namespace pyrnn

@@ -22,8 +22,4 @@ template <class T>
 double softmax_cross_entropy(const Kernels<T>& kernels, const T* logits,
                              const std::int64_t* targets, T* dlogits, Size rows, Size columns);
 
-// A sum that is the same for every number of threads
-template <class T>
-double sum_of_squares(const Kernels<T>& kernels, const T* x, Size n);
-
 }  // namespace pyrnn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,19 @@ class Weights(NamedTuple):
     parameters: Parameters
 
 
+def _of_all(step: Callable[..., None]) -> Callable[..., None]:
+    """The step of all parameters, from that of one."""
+
+    def of_all(
+        parameters: Sequence[Array], *others: Sequence[Array] | None, **options: object
+    ) -> None:
+        columns = [repeat(None) if other is None else other for other in others]
+        for arrays in zip(parameters, *columns, strict=False):
+            step(*arrays, **options)
+
+    return of_all
+
+
 class ReferenceBackend:
     """Computes with NumPy, by the equations."""
 
@@ -30,10 +44,10 @@ class ReferenceBackend:
     embedding = staticmethod(dense.embedding)
     embedding_backward = staticmethod(dense.embedding_backward)
     softmax_cross_entropy = staticmethod(losses.softmax_cross_entropy)
-    sgd = staticmethod(optim.sgd)
-    adagrad = staticmethod(optim.adagrad)
-    rmsprop = staticmethod(optim.rmsprop)
-    adam = staticmethod(optim.adam)
+    sgd = staticmethod(_of_all(optim.sgd))
+    adagrad = staticmethod(_of_all(optim.adagrad))
+    rmsprop = staticmethod(_of_all(optim.rmsprop))
+    adam = staticmethod(_of_all(optim.adam))
     sum_of_squares = staticmethod(optim.sum_of_squares)
     scale = staticmethod(optim.scale)
     clip = staticmethod(optim.clip)

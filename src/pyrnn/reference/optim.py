@@ -6,6 +6,7 @@ p is the parameter, g its gradient; the other arrays are the optimiser's memory,
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -94,16 +95,18 @@ def _decayed(g: Array, p: Array, weight_decay: float) -> Array:
     return g + weight_decay * p if weight_decay else g
 
 
-def sum_of_squares(array: Array) -> float:
-    """Sum of squared elements, accumulated in float64."""
-    return float(np.square(array, dtype=np.float64).sum())
+def sum_of_squares(arrays: Sequence[Array]) -> float:
+    """Sum of the squared elements of all, accumulated in float64."""
+    return float(sum(np.square(array, dtype=np.float64).sum() for array in arrays))
 
 
-def scale(array: Array, factor: float) -> None:
+def scale(arrays: Sequence[Array], factor: float) -> None:
     """Multiply in place."""
-    array *= factor
+    for array in arrays:
+        array *= factor
 
 
-def clip(array: Array, limit: float) -> None:
+def clip(arrays: Sequence[Array], limit: float) -> None:
     """Clip each element to [-limit, limit] in place."""
-    np.clip(array, -limit, limit, out=array)
+    for array in arrays:
+        np.clip(array, -limit, limit, out=array)

@@ -146,7 +146,7 @@ def _one_dtype(values: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:
 
 def _real_array(name: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
     array = np.asarray(value)
-    if array.dtype.kind not in "biu" and array.dtype.name not in _checks.FLOATS:
+    if array.dtype.kind not in "biu" and array.dtype.newbyteorder("=") not in _checks.FLOATS:
         raise TypeError(f"{name}: expected an array of float32 or float64, got {array.dtype}")
     return array
 

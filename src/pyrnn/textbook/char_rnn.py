@@ -188,8 +188,7 @@ def train(
         loss, grads, state = _gradients(
             data[position:stop], data[position + 1 : stop + 1], state, weights, limit
         )
-        for array, grad, square in zip(weights, grads, squares, strict=True):
-            adagrad(array, grad, square, lr=rate, eps=0.0, weight_decay=0.0)
+        adagrad(weights, grads, squares, lr=rate, eps=0.0, weight_decay=0.0)
         position = stop
         if callback is not None:
             callback(step, loss)
@@ -273,8 +272,7 @@ def _gradients(
     _, _, cell = backend.backward(saved, dstates[:, None], None)
     grads = _Weights(cell["weight_ih"], cell["weight_hh"], dWhy, cell["bias_ih"], dby)
     if limit is not None:
-        for grad in grads:
-            backend.clip(grad, limit)
+        backend.clip(grads, limit)
     return loss, grads, after
 
 

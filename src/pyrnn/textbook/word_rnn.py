@@ -269,8 +269,7 @@ def _epoch(data: Sequence[Indices], weights: _Weights, rate: float, window: int 
     bits, predicted = 0.0, 0
     for indices in data:
         loss, grads = _gradients(indices, weights, window)
-        for array, grad in zip(weights, grads, strict=True):
-            sgd(array, grad, None, lr=rate, momentum=0.0, nesterov=False, weight_decay=0.0)
+        sgd(weights, grads, None, lr=rate, momentum=0.0, nesterov=False, weight_decay=0.0)
         bits += loss * (len(indices) - 1)
         predicted += len(indices) - 1
     return bits / predicted
@@ -293,7 +292,7 @@ def _gradients(indices: Indices, weights: _Weights, window: int | None) -> tuple
     logits = backend.linear(states, weights.V, weights.by)
     nats, dlogits = backend.softmax_cross_entropy(logits, targets)
     bits_per_nat_and_word = 1 / (math.log(2) * len(targets))
-    backend.scale(dlogits, bits_per_nat_and_word)
+    backend.scale([dlogits], bits_per_nat_and_word)
     dstates, dweight, dbias = backend.linear_backward(states, weights.V, dlogits)
     dy = dstates[:, None]
     if window is None:

@@ -1,0 +1,64 @@
+// What optimisers go through element by element: every parameter with its gradient and moments.
+// To threads, all parameters together are one long row of numbers, which is cut where it pays.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "runtime/dispatch.hpp"
+#include "runtime/parallel.hpp"
+
+namespace pyrnn {
+
+constexpr int max_operands = 4;
+
+// Arrays of one size and dtype. Those of a call share no memory with those of another operand,
+// or `each_part` is not told that they do not.
+struct Operands {
+  std::array<void*, max_operands> arrays{};
+  Size size = 0;
+  bool is_float64 = false;
+
+  // The arrays from element `first` on.
+  template <class T>
+  std::array<T*, max_operands> from(Size first) const {
+    std::array<T*, max_operands> at{};
+    for (int i = 0; i < max_operands; ++i)
+      if (arrays[i] != nullptr) at[i] = static_cast<T*>(arrays[i]) + first;
+    return at;
+  }
+};
+
+// Whether one operand's memory is also another's: then they must be gone through in their order.
+bool share_memory(const std::vector<Operands>& all);
+
+// Calls step(kernels, arrays, count) for parts of all operands, in each of which the arrays hold
+// `count` numbers.
+template <class Step>
+void each_part(const std::vector<Operands>& all, const Step& step) {
+  constexpr Size grain = 40'000;  // elements that pay for a thread
+  constexpr Size unit = 64;       // no two threads write to one cache line
+  Size total = 0;
+  for (const Operands& operands : all) total += operands.size;
+  const bool in_order = total >= 2 * grain && share_memory(all);
+  parallel_for(total, in_order ? total : grain, unit, [&](Range part) {
+    Size before = 0;
+    for (const Operands& operands : all) {
+      const Size begin = std::max<Size>(part.begin - before, 0);
+      const Size end = std::min(part.end - before, operands.size);
+      before += operands.size;
+      if (begin >= end) continue;
+      if (operands.is_float64) {
+        step(kernels_of<double>(active_table()), operands.from<double>(begin), end - begin);
+      } else {
+        step(kernels_of<float>(active_table()), operands.from<float>(begin), end - begin);
+      }
+    }
+  });
+}
+
+// Of the first array of all operands; the same for every number of threads.
+double sum_of_squares(const std::vector<Operands>& all);
+
+}  // namespace pyrnn
