@@ -61,9 +61,8 @@ void go_through(std::initializer_list<List> lists, const Step& step) {
 template <class Pointers>
 using Number = std::remove_pointer_t<typename std::decay_t<Pointers>::value_type>;
 
-void sgd(const Arrays& parameters, const Arrays& gradients,
-         const std::optional<Arrays>& velocities, double lr, double momentum, bool nesterov,
-         double weight_decay) {
+void sgd(const Arrays& parameters, const Arrays& gradients, const std::optional<Arrays>& velocities,
+         double lr, double momentum, bool nesterov, double weight_decay) {
   const auto step = [=](const auto& kernels, const auto& at, Size n) {
     using T = Number<decltype(at)>;
     kernels.sgd(at[0], at[1], at[2], static_cast<T>(lr), static_cast<T>(momentum), nesterov,
