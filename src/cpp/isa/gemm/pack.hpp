@@ -7,43 +7,25 @@
 namespace pyrnn {
 namespace {
 
-// `lanes` rows of the source become one column of vectors: to[k, lane] = from[lane, k]; lanes past
-// the valid ones are zeros. A cache line of each row at a time: whole rows would throw the lines of
-// the packed side out before they are full.
+// `valid` rows of the source, and zeros for the others of `count`, into rows k .. k + count - 1 of
+// every panel. A few rows at a time: each is read from front to back, each panel written so.
 template <class V>
-inline void pack_transposed(const typename V::Scalar* from, Size from_row, Size valid, Size k_count,
-                            typename V::Scalar* to, Size to_row) {
-  using T = typename V::Scalar;
-  constexpr Size block = Block<T>::size;
-  constexpr Size line = 64 / static_cast<Size>(sizeof(T));
-  const Size lanes = valid < V::lanes ? valid / block * block : V::lanes;
-  const Size whole = k_count / block * block;
-  for (Size k = 0; k < whole; k += line) {
-    const Size end = smaller(k + line, whole);
-    for (Size lane = 0; lane < lanes; lane += block) {
-      for (Size i = k; i < end; i += block)
-        transpose_block(from + lane * from_row + i, from_row, to + i * to_row + lane, to_row);
+inline void pack_rows(const typename V::Scalar* from, Size from_row, Size valid, Size count,
+                      Size columns, Size k, Size k_count, typename V::Scalar* packed) {
+  constexpr Size at_once = 16, panel_columns = panel_vectors * V::lanes;
+  for (Size begin = 0; begin < count; begin += at_once) {
+    const Size end = smaller(begin + at_once, count);
+    for (Size column = 0; column < columns; column += panel_columns) {
+      const Size width = smaller(panel_vectors, quotient_up(columns - column, V::lanes));
+      auto* to = packed + column * k_count + (k + begin) * width * V::lanes;
+      for (Size row = begin; row < smaller(end, valid); ++row) {
+        const auto* source = from + row * from_row + column;
+        for (Size j = 0; j < width; ++j, to += V::lanes)
+          load_some<V>(source + j * V::lanes, columns - column - j * V::lanes).store(to);
+      }
+      const Size zeros = end - larger(begin, valid);
+      for (Size vector = 0; vector < zeros * width; ++vector, to += V::lanes) V::zero().store(to);
     }
-  }
-  for (Size lane = 0; lane < V::lanes; ++lane) {
-    for (Size k = lane < lanes ? whole : 0; k < k_count; ++k)
-      to[k * to_row + lane] = lane < valid ? from[lane * from_row + k] : T(0);
-  }
-}
-
-// One row of the source into row k of every panel.
-template <class V>
-inline void pack_row(const typename V::Scalar* from, Size columns, Size vectors, Size k,
-                     Size k_count, typename V::Scalar* packed) {
-  for (Size vector = 0; vector < vectors; ++vector) {
-    const Size panel = vector / panel_vectors;
-    const Size width = smaller(panel_vectors, vectors - panel * panel_vectors);
-    const Size valid = columns - vector * V::lanes;
-    V x = V::zero();
-    if (from != nullptr) x = load_some<V>(from + vector * V::lanes, valid);
-    x.store(packed +
-            (panel * k_count * panel_vectors + k * width + vector - panel * panel_vectors) *
-                V::lanes);
   }
 }
 
@@ -61,8 +43,8 @@ void pack_forward(const PackWeights<typename V::Scalar>& q) {
       const Size gate = q.shape.gate_of_slot[q.slot_begin + slot];
       for (Size j = 0; j < count; ++j) {
         const Size unit = (first + j) * V::lanes;
-        pack_transposed<V>(q.source + (gate * q.units + unit) * q.source_row, q.source_row,
-                           q.units - unit, q.columns, to + (slot * count + j) * V::lanes, to_row);
+        transpose<V>(q.source + (gate * q.units + unit) * q.source_row, q.source_row,
+                     q.units - unit, q.columns, to + (slot * count + j) * V::lanes, to_row);
       }
     }
     to += q.columns * to_row;
@@ -75,17 +57,14 @@ void pack_backward(const PackWeights<typename V::Scalar>& q) {
   const Size slots = q.slot_end - q.slot_begin;
   const Size padded = quotient_up(q.units, V::lanes) * V::lanes;
   const Size run = q.shape.unit_vectors * V::lanes;
-  const Size vectors = quotient_up(q.columns, V::lanes);
   Size k = 0;
   for (Size first = 0; first < padded; first += run) {
     const Size lanes = smaller(run, padded - first);
     for (Size slot = 0; slot < slots; ++slot) {
       const Size gate = q.shape.gate_of_slot[q.slot_begin + slot];
-      for (Size lane = 0; lane < lanes; ++lane, ++k) {
-        const bool valid = first + lane < q.units;
-        const auto* from = q.source + (gate * q.units + first + lane) * q.source_row;
-        pack_row<V>(valid ? from : nullptr, q.columns, vectors, k, slots * padded, q.packed);
-      }
+      pack_rows<V>(q.source + (gate * q.units + first) * q.source_row, q.source_row,
+                   q.units - first, lanes, q.columns, k, slots * padded, q.packed);
+      k += lanes;
     }
   }
 }
@@ -96,15 +75,14 @@ void pack_matrix(const typename V::Scalar* source, Size source_row, Size k_count
                  bool transposed, typename V::Scalar* packed) {
   const Size vectors = quotient_up(columns, V::lanes);
   if (!transposed) {
-    for (Size k = 0; k < k_count; ++k)
-      pack_row<V>(source + k * source_row, columns, vectors, k, k_count, packed);
+    pack_rows<V>(source, source_row, k_count, k_count, columns, 0, k_count, packed);
     return;
   }
   for (Size vector = 0; vector < vectors; ++vector) {
     const Size panel = vector / panel_vectors;
     const Size width = smaller(panel_vectors, vectors - panel * panel_vectors);
     const Size column = vector * V::lanes;
-    pack_transposed<V>(
+    transpose<V>(
         source + column * source_row, source_row, columns - column, k_count,
         packed + (panel * k_count * panel_vectors + vector - panel * panel_vectors) * V::lanes,
         width * V::lanes);

@@ -22,6 +22,7 @@ constexpr Size l2_block = 256 * 1024;
 constexpr Size row_block = 192;
 
 constexpr Size smaller(Size a, Size b) { return a < b ? a : b; }
+constexpr Size larger(Size a, Size b) { return a < b ? b : a; }
 constexpr Size quotient_up(Size a, Size b) { return (a + b - 1) / b; }
 
 template <class V>

@@ -1,66 +1,48 @@
-// Small blocks transposed in registers, with the compiler's own 16-byte vectors.
+// Rows that become columns of vectors.
 #pragma once
 
-#include <cstdint>
-#include <cstring>
-
-#include "kernel_table.hpp"
+#include "isa/gemm/product.hpp"
 
 namespace pyrnn {
 namespace {
 
+// Numbers of 16 bytes: so many columns are transposed at once.
 template <class T>
-struct Block;
+constexpr Size block_numbers = 16 / static_cast<Size>(sizeof(T));
 
-template <>
-struct Block<float> {
-  typedef float Row __attribute__((vector_size(16)));
-  static constexpr Size size = 4;
-
-  template <int A, int B, int C, int D>
-  static Row pick(Row a, Row b) {
-#if defined(__clang__)
-    return __builtin_shufflevector(a, b, A, B, C, D);
-#else
-    typedef std::int32_t Places __attribute__((vector_size(16)));
-    return __builtin_shuffle(a, b, Places{A, B, C, D});
-#endif
-  }
-
-  static void transpose(Row (&rows)[4]) {
-    const Row low01 = pick<0, 4, 1, 5>(rows[0], rows[1]);
-    const Row low23 = pick<0, 4, 1, 5>(rows[2], rows[3]);
-    const Row high01 = pick<2, 6, 3, 7>(rows[0], rows[1]);
-    const Row high23 = pick<2, 6, 3, 7>(rows[2], rows[3]);
-    rows[0] = pick<0, 1, 4, 5>(low01, low23);
-    rows[1] = pick<2, 3, 6, 7>(low01, low23);
-    rows[2] = pick<0, 1, 4, 5>(high01, high23);
-    rows[3] = pick<2, 3, 6, 7>(high01, high23);
-  }
-};
-
-template <>
-struct Block<double> {
-  typedef double Row __attribute__((vector_size(16)));
-  static constexpr Size size = 2;
-
-  static void transpose(Row (&rows)[2]) {
-    const Row first = rows[0], second = rows[1];
-    rows[0] = Row{first[0], second[0]};
-    rows[1] = Row{first[1], second[1]};
-  }
-};
-
-// to[j, i] = from[i, j], i and j in [0, Block<T>::size)
-template <class T>
-inline void transpose_block(const T* from, Size from_row, T* to, Size to_row) {
-  constexpr Size size = Block<T>::size;
-  typename Block<T>::Row rows[size];
+// to[k, lane] = from[lane, k] for all lanes, and k in [0, count), count <= block_numbers; numbers
+// up to there are read.
+template <class V>
+inline void transpose_block(const typename V::Scalar* from, Size from_row, Size count,
+                            typename V::Scalar* to, Size to_row) {
+  constexpr Size block = block_numbers<typename V::Scalar>;
+  V columns[block];
 #pragma GCC unroll 4
-  for (Size i = 0; i < size; ++i) std::memcpy(&rows[i], from + i * from_row, sizeof(rows[i]));
-  Block<T>::transpose(rows);
+  for (Size i = 0; i < block; ++i)
+    columns[i] = V::load_blocks(from + i * from_row, block * from_row);
+  transpose_blocks(columns);
 #pragma GCC unroll 4
-  for (Size i = 0; i < size; ++i) std::memcpy(to + i * to_row, &rows[i], sizeof(rows[i]));
+  for (Size i = 0; i < block; ++i)
+    if (i < count) columns[i].store(to + i * to_row);
+}
+
+// to[k, lane] = from[lane, k] for k in [0, k_count), and zeros in lanes past the valid ones.
+template <class V>
+inline void transpose(const typename V::Scalar* from, Size from_row, Size valid, Size k_count,
+                      typename V::Scalar* to, Size to_row) {
+  using T = typename V::Scalar;
+  constexpr Size block = block_numbers<T>;
+  Size k = 0;
+  if (valid >= V::lanes)
+    for (; k + block <= k_count; k += block)
+      transpose_block<V>(from + k, from_row, block, to + k * to_row, to_row);
+  // The rest by way of a buffer, as nothing may be read past the last row or column.
+  for (T buffer[V::lanes * block] = {}; k < k_count; k += block) {
+    const Size count = smaller(block, k_count - k);
+    for (Size lane = 0; lane < smaller(valid, V::lanes); ++lane)
+      for (Size i = 0; i < count; ++i) buffer[lane * block + i] = from[lane * from_row + k + i];
+    transpose_block<V>(buffer, block, count, to + k * to_row, to_row);
+  }
 }
 
 }  // namespace

@@ -30,6 +30,11 @@ struct Vector<float> {
   static Vector load_partial(const float* p, std::ptrdiff_t n) {
     return {_mm256_maskload_ps(p, partial(n))};
   }
+  // Blocks of 16 bytes, which begin `apart` numbers after each other.
+  static Vector load_blocks(const float* p, std::ptrdiff_t apart) {
+    return {
+        _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + apart), 1)};
+  }
   static Vector broadcast(float x) { return {_mm256_set1_ps(x)}; }
   static Vector zero() { return {_mm256_setzero_ps()}; }
   void store(float* p) const { _mm256_storeu_ps(p, v); }
@@ -58,6 +63,10 @@ struct Vector<double> {
   static Vector load(const double* p) { return {_mm256_loadu_pd(p)}; }
   static Vector load_partial(const double* p, std::ptrdiff_t n) {
     return {_mm256_maskload_pd(p, partial(n))};
+  }
+  static Vector load_blocks(const double* p, std::ptrdiff_t apart) {
+    return {
+        _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p)), _mm_loadu_pd(p + apart), 1)};
   }
   static Vector broadcast(double x) { return {_mm256_set1_pd(x)}; }
   static Vector zero() { return {_mm256_setzero_pd()}; }
@@ -123,6 +132,23 @@ inline VectorF power_of_two(VectorF n) {
 inline VectorD power_of_two(VectorD n) {
   const __m256d shifted = _mm256_add_pd(n.v, _mm256_set1_pd(no_fraction<double> + 1023.0));
   return {_mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(shifted), 52))};
+}
+
+// Rows of numbers become columns, within each block of 16 bytes on its own.
+inline void transpose_blocks(VectorF (&rows)[4]) {
+  const __m256 low01 = _mm256_unpacklo_ps(rows[0].v, rows[1].v);
+  const __m256 low23 = _mm256_unpacklo_ps(rows[2].v, rows[3].v);
+  const __m256 high01 = _mm256_unpackhi_ps(rows[0].v, rows[1].v);
+  const __m256 high23 = _mm256_unpackhi_ps(rows[2].v, rows[3].v);
+  rows[0].v = _mm256_shuffle_ps(low01, low23, _MM_SHUFFLE(1, 0, 1, 0));
+  rows[1].v = _mm256_shuffle_ps(low01, low23, _MM_SHUFFLE(3, 2, 3, 2));
+  rows[2].v = _mm256_shuffle_ps(high01, high23, _MM_SHUFFLE(1, 0, 1, 0));
+  rows[3].v = _mm256_shuffle_ps(high01, high23, _MM_SHUFFLE(3, 2, 3, 2));
+}
+inline void transpose_blocks(VectorD (&rows)[2]) {
+  const __m256d first = rows[0].v, second = rows[1].v;
+  rows[0].v = _mm256_unpacklo_pd(first, second);
+  rows[1].v = _mm256_unpackhi_pd(first, second);
 }
 
 }  // namespace

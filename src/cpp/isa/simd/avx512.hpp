@@ -24,6 +24,13 @@ struct Vector<float> {
   static Vector load_partial(const float* p, std::ptrdiff_t n) {
     return {_mm512_maskz_loadu_ps(partial(n), p)};
   }
+  // Blocks of 16 bytes, which begin `apart` numbers after each other.
+  static Vector load_blocks(const float* p, std::ptrdiff_t apart) {
+    __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(p));
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(p + apart), 1);
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(p + 2 * apart), 2);
+    return {_mm512_insertf32x4(x, _mm_loadu_ps(p + 3 * apart), 3)};
+  }
   static Vector broadcast(float x) { return {_mm512_set1_ps(x)}; }
   static Vector zero() { return {_mm512_setzero_ps()}; }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
@@ -50,6 +57,12 @@ struct Vector<double> {
   static Vector load(const double* p) { return {_mm512_loadu_pd(p)}; }
   static Vector load_partial(const double* p, std::ptrdiff_t n) {
     return {_mm512_maskz_loadu_pd(partial(n), p)};
+  }
+  static Vector load_blocks(const double* p, std::ptrdiff_t apart) {
+    __m512d x = _mm512_castpd128_pd512(_mm_loadu_pd(p));
+    x = _mm512_insertf64x2(x, _mm_loadu_pd(p + apart), 1);
+    x = _mm512_insertf64x2(x, _mm_loadu_pd(p + 2 * apart), 2);
+    return {_mm512_insertf64x2(x, _mm_loadu_pd(p + 3 * apart), 3)};
   }
   static Vector broadcast(double x) { return {_mm512_set1_pd(x)}; }
   static Vector zero() { return {_mm512_setzero_pd()}; }
@@ -110,6 +123,23 @@ inline VectorF scaled(VectorF a, VectorF n) { return {_mm512_scalef_ps(a.v, n.v)
 inline VectorD scaled(VectorD a, VectorD n) { return {_mm512_scalef_pd(a.v, n.v)}; }
 inline VectorF power_of_two(VectorF n) { return scaled(VectorF::broadcast(1), n); }
 inline VectorD power_of_two(VectorD n) { return scaled(VectorD::broadcast(1), n); }
+
+// Rows of numbers become columns, within each block of 16 bytes on its own.
+inline void transpose_blocks(VectorF (&rows)[4]) {
+  const __m512 low01 = _mm512_unpacklo_ps(rows[0].v, rows[1].v);
+  const __m512 low23 = _mm512_unpacklo_ps(rows[2].v, rows[3].v);
+  const __m512 high01 = _mm512_unpackhi_ps(rows[0].v, rows[1].v);
+  const __m512 high23 = _mm512_unpackhi_ps(rows[2].v, rows[3].v);
+  rows[0].v = _mm512_shuffle_ps(low01, low23, _MM_SHUFFLE(1, 0, 1, 0));
+  rows[1].v = _mm512_shuffle_ps(low01, low23, _MM_SHUFFLE(3, 2, 3, 2));
+  rows[2].v = _mm512_shuffle_ps(high01, high23, _MM_SHUFFLE(1, 0, 1, 0));
+  rows[3].v = _mm512_shuffle_ps(high01, high23, _MM_SHUFFLE(3, 2, 3, 2));
+}
+inline void transpose_blocks(VectorD (&rows)[2]) {
+  const __m512d first = rows[0].v, second = rows[1].v;
+  rows[0].v = _mm512_unpacklo_pd(first, second);
+  rows[1].v = _mm512_unpackhi_pd(first, second);
+}
 
 }  // namespace
 }  // namespace pyrnn

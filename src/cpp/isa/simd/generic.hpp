@@ -55,6 +55,8 @@ struct Vector {
     for (std::ptrdiff_t lane = 0; lane < n; ++lane) x.v[lane] = p[lane];
     return x;
   }
+  // Blocks of 16 bytes, which begin `apart` numbers after each other: one here.
+  static Vector load_blocks(const T* p, std::ptrdiff_t) { return load(p); }
   static Vector broadcast(T x) { return {x - Native{}}; }
   static Vector zero() { return {Native{}}; }
   void store(T* p) const { std::memcpy(p, &v, sizeof(v)); }
@@ -147,6 +149,32 @@ inline Vector<T> power_of_two(Vector<T> n) {
   using Types = GenericTypes<T>;
   const Vector<T> shifted = n + Vector<T>::broadcast(no_fraction<T> + T(Types::bias));
   return from_bits<T>(as_bits(shifted) << Types::mantissa_bits);
+}
+
+template <int A, int B, int C, int D>
+inline Vector<float> pick(Vector<float> a, Vector<float> b) {
+#if defined(__clang__)
+  return {__builtin_shufflevector(a.v, b.v, A, B, C, D)};
+#else
+  return {__builtin_shuffle(a.v, b.v, GenericTypes<float>::Integers{A, B, C, D})};
+#endif
+}
+// Rows of numbers become columns, within each block of 16 bytes on its own.
+inline void transpose_blocks(Vector<float> (&rows)[4]) {
+  const Vector<float> low01 = pick<0, 4, 1, 5>(rows[0], rows[1]);
+  const Vector<float> low23 = pick<0, 4, 1, 5>(rows[2], rows[3]);
+  const Vector<float> high01 = pick<2, 6, 3, 7>(rows[0], rows[1]);
+  const Vector<float> high23 = pick<2, 6, 3, 7>(rows[2], rows[3]);
+  rows[0] = pick<0, 1, 4, 5>(low01, low23);
+  rows[1] = pick<2, 3, 6, 7>(low01, low23);
+  rows[2] = pick<0, 1, 4, 5>(high01, high23);
+  rows[3] = pick<2, 3, 6, 7>(high01, high23);
+}
+inline void transpose_blocks(Vector<double> (&rows)[2]) {
+  using Native = Vector<double>::Native;
+  const Native first = rows[0].v, second = rows[1].v;
+  rows[0].v = Native{first[0], second[0]};
+  rows[1].v = Native{first[1], second[1]};
 }
 
 }  // namespace
