@@ -235,6 +235,8 @@ struct Kernels {
   // Plain (k, columns) row-major matrix into panels; `transposed` takes (columns, k)
   void (*pack_matrix)(const T* source, Size source_row, Size k, Size columns, bool transposed,
                       T* packed);
+  // to[c, r] = from[r, c]
+  void (*transpose)(const T* from, Size from_row, Size rows, Size columns, T* to, Size to_row);
   // sums[j] (+)= sum over rows of a[row, j], j in [begin, end)
   void (*column_sums)(const T* a, Size a_row, RowGroups groups, Size begin, Size end,
                       bool accumulate, T* sums);

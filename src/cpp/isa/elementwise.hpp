@@ -24,10 +24,11 @@ void add(T* __restrict y, const T* __restrict x, Size n) {
 
 template <class T>
 double sum_of_squares(const T* x, Size n) {
-  double sums[8] = {};
+  constexpr Size chains = 32;  // enough to hide the latency of additions
+  double sums[chains] = {};
   Size i = 0;
-  for (; i + 8 <= n; i += 8) {
-    for (Size j = 0; j < 8; ++j) {
+  for (; i + chains <= n; i += chains) {
+    for (Size j = 0; j < chains; ++j) {
       const double value = x[i + j];
       sums[j] += value * value;
     }

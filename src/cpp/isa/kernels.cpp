@@ -31,6 +31,7 @@ constexpr Kernels<typename V::Scalar> make_kernels(CellList<Cells...>) {
   k.pack_forward = pack_forward<V>;
   k.pack_backward = pack_backward<V>;
   k.pack_matrix = pack_matrix<V>;
+  k.transpose = transpose_matrix<V>;
   k.column_sums = column_sums<V>;
   k.fma_loop = fma_loop<V>;
   k.exp = map<V, vector_exp<V>>;

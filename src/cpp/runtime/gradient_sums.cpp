@@ -181,14 +181,24 @@ void GradientSums<T>::finish() {
         gradients_.bias_ih[gate_unit] = bias_sums_.data()[at];
       if (gradients_.bias_hh != nullptr && shape.of_hidden(slot))
         gradients_.bias_hh[gate_unit] = bias_sums_.data()[at];
-      if (one_hot_ && shape.of_input(slot)) {
-        for (Size i = 0; i < sizes_.input_size; ++i)
-          gradients_.weight_ih[gate_unit * sizes_.input_size + i] =
-              one_hot_sums_.data()[i * sizes_.gates_row() + at];
-      }
     }
   }
+  if (one_hot_) finish_one_hot();
   finish_units();
+}
+
+// Rows of pre-activations, one for each index, become columns of the weights.
+template <class T>
+void GradientSums<T>::finish_one_hot() {
+  const CellShape& shape = sizes_.shape();
+  const Size H = sizes_.hidden_size, I = sizes_.input_size;
+  for (Size unit = 0; unit < H; unit += sizes_.run()) {
+    for (int slot = shape.input_begin; slot < shape.input_end; ++slot)
+      sizes_.kernels->transpose(one_hot_sums_.data() + sizes_.gate_offset(slot, unit),
+                                sizes_.gates_row(), I, std::min(sizes_.run(), H - unit),
+                                gradients_.weight_ih + (shape.gate_of_slot[slot] * H + unit) * I,
+                                I);
+  }
 }
 
 // Rows of sequences add up in their order.

@@ -73,6 +73,7 @@ class GradientSums {
   void sum_hidden(const Groups& rows, const Groups& previous, Range panels, bool first_step,
                   bool accumulate, int thread);
   void sum_second(const Groups& rows, Range panels, Range outputs, bool accumulate, int thread);
+  void finish_one_hot();
   void finish_units();
   OuterProduct<T> outer_of(int slot_begin, int slot_end, Range panels, int thread);
   Range columns_of(Range panels) const;

@@ -10,10 +10,10 @@ namespace {
 template <class T>
 constexpr Size block_numbers = 16 / static_cast<Size>(sizeof(T));
 
-// to[k, lane] = from[lane, k] for all lanes, and k in [0, count), count <= block_numbers; numbers
-// up to there are read.
+// to[k, lane] = from[lane, k] for k in [0, count), count <= block_numbers, of the first `stored`
+// lanes; all lanes and numbers are read.
 template <class V>
-inline void transpose_block(const typename V::Scalar* from, Size from_row, Size count,
+inline void transpose_block(const typename V::Scalar* from, Size from_row, Size count, Size stored,
                             typename V::Scalar* to, Size to_row) {
   constexpr Size block = block_numbers<typename V::Scalar>;
   V columns[block];
@@ -23,26 +23,35 @@ inline void transpose_block(const typename V::Scalar* from, Size from_row, Size 
   transpose_blocks(columns);
 #pragma GCC unroll 4
   for (Size i = 0; i < block; ++i)
-    if (i < count) columns[i].store(to + i * to_row);
+    if (i < count) store_some<V>(columns[i], to + i * to_row, stored);
 }
 
-// to[k, lane] = from[lane, k] for k in [0, k_count), and zeros in lanes past the valid ones.
+// The same for k in [0, k_count), and zeros in lanes past the valid ones.
 template <class V>
 inline void transpose(const typename V::Scalar* from, Size from_row, Size valid, Size k_count,
-                      typename V::Scalar* to, Size to_row) {
+                      typename V::Scalar* to, Size to_row, Size stored = V::lanes) {
   using T = typename V::Scalar;
   constexpr Size block = block_numbers<T>;
   Size k = 0;
   if (valid >= V::lanes)
     for (; k + block <= k_count; k += block)
-      transpose_block<V>(from + k, from_row, block, to + k * to_row, to_row);
+      transpose_block<V>(from + k, from_row, block, V::lanes, to + k * to_row, to_row);
   // The rest by way of a buffer, as nothing may be read past the last row or column.
   for (T buffer[V::lanes * block] = {}; k < k_count; k += block) {
     const Size count = smaller(block, k_count - k);
     for (Size lane = 0; lane < smaller(valid, V::lanes); ++lane)
       for (Size i = 0; i < count; ++i) buffer[lane * block + i] = from[lane * from_row + k + i];
-    transpose_block<V>(buffer, block, count, to + k * to_row, to_row);
+    transpose_block<V>(buffer, block, count, stored, to + k * to_row, to_row);
   }
+}
+
+// to[c, r] = from[r, c]
+template <class V>
+void transpose_matrix(const typename V::Scalar* from, Size from_row, Size rows, Size columns,
+                      typename V::Scalar* to, Size to_row) {
+  for (Size row = 0; row < rows; row += V::lanes)
+    transpose<V>(from + row * from_row, from_row, rows - row, columns, to + row, to_row,
+                 rows - row);
 }
 
 }  // namespace
