@@ -171,6 +171,7 @@ class Workers {
     }
     std::uint64_t ended = 2 * last + 1;
     if (vacant < 0 || !at_[vacant].at.compare_exchange_strong(ended, 2 * last)) return -1;
+    ++gifts_;
     at_[vacant].worker.store(0, std::memory_order_relaxed);
     return vacant;
   }
@@ -251,14 +252,19 @@ class Workers {
     int part;
     std::uint64_t at;
   };
+  // A part that is given begins again: who has looked at it before, and at the giver's after that,
+  // would take all for ended.
   Behind most_behind(int parts, int part) const {
-    Behind least{part, at_[part].at};
-    for (int i = 1; i < parts; ++i) {
-      part = part + 1 < parts ? part + 1 : 0;
-      const std::uint64_t at = at_[part].at;
-      if (at < least.at) least = {part, at};
+    while (true) {
+      const std::uint64_t gifts = gifts_;
+      Behind least{part, at_[part].at};
+      for (int i = 1; i < parts; ++i) {
+        const int other = (part + i) % parts;
+        const std::uint64_t at = at_[other].at;
+        if (at < least.at) least = {other, at};
+      }
+      if (gifts_ == gifts) return least;
     }
-    return least;
   }
 
   std::vector<std::thread> threads_;
@@ -270,7 +276,8 @@ class Workers {
   std::atomic<std::uint64_t> last_{0};
   std::atomic<int> parts_{0};
   std::atomic<bool> divisible_{false};
-  std::atomic<int> waiting_{0};  // threads, for a part
+  std::atomic<int> waiting_{0};          // threads, for a part
+  std::atomic<std::uint64_t> gifts_{0};  // parts given so far
   Part at_[max_threads];
 };
 
@@ -332,14 +339,15 @@ void Team::run(int parts, Size phases, const std::function<void(Size, int)>& wor
 
 void Team::run_divisible(int parts, const std::function<void(int)>& work) {
   const FlushScope flush;
-  if (parts > 1 && leased_) {
+  divides_ = parts > 1 && leased_;
+  if (divides_) {
     the_workers().run(parts, 1, true, [&](Size, int part) { work(part); });
   } else {
     work(0);
   }
 }
 
-int Team::vacant_part() { return leased_ ? the_workers().vacant_part() : -1; }
+int Team::vacant_part() { return divides_ ? the_workers().vacant_part() : -1; }
 
 void Team::give(int part) { the_workers().give(part); }
 

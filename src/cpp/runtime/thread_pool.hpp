@@ -43,6 +43,7 @@ class Team {
  private:
   int size_ = 1;
   bool leased_ = false;
+  bool divides_ = false;  // whether the parts that run can be divided
 };
 
 }  // namespace pyrnn
