@@ -120,11 +120,52 @@ def test_clipping_threads(on_all_threads, dtype, size):
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
 def test_optimisers_threads(on_all_threads, dtype, optimiser, options):
-    def compute():
-        parameters = {"w": random(200_003, dtype=dtype, seed=0)}
-        stepper = optimiser(parameters, lr=0.1, **options)
-        for seed in (1, 2):
-            stepper.step({"w": random(200_003, dtype=dtype, seed=seed)})
-        return parameters["w"]
+    sizes = [60_001, 3, 100_000, 1, 40_000]
 
+    def arrays(first):
+        return {f"p{n}": random(size, dtype=dtype, seed=first + n) for n, size in enumerate(sizes)}
+
+    def compute():
+        parameters = arrays(0)
+        stepper = optimiser(parameters, lr=0.1, **options)
+        for first in (10, 20):
+            stepper.step(arrays(first))
+        return parameters
+
+    on_all_threads(compute)
+
+
+def test_optimisers_of_both_dtypes_at_once(on_all_threads, same_bits):
+    """Parameter by parameter, the bits are those of a step of its own."""
+    dtypes = {"a": "float32", "b": "float64", "c": "float32"}
+
+    def arrays(seed):
+        return {name: random(70_001, dtype=dtype, seed=seed) for name, dtype in dtypes.items()}
+
+    def steps(names):
+        parameters = {name: arrays(0)[name] for name in names}
+        stepper = pyrnn.Adam(parameters, lr=0.1)
+        for seed in (1, 2):
+            stepper.step({name: arrays(seed)[name] for name in names})
+        return parameters
+
+    apart = {name: array for one in dtypes for name, array in steps([one]).items()}
+    same_bits(steps(dtypes), apart)
+    on_all_threads(lambda: steps(dtypes))
+
+
+def test_an_array_of_two_names_is_gone_through_twice(on_all_threads, same_bits):
+    """In the order of the names, whatever the number of threads."""
+
+    def compute():
+        tied = random(150_001, dtype="float64", seed=0)
+        grads = {"a": tied, "b": random(9, dtype="float64", seed=1), "c": tied[70_000:]}
+        pyrnn.clip_grad_norm(grads, 1.0)
+        return tied
+
+    scaled = compute()
+    tied = random(150_001, dtype="float64", seed=0)
+    factor = scaled[0] / tied[0]
+    np.testing.assert_allclose(scaled[:70_000], factor * tied[:70_000], rtol=1e-14)
+    np.testing.assert_allclose(scaled[70_000:], factor**2 * tied[70_000:], rtol=1e-14)
     on_all_threads(compute)

@@ -8,14 +8,13 @@ bool share_memory(const std::vector<Operands>& all) {
   struct Memory {
     const char* begin;
     const char* end;
-    const Operands* owner;
   };
   std::vector<Memory> blocks;
   for (const Operands& operands : all) {
     const Size bytes = operands.size * (operands.is_float64 ? 8 : 4);
     for (const void* array : operands.arrays) {
       const char* const begin = static_cast<const char*>(array);
-      if (array != nullptr) blocks.push_back({begin, begin + bytes, &operands});
+      if (array != nullptr) blocks.push_back({begin, begin + bytes});
     }
   }
   std::sort(blocks.begin(), blocks.end(),

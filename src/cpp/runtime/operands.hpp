@@ -13,8 +13,7 @@ namespace pyrnn {
 
 constexpr int max_operands = 4;
 
-// Arrays of one size and dtype. Those of a call share no memory with those of another operand,
-// or `each_part` is not told that they do not.
+// Arrays of one size and dtype.
 struct Operands {
   std::array<void*, max_operands> arrays{};
   Size size = 0;
@@ -30,11 +29,12 @@ struct Operands {
   }
 };
 
-// Whether one operand's memory is also another's: then they must be gone through in their order.
+// Whether any two arrays overlap: then operands must be gone through in their order, as one array
+// may be the parameter of two names.
 bool share_memory(const std::vector<Operands>& all);
 
-// Calls step(kernels, arrays, count) for parts of all operands, in each of which the arrays hold
-// `count` numbers.
+// Calls step(kernels, arrays, count) for all operands, or parts of them: the arrays begin with the
+// part, which has `count` numbers.
 template <class Step>
 void each_part(const std::vector<Operands>& all, const Step& step) {
   constexpr Size grain = 40'000;  // elements that pay for a thread
