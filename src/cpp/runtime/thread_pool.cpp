@@ -157,10 +157,11 @@ class Workers {
     join(0, 0);
   }
 
-  // A part of the last phase that has ended, if a thread waits and none is left to begin. It counts
-  // as under way until it is given.
+  bool has_waiting() const { return waiting_ > 0; }
+
+  // A part of the last phase that has ended, if none is left to begin. It counts as under way until
+  // it is given.
   int vacant_part() {
-    if (waiting_ == 0) return -1;
     const std::uint64_t last = last_;
     const int parts = parts_.load(std::memory_order_relaxed);
     int vacant = -1;
@@ -258,8 +259,8 @@ class Workers {
     while (true) {
       const std::uint64_t gifts = gifts_;
       Behind least{part, at_[part].at};
-      for (int i = 1; i < parts; ++i) {
-        const int other = (part + i) % parts;
+      for (int i = 1, other = part; i < parts; ++i) {
+        other = other + 1 < parts ? other + 1 : 0;
         const std::uint64_t at = at_[other].at;
         if (at < least.at) least = {other, at};
       }
@@ -346,6 +347,8 @@ void Team::run_divisible(int parts, const std::function<void(int)>& work) {
     work(0);
   }
 }
+
+bool Team::has_waiting() const { return divides_ && the_workers().has_waiting(); }
 
 int Team::vacant_part() { return divides_ ? the_workers().vacant_part() : -1; }
 

@@ -33,10 +33,11 @@ class Team {
   // `work` throws does not pass.
   void run(int parts, Size phases, const std::function<void(Size, int)>& work);
 
-  // The same with one phase, whose parts may be divided: work that is under way asks for a part
-  // that has ended, while a thread waits for one (else it gets less than 0), and then must give it
-  // again with what it hands over.
+  // The same with one phase, whose parts may be divided. While a thread waits, work that is under
+  // way asks for a part that has ended (less than 0: there is none), and must then give it again,
+  // with what it hands over.
   void run_divisible(int parts, const std::function<void(int)>& work);
+  bool has_waiting() const;
   int vacant_part();
   void give(int part);
 

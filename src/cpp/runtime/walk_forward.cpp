@@ -129,8 +129,9 @@ class ForwardWalk {
   }
 
   void divide(Trip& trip) {
+    if (shares_.plan.split != Split::batch || !team_.has_waiting()) return;
     if (!worth_dividing(sizes_, trip.rows.size(), schedule_.steps() - trip.step)) return;
-    const int part = shares_.plan.split == Split::batch ? team_.vacant_part() : -1;
+    const int part = team_.vacant_part();
     if (part < 0) return;
     const Size middle = trip.rows.begin + trip.rows.size() / 2;
     trips_[static_cast<std::size_t>(part)] = {{middle, trip.rows.end}, trip.phase, trip.step};
