@@ -23,12 +23,12 @@ MAX_LAYERS = 10_000
 def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     """The layer's dtype: float32 or float64 in the machine's byte order."""
     try:
-        resolved = np.dtype(dtype)
+        resolved = np.dtype(dtype).newbyteorder("=")
     except TypeError:
         resolved = None
-    if resolved is None or resolved.newbyteorder("=") not in FLOATS:
+    if resolved is None or resolved not in FLOATS:
         raise TypeError(f"dtype: expected 'float32' or 'float64', got {dtype!r}")
-    return resolved.newbyteorder("=")
+    return resolved
 
 
 def size(name: str, value: object, least: int = 1, most: float = math.inf) -> int:
@@ -96,11 +96,10 @@ def float_array(
 def any_float_array(name: str, value: object) -> Array:
     """An aligned float32 or float64 array in the machine's byte order."""
     array = as_array(name, value)
-    if array.dtype not in FLOATS:
-        if array.dtype.newbyteorder("=") not in FLOATS:
-            raise TypeError(f"{name}: expected float32 or float64, got {_dtype_text(array, value)}")
-        return array.astype(array.dtype.newbyteorder("="))
-    return array if array.flags.aligned else array.copy()
+    dtype = array.dtype.newbyteorder("=")
+    if dtype not in FLOATS:
+        raise TypeError(f"{name}: expected float32 or float64, got {_dtype_text(array, value)}")
+    return array.astype(dtype, copy=not array.flags.aligned)
 
 
 def live_float_array(name: str, value: object) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn import _checks
+from pyrnn import _backend, _checks
 from pyrnn._types import Array
 
 
@@ -56,20 +56,14 @@ class Optimizer:
         """
         gradients = self._check_grads(grads)
         self._steps += 1
-        self._step(gradients)
+        moments = [list(arrays.values()) for arrays in self._state.values()]
+        self._step(_backend.current(), list(self._parameters.values()), gradients, moments)
 
-    def _step(self, gradients: list[Array]) -> None:
+    def _step(
+        self, backend: _backend.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
+    ) -> None:
+        """One step of all parameters; moments are those of each kind."""
         raise NotImplementedError
-
-    @property
-    def _live(self) -> list[Array]:
-        """The parameters."""
-        return list(self._parameters.values())
-
-    @property
-    def _moments(self) -> list[list[Array]]:
-        """Those of each kind, in the order of the parameters."""
-        return [list(arrays.values()) for arrays in self._state.values()]
 
     def _check_grads(self, grads: Mapping[str, Array]) -> list[Array]:
         """The gradients, in the order of the parameters."""

@@ -73,11 +73,13 @@ class SGD(Optimizer):
             raise ValueError("nesterov: expected a momentum above 0 with it, got 0")
         super().__init__(parameters, lr, ("velocity",) if self.momentum else ())
 
-    def _step(self, gradients: list[Array]) -> None:
-        _backend.current().sgd(
-            self._live,
-            gradients,
-            self._moments[0] if self._moments else None,
+    def _step(
+        self, backend: _backend.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
+    ) -> None:
+        backend.sgd(
+            p,
+            g,
+            moments[0] if moments else None,
             lr=self.lr,
             momentum=self.momentum,
             nesterov=self.nesterov,
@@ -135,15 +137,10 @@ class Adagrad(Optimizer):
         self.eps = _checks.finite_number("eps", eps, 0.0)
         super().__init__(parameters, lr, ("squares",))
 
-    def _step(self, gradients: list[Array]) -> None:
-        _backend.current().adagrad(
-            self._live,
-            gradients,
-            *self._moments,
-            lr=self.lr,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-        )
+    def _step(
+        self, backend: _backend.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
+    ) -> None:
+        backend.adagrad(p, g, *moments, lr=self.lr, eps=self.eps, weight_decay=self.weight_decay)
 
     def _options(self) -> dict[str, Any]:
         return super()._options() | {"weight_decay": self.weight_decay, "eps": self.eps}
@@ -194,11 +191,13 @@ class RMSprop(Optimizer):
         self.weight_decay = _checks.finite_number("weight_decay", weight_decay, 0.0)
         super().__init__(parameters, lr, ("squares",))
 
-    def _step(self, gradients: list[Array]) -> None:
-        _backend.current().rmsprop(
-            self._live,
-            gradients,
-            *self._moments,
+    def _step(
+        self, backend: _backend.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
+    ) -> None:
+        backend.rmsprop(
+            p,
+            g,
+            *moments,
             lr=self.lr,
             alpha=self.alpha,
             eps=self.eps,
@@ -261,12 +260,14 @@ class Adam(Optimizer):
         self.weight_decay = _checks.finite_number("weight_decay", weight_decay, 0.0)
         super().__init__(parameters, lr, ("m", "v"))
 
-    def _step(self, gradients: list[Array]) -> None:
+    def _step(
+        self, backend: _backend.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
+    ) -> None:
         beta1, beta2 = self.betas
-        _backend.current().adam(
-            self._live,
-            gradients,
-            *self._moments,
+        backend.adam(
+            p,
+            g,
+            *moments,
             lr=self.lr,
             beta1=beta1,
             beta2=beta2,

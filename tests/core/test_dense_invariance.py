@@ -154,7 +154,7 @@ def test_optimisers_of_both_dtypes_at_once(on_all_threads, same_bits):
     on_all_threads(lambda: steps(dtypes))
 
 
-def test_an_array_of_two_names_is_gone_through_twice(on_all_threads, same_bits):
+def test_an_array_of_two_names_is_gone_through_twice(on_all_threads):
     """In the order of the names, whatever the number of threads."""
 
     def compute():

@@ -12,7 +12,6 @@ namespace {
 
 // Multiply-adds that a thread must get to pay for its waking.
 constexpr Size grain_products = 200'000;
-constexpr Size grain_elements = 40'000;
 
 Size vectors_of(Size columns, Size lanes) { return (columns + lanes - 1) / lanes; }
 

@@ -26,26 +26,22 @@ bool share_memory(const std::vector<Operands>& all) {
 
 double sum_of_squares(const std::vector<Operands>& all) {
   constexpr Size most = 8192;  // elements of a block
-  std::vector<Operands> blocks;
-  for (const Operands& operands : all) {
-    for (Size first = 0; first < operands.size; first += most) {
-      Operands block = operands;
-      block.arrays[0] = operands.is_float64 ? static_cast<void*>(operands.from<double>(first)[0])
-                                            : static_cast<void*>(operands.from<float>(first)[0]);
-      block.size = std::min(most, operands.size - first);
-      blocks.push_back(block);
-    }
-  }
+  struct Block {
+    const Operands* operands;
+    Size first;
+  };
+  std::vector<Block> blocks;
+  for (const Operands& operands : all)
+    for (Size first = 0; first < operands.size; first += most) blocks.push_back({&operands, first});
   std::vector<double> sums(blocks.size());
-  constexpr Size grain = 5;  // blocks that pay for a thread
-  parallel_for(static_cast<Size>(blocks.size()), grain, 1, [&](Range part) {
+  parallel_for(static_cast<Size>(blocks.size()), operand_grain / most + 1, 1, [&](Range part) {
     for (Size i = part.begin; i < part.end; ++i) {
-      const Operands& block = blocks[static_cast<std::size_t>(i)];
-      sums[static_cast<std::size_t>(i)] =
-          block.is_float64 ? kernels_of<double>(active_table())
-                                 .sum_of_squares(block.from<double>(0)[0], block.size)
-                           : kernels_of<float>(active_table())
-                                 .sum_of_squares(block.from<float>(0)[0], block.size);
+      const auto& [operands, first] = blocks[static_cast<std::size_t>(i)];
+      double& sum = sums[static_cast<std::size_t>(i)];
+      with_numbers(*operands, first, std::min(most, operands->size - first),
+                   [&](const auto& kernels, const auto& at, Size count) {
+                     sum = kernels.sum_of_squares(at[0], count);
+                   });
     }
   });
   return std::accumulate(sums.begin(), sums.end(), 0.0);

@@ -29,31 +29,36 @@ struct Operands {
   }
 };
 
+constexpr Size operand_grain = 40'000;  // elements that pay for a thread
+
+// step(kernels, arrays, count) for `count` numbers of one operand: the arrays begin with them.
+template <class Step>
+void with_numbers(const Operands& operands, Size first, Size count, const Step& step) {
+  if (operands.is_float64) {
+    step(kernels_of<double>(active_table()), operands.from<double>(first), count);
+  } else {
+    step(kernels_of<float>(active_table()), operands.from<float>(first), count);
+  }
+}
+
 // Whether any two arrays overlap: then operands must be gone through in their order, as one array
 // may be the parameter of two names.
 bool share_memory(const std::vector<Operands>& all);
 
-// Calls step(kernels, arrays, count) for all operands, or parts of them: the arrays begin with the
-// part, which has `count` numbers.
+// Calls `step` so for all operands, or parts of them.
 template <class Step>
 void each_part(const std::vector<Operands>& all, const Step& step) {
-  constexpr Size grain = 40'000;  // elements that pay for a thread
-  constexpr Size unit = 64;       // no two threads write to one cache line
+  constexpr Size unit = 64;  // no two threads write to one cache line
   Size total = 0;
   for (const Operands& operands : all) total += operands.size;
-  const bool in_order = total >= 2 * grain && share_memory(all);
-  parallel_for(total, in_order ? total : grain, unit, [&](Range part) {
+  const bool in_order = total >= 2 * operand_grain && share_memory(all);
+  parallel_for(total, in_order ? total : operand_grain, unit, [&](Range part) {
     Size before = 0;
     for (const Operands& operands : all) {
       const Size begin = std::max<Size>(part.begin - before, 0);
       const Size end = std::min(part.end - before, operands.size);
       before += operands.size;
-      if (begin >= end) continue;
-      if (operands.is_float64) {
-        step(kernels_of<double>(active_table()), operands.from<double>(begin), end - begin);
-      } else {
-        step(kernels_of<float>(active_table()), operands.from<float>(begin), end - begin);
-      }
+      if (begin < end) with_numbers(operands, begin, end - begin, step);
     }
   });
 }
