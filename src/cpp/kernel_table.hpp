@@ -102,19 +102,10 @@ struct RowGroups {
   Size count;
 };
 
-// C[m, :] (+)= sum over rows r of A[r, m] B[r, :], rows in the order of their groups.
-// A's rows are pre-activations; the units of a panel's slot are the rows gate * units + unit of C.
+// One B of an outer product, and its C.
 template <class T>
-struct OuterProduct {
-  const T* a;
-  Size a_row;
-  RowGroups a_groups;
-  int slots;                 // of a row of A
-  Size unit_vectors;         // vectors of units a panel
-  int slot_begin, slot_end;  // those that count
-  int gate_of_slot[max_slots];
-  Size units;
-  Size panel_begin, panel_end;  // panels of A
+struct OuterSide {
+  int slot_begin, slot_end;  // slots of A that count
   const T* b;
   Size b_row;
   RowGroups b_groups;  // pairs off with A's: same numbers of rows
@@ -123,8 +114,27 @@ struct OuterProduct {
   Size columns;  // of B and C
   T* c;
   Size c_row;
+};
+
+constexpr int max_outer_sides = 2;
+
+// C[m, :] (+)= sum over rows r of A[r, m] B[r, :], rows in the order of their groups, for each
+// side. A's rows are pre-activations; the units of a panel's slot are the rows gate * units + unit
+// of C.
+template <class T>
+struct OuterProduct {
+  const T* a;
+  Size a_row;
+  RowGroups a_groups;
+  int slots;          // of a row of A
+  Size unit_vectors;  // vectors of units a panel; one where there are several slots
+  int gate_of_slot[max_slots];
+  Size units;
+  Size panel_begin, panel_end;  // panels of A
+  OuterSide<T> sides[max_outer_sides];
+  int side_count;
   bool accumulate;
-  T* scratch;  // outer_scratch(columns) numbers
+  T* scratch;  // outer_scratch(columns of one side, of the other) numbers
 };
 
 // One time step of a cell over rows x panels of units: product, then the pointwise part.
@@ -227,7 +237,7 @@ struct Kernels {
   // and a_group counts indices
   void (*gather_product)(const Product<T>&, const std::int64_t* indices);
   void (*outer_product)(const OuterProduct<T>&);
-  Size (*outer_scratch)(Size columns);
+  Size (*outer_scratch)(Size columns, Size other_columns);
   // (units as columns of B: k = input) for the way forward
   void (*pack_forward)(const PackWeights<T>&);
   // (units as rows of B: k = pre-activations) for the way back

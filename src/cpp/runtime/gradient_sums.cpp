@@ -31,9 +31,9 @@ void GradientSums<T>::begin(const LayerInputs<T>& inputs, const Kept<T>& kept,
   inputs_ = inputs;
   kept_ = &kept;
   rows_ = rows;
-  const Size columns = std::max(sizes_.input_size, sizes_.hidden_size);
+  const Size input = one_hot_ ? 0 : sizes_.input_size;
   while (static_cast<int>(scratch_.size()) < threads)
-    scratch_.emplace_back(sizes_.kernels->outer_scratch(columns));
+    scratch_.emplace_back(sizes_.kernels->outer_scratch(input, sizes_.hidden_size));
 }
 
 template <class T>
@@ -47,9 +47,11 @@ void GradientSums<T>::sum(Size begin, Size end, Range panels, Range outputs, int
   const bool accumulate = !fresh_ || end < schedule.steps();
   if (panels.size() > 0) {
     sum_bias(rows, panels, accumulate);
-    sum_input(rows, panels, accumulate, thread);
-    if (sizes_.shape().has_hidden())
-      sum_hidden(rows, previous, panels, begin == 0, accumulate, thread);
+    if (one_hot_) sum_one_hot(rows, panels);
+    OuterProduct<T> q = outer_of(rows, panels, accumulate, thread);
+    if (!one_hot_) q.sides[q.side_count++] = input_side(rows);
+    if (sizes_.shape().has_hidden()) q.sides[q.side_count++] = hidden_side(previous, begin == 0);
+    if (q.side_count > 0) sizes_.kernels->outer_product(q);
   }
   if (sizes_.two_products()) sum_second(rows, panels, outputs, accumulate, thread);
 }
@@ -69,60 +71,62 @@ void GradientSums<T>::sum_bias(const Groups& rows, Range panels, bool accumulate
 }
 
 template <class T>
-OuterProduct<T> GradientSums<T>::outer_of(int slot_begin, int slot_end, Range panels, int thread) {
+void GradientSums<T>::sum_one_hot(const Groups& rows, Range panels) {
+  const Range columns = columns_of(panels);
+  sizes_.kernels->scatter_sums(rows_.dgates, sizes_.gates_row(), rows.all(), inputs_.x.indices,
+                               columns.begin, columns.end, one_hot_sums_.data(),
+                               sizes_.gates_row());
+}
+
+template <class T>
+OuterProduct<T> GradientSums<T>::outer_of(const Groups& rows, Range panels, bool accumulate,
+                                          int thread) {
   const CellShape& shape = sizes_.shape();
   OuterProduct<T> q{};
   q.a = rows_.dgates;
   q.a_row = sizes_.gates_row();
+  q.a_groups = rows.all();
   q.slots = shape.slots;
   q.unit_vectors = shape.unit_vectors;
-  q.slot_begin = slot_begin;
-  q.slot_end = slot_end;
   std::copy(shape.gate_of_slot, shape.gate_of_slot + max_slots, q.gate_of_slot);
   q.units = sizes_.hidden_size;
   q.panel_begin = panels.begin;
   q.panel_end = panels.end;
+  q.accumulate = accumulate;
   q.scratch = scratch_[static_cast<std::size_t>(thread)].data();
   return q;
 }
 
 template <class T>
-void GradientSums<T>::sum_input(const Groups& rows, Range panels, bool accumulate, int thread) {
+OuterSide<T> GradientSums<T>::input_side(const Groups& rows) const {
   const CellShape& shape = sizes_.shape();
-  if (one_hot_) {
-    const Range columns = columns_of(panels);
-    sizes_.kernels->scatter_sums(rows_.dgates, sizes_.gates_row(), rows.all(), inputs_.x.indices,
-                                 columns.begin, columns.end, one_hot_sums_.data(),
-                                 sizes_.gates_row());
-    return;
-  }
-  OuterProduct<T> q = outer_of(shape.input_begin, shape.input_end, panels, thread);
-  q.a_groups = q.b_groups = rows.all();
-  q.b = inputs_.x.dense;
-  q.b_row = inputs_.x.row;
-  q.columns = q.c_row = sizes_.input_size;
-  q.c = gradients_.weight_ih;
-  q.accumulate = accumulate;
-  sizes_.kernels->outer_product(q);
+  OuterSide<T> side{};
+  side.slot_begin = shape.input_begin;
+  side.slot_end = shape.input_end;
+  side.b = inputs_.x.dense;
+  side.b_row = inputs_.x.row;
+  side.b_groups = rows.all();
+  side.columns = side.c_row = sizes_.input_size;
+  side.c = gradients_.weight_ih;
+  return side;
 }
 
 // The first step's share comes last, and its rows of B are those of h0.
 template <class T>
-void GradientSums<T>::sum_hidden(const Groups& rows, const Groups& previous, Range panels,
-                                 bool first_step, bool accumulate, int thread) {
+OuterSide<T> GradientSums<T>::hidden_side(const Groups& previous, bool first_step) const {
   const CellShape& shape = sizes_.shape();
-  OuterProduct<T> q = outer_of(shape.hidden_begin, shape.hidden_end, panels, thread);
   const bool masked = kept_->hidden.size() > 0;
-  q.columns = q.c_row = sizes_.output_size;
-  q.c = gradients_.weight_hh;
-  q.accumulate = accumulate;
-  q.a_groups = rows.all();
-  q.b_groups = previous.all();
-  q.b = masked ? kept_->hidden.data() : inputs_.y;
-  q.b_row = masked ? sizes_.output_size : inputs_.y_row;
-  if (first_step) q.b_last = masked ? kept_->hidden0.data() : inputs_.h0;
-  q.b_last_row = sizes_.output_size;
-  sizes_.kernels->outer_product(q);
+  OuterSide<T> side{};
+  side.slot_begin = shape.hidden_begin;
+  side.slot_end = shape.hidden_end;
+  side.b = masked ? kept_->hidden.data() : inputs_.y;
+  side.b_row = masked ? sizes_.output_size : inputs_.y_row;
+  side.b_groups = previous.all();
+  if (first_step) side.b_last = masked ? kept_->hidden0.data() : inputs_.h0;
+  side.b_last_row = sizes_.output_size;
+  side.columns = side.c_row = sizes_.output_size;
+  side.c = gradients_.weight_hh;
+  return side;
 }
 
 // The weights that u was multiplied with: rows of weight_hh, or the projection.
@@ -130,25 +134,28 @@ template <class T>
 void GradientSums<T>::sum_second(const Groups& rows, Range panels, Range outputs, bool accumulate,
                                  int thread) {
   const CellShape& shape = sizes_.shape();
-  OuterProduct<T> q = outer_of(shape.second_begin, shape.second_end, panels, thread);
-  q.c = gradients_.weight_hh;
+  OuterProduct<T> q = outer_of(rows, panels, accumulate, thread);
+  q.side_count = 1;
+  OuterSide<T>& side = q.sides[0];
+  side.slot_begin = shape.second_begin;
+  side.slot_end = shape.second_end;
+  side.c = gradients_.weight_hh;
   if (sizes_.projected) {
     q.a = rows_.projected;
     q.a_row = sizes_.padded_output;
-    q.slots = q.slot_end = 1;
-    q.slot_begin = q.gate_of_slot[0] = 0;
+    q.slots = side.slot_end = 1;
+    side.slot_begin = q.gate_of_slot[0] = 0;
     q.unit_vectors = panel_vectors;
     q.units = sizes_.output_size;
     q.panel_begin = outputs.begin;
     q.panel_end = outputs.end;
-    q.c = gradients_.weight_hr;
+    side.c = gradients_.weight_hr;
   }
   if (q.panel_begin == q.panel_end) return;
-  q.columns = q.c_row = sizes_.hidden_size;
-  q.a_groups = q.b_groups = rows.all();
-  q.b = kept_->u.data();
-  q.b_row = sizes_.padded;
-  q.accumulate = accumulate;
+  side.columns = side.c_row = sizes_.hidden_size;
+  side.b_groups = rows.all();
+  side.b = kept_->u.data();
+  side.b_row = sizes_.padded;
   sizes_.kernels->outer_product(q);
 }
 

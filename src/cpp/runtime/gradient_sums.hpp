@@ -69,13 +69,13 @@ class GradientSums {
  private:
   struct Groups;
   void sum_bias(const Groups& rows, Range panels, bool accumulate);
-  void sum_input(const Groups& rows, Range panels, bool accumulate, int thread);
-  void sum_hidden(const Groups& rows, const Groups& previous, Range panels, bool first_step,
-                  bool accumulate, int thread);
+  void sum_one_hot(const Groups& rows, Range panels);
   void sum_second(const Groups& rows, Range panels, Range outputs, bool accumulate, int thread);
   void finish_one_hot();
   void finish_units();
-  OuterProduct<T> outer_of(int slot_begin, int slot_end, Range panels, int thread);
+  OuterProduct<T> outer_of(const Groups& rows, Range panels, bool accumulate, int thread);
+  OuterSide<T> input_side(const Groups& rows) const;
+  OuterSide<T> hidden_side(const Groups& previous, bool first_step) const;
   Range columns_of(Range panels) const;
 
   const CellSizes<T>& sizes_;

@@ -18,7 +18,7 @@ namespace pyrnn {
 namespace {
 
 // Rows whose gradients are summed at once.
-constexpr Size stretch_rows = 1024;
+constexpr Size stretch_rows = 512;
 
 // Pieces of such sums for a thread at most; and the pre-activations of one at least, as each packs
 // the other side of its product anew.
