@@ -160,9 +160,10 @@ class BackwardWalk {
   }
 
   int weight_pieces() const {
-    const Size most = std::max<Size>(1, sizes_.gates() / piece_columns);
     const int threads = shares_.plan.threads;
-    return std::max(threads, static_cast<int>(std::min<Size>(most, threads * pieces_of_a_thread)));
+    if (threads == 1) return 1;
+    const Size most = std::max<Size>(threads, sizes_.gates() / piece_columns);
+    return static_cast<int>(std::min<Size>(most, threads * pieces_of_a_thread));
   }
   int input_pieces() const {
     if (call_.dx == nullptr) return 0;
