@@ -123,6 +123,7 @@ struct OuterStrips {
   OuterStrips(const OuterProduct<typename V::Scalar>& q, const OuterSide<typename V::Scalar>& side,
               const OuterColumns& columns) {
     constexpr Size strip = outer_tile_rows<V>;
+    static_assert(V::lanes % strip == 0, "each slot begins with a strip");
     const Size run = q.unit_vectors * V::lanes;
     for (Size panel = columns.panel_begin; panel < columns.panel_end; ++panel) {
       const Size first = panel * run, units = smaller(run, q.units - first);
