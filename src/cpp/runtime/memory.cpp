@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #endif
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <list>
@@ -14,7 +16,13 @@
 namespace pyrnn {
 namespace {
 
-constexpr std::size_t most_kept = std::size_t{128} << 20, most_small_kept = std::size_t{1} << 20;
+using Clock = std::chrono::steady_clock;
+
+// Large blocks are kept up to so many bytes, or to what was in use at once: a call whose buffers
+// are larger would else fault in all of them each time. Beyond the former, for a while.
+constexpr std::size_t always_kept = std::size_t{128} << 20;
+constexpr auto a_while = std::chrono::seconds(30);
+constexpr std::size_t most_small_kept = std::size_t{1} << 20;
 constexpr std::size_t large = std::size_t{32} << 10, unit = 64;
 
 std::size_t rounded(std::size_t bytes) {
@@ -25,6 +33,7 @@ std::size_t rounded(std::size_t bytes) {
 struct Block {
   void* memory;
   std::size_t bytes;
+  Clock::time_point since;
 };
 
 // Freed blocks, the latest first. Small ones are in a list for each size, held together by a
@@ -32,7 +41,7 @@ struct Block {
 struct Kept {
   std::mutex mutex;
   std::list<Block> blocks;
-  std::size_t total = 0;
+  std::size_t total = 0, in_use = 0, most_in_use = 0;
   void* small[large / unit] = {};
   std::size_t small_total = 0;
 };
@@ -83,27 +92,51 @@ void* take_large(Kept& pool, std::size_t bytes) {
   return nullptr;
 }
 
-// What was kept longest makes room.
-bool keep_large(Kept& pool, void* memory, std::size_t bytes) {
-  if (bytes > most_kept) return false;
-  try {
-    pool.blocks.push_front({memory, bytes});
-  } catch (const std::bad_alloc&) {
-    return false;
-  }
-  pool.total += bytes;
-  while (pool.total > most_kept) {
+// What was kept longest makes room. All that is kept and in use never exceeds what was in use at
+// once by more than is always kept.
+void make_room(Kept& pool) {
+  const std::size_t room = std::max(always_kept, pool.most_in_use - pool.in_use);
+  const auto longest = Clock::now() - a_while;
+  while (pool.total > room || (pool.total > always_kept && pool.blocks.back().since < longest)) {
     pool.total -= pool.blocks.back().bytes;
     std::free(pool.blocks.back().memory);
     pool.blocks.pop_back();
   }
+}
+
+void use_large(Kept& pool, std::size_t bytes) {
+  pool.in_use += bytes;
+  pool.most_in_use = std::max(pool.most_in_use, pool.in_use);
+}
+
+// Whether it is kept
+bool keep_large(Kept& pool, void* memory, std::size_t bytes) {
+  pool.in_use -= bytes;
+  try {
+    pool.blocks.push_front({memory, bytes, Clock::now()});
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  pool.total += bytes;
+  make_room(pool);
   return true;
 }
 
 void* take_kept(std::size_t bytes) {
   Kept& pool = kept();
   const std::lock_guard<std::mutex> lock(pool.mutex);
-  return bytes < large ? take_small(pool, bytes) : take_large(pool, bytes);
+  if (bytes < large) return take_small(pool, bytes);
+  void* const memory = take_large(pool, bytes);
+  use_large(pool, bytes);
+  if (memory == nullptr) make_room(pool);
+  return memory;
+}
+
+// What could not be had is not in use.
+void forget(std::size_t bytes) {
+  Kept& pool = kept();
+  const std::lock_guard<std::mutex> lock(pool.mutex);
+  if (bytes >= large) pool.in_use -= bytes;
 }
 
 // In whole pages of 2 MiB as far as they go: a row of pre-activations may be a page of 4 KiB, of
@@ -125,7 +158,10 @@ void* acquire_memory(std::size_t bytes) {
   const std::size_t size = rounded(bytes);
   void* memory = take_kept(size);
   if (memory == nullptr) memory = allocate(size);
-  if (memory == nullptr) throw std::bad_alloc();
+  if (memory == nullptr) {
+    forget(size);
+    throw std::bad_alloc();
+  }
   return memory;
 }
 

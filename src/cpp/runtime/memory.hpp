@@ -9,7 +9,8 @@ namespace pyrnn {
 
 // 64-byte aligned memory of at least `bytes`; throws std::bad_alloc.
 void* acquire_memory(std::size_t bytes);
-// Takes back what `acquire_memory(bytes)` gave. Up to 129 MiB are kept for later calls.
+// Takes back what `acquire_memory(bytes)` gave. Up to 129 MiB are kept for later calls, or as much
+// as was in use at once, of which what nobody has taken for half a minute is given back later.
 void release_memory(void* memory, std::size_t bytes) noexcept;
 
 }  // namespace pyrnn

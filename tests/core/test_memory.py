@@ -1,0 +1,54 @@
+"""What the core keeps of the memory that calls gave back, as the system counts it (Linux)."""
+
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
+
+SETUP = """
+import numpy as np, pyrnn
+def mebibytes(name):
+    line = next(line for line in open("/proc/self/status") if line.startswith(name))
+    return int(line.split()[1]) // 1024
+layer = pyrnn.LSTM(1, 256)
+def train(steps):
+    y, _, cache = layer.forward(np.zeros((steps, 128, 1), np.float32))
+    layer.backward(cache, y)
+before = mebibytes("VmRSS")
+"""
+
+
+@pytest.fixture
+def measured(run_python):
+    """``measured(code)``: the numbers that a process prints after the setup above."""
+
+    def measure(code):
+        done = run_python("-c", SETUP + code, PYRNN_NUM_THREADS="1")
+        assert done.returncode == 0, done.stderr
+        return [int(number) for number in done.stdout.split()]
+
+    return measure
+
+
+def test_buffers_of_a_large_call_wait_for_the_next(measured):
+    """400 steps take 350 MiB, most of them for what the way back needs."""
+    used, kept = measured("""
+train(400)
+print(mebibytes("VmHWM") - before, mebibytes("VmRSS") - before)
+""")
+    assert used > 300
+    assert kept > 0.8 * used
+
+
+def test_calls_of_many_sizes_take_no_more_than_the_largest(measured):
+    alone, *_ = measured("""
+train(400)
+print(mebibytes("VmHWM") - before)
+""")
+    many, *_ = measured("""
+for steps in [400, *range(200, 400, 20)]:
+    train(steps)
+print(mebibytes("VmHWM") - before)
+""")
+    assert many < 1.05 * alone + 128
