@@ -95,6 +95,7 @@ void* take_large(Kept& pool, std::size_t bytes) {
 // What was kept longest makes room. All that is kept and in use never exceeds what was in use at
 // once by more than is always kept.
 void make_room(Kept& pool) {
+  if (pool.total <= always_kept) return;
   const std::size_t room = std::max(always_kept, pool.most_in_use - pool.in_use);
   const auto longest = Clock::now() - a_while;
   while (pool.total > room || (pool.total > always_kept && pool.blocks.back().since < longest)) {
