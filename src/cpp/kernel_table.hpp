@@ -87,7 +87,7 @@ struct Product {
   Size rows, k_outer, k_inner;
   Size panel_begin, panel_end;
   // The same for further groups of rows, so far apart in A and C. With several, `init` is the same
-  // for all rows (init_row is 0) and the panels are whole.
+  // for all rows (init_row is 0).
   Size groups = 1, a_group = 0, c_group = 0;
   // Whether the last panels come first. Of two products with the same weights, the second finds in
   // cache what the first has read last.
@@ -251,9 +251,9 @@ struct Kernels {
   void (*column_sums)(const T* a, Size a_row, RowGroups groups, Size begin, Size end,
                       bool accumulate, T* sums);
 
-  // sums[index[row], j] += a[row, j], j in [begin, end): whole vectors
+  // sums[index[index_row], j] += a[row, j], j in [begin, end): whole vectors; groups pair off
   void (*scatter_sums)(const T* a, Size a_row, RowGroups groups, const std::int64_t* indices,
-                       Size begin, Size end, T* sums, Size sums_row);
+                       RowGroups index_groups, Size begin, Size end, T* sums, Size sums_row);
 
   // Multiply-adds in registers only; `sink` takes a vector. Returns the operations done.
   double (*fma_loop)(Size iterations, T* sink);

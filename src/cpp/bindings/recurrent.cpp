@@ -53,6 +53,7 @@ Inputs<T> read_inputs(Weights<T>& weights, const py::array& x, const States<T>& 
     cache->schedule = cache->packed->schedule;
   } else {
     cache->schedule = Schedule::uniform(cache->time_steps, batch, reverse);
+    cache->schedule.bands = band_count(sizes, cache->schedule);
   }
   OrderedStates<T> first(state, sizes, batch, cache->packed);
   cache->h0 = std::move(first.h);
@@ -146,7 +147,7 @@ py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const States<T>& d
   const NewGradients<T> gradients(cache);
   {
     const py::gil_scoped_release release;
-    GradientSums<T> sums(sizes, !dense, gradients.pointers, batch);
+    GradientSums<T> sums(sizes, !dense, gradients.pointers, batch, cache.schedule.bands);
     Buffer<T> packed_dy, packed_dx;
     if (cache.packed) {
       packed_dy = Buffer<T>(cache.schedule.rows * O);
@@ -171,7 +172,7 @@ py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const States<T>& d
                         gradients.by_name());
 }
 
-// Windows look at all steps: what checkpoints left out is computed again.
+// What checkpoints left out is computed again.
 template <class T>
 void keep_all(Cache<T>& cache) {
   if (cache.checkpoints.steps == 0) return;
@@ -221,7 +222,11 @@ py::tuple backward_windows(const std::vector<std::shared_ptr<Cache<T>>>& caches,
   }
   {
     const py::gil_scoped_release release;
-    for (const auto& cache : caches) keep_all(*cache);
+    // Windows look at all steps, and at all sequences of one at once.
+    for (const auto& cache : caches) {
+      keep_all(*cache);
+      join_slices(cache->kept, cache->weights->sizes, cache->schedule);
+    }
     walk_windows(layers, dy_rows.data, dy_rows.row, dx_data, k1, k2);
     for (const auto& cache : caches) cache->kept = Kept<T>{};
   }

@@ -22,9 +22,10 @@ struct InputRows {
   }
 };
 
-// Rows of some steps: `count` of each of `groups`, which are `apart` from one step to the next.
+// Rows of some steps: `count` of each of `groups`, which are `apart` from one step to the next;
+// their pre-activations `gates_apart`.
 struct StepRows {
-  Size count, groups, apart;
+  Size count, groups = 1, apart = 0, gates_apart = 0;
 };
 
 // gates (rows, slots * padded) = x W_ih + b; slots that x does not reach start from their bias
@@ -48,7 +49,7 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   product.rows = rows.count;
   product.groups = rows.groups;
   product.a_group = rows.apart * (x.indices != nullptr ? 1 : x.row);
-  product.c_group = rows.apart * sizes.gates_row();
+  product.c_group = rows.gates_apart * sizes.gates_row();
   product.k_outer = 1;
   product.k_inner = sizes.input_size;
   product.panel_begin = panels.begin;
@@ -62,7 +63,7 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   const Size rest = (shape.slots - shape.input_end) * sizes.lanes();
   if (rest == 0) return;
   for (Size i = 0; i < rows.groups * rows.count; ++i) {
-    const Size row = i / rows.count * rows.apart + i % rows.count;
+    const Size row = i / rows.count * rows.gates_apart + i % rows.count;
     for (Size panel = panels.begin; panel < panels.end; ++panel) {
       const Size at = panel * sizes.panel_stride() + sizes.slot_offset(shape.input_end);
       std::memcpy(gates + row * sizes.gates_row() + at, weights.bias.data() + at,

@@ -2,11 +2,17 @@
 
 #include <algorithm>
 
+#include "runtime/parallel.hpp"
+
 namespace pyrnn {
 
+namespace {
+
+// Numbers that pay for a thread to add them.
+constexpr Size add_grain = 16 * 1024;
+
 // Rows of steps in the order of the sum.
-template <class T>
-struct GradientSums<T>::Groups {
+struct Groups {
   std::vector<Size> first, rows;
   void add(Size row, Size count) {
     first.push_back(row);
@@ -15,14 +21,52 @@ struct GradientSums<T>::Groups {
   RowGroups all() const { return {first.data(), rows.data(), static_cast<Size>(first.size())}; }
 };
 
+}  // namespace
+
+// A band's rows: of what is kept, of the packed batch, and those a step before in each.
+template <class T>
+struct GradientSums<T>::Rows {
+  Groups kept, packed, kept_before, packed_before;
+};
+
 template <class T>
 GradientSums<T>::GradientSums(const CellSizes<T>& sizes, bool one_hot,
-                              const Gradients<T>& gradients, Size unit_rows)
+                              const Gradients<T>& gradients, Size unit_rows, int bands)
     : sizes_(sizes), gradients_(gradients), one_hot_(one_hot), unit_rows_(unit_rows) {
-  bias_sums_ = Buffer<T>(sizes_.gates());
   zeros_ = Buffer<T>::zeros(panel_vectors * sizes_.lanes());
   units_ = Buffer<T>::zeros(unit_rows * sizes_.shape().unit_blocks() * sizes_.padded);
-  if (one_hot_) one_hot_sums_ = Buffer<T>::zeros(sizes_.input_size * sizes_.gates_row());
+  for (int band = 0; band < bands; ++band) bands_.push_back(new_band(band));
+}
+
+template <class T>
+typename GradientSums<T>::Band GradientSums<T>::new_band(int index) const {
+  const CellShape& shape = sizes_.shape();
+  Band band{gradients_, {}, {}, {}, {}, {}};
+  band.bias = Buffer<T>(sizes_.gates());
+  if (one_hot_) band.one_hot = Buffer<T>::zeros(sizes_.input_size * sizes_.gates_row());
+  if (index == 0) return band;
+  const auto replace = [](T*& to, Buffer<T>& buffer, Size numbers) {
+    if (to == nullptr) return;
+    buffer = Buffer<T>(numbers);
+    to = buffer.data();
+  };
+  if (!one_hot_)
+    replace(band.to.weight_ih, band.weight_ih,
+            gate_rows(shape.input_begin, shape.input_end) * sizes_.input_size);
+  const Size hidden_rows = std::max(gate_rows(shape.hidden_begin, shape.hidden_end),
+                                    gate_rows(shape.second_begin, shape.second_end));
+  replace(band.to.weight_hh, band.weight_hh, hidden_rows * sizes_.output_size);
+  replace(band.to.weight_hr, band.weight_hr, sizes_.output_size * sizes_.hidden_size);
+  return band;
+}
+
+// Rows of a weight that is multiplied onto these slots.
+template <class T>
+Size GradientSums<T>::gate_rows(int slot_begin, int slot_end) const {
+  int gates = 0;
+  for (int slot = slot_begin; slot < slot_end; ++slot)
+    gates = std::max(gates, sizes_.shape().gate_of_slot[slot] + 1);
+  return gates * sizes_.hidden_size;
 }
 
 template <class T>
@@ -36,24 +80,40 @@ void GradientSums<T>::begin(const LayerInputs<T>& inputs, const Kept<T>& kept,
     scratch_.emplace_back(sizes_.kernels->outer_scratch(input, sizes_.hidden_size));
 }
 
+// A band lies in one slice of what is kept.
 template <class T>
-void GradientSums<T>::sum(Size begin, Size end, Range panels, Range outputs, int thread) {
+typename GradientSums<T>::Rows GradientSums<T>::rows_of(Size begin, Size end, int band) const {
   const Schedule& schedule = *inputs_.schedule;
-  Groups rows, previous;
+  const Range all = part_of(schedule.batch_size, static_cast<int>(bands_.size()), band);
+  Rows rows;
   for (Size step = end - 1; step >= begin; --step) {
-    rows.add(schedule.first_of(step), schedule.count_of(step));
-    previous.add(step > 0 ? schedule.first_of(step - 1) : 0, schedule.count_of(step));
+    const Size first = schedule.first_of(step);
+    const Size count = std::min(all.end, schedule.count_of(step)) - all.begin;
+    const auto kept = [&](Size of) { return kept_->slices.row(of, all.begin, schedule.steps()); };
+    rows.kept.add(kept(first), count);
+    rows.packed.add(first + all.begin, count);
+    const Size before = step > 0 ? schedule.first_of(step - 1) : 0;
+    rows.kept_before.add(step > 0 ? kept(before) : all.begin, count);
+    rows.packed_before.add(before + all.begin, count);
   }
-  const bool accumulate = !fresh_ || end < schedule.steps();
+  return rows;
+}
+
+template <class T>
+void GradientSums<T>::sum(Size begin, Size end, int band_index, Range panels, Range outputs,
+                          int thread) {
+  Band& band = bands_[static_cast<std::size_t>(band_index)];
+  const Rows rows = rows_of(begin, end, band_index);
+  const bool accumulate = !fresh_ || end < inputs_.schedule->steps();
   if (panels.size() > 0) {
-    sum_bias(rows, panels, accumulate);
-    if (one_hot_) sum_one_hot(rows, panels);
+    sum_bias(band, rows, panels, accumulate);
+    if (one_hot_) sum_one_hot(band, rows, panels);
     OuterProduct<T> q = outer_of(rows, panels, accumulate, thread);
-    if (!one_hot_) q.sides[q.side_count++] = input_side(rows);
-    if (sizes_.shape().has_hidden()) q.sides[q.side_count++] = hidden_side(previous, begin == 0);
+    if (!one_hot_) q.sides[q.side_count++] = input_side(band, rows);
+    if (sizes_.shape().has_hidden()) q.sides[q.side_count++] = hidden_side(band, rows, begin == 0);
     if (q.side_count > 0) sizes_.kernels->outer_product(q);
   }
-  if (sizes_.two_products()) sum_second(rows, panels, outputs, accumulate, thread);
+  if (sizes_.two_products()) sum_second(band, rows, panels, outputs, accumulate, thread);
 }
 
 template <class T>
@@ -63,29 +123,29 @@ Range GradientSums<T>::columns_of(Range panels) const {
 }
 
 template <class T>
-void GradientSums<T>::sum_bias(const Groups& rows, Range panels, bool accumulate) {
+void GradientSums<T>::sum_bias(Band& band, const Rows& rows, Range panels, bool accumulate) {
   if (gradients_.bias_ih == nullptr) return;
   const Range columns = columns_of(panels);
-  sizes_.kernels->column_sums(rows_.dgates, sizes_.gates_row(), rows.all(), columns.begin,
-                              columns.end, accumulate, bias_sums_.data());
+  sizes_.kernels->column_sums(rows_.dgates, sizes_.gates_row(), rows.kept.all(), columns.begin,
+                              columns.end, accumulate, band.bias.data());
 }
 
 template <class T>
-void GradientSums<T>::sum_one_hot(const Groups& rows, Range panels) {
+void GradientSums<T>::sum_one_hot(Band& band, const Rows& rows, Range panels) {
   const Range columns = columns_of(panels);
-  sizes_.kernels->scatter_sums(rows_.dgates, sizes_.gates_row(), rows.all(), inputs_.x.indices,
-                               columns.begin, columns.end, one_hot_sums_.data(),
+  sizes_.kernels->scatter_sums(rows_.dgates, sizes_.gates_row(), rows.kept.all(), inputs_.x.indices,
+                               rows.packed.all(), columns.begin, columns.end, band.one_hot.data(),
                                sizes_.gates_row());
 }
 
 template <class T>
-OuterProduct<T> GradientSums<T>::outer_of(const Groups& rows, Range panels, bool accumulate,
+OuterProduct<T> GradientSums<T>::outer_of(const Rows& rows, Range panels, bool accumulate,
                                           int thread) {
   const CellShape& shape = sizes_.shape();
   OuterProduct<T> q{};
   q.a = rows_.dgates;
   q.a_row = sizes_.gates_row();
-  q.a_groups = rows.all();
+  q.a_groups = rows.kept.all();
   q.slots = shape.slots;
   q.unit_vectors = shape.unit_vectors;
   std::copy(shape.gate_of_slot, shape.gate_of_slot + max_slots, q.gate_of_slot);
@@ -98,22 +158,23 @@ OuterProduct<T> GradientSums<T>::outer_of(const Groups& rows, Range panels, bool
 }
 
 template <class T>
-OuterSide<T> GradientSums<T>::input_side(const Groups& rows) const {
+OuterSide<T> GradientSums<T>::input_side(const Band& band, const Rows& rows) const {
   const CellShape& shape = sizes_.shape();
   OuterSide<T> side{};
   side.slot_begin = shape.input_begin;
   side.slot_end = shape.input_end;
   side.b = inputs_.x.dense;
   side.b_row = inputs_.x.row;
-  side.b_groups = rows.all();
+  side.b_groups = rows.packed.all();
   side.columns = side.c_row = sizes_.input_size;
-  side.c = gradients_.weight_ih;
+  side.c = band.to.weight_ih;
   return side;
 }
 
 // The first step's share comes last, and its rows of B are those of h0.
 template <class T>
-OuterSide<T> GradientSums<T>::hidden_side(const Groups& previous, bool first_step) const {
+OuterSide<T> GradientSums<T>::hidden_side(const Band& band, const Rows& rows,
+                                          bool first_step) const {
   const CellShape& shape = sizes_.shape();
   const bool masked = kept_->hidden.size() > 0;
   OuterSide<T> side{};
@@ -121,25 +182,25 @@ OuterSide<T> GradientSums<T>::hidden_side(const Groups& previous, bool first_ste
   side.slot_end = shape.hidden_end;
   side.b = masked ? kept_->hidden.data() : inputs_.y;
   side.b_row = masked ? sizes_.output_size : inputs_.y_row;
-  side.b_groups = previous.all();
+  side.b_groups = (masked ? rows.kept_before : rows.packed_before).all();
   if (first_step) side.b_last = masked ? kept_->hidden0.data() : inputs_.h0;
   side.b_last_row = sizes_.output_size;
   side.columns = side.c_row = sizes_.output_size;
-  side.c = gradients_.weight_hh;
+  side.c = band.to.weight_hh;
   return side;
 }
 
 // The weights that u was multiplied with: rows of weight_hh, or the projection.
 template <class T>
-void GradientSums<T>::sum_second(const Groups& rows, Range panels, Range outputs, bool accumulate,
-                                 int thread) {
+void GradientSums<T>::sum_second(const Band& band, const Rows& rows, Range panels, Range outputs,
+                                 bool accumulate, int thread) {
   const CellShape& shape = sizes_.shape();
   OuterProduct<T> q = outer_of(rows, panels, accumulate, thread);
   q.side_count = 1;
   OuterSide<T>& side = q.sides[0];
   side.slot_begin = shape.second_begin;
   side.slot_end = shape.second_end;
-  side.c = gradients_.weight_hh;
+  side.c = band.to.weight_hh;
   if (sizes_.projected) {
     q.a = rows_.projected;
     q.a_row = sizes_.padded_output;
@@ -149,45 +210,68 @@ void GradientSums<T>::sum_second(const Groups& rows, Range panels, Range outputs
     q.units = sizes_.output_size;
     q.panel_begin = outputs.begin;
     q.panel_end = outputs.end;
-    side.c = gradients_.weight_hr;
+    side.c = band.to.weight_hr;
   }
   if (q.panel_begin == q.panel_end) return;
   side.columns = side.c_row = sizes_.hidden_size;
-  side.b_groups = rows.all();
+  side.b_groups = rows.kept.all();
   side.b = kept_->u.data();
   side.b_row = sizes_.padded;
   sizes_.kernels->outer_product(q);
 }
 
 template <class T>
-void GradientSums<T>::input_gradient(Range rows, T* dx) const {
-  if (rows.size() == 0) return;
+void GradientSums<T>::input_gradient(Size row, Size kept, const StepRows& rows, T* dx) const {
+  if (rows.count == 0 || rows.groups == 0) return;
   const Size lanes = sizes_.lanes();
-  Product<T> product = back_product(sizes_, rows_.dgates + rows.begin * sizes_.gates_row(),
+  Product<T> product = back_product(sizes_, rows_.dgates + kept * sizes_.gates_row(),
                                     sizes_.shape().input_begin, sizes_.input_slots());
   product.b = inputs_.weights->input_back.data();
   product.vectors = (sizes_.input_size + lanes - 1) / lanes;
   product.init = zeros_.data();
   product.init_panel = 0;
-  product.c = dx + rows.begin * sizes_.input_size;
+  product.c = dx + row * sizes_.input_size;
   product.c_row = product.columns = sizes_.input_size;
-  product.rows = rows.size();
+  product.rows = rows.count;
+  product.groups = rows.groups;
+  product.a_group = rows.gates_apart * sizes_.gates_row();
+  product.c_group = rows.apart * sizes_.input_size;
   product.panel_end = (product.vectors + panel_vectors - 1) / panel_vectors;
   sizes_.kernels->product(product);
 }
 
 template <class T>
+void GradientSums<T>::add_bands() {
+  Band& all = bands_.front();
+  const auto add = [&](T* to, const Buffer<T>& from) {
+    parallel_for(from.size(), add_grain, sizes_.lanes(), [&](Range part) {
+      sizes_.kernels->add(to + part.begin, from.data() + part.begin, part.size());
+    });
+  };
+  for (std::size_t index = 1; index < bands_.size(); ++index) {
+    const Band& band = bands_[index];
+    add(gradients_.weight_ih, band.weight_ih);
+    add(gradients_.weight_hh, band.weight_hh);
+    add(gradients_.weight_hr, band.weight_hr);
+    add(all.one_hot.data(), band.one_hot);
+    if (gradients_.bias_ih != nullptr) add(all.bias.data(), band.bias);
+  }
+}
+
+template <class T>
 void GradientSums<T>::finish() {
+  add_bands();
   const CellShape& shape = sizes_.shape();
   const Size H = sizes_.hidden_size;
+  const T* const bias = bands_.front().bias.data();
   for (Size unit = 0; unit < H; ++unit) {
     for (int slot = 0; slot < shape.slots; ++slot) {
       const Size gate_unit = shape.gate_of_slot[slot] * H + unit;
       const Size at = sizes_.gate_offset(slot, unit);
       if (gradients_.bias_ih != nullptr && shape.of_input(slot))
-        gradients_.bias_ih[gate_unit] = bias_sums_.data()[at];
+        gradients_.bias_ih[gate_unit] = bias[at];
       if (gradients_.bias_hh != nullptr && shape.of_hidden(slot))
-        gradients_.bias_hh[gate_unit] = bias_sums_.data()[at];
+        gradients_.bias_hh[gate_unit] = bias[at];
     }
   }
   if (one_hot_) finish_one_hot();
@@ -201,7 +285,7 @@ void GradientSums<T>::finish_one_hot() {
   const Size H = sizes_.hidden_size, I = sizes_.input_size;
   for (Size unit = 0; unit < H; unit += sizes_.run()) {
     for (int slot = shape.input_begin; slot < shape.input_end; ++slot)
-      sizes_.kernels->transpose(one_hot_sums_.data() + sizes_.gate_offset(slot, unit),
+      sizes_.kernels->transpose(bands_.front().one_hot.data() + sizes_.gate_offset(slot, unit),
                                 sizes_.gates_row(), I, std::min(sizes_.run(), H - unit),
                                 gradients_.weight_ih + (shape.gate_of_slot[slot] * H + unit) * I,
                                 I);

@@ -2,7 +2,8 @@
 // pre-activations.
 //
 // Sums over time run from the last step to the first, whatever the stretches in which they are
-// taken; the first step's share of dweight_hh, which multiplies h0, is the last.
+// taken; the first step's share of dweight_hh, which multiplies h0, is the last. A batch may be cut
+// into bands of sequences, each with sums of its own, which are added up in their order.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,7 @@ struct LayerInputs {
   Size y_row;
 };
 
-// Gradients of pre-activations, and of h where it is projected.
+// Gradients of pre-activations, and of h where it is projected; rows in the order of what is kept.
 template <class T>
 struct GradientRows {
   const T* dgates;               // (rows, slots * padded)
@@ -47,35 +48,49 @@ struct GradientRows {
 template <class T>
 class GradientSums {
  public:
-  // unit_rows: how many rows of `units()` there are
+  // unit_rows: how many rows of `units()` there are; bands: of the batch, summed apart
   GradientSums(const CellSizes<T>& sizes, bool one_hot, const Gradients<T>& gradients,
-               Size unit_rows);
+               Size unit_rows, int bands = 1);
 
   // Begins with a part of the sequence; `threads` may call `sum` at a time.
   void begin(const LayerInputs<T>& inputs, const Kept<T>& kept, const GradientRows<T>& rows,
              int threads);
-  // The share of steps [begin, end) for some panels of units and of h; the last steps come first.
-  void sum(Size begin, Size end, Range panels, Range outputs, int thread);
-  // dx (rows, I) for some rows
-  void input_gradient(Range rows, T* dx) const;
+  // The share of steps [begin, end) of a band for some panels of units and of h; the last steps
+  // come first.
+  void sum(Size begin, Size end, int band, Range panels, Range outputs, int thread);
+  // dx (rows, I) from row `row` on, for rows that are kept from `kept` on; rows.gates_apart is that
+  // of what is kept
+  void input_gradient(Size row, Size kept, const StepRows& rows, T* dx) const;
   // To be called once, after the last `sum` of a part.
   void end() { fresh_ = false; }
   // Gradients of the parameters that act on units, summed over time by the steps themselves:
   // (unit rows, unit blocks, padded). A row for each sequence, so that no thread waits for another.
   T* units() { return units_.data(); }
-  // Brings the sums that were kept in the core's layout into torch's.
+  // Adds the bands up, and brings what was kept in the core's layout into torch's.
   void finish();
 
  private:
-  struct Groups;
-  void sum_bias(const Groups& rows, Range panels, bool accumulate);
-  void sum_one_hot(const Groups& rows, Range panels);
-  void sum_second(const Groups& rows, Range panels, Range outputs, bool accumulate, int thread);
+  // The sums of one band: the first's weights go where all shall go.
+  struct Band {
+    Gradients<T> to;
+    Buffer<T> weight_ih, weight_hh, weight_hr;  // of the others
+    Buffer<T> bias, one_hot;                    // as rows of pre-activations
+  };
+  struct Rows;
+
+  Band new_band(int index) const;
+  Size gate_rows(int slot_begin, int slot_end) const;
+  Rows rows_of(Size begin, Size end, int band) const;
+  void sum_bias(Band& band, const Rows& rows, Range panels, bool accumulate);
+  void sum_one_hot(Band& band, const Rows& rows, Range panels);
+  void sum_second(const Band& band, const Rows& rows, Range panels, Range outputs, bool accumulate,
+                  int thread);
+  void add_bands();
   void finish_one_hot();
   void finish_units();
-  OuterProduct<T> outer_of(const Groups& rows, Range panels, bool accumulate, int thread);
-  OuterSide<T> input_side(const Groups& rows) const;
-  OuterSide<T> hidden_side(const Groups& previous, bool first_step) const;
+  OuterProduct<T> outer_of(const Rows& rows, Range panels, bool accumulate, int thread);
+  OuterSide<T> input_side(const Band& band, const Rows& rows) const;
+  OuterSide<T> hidden_side(const Band& band, const Rows& rows, bool first_step) const;
   Range columns_of(Range panels) const;
 
   const CellSizes<T>& sizes_;
@@ -86,7 +101,8 @@ class GradientSums {
   const Kept<T>* kept_ = nullptr;
   GradientRows<T> rows_{};
   bool fresh_ = true;
-  Buffer<T> bias_sums_, one_hot_sums_, zeros_, units_;
+  Buffer<T> zeros_, units_;
+  std::vector<Band> bands_;
   std::vector<Buffer<T>> scratch_;
 };
 
@@ -104,6 +120,25 @@ Product<T> back_product(const CellSizes<T>& sizes, const T* dgates, int slot_beg
   product.width = panel_vectors;
   product.init_panel = product.c_panel = panel_vectors * sizes.lanes();
   return product;
+}
+
+// Bands whose sums pay: each of several threads can then have rows and sums of its own. What the
+// sums take of memory, and of time to be added up, must be little beside what is kept for the way
+// back and what is done with it.
+template <class T>
+int band_count(const CellSizes<T>& sizes, const Schedule& schedule) {
+  constexpr Size share = 12;
+  const Size sums = sizes.gates() * (sizes.input_size + sizes.output_size);
+  if (sums * static_cast<Size>(sizeof(T)) > l2_weights) return 1;
+  const Size row = sizes.gates() + sizes.inner_states() * sizes.padded + sizes.output_size;
+  const auto pays = [&](int bands) {
+    const Size least_rows = bands == 2 ? 4 : 8;
+    return schedule.batch_size >= bands * least_rows &&
+           schedule.rows * row >= (bands - 1) * sums * share;
+  };
+  int bands = 8;
+  while (bands > 1 && !pays(bands)) bands /= 2;
+  return bands;
 }
 
 extern template class GradientSums<float>;

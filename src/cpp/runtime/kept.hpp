@@ -3,11 +3,14 @@
 
 #include "runtime/buffer.hpp"
 #include "runtime/cell_weights.hpp"
+#include "runtime/schedule.hpp"
+#include "runtime/slices.hpp"
 
 namespace pyrnn {
 
 template <class T>
 struct Kept {
+  Slices slices;      // in whose order rows lie; those of the batch in its own
   Buffer<T> gates;    // (rows, slots * padded)
   Buffer<T> inner;    // states after h: (inner states, rows, padded)
   Buffer<T> inner0;   // their first values: (inner states, batch, padded)
@@ -17,8 +20,9 @@ struct Kept {
 
   Kept() = default;
   // gate_rows: of `gates`; rows: of the others
-  Kept(const CellSizes<T>& sizes, Size gate_rows, Size rows, Size batch, bool masked)
-      : gates(gate_rows * sizes.gates_row()),
+  Kept(const CellSizes<T>& sizes, Slices order, Size gate_rows, Size rows, Size batch, bool masked)
+      : slices(std::move(order)),
+        gates(gate_rows * sizes.gates_row()),
         inner(sizes.inner_states() * rows * sizes.padded),
         inner0(sizes.inner_states() * batch * sizes.padded) {
     if (sizes.two_products()) u = Buffer<T>(rows * sizes.padded);
@@ -27,5 +31,36 @@ struct Kept {
     hidden0 = Buffer<T>(batch * sizes.output_size);
   }
 };
+
+// Rows of some states, from slices into the order of the packed batch.
+template <class T>
+void join_rows(Buffer<T>& rows, Size columns, Size states, const Slices& slices,
+               const Schedule& schedule) {
+  Buffer<T> joined(rows.size());
+  const Size numbers = schedule.rows * columns;
+  for (Size state = 0; state < states && rows.size() > 0; ++state) {
+    for (Size step = 0; step < schedule.steps(); ++step) {
+      const Size first = schedule.first_of(step);
+      slices.each({0, schedule.count_of(step)}, [&](Range part) {
+        const T* const from = rows.data() + state * numbers +
+                              slices.row(first, part.begin, schedule.steps()) * columns;
+        std::copy(from, from + part.size() * columns,
+                  joined.data() + state * numbers + (first + part.begin) * columns);
+      });
+    }
+  }
+  rows = std::move(joined);
+}
+
+// One slice of all.
+template <class T>
+void join_slices(Kept<T>& kept, const CellSizes<T>& sizes, const Schedule& schedule) {
+  if (kept.slices.count() == 1) return;
+  join_rows(kept.gates, sizes.gates_row(), 1, kept.slices, schedule);
+  join_rows(kept.inner, sizes.padded, sizes.inner_states(), kept.slices, schedule);
+  join_rows(kept.u, sizes.padded, 1, kept.slices, schedule);
+  join_rows(kept.hidden, sizes.output_size, 1, kept.slices, schedule);
+  kept.slices = Slices(schedule.batch_size);
+}
 
 }  // namespace pyrnn

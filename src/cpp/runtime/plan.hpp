@@ -6,6 +6,7 @@
 #include "runtime/cell_weights.hpp"
 #include "runtime/range.hpp"
 #include "runtime/schedule.hpp"
+#include "runtime/slices.hpp"
 
 namespace pyrnn {
 
@@ -107,16 +108,28 @@ template <class T>
 class Shares {
  public:
   const Plan plan;
+  const Slices slices;  // of the values that are written on the way
 
-  Shares(const CellSizes<T>& sizes, const Schedule& schedule, int available)
+  // The way forward; if it keeps values for the way back, in slices that can be summed apart.
+  Shares(const CellSizes<T>& sizes, const Schedule& schedule, int available, bool keeps)
       : plan(make_plan(sizes, schedule.batch_size, schedule.steps(), available)),
+        slices(in_slices(plan, schedule, keeps)),
         sizes_(sizes),
         schedule_(schedule) {}
+  // The way back, over values that lie in slices already.
+  Shares(const CellSizes<T>& sizes, const Schedule& schedule, int available, Slices given)
+      : plan(make_plan(sizes, schedule.batch_size, schedule.steps(), available)),
+        slices(std::move(given)),
+        sizes_(sizes),
+        schedule_(schedule) {}
+
+  // Whether each thread walks a slice of its own.
+  bool by_slice() const { return plan.split == Split::batch && plan.threads == slices.count(); }
 
   // The rows that a thread walks through a stretch of time [begin, end).
   Range rows(Size begin, Size end, int thread) const {
     if (plan.split != Split::batch) return {0, schedule_.count_of(begin)};
-    return schedule_.share(begin, end, plan.threads, thread);
+    return by_slice() ? slices[thread] : schedule_.share(begin, end, plan.threads, thread);
   }
   // Those that are left of them at a step, counted from its first.
   Range rows_at(Size step, Range rows) const {
@@ -144,6 +157,18 @@ class Shares {
   }
 
  private:
+  static Slices in_slices(const Plan& plan, const Schedule& schedule, bool keeps) {
+    const bool summed_apart = schedule.bands % plan.threads == 0;
+    if (plan.split != Split::batch || !schedule.uniform() || (keeps && !summed_apart))
+      return Slices(schedule.batch_size);
+    std::vector<Size> bounds{0};
+    for (int thread = 0; thread < plan.threads; ++thread)
+      bounds.push_back(summed_apart
+                           ? schedule.band((thread + 1) * schedule.bands / plan.threads - 1).end
+                           : schedule.share(0, schedule.steps(), plan.threads, thread).end);
+    return Slices(std::move(bounds));
+  }
+
   Range columns(Size padded, int thread) const {
     if (plan.split != Split::units) return columns_of(sizes_, padded, 1, 0);
     return columns_of(sizes_, padded, plan.threads, thread);

@@ -16,12 +16,16 @@ namespace pyrnn {
 struct Schedule {
   std::vector<Size> first, count;
   Size batch_size = 0, rows = 0;
+  // Of neighbouring sequences, each with sums of its own for the gradients of parameters, which are
+  // added up at last. Their number is part of what is computed: the same for any number of threads.
+  int bands = 1;
 
   Size steps() const { return static_cast<Size>(first.size()); }
   Size first_of(Size step) const { return first[static_cast<std::size_t>(step)]; }
   Size count_of(Size step) const { return count[static_cast<std::size_t>(step)]; }
   // Whether all sequences are equally long.
   bool uniform() const { return rows == steps() * batch_size; }
+  Range band(int index) const { return part_of(batch_size, bands, index); }
   // The rows of steps [begin, end) lie together, whichever way the walk goes.
   Range rows_of(Size begin, Size end) const {
     return {std::min(first_of(begin), first_of(end - 1)),
@@ -34,6 +38,7 @@ struct Schedule {
     const Range all = rows_of(begin, end);
     part.batch_size = count_of(begin);
     part.rows = all.size();
+    part.bands = bands;
     part.count.assign(count.begin() + begin, count.begin() + end);
     for (Size step = begin; step < end; ++step) part.first.push_back(first_of(step) - all.begin);
     return part;

@@ -39,10 +39,11 @@ struct BackState {
 // Which rows a step back takes.
 template <class T>
 struct BackRows {
-  Size row;       // the first of them in the packed batch
-  Size previous;  // its row a step before; less than 0 where there is none
-  Size sequence;  // the first sequence
-  Size state;     // the first row of the BackState
+  Size row;                  // the first of them in the packed batch
+  Size previous;             // its row a step before; less than 0 where there is none
+  Size kept, kept_previous;  // the same among the values that are kept
+  Size sequence;             // the first sequence
+  Size state;                // the first row of the BackState
   Size count;
   const T* dy;  // (count, O), or null
   Size dy_row;
@@ -124,7 +125,7 @@ class StepBack {
     q.du = state_.du.data() + at.state * sizes_.padded;
     if (masked()) {
       q.h_prev = at.previous < 0 ? kept_.hidden0.data() + at.sequence * sizes_.output_size
-                                 : kept_.hidden.data() + at.previous * sizes_.output_size;
+                                 : kept_.hidden.data() + at.kept_previous * sizes_.output_size;
       q.h_prev_row = sizes_.output_size;
       q.dh = state_.dhidden.data() + at.state * padded_output();
       const Range units = {panels.begin * sizes_.run(),
@@ -198,11 +199,11 @@ class StepBack {
     StepBackward<T> q{};
     q.gates_row = q.dgates_row = sizes_.gates_row();
     q.dgates = at.dgates;
-    q.gates = kept_.gates.data() + at.row * q.gates_row;
+    q.gates = kept_.gates.data() + at.kept * q.gates_row;
     q.h_prev = first ? inputs_.h0 + at.sequence * O : inputs_.y + at.previous * inputs_.y_row;
     q.h_prev_row = first ? O : inputs_.y_row;
     q.inner_prev = first ? kept_.inner0.data() + at.sequence * padded
-                         : kept_.inner.data() + at.previous * padded;
+                         : kept_.inner.data() + at.kept_previous * padded;
     q.inner_prev_state =
         first ? kept_.inner0.size() / std::max(1, sizes_.inner_states()) : kept_rows * padded;
     q.inner_row = padded;

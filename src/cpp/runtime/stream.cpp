@@ -175,8 +175,7 @@ void Stream<T>::first_product(Layer& layer, const InputRows<T>& x, StepForward<T
     q.panel_begin = mine.begin + index * chunk;
     q.panel_end = index + 1 == chunks ? mine.end : q.panel_begin + chunk;
     const Range panels{q.panel_begin, q.panel_end};
-    if (panels.size() > 0)
-      input_product(*layer.weights, x, q.gates, {q.rows, 1, 0}, panels, last_first_);
+    if (panels.size() > 0) input_product(*layer.weights, x, q.gates, {q.rows}, panels, last_first_);
     hidden_step(*layer.weights, q, q.h_prev, q.h_prev_row);
   }
   q.panel_begin = mine.begin;

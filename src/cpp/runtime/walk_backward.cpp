@@ -3,7 +3,7 @@
 //
 // Those products wait for nobody, so they are cut into pieces for whoever has done its own share of
 // the next stretch: cores are seldom equally fast, and a neighbour's work can halve the speed of
-// one.
+// one. A thread begins with those whose rows or columns are its own.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -17,7 +17,7 @@
 namespace pyrnn {
 namespace {
 
-// Rows whose gradients are summed at once.
+// Rows of a slice whose gradients are summed at once.
 constexpr Size stretch_rows = 512;
 
 // Pieces of such sums for a thread at most; and the pre-activations of one at least, as each packs
@@ -35,7 +35,7 @@ class BackwardWalk {
         sizes_(call.inputs.weights->sizes),
         schedule_(*call.inputs.schedule),
         team_(num_threads()),
-        shares_(sizes_, schedule_, team_.size()),
+        shares_(sizes_, schedule_, team_.size(), kept.slices),
         state_(sizes_, schedule_.batch_size, call.noise, shares_.plan.threads),
         back_(call.inputs, kept, call.noise, sums, state_) {
     const Size batch = schedule_.batch_size, padded = sizes_.padded;
@@ -45,8 +45,9 @@ class BackwardWalk {
     copy_rows(call_.dinner_last, H, state_.dinner.data(), padded, sizes_.inner_states() * batch, H);
     sums_.begin(call.inputs, kept, {kept.gates.data(), projected_.data()}, shares_.plan.threads);
     for (Size end = schedule_.steps(); end > 0; end = stretches_.back().begin)
-      stretches_.push_back({schedule_.stretch_to(end, stretch_rows), end});
-    pieces_taken_ = std::vector<std::atomic<int>>(stretches_.size());
+      stretches_.push_back({schedule_.stretch_to(end, stretch_rows * kept.slices.count()), end});
+    pieces_taken_ = std::vector<std::atomic<int>>(stretches_.size() *
+                                                  static_cast<std::size_t>(shares_.plan.threads));
   }
 
   void run() {
@@ -62,12 +63,14 @@ class BackwardWalk {
   }
 
  private:
-  // A part of the rows: the steps of a stretch, then pieces of the sums of the one before, which
-  // all have walked.
+  // A part of the rows: the steps of a stretch, then pieces of the sums of the last that all have
+  // walked, which is the one before if there are others.
   void work_by_stretch(Size phase, int part) {
     const std::size_t stretch = static_cast<std::size_t>(phase);
+    const std::size_t others = shares_.plan.threads > 1 ? 1 : 0;
     if (stretch < stretches_.size()) walk_stretch(stretches_[stretch], part);
-    if (stretch > 0) sum_stretch(stretch - 1, part);
+    if (stretch >= others && stretch - others < stretches_.size())
+      sum_stretch(stretch - others, part);
   }
 
   void walk_stretch(Range stretch, int part) {
@@ -76,11 +79,12 @@ class BackwardWalk {
     for (Size step = end - 1; step >= begin; --step) {
       const Range rows = shares_.rows_at(step, mine);
       if (rows.size() == 0) continue;
-      const BackRows<T> at = rows_of(step, rows);
-      enter(at, part);
-      differentiate(at, part);
-      differentiate_first(at, part);
-      leave(at, part);
+      each(step, rows, [&](const BackRows<T>& at) {
+        enter(at, part);
+        differentiate(at, part);
+        differentiate_first(at, part);
+        leave(at, part);
+      });
     }
   }
 
@@ -93,12 +97,14 @@ class BackwardWalk {
     const Size step = schedule_.steps() - 1 - phase / step_phases();
     const Size in_step = phase % step_phases();
     if (in_step == 0 && step + 1 < schedule_.steps())
-      leave(rows_of(step + 1, {0, schedule_.count_of(step + 1)}), part);
+      each(step + 1, {0, schedule_.count_of(step + 1)},
+           [&](const BackRows<T>& at) { leave(at, part); });
     if (step >= 0) {
-      const BackRows<T> at = rows_of(step, {0, schedule_.count_of(step)});
-      if (in_step == 0) enter(at, part);
-      if (in_step == projections()) differentiate(at, part);
-      if (in_step == step_phases() - 1) differentiate_first(at, part);
+      each(step, {0, schedule_.count_of(step)}, [&](const BackRows<T>& at) {
+        if (in_step == 0) enter(at, part);
+        if (in_step == projections()) differentiate(at, part);
+        if (in_step == step_phases() - 1) differentiate_first(at, part);
+      });
     }
     if (in_step == 0 && step + 1 < schedule_.steps()) sum_if_over(step + 1, part);
   }
@@ -131,55 +137,95 @@ class BackwardWalk {
     if (back_.leaves()) back_.leave(at, shares_.output_units(part), shares_.units(part));
   }
 
+  // Calls work(rows) for some rows of a step, slice by slice.
+  template <class Work>
+  void each(Size step, Range rows, const Work& work) {
+    shares_.slices.each(rows, [&](Range part) { work(rows_of(step, part)); });
+  }
+
+  Size kept_row(Size first, Size n) const {
+    return shares_.slices.row(first, n, schedule_.steps());
+  }
+
   BackRows<T> rows_of(Size step, Range rows) {
     BackRows<T> at{};
     at.row = schedule_.first_of(step) + rows.begin;
-    at.previous = step == 0 ? -1 : schedule_.first_of(step - 1) + rows.begin;
+    at.kept = kept_row(schedule_.first_of(step), rows.begin);
+    at.previous = at.kept_previous = -1;
+    if (step > 0) {
+      at.previous = schedule_.first_of(step - 1) + rows.begin;
+      at.kept_previous = kept_row(schedule_.first_of(step - 1), rows.begin);
+    }
     at.sequence = at.state = rows.begin;
     at.last_first = step % 2 == 1;
     at.count = rows.size();
     at.dy = call_.dy + at.row * call_.dy_row;
     at.dy_row = call_.dy_row;
-    at.dgates = kept_.gates.data() + at.row * sizes_.gates_row();
-    at.projected = projected_.data() + at.row * sizes_.padded_output;
+    at.dgates = kept_.gates.data() + at.kept * sizes_.gates_row();
+    at.projected = projected_.data() + at.kept * sizes_.padded_output;
     return at;
   }
 
-  // The stretch's share of the gradients of weights and biases, and its dx: piece after piece,
-  // until none is left that nobody has taken.
+  // The stretch's share of the gradients of weights and biases, and its dx: each thread's pieces,
+  // then those of the others, until none is left that nobody has taken.
   void sum_stretch(std::size_t stretch, int part) {
-    const int weights = weight_pieces(), inputs = input_pieces();
-    std::atomic<int>& taken = pieces_taken_[stretch];
-    for (int piece = taken++; piece < weights + inputs; piece = taken++) {
-      if (piece < weights) {
-        sum_weights(stretches_[stretch], weights, piece, part);
-      } else {
-        sum_inputs(stretches_[stretch], inputs, piece - weights);
+    const int threads = shares_.plan.threads;
+    for (int i = 0, owner = part; i < threads; ++i, owner = owner + 1 < threads ? owner + 1 : 0) {
+      const Range weights = part_of(weight_pieces(), threads, owner);
+      const Range inputs = part_of(input_pieces(), threads, owner);
+      const std::size_t at = stretch * static_cast<std::size_t>(threads);
+      std::atomic<int>& taken = pieces_taken_[at + static_cast<std::size_t>(owner)];
+      for (Size piece = taken++; piece < weights.size() + inputs.size(); piece = taken++) {
+        if (piece < weights.size()) {
+          sum_weights(stretches_[stretch], static_cast<int>(weights.begin + piece), part);
+        } else {
+          const Size input = inputs.begin + piece - weights.size();
+          sum_inputs(stretches_[stretch], static_cast<int>(input));
+        }
       }
     }
   }
 
-  int weight_pieces() const {
+  // Bands, and the panels of each in pieces where there are too few of them.
+  int weight_pieces() const { return schedule_.bands * band_pieces(); }
+  int band_pieces() const {
     const int threads = shares_.plan.threads;
-    if (threads == 1) return 1;
+    if (schedule_.bands >= threads) return 1;
     const Size most = std::max<Size>(threads, sizes_.gates() / piece_columns);
     return static_cast<int>(std::min<Size>(most, threads * pieces_of_a_thread));
   }
   int input_pieces() const {
-    if (call_.dx == nullptr) return 0;
-    return shares_.plan.threads == 1 ? 1 : shares_.plan.threads * pieces_of_a_thread;
+    return call_.dx == nullptr ? 0 : shares_.slices.count() * slice_pieces();
+  }
+  int slice_pieces() const {
+    const int threads = shares_.plan.threads;
+    return threads == 1 ? 1 : std::max(1, threads * pieces_of_a_thread / shares_.slices.count());
   }
 
-  void sum_weights(Range stretch, int pieces, int piece, int part) {
+  void sum_weights(Range stretch, int piece, int part) {
+    const int pieces = band_pieces(), index = piece % pieces;
     const Size blocks = (sizes_.padded_output + unit_block(sizes_) - 1) / unit_block(sizes_);
-    sums_.sum(stretch.begin, stretch.end, part_of(sizes_.panels(), pieces, piece),
-              part_of(blocks, pieces, piece), part);
+    sums_.sum(stretch.begin, stretch.end, piece / pieces, part_of(sizes_.panels(), pieces, index),
+              part_of(blocks, pieces, index), part);
   }
 
-  void sum_inputs(Range stretch, int pieces, int piece) {
+  // Pieces of all rows of the stretch, or of those of a slice.
+  void sum_inputs(Range stretch, int piece) {
+    const Slices& slices = shares_.slices;
     const Range rows = schedule_.rows_of(stretch.begin, stretch.end);
-    const Range some = part_of(rows.size(), pieces, piece);
-    sums_.input_gradient({rows.begin + some.begin, rows.begin + some.end}, call_.dx);
+    const int pieces = slice_pieces();
+    if (slices.count() == 1) {
+      const Range some = part_of(rows.size(), pieces, piece);
+      const Size first = rows.begin + some.begin;
+      sums_.input_gradient(first, first, {some.size()}, call_.dx);
+      return;
+    }
+    const Range slice = slices[piece / pieces];
+    const Size batch = schedule_.batch_size;
+    const Range steps = part_of(stretch.size(), pieces, piece % pieces);
+    const Size first = rows.begin + steps.begin * batch;
+    sums_.input_gradient(first + slice.begin, kept_row(first, slice.begin),
+                         {slice.size(), steps.size(), batch, slice.size()}, call_.dx);
   }
 
   void finish() {

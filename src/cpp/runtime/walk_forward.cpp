@@ -33,7 +33,7 @@ class ForwardWalk {
         sizes_(call.weights->sizes),
         schedule_(*call.schedule),
         team_(num_threads()),
-        shares_(sizes_, schedule_, team_.size()) {
+        shares_(sizes_, schedule_, team_.size(), kept != nullptr) {
     const Size batch = schedule_.batch_size, O = sizes_.output_size;
     const Size row_bytes = sizes_.gates_row() * static_cast<Size>(sizeof(T));
     const bool near = row_bytes * (sizes_.input_size + O) <= l2_weights;
@@ -41,11 +41,12 @@ class ForwardWalk {
     stretch_rows_ = std::max(stretch_least_rows, bytes / row_bytes);
     const bool masked = call_.noise.hidden_mask != nullptr;
     if (kept_ != nullptr) {
-      *kept_ = Kept<T>(sizes_, schedule_.rows, schedule_.rows, batch, masked);
+      *kept_ = Kept<T>(sizes_, shares_.slices, schedule_.rows, schedule_.rows, batch, masked);
     } else {
       // Pre-activations of a stretch; of the others two steps, as each looks at the one before.
       const Size gate_rows = std::min(std::max(stretch_rows_, batch), schedule_.rows);
-      own_ = Kept<T>(sizes_, gate_rows, 2 * batch, batch, masked);
+      own_ = Kept<T>(sizes_, shares_.slices, gate_rows, 2 * batch, batch, masked);
+      own_gate_steps_ = gate_rows / std::max<Size>(1, batch);
     }
     pad_rows(call_.inner0, sizes_.inner_states() * batch, sizes_.hidden_size, sizes_.padded,
              values().inner0.data());
@@ -154,15 +155,18 @@ class ForwardWalk {
 
   Kept<T>& values() { return kept_ != nullptr ? *kept_ : own_; }
 
-  // Where a step's values are among those that are kept: a row of each, from the step's first on.
-  Size place(Size step) const {
-    if (kept_ != nullptr) return schedule_.first_of(step);
-    return step % 2 * schedule_.batch_size;
+  // Where a sequence's values of a step are among those that are kept: a row of each.
+  Size place(Size step, Size n) const {
+    if (kept_ != nullptr) return shares_.slices.row(schedule_.first_of(step), n, schedule_.steps());
+    return shares_.slices.row(step % 2 * schedule_.batch_size, n, 2);
   }
 
-  // Pre-activations from row `row` on: in the cache, or among those of the stretch alone.
-  T* gates_at(Size row, Size stretch_row) {
-    const Size at = kept_ != nullptr ? row : row - stretch_row;
+  // Pre-activations of sequence n, of the step whose rows begin at `first`: in the cache, or among
+  // those of the stretch alone.
+  T* gates_at(Size first, Size n, Size stretch_row) {
+    const Slices& slices = shares_.slices;
+    const Size at = kept_ != nullptr ? slices.row(first, n, schedule_.steps())
+                                     : slices.row(first - stretch_row, n, own_gate_steps_);
     return values().gates.data() + at * sizes_.gates_row();
   }
 
@@ -170,29 +174,30 @@ class ForwardWalk {
   // the panels that it owns.
   void hoist(Size begin, Size end, Range mine, int part) {
     const Range all = schedule_.rows_of(begin, end), panels = shares_.panels(part);
-    Range rows = all;
-    StepRows steps{all.size(), 1, 0};
+    Size first = 0;
+    StepRows steps{all.size()};
     if (shares_.plan.split == Split::batch && schedule_.uniform()) {
-      rows.begin += mine.begin;
-      steps = {mine.size(), end - begin, schedule_.batch_size};
+      first = mine.begin;
+      steps = {mine.size(), end - begin, schedule_.batch_size, shares_.slices.apart(first)};
     } else if (shares_.plan.split == Split::batch) {
       const Range some = part_of(all.size(), shares_.plan.threads, part);
-      rows.begin += some.begin;
+      first = some.begin;
       steps.count = some.size();
     }
     if (steps.count == 0 || panels.size() == 0) return;
-    input_product(*call_.weights, call_.x.from(rows.begin), gates_at(rows.begin, all.begin), steps,
-                  panels);
+    input_product(*call_.weights, call_.x.from(all.begin + first),
+                  gates_at(all.begin, first, all.begin), steps, panels);
   }
 
   StepForward<T> rows_of(Size step, Range rows, Size stretch_row, int part) {
     const Range panels = shares_.panels(part);
     const Size O = sizes_.output_size, padded = sizes_.padded, batch = schedule_.batch_size;
-    const Size row = schedule_.first_of(step) + rows.begin, at = place(step) + rows.begin;
-    const Size before = step == 0 ? rows.begin : place(step - 1) + rows.begin;
+    const Size first = schedule_.first_of(step), row = first + rows.begin;
+    const Size at = place(step, rows.begin);
+    const Size before = step == 0 ? rows.begin : place(step - 1, rows.begin);
     Kept<T>& values = this->values();
     StepForward<T> q = step_of(*call_.weights);
-    q.gates = gates_at(row, stretch_row);
+    q.gates = gates_at(first, rows.begin, stretch_row);
     q.h_prev = step == 0 ? call_.h0 + rows.begin * O
                          : call_.y + (schedule_.first_of(step - 1) + rows.begin) * call_.y_row;
     q.h_prev_row = step == 0 ? O : call_.y_row;
@@ -219,13 +224,13 @@ class ForwardWalk {
     }
     const Size O = sizes_.output_size;
     const T* const masked = step == 0 ? values().hidden0.data() + rows.begin * O
-                                      : values().hidden.data() + (place(step - 1) + rows.begin) * O;
+                                      : values().hidden.data() + place(step - 1, rows.begin) * O;
     hidden_step(*call_.weights, q, masked, O);
   }
 
   void finish_step(StepForward<T>& q, Size step, Range rows, int part) {
     if (sizes_.two_products()) second_step(*call_.weights, q, shares_.outputs(part));
-    add_noise(q, schedule_.first_of(step) + rows.begin, rows.begin, place(step) + rows.begin, part);
+    add_noise(q, schedule_.first_of(step) + rows.begin, rows.begin, place(step, rows.begin), part);
   }
 
   // What regularises, on what this part owns: some of the old values stay; h is masked for the
@@ -258,7 +263,7 @@ class ForwardWalk {
         const Size next = step + 1 < schedule_.steps() ? schedule_.count_of(step + 1) : 0;
         for (Size n = next; n < schedule_.count_of(step); ++n) {
           const T* from =
-              values().inner.data() + (state * values_rows() + place(step) + n) * sizes_.padded;
+              values().inner.data() + (state * values_rows() + place(step, n)) * sizes_.padded;
           std::memcpy(call_.inner_last + (state * batch + n) * H, from,
                       static_cast<std::size_t>(H) * sizeof(T));
         }
@@ -272,7 +277,7 @@ class ForwardWalk {
   const Schedule& schedule_;
   Team team_;
   Shares<T> shares_;
-  Size stretch_rows_ = 1;
+  Size stretch_rows_ = 1, own_gate_steps_ = 0;
   std::vector<Phase> phases_;
   std::vector<Trip> trips_;  // one of each part
   Kept<T> own_;

@@ -105,11 +105,12 @@ class WindowWalk {
     for (const auto& state : states_) {
       const CellSizes<T>& sizes = *state->sizes;
       const Size blocks = (sizes.padded_output + unit_block(sizes) - 1) / unit_block(sizes);
-      state->sums.sum(0, schedule_.steps(), part_of(sizes.panels(), threads_, part),
+      state->sums.sum(0, schedule_.steps(), 0, part_of(sizes.panels(), threads_, part),
                       part_of(blocks, threads_, part), part);
     }
-    if (dx_ != nullptr)
-      states_.front()->sums.input_gradient(part_of(schedule_.rows, threads_, part), dx_);
+    if (dx_ == nullptr) return;
+    const Range rows = part_of(schedule_.rows, threads_, part);
+    states_.front()->sums.input_gradient(rows.begin, rows.begin, {rows.size()}, dx_);
   }
 
   Size window_end(Size window) const { return std::min((window + 1) * k1_, schedule_.steps()); }
@@ -160,8 +161,8 @@ class WindowWalk {
     const Size step = position(windows.begin, lag), batch = schedule_.batch_size;
     const Size block = windows.begin * batch;
     BackRows<T> at{};
-    at.row = schedule_.first_of(step);
-    at.previous = step == 0 ? -1 : schedule_.first_of(step - 1);
+    at.row = at.kept = schedule_.first_of(step);
+    at.previous = at.kept_previous = step == 0 ? -1 : schedule_.first_of(step - 1);
     at.state = block;
     at.last_first = lag % 2 == 1;
     at.count = windows.size() * batch;

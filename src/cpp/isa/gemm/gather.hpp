@@ -24,15 +24,16 @@ void gather_product(const Product<typename V::Scalar>& q, const std::int64_t* in
   }
 }
 
-// sums[index[r], begin:end] += a[r, begin:end], rows in the order of their groups; whole vectors
+// sums[index[s], begin:end] += a[r, begin:end], rows r and s in the order of their groups; whole
+// vectors
 template <class V>
 void scatter_sums(const typename V::Scalar* a, Size a_row, RowGroups groups,
-                  const std::int64_t* indices, Size begin, Size end, typename V::Scalar* sums,
-                  Size sums_row) {
+                  const std::int64_t* indices, RowGroups index_groups, Size begin, Size end,
+                  typename V::Scalar* sums, Size sums_row) {
   for (Size group = 0; group < groups.count; ++group) {
-    for (Size r = groups.first[group]; r < groups.first[group] + groups.rows[group]; ++r) {
-      const auto* from = a + r * a_row;
-      auto* to = sums + indices[r] * sums_row;
+    for (Size row = 0; row < groups.rows[group]; ++row) {
+      const auto* from = a + (groups.first[group] + row) * a_row;
+      auto* to = sums + indices[index_groups.first[group] + row] * sums_row;
       for (Size j = begin; j < end; j += V::lanes)
         (V::load(to + j) + V::load(from + j)).store(to + j);
     }

@@ -180,9 +180,14 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
   const Size valid = q.columns - panel * q.width * V::lanes;
   const Size most = tile_max_rows<V>(columns);
   if (valid < columns * V::lanes) {
-    for (Size row = row_begin; row < row_end; row += most)
-      run_partial_tile<V>(static_cast<int>(smaller(most, row_end - row)), columns, valid,
-                          tile_at<V>(q, row, panel));
+    for (Size group = first_group; group < first_group + groups; ++group) {
+      for (Size row = row_begin; row < row_end; row += most) {
+        Tile<T> tile = tile_at<V>(q, row, panel);
+        tile.a += group * q.a_group;
+        tile.c += group * q.c_group;
+        run_partial_tile<V>(static_cast<int>(smaller(most, row_end - row)), columns, valid, tile);
+      }
+    }
     return;
   }
   const RowTiles rows(row_end - row_begin, most);
