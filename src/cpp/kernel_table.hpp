@@ -194,7 +194,8 @@ struct CellKernels {
 };
 
 // Packing of a weight matrix into the panels of `Product::b`.
-// The source is (gates * units, columns) in torch's layout; `slots` are [slot_begin, slot_end).
+// The source is (gates * units, columns) in torch's layout; `slots` are [slot_begin, slot_end), and
+// panels of units [panel_begin, panel_end) are packed of all.
 template <class T>
 struct PackWeights {
   const T* source;
@@ -202,6 +203,7 @@ struct PackWeights {
   Size units, columns;
   CellShape shape;
   int slot_begin, slot_end;
+  Size panel_begin, panel_end;
   T* packed;
 };
 

@@ -2,8 +2,14 @@
 
 #include <algorithm>
 
+#include "runtime/parallel.hpp"
+
 namespace pyrnn {
 namespace {
+
+// Numbers that pay for a thread to pack them: less than that had better be in the cache of the one
+// that will read them.
+constexpr Size pack_grain = 96 * 1024;
 
 // (slots * padded,): slots fed by both sides get the sum of both biases
 template <class T>
@@ -65,21 +71,28 @@ CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters
   sizes.kernels->pack_matrix(parameters.weight_hr, H, O, H, false, second_back.data());
 }
 
-// The rows of a weight (gates * H, columns) that belong to some slots.
+// The rows of a weight (gates * H, columns) that belong to some slots. Each panel is packed for
+// both ways while its rows are in cache.
 template <class T>
 void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, int slot_end,
                                 bool training, Buffer<T>& forward, Buffer<T>& back) const {
   const Size slots = slot_end - slot_begin;
   if (slots == 0) return;
-  PackWeights<T> pack{weight,        columns,    sizes.hidden_size, columns,
-                      sizes.shape(), slot_begin, slot_end,          nullptr};
   forward = Buffer<T>(columns * slots * sizes.padded);
-  pack.packed = forward.data();
-  sizes.kernels->pack_forward(pack);
-  if (!training) return;
-  back = Buffer<T>(sizes.whole_vectors(columns) * slots * sizes.padded);
-  pack.packed = back.data();
-  sizes.kernels->pack_backward(pack);
+  if (training) back = Buffer<T>(sizes.whole_vectors(columns) * slots * sizes.padded);
+  const Size panel_numbers = columns * slots * sizes.run();
+  const auto pack = [&](Range panels) {
+    for (Size panel = panels.begin; panel < panels.end; ++panel) {
+      PackWeights<T> some{weight,        columns,       sizes.hidden_size, columns,
+                          sizes.shape(), slot_begin,    slot_end,          panel,
+                          panel + 1,     forward.data()};
+      sizes.kernels->pack_forward(some);
+      if (!training) continue;
+      some.packed = back.data();
+      sizes.kernels->pack_backward(some);
+    }
+  };
+  parallel_for(sizes.panels(), std::max<Size>(1, pack_grain / panel_numbers), 1, pack);
 }
 
 template struct CellWeights<float>;

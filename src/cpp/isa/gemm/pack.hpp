@@ -35,8 +35,9 @@ void pack_forward(const PackWeights<typename V::Scalar>& q) {
   const Size slots = q.slot_end - q.slot_begin;
   const Size unit_vectors = q.shape.unit_vectors;
   const Size all_vectors = quotient_up(q.units, V::lanes);
-  auto* to = q.packed;
-  for (Size first = 0; first < all_vectors; first += unit_vectors) {
+  const Size last = smaller(q.panel_end * unit_vectors, all_vectors);
+  auto* to = q.packed + q.panel_begin * unit_vectors * slots * V::lanes * q.columns;
+  for (Size first = q.panel_begin * unit_vectors; first < last; first += unit_vectors) {
     const Size count = smaller(unit_vectors, all_vectors - first);
     const Size to_row = slots * count * V::lanes;
     for (Size slot = 0; slot < slots; ++slot) {
@@ -57,8 +58,8 @@ void pack_backward(const PackWeights<typename V::Scalar>& q) {
   const Size slots = q.slot_end - q.slot_begin;
   const Size padded = quotient_up(q.units, V::lanes) * V::lanes;
   const Size run = q.shape.unit_vectors * V::lanes;
-  Size k = 0;
-  for (Size first = 0; first < padded; first += run) {
+  Size k = q.panel_begin * run * slots;
+  for (Size first = q.panel_begin * run; first < smaller(q.panel_end * run, padded); first += run) {
     const Size lanes = smaller(run, padded - first);
     for (Size slot = 0; slot < slots; ++slot) {
       const Size gate = q.shape.gate_of_slot[q.slot_begin + slot];
