@@ -10,7 +10,9 @@
 
 namespace pyrnn {
 
-enum class Split { none, batch, units };
+// `sums` is for the way back alone: one thread walks, others sum the gradients of where it has
+// been.
+enum class Split { none, batch, units, sums };
 
 struct Plan {
   Split split = Split::none;
@@ -94,6 +96,20 @@ Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int avail
   return best;
 }
 
+// Stretches of time of which one is walked while another thread sums that before: short ones leave
+// it little to do at last, but are summed less quickly.
+constexpr Size summed_stretches = 8, least_summed_rows = 64;
+
+template <class T>
+Plan make_plan_back(const CellSizes<T>& sizes, const Schedule& schedule, int available) {
+  const Plan plan = make_plan(sizes, schedule.batch_size, schedule.steps(), available);
+  if (plan.split != Split::none || available == 1) return plan;
+  const Size products = sizes.gates() * (2 * sizes.input_size + sizes.output_size);
+  const double cycles = static_cast<double>(schedule.rows * products / sizes.lanes()) / 2;
+  const bool several = schedule.rows >= summed_stretches / 2 * least_summed_rows;
+  return several && cycles > 2 * team_cycles ? Plan{Split::sums, 2} : plan;
+}
+
 // Whether it pays to hand half of some rows, with so many steps to go, to a thread that waits: not
 // if each half takes almost as long as all, for which the weights must be read.
 template <class T>
@@ -118,7 +134,7 @@ class Shares {
         schedule_(schedule) {}
   // The way back, over values that lie in slices already.
   Shares(const CellSizes<T>& sizes, const Schedule& schedule, int available, Slices given)
-      : plan(make_plan(sizes, schedule.batch_size, schedule.steps(), available)),
+      : plan(make_plan_back(sizes, schedule, available)),
         slices(std::move(given)),
         sizes_(sizes),
         schedule_(schedule) {}
@@ -128,6 +144,7 @@ class Shares {
 
   // The rows that a thread walks through a stretch of time [begin, end).
   Range rows(Size begin, Size end, int thread) const {
+    if (plan.split == Split::sums && thread > 0) return {0, 0};
     if (plan.split != Split::batch) return {0, schedule_.count_of(begin)};
     return by_slice() ? slices[thread] : schedule_.share(begin, end, plan.threads, thread);
   }

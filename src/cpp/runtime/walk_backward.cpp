@@ -45,7 +45,7 @@ class BackwardWalk {
     copy_rows(call_.dinner_last, H, state_.dinner.data(), padded, sizes_.inner_states() * batch, H);
     sums_.begin(call.inputs, kept, {kept.gates.data(), projected_.data()}, shares_.plan.threads);
     for (Size end = schedule_.steps(); end > 0; end = stretches_.back().begin)
-      stretches_.push_back({schedule_.stretch_to(end, stretch_rows * kept.slices.count()), end});
+      stretches_.push_back({schedule_.stretch_to(end, rows_of_stretch()), end});
     pieces_taken_ = std::vector<std::atomic<int>>(stretches_.size() *
                                                   static_cast<std::size_t>(shares_.plan.threads));
   }
@@ -63,6 +63,11 @@ class BackwardWalk {
   }
 
  private:
+  Size rows_of_stretch() const {
+    if (shares_.plan.split != Split::sums) return stretch_rows * shares_.slices.count();
+    return std::clamp(schedule_.rows / summed_stretches, least_summed_rows, stretch_rows);
+  }
+
   // A part of the rows: the steps of a stretch, then pieces of the sums of the last that all have
   // walked, which is the one before if there are others.
   void work_by_stretch(Size phase, int part) {
