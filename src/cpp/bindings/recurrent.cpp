@@ -8,6 +8,8 @@
 
 #include "bindings/bindings.hpp"
 #include "bindings/cache.hpp"
+#include "runtime/plan.hpp"
+#include "runtime/thread_pool.hpp"
 #include "runtime/windows.hpp"
 
 namespace pyrnn {
@@ -24,12 +26,11 @@ Inputs<T> read_inputs(Weights<T>& weights, const py::array& x, const States<T>& 
                       const std::optional<Dense<Size>>& lengths, bool reverse, bool keep,
                       Size checkpoint, const py::object& noise) {
   auto cache = std::make_shared<Cache<T>>();
-  cache->weights = weights.packed(keep);
   for (const auto& [name, array] : weights.parameters)
     cache->parameters.emplace_back(name,
                                    std::vector<Size>(array.shape(), array.shape() + array.ndim()));
   cache->checkpoints.steps = keep ? checkpoint : 0;
-  const CellSizes<T>& sizes = cache->weights->sizes;
+  const CellSizes<T> sizes = weights.sizes();
   if (py::isinstance<py::array_t<T>>(x)) {
     require(x.ndim() == 3 && x.shape(2) == sizes.input_size, "x: shapes");
     cache->x.emplace(py::reinterpret_borrow<py::array_t<T>>(x));
@@ -40,6 +41,8 @@ Inputs<T> read_inputs(Weights<T>& weights, const py::array& x, const States<T>& 
   cache->time_steps = x.shape(0);
   cache->batch_size = x.shape(1);
   const Size batch = cache->batch_size;
+  const Plan plan = make_plan(sizes, batch, cache->time_steps, num_threads());
+  cache->weights = weights.packed(keep, plan.threads > 1);
   if (lengths) {
     require(lengths->ndim() == 1 && lengths->shape(0) == batch, "lengths: shapes");
     cache->packed.emplace(lengths->data(), batch, reverse);

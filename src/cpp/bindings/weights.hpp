@@ -104,7 +104,7 @@ struct Weights {
     return all.template as<CellParameters<T>>();
   }
 
-  std::shared_ptr<const CellWeights<T>> packed(bool keep) {
+  std::shared_ptr<const CellWeights<T>> packed(bool keep, bool several_readers = false) {
     auto& wanted = keep ? training : inference;
     if (wanted == nullptr) {
       const CellSizes<T> sizes = this->sizes();
@@ -112,7 +112,7 @@ struct Weights {
       std::shared_ptr<const CellWeights<T>> fresh;
       {
         const py::gil_scoped_release release;
-        fresh = std::make_shared<const CellWeights<T>>(sizes, from, keep);
+        fresh = std::make_shared<const CellWeights<T>>(sizes, from, keep, several_readers);
       }
       // Another thread may have been as far in the meantime, with the same result.
       if (wanted == nullptr) wanted = fresh;

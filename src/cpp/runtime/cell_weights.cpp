@@ -7,9 +7,9 @@
 namespace pyrnn {
 namespace {
 
-// Numbers that pay for a thread to pack them: less than that had better be in the cache of the one
-// that will read them.
-constexpr Size pack_grain = 96 * 1024;
+// Numbers that pay for a thread to pack them: more if one alone will read them, in whose cache they
+// had better be.
+constexpr Size pack_grain = 8 * 1024, pack_grain_of_one_reader = 96 * 1024;
 
 // (slots * padded,): slots fed by both sides get the sum of both biases
 template <class T>
@@ -50,19 +50,20 @@ Buffer<T> unit_rows(const CellSizes<T>& sizes, const CellParameters<T>& paramete
 
 template <class T>
 CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters<T>& parameters,
-                            bool training)
+                            bool training, bool several_readers)
     : sizes(cell_sizes),
       bias(bias_row(cell_sizes, parameters)),
       unit(unit_rows(cell_sizes, parameters)),
       zeros(Buffer<T>::zeros(panel_vectors * cell_sizes.lanes())) {
   const CellShape& shape = sizes.shape();
   const Size H = sizes.hidden_size, O = sizes.output_size;
-  pack_slots(parameters.weight_ih, sizes.input_size, shape.input_begin, shape.input_end, training,
-             input, input_back);
-  pack_slots(parameters.weight_hh, O, shape.hidden_begin, shape.hidden_end, training, hidden,
-             hidden_back);
-  pack_slots(parameters.weight_hh, O, shape.second_begin, shape.second_end, training, second,
-             second_back);
+  const Size grain = several_readers ? pack_grain : pack_grain_of_one_reader;
+  pack_slots(parameters.weight_ih, sizes.input_size, shape.input_begin, shape.input_end, grain,
+             input, training ? &input_back : nullptr);
+  pack_slots(parameters.weight_hh, O, shape.hidden_begin, shape.hidden_end, grain, hidden,
+             training ? &hidden_back : nullptr);
+  pack_slots(parameters.weight_hh, O, shape.second_begin, shape.second_end, grain, second,
+             training ? &second_back : nullptr);
   if (!sizes.projected) return;
   second = Buffer<T>(H * sizes.padded_output);
   sizes.kernels->pack_matrix(parameters.weight_hr, H, H, O, true, second.data());
@@ -75,11 +76,11 @@ CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters
 // both ways while its rows are in cache.
 template <class T>
 void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, int slot_end,
-                                bool training, Buffer<T>& forward, Buffer<T>& back) const {
+                                Size grain, Buffer<T>& forward, Buffer<T>* back) const {
   const Size slots = slot_end - slot_begin;
   if (slots == 0) return;
   forward = Buffer<T>(columns * slots * sizes.padded);
-  if (training) back = Buffer<T>(sizes.whole_vectors(columns) * slots * sizes.padded);
+  if (back != nullptr) *back = Buffer<T>(sizes.whole_vectors(columns) * slots * sizes.padded);
   const Size panel_numbers = columns * slots * sizes.run();
   const auto pack = [&](Range panels) {
     for (Size panel = panels.begin; panel < panels.end; ++panel) {
@@ -87,12 +88,12 @@ void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, i
                           sizes.shape(), slot_begin,    slot_end,          panel,
                           panel + 1,     forward.data()};
       sizes.kernels->pack_forward(some);
-      if (!training) continue;
-      some.packed = back.data();
+      if (back == nullptr) continue;
+      some.packed = back->data();
       sizes.kernels->pack_backward(some);
     }
   };
-  parallel_for(sizes.panels(), std::max<Size>(1, pack_grain / panel_numbers), 1, pack);
+  parallel_for(sizes.panels(), std::max<Size>(1, grain / panel_numbers), 1, pack);
 }
 
 template struct CellWeights<float>;

@@ -73,7 +73,7 @@ struct CellSizes {
 };
 
 // Packed for the way forward, and if `training` for the way back too: a cache must not see later
-// changes of the parameters.
+// changes of the parameters. `several_readers`: whether several threads will walk.
 template <class T>
 struct CellWeights {
   CellSizes<T> sizes;
@@ -85,11 +85,12 @@ struct CellWeights {
   // slots x padded x (I, O, H), or O x H of a projection, in panels
   Buffer<T> input_back, hidden_back, second_back;
 
-  CellWeights(const CellSizes<T>& cell_sizes, const CellParameters<T>& parameters, bool training);
+  CellWeights(const CellSizes<T>& cell_sizes, const CellParameters<T>& parameters, bool training,
+              bool several_readers);
 
  private:
-  void pack_slots(const T* weight, Size columns, int slot_begin, int slot_end, bool training,
-                  Buffer<T>& forward, Buffer<T>& back) const;
+  void pack_slots(const T* weight, Size columns, int slot_begin, int slot_end, Size grain,
+                  Buffer<T>& forward, Buffer<T>* back) const;
 };
 
 extern template struct CellWeights<float>;
