@@ -10,7 +10,8 @@ namespace pyrnn {
 
 template <class T>
 struct Kept {
-  Slices slices;      // in whose order rows lie; those of the batch in its own
+  Slices slices;  // in whose order rows lie; those of the batch in its own
+  Size rows = 0, batch = 0;
   Buffer<T> gates;    // (rows, slots * padded)
   Buffer<T> inner;    // states after h: (inner states, rows, padded)
   Buffer<T> inner0;   // their first values: (inner states, batch, padded)
@@ -19,9 +20,12 @@ struct Kept {
   Buffer<T> hidden0;  // (batch, O)
 
   Kept() = default;
-  // gate_rows: of `gates`; rows: of the others
-  Kept(const CellSizes<T>& sizes, Slices order, Size gate_rows, Size rows, Size batch, bool masked)
+  // gate_rows: of `gates`; row_count: of the others
+  Kept(const CellSizes<T>& sizes, Slices order, Size gate_rows, Size row_count, Size batch_size,
+       bool masked)
       : slices(std::move(order)),
+        rows(row_count),
+        batch(batch_size),
         gates(gate_rows * sizes.gates_row()),
         inner(sizes.inner_states() * rows * sizes.padded),
         inner0(sizes.inner_states() * batch * sizes.padded) {

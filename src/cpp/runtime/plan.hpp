@@ -131,13 +131,17 @@ class Shares {
       : plan(make_plan(sizes, schedule.batch_size, schedule.steps(), available)),
         slices(in_slices(plan, schedule, keeps)),
         sizes_(sizes),
-        schedule_(schedule) {}
+        schedule_(schedule) {
+    own();
+  }
   // The way back, over values that lie in slices already.
   Shares(const CellSizes<T>& sizes, const Schedule& schedule, int available, Slices given)
       : plan(make_plan_back(sizes, schedule, available)),
         slices(std::move(given)),
         sizes_(sizes),
-        schedule_(schedule) {}
+        schedule_(schedule) {
+    own();
+  }
 
   // Whether each thread walks a slice of its own.
   bool by_slice() const { return plan.split == Split::batch && plan.threads == slices.count(); }
@@ -155,18 +159,15 @@ class Shares {
   }
 
   // Panels of units.
-  Range panels(int thread) const {
-    if (plan.split != Split::units) return {0, sizes_.panels()};
-    return panels_of(sizes_, plan.threads, thread);
-  }
+  Range panels(int thread) const { return of(thread).panels; }
 
   // The units of these panels.
   Range units(int thread) const { return within(panels(thread), sizes_.run(), sizes_.hidden_size); }
 
   // The panels of a plain product's columns that hold these units, or numbers of h: the same but
   // for a projected h.
-  Range unit_columns(int thread) const { return columns(sizes_.padded, thread); }
-  Range outputs(int thread) const { return columns(sizes_.padded_output, thread); }
+  Range unit_columns(int thread) const { return of(thread).unit_columns; }
+  Range outputs(int thread) const { return of(thread).outputs; }
 
   // The numbers of h of these panels.
   Range output_units(int thread) const {
@@ -186,13 +187,24 @@ class Shares {
     return Slices(std::move(bounds));
   }
 
-  Range columns(Size padded, int thread) const {
-    if (plan.split != Split::units) return columns_of(sizes_, padded, 1, 0);
-    return columns_of(sizes_, padded, plan.threads, thread);
+  // A step asks for these; finding them takes divisions, as many as a small network's step is long.
+  struct Own {
+    Range panels, unit_columns, outputs;
+  };
+  const Own& of(int thread) const { return own_[static_cast<std::size_t>(thread)]; }
+  void own() {
+    const int parts = plan.split == Split::units ? plan.threads : 1;
+    for (int thread = 0; thread < plan.threads; ++thread) {
+      const int part = parts == 1 ? 0 : thread;
+      own_.push_back({panels_of(sizes_, parts, part),
+                      columns_of(sizes_, sizes_.padded, parts, part),
+                      columns_of(sizes_, sizes_.padded_output, parts, part)});
+    }
   }
 
   const CellSizes<T>& sizes_;
   const Schedule& schedule_;
+  std::vector<Own> own_;
 };
 
 }  // namespace pyrnn

@@ -193,7 +193,6 @@ class StepBack {
 
   StepBackward<T> step(const BackRows<T>& at, Range panels, int thread) {
     const Size padded = sizes_.padded, O = sizes_.output_size;
-    const Size kept_rows = kept_.gates.size() / sizes_.gates_row();
     const bool first = at.previous < 0;
     const CellShape& shape = sizes_.shape();
     StepBackward<T> q{};
@@ -204,8 +203,7 @@ class StepBack {
     q.h_prev_row = first ? O : inputs_.y_row;
     q.inner_prev = first ? kept_.inner0.data() + at.sequence * padded
                          : kept_.inner.data() + at.kept_previous * padded;
-    q.inner_prev_state =
-        first ? kept_.inner0.size() / std::max(1, sizes_.inner_states()) : kept_rows * padded;
+    q.inner_prev_state = (first ? kept_.batch : kept_.rows) * padded;
     q.inner_row = padded;
     q.dh = state_.dh.data() + at.state * padded_output();
     q.dinner = state_.dinner.data() + at.state * padded;

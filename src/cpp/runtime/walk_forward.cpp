@@ -203,7 +203,7 @@ class ForwardWalk {
     q.h_prev_row = step == 0 ? O : call_.y_row;
     q.h_next = call_.y + row * call_.y_row;
     q.h_next_row = call_.y_row;
-    const Size state = values_rows() * padded;
+    const Size state = values.rows * padded;
     q.inner_prev = (step == 0 ? values.inner0.data() : values.inner.data()) + before * padded;
     q.inner_prev_state = step == 0 ? batch * padded : state;
     q.inner_next = values.inner.data() + at * padded;
@@ -253,8 +253,6 @@ class ForwardWalk {
                    {values().hidden.data() + at * O, O}, q.rows, outputs);
   }
 
-  Size values_rows() const { return kept_ != nullptr ? schedule_.rows : 2 * schedule_.batch_size; }
-
   // The last states after h, each sequence's at its own last step.
   void finish() {
     const Size H = sizes_.hidden_size, batch = schedule_.batch_size;
@@ -263,7 +261,7 @@ class ForwardWalk {
         const Size next = step + 1 < schedule_.steps() ? schedule_.count_of(step + 1) : 0;
         for (Size n = next; n < schedule_.count_of(step); ++n) {
           const T* from =
-              values().inner.data() + (state * values_rows() + place(step, n)) * sizes_.padded;
+              values().inner.data() + (state * values().rows + place(step, n)) * sizes_.padded;
           std::memcpy(call_.inner_last + (state * batch + n) * H, from,
                       static_cast<std::size_t>(H) * sizeof(T));
         }

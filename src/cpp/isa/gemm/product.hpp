@@ -78,8 +78,9 @@ struct PanelGroups {
 
   PanelGroups(Size first, Size last, Size most_panels, bool narrow)
       : begin(first), end(last), most(most_panels) {
-    count = quotient_up(last - first - (narrow ? 1 : 0), most);
-    if (count == 0) count = last > first ? 1 : 0;
+    const Size whole = last - first - (narrow ? 1 : 0);
+    // A division takes as long as a small network's panel.
+    count = whole > most ? quotient_up(whole, most) : last > first ? 1 : 0;
   }
   Size first(Size group) const { return begin + group * most; }
   Size last(Size group) const { return group + 1 == count ? end : first(group + 1); }
@@ -107,7 +108,7 @@ inline void product_of_row(const Product<typename V::Scalar>& q) {
   const bool narrow = ends_narrow(q);
   const PanelGroups groups(q.panel_begin, q.panel_end, most, narrow);
   each_group(groups, q.last_first, [&](Size begin, Size end) {
-    const int tail = narrow && end == q.panel_end ? static_cast<int>(q.vectors % q.width) : 0;
+    const int tail = narrow && end == q.panel_end ? static_cast<int>(q.vectors - (end - 1) * q.width) : 0;
     const Size whole = end - begin - (tail > 0 ? 1 : 0);
     run_tile_panels<V>(static_cast<int>(q.width), static_cast<int>(whole), tail,
                        tile_at<V>(q, 0, begin));
