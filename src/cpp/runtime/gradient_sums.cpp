@@ -11,22 +11,21 @@ namespace {
 // Numbers that pay for a thread to add them.
 constexpr Size add_grain = 16 * 1024;
 
-// Rows of steps in the order of the sum.
-struct Groups {
-  std::vector<Size> first, rows;
-  void add(Size row, Size count) {
-    first.push_back(row);
-    rows.push_back(count);
-  }
-  RowGroups all() const { return {first.data(), rows.data(), static_cast<Size>(first.size())}; }
-};
-
 }  // namespace
 
-// A band's rows: of what is kept, of the packed batch, and those a step before in each.
+// A band's rows in the order of the sum: how many of each step, and their first among those that
+// are kept, in the packed batch, and a step before in each.
 template <class T>
 struct GradientSums<T>::Rows {
-  Groups kept, packed, kept_before, packed_before;
+  std::vector<Size> counts, kept, packed, kept_before, packed_before;
+
+  explicit Rows(Size steps) {
+    for (std::vector<Size>* all : {&counts, &kept, &packed, &kept_before, &packed_before})
+      all->reserve(static_cast<std::size_t>(steps));
+  }
+  RowGroups from(const std::vector<Size>& first) const {
+    return {first.data(), counts.data(), static_cast<Size>(counts.size())};
+  }
 };
 
 template <class T>
@@ -85,16 +84,17 @@ template <class T>
 typename GradientSums<T>::Rows GradientSums<T>::rows_of(Size begin, Size end, int band) const {
   const Schedule& schedule = *inputs_.schedule;
   const Range all = part_of(schedule.batch_size, static_cast<int>(bands_.size()), band);
-  Rows rows;
+  Rows rows(end - begin);
   for (Size step = end - 1; step >= begin; --step) {
     const Size first = schedule.first_of(step);
     const Size count = std::min(all.end, schedule.count_of(step)) - all.begin;
     const auto kept = [&](Size of) { return kept_->slices.row(of, all.begin, schedule.steps()); };
-    rows.kept.add(kept(first), count);
-    rows.packed.add(first + all.begin, count);
+    rows.counts.push_back(count);
+    rows.kept.push_back(kept(first));
+    rows.packed.push_back(first + all.begin);
     const Size before = step > 0 ? schedule.first_of(step - 1) : 0;
-    rows.kept_before.add(step > 0 ? kept(before) : all.begin, count);
-    rows.packed_before.add(before + all.begin, count);
+    rows.kept_before.push_back(step > 0 ? kept(before) : all.begin);
+    rows.packed_before.push_back(before + all.begin);
   }
   return rows;
 }
@@ -126,16 +126,16 @@ template <class T>
 void GradientSums<T>::sum_bias(Band& band, const Rows& rows, Range panels, bool accumulate) {
   if (gradients_.bias_ih == nullptr) return;
   const Range columns = columns_of(panels);
-  sizes_.kernels->column_sums(rows_.dgates, sizes_.gates_row(), rows.kept.all(), columns.begin,
+  sizes_.kernels->column_sums(rows_.dgates, sizes_.gates_row(), rows.from(rows.kept), columns.begin,
                               columns.end, accumulate, band.bias.data());
 }
 
 template <class T>
 void GradientSums<T>::sum_one_hot(Band& band, const Rows& rows, Range panels) {
   const Range columns = columns_of(panels);
-  sizes_.kernels->scatter_sums(rows_.dgates, sizes_.gates_row(), rows.kept.all(), inputs_.x.indices,
-                               rows.packed.all(), columns.begin, columns.end, band.one_hot.data(),
-                               sizes_.gates_row());
+  sizes_.kernels->scatter_sums(rows_.dgates, sizes_.gates_row(), rows.from(rows.kept),
+                               inputs_.x.indices, rows.from(rows.packed), columns.begin,
+                               columns.end, band.one_hot.data(), sizes_.gates_row());
 }
 
 template <class T>
@@ -145,7 +145,7 @@ OuterProduct<T> GradientSums<T>::outer_of(const Rows& rows, Range panels, bool a
   OuterProduct<T> q{};
   q.a = rows_.dgates;
   q.a_row = sizes_.gates_row();
-  q.a_groups = rows.kept.all();
+  q.a_groups = rows.from(rows.kept);
   q.slots = shape.slots;
   q.unit_vectors = shape.unit_vectors;
   std::copy(shape.gate_of_slot, shape.gate_of_slot + max_slots, q.gate_of_slot);
@@ -165,7 +165,7 @@ OuterSide<T> GradientSums<T>::input_side(const Band& band, const Rows& rows) con
   side.slot_end = shape.input_end;
   side.b = inputs_.x.dense;
   side.b_row = inputs_.x.row;
-  side.b_groups = rows.packed.all();
+  side.b_groups = rows.from(rows.packed);
   side.columns = side.c_row = sizes_.input_size;
   side.c = band.to.weight_ih;
   return side;
@@ -182,7 +182,7 @@ OuterSide<T> GradientSums<T>::hidden_side(const Band& band, const Rows& rows,
   side.slot_end = shape.hidden_end;
   side.b = masked ? kept_->hidden.data() : inputs_.y;
   side.b_row = masked ? sizes_.output_size : inputs_.y_row;
-  side.b_groups = (masked ? rows.kept_before : rows.packed_before).all();
+  side.b_groups = rows.from(masked ? rows.kept_before : rows.packed_before);
   if (first_step) side.b_last = masked ? kept_->hidden0.data() : inputs_.h0;
   side.b_last_row = sizes_.output_size;
   side.columns = side.c_row = sizes_.output_size;
@@ -214,7 +214,7 @@ void GradientSums<T>::sum_second(const Band& band, const Rows& rows, Range panel
   }
   if (q.panel_begin == q.panel_end) return;
   side.columns = side.c_row = sizes_.hidden_size;
-  side.b_groups = rows.kept.all();
+  side.b_groups = rows.from(rows.kept);
   side.b = kept_->u.data();
   side.b_row = sizes_.padded;
   sizes_.kernels->outer_product(q);
