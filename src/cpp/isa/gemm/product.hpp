@@ -108,7 +108,8 @@ inline void product_of_row(const Product<typename V::Scalar>& q) {
   const bool narrow = ends_narrow(q);
   const PanelGroups groups(q.panel_begin, q.panel_end, most, narrow);
   each_group(groups, q.last_first, [&](Size begin, Size end) {
-    const int tail = narrow && end == q.panel_end ? static_cast<int>(q.vectors - (end - 1) * q.width) : 0;
+    const int tail =
+        narrow && end == q.panel_end ? static_cast<int>(q.vectors - (end - 1) * q.width) : 0;
     const Size whole = end - begin - (tail > 0 ? 1 : 0);
     run_tile_panels<V>(static_cast<int>(q.width), static_cast<int>(whole), tail,
                        tile_at<V>(q, 0, begin));
