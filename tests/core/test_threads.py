@@ -257,6 +257,19 @@ def test_busy_neighbours_change_no_result(num_threads, same_bits, count):
         assert processors_of_threads() == before
 
 
+@linux
+def test_workers_that_slept_may_run_where_they_might(num_threads):
+    """They are kept off the caller's processor while they wake, and only then."""
+    job = pyrnn.LSTM(8, 32, seed=0), random(200, 16, 8)
+    with num_threads(2):
+        train(*job)
+        before = processors_of_threads()
+        for _ in range(20):
+            time.sleep(0.005)
+            train(*job)
+            assert processors_of_threads() == before
+
+
 def forked(function):
     """What a function gives in a forked child."""
     context = multiprocessing.get_context("fork")

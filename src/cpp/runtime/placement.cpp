@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <utility>
 #endif
 
 namespace pyrnn {
@@ -55,6 +56,22 @@ int bring_here(ThreadId thread) {
   return move_within(thread, allowed, wanted) ? processor : -1;
 }
 
+void wake_elsewhere(const std::vector<ThreadId>& threads, const std::function<void()>& wake) {
+  const int processor = sched_getcpu();
+  std::vector<std::pair<ThreadId, cpu_set_t>> kept_off;
+  for (const ThreadId thread : threads) {
+    cpu_set_t allowed, wanted;
+    if (processor < 0 || sched_getaffinity(thread, sizeof(allowed), &allowed) != 0) continue;
+    wanted = allowed;
+    CPU_CLR(processor, &wanted);
+    if (CPU_COUNT(&wanted) > 0 && sched_setaffinity(thread, sizeof(wanted), &wanted) == 0)
+      kept_off.emplace_back(thread, allowed);
+  }
+  wake();
+  for (const auto& [thread, allowed] : kept_off)
+    sched_setaffinity(thread, sizeof(allowed), &allowed);
+}
+
 void leave_processor(int processor) {
   cpu_set_t allowed, wanted;
   if (sched_getcpu() != processor || sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
@@ -66,6 +83,7 @@ void leave_processor(int processor) {
 ThreadId this_thread_id() { return 0; }
 bool has_lost_its_core(ThreadId) { return false; }
 int bring_here(ThreadId) { return -1; }
+void wake_elsewhere(const std::vector<ThreadId>&, const std::function<void()>& wake) { wake(); }
 void leave_processor(int) {}
 #endif
 

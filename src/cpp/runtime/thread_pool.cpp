@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -104,6 +105,8 @@ class Waiting {
     --sleepers_;
   }
 
+  bool has_sleepers() const { return sleepers_ > 0; }
+
   // To be called after what makes `ready` true.
   void wake() {
     if (sleepers_ == 0) return;
@@ -140,7 +143,12 @@ class Workers {
     if (static_cast<int>(threads_.size()) > count - 1) dismiss();
     while (static_cast<int>(threads_.size()) < count - 1) {
       const int index = static_cast<int>(threads_.size()) + 1;
-      threads_.emplace_back([this, index, seen = job_.load()] { serve(index, seen); });
+      std::promise<ThreadId> id;
+      threads_.emplace_back([this, index, seen = job_.load(), &id] {
+        id.set_value(this_thread_id());
+        serve(index, seen);
+      });
+      ids_.push_back(id.get_future().get());
     }
   }
 
@@ -153,7 +161,10 @@ class Workers {
     parts_.store(parts, std::memory_order_relaxed);
     last_.store(first_ + static_cast<std::uint64_t>(phases) - 1);
     ++job_;
-    for_job_.wake();
+    if (for_job_.has_sleepers()) {
+      const std::lock_guard<std::mutex> lock(placing_);
+      wake_elsewhere(ids_, [this] { for_job_.wake(); });
+    }
     join(0, 0);
   }
 
@@ -189,6 +200,7 @@ class Workers {
     for_job_.wake();
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
+    ids_.clear();
     stop_ = false;
   }
 
@@ -224,7 +236,10 @@ class Workers {
         if (lent >= 0) at_[part].lent_processor = -1;
         at_[part].at = 2 * phase + 1;
         if (most_behind(parts, part).at > 2 * phase) for_part_.wake();
-        if (lent >= 0 && worker != 0) leave_processor(lent);
+        if (lent >= 0 && worker != 0) {
+          const std::lock_guard<std::mutex> lock(placing_);
+          leave_processor(lent);
+        }
       }
     }
   }
@@ -242,6 +257,7 @@ class Workers {
     const bool lends = !soon && worker != 0 && has_lost_its_core(worker) && at_[part].at == at;
     if (lends) {
       --waiting_;  // without a core, nothing can be given to this thread
+      const std::lock_guard<std::mutex> lock(placing_);
       at_[part].lent_processor = bring_here(worker);
     }
     if (!soon) for_part_.sleep_for(moved);
@@ -269,6 +285,8 @@ class Workers {
   }
 
   std::vector<std::thread> threads_;
+  std::vector<ThreadId> ids_;
+  std::mutex placing_;  // who moves a thread reads first where it may run, and restores that
   Waiting for_job_{spin_for_job}, for_part_{spin_for_part};
   std::atomic<std::uint64_t> job_{0};
   std::atomic<bool> stop_{false};
