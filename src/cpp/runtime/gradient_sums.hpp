@@ -127,14 +127,16 @@ Product<T> back_product(const CellSizes<T>& sizes, const T* dgates, int slot_beg
 // back and what is done with it.
 template <class T>
 int band_count(const CellSizes<T>& sizes, const Schedule& schedule) {
-  constexpr Size share = 12;
   const Size sums = sizes.gates() * (sizes.input_size + sizes.output_size);
   if (sums * static_cast<Size>(sizeof(T)) > l2_weights) return 1;
   const Size row = sizes.gates() + sizes.inner_states() * sizes.padded + sizes.output_size;
+  const Size kept = schedule.rows * row;
+  // Where much is kept, memory matters.
+  constexpr Size much = 8 * 1024 * 1024 / static_cast<Size>(sizeof(T));
+  const Size share = kept < much ? 12 : 100;
   const auto pays = [&](int bands) {
     const Size least_rows = bands == 2 ? 4 : 8;
-    return schedule.batch_size >= bands * least_rows &&
-           schedule.rows * row >= (bands - 1) * sums * share;
+    return schedule.batch_size >= bands * least_rows && kept >= (bands - 1) * sums * share;
   };
   int bands = 8;
   while (bands > 1 && !pays(bands)) bands /= 2;
