@@ -8,8 +8,6 @@
 
 #include "bindings/bindings.hpp"
 #include "bindings/cache.hpp"
-#include "runtime/plan.hpp"
-#include "runtime/thread_pool.hpp"
 #include "runtime/windows.hpp"
 
 namespace pyrnn {
@@ -30,19 +28,19 @@ Inputs<T> read_inputs(Weights<T>& weights, const py::array& x, const States<T>& 
     cache->parameters.emplace_back(name,
                                    std::vector<Size>(array.shape(), array.shape() + array.ndim()));
   cache->checkpoints.steps = keep ? checkpoint : 0;
-  const CellSizes<T> sizes = weights.sizes();
-  if (py::isinstance<py::array_t<T>>(x)) {
-    require(x.ndim() == 3 && x.shape(2) == sizes.input_size, "x: shapes");
+  const bool dense = py::isinstance<py::array_t<T>>(x);
+  require(x.ndim() == (dense ? 3 : 2), "x: shapes");
+  cache->weights = weights.packed(keep, x.shape(1), x.shape(0));
+  const CellSizes<T>& sizes = cache->weights->sizes;
+  if (dense) {
+    require(x.shape(2) == sizes.input_size, "x: shapes");
     cache->x.emplace(py::reinterpret_borrow<py::array_t<T>>(x));
   } else {
-    require(x.ndim() == 2, "x: shapes");
     cache->indices.emplace(IndexArray::ensure(x));
   }
   cache->time_steps = x.shape(0);
   cache->batch_size = x.shape(1);
   const Size batch = cache->batch_size;
-  const Plan plan = make_plan(sizes, batch, cache->time_steps, num_threads());
-  cache->weights = weights.packed(keep, plan.threads > 1);
   if (lengths) {
     require(lengths->ndim() == 1 && lengths->shape(0) == batch, "lengths: shapes");
     cache->packed.emplace(lengths->data(), batch, reverse);

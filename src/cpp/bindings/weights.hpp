@@ -10,6 +10,8 @@
 #include "bindings/arrays.hpp"
 #include "runtime/cell_weights.hpp"
 #include "runtime/dispatch.hpp"
+#include "runtime/plan.hpp"
+#include "runtime/thread_pool.hpp"
 
 namespace pyrnn {
 
@@ -104,15 +106,17 @@ struct Weights {
     return all.template as<CellParameters<T>>();
   }
 
-  std::shared_ptr<const CellWeights<T>> packed(bool keep, bool several_readers = false) {
+  // For walks of so many sequences and steps.
+  std::shared_ptr<const CellWeights<T>> packed(bool keep, Size batch_size = 1, Size steps = 1) {
     auto& wanted = keep ? training : inference;
     if (wanted == nullptr) {
       const CellSizes<T> sizes = this->sizes();
       const CellParameters<T> from = pointers();
+      const Plan plan = make_plan(sizes, batch_size, steps, num_threads());
       std::shared_ptr<const CellWeights<T>> fresh;
       {
         const py::gil_scoped_release release;
-        fresh = std::make_shared<const CellWeights<T>>(sizes, from, keep, several_readers);
+        fresh = std::make_shared<const CellWeights<T>>(sizes, from, keep, plan.threads > 1);
       }
       // Another thread may have been as far in the meantime, with the same result.
       if (wanted == nullptr) wanted = fresh;

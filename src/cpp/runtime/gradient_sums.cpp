@@ -39,7 +39,6 @@ GradientSums<T>::GradientSums(const CellSizes<T>& sizes, bool one_hot,
 
 template <class T>
 typename GradientSums<T>::Band GradientSums<T>::new_band(int index) const {
-  const CellShape& shape = sizes_.shape();
   Band band{gradients_, {}, {}, {}, {}, {}};
   band.bias = Buffer<T>(sizes_.gates());
   if (one_hot_) band.one_hot = Buffer<T>::zeros(sizes_.input_size * sizes_.gates_row());
@@ -49,23 +48,11 @@ typename GradientSums<T>::Band GradientSums<T>::new_band(int index) const {
     buffer = Buffer<T>(numbers);
     to = buffer.data();
   };
-  if (!one_hot_)
-    replace(band.to.weight_ih, band.weight_ih,
-            gate_rows(shape.input_begin, shape.input_end) * sizes_.input_size);
-  const Size hidden_rows = std::max(gate_rows(shape.hidden_begin, shape.hidden_end),
-                                    gate_rows(shape.second_begin, shape.second_end));
-  replace(band.to.weight_hh, band.weight_hh, hidden_rows * sizes_.output_size);
+  const Size rows = sizes_.shape().gates * sizes_.hidden_size;
+  if (!one_hot_) replace(band.to.weight_ih, band.weight_ih, rows * sizes_.input_size);
+  replace(band.to.weight_hh, band.weight_hh, rows * sizes_.output_size);
   replace(band.to.weight_hr, band.weight_hr, sizes_.output_size * sizes_.hidden_size);
   return band;
-}
-
-// Rows of a weight that is multiplied onto these slots.
-template <class T>
-Size GradientSums<T>::gate_rows(int slot_begin, int slot_end) const {
-  int gates = 0;
-  for (int slot = slot_begin; slot < slot_end; ++slot)
-    gates = std::max(gates, sizes_.shape().gate_of_slot[slot] + 1);
-  return gates * sizes_.hidden_size;
 }
 
 template <class T>

@@ -79,7 +79,6 @@ class GradientSums {
   struct Rows;
 
   Band new_band(int index) const;
-  Size gate_rows(int slot_begin, int slot_end) const;
   Rows rows_of(Size begin, Size end, int band) const;
   void sum_bias(Band& band, const Rows& rows, Range panels, bool accumulate);
   void sum_one_hot(Band& band, const Rows& rows, Range panels);

@@ -1,6 +1,9 @@
 // What the way back needs besides x, y and the first h: owned by a cache.
 #pragma once
 
+#include <algorithm>
+#include <utility>
+
 #include "runtime/buffer.hpp"
 #include "runtime/cell_weights.hpp"
 #include "runtime/schedule.hpp"

@@ -187,7 +187,8 @@ class Shares {
     return Slices(std::move(bounds));
   }
 
-  // A step asks for these; finding them takes divisions, as many as a small network's step is long.
+  // Each step asks for these; finding them takes divisions, which small networks' steps would
+  // notice.
   struct Own {
     Range panels, unit_columns, outputs;
   };

@@ -113,6 +113,7 @@ void product_and_pointwise(const StepForward<typename V::Scalar>& q, const Point
   const bool single = q.rows == 1;
   const Size most = single ? panels_at_once<V>(q.product, q.panel_end - q.panel_begin) : 1;
   const PanelGroups groups(q.panel_begin, q.panel_end, most, single && ends_narrow(q.product));
+  // A copy of the record has to wait for what was just written to it.
   if (groups.count == 1) {
     product<V>(q.product);
     for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) pointwise(q, panel);

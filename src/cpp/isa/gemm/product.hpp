@@ -79,7 +79,7 @@ struct PanelGroups {
   PanelGroups(Size first, Size last, Size most_panels, bool narrow)
       : begin(first), end(last), most(most_panels) {
     const Size whole = last - first - (narrow ? 1 : 0);
-    // A division takes as long as a small network's panel.
+    // One group takes no division, which small networks' steps would notice.
     count = whole > most ? quotient_up(whole, most) : last > first ? 1 : 0;
   }
   Size first(Size group) const { return begin + group * most; }
