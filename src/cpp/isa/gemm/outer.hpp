@@ -36,14 +36,16 @@ constexpr Size apart(Size numbers) {
 // B's columns in panels of nearly equal widths: a panel of one vector would be slow.
 template <class V>
 struct OuterPanels {
-  Size vectors, count;
+  Size vectors, count, narrow, wider;  // `wider` panels have one more than `narrow` vectors
 
   explicit OuterPanels(Size columns)
       : vectors(quotient_up(columns, V::lanes)),
-        count(larger(1, quotient_up(vectors, outer_width))) {}
+        count(larger(1, quotient_up(vectors, outer_width))),
+        narrow(vectors / count),
+        wider(vectors % count) {}
 
-  Size first(Size panel) const { return vectors * panel / count; }
-  int width(Size panel) const { return static_cast<int>(first(panel + 1) - first(panel)); }
+  Size first(Size panel) const { return panel * narrow + smaller(panel, wider); }
+  int width(Size panel) const { return static_cast<int>(narrow + (panel < wider ? 1 : 0)); }
   // Where a panel of so many packed rows begins.
   Size at(Size panel, Size rows) const { return (first(panel) * rows + panel) * V::lanes; }
   Size all(Size rows) const { return at(count, rows); }
@@ -63,6 +65,8 @@ struct RowCursor {
 
   Size row() const { return groups->first[group] + offset; }
   bool at_end() const { return group == groups->count; }
+  // Rows from here on that lie together.
+  Size run() const { return groups->rows[group] - offset; }
 
   void advance(Size count) {
     for (offset += count; group < groups->count && offset >= groups->rows[group]; ++group)
@@ -78,22 +82,29 @@ struct RowCursor {
   }
 };
 
+// Rows that lie together into (rows, width * lanes), of which `valid` columns are there.
+template <class V>
+inline void pack_run(const typename V::Scalar* from, Size from_row, Size rows, Size width,
+                     Size valid, typename V::Scalar* to) {
+  for (; rows > 0; --rows, from += from_row, to += width * V::lanes)
+    for (Size j = 0; j < width; ++j)
+      load_some<V>(from + j * V::lanes, valid - j * V::lanes).store(to + j * V::lanes);
+}
+
 // `count` rows of B into panels (k, width * lanes); columns past the end are zeros.
 template <class V>
 inline void pack_outer_b(const OuterSide<typename V::Scalar>& side, RowCursor& rows, Size count,
                          typename V::Scalar* packed) {
   const OuterPanels<V> panels(side.columns);
-  for (Size k = 0; k < count; ++k, rows.advance(1)) {
+  for (Size k = 0, run = 0; k < count; k += run, rows.advance(run)) {
     const bool last = side.b_last != nullptr && rows.group + 1 == side.b_groups.count;
-    const auto* source =
-        last ? side.b_last + rows.row() * side.b_last_row : side.b + rows.row() * side.b_row;
+    run = smaller(rows.run(), count - k);
+    const auto* const matrix = last ? side.b_last : side.b;
+    const Size row = last ? side.b_last_row : side.b_row;
     for (Size panel = 0; panel < panels.count; ++panel) {
-      const Size first = panels.first(panel), width = panels.width(panel);
-      auto* to = packed + panels.at(panel, count) + k * width * V::lanes;
-      for (Size j = 0; j < width; ++j) {
-        const Size column = (first + j) * V::lanes;
-        load_some<V>(source + column, side.columns - column).store(to + j * V::lanes);
-      }
+      const Size column = panels.first(panel) * V::lanes, width = panels.width(panel);
+      pack_run<V>(matrix + rows.row() * row + column, row, run, width, side.columns - column,
+                  packed + panels.at(panel, count) + k * width * V::lanes);
     }
   }
 }
@@ -147,17 +158,21 @@ inline void pack_outer_a(const OuterProduct<typename V::Scalar>& q, const OuterC
   const Size whole = columns.count / strip, rest = columns.count % strip;
   RowCursor ahead = rows;
   ahead.advance(outer_ahead);
-  for (Size k = 0; k < count; ++k, rows.advance(1)) {
-    if (!ahead.at_end()) {
-      const T* const row = q.a + ahead.row() * q.a_row + columns.first;
-      for (Size j = 0; j < columns.count; j += line) __builtin_prefetch(row + j);
-      ahead.advance(1);
-    }
+  for (Size k = 0, run = 0; k < count; k += run, rows.advance(run)) {
+    const bool fetches = !ahead.at_end();
+    run = smaller(rows.run(), count - k);
+    if (fetches) run = smaller(run, ahead.run());
     const T* from = q.a + rows.row() * q.a_row + columns.first;
+    const T* next = fetches ? q.a + ahead.row() * q.a_row + columns.first : from;
     T* to = packed + k * strip;
-    for (Size s = 0; s < whole; ++s, from += strip, to += apart<V>(count * strip))
-      std::memcpy(to, from, strip * sizeof(T));  // of a constant size: a vector
-    for (Size i = 0; i < rest; ++i) to[i] = from[i];
+    for (Size r = 0; r < run; ++r, from += q.a_row, next += q.a_row, to += strip) {
+      for (Size j = 0; j < columns.count; j += line) __builtin_prefetch(next + j);
+      T* at = to;
+      for (Size s = 0; s < whole; ++s, at += apart<V>(count * strip))
+        std::memcpy(at, from + s * strip, strip * sizeof(T));  // of a constant size: a vector
+      for (Size i = 0; i < rest; ++i) at[i] = from[whole * strip + i];
+    }
+    if (fetches) ahead.advance(run);
   }
 }
 
