@@ -2,8 +2,6 @@
 // pre-activations, and the step of the hidden state on them.
 #pragma once
 
-#include <cstring>
-
 #include "runtime/cell_weights.hpp"
 #include "runtime/range.hpp"
 
@@ -28,7 +26,7 @@ struct StepRows {
   Size count, groups = 1, apart = 0, gates_apart = 0;
 };
 
-// gates (rows, slots * padded) = x W_ih + b; slots that x does not reach start from their bias
+// gates (rows, slots * padded) = x W_ih + b, in the slots that x reaches
 template <class T>
 void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gates,
                    const StepRows& rows, Range panels, bool last_first = false) {
@@ -60,16 +58,6 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   } else {
     sizes.kernels->product(product);
   }
-  const Size rest = (shape.slots - shape.input_end) * sizes.lanes();
-  if (rest == 0) return;
-  for (Size i = 0; i < rows.groups * rows.count; ++i) {
-    const Size row = i / rows.count * rows.gates_apart + i % rows.count;
-    for (Size panel = panels.begin; panel < panels.end; ++panel) {
-      const Size at = panel * sizes.panel_stride() + sizes.slot_offset(shape.input_end);
-      std::memcpy(gates + row * sizes.gates_row() + at, weights.bias.data() + at,
-                  static_cast<std::size_t>(rest) * sizeof(T));
-    }
-  }
 }
 
 // A step with the fields that follow from the weights.
@@ -78,6 +66,7 @@ StepForward<T> step_of(const CellWeights<T>& weights) {
   const CellSizes<T>& sizes = weights.sizes;
   StepForward<T> step{};
   step.gates_row = sizes.gates_row();
+  step.bias = weights.bias.data();
   step.units = sizes.hidden_size;
   step.inner_row = step.u_row = step.unit_block = sizes.padded;
   step.unit = weights.unit.data();

@@ -45,6 +45,22 @@ inline void load_units(V (&parameters)[unit_vectors_of<Cell>], const typename V:
     parameters[b] = V::load(from + b * block + unit);
 }
 
+// Slots that x does not reach begin with their bias.
+template <class V, class Cell>
+inline void begin_slots(const StepForward<typename V::Scalar>& q, Size panel_begin,
+                        Size panel_end) {
+  if constexpr (Cell::shape.input_end < Cell::shape.slots) {
+    for (Size panel = panel_begin; panel < panel_end; ++panel) {
+      const PanelUnits<V, Cell> at(panel, q.units);
+      const Size first = at.gates + Cell::shape.input_end * at.slot;
+      const Size end = at.gates + Cell::shape.slots * at.slot;
+      for (Size row = 0; row < q.rows; ++row)
+        for (Size i = first; i < end; i += V::lanes)
+          V::load(q.bias + i).store(q.gates + row * q.gates_row + i);
+    }
+  }
+}
+
 // (rows, units of one panel), pointwise
 template <class V, class Cell, bool KEEP>
 void forward_panel(const StepForward<typename V::Scalar>& q, Size panel) {
@@ -103,7 +119,7 @@ inline Size panels_at_once(const Product<typename V::Scalar>& q, Size panels) {
 }
 
 // The product, and what is to be done with each panel as soon as it is there.
-template <class V, class Pointwise>
+template <class V, class Cell, class Pointwise>
 void product_and_pointwise(const StepForward<typename V::Scalar>& q, const Pointwise& pointwise) {
   if (q.product.width == 0) {
     for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) pointwise(q, panel);
@@ -115,6 +131,7 @@ void product_and_pointwise(const StepForward<typename V::Scalar>& q, const Point
   const PanelGroups groups(q.panel_begin, q.panel_end, most, single && ends_narrow(q.product));
   // A copy of the record has to wait for what was just written to it.
   if (groups.count == 1) {
+    begin_slots<V, Cell>(q, q.panel_begin, q.panel_end);
     product<V>(q.product);
     for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) pointwise(q, panel);
     return;
@@ -123,6 +140,7 @@ void product_and_pointwise(const StepForward<typename V::Scalar>& q, const Point
   each_group(groups, q.product.last_first, [&](Size begin, Size end) {
     part.panel_begin = begin;
     part.panel_end = end;
+    begin_slots<V, Cell>(q, begin, end);
     product<V>(part);
     for (Size panel = begin; panel < end; ++panel) pointwise(q, panel);
   });
@@ -131,11 +149,12 @@ void product_and_pointwise(const StepForward<typename V::Scalar>& q, const Point
 template <class V, class Cell>
 void step_forward(const StepForward<typename V::Scalar>& q) {
   if constexpr (Cell::shape.whole_rows) {
+    begin_slots<V, Cell>(q, q.panel_begin, q.panel_end);
     product<V>(q.product);
     Cell::template forward_rows<V>(q);
   } else {
-    product_and_pointwise<V>(q,
-                             q.keep ? forward_panel<V, Cell, true> : forward_panel<V, Cell, false>);
+    product_and_pointwise<V, Cell>(
+        q, q.keep ? forward_panel<V, Cell, true> : forward_panel<V, Cell, false>);
   }
 }
 
@@ -215,7 +234,7 @@ constexpr CellKernels<typename V::Scalar> cell_kernels() {
                                           step_backward<V, Cell>, nullptr, nullptr};
   if constexpr (Cell::shape.has_second()) {
     kernels.forward_first = [](const StepForward<typename V::Scalar>& q) {
-      product_and_pointwise<V>(q, forward_first_panel<V, Cell>);
+      product_and_pointwise<V, Cell>(q, forward_first_panel<V, Cell>);
     };
     kernels.backward_first = backward_first_panels<V, Cell>;
   }
