@@ -143,7 +143,7 @@ struct StepForward {
   Product<T> product;  // onto the pre-activations; of no width where nothing is to be added
   T* gates;            // (rows, slots * padded units): in z, out what backward needs
   Size gates_row;
-  const T* bias;  // (slots * padded units,): what slots begin with that x does not reach
+  const T* bias;    // (slots * padded units,): what slots begin with that x does not reach
   const T* h_prev;  // (rows, units); read by cells whose h goes past the product
   Size h_prev_row;
   T* h_next;
@@ -194,7 +194,8 @@ struct CellKernels {
   void (*backward_first)(const StepBackward<T>&);
 };
 
-// Packing of a weight matrix into the panels of `Product::b`.
+// Packing of a weight matrix into the panels of `Product::b`, for the way forward (units as columns
+// of B: k = input) and, unless `back` is null, the way back (units as rows: k = pre-activations).
 // The source is (gates * units, columns) in torch's layout; `slots` are [slot_begin, slot_end), and
 // panels of units [panel_begin, panel_end) are packed of all.
 template <class T>
@@ -205,7 +206,8 @@ struct PackWeights {
   CellShape shape;
   int slot_begin, slot_end;
   Size panel_begin, panel_end;
-  T* packed;
+  T* forward;
+  T* back;
 };
 
 template <class T>
@@ -241,10 +243,7 @@ struct Kernels {
   void (*gather_product)(const Product<T>&, const std::int64_t* indices);
   void (*outer_product)(const OuterProduct<T>&);
   Size (*outer_scratch)(Size columns, Size other_columns);
-  // (units as columns of B: k = input) for the way forward
-  void (*pack_forward)(const PackWeights<T>&);
-  // (units as rows of B: k = pre-activations) for the way back
-  void (*pack_backward)(const PackWeights<T>&);
+  void (*pack_weights)(const PackWeights<T>&);
   // Plain (k, columns) row-major matrix into panels; `transposed` takes (columns, k)
   void (*pack_matrix)(const T* source, Size source_row, Size k, Size columns, bool transposed,
                       T* packed);

@@ -28,8 +28,7 @@ constexpr Kernels<typename V::Scalar> make_kernels(CellList<Cells...>) {
   k.scatter_sums = scatter_sums<V>;
   k.outer_product = outer_product<V>;
   k.outer_scratch = outer_scratch<V>;
-  k.pack_forward = pack_forward<V>;
-  k.pack_backward = pack_backward<V>;
+  k.pack_weights = pack_weights<V>;
   k.pack_matrix = pack_matrix<V>;
   k.transpose = transpose_matrix<V>;
   k.column_sums = column_sums<V>;

@@ -72,8 +72,7 @@ CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters
   sizes.kernels->pack_matrix(parameters.weight_hr, H, O, H, false, second_back.data());
 }
 
-// The rows of a weight (gates * H, columns) that belong to some slots. Each panel is packed for
-// both ways while its rows are in cache.
+// The rows of a weight (gates * H, columns) that belong to some slots.
 template <class T>
 void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, int slot_end,
                                 Size grain, Buffer<T>& forward, Buffer<T>* back) const {
@@ -82,18 +81,11 @@ void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, i
   forward = Buffer<T>(columns * slots * sizes.padded);
   if (back != nullptr) *back = Buffer<T>(sizes.whole_vectors(columns) * slots * sizes.padded);
   const Size panel_numbers = columns * slots * sizes.run();
-  const auto pack = [&](Range panels) {
-    for (Size panel = panels.begin; panel < panels.end; ++panel) {
-      PackWeights<T> some{weight,        columns,       sizes.hidden_size, columns,
-                          sizes.shape(), slot_begin,    slot_end,          panel,
-                          panel + 1,     forward.data()};
-      sizes.kernels->pack_forward(some);
-      if (back == nullptr) continue;
-      some.packed = back->data();
-      sizes.kernels->pack_backward(some);
-    }
-  };
-  parallel_for(sizes.panels(), std::max<Size>(1, grain / panel_numbers), 1, pack);
+  parallel_for(sizes.panels(), std::max<Size>(1, grain / panel_numbers), 1, [&](Range panels) {
+    sizes.kernels->pack_weights({weight, columns, sizes.hidden_size, columns, sizes.shape(),
+                                 slot_begin, slot_end, panels.begin, panels.end, forward.data(),
+                                 back == nullptr ? nullptr : back->data()});
+  });
 }
 
 template struct CellWeights<float>;

@@ -29,43 +29,27 @@ inline void pack_rows(const typename V::Scalar* from, Size from_row, Size valid,
   }
 }
 
-// Panels of units: (k = column of the source; slots x unit vectors x lanes).
+// Panels of units, for the way forward (k = column of the source; slots x unit vectors x lanes) and
+// for the way back (k = pre-activations in the order of a row, slots that count only). Each vector
+// of units is packed for both before the next is read.
 template <class V>
-void pack_forward(const PackWeights<typename V::Scalar>& q) {
-  const Size slots = q.slot_end - q.slot_begin;
+void pack_weights(const PackWeights<typename V::Scalar>& q) {
+  const Size slots = q.slot_end - q.slot_begin, all_vectors = quotient_up(q.units, V::lanes);
   const Size unit_vectors = q.shape.unit_vectors;
-  const Size all_vectors = quotient_up(q.units, V::lanes);
   const Size last = smaller(q.panel_end * unit_vectors, all_vectors);
-  auto* to = q.packed + q.panel_begin * unit_vectors * slots * V::lanes * q.columns;
   for (Size first = q.panel_begin * unit_vectors; first < last; first += unit_vectors) {
     const Size count = smaller(unit_vectors, all_vectors - first);
-    const Size to_row = slots * count * V::lanes;
-    for (Size slot = 0; slot < slots; ++slot) {
+    const Size to_row = slots * count * V::lanes, k = first * slots * V::lanes;
+    for (Size vector = 0; vector < slots * count; ++vector) {
+      const Size slot = vector / count, unit = (first + vector % count) * V::lanes;
       const Size gate = q.shape.gate_of_slot[q.slot_begin + slot];
-      for (Size j = 0; j < count; ++j) {
-        const Size unit = (first + j) * V::lanes;
-        transpose<V>(q.source + (gate * q.units + unit) * q.source_row, q.source_row,
-                     q.units - unit, q.columns, to + (slot * count + j) * V::lanes, to_row);
-      }
-    }
-    to += q.columns * to_row;
-  }
-}
-
-// Panels of columns: (k = pre-activations in the order of a row, slots that count only).
-template <class V>
-void pack_backward(const PackWeights<typename V::Scalar>& q) {
-  const Size slots = q.slot_end - q.slot_begin;
-  const Size padded = quotient_up(q.units, V::lanes) * V::lanes;
-  const Size run = q.shape.unit_vectors * V::lanes;
-  Size k = q.panel_begin * run * slots;
-  for (Size first = q.panel_begin * run; first < smaller(q.panel_end * run, padded); first += run) {
-    const Size lanes = smaller(run, padded - first);
-    for (Size slot = 0; slot < slots; ++slot) {
-      const Size gate = q.shape.gate_of_slot[q.slot_begin + slot];
-      pack_rows<V>(q.source + (gate * q.units + first) * q.source_row, q.source_row,
-                   q.units - first, lanes, q.columns, k, slots * padded, q.packed);
-      k += lanes;
+      const auto* const from = q.source + (gate * q.units + unit) * q.source_row;
+      const Size valid = smaller(q.units - unit, V::lanes);
+      transpose<V>(from, q.source_row, valid, q.columns,
+                   q.forward + k * q.columns + vector * V::lanes, to_row);
+      if (q.back == nullptr) continue;
+      pack_rows<V>(from, q.source_row, valid, V::lanes, q.columns, k + vector * V::lanes,
+                   slots * all_vectors * V::lanes, q.back);
     }
   }
 }

@@ -1,6 +1,8 @@
 // Rows that become columns of vectors.
 #pragma once
 
+#include <cstring>
+
 #include "isa/gemm/product.hpp"
 
 namespace pyrnn {
@@ -39,8 +41,15 @@ inline void transpose(const typename V::Scalar* from, Size from_row, Size valid,
   // The rest by way of a buffer, as nothing may be read past the last row or column.
   for (T buffer[V::lanes * block] = {}; k < k_count; k += block) {
     const Size count = smaller(block, k_count - k);
-    for (Size lane = 0; lane < smaller(valid, V::lanes); ++lane)
-      for (Size i = 0; i < count; ++i) buffer[lane * block + i] = from[lane * from_row + k + i];
+    for (Size lane = 0; lane < smaller(valid, V::lanes); ++lane) {
+      const T* const numbers = from + lane * from_row + k;
+      T* const to_buffer = buffer + lane * block;
+      if (count == block) {
+        std::memcpy(to_buffer, numbers, block * sizeof(T));  // of a constant size: one move
+      } else {
+        for (Size i = 0; i < count; ++i) to_buffer[i] = numbers[i];
+      }
+    }
     transpose_block<V>(buffer, block, count, stored, to + k * to_row, to_row);
   }
 }
