@@ -22,7 +22,7 @@ struct Tile {
   T* c;
   Size c_row, c_panel;
   Size k_outer, k_inner;
-  const T* ahead;  // fetched along the way, for what comes later: a step for every k
+  const T* ahead;  // fetched along the way, for what comes later: a step for each k
   Size ahead_step, ahead_outer;
   Size tiles = 1;                                              // with the same columns of B
   Size a_tile = 0, init_tile = 0, c_tile = 0, ahead_tile = 0;  // from one to the next
@@ -36,6 +36,26 @@ inline const T* opaque(const T* pointer) {
   return pointer;
 }
 
+// sums += a column of A times a row of B
+template <class V, int ROWS, int COLUMNS>
+inline void add_products(const typename V::Scalar* a, Size a_row, const typename V::Scalar* b,
+                         V (&sums)[ROWS][COLUMNS]) {
+  V weights[COLUMNS];
+#pragma GCC unroll 4
+  for (int j = 0; j < COLUMNS; ++j) weights[j] = V::load(b + j * V::lanes);
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; ++i) {
+    const V element = V::broadcast(a[i * a_row]);
+#pragma GCC unroll 4
+    for (int j = 0; j < COLUMNS; ++j) sums[i][j] = multiply_add(element, weights[j], sums[i][j]);
+  }
+}
+
+// k that the loop takes at once: what it takes besides multiply-adds (pointers, the loop itself,
+// loads that only fetch) shares its ports with them. With few registers, the compiler spills.
+template <class V>
+constexpr int k_at_once = V::accumulators == 24 ? 2 : 1;
+
 // ROWS x COLUMNS vectors of one panel, for some tiles one after the other.
 template <class V, int ROWS, int COLUMNS>
 void tile_rows(const Tile<typename V::Scalar>& tile) {
@@ -46,6 +66,8 @@ void tile_rows(const Tile<typename V::Scalar>& tile) {
   const Size a_row = tile.a_row, a_k = tile.a_k;
   const T* ahead_tile = tile.ahead;
   const Size ahead_step = tile.ahead_step;
+  constexpr Size line = 64 / static_cast<Size>(sizeof(T));
+  const bool line_each = 2 * ahead_step > line;  // else one serves two k
   for (Size left = tile.tiles; left > 0; --left) {
     V sums[ROWS][COLUMNS];
 #pragma GCC unroll 16
@@ -60,19 +82,22 @@ void tile_rows(const Tile<typename V::Scalar>& tile) {
     for (Size outer = 0; outer < tile.k_outer; ++outer) {
       const T* a = a_outer;
       const T* ahead = ahead_outer;
-      for (Size k = tile.k_inner; k > 0; --k, a += a_k, b += COLUMNS * V::lanes) {
+      const auto step = [&] {
+        add_products(a, a_row, b, sums);
+        a = opaque(a + a_k);
+        b += COLUMNS * V::lanes;
+      };
+      if (tile.k_inner % k_at_once<V> != 0) {
         __builtin_prefetch(ahead);
         ahead += ahead_step;
-        V weights[COLUMNS];
-#pragma GCC unroll 4
-        for (int j = 0; j < COLUMNS; ++j) weights[j] = V::load(b + j * V::lanes);
-#pragma GCC unroll 16
-        for (int i = 0; i < ROWS; ++i) {
-          const V element = V::broadcast(a[i * a_row]);
-#pragma GCC unroll 4
-          for (int j = 0; j < COLUMNS; ++j)
-            sums[i][j] = multiply_add(element, weights[j], sums[i][j]);
-        }
+        step();
+      }
+      for (Size more = tile.k_inner / k_at_once<V>; more > 0; --more) {
+        __builtin_prefetch(ahead);
+        if (k_at_once<V> > 1 && line_each) __builtin_prefetch(ahead + ahead_step);
+        ahead += k_at_once<V> * ahead_step;
+#pragma GCC unroll 2
+        for (int i = 0; i < k_at_once<V>; ++i) step();
       }
       a_outer += tile.a_outer;
       ahead_outer += tile.ahead_outer;
