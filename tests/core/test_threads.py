@@ -242,13 +242,11 @@ def processors_of_threads():
 
 def processors_at_rest():
     """The same once all may run where this one may: who was lent a core leaves it after its job."""
-    end = time.monotonic() + 5
-    while True:
-        processors = processors_of_threads()
-        own = os.sched_getaffinity(0)
-        if all(one == own for one in processors.values()) or time.monotonic() > end:
-            return processors
+    own, end = os.sched_getaffinity(0), time.monotonic() + 5
+    while any(other != own for other in processors_of_threads().values()):
+        assert time.monotonic() < end, "a thread is kept off a processor"
         time.sleep(0.001)
+    return processors_of_threads()
 
 
 @linux
@@ -265,7 +263,7 @@ def test_busy_neighbours_change_no_result(num_threads, same_bits, count):
             while time.monotonic() < end:
                 for job, results in zip(jobs, expected, strict=True):
                     same_bits(train(*job), results)
-        assert processors_at_rest() == before
+        assert processors_of_threads() == before
 
 
 @linux
@@ -278,7 +276,7 @@ def test_workers_that_slept_may_run_where_they_might(num_threads):
         for _ in range(20):
             time.sleep(0.005)
             train(*job)
-            assert processors_at_rest() == before
+            assert processors_of_threads() == before
 
 
 def forked(function):
