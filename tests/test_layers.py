@@ -249,6 +249,26 @@ def test_eval_makes_parameters_read_only_and_train_undoes_it(make_layer, backend
     assert not same_bits(layer(x)[0], before)
 
 
+def test_each_call_in_train_mode_sees_the_parameters_as_they_are(make_layer, backend):
+    layer, other = (
+        make_layer(3, 4, num_layers=2, bidirectional=True, dtype="float64", seed=seed)
+        for seed in (0, 1)
+    )
+    x = random(5, 2, 3)
+    expected, found = other(x)[0], [layer(x)[0], layer.forward(x)[0]]
+    assert same_bits(*found)
+    assert not same_bits(found[0], expected)
+    for name, array in layer.parameters.items():
+        array[...] = other.parameters[name]
+    assert same_bits(layer(x)[0], expected)
+    y, _, cache = layer.forward(x)
+    assert same_bits(y, expected)
+    dx, _, grads = layer.backward(cache, np.ones_like(y))
+    dx_other, _, grads_other = other.backward(other.forward(x)[2], np.ones_like(y))
+    assert list(grads) == list(layer.parameters)
+    assert same_bits((dx, *grads.values()), (dx_other, *grads_other.values()))
+
+
 def test_cache_keeps_the_parameters_of_its_forward(make_layer, backend):
     layer = make_layer(3, 4, dtype="float64", seed=0)
     x, dy = random(5, 2, 3), random(5, 2, 4)

@@ -202,6 +202,18 @@ def test_windows_longer_than_the_sequence_are_the_sequence(make_layer, backend):
             assert np.array_equal(one, other)
 
 
+# --- options that may be set --------------------------------------------------------------------
+
+
+def test_zoneout_is_checked_where_it_is_set(make_layer, backend):
+    layer = make_layer(3, 4, zoneout=0.5, seed=0)
+    with pytest.raises(ValueError, match=r"zoneout: expected a number in \[0.0, 1.0\], got 1.5"):
+        layer.zoneout = 1.5
+    assert layer.zoneout == 0.5
+    layer.zoneout = 0
+    assert np.array_equal(layer(X)[0], make_layer(3, 4, seed=0)(X)[0])
+
+
 # --- NaN ------------------------------------------------------------------------------------
 
 

@@ -43,25 +43,30 @@ class Backend(Protocol):
 
     # Recurrent layers: one layer, one direction. `cell` is a key of `reference.cells.CELLS`.
 
-    def pack(self, cell: str, parameters: Parameters) -> Any:
-        """Bring weights into the form that `forward` takes; it does not follow later changes."""
+    def pack(
+        self, cell: str, parameters: Parameters, suffix: str = "", follow: bool = False
+    ) -> Any:
+        """Bring weights into the form that `forward` takes.
+
+        It does not follow later changes; or, if ``follow``, each `forward` reads the same arrays
+        again, which are contiguous. Their gradients have these names with the suffix.
+        """
 
     def forward(
         self,
-        packed: Any,
+        weights: Any,
         x: Array | Indices,
         state: State | None,
-        *,
         lengths: npt.NDArray[np.intp] | None = None,
         reverse: bool = False,
         keep: bool = False,
-        checkpoint: int | None = None,
+        checkpoint: int = 0,
         noise: Noise | None = None,
     ) -> tuple[Array, State, Any]:
         """Run over time: x (T, N, I) or (T, N) of indices, states (N, H) each; None: zeros.
 
         Returns y (T, N, H), the final states and, if ``keep``, what `backward` needs (else None).
-        With a projection, h and y have P features. ``checkpoint``: keep every ``checkpoint``-th
+        With a projection, h and y have P features. ``checkpoint``, if not 0: keep every so many-th
         state alone and run the steps between them again on the way back, with the same bits.
         """
 
@@ -70,8 +75,8 @@ class Backend(Protocol):
     ) -> tuple[Array | None, State, dict[str, Array]]:
         """Gradients of x (None for indices), of the initial states and of the parameters.
 
-        ``dstate`` None: zeros. ``saved`` holds the noise of its forward, for `backward_windows`
-        too.
+        The latter are in the order in which `pack` had the parameters. ``dstate`` None: zeros.
+        ``saved`` holds the noise of its forward, for `backward_windows` too.
         """
 
     def backward_windows(

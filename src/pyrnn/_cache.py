@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -50,15 +50,9 @@ class Cache(Generic[Kept]):
             raise ValueError(message) from None
 
 
-class LayerCache(NamedTuple):
-    """One layer of a stack: what its directions saved, and the dropout mask before it."""
-
-    saved: list[Any]
-    mask: Array | None
-
-
-SequenceCache = Cache[list[LayerCache]]
-"""The cache of a stack of recurrent layers."""
+SequenceCache = Cache[tuple[list[Any], list[Array | None]]]
+"""The cache of a stack of recurrent layers: what each layer and direction saved, from the first,
+and for each layer the dropout mask before it."""
 
 
 def check(cache: object, layer: object) -> None:

@@ -33,9 +33,11 @@ class Layer:
 
     def eval(self: Self) -> Self:
         """Pack the weights once for inference and make the arrays read-only; returns the layer."""
+        if self.training:
+            self._packed.clear()
         self.training = False
         self._parameters.set_writeable(False)
-        self._weights()
+        self._weights(_backend.current())
         return self
 
     def train(self: Self) -> Self:
@@ -46,17 +48,14 @@ class Layer:
         return self
 
     def _pack(self, backend: _backend.Backend) -> list[Any]:
-        """The weights in the form that the backend computes with."""
+        """The weights in the form that the backend computes with; it follows them in train mode."""
         return []
 
-    def _weights(self) -> list[Any]:
-        """Packed weights; kept in eval mode."""
-        backend = _backend.current()
+    def _weights(self, backend: _backend.Backend) -> list[Any]:
+        """What `_pack` gave for this mode."""
         packed = self._packed.get(backend.name)
         if packed is None:
-            packed = self._pack(backend)
-            if not self.training:
-                self._packed[backend.name] = packed
+            packed = self._packed[backend.name] = self._pack(backend)
         return packed
 
     def __getstate__(self) -> dict[str, Any]:

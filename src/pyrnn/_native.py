@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from pyrnn import _core
-from pyrnn._types import Array, Indices, Noise, Parameters, State
+from pyrnn._types import Array, Indices, Parameters
 
 # By the size of a number
 _WEIGHTS = {4: _core.WeightsFloat32, 8: _core.WeightsFloat64}
@@ -22,6 +19,9 @@ class NativeBackend:
 
     name = "native"
 
+    forward = staticmethod(_core.forward)
+    backward = staticmethod(_core.backward)
+    backward_windows = staticmethod(_core.backward_windows)
     linear = staticmethod(_core.linear)
     linear_backward = staticmethod(_core.linear_backward)
     embedding = staticmethod(_core.embedding)
@@ -35,34 +35,12 @@ class NativeBackend:
     scale = staticmethod(_core.scale)
     clip = staticmethod(_core.clip)
 
-    def pack(self, cell: str, parameters: Parameters) -> Any:
+    def pack(
+        self, cell: str, parameters: Parameters, suffix: str = "", follow: bool = False
+    ) -> Any:
         """See `pyrnn._backend.Backend.pack`."""
-        return _WEIGHTS[parameters["weight_ih"].itemsize](cell, dict(parameters))
-
-    def forward(
-        self,
-        packed: Any,
-        x: Array | Indices,
-        state: State | None,
-        *,
-        lengths: npt.NDArray[np.intp] | None = None,
-        reverse: bool = False,
-        keep: bool = False,
-        checkpoint: int | None = None,
-        noise: Noise | None = None,
-    ) -> tuple[Array, State, Any]:
-        """See `pyrnn._backend.Backend.forward`."""
-        result: tuple[Array, State, Any] = packed.forward(
-            x, state, lengths, reverse, keep, checkpoint or 0, noise
-        )
-        return result
-
-    def backward(
-        self, saved: Any, dy: Array, dstate: State | None
-    ) -> tuple[Array | None, State, dict[str, Array]]:
-        """See `pyrnn._backend.Backend.backward`."""
-        result: tuple[Array | None, State, dict[str, Array]] = saved.backward(dy, dstate)
-        return result
+        weights = _WEIGHTS[parameters["weight_ih"].itemsize]
+        return weights(cell, dict(parameters), suffix, follow)
 
     def open_stream(
         self,
@@ -76,14 +54,3 @@ class NativeBackend:
         weights = [self.pack(cell, parameters) for parameters in layers]
         stream = _STREAMS[layers[0]["weight_ih"].itemsize]
         return stream(weights, batch_size, check, zoneout)
-
-    def backward_windows(
-        self,
-        saved: Sequence[Any],
-        dy: Array,
-        k1: int,
-        k2: int,
-        masks: Sequence[Array | None],
-    ) -> tuple[Array | None, list[dict[str, Array]]]:
-        """See `pyrnn._backend.Backend.backward_windows`."""
-        return _core.backward_windows(saved, dy, k1, k2, masks)

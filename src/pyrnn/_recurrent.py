@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _backend, _cache, _checks, _noise, _shapes
-from pyrnn._cache import Cache, LayerCache, SequenceCache
+from pyrnn._cache import Cache, SequenceCache
 from pyrnn._layer import Layer
 from pyrnn._sequences import Arguments, part_of
 from pyrnn._types import Array, Noise, State
@@ -52,13 +52,14 @@ class Recurrent(Layer):
         self.recurrent_dropout = _checks.finite_number(
             "recurrent_dropout", recurrent_dropout, 0.0, 1.0
         )
-        self.zoneout = _noise.check_zoneout(zoneout, len(self._state_names))
+        self.zoneout = zoneout
         checked = _checks.float_dtype(dtype)
         parameters, self._generator = first_values(
             self, self._parameter_shapes(), initialization, checked, seed, forget_bias
         )
         super().__init__(parameters, checked)
         self._cells = self._cells_of_parameters()
+        self._walks = self._walks_of_layers()
         self._arguments = Arguments(
             self.input_size,
             self._state_sizes(),
@@ -75,6 +76,17 @@ class Recurrent(Layer):
     @dropout.setter
     def dropout(self, value: float) -> None:
         self._dropout = _checks.finite_number("dropout", value, 0.0, 1.0)
+
+    @property
+    def zoneout(self) -> float | tuple[float, ...]:
+        """Probability that a unit keeps its old state in a step; it may be set."""
+        return self._zoneout
+
+    @zoneout.setter
+    def zoneout(self, value: float | tuple[float, ...]) -> None:
+        states = len(self._state_names)
+        self._zoneout = _noise.check_zoneout(value, states)
+        self._zoneout_rates = _noise.zoneout_rates(self._zoneout, states)
 
     # --- parameters -------------------------------------------------------------------------
 
@@ -111,13 +123,24 @@ class Recurrent(Layer):
             for suffix in self._suffixes()
         }
 
+    def _walks_of_layers(self) -> list[list[tuple[int, bool]]]:
+        """For each layer the index of each walk over time, and whether it goes back in time."""
+        directions = self.num_directions
+        return [
+            [(layer * directions + direction, direction == 1) for direction in range(directions)]
+            for layer in range(self.num_layers)
+        ]
+
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         super().__setstate__(attributes)
         self._cells = self._cells_of_parameters()
 
     def _pack(self, backend: _backend.Backend) -> list[Any]:
         """One for each layer and direction."""
-        return [backend.pack(self.cell, parameters) for parameters in self._cells.values()]
+        return [
+            backend.pack(self.cell, parameters, f"_{suffix}", self.training)
+            for suffix, parameters in self._cells.items()
+        ]
 
     # --- computing --------------------------------------------------------------------------
 
@@ -192,55 +215,52 @@ class Recurrent(Layer):
         >>> dx.shape
         (100, 1, 2)
         """
+        steps = 0
         if checkpoint is not None:
-            checkpoint = min(_checks.size("checkpoint", checkpoint), sys.maxsize)
-        y, final, cache = self._forward(x, state, lengths, keep=True, checkpoint=checkpoint)
+            steps = min(_checks.size("checkpoint", checkpoint), sys.maxsize)
+        y, final, cache = self._forward(x, state, lengths, True, steps)
         assert cache is not None
         return y, final, cache
 
     def _forward(
-        self, x: Any, state: Any, lengths: Any, keep: bool, checkpoint: int | None = None
+        self, x: Any, state: Any, lengths: Any, keep: bool, checkpoint: int = 0
     ) -> tuple[Array, Any, SequenceCache | None]:
-        sequence, batched = self._arguments.check_input(x)
-        time_steps, batch_size = sequence.shape[:2]
-        states = self._arguments.check_state("state", state, batch_size, batched)
-        counts = self._arguments.check_lengths(lengths, time_steps, batch_size)
-        weights = self._weights()
+        arguments = self._arguments
+        y, batched = arguments.check_input(x)
+        time_steps, batch_size = y.shape[:2]
+        states = arguments.check_state("state", state, batch_size, batched)
+        counts = arguments.check_lengths(lengths, time_steps, batch_size)
         backend = _backend.current()
-        directions = self.num_directions
+        weights = self._weights(backend)
         final: list[State] = []
-        layers: list[LayerCache] = []
-        y: Array = sequence
-        for layer in range(self.num_layers):
+        saved: list[Any] = []
+        masks: list[Array | None] = []
+        for layer, walks in enumerate(self._walks):
             mask = self._dropout_mask(y) if layer else None
             source = y if mask is None else y * mask
-            outputs, saved = [], []
-            for direction in range(directions):
-                index = layer * directions + direction
+            outputs = []
+            for index, reverse in walks:
                 y, last, kept = backend.forward(
                     weights[index],
                     source,
                     part_of(states, index),
-                    lengths=counts,
-                    reverse=direction == 1,
-                    keep=keep,
-                    checkpoint=checkpoint,
-                    noise=self._draw_noise(time_steps, batch_size),
+                    counts,
+                    reverse,
+                    keep,
+                    checkpoint,
+                    self._draw_noise(time_steps, batch_size),
                 )
                 outputs.append(y)
                 saved.append(kept)
                 final.append(last)
-            y = outputs[0] if directions == 1 else np.concatenate(outputs, axis=2)
-            layers.append(LayerCache(saved, mask))
+            if len(outputs) > 1:
+                y = np.concatenate(outputs, axis=2)
+            masks.append(mask)
         cache = None
         if keep:
             y.setflags(write=False)
-            cache = Cache(self, backend.name, layers, y.shape, batched, counts)
-        return (
-            self._arguments.user_layout(y, batched),
-            self._arguments.user_state(final, batched),
-            cache,
-        )
+            cache = Cache(self, backend.name, (saved, masks), y.shape, batched, counts)
+        return arguments.user_layout(y, batched), arguments.user_state(final, batched), cache
 
     def backward(
         self, cache: SequenceCache, dy: Any, dstate: Any = None
@@ -271,41 +291,39 @@ class Recurrent(Layer):
             If the cache is another layer's or used up, or an argument has a wrong shape.
         """
         _cache.check(cache, self)
-        dlayer = self._arguments.check_gradient(dy, cache)
-        batch_size = cache.output_shape[1]
-        dstates = self._arguments.check_state("dstate", dstate, batch_size, cache.batched)
-        layers = cache.use()
+        arguments = self._arguments
+        dlayer = arguments.check_gradient(dy, cache)
+        dstates = arguments.check_state("dstate", dstate, cache.output_shape[1], cache.batched)
+        saved, masks = cache.use()
         backend = _backend.BACKENDS[cache.backend]
         dstates0: list[State] = []
-        suffixes = list(self._cells)
-        grads: dict[str, Array] = {}
+        cell_grads: list[dict[str, Array]] = []
         dx: Array | None = None
-        for layer in reversed(range(self.num_layers)):
+        for walks, mask in zip(reversed(self._walks), reversed(masks), strict=True):
             dx = None
-            dstates_of_layer = []
-            for direction, saved in enumerate(layers[layer].saved):
-                index = layer * self.num_directions + direction
-                part = self._output_size * direction
-                dpart, dstate_part, cell_grads = backend.backward(
-                    saved,
-                    dlayer[:, :, part : part + self._output_size],
-                    part_of(dstates, index),
+            for index, reverse in reversed(walks):
+                dpart, dstate0, grads = backend.backward(
+                    saved[index], self._part_of(dlayer, reverse), part_of(dstates, index)
                 )
-                dstates_of_layer.append(dstate_part)
-                for name, grad in cell_grads.items():
-                    grads[f"{name}_{suffixes[index]}"] = grad
+                dstates0.append(dstate0)
+                cell_grads.append(grads)
                 if dpart is not None:
                     dx = dpart if dx is None else dx + dpart
-            dstates0 = dstates_of_layer + dstates0
-            mask = layers[layer].mask
             if mask is not None and dx is not None:
                 dx *= mask
-            if layer:
-                assert dx is not None
+            if dx is not None:
                 dlayer = dx
-        ordered = {name: grads[name] for name in self._parameters}
-        dx = None if dx is None else self._arguments.user_layout(dx, cache.batched)
-        return dx, self._arguments.user_state(dstates0, cache.batched), ordered
+        # So far from the last layer and direction to the first.
+        dstates0.reverse()
+        cell_grads.reverse()
+        dx = None if dx is None else arguments.user_layout(dx, cache.batched)
+        return dx, arguments.user_state(dstates0, cache.batched), _joined(cell_grads)
+
+    def _part_of(self, dy: Array, reverse: bool) -> Array:
+        """The part of a layer's dy that belongs to a direction."""
+        if not self.bidirectional:
+            return dy
+        return dy[:, :, self._output_size :] if reverse else dy[:, :, : self._output_size]
 
     def backward_truncated(
         self, cache: SequenceCache, dy: Any, k1: int, k2: int
@@ -359,18 +377,12 @@ class Recurrent(Layer):
             )
         dlayer = self._arguments.check_gradient(dy, cache)
         k1, k2 = (min(k, len(dlayer)) for k in (k1, k2))  # no window is longer than the sequence
-        layers = cache.use()
-        masks = [layer.mask for layer in layers[1:]]
+        saved, masks = cache.use()
         dx, cell_grads = _backend.BACKENDS[cache.backend].backward_windows(
-            [layer.saved[0] for layer in layers], dlayer, k1, k2, [*masks, None]
+            saved, dlayer, k1, k2, [*masks[1:], None]
         )
-        grads = {
-            f"{name}_{suffix}": grad
-            for suffix, named in zip(self._cells, cell_grads, strict=True)
-            for name, grad in named.items()
-        }
         dx = None if dx is None else self._arguments.user_layout(dx, cache.batched)
-        return dx, {name: grads[name] for name in self._parameters}
+        return dx, _joined(cell_grads)
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Open a stream that advances one step at a time, with the weights as they are now.
@@ -406,10 +418,6 @@ class Recurrent(Layer):
 
     # --- noise ------------------------------------------------------------------------------
 
-    def _zoneout_rates(self) -> tuple[float, ...]:
-        """The rate of each state; empty where all are 0."""
-        return _noise.zoneout_rates(self.zoneout, len(self._state_names))
-
     def _dropout_mask(self, y: Array) -> Array | None:
         """A fresh mask of zeros and 1 / (1 - p) between two layers; None where nothing drops."""
         if not self.training or self.dropout == 0:
@@ -418,7 +426,7 @@ class Recurrent(Layer):
 
     def _draw_noise(self, time_steps: int, batch_size: int) -> Noise | None:
         """Fresh noise for one layer in one direction; its mean in eval mode."""
-        rates = self._zoneout_rates()
+        rates = self._zoneout_rates
         if not rates and not self.recurrent_dropout:
             return None
         sizes = self._arguments.state_sizes.values()
@@ -443,3 +451,11 @@ class Recurrent(Layer):
             ("recurrent_dropout", 0.0),
             ("zoneout", 0.0),
         ]
+
+
+def _joined(cell_grads: list[dict[str, Array]]) -> dict[str, Array]:
+    """The gradients of all layers and directions, first to last."""
+    joined = cell_grads[0]
+    for grads in cell_grads[1:]:
+        joined |= grads
+    return joined

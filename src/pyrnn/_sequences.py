@@ -100,12 +100,11 @@ class Arguments(NamedTuple):
         Those of one are not copied.
         """
         if len(states) == 1:
-            parts = tuple(part[None] for part in states[0])
+            stacked = [part[None] for part in states[0]]
         else:
-            parts = tuple(np.stack(part) for part in zip(*states, strict=True))
-        if not batched:
-            parts = tuple(part[:, 0] for part in parts)
-        return parts[0] if len(parts) == 1 else parts
+            stacked = [np.stack(part) for part in zip(*states, strict=True)]
+        parts = stacked if batched else [part[:, 0] for part in stacked]
+        return parts[0] if len(parts) == 1 else tuple(parts)
 
 
 def part_of(states: State | None, index: int) -> State | None:

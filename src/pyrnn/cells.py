@@ -39,7 +39,7 @@ class Cell(Layer):
         super().__init__(parameters, checked)
 
     def _pack(self, backend: _backend.Backend) -> list[Any]:
-        return [backend.pack(self.cell, self._parameters)]
+        return [backend.pack(self.cell, self._parameters, follow=self.training)]
 
     def __call__(self, x: Any, state: Any = None) -> Any:
         """Advance by one step and keep nothing for a way back.
@@ -84,7 +84,8 @@ class Cell(Layer):
         if state is not None:
             states = self._check_state("state", state, len(rows), batched)
         backend = _backend.current()
-        _, following, saved = backend.forward(self._weights()[0], rows[None], states, keep=keep)
+        (weights,) = self._weights(backend)
+        _, following, saved = backend.forward(weights, rows[None], states, keep=keep)
         return self._user_state(following, batched), saved, following[0].shape, batched
 
     def backward(

@@ -33,7 +33,7 @@ class Stream:
         self.hidden_size = layer.hidden_size
         self._cell = layer.cell
         self._state_sizes = layer._arguments.state_sizes
-        self._zoneout = layer._zoneout_rates()
+        self._zoneout = layer._zoneout_rates
         self._arguments = _StepArguments(
             batch_size, layer.input_size, layer._output_size, layer.dtype
         )

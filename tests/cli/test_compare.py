@@ -36,12 +36,12 @@ class Other(ReferenceBackend):
 
     def backward(self, *arguments: Any) -> Any:
         dx, dstate, grads = super().backward(*arguments)
-        grads["weight_hh"] = self._changed(grads["weight_hh"], "weight_hh")
+        grads["weight_hh_l0"] = self._changed(grads["weight_hh_l0"], "weight_hh")
         return self._changed(dx, "dx"), (self._changed(dstate[0], "dh"), *dstate[1:]), grads
 
     def backward_windows(self, *arguments: Any) -> Any:
         dx, grads = super().backward_windows(*arguments)
-        grads[0]["bias_ih"] = self._changed(grads[0]["bias_ih"], "bias_ih")
+        grads[0]["bias_ih_l0"] = self._changed(grads[0]["bias_ih_l0"], "bias_ih")
         return dx, grads
 
 

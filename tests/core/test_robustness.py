@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import pyrnn
+from pyrnn import _backend
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -149,6 +150,7 @@ import resource
 import sys
 import numpy as np
 import pyrnn
+from pyrnn import _backend
 
 layer = pyrnn.{name}(64, 128, seed=0)
 x = np.ones((50, 16, 64), np.float32)
@@ -193,3 +195,16 @@ def test_a_failing_call_keeps_nothing(make_layer, same_bits):
             layer.forward(wrong)
     same_bits(layer(x), expected)
     assert pyrnn.get_num_threads() >= 1
+
+
+@DTYPES
+def test_weights_of_other_layouts_are_packed_but_not_followed(same_bits, dtype):
+    """To follow changes of a copy would be to miss those of the array."""
+    backend = _backend.current()
+    layer = pyrnn.RNN(3, 4, dtype=dtype, seed=0)
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    parameters = {name: np.asfortranarray(layer.parameters[f"{name}_l0"]) for name in names}
+    x = random(5, 2, 3, dtype=dtype)
+    same_bits(backend.forward(backend.pack("rnn_tanh", parameters), x, None)[0], layer(x)[0])
+    with pytest.raises(ValueError, match="parameters: a copy cannot be followed"):
+        backend.pack("rnn_tanh", parameters, follow=True)

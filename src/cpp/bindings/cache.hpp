@@ -20,7 +20,7 @@ namespace pyrnn {
 template <class T>
 struct Cache {
   std::shared_ptr<const CellWeights<T>> weights;
-  std::vector<std::pair<std::string, std::vector<Size>>> parameters;  // names and shapes
+  std::shared_ptr<const std::vector<Parameter>> parameters;
   Size time_steps = 0, batch_size = 0;
   Schedule schedule;
   std::optional<PackedBatch> packed;  // of sequences of different lengths
@@ -66,22 +66,24 @@ struct Cache {
 // Fresh arrays for the gradients of a cell's parameters.
 template <class T>
 struct NewGradients {
-  std::vector<std::pair<std::string, py::array_t<T>>> arrays;
+  std::shared_ptr<const std::vector<Parameter>> parameters;
+  std::vector<py::array_t<T>> arrays;
   Gradients<T> pointers;
 
-  explicit NewGradients(const Cache<T>& cache) {
+  explicit NewGradients(const Cache<T>& cache) : parameters(cache.parameters) {
     ParameterPointers<T*> all;
-    for (const auto& [name, shape] : cache.parameters) {
-      auto array = shape.size() == 2 ? empty<T>({shape[0], shape[1]}) : empty<T>({shape[0]});
-      *all.find(cache.weights->sizes.shape(), name) = array.mutable_data();
-      arrays.emplace_back(name, array);
+    for (const Parameter& parameter : *parameters) {
+      const std::vector<Size>& shape = parameter.shape;
+      arrays.push_back(shape.size() == 2 ? empty<T>({shape[0], shape[1]}) : empty<T>({shape[0]}));
+      all.at[parameter.place] = arrays.back().mutable_data();
     }
     pointers = all.template as<Gradients<T>>();
   }
 
+  // In the order in which the parameters came.
   py::dict by_name() const {
     py::dict grads;
-    for (const auto& [name, array] : arrays) grads[py::str(name)] = array;
+    for (std::size_t i = 0; i < arrays.size(); ++i) grads[(*parameters)[i].name] = arrays[i];
     return grads;
   }
 };

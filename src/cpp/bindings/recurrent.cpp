@@ -24,9 +24,7 @@ Inputs<T> read_inputs(Weights<T>& weights, const py::array& x, const States<T>& 
                       const std::optional<Dense<Size>>& lengths, bool reverse, bool keep,
                       Size checkpoint, const py::object& noise) {
   auto cache = std::make_shared<Cache<T>>();
-  for (const auto& [name, array] : weights.parameters)
-    cache->parameters.emplace_back(name,
-                                   std::vector<Size>(array.shape(), array.shape() + array.ndim()));
+  cache->parameters = weights.parameters;
   cache->checkpoints.steps = keep ? checkpoint : 0;
   const bool dense = py::isinstance<py::array_t<T>>(x);
   require(x.ndim() == (dense ? 3 : 2), "x: shapes");
@@ -238,14 +236,17 @@ py::tuple backward_windows(const std::vector<std::shared_ptr<Cache<T>>>& caches,
 
 template <class T>
 void bind_all(py::module_& module, const std::string& suffix) {
-  py::class_<Cache<T>, std::shared_ptr<Cache<T>>>(module, ("Cache" + suffix).c_str())
-      .def("backward", &backward<T>, py::arg("dy").noconvert(), py::arg("dstate"));
+  py::class_<Cache<T>, std::shared_ptr<Cache<T>>>(module, ("Cache" + suffix).c_str());
   py::class_<Weights<T>>(module, ("Weights" + suffix).c_str())
-      .def(py::init<const std::string&, const py::dict&>(), py::arg("cell"), py::arg("parameters"))
-      .def("pack", [](Weights<T>& weights) { weights.packed(false); })
-      .def("forward", &forward<T>, py::arg("x").noconvert(), py::arg("state"), py::arg("lengths"),
-           py::arg("reverse"), py::arg("keep"), py::arg("checkpoint") = 0,
-           py::arg("noise") = py::none());
+      .def(py::init<const std::string&, const py::dict&, const std::string&, bool>(),
+           py::arg("cell"), py::arg("parameters"), py::arg("suffix") = "",
+           py::arg("follow") = false);
+  module.def("forward", &forward<T>, py::arg("weights"), py::arg("x").noconvert(),
+             py::arg("state") = py::none(), py::arg("lengths") = py::none(),
+             py::arg("reverse") = false, py::arg("keep") = false, py::arg("checkpoint") = 0,
+             py::arg("noise") = py::none());
+  module.def("backward", &backward<T>, py::arg("saved"), py::arg("dy").noconvert(),
+             py::arg("dstate"));
   module.def("backward_windows", &backward_windows<T>, py::arg("caches"), py::arg("dy").noconvert(),
              py::arg("k1"), py::arg("k2"), py::arg("masks"));
 }

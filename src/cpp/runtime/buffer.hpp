@@ -1,4 +1,4 @@
-// Aligned memory that is given back with its owner.
+// Aligned memory that is given back with its owner. No numbers take none.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +14,7 @@ class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(Size size)
-      : data_(static_cast<T*>(acquire_memory(static_cast<std::size_t>(size) * sizeof(T)))),
-        size_(size) {}
+      : data_(size == 0 ? nullptr : static_cast<T*>(acquire_memory(bytes(size)))), size_(size) {}
   // All zeros
   static Buffer zeros(Size size) {
     Buffer buffer(size);
@@ -30,7 +29,7 @@ class Buffer {
     return *this;
   }
   ~Buffer() {
-    if (data_ != nullptr) release_memory(data_, static_cast<std::size_t>(size_) * sizeof(T));
+    if (data_ != nullptr) release_memory(data_, bytes(size_));
   }
 
   T* data() { return data_; }
@@ -38,6 +37,8 @@ class Buffer {
   Size size() const { return size_; }
 
  private:
+  static std::size_t bytes(Size size) { return static_cast<std::size_t>(size) * sizeof(T); }
+
   T* data_ = nullptr;
   Size size_ = 0;
 };

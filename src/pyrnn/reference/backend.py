@@ -15,10 +15,20 @@ from pyrnn.reference import dense, losses, optim, sequence, stream, truncated
 
 
 class Weights(NamedTuple):
-    """A cell's name and a copy of its parameters."""
+    """A cell's name and its parameters: a copy, unless their changes are to be followed."""
 
     cell: str
     parameters: Parameters
+    suffix: str
+    follow: bool
+
+
+def _copied(parameters: Parameters) -> Parameters:
+    return {name: array.copy() for name, array in parameters.items()}
+
+
+def _named(grads: dict[str, Array], saved: sequence.Saved) -> dict[str, Array]:
+    return {f"{name}{saved.run.suffix}": grad for name, grad in grads.items()}
 
 
 def _of_all(step: Callable[..., None]) -> Callable[..., None]:
@@ -52,39 +62,43 @@ class ReferenceBackend:
     scale = staticmethod(optim.scale)
     clip = staticmethod(optim.clip)
 
-    def pack(self, cell: str, parameters: Parameters) -> Weights:
-        """Copy the parameters, so that later changes do not reach a cache."""
-        return Weights(cell, {name: array.copy() for name, array in parameters.items()})
+    def pack(
+        self, cell: str, parameters: Parameters, suffix: str = "", follow: bool = False
+    ) -> Weights:
+        """See `pyrnn._backend.Backend.pack`."""
+        return Weights(cell, parameters if follow else _copied(parameters), suffix, follow)
 
     def forward(
         self,
-        packed: Weights,
+        weights: Weights,
         x: Array | Indices,
         state: State | None,
-        *,
         lengths: npt.NDArray[np.intp] | None = None,
         reverse: bool = False,
         keep: bool = False,
-        checkpoint: int | None = None,
+        checkpoint: int = 0,
         noise: Noise | None = None,
     ) -> tuple[Array, State, Any]:
         """See `pyrnn._backend.Backend.forward`."""
-        run = sequence.Run(packed.cell, packed.parameters, x, lengths, reverse, noise)
+        # Later changes must not reach what is kept.
+        parameters = _copied(weights.parameters) if weights.follow else weights.parameters
+        run = sequence.Run(weights.cell, parameters, x, lengths, reverse, noise, weights.suffix)
         if state is None:
             state = sequence.zero_state(run)
-        if checkpoint is None:
-            y, state, saved = sequence.forward(run, state)
-        else:
+        if checkpoint:
             y, state, saved = checkpoints.forward(run, state, checkpoint)
+        else:
+            y, state, saved = sequence.forward(run, state)
         return y, state, saved if keep else None
 
     def backward(
         self, saved: sequence.Saved, dy: Array, dstate: State | None
     ) -> tuple[Array | None, State, dict[str, Array]]:
         """See `pyrnn._backend.Backend.backward`."""
-        return sequence.backward(
-            saved, dy, sequence.zero_state(saved.run) if dstate is None else dstate
-        )
+        if dstate is None:
+            dstate = sequence.zero_state(saved.run)
+        dx, dstate, grads = sequence.backward(saved, dy, dstate)
+        return dx, dstate, _named(grads, saved)
 
     def open_stream(
         self,
@@ -106,4 +120,5 @@ class ReferenceBackend:
         masks: Sequence[Array | None],
     ) -> tuple[Array | None, list[dict[str, Array]]]:
         """See `pyrnn._backend.Backend.backward_windows`."""
-        return truncated.backward_windows(saved, dy, k1, k2, masks)
+        dx, grads = truncated.backward_windows(saved, dy, k1, k2, masks)
+        return dx, [_named(of_one, one) for of_one, one in zip(grads, saved, strict=True)]

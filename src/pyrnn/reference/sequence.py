@@ -18,7 +18,10 @@ from pyrnn.reference.cells import CELLS
 
 
 class Run(NamedTuple):
-    """What stays the same over all steps of a walk."""
+    """What stays the same over all steps of a walk.
+
+    ``suffix`` is what the names of gradients have after those of the parameters.
+    """
 
     cell: str
     parameters: Parameters
@@ -26,6 +29,7 @@ class Run(NamedTuple):
     lengths: npt.NDArray[np.intp] | None = None
     reverse: bool = False
     noise: Noise | None = None
+    suffix: str = ""
 
 
 class Step(NamedTuple):
