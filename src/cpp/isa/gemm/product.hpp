@@ -116,12 +116,16 @@ inline void product_of_row(const Product<typename V::Scalar>& q) {
   });
 }
 
-// Rows in tiles of nearly equal heights: `taller` of them have a row more than `height`.
+// Rows in tiles of nearly equal heights: `taller` of them have a row more than `height`. Counted up
+// and down, as divisions are what small networks' steps would notice.
 struct RowTiles {
-  Size count, height, taller;
+  Size count = 1, height, taller;
 
-  RowTiles(Size rows, Size most)
-      : count(quotient_up(rows, most)), height(rows / count), taller(rows % count) {}
+  RowTiles(Size rows, Size most) : height(smaller(rows, most)) {
+    while (count * most < rows) ++count;
+    while (count * height > rows) --height;
+    taller = rows - count * height;
+  }
 };
 
 // Where a tile reads and writes.
@@ -160,15 +164,17 @@ inline void run_tiles(const RowTiles& rows, int columns, TilePlace<typename V::S
 // k in nearly equal blocks: of whole stretches where there are several, else parts of the one.
 template <class V>
 struct KBlocks {
-  bool by_outer;
+  bool by_outer, in_l1;  // whether all panels stay there
   Size all, block;
 
   KBlocks(const Product<typename V::Scalar>& q, Size k_stride, Size tiles)
       : by_outer(q.k_outer > 1), all(by_outer ? q.k_outer : q.k_inner) {
     constexpr Size number = sizeof(typename V::Scalar);
     const Size k_total = q.k_outer * q.k_inner;
-    const bool near = q.vectors * V::lanes * k_total * number <= l2_weights;
-    const Size limit = near ? l1_block<V> : l2_block, bytes = k_total * k_stride * number;
+    const Size all_bytes = q.vectors * V::lanes * k_total * number;
+    in_l1 = all_bytes <= l1_block<V>;
+    const Size limit = all_bytes <= l2_weights ? l1_block<V> : l2_block;
+    const Size bytes = k_total * k_stride * number;
     block = tiles <= 2 || bytes <= limit ? all : quotient_up(all, quotient_up(bytes, limit));
   }
 };
@@ -202,7 +208,7 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
       tile_at<V>(q, 0, q.last_first ? panel - smaller(panel, 1) : panel + 1).b;
   // Each tile fetches its share of the next block: rounded up, as what is left out of it would be
   // waited for.
-  tile.ahead_step = tiles > 1 ? quotient_up(k_stride, tiles) : 0;
+  tile.ahead_step = tiles > 1 && !k.in_l1 ? quotient_up(k_stride, tiles) : 0;
   Size init_group = 0;
   for (Size left = k.all; left > 0;) {
     const Size count = smaller(k.block, left);
@@ -238,9 +244,9 @@ void product(const Product<typename V::Scalar>& q) {
     std::swap(other.c_row, other.c_group);
     return product<V>(other);
   }
-  const Size blocks = quotient_up(q.rows, row_block);
-  const Size rows = quotient_up(q.rows, blocks);
-  const Size at_once = smaller(q.groups, quotient_up(row_block, rows));
+  const bool one_block = q.rows <= row_block;
+  const Size rows = one_block ? q.rows : quotient_up(q.rows, quotient_up(q.rows, row_block));
+  const Size at_once = q.groups > 1 ? smaller(q.groups, quotient_up(row_block, rows)) : 1;
   for (Size group = 0; group < q.groups; group += at_once) {
     const Size groups = smaller(at_once, q.groups - group);
     for (Size row = 0; row < q.rows; row += rows) {
