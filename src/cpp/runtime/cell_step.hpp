@@ -60,11 +60,33 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   }
 }
 
-// A step with the fields that follow from the weights.
+// Packed weights onto some slots of pre-activations: what is the same in every step.
+template <class T>
+Product<T> product_of_slots(const CellSizes<T>& sizes, const Buffer<T>& weights, int slot_begin,
+                            int slot_end, Size k) {
+  const Size slots = slot_end - slot_begin;
+  Product<T> product{};
+  product.b = weights.data();
+  product.width = slots * sizes.shape().unit_vectors;
+  product.vectors = slots * sizes.padded / sizes.lanes();
+  product.init_row = product.c_row = sizes.gates_row();
+  product.init_panel = product.c_panel = sizes.panel_stride();
+  product.columns = product.vectors * sizes.lanes();
+  product.k_outer = 1;
+  product.k_inner = k;
+  return product;
+}
+
+// A step with the fields that follow from the weights; its product is that of W_hh, if there is one
+// before u is made.
 template <class T>
 StepForward<T> step_of(const CellWeights<T>& weights) {
   const CellSizes<T>& sizes = weights.sizes;
+  const CellShape& shape = sizes.shape();
   StepForward<T> step{};
+  if (shape.has_hidden())
+    step.product = product_of_slots(sizes, weights.hidden, shape.hidden_begin, shape.hidden_end,
+                                    sizes.output_size);
   step.gates_row = sizes.gates_row();
   step.bias = weights.bias.data();
   step.units = sizes.hidden_size;
@@ -73,24 +95,14 @@ StepForward<T> step_of(const CellWeights<T>& weights) {
   return step;
 }
 
-// Packed weights times rows of `a` onto some slots of a step's pre-activations.
+// Rows of `a`, and of a step's pre-activations from a slot on.
 template <class T>
-void set_product(const CellSizes<T>& sizes, StepForward<T>& step, const Buffer<T>& weights,
-                 int slot_begin, int slot_end, const T* a, Size a_row, Size k) {
-  const Size slots = slot_end - slot_begin;
+void set_rows(const CellSizes<T>& sizes, StepForward<T>& step, int slot, const T* a, Size a_row) {
   Product<T>& product = step.product;
   product.a = a;
   product.a_row = a_row;
-  product.b = weights.data();
-  product.width = slots * sizes.shape().unit_vectors;
-  product.vectors = slots * sizes.padded / sizes.lanes();
-  product.init = product.c = step.gates + sizes.slot_offset(slot_begin);
-  product.init_row = product.c_row = sizes.gates_row();
-  product.init_panel = product.c_panel = sizes.panel_stride();
-  product.columns = product.vectors * sizes.lanes();
+  product.init = product.c = step.gates + sizes.slot_offset(slot);
   product.rows = step.rows;
-  product.k_outer = 1;
-  product.k_inner = k;
   product.panel_begin = step.panel_begin;
   product.panel_end = step.panel_end;
 }
@@ -102,9 +114,7 @@ void hidden_step(const CellWeights<T>& weights, StepForward<T>& step, const T* h
                  Size hidden_row) {
   const CellSizes<T>& sizes = weights.sizes;
   const CellShape& shape = sizes.shape();
-  if (shape.has_hidden())
-    set_product(sizes, step, weights.hidden, shape.hidden_begin, shape.hidden_end, hidden,
-                hidden_row, sizes.output_size);
+  if (shape.has_hidden()) set_rows(sizes, step, shape.hidden_begin, hidden, hidden_row);
   if (shape.has_second()) {
     StepForward<T> first = step;
     first.h_prev = hidden;
@@ -123,13 +133,16 @@ void hidden_step(const CellWeights<T>& weights, StepForward<T>& step, const T* h
 // The rest of a step of two products, for all units of u: what its own panels of units lack, or
 // the panels `outputs` of h.
 template <class T>
-void second_step(const CellWeights<T>& weights, StepForward<T>& step, Range outputs) {
+void second_step(const CellWeights<T>& weights, const StepForward<T>& step, Range outputs) {
   const CellSizes<T>& sizes = weights.sizes;
   const CellShape& shape = sizes.shape();
   if (shape.has_second()) {
-    set_product(sizes, step, weights.second, shape.second_begin, shape.second_end,
-                static_cast<const T*>(step.u), step.u_row, sizes.hidden_size);
-    sizes.cell->forward(step);
+    StepForward<T> rest = step;
+    rest.product = product_of_slots(sizes, weights.second, shape.second_begin, shape.second_end,
+                                    sizes.hidden_size);
+    rest.product.last_first = step.product.last_first;
+    set_rows(sizes, rest, shape.second_begin, static_cast<const T*>(step.u), step.u_row);
+    sizes.cell->forward(rest);
     return;
   }
   if (outputs.size() == 0) return;

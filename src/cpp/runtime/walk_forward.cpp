@@ -57,6 +57,7 @@ class ForwardWalk {
 
   void run() {
     phases_ = phases();
+    make_steps();
     const int parts = shares_.plan.threads;
     if (by_step() || shares_by_stretch()) {
       team_.run(parts, static_cast<Size>(phases_.size()), [&](Size phase, int part) {
@@ -147,7 +148,7 @@ class ForwardWalk {
     for (Size step = phase.steps.begin; step < phase.steps.end; ++step) {
       const Range rows = shares_.rows_at(step, mine);
       if (rows.size() == 0) continue;
-      StepForward<T> q = rows_of(step, rows, stretch_row, part);
+      StepForward<T>& q = rows_of(step, rows, stretch_row, part);
       if (phase.first) first_product(q, step, rows);
       if (phase.second) finish_step(q, step, rows, part);
     }
@@ -189,30 +190,42 @@ class ForwardWalk {
                   gates_at(all.begin, first, all.begin), steps, panels);
   }
 
-  StepForward<T> rows_of(Size step, Range rows, Size stretch_row, int part) {
-    const Range panels = shares_.panels(part);
+  // What a part hands to kernels at every step: the same but for a few fields. Parts share no cache
+  // line, nor two that are fetched together.
+  struct alignas(128) OwnStep {
+    StepForward<T> step;
+  };
+
+  void make_steps() {
+    for (int part = 0; part < shares_.plan.threads; ++part) {
+      const Range panels = shares_.panels(part);
+      StepForward<T> q = step_of(*call_.weights);
+      q.h_next_row = call_.y_row;
+      q.inner_next_state = values().rows * sizes_.padded;
+      q.panel_begin = panels.begin;
+      q.panel_end = panels.end;
+      q.keep = kept_ != nullptr;
+      steps_.push_back({q});
+    }
+  }
+
+  StepForward<T>& rows_of(Size step, Range rows, Size stretch_row, int part) {
     const Size O = sizes_.output_size, padded = sizes_.padded, batch = schedule_.batch_size;
     const Size first = schedule_.first_of(step), row = first + rows.begin;
     const Size at = place(step, rows.begin);
     const Size before = step == 0 ? rows.begin : place(step - 1, rows.begin);
     Kept<T>& values = this->values();
-    StepForward<T> q = step_of(*call_.weights);
+    StepForward<T>& q = steps_[static_cast<std::size_t>(part)].step;
     q.gates = gates_at(first, rows.begin, stretch_row);
     q.h_prev = step == 0 ? call_.h0 + rows.begin * O
                          : call_.y + (schedule_.first_of(step - 1) + rows.begin) * call_.y_row;
     q.h_prev_row = step == 0 ? O : call_.y_row;
     q.h_next = call_.y + row * call_.y_row;
-    q.h_next_row = call_.y_row;
-    const Size state = values.rows * padded;
     q.inner_prev = (step == 0 ? values.inner0.data() : values.inner.data()) + before * padded;
-    q.inner_prev_state = step == 0 ? batch * padded : state;
+    q.inner_prev_state = step == 0 ? batch * padded : q.inner_next_state;
     q.inner_next = values.inner.data() + at * padded;
-    q.inner_next_state = state;
     q.u = values.u.data() + at * padded;
     q.rows = rows.size();
-    q.panel_begin = panels.begin;
-    q.panel_end = panels.end;
-    q.keep = kept_ != nullptr;
     q.product.last_first = step % 2 == 1;
     return q;
   }
@@ -277,7 +290,8 @@ class ForwardWalk {
   Shares<T> shares_;
   Size stretch_rows_ = 1, own_gate_steps_ = 0;
   std::vector<Phase> phases_;
-  std::vector<Trip> trips_;  // one of each part
+  std::vector<OwnStep> steps_;  // of each part
+  std::vector<Trip> trips_;     // one of each part
   Kept<T> own_;
 };
 

@@ -128,20 +128,11 @@ void product_and_pointwise(const StepForward<typename V::Scalar>& q, const Point
   // More rows fill a tile with one panel.
   const bool single = q.rows == 1;
   const Size most = single ? panels_at_once<V>(q.product, q.panel_end - q.panel_begin) : 1;
-  const PanelGroups groups(q.panel_begin, q.panel_end, most, single && ends_narrow(q.product));
-  // A copy of the record has to wait for what was just written to it.
-  if (groups.count == 1) {
-    begin_slots<V, Cell>(q, q.panel_begin, q.panel_end);
-    product<V>(q.product);
-    for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) pointwise(q, panel);
-    return;
-  }
-  Product<typename V::Scalar> part = q.product;
+  const bool narrow = single && ends_narrow(q.product, q.panel_end);
+  const PanelGroups groups(q.panel_begin, q.panel_end, most, narrow);
   each_group(groups, q.product.last_first, [&](Size begin, Size end) {
-    part.panel_begin = begin;
-    part.panel_end = end;
     begin_slots<V, Cell>(q, begin, end);
-    product<V>(part);
+    product_of_panels<V>(q.product, begin, end);
     for (Size panel = begin; panel < end; ++panel) pointwise(q, panel);
   });
 }

@@ -95,21 +95,21 @@ inline void each_group(const PanelGroups& groups, bool last_first, const Work& w
   }
 }
 
-// Whether the last panel is narrower than the others.
+// Whether the last of the panels before `end` is narrower than the others.
 template <class T>
-inline bool ends_narrow(const Product<T>& q) {
-  return q.panel_end * q.width > q.vectors;
+inline bool ends_narrow(const Product<T>& q, Size end) {
+  return end * q.width > q.vectors;
 }
 
-// One row: several panels at once.
+// One row: several of the panels [panel_begin, panel_end) at once.
 template <class V>
-inline void product_of_row(const Product<typename V::Scalar>& q) {
+inline void product_of_row(const Product<typename V::Scalar>& q, Size panel_begin, Size panel_end) {
   const Size most = tile_max_panels<V>(static_cast<int>(q.width));
-  const bool narrow = ends_narrow(q);
-  const PanelGroups groups(q.panel_begin, q.panel_end, most, narrow);
+  const bool narrow = ends_narrow(q, panel_end);
+  const PanelGroups groups(panel_begin, panel_end, most, narrow);
   each_group(groups, q.last_first, [&](Size begin, Size end) {
     const int tail =
-        narrow && end == q.panel_end ? static_cast<int>(q.vectors - (end - 1) * q.width) : 0;
+        narrow && end == panel_end ? static_cast<int>(q.vectors - (end - 1) * q.width) : 0;
     const Size whole = end - begin - (tail > 0 ? 1 : 0);
     run_tile_panels<V>(static_cast<int>(q.width), static_cast<int>(whole), tail,
                        tile_at<V>(q, 0, begin));
@@ -231,18 +231,20 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
   }
 }
 
+// Onto the panels [panel_begin, panel_end) instead of the record's own: a copy of a record with
+// others would have to wait for what was just written to it.
 template <class V>
-void product(const Product<typename V::Scalar>& q) {
+void product_of_panels(const Product<typename V::Scalar>& q, Size panel_begin, Size panel_end) {
   const bool partial =
-      q.panel_end * q.width * V::lanes > q.columns && q.vectors * V::lanes > q.columns;
-  if (q.rows == 1 && q.groups == 1 && !partial) return product_of_row<V>(q);
+      panel_end * q.width * V::lanes > q.columns && q.vectors * V::lanes > q.columns;
+  if (q.rows == 1 && q.groups == 1 && !partial) return product_of_row<V>(q, panel_begin, panel_end);
   if (q.groups > q.rows) {
     // Rows of different groups make fuller tiles.
     Product<typename V::Scalar> other = q;
     std::swap(other.rows, other.groups);
     std::swap(other.a_row, other.a_group);
     std::swap(other.c_row, other.c_group);
-    return product<V>(other);
+    return product_of_panels<V>(other, panel_begin, panel_end);
   }
   const bool one_block = q.rows <= row_block;
   const Size rows = one_block ? q.rows : quotient_up(q.rows, quotient_up(q.rows, row_block));
@@ -250,12 +252,17 @@ void product(const Product<typename V::Scalar>& q) {
   for (Size group = 0; group < q.groups; group += at_once) {
     const Size groups = smaller(at_once, q.groups - group);
     for (Size row = 0; row < q.rows; row += rows) {
-      const PanelGroups panels(q.panel_begin, q.panel_end, 1, false);
+      const PanelGroups panels(panel_begin, panel_end, 1, false);
       each_group(panels, q.last_first, [&](Size panel, Size) {
         product_of_panel<V>(q, row, smaller(row + rows, q.rows), group, groups, panel);
       });
     }
   }
+}
+
+template <class V>
+void product(const Product<typename V::Scalar>& q) {
+  product_of_panels<V>(q, q.panel_begin, q.panel_end);
 }
 
 }  // namespace
