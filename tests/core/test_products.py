@@ -22,6 +22,11 @@ WAYS = {
     "k in several parts, weights from beyond L2": ((3, 20, 1100, 180), False),
     "few rows a thread": ((30, 3, 150, 130), False),
     "columns that end within a vector": ((9, 8, 65, 100), False),
+    "few inputs, several blocks": ((40, 33, 4, 24), False),
+    "few inputs, rows of steps not evenly apart": ((60, 33, 2, 150), True),
+    "one input": ((600, 1, 1, 40), False),
+    "few units": ((40, 33, 20, 3), False),
+    "few of both": ((60, 33, 1, 2), True),
 }
 
 

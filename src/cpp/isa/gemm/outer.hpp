@@ -1,12 +1,11 @@
 // C (+)= Aᵀ B, summed over rows, for one A and some B's: the gradients of weights.
 //
 // Rows are taken a block at a time. All of the block's B is packed into panels, then some columns
-// of A at a time into strips, one for each tile's rows of C, which serve the panels of every B. A
-// tile runs over all rows of the block: its sums stay in registers, and both sides are read from
-// front to back. Where rows lie pages apart, reading them in place would miss the TLB at every k.
+// of A at a time into strips of whole vectors, which serve the panels of every B. A tile's rows of
+// C are the columns of a strip, or some of them, and it runs over all rows of the block: its sums
+// stay in registers, and both sides are read from front to back. Where rows lie pages apart,
+// reading them in place would miss the TLB at every k.
 #pragma once
-
-#include <cstring>
 
 #include "isa/gemm/product.hpp"
 
@@ -21,10 +20,9 @@ constexpr Size outer_ahead = 16;     // rows of A fetched ahead of packing
 template <class V>
 constexpr Size outer_tile_rows = smaller(tile_max_rows<V>(outer_width), V::lanes);
 
-// Strips packed at a time, at most. Of several slots, each has one vector a panel.
+// Columns of A packed at a time, at most. Of several slots, each has one vector a panel.
 template <class V>
-constexpr Size outer_strips =
-    larger(outer_columns, larger(max_slots, panel_vectors) * V::lanes) / outer_tile_rows<V>;
+constexpr Size outer_most = larger(outer_columns, larger(max_slots, panel_vectors) * V::lanes);
 
 // From one packed strip of A or panel of B to the next: a vector more than they have, as those that
 // are pages apart would meet in the same sets of L1.
@@ -55,7 +53,7 @@ struct OuterPanels {
 template <class V>
 Size outer_scratch(Size columns, Size other_columns) {
   return OuterPanels<V>(columns).all(outer_block) + OuterPanels<V>(other_columns).all(outer_block) +
-         outer_strips<V> * apart<V>(outer_block * outer_tile_rows<V>);
+         outer_most<V> / V::lanes * apart<V>(outer_block * V::lanes);
 }
 
 // Takes rows out of groups.
@@ -124,38 +122,45 @@ struct OuterColumns {
   }
 };
 
-// The strips of A that belong to one side: where they are among the packed, and in C.
+// The columns of A that belong to one side, those of a tile at a time: where they are among the
+// packed, and in C.
 template <class V>
-struct OuterStrips {
+struct OuterTiles {
+  static constexpr Size most = outer_most<V> / outer_tile_rows<V>;
+  static_assert(V::lanes % outer_tile_rows<V> == 0,
+                "no tile begins in one strip and ends in another");
   int count = 0;
-  Size at[outer_strips<V>], to[outer_strips<V>];
-  int rows[outer_strips<V>];
+  Size at[most], to[most];
+  int rows[most];
 
-  OuterStrips(const OuterProduct<typename V::Scalar>& q, const OuterSide<typename V::Scalar>& side,
-              const OuterColumns& columns) {
-    constexpr Size strip = outer_tile_rows<V>;
-    static_assert(V::lanes % strip == 0, "each slot begins with a strip");
+  OuterTiles(const OuterProduct<typename V::Scalar>& q, const OuterSide<typename V::Scalar>& side,
+             const OuterColumns& columns, Size tile_rows) {
     const Size run = q.unit_vectors * V::lanes;
     for (Size panel = columns.panel_begin; panel < columns.panel_end; ++panel) {
       const Size first = panel * run, units = smaller(run, q.units - first);
       for (int slot = side.slot_begin; slot < side.slot_end; ++slot) {
-        for (Size unit = 0; unit < units; unit += strip) {
-          at[count] = (first * q.slots + slot * run + unit - columns.first) / strip;
+        for (Size unit = 0; unit < units; unit += tile_rows) {
+          at[count] = first * q.slots + slot * run + unit - columns.first;
           to[count] = q.gate_of_slot[slot] * q.units + first + unit;
-          rows[count++] = static_cast<int>(smaller(strip, units - unit));
+          rows[count++] = static_cast<int>(smaller(tile_rows, units - unit));
         }
       }
     }
   }
 };
 
-// `count` rows of A's columns into strips: (strip, k, tile rows).
+// Where a column of A is among the packed, of so many rows.
+template <class V>
+inline Size packed_column(Size column, Size count) {
+  return column / V::lanes * apart<V>(count * V::lanes) + column % V::lanes;
+}
+
+// `count` rows of A's columns into strips of whole vectors: (strip, k, lanes).
 template <class V>
 inline void pack_outer_a(const OuterProduct<typename V::Scalar>& q, const OuterColumns& columns,
                          RowCursor rows, Size count, typename V::Scalar* packed) {
   using T = typename V::Scalar;
-  constexpr Size strip = outer_tile_rows<V>, line = 64 / static_cast<Size>(sizeof(T));
-  const Size whole = columns.count / strip, rest = columns.count % strip;
+  constexpr Size line = 64 / static_cast<Size>(sizeof(T));
   RowCursor ahead = rows;
   ahead.advance(outer_ahead);
   for (Size k = 0, run = 0; k < count; k += run, rows.advance(run)) {
@@ -164,21 +169,20 @@ inline void pack_outer_a(const OuterProduct<typename V::Scalar>& q, const OuterC
     if (fetches) run = smaller(run, ahead.run());
     const T* from = q.a + rows.row() * q.a_row + columns.first;
     const T* next = fetches ? q.a + ahead.row() * q.a_row + columns.first : from;
-    T* to = packed + k * strip;
-    for (Size r = 0; r < run; ++r, from += q.a_row, next += q.a_row, to += strip) {
+    T* to = packed + k * V::lanes;
+    for (Size r = 0; r < run; ++r, from += q.a_row, next += q.a_row, to += V::lanes) {
       for (Size j = 0; j < columns.count; j += line) __builtin_prefetch(next + j);
       T* at = to;
-      for (Size s = 0; s < whole; ++s, at += apart<V>(count * strip))
-        std::memcpy(at, from + s * strip, strip * sizeof(T));  // of a constant size: a vector
-      for (Size i = 0; i < rest; ++i) at[i] = from[whole * strip + i];
+      for (Size j = 0; j < columns.count; j += V::lanes, at += apart<V>(count * V::lanes))
+        load_some<V>(from + j, columns.count - j).store(at);
     }
     if (fetches) ahead.advance(run);
   }
 }
 
-// All strips of one side onto one panel of its C, which begins with it if it is `fresh`.
+// All tiles of one side onto one panel of its C, which begins with it if it is `fresh`.
 template <class V>
-inline void outer_panel(const OuterSide<typename V::Scalar>& side, const OuterStrips<V>& strips,
+inline void outer_panel(const OuterSide<typename V::Scalar>& side, const OuterTiles<V>& tiles,
                         Size panel, const typename V::Scalar* a, const typename V::Scalar* b,
                         Size count, bool fresh) {
   using T = typename V::Scalar;
@@ -188,7 +192,7 @@ inline void outer_panel(const OuterSide<typename V::Scalar>& side, const OuterSt
   const Size column = panels.first(panel) * V::lanes, valid = side.columns - column;
   Tile<T> tile{};
   tile.a_row = 1;
-  tile.a_k = outer_tile_rows<V>;
+  tile.a_k = V::lanes;
   tile.b = b + panels.at(panel, count);
   tile.init_row = fresh ? 0 : side.c_row;
   tile.c_row = side.c_row;
@@ -196,21 +200,51 @@ inline void outer_panel(const OuterSide<typename V::Scalar>& side, const OuterSt
   tile.k_inner = count;
   // Each tile fetches its share of the panel that comes next.
   tile.ahead = b + panels.at((panel + 1) % panels.count, count);
-  tile.ahead_step = quotient_up(width * V::lanes, larger(1, strips.count));
-  for (int s = 0; s < strips.count; ++s, tile.ahead += count * tile.ahead_step) {
-    tile.a = a + strips.at[s] * apart<V>(count * outer_tile_rows<V>);
-    tile.c = side.c + strips.to[s] * side.c_row + column;
+  tile.ahead_step = quotient_up(width * V::lanes, larger(1, tiles.count));
+  for (int t = 0; t < tiles.count; ++t, tile.ahead += count * tile.ahead_step) {
+    tile.a = a + packed_column<V>(tiles.at[t], count);
+    tile.c = side.c + tiles.to[t] * side.c_row + column;
     tile.init = fresh ? zeros : tile.c;
-    if (!fresh && s + 1 < strips.count) {
-      const T* const next = side.c + strips.to[s + 1] * side.c_row + column;
-      for (int i = 0; i < strips.rows[s + 1]; ++i)
+    if (!fresh && t + 1 < tiles.count) {
+      const T* const next = side.c + tiles.to[t + 1] * side.c_row + column;
+      for (int i = 0; i < tiles.rows[t + 1]; ++i)
         for (int j = 0; j < width; ++j) __builtin_prefetch(next + i * side.c_row + j * V::lanes);
     }
     if (valid < width * V::lanes) {
-      run_partial_tile<V>(strips.rows[s], width, valid, tile);
+      run_partial_tile<V>(tiles.rows[t], width, valid, tile);
     } else {
-      run_tile_rows<V>(strips.rows[s], width, tile);
+      run_tile_rows<V>(tiles.rows[t], width, tile);
     }
+  }
+}
+
+// A side of few columns the other way round, which would leave most lanes idle: its columns are the
+// rows of a tile, and a strip of A is the panel.
+template <class V>
+inline void outer_narrow(const OuterSide<typename V::Scalar>& side, const OuterTiles<V>& strips,
+                         const typename V::Scalar* a, const typename V::Scalar* b, Size count,
+                         bool fresh) {
+  using T = typename V::Scalar;
+  for (int s = 0; s < strips.count; ++s) {
+    T sums[V::lanes / 2 * V::lanes] = {};
+    T* const c = side.c + strips.to[s] * side.c_row;
+    const auto each_number = [&](const auto& work) {
+      for (int row = 0; row < strips.rows[s]; ++row)
+        for (Size i = 0; i < side.columns; ++i)
+          work(c[row * side.c_row + i], sums[i * V::lanes + row]);
+    };
+    if (!fresh) each_number([](T& in_c, T& sum) { sum = in_c; });
+    Tile<T> tile{};
+    tile.a = b;
+    tile.a_row = 1;
+    tile.a_k = V::lanes;
+    tile.b = tile.ahead = a + packed_column<V>(strips.at[s], count);
+    tile.init = tile.c = sums;
+    tile.init_row = tile.c_row = V::lanes;
+    tile.k_outer = 1;
+    tile.k_inner = count;
+    run_tile_rows<V>(static_cast<int>(side.columns), 1, tile);
+    each_number([](T& in_c, T& sum) { in_c = sum; });
   }
 }
 
@@ -236,10 +270,15 @@ void outer_product(const OuterProduct<typename V::Scalar>& q) {
       pack_outer_a<V>(q, columns, rows, count, packed_a);
       for (int i = 0; i < q.side_count; ++i) {
         const OuterSide<T>& side = q.sides[i];
-        const OuterStrips<V> strips(q, side, columns);
+        const bool narrow = side.columns <= V::lanes / 2;
+        const OuterTiles<V> tiles(q, side, columns, narrow ? V::lanes : outer_tile_rows<V>);
+        if (narrow) {
+          outer_narrow<V>(side, tiles, packed_a, packed_b[i], count, fresh);
+          continue;
+        }
         const Size panels = OuterPanels<V>(side.columns).count;
         for (Size panel = 0; panel < panels; ++panel)
-          outer_panel<V>(side, strips, panel, packed_a, packed_b[i], count, fresh);
+          outer_panel<V>(side, tiles, panel, packed_a, packed_b[i], count, fresh);
       }
     }
     rows.advance(count);
