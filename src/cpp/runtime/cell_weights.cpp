@@ -16,16 +16,16 @@ template <class T>
 Buffer<T> bias_row(const CellSizes<T>& sizes, const CellParameters<T>& parameters) {
   Buffer<T> row = Buffer<T>::zeros(sizes.gates());
   const CellShape& shape = sizes.shape();
-  for (Size unit = 0; unit < sizes.hidden_size; ++unit) {
-    for (int slot = 0; slot < shape.slots; ++slot) {
-      const Size gate_unit = shape.gate_of_slot[slot] * sizes.hidden_size + unit;
-      T sum = 0;
-      if (shape.of_input(slot) && parameters.bias_ih != nullptr)
-        sum += parameters.bias_ih[gate_unit];
-      if (shape.of_hidden(slot) && parameters.bias_hh != nullptr)
-        sum += parameters.bias_hh[gate_unit];
-      row.data()[sizes.gate_offset(slot, unit)] = sum;
-    }
+  for (int slot = 0; slot < shape.slots; ++slot) {
+    const Size gate = shape.gate_of_slot[slot] * sizes.hidden_size;
+    const auto add = [&](const T* bias) {
+      if (bias == nullptr) return;
+      sizes.each_run(slot, [&](Size unit, Size offset, Size count) {
+        for (Size i = 0; i < count; ++i) row.data()[offset + i] += bias[gate + unit + i];
+      });
+    };
+    if (shape.of_input(slot)) add(parameters.bias_ih);
+    if (shape.of_hidden(slot)) add(parameters.bias_hh);
   }
   return row;
 }

@@ -61,11 +61,14 @@ struct CellSizes {
   // Whether a step has two products, one after the other.
   bool two_products() const { return projected || shape().has_second(); }
   Size state_size(int state) const { return state == 0 ? output_size : hidden_size; }
-  // Where a unit's slot is in a row; the last panel of a cell of one slot may be narrower.
-  Size gate_offset(int slot, Size unit) const {
-    const Size panel = unit / run();
-    const Size width = std::min(run(), padded - panel * run());
-    return panel * panel_stride() + slot * width + unit % run();
+  // Calls work(unit, offset, count) for the units of each panel: where the numbers of a slot lie
+  // together in a row. The last panel of a cell of one slot may be narrower.
+  template <class Work>
+  void each_run(int slot, const Work& work) const {
+    for (Size panel = 0, unit = 0; unit < hidden_size; ++panel, unit += run()) {
+      const Size width = std::min(run(), padded - unit);
+      work(unit, panel * panel_stride() + slot * width, std::min(run(), hidden_size - unit));
+    }
   }
   // Slots of cells with several lie a vector apart.
   Size slot_offset(int slot) const { return slot * lanes(); }

@@ -249,17 +249,17 @@ template <class T>
 void GradientSums<T>::finish() {
   add_bands();
   const CellShape& shape = sizes_.shape();
-  const Size H = sizes_.hidden_size;
   const T* const bias = bands_.front().bias.data();
-  for (Size unit = 0; unit < H; ++unit) {
-    for (int slot = 0; slot < shape.slots; ++slot) {
-      const Size gate_unit = shape.gate_of_slot[slot] * H + unit;
-      const Size at = sizes_.gate_offset(slot, unit);
-      if (gradients_.bias_ih != nullptr && shape.of_input(slot))
-        gradients_.bias_ih[gate_unit] = bias[at];
-      if (gradients_.bias_hh != nullptr && shape.of_hidden(slot))
-        gradients_.bias_hh[gate_unit] = bias[at];
-    }
+  for (int slot = 0; slot < shape.slots; ++slot) {
+    const Size gate = shape.gate_of_slot[slot] * sizes_.hidden_size;
+    const auto take = [&](T* to) {
+      if (to == nullptr) return;
+      sizes_.each_run(slot, [&](Size unit, Size offset, Size count) {
+        std::copy(bias + offset, bias + offset + count, to + gate + unit);
+      });
+    };
+    if (shape.of_input(slot)) take(gradients_.bias_ih);
+    if (shape.of_hidden(slot)) take(gradients_.bias_hh);
   }
   if (one_hot_) finish_one_hot();
   finish_units();
@@ -270,12 +270,12 @@ template <class T>
 void GradientSums<T>::finish_one_hot() {
   const CellShape& shape = sizes_.shape();
   const Size H = sizes_.hidden_size, I = sizes_.input_size;
-  for (Size unit = 0; unit < H; unit += sizes_.run()) {
-    for (int slot = shape.input_begin; slot < shape.input_end; ++slot)
-      sizes_.kernels->transpose(bands_.front().one_hot.data() + sizes_.gate_offset(slot, unit),
-                                sizes_.gates_row(), I, std::min(sizes_.run(), H - unit),
-                                gradients_.weight_ih + (shape.gate_of_slot[slot] * H + unit) * I,
-                                I);
+  for (int slot = shape.input_begin; slot < shape.input_end; ++slot) {
+    sizes_.each_run(slot, [&](Size unit, Size offset, Size count) {
+      sizes_.kernels->transpose(
+          bands_.front().one_hot.data() + offset, sizes_.gates_row(), I, count,
+          gradients_.weight_ih + (shape.gate_of_slot[slot] * H + unit) * I, I);
+    });
   }
 }
 
