@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pyrnn import _backend, _cache, _checks, _noise, _shapes
 from pyrnn._cache import Cache, SequenceCache
 from pyrnn._layer import Layer
-from pyrnn._sequences import Arguments, part_of
+from pyrnn._sequences import Arguments, joined, part_of
 from pyrnn._types import Array, Noise, State
 from pyrnn.initializers import first_values
 from pyrnn.stream import Stream
@@ -317,7 +317,7 @@ class Recurrent(Layer):
         dstates0.reverse()
         cell_grads.reverse()
         dx = None if dx is None else arguments.user_layout(dx, cache.batched)
-        return dx, arguments.user_state(dstates0, cache.batched), _joined(cell_grads)
+        return dx, arguments.user_state(dstates0, cache.batched), joined(cell_grads)
 
     def _part_of(self, dy: Array, reverse: bool) -> Array:
         """The part of a layer's dy that belongs to a direction."""
@@ -382,7 +382,7 @@ class Recurrent(Layer):
             saved, dlayer, k1, k2, [*masks[1:], None]
         )
         dx = None if dx is None else self._arguments.user_layout(dx, cache.batched)
-        return dx, _joined(cell_grads)
+        return dx, joined(cell_grads)
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Open a stream that advances one step at a time, with the weights as they are now.
@@ -451,11 +451,3 @@ class Recurrent(Layer):
             ("recurrent_dropout", 0.0),
             ("zoneout", 0.0),
         ]
-
-
-def _joined(cell_grads: list[dict[str, Array]]) -> dict[str, Array]:
-    """The gradients of all layers and directions, first to last."""
-    joined = cell_grads[0]
-    for grads in cell_grads[1:]:
-        joined |= grads
-    return joined

@@ -110,3 +110,11 @@ class Arguments(NamedTuple):
 def part_of(states: State | None, index: int) -> State | None:
     """The state of one layer in one direction; None, for zeros, as it is."""
     return None if states is None else tuple(part[index] for part in states)
+
+
+def joined(cell_grads: list[dict[str, Array]]) -> dict[str, Array]:
+    """The gradients of all layers and directions, first to last."""
+    gradients = cell_grads[0]
+    for grads in cell_grads[1:]:
+        gradients |= grads
+    return gradients
