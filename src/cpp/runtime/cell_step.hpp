@@ -60,12 +60,12 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   }
 }
 
-// Packed weights onto some slots of pre-activations: what is the same in every step.
+// Packed weights onto some slots of pre-activations: what is the same in every step. Set in place,
+// as a copy would have to wait for what was just written to it.
 template <class T>
-Product<T> product_of_slots(const CellSizes<T>& sizes, const Buffer<T>& weights, int slot_begin,
-                            int slot_end, Size k) {
+void set_weights(const CellSizes<T>& sizes, Product<T>& product, const Buffer<T>& weights,
+                 int slot_begin, int slot_end, Size k) {
   const Size slots = slot_end - slot_begin;
-  Product<T> product{};
   product.b = weights.data();
   product.width = slots * sizes.shape().unit_vectors;
   product.vectors = slots * sizes.padded / sizes.lanes();
@@ -74,7 +74,6 @@ Product<T> product_of_slots(const CellSizes<T>& sizes, const Buffer<T>& weights,
   product.columns = product.vectors * sizes.lanes();
   product.k_outer = 1;
   product.k_inner = k;
-  return product;
 }
 
 // A step with the fields that follow from the weights; its product is that of W_hh, if there is one
@@ -85,8 +84,8 @@ StepForward<T> step_of(const CellWeights<T>& weights) {
   const CellShape& shape = sizes.shape();
   StepForward<T> step{};
   if (shape.has_hidden())
-    step.product = product_of_slots(sizes, weights.hidden, shape.hidden_begin, shape.hidden_end,
-                                    sizes.output_size);
+    set_weights(sizes, step.product, weights.hidden, shape.hidden_begin, shape.hidden_end,
+                sizes.output_size);
   step.gates_row = sizes.gates_row();
   step.bias = weights.bias.data();
   step.units = sizes.hidden_size;
@@ -138,9 +137,8 @@ void second_step(const CellWeights<T>& weights, const StepForward<T>& step, Rang
   const CellShape& shape = sizes.shape();
   if (shape.has_second()) {
     StepForward<T> rest = step;
-    rest.product = product_of_slots(sizes, weights.second, shape.second_begin, shape.second_end,
-                                    sizes.hidden_size);
-    rest.product.last_first = step.product.last_first;
+    set_weights(sizes, rest.product, weights.second, shape.second_begin, shape.second_end,
+                sizes.hidden_size);
     set_rows(sizes, rest, shape.second_begin, static_cast<const T*>(step.u), step.u_row);
     sizes.cell->forward(rest);
     return;
