@@ -59,7 +59,6 @@ class Recurrent(Layer):
         )
         super().__init__(parameters, checked)
         self._cells = self._cells_of_parameters()
-        self._walks = self._walks_of_layers()
         self._arguments = Arguments(
             self.input_size,
             self._state_sizes(),
@@ -122,14 +121,6 @@ class Recurrent(Layer):
             }
             for suffix in self._suffixes()
         }
-
-    def _walks_of_layers(self) -> list[list[tuple[int, bool]]]:
-        """For each layer the index of each walk over time, and whether it goes back in time."""
-        directions = self.num_directions
-        return [
-            [(layer * directions + direction, direction == 1) for direction in range(directions)]
-            for layer in range(self.num_layers)
-        ]
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         super().__setstate__(attributes)
@@ -232,20 +223,22 @@ class Recurrent(Layer):
         counts = arguments.check_lengths(lengths, time_steps, batch_size)
         backend = _backend.current()
         weights = self._weights(backend)
+        directions = self.num_directions
         final: list[State] = []
         saved: list[Any] = []
         masks: list[Array | None] = []
-        for layer, walks in enumerate(self._walks):
+        for layer in range(self.num_layers):
             mask = self._dropout_mask(y) if layer else None
             source = y if mask is None else y * mask
             outputs = []
-            for index, reverse in walks:
+            for direction in range(directions):
+                index = layer * directions + direction
                 y, last, kept = backend.forward(
                     weights[index],
                     source,
                     part_of(states, index),
                     counts,
-                    reverse,
+                    direction == 1,
                     keep,
                     checkpoint,
                     self._draw_noise(time_steps, batch_size),
@@ -253,7 +246,7 @@ class Recurrent(Layer):
                 outputs.append(y)
                 saved.append(kept)
                 final.append(last)
-            if len(outputs) > 1:
+            if directions > 1:
                 y = np.concatenate(outputs, axis=2)
             masks.append(mask)
         cache = None
@@ -299,16 +292,18 @@ class Recurrent(Layer):
         dstates0: list[State] = []
         cell_grads: list[dict[str, Array]] = []
         dx: Array | None = None
-        for walks, mask in zip(reversed(self._walks), reversed(masks), strict=True):
+        for layer in range(self.num_layers - 1, -1, -1):
             dx = None
-            for index, reverse in reversed(walks):
+            for direction in range(self.num_directions - 1, -1, -1):
+                index = layer * self.num_directions + direction
                 dpart, dstate0, grads = backend.backward(
-                    saved[index], self._part_of(dlayer, reverse), part_of(dstates, index)
+                    saved[index], self._part_of(dlayer, direction), part_of(dstates, index)
                 )
                 dstates0.append(dstate0)
                 cell_grads.append(grads)
                 if dpart is not None:
                     dx = dpart if dx is None else dx + dpart
+            mask = masks[layer]
             if mask is not None and dx is not None:
                 dx *= mask
             if dx is not None:
@@ -319,11 +314,10 @@ class Recurrent(Layer):
         dx = None if dx is None else arguments.user_layout(dx, cache.batched)
         return dx, arguments.user_state(dstates0, cache.batched), joined(cell_grads)
 
-    def _part_of(self, dy: Array, reverse: bool) -> Array:
+    def _part_of(self, dy: Array, direction: int) -> Array:
         """The part of a layer's dy that belongs to a direction."""
-        if not self.bidirectional:
-            return dy
-        return dy[:, :, self._output_size :] if reverse else dy[:, :, : self._output_size]
+        size = self._output_size
+        return dy[:, :, size * direction : size * (direction + 1)] if self.bidirectional else dy
 
     def backward_truncated(
         self, cache: SequenceCache, dy: Any, k1: int, k2: int

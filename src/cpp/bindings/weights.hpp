@@ -27,16 +27,17 @@ template <class T>
 struct Weights {
   using List = std::vector<Parameter>;
 
-  CellIndex cell;
   bool follow;  // whether the arrays may change from call to call
   std::vector<Dense<T>> arrays;
   std::shared_ptr<const List> parameters;  // of these arrays, in this order
   CellSizes<T> sizes;
   std::shared_ptr<const CellWeights<T>> inference, training;
 
-  Weights(const std::string& name, const py::dict& given, const std::string& suffix, bool followed)
-      : cell(cell_index(name)),
-        follow(followed),
+  Weights(const std::string& cell, const py::dict& given, const std::string& suffix, bool followed)
+      : Weights(cell_index(cell), given, suffix, followed) {}
+
+  Weights(CellIndex cell, const py::dict& given, const std::string& suffix, bool followed)
+      : follow(followed),
         arrays(arrays_of(given, followed)),
         parameters(list_of(given, suffix, arrays, shape_of(cell))),
         sizes(sizes_of(*parameters, cell)) {

@@ -76,16 +76,21 @@ void set_weights(const CellSizes<T>& sizes, Product<T>& product, const Buffer<T>
   product.k_inner = k;
 }
 
-// A step with the fields that follow from the weights; its product is that of W_hh, if there is one
-// before u is made.
+// The product of a step, or its first: that of W_hh, if there is one before u is made.
+template <class T>
+void set_hidden_weights(const CellWeights<T>& weights, Product<T>& product) {
+  const CellShape& shape = weights.sizes.shape();
+  if (shape.has_hidden())
+    set_weights(weights.sizes, product, weights.hidden, shape.hidden_begin, shape.hidden_end,
+                weights.sizes.output_size);
+}
+
+// A step with the fields that follow from the weights.
 template <class T>
 StepForward<T> step_of(const CellWeights<T>& weights) {
   const CellSizes<T>& sizes = weights.sizes;
-  const CellShape& shape = sizes.shape();
   StepForward<T> step{};
-  if (shape.has_hidden())
-    set_weights(sizes, step.product, weights.hidden, shape.hidden_begin, shape.hidden_end,
-                sizes.output_size);
+  set_hidden_weights(weights, step.product);
   step.gates_row = sizes.gates_row();
   step.bias = weights.bias.data();
   step.units = sizes.hidden_size;
@@ -132,15 +137,15 @@ void hidden_step(const CellWeights<T>& weights, StepForward<T>& step, const T* h
 // The rest of a step of two products, for all units of u: what its own panels of units lack, or
 // the panels `outputs` of h.
 template <class T>
-void second_step(const CellWeights<T>& weights, const StepForward<T>& step, Range outputs) {
+void second_step(const CellWeights<T>& weights, StepForward<T>& step, Range outputs) {
   const CellSizes<T>& sizes = weights.sizes;
   const CellShape& shape = sizes.shape();
   if (shape.has_second()) {
-    StepForward<T> rest = step;
-    set_weights(sizes, rest.product, weights.second, shape.second_begin, shape.second_end,
+    set_weights(sizes, step.product, weights.second, shape.second_begin, shape.second_end,
                 sizes.hidden_size);
-    set_rows(sizes, rest, shape.second_begin, static_cast<const T*>(step.u), step.u_row);
-    sizes.cell->forward(rest);
+    set_rows(sizes, step, shape.second_begin, static_cast<const T*>(step.u), step.u_row);
+    sizes.cell->forward(step);
+    set_hidden_weights(weights, step.product);  // for the step after
     return;
   }
   if (outputs.size() == 0) return;

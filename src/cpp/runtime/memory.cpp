@@ -27,7 +27,7 @@ constexpr std::size_t large = std::size_t{32} << 10, unit = 64;
 
 std::size_t rounded(std::size_t bytes) {
   const std::size_t whole = bytes < large ? unit : 4096;
-  return bytes == 0 ? whole : (bytes + whole - 1) / whole * whole;
+  return (bytes + whole - 1) / whole * whole;
 }
 
 struct Block {
