@@ -52,3 +52,16 @@ for steps in [400, *range(200, 400, 20)]:
 print(mebibytes("VmHWM") - before)
 """)
     assert many < 1.05 * alone + 128
+
+
+def test_shorter_calls_use_the_memory_of_longer_ones(measured):
+    """Lengths of more than half of the longest need no memory of their own, and free none."""
+    longest, *after = measured("""
+train(400)
+print(mebibytes("VmRSS") - before)
+for steps in [210, 390, 250, 330]:
+    train(steps)
+    print(mebibytes("VmRSS") - before)
+""")
+    assert longest > 250
+    assert all(abs(each - longest) < 0.03 * longest for each in after)

@@ -36,11 +36,11 @@ struct Block {
   Clock::time_point since;
 };
 
-// Freed blocks, the latest first. Small ones are in a list for each size, held together by a
-// pointer at the begin of each.
+// Freed blocks, the latest first, and the large ones that are in use. Small ones are in a list for
+// each size, held together by a pointer at the begin of each.
 struct Kept {
   std::mutex mutex;
-  std::list<Block> blocks;
+  std::list<Block> blocks, lent;
   std::size_t total = 0, in_use = 0, most_in_use = 0;
   void* small[large / unit] = {};
   std::size_t small_total = 0;
@@ -80,16 +80,25 @@ bool keep_small(Kept& pool, void* memory, std::size_t bytes) {
   return true;
 }
 
+// From the list it is in to those in use
+void* lend(Kept& pool, std::list<Block>& from, std::list<Block>::iterator block) {
+  pool.in_use += block->bytes;
+  pool.most_in_use = std::max(pool.most_in_use, pool.in_use);
+  pool.lent.splice(pool.lent.begin(), from, block);
+  return block->memory;
+}
+
+// The least block that is large enough, if no more than half of it would lie idle: batches of
+// different lengths take turns with the same blocks.
 void* take_large(Kept& pool, std::size_t bytes) {
+  auto best = pool.blocks.end();
   for (auto block = pool.blocks.begin(); block != pool.blocks.end(); ++block) {
-    if (block->bytes == bytes) {
-      void* const memory = block->memory;
-      pool.total -= bytes;
-      pool.blocks.erase(block);
-      return memory;
-    }
+    if (block->bytes < bytes || block->bytes / 2 > bytes) continue;
+    if (best == pool.blocks.end() || block->bytes < best->bytes) best = block;
   }
-  return nullptr;
+  if (best == pool.blocks.end()) return nullptr;
+  pool.total -= best->bytes;
+  return lend(pool, pool.blocks, best);
 }
 
 // What was kept longest makes room. All that is kept and in use never exceeds what was in use at
@@ -105,39 +114,20 @@ void make_room(Kept& pool) {
   }
 }
 
-void use_large(Kept& pool, std::size_t bytes) {
-  pool.in_use += bytes;
-  pool.most_in_use = std::max(pool.most_in_use, pool.in_use);
-}
-
-// Whether it is kept
-bool keep_large(Kept& pool, void* memory, std::size_t bytes) {
-  pool.in_use -= bytes;
-  try {
-    pool.blocks.push_front({memory, bytes, Clock::now()});
-  } catch (const std::bad_alloc&) {
-    return false;
-  }
-  pool.total += bytes;
-  make_room(pool);
-  return true;
-}
-
 void* take_kept(std::size_t bytes) {
   Kept& pool = kept();
   const std::lock_guard<std::mutex> lock(pool.mutex);
-  if (bytes < large) return take_small(pool, bytes);
-  void* const memory = take_large(pool, bytes);
-  use_large(pool, bytes);
-  if (memory == nullptr) make_room(pool);
-  return memory;
+  return bytes < large ? take_small(pool, bytes) : take_large(pool, bytes);
 }
 
-// What could not be had is not in use.
-void forget(std::size_t bytes) {
-  Kept& pool = kept();
-  const std::lock_guard<std::mutex> lock(pool.mutex);
-  if (bytes >= large) pool.in_use -= bytes;
+void keep_large(Kept& pool, void* memory) noexcept {
+  const auto block = std::find_if(pool.lent.begin(), pool.lent.end(),
+                                  [&](const Block& each) { return each.memory == memory; });
+  block->since = Clock::now();
+  pool.in_use -= block->bytes;
+  pool.total += block->bytes;
+  pool.blocks.splice(pool.blocks.begin(), pool.lent, block);
+  make_room(pool);
 }
 
 // In whole pages of 2 MiB as far as they go: a row of pre-activations may be a page of 4 KiB, of
@@ -153,16 +143,24 @@ void* allocate(std::size_t bytes) {
   return memory;
 }
 
+void* allocate_large(std::size_t bytes) {
+  std::list<Block> block(1, Block{nullptr, bytes, {}});
+  block.front().memory = allocate(bytes);
+  if (block.front().memory == nullptr) return nullptr;
+  Kept& pool = kept();
+  const std::lock_guard<std::mutex> lock(pool.mutex);
+  void* const memory = lend(pool, block, block.begin());
+  make_room(pool);
+  return memory;
+}
+
 }  // namespace
 
 void* acquire_memory(std::size_t bytes) {
   const std::size_t size = rounded(bytes);
   void* memory = take_kept(size);
-  if (memory == nullptr) memory = allocate(size);
-  if (memory == nullptr) {
-    forget(size);
-    throw std::bad_alloc();
-  }
+  if (memory == nullptr) memory = size < large ? allocate(size) : allocate_large(size);
+  if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
 
@@ -170,8 +168,11 @@ void release_memory(void* memory, std::size_t bytes) noexcept {
   const std::size_t size = rounded(bytes);
   Kept& pool = kept();
   const std::lock_guard<std::mutex> lock(pool.mutex);
-  const bool stays = size < large ? keep_small(pool, memory, size) : keep_large(pool, memory, size);
-  if (!stays) std::free(memory);
+  if (size >= large) {
+    keep_large(pool, memory);
+  } else if (!keep_small(pool, memory, size)) {
+    std::free(memory);
+  }
 }
 
 }  // namespace pyrnn

@@ -1,6 +1,7 @@
-// Memory that is used again. A call's buffers are of the same sizes as the call's before; giving
-// them back to the system each time would cost a page fault for every 4 KiB of the next call, and
-// malloc takes long to find small aligned blocks.
+// Memory that is used again. A call's buffers are of the sizes of the call's before, or somewhat
+// smaller or larger where sequences differ in length; giving them back to the system each time
+// would cost a page fault for every 4 KiB of the next call, and malloc takes long to find small
+// aligned blocks. A large buffer takes the least block that is kept of its size to twice its size.
 #pragma once
 
 #include <cstddef>
