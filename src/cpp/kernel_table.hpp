@@ -264,6 +264,7 @@ struct Kernels {
   void (*exp)(const T* x, T* y, Size n);
   void (*tanh)(const T* x, T* y, Size n);
   void (*sigmoid)(const T* x, T* y, Size n);
+  void (*sqrt)(const T* x, T* y, Size n);
 
   // Row-wise: losses = -ln softmax[target], dlogits = softmax - onehot(target).
   void (*softmax_cross_entropy)(const T* logits, const std::int64_t* targets, T* dlogits,

@@ -1,7 +1,8 @@
 """exp, tanh and sigmoid of the compiled core against wide references, in units in the last place.
 
 float32 is held against float64, float64 against mpmath. The bounds are those that
-src/cpp/isa/simd/math.hpp documents; they hold on every instruction set (see test_isa.py).
+src/cpp/isa/simd/math.hpp documents; they hold on every instruction set (see test_isa.py). The
+square root is correctly rounded, as NumPy's is.
 """
 
 import numpy as np
@@ -157,6 +158,38 @@ def test_errors_of_many_float64(compute, function):
         exponent = np.maximum(np.frexp(expected)[1] - 53, -1074)[inside]
         errors = np.ldexp(np.abs(got[inside] - expected[inside]), -exponent).astype(np.float64)
         check_errors(function, x[inside], got[inside], errors)
+
+
+def squares(dtype):
+    """Of all magnitudes, next to powers of two, and next to squares, which halfway cases are."""
+    generator = np.random.default_rng(0)
+    info = np.finfo(dtype)
+    powers = np.ldexp(np.ones(1, dtype), np.arange(info.minexp - info.nmant, info.maxexp))
+    roots = generator.integers(1, 2 ** (info.nmant // 2 + 1), 100_000).astype(dtype)
+    magnitudes = np.ldexp(generator.uniform(1, 4, 100_000), generator.choice(range(-999, 999)))
+    centers = np.concatenate([powers, roots * roots, (1 + generator.random(100_000)) ** 2])
+    centers = centers.astype(dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        wide_range = np.concatenate([magnitudes.astype(dtype), points(dtype, 9, 100_000)])
+        beside = [np.nextafter(centers, np.array(limit, dtype)) for limit in (0, np.inf)]
+    return np.concatenate([centers, *beside, np.abs(wide_range)])
+
+
+@DTYPES
+def test_square_roots_are_correctly_rounded(compute, same_bits, dtype):
+    x = squares(dtype)
+    same_bits(compute("sqrt", x), np.sqrt(x))
+    for special in (0.0, -0.0, np.inf):
+        among = np.where(np.arange(37) % 5, x[:37], np.array(special, dtype))
+        same_bits(compute("sqrt", among), np.sqrt(among))
+    assert np.isnan(compute("sqrt", np.array([np.nan, -1, -np.inf] * 13, dtype))).all()
+
+
+@pytest.mark.long
+def test_every_square_root_of_float32(compute, same_bits):
+    for start in range(0, 255 << 23, 2**22):
+        x = np.arange(start, start + 2**22, dtype=np.uint32).view(np.float32)
+        same_bits(compute("sqrt", x), np.sqrt(x))
 
 
 @DTYPES

@@ -21,6 +21,7 @@ void bind_all(py::module_& module) {
   bind_function<T>(module, "exp", &Kernels<T>::exp);
   bind_function<T>(module, "tanh", &Kernels<T>::tanh);
   bind_function<T>(module, "sigmoid", &Kernels<T>::sigmoid);
+  bind_function<T>(module, "sqrt", &Kernels<T>::sqrt);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// Plain loops over arrays that the compiler vectorises: optimisers, clipping, sums. And the vector
-// functions applied to arrays.
+// Loops over arrays, element by element: clipping, sums and SGD, which the compiler vectorises, the
+// optimisers that take square roots, and the vector functions. The optimisers' products are rounded
+// before they are added, so that every instruction set gives the same bits.
 #pragma once
 
 #include "isa/simd/math.hpp"
@@ -8,13 +9,19 @@
 namespace pyrnn {
 namespace {
 
-inline float root(float x) { return __builtin_sqrtf(x); }
-inline double root(double x) { return __builtin_sqrt(x); }
+// body(i, count) for vectors of n elements, from element i on; the last may have fewer than lanes.
+template <class V, class Body>
+void each_vector(Size n, const Body& body) {
+  Size i = 0;
+  for (; i + V::lanes <= n; i += V::lanes) body(i, Size{V::lanes});
+  if (i < n) body(i, n - i);
+}
 
 template <class V, V (*FUNCTION)(V)>
 void map(const typename V::Scalar* x, typename V::Scalar* y, Size n) {
-  for (Size i = 0; i < n; i += V::lanes)
-    store_some<V>(FUNCTION(load_some<V>(x + i, n - i)), y + i, n - i);
+  each_vector<V>(n, [=](Size i, Size count) {
+    store_some<V>(FUNCTION(load_some<V>(x + i, count)), y + i, count);
+  });
 }
 
 template <class T>
@@ -70,45 +77,51 @@ void sgd(T* __restrict p, const T* __restrict g, T* __restrict velocity, T lr, T
 }
 
 // s += g^2;  p -= lr g / (sqrt(s) + eps)
-template <class T>
-void adagrad(T* __restrict p, const T* __restrict g, T* __restrict squares, T lr, T eps,
-             T weight_decay, Size n) {
-  for (Size i = 0; i < n; ++i) {
-    const T d = g[i] + weight_decay * p[i];
-    const T s = squares[i] + d * d;
-    squares[i] = s;
-    p[i] -= lr * d / (root(s) + eps);
-  }
+template <class V, class T = typename V::Scalar>
+void adagrad(T* p, const T* g, T* squares, T lr, T eps, T weight_decay, Size n) {
+  const V rate = V::broadcast(lr), least = V::broadcast(eps), decay = V::broadcast(weight_decay);
+  each_vector<V>(n, [=](Size i, Size count) {
+    const V x = load_some<V>(p + i, count);
+    const V d = load_some<V>(g + i, count) + decay * x;
+    const V s = load_some<V>(squares + i, count) + d * d;
+    store_some(s, squares + i, count);
+    store_some(x - rate * d / (square_root(s) + least), p + i, count);
+  });
 }
 
 // s = alpha s + (1 - alpha) g^2;  p -= lr g / (sqrt(s) + eps)
-template <class T>
-void rmsprop(T* __restrict p, const T* __restrict g, T* __restrict squares, T lr, T alpha, T eps,
-             T weight_decay, Size n) {
-  for (Size i = 0; i < n; ++i) {
-    const T d = g[i] + weight_decay * p[i];
-    const T s = alpha * squares[i] + (1 - alpha) * d * d;
-    squares[i] = s;
-    p[i] -= lr * d / (root(s) + eps);
-  }
+template <class V, class T = typename V::Scalar>
+void rmsprop(T* p, const T* g, T* squares, T lr, T alpha, T eps, T weight_decay, Size n) {
+  const V rate = V::broadcast(lr), least = V::broadcast(eps), decay = V::broadcast(weight_decay);
+  const V old = V::broadcast(alpha), fresh = V::broadcast(1 - alpha);
+  each_vector<V>(n, [=](Size i, Size count) {
+    const V x = load_some<V>(p + i, count);
+    const V d = load_some<V>(g + i, count) + decay * x;
+    const V s = old * load_some<V>(squares + i, count) + fresh * d * d;
+    store_some(s, squares + i, count);
+    store_some(x - rate * d / (square_root(s) + least), p + i, count);
+  });
 }
 
 // m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr m^ / (sqrt(v^) + eps)
-template <class T>
-void adam(T* __restrict p, const T* __restrict g, T* __restrict m, T* __restrict v,
-          const Adam<T>& a, Size n) {
-  const T coupled = a.decoupled ? T(0) : a.weight_decay;
-  const T shrink = a.decoupled ? 1 - a.lr * a.weight_decay : T(1);
-  const T step = a.lr / a.correction1;
-  const T unit_root = 1 / a.correction2_sqrt;
-  for (Size i = 0; i < n; ++i) {
-    const T d = g[i] + coupled * p[i];
-    const T mean = a.beta1 * m[i] + (1 - a.beta1) * d;
-    const T square = a.beta2 * v[i] + (1 - a.beta2) * d * d;
-    m[i] = mean;
-    v[i] = square;
-    p[i] = p[i] * shrink - step * mean / (root(square) * unit_root + a.eps);
-  }
+template <class V, class T = typename V::Scalar>
+void adam(T* p, const T* g, T* means, T* squares, const Adam<T>& a, Size n) {
+  const V coupled = V::broadcast(a.decoupled ? T(0) : a.weight_decay);
+  const V shrink = V::broadcast(a.decoupled ? 1 - a.lr * a.weight_decay : T(1));
+  const V beta1 = V::broadcast(a.beta1), fresh1 = V::broadcast(1 - a.beta1);
+  const V beta2 = V::broadcast(a.beta2), fresh2 = V::broadcast(1 - a.beta2);
+  const V step = V::broadcast(a.lr / a.correction1), least = V::broadcast(a.eps);
+  const V unit_root = V::broadcast(1 / a.correction2_sqrt);
+  each_vector<V>(n, [=](Size i, Size count) {
+    const V x = load_some<V>(p + i, count);
+    const V d = load_some<V>(g + i, count) + coupled * x;
+    const V m = beta1 * load_some<V>(means + i, count) + fresh1 * d;
+    const V v = beta2 * load_some<V>(squares + i, count) + fresh2 * d * d;
+    store_some(m, means + i, count);
+    store_some(v, squares + i, count);
+    const V change = step * m / (square_root(v) * unit_root + least);
+    store_some(x * shrink - change, p + i, count);
+  });
 }
 
 }  // namespace

@@ -36,15 +36,16 @@ constexpr Kernels<typename V::Scalar> make_kernels(CellList<Cells...>) {
   k.exp = map<V, vector_exp<V>>;
   k.tanh = map<V, vector_tanh<V>>;
   k.sigmoid = map<V, vector_sigmoid<V>>;
+  k.sqrt = map<V, square_root>;
   k.softmax_cross_entropy = softmax_cross_entropy<V>;
   k.add = add<T>;
   k.sum_of_squares = sum_of_squares<T>;
   k.scale = scale<T>;
   k.clip = clip<T>;
   k.sgd = sgd<T>;
-  k.adagrad = adagrad<T>;
-  k.rmsprop = rmsprop<T>;
-  k.adam = adam<T>;
+  k.adagrad = adagrad<V>;
+  k.rmsprop = rmsprop<V>;
+  k.adam = adam<V>;
   return k;
 }
 

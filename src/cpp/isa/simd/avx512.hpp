@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -101,8 +102,6 @@ inline VectorF maximum(VectorF a, VectorF b) { return {_mm512_max_ps(a.v, b.v)};
 inline VectorD maximum(VectorD a, VectorD b) { return {_mm512_max_pd(a.v, b.v)}; }
 inline VectorF minimum(VectorF a, VectorF b) { return {_mm512_min_ps(a.v, b.v)}; }
 inline VectorD minimum(VectorD a, VectorD b) { return {_mm512_min_pd(a.v, b.v)}; }
-inline VectorF square_root(VectorF a) { return {_mm512_sqrt_ps(a.v)}; }
-inline VectorD square_root(VectorD a) { return {_mm512_sqrt_pd(a.v)}; }
 inline VectorF select(__mmask16 mask, VectorF yes, VectorF no) {
   return {_mm512_mask_blend_ps(mask, no.v, yes.v)};
 }
@@ -111,6 +110,39 @@ inline VectorD select(__mmask8 mask, VectorD yes, VectorD no) {
 }
 inline VectorF negative_absolute(VectorF a) { return {_mm512_or_ps(a.v, _mm512_set1_ps(-0.0f))}; }
 inline VectorD negative_absolute(VectorD a) { return {_mm512_or_pd(a.v, _mm512_set1_pd(-0.0))}; }
+
+// What a root is refined from: its inverse to 14 bits
+inline VectorF inverse_root_estimate(VectorF a) { return {_mm512_rsqrt14_ps(a.v)}; }
+inline VectorD inverse_root_estimate(VectorD a) { return {_mm512_rsqrt14_pd(a.v)}; }
+inline VectorF divider_root(VectorF a) { return {_mm512_sqrt_ps(a.v)}; }
+inline VectorD divider_root(VectorD a) { return {_mm512_sqrt_pd(a.v)}; }
+// Whether roots can be refined: remainders are normal, and nothing is negative, infinite or NaN.
+inline bool has_normal_remainders(VectorF a) {
+  const __mmask16 small = _mm512_cmp_ps_mask(a.v, _mm512_set1_ps(0x1p-100f), _CMP_NGE_UQ);
+  return _kortestz_mask16_u8(small, _mm512_cmp_ps_mask(a.v, _mm512_set1_ps(INFINITY), _CMP_EQ_OQ));
+}
+inline bool has_normal_remainders(VectorD a) {
+  const __mmask8 small = _mm512_cmp_pd_mask(a.v, _mm512_set1_pd(0x1p-960), _CMP_NGE_UQ);
+  return _kortestz_mask8_u8(small, _mm512_cmp_pd_mask(a.v, _mm512_set1_pd(INFINITY), _CMP_EQ_OQ));
+}
+// Correctly rounded, mostly without the divider, which is busy with the quotient below which a root
+// stands. A refinement doubles the correct bits of the root and of half its inverse, the last step
+// takes the remainder (P. Markstein, "Computation of elementary functions on the IBM RISC
+// System/6000 processor", 1990).
+template <class V>
+inline V square_root(V a) {
+  if (!has_normal_remainders(a)) return divider_root(a);
+  constexpr int refinements = sizeof(typename V::Scalar) == 4 ? 1 : 2;
+  const V one_half = V::broadcast(0.5f), inverse = inverse_root_estimate(a);
+  V root = a * inverse, half = inverse * one_half;
+  for (int i = 0; i < refinements; ++i) {
+    const V error = negative_multiply_add(root, half, one_half);
+    root = multiply_add(root, error, root);
+    half = multiply_add(half, error, half);
+  }
+  return multiply_add(negative_multiply_add(root, root, a), half, root);
+}
+
 // A non-negative magnitude with the sign of another
 inline VectorF with_sign_of(VectorF magnitude, VectorF sign) {
   return {_mm512_or_ps(magnitude.v, _mm512_and_ps(sign.v, _mm512_set1_ps(-0.0f)))};
