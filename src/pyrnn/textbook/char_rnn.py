@@ -33,9 +33,10 @@ class _Weights(NamedTuple):
     bh: Array
     by: Array
 
-    def cell(self) -> dict[str, Array]:
-        """The recurrence's part, by the core's names."""
-        return core_parameters(self.Wxh, self.Whh, self.bh)
+    def packed(self, follow: bool = False) -> Any:
+        """The recurrence's part, as the backend in force runs it; see `Backend.pack`."""
+        parameters = core_parameters(self.Wxh, self.Whh, self.bh)
+        return _backend.current().pack("rnn_tanh", parameters, follow=follow)
 
 
 def loss_fun(
@@ -100,7 +101,9 @@ def loss_fun(
     if len(x) != len(y):
         raise ValueError(f"targets: expected {len(x)} characters as in inputs, got {len(y)}")
     limit = None if clip is None else _checks.finite_number("clip", clip, 0.0)
-    loss, grads, state = _gradients(x, y, _layout.flip(arrays["hprev"]), weights, limit)
+    loss, grads, state = _gradients(
+        x, y, _layout.flip(arrays["hprev"]), weights, weights.packed(), limit
+    )
     dbh, dby = grads.bh[:, None], grads.by[:, None]
     return loss, grads.Wxh, grads.Whh, grads.Why, dbh, dby, _layout.flip(state)
 
@@ -179,6 +182,7 @@ def train(
     # The article's 1e-8 stands inside the root: the sums start there and the root gets no epsilon.
     squares = _Weights(*(np.full_like(array, 1e-8) for array in weights))
     zero = np.zeros((1, hidden_size), dtype=weights.Whh.dtype)
+    cell = weights.packed(follow=True)
     adagrad = _backend.current().adagrad
     position, state = 0, zero
     for step in range(1, steps + 1):
@@ -186,7 +190,7 @@ def train(
             position, state = 0, zero
         stop = position + seq_length
         loss, grads, state = _gradients(
-            data[position:stop], data[position + 1 : stop + 1], state, weights, limit
+            data[position:stop], data[position + 1 : stop + 1], state, weights, cell, limit
         )
         adagrad(weights, grads, squares, lr=rate, eps=0.0, weight_decay=0.0)
         position = stop
@@ -246,11 +250,11 @@ def sample(
     temperature = _checks.finite_number("temperature", temperature, 0.0)
     generator = np.random.default_rng(_checks.size("seed", seed, least=0))
     backend = _backend.current()
-    packed = backend.pack("rnn_tanh", weights.cell())
+    cell = weights.packed()
     state = np.zeros((1, len(weights.Whh)), dtype=weights.Whh.dtype)
     characters: list[str] = []
     for _ in range(length):
-        _, (state,), _ = backend.forward(packed, indices[:, None], (state,))
+        _, (state,), _ = backend.forward(cell, indices[:, None], (state,))
         logits = backend.linear(state, weights.Why, weights.by)[0]
         index = _draw(logits.astype(np.float64), temperature, generator)
         characters.append(vocabulary[index])
@@ -259,18 +263,25 @@ def sample(
 
 
 def _gradients(
-    inputs: Indices, targets: Indices, state: Array, weights: _Weights, limit: float | None
+    inputs: Indices,
+    targets: Indices,
+    state: Array,
+    weights: _Weights,
+    cell: Any,
+    limit: float | None,
 ) -> tuple[float, _Weights, Array]:
-    """Loss in nats, clipped gradients, and the state after, all in the core's layout."""
+    """Loss in nats, clipped gradients, and the state after, all in the core's layout.
+
+    ``cell`` is the recurrence's part of the weights, packed.
+    """
     backend = _backend.current()
-    packed = backend.pack("rnn_tanh", weights.cell())
-    y, (after,), saved = backend.forward(packed, inputs[:, None], (state,), keep=True)
+    y, (after,), saved = backend.forward(cell, inputs[:, None], (state,), keep=True)
     states = y[:, 0]
     logits = backend.linear(states, weights.Why, weights.by)
     loss, dlogits = backend.softmax_cross_entropy(logits, targets)
     dstates, dWhy, dby = backend.linear_backward(states, weights.Why, dlogits)
-    _, _, cell = backend.backward(saved, dstates[:, None], None)
-    grads = _Weights(cell["weight_ih"], cell["weight_hh"], dWhy, cell["bias_ih"], dby)
+    _, _, dcell = backend.backward(saved, dstates[:, None], None)
+    grads = _Weights(dcell["weight_ih"], dcell["weight_hh"], dWhy, dcell["bias_ih"], dby)
     if limit is not None:
         backend.clip(grads, limit)
     return loss, grads, after
