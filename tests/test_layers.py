@@ -249,6 +249,26 @@ def test_eval_makes_parameters_read_only_and_train_undoes_it(make_layer, backend
     assert not same_bits(layer(x)[0], before)
 
 
+def test_train_while_another_thread_packs_for_eval(make_layer, backend, monkeypatch):
+    layer = make_layer(3, 4, seed=0)
+    x = random(5, 2, 3, dtype="float32")
+    before, _ = layer(x)
+    pack = layer._pack
+
+    def pack_meanwhile(backend):
+        packed = pack(backend)
+        layer.train()
+        return packed
+
+    monkeypatch.setattr(layer, "_pack", pack_meanwhile)
+    layer.eval()
+    monkeypatch.undo()
+    assert layer.training
+    assert same_bits(layer(x)[0], before)
+    layer.parameters["weight_ih_l0"][...] = 0
+    assert not same_bits(layer(x)[0], before)
+
+
 def test_each_call_in_train_mode_sees_the_parameters_as_they_are(make_layer, backend):
     layer, other = (
         make_layer(3, 4, num_layers=2, bidirectional=True, dtype="float64", seed=seed)

@@ -34,18 +34,25 @@ class Layer:
     def eval(self: Self) -> Self:
         """Pack the weights once for inference and make the arrays read-only; returns the layer."""
         if self.training:
-            self._packed.clear()
-        self.training = False
+            self._set_training(False)
         self._parameters.set_writeable(False)
         self._weights(_backend.current())
         return self
 
     def train(self: Self) -> Self:
         """Undo `eval`: weights can change again and are packed at each call; returns the layer."""
-        self.training = True
+        self._set_training(True)
         self._parameters.set_writeable(True)
-        self._packed.clear()
         return self
+
+    def _set_training(self, training: bool) -> None:
+        """Change the mode, which has packed weights of its own.
+
+        Another thread's call that is under way packs for the mode in which it began, and leaves
+        what it packed there. So the mode comes first.
+        """
+        self.training = training
+        self._packed = {}
 
     def _pack(self, backend: _backend.Backend) -> list[Any]:
         """The weights in the form that the backend computes with; it follows them in train mode."""
@@ -53,9 +60,10 @@ class Layer:
 
     def _weights(self, backend: _backend.Backend) -> list[Any]:
         """What `_pack` gave for this mode."""
-        packed = self._packed.get(backend.name)
+        of_mode = self._packed
+        packed = of_mode.get(backend.name)
         if packed is None:
-            packed = self._packed[backend.name] = self._pack(backend)
+            packed = of_mode[backend.name] = self._pack(backend)
         return packed
 
     def __getstate__(self) -> dict[str, Any]:
