@@ -19,6 +19,9 @@ namespace pyrnn {
 
 using Size = std::ptrdiff_t;
 
+// Rounded up, of what is not negative. Not inline: tables of instruction sets share no symbols.
+static constexpr Size quotient_up(Size a, Size b) { return (a + b - 1) / b; }
+
 constexpr int max_slots = 8;
 constexpr int panel_vectors = 4;
 constexpr int max_unit_parameters = 6;

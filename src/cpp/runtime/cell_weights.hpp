@@ -42,7 +42,7 @@ struct CellSizes {
         padded(whole_vectors(hidden)),
         padded_output(whole_vectors(output)) {}
 
-  Size whole_vectors(Size n) const { return (n + lanes() - 1) / lanes() * lanes(); }
+  Size whole_vectors(Size n) const { return quotient_up(n, lanes()) * lanes(); }
   const CellShape& shape() const { return cell->shape; }
   Size lanes() const { return kernels->lanes; }
   Size gates() const { return padded * shape().slots; }  // numbers of a row of pre-activations
@@ -53,7 +53,7 @@ struct CellSizes {
     return gates() + (gates() % page == 0 ? lanes() : 0);
   }
   Size run() const { return shape().unit_vectors * lanes(); }  // units a panel
-  Size panels() const { return (padded + run() - 1) / run(); }
+  Size panels() const { return quotient_up(padded, run()); }
   Size panel_stride() const { return run() * shape().slots; }  // in a row
   Size input_slots() const { return shape().input_end - shape().input_begin; }
   Size hidden_slots() const { return shape().hidden_end - shape().hidden_begin; }

@@ -13,8 +13,6 @@ namespace {
 // Multiply-adds that a thread must get to pay for its waking.
 constexpr Size grain_products = 200'000;
 
-Size vectors_of(Size columns, Size lanes) { return (columns + lanes - 1) / lanes; }
-
 // C (rows, columns) = init + A (rows, k) B, B packed
 template <class T>
 void packed_product(const Kernels<T>& kernels, const T* a, const T* packed, const T* init,
@@ -23,7 +21,7 @@ void packed_product(const Kernels<T>& kernels, const T* a, const T* packed, cons
   whole.a_row = k;
   whole.b = packed;
   whole.width = panel_vectors;
-  whole.vectors = vectors_of(columns, kernels.lanes);
+  whole.vectors = quotient_up(columns, kernels.lanes);
   whole.init = init;
   whole.init_panel = init_panel;
   whole.c_row = columns;
@@ -31,7 +29,7 @@ void packed_product(const Kernels<T>& kernels, const T* a, const T* packed, cons
   whole.columns = columns;
   whole.k_outer = 1;
   whole.k_inner = k;
-  whole.panel_end = vectors_of(whole.vectors, panel_vectors);
+  whole.panel_end = quotient_up(whole.vectors, panel_vectors);
   const Size grain = std::max<Size>(8, grain_products / std::max<Size>(1, k * columns));
   parallel_for(rows, grain, 1, [&](Range part) {
     Product<T> product = whole;
@@ -47,7 +45,7 @@ void packed_product(const Kernels<T>& kernels, const T* a, const T* packed, cons
 template <class T>
 void linear(const Kernels<T>& kernels, const T* x, const T* weight, const T* bias, T* y, Size rows,
             Size in, Size out) {
-  const Size padded = vectors_of(out, kernels.lanes) * kernels.lanes;
+  const Size padded = quotient_up(out, kernels.lanes) * kernels.lanes;
   Buffer<T> packed(padded * in);
   kernels.pack_matrix(weight, in, in, out, true, packed.data());
   Buffer<T> init = Buffer<T>::zeros(padded);
@@ -65,7 +63,7 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
     return;
   }
   const Size lanes = kernels.lanes;
-  Buffer<T> packed(vectors_of(in, lanes) * lanes * out);
+  Buffer<T> packed(quotient_up(in, lanes) * lanes * out);
   kernels.pack_matrix(weight, in, out, in, false, packed.data());
   const Buffer<T> zeros = Buffer<T>::zeros(panel_vectors * lanes);
   packed_product(kernels, dy, packed.data(), zeros.data(), 0, dx, rows, out, in);
@@ -84,7 +82,7 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
     q.unit_vectors = panel_vectors;
     q.units = out;
     q.panel_begin = part.begin / block;
-    q.panel_end = (part.end + block - 1) / block;
+    q.panel_end = quotient_up(part.end, block);
     q.side_count = 1;
     OuterSide<T>& side = q.sides[0];
     side.slot_end = 1;

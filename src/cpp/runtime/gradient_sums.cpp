@@ -214,7 +214,7 @@ void GradientSums<T>::input_gradient(Size row, Size kept, const StepRows& rows, 
   Product<T> product = back_product(sizes_, rows_.dgates + kept * sizes_.gates_row(),
                                     sizes_.shape().input_begin, sizes_.input_slots());
   product.b = inputs_.weights->input_back.data();
-  product.vectors = (sizes_.input_size + lanes - 1) / lanes;
+  product.vectors = quotient_up(sizes_.input_size, lanes);
   product.init = zeros_.data();
   product.init_panel = 0;
   product.c = dx + row * sizes_.input_size;
@@ -223,7 +223,7 @@ void GradientSums<T>::input_gradient(Size row, Size kept, const StepRows& rows, 
   product.groups = rows.groups;
   product.a_group = rows.gates_apart * sizes_.gates_row();
   product.c_group = rows.apart * sizes_.input_size;
-  product.panel_end = (product.vectors + panel_vectors - 1) / panel_vectors;
+  product.panel_end = quotient_up(product.vectors, panel_vectors);
   sizes_.kernels->product(product);
 }
 

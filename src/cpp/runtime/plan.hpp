@@ -30,7 +30,7 @@ Size unit_block(const CellSizes<T>& sizes) {
 template <class T>
 Range panels_of(const CellSizes<T>& sizes, int threads, int thread) {
   const Range units = part_of(sizes.padded, threads, thread, unit_block(sizes));
-  return {units.begin / sizes.run(), (units.end + sizes.run() - 1) / sizes.run()};
+  return {units.begin / sizes.run(), quotient_up(units.end, sizes.run())};
 }
 
 // The panels of a plain product's padded columns that a thread of several owns.
@@ -38,7 +38,7 @@ template <class T>
 Range columns_of(const CellSizes<T>& sizes, Size padded, int threads, int thread) {
   const Size block = unit_block(sizes);
   const Range numbers = part_of(padded, threads, thread, block);
-  return {numbers.begin / block, (numbers.end + block - 1) / block};
+  return {numbers.begin / block, quotient_up(numbers.end, block)};
 }
 
 // Cycles that one step costs a thread with `rows` rows and `units` units: multiply-adds at two
@@ -74,7 +74,7 @@ Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int avail
   double least = alone * walk;
   for (int threads = 2; threads <= available; ++threads) {
     if (batch_size >= threads) {
-      const Size rows = (batch_size + threads - 1) / threads;
+      const Size rows = quotient_up(batch_size, threads);
       const double cycles = step_cycles(sizes, rows, sizes.padded) * walk + team_cycles;
       if (cycles < least * 0.95) {
         least = cycles;
@@ -82,9 +82,9 @@ Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int avail
       }
     }
     const Size block = unit_block(sizes);
-    const Size blocks = (sizes.padded + block - 1) / block;
+    const Size blocks = quotient_up(sizes.padded, block);
     if (blocks >= threads && !sizes.shape().whole_rows) {
-      const Size units = std::min(sizes.padded, (blocks + threads - 1) / threads * block);
+      const Size units = std::min(sizes.padded, quotient_up(blocks, threads) * block);
       const double cycles =
           (step_cycles(sizes, batch_size, units) + phase_cycles) * walk + team_cycles;
       if (cycles < least * 0.95) {

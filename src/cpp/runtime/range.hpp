@@ -19,7 +19,7 @@ inline Range within(Range blocks, Size block, Size count) {
 
 // Part `index` of `parts` of [0, count), in multiples of `unit`.
 inline Range part_of(Size count, int parts, int index, Size unit = 1) {
-  const Size units = (count + unit - 1) / unit;
+  const Size units = quotient_up(count, unit);
   return {std::min(count, units * index / parts * unit),
           std::min(count, units * (index + 1) / parts * unit)};
 }

@@ -73,7 +73,7 @@ int Stream<T>::wanted_threads() const {
     const double both =
         1 + static_cast<double>(sizes.input_size) / static_cast<double>(sizes.hidden_size);
     cycles += both * step_cycles(sizes, batch_size_, sizes.padded);
-    blocks = (sizes.padded + unit_block(sizes) - 1) / unit_block(sizes);
+    blocks = quotient_up(sizes.padded, unit_block(sizes));
   }
   const double threads = 1 + cycles / thread_cycles;
   const Size most = by_rows_ ? batch_size_ / least_rows : blocks;

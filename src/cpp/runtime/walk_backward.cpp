@@ -209,7 +209,7 @@ class BackwardWalk {
 
   void sum_weights(Range stretch, int piece, int part) {
     const int pieces = band_pieces(), index = piece % pieces;
-    const Size blocks = (sizes_.padded_output + unit_block(sizes_) - 1) / unit_block(sizes_);
+    const Size blocks = quotient_up(sizes_.padded_output, unit_block(sizes_));
     sums_.sum(stretch.begin, stretch.end, piece / pieces, part_of(sizes_.panels(), pieces, index),
               part_of(blocks, pieces, index), part);
   }

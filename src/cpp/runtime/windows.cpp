@@ -55,7 +55,7 @@ class WindowWalk {
         dx_(dx),
         k1_(std::min(k1, schedule_.steps())),
         k2_(std::min(k2, schedule_.steps())),
-        windows_((schedule_.steps() + k1_ - 1) / k1_),
+        windows_(quotient_up(schedule_.steps(), k1_)),
         team_(num_threads()),
         threads_(wanted_threads(layers)) {
     const Size blocks = windows_ * schedule_.batch_size;
@@ -104,7 +104,7 @@ class WindowWalk {
   void sum(int part) {
     for (const auto& state : states_) {
       const CellSizes<T>& sizes = *state->sizes;
-      const Size blocks = (sizes.padded_output + unit_block(sizes) - 1) / unit_block(sizes);
+      const Size blocks = quotient_up(sizes.padded_output, unit_block(sizes));
       state->sums.sum(0, schedule_.steps(), 0, part_of(sizes.panels(), threads_, part),
                       part_of(blocks, threads_, part), part);
     }
@@ -123,7 +123,7 @@ class WindowWalk {
     const Size lanes = sizes.lanes();
     const Range units{0, sizes.hidden_size}, outputs{0, sizes.output_size};
     const Range panels{0, sizes.panels()};
-    const Range unit_columns{0, blocks_of(sizes.padded / lanes)};
+    const Range unit_columns{0, quotient_up(sizes.padded / lanes, panel_vectors)};
     const BackRows<T> all = rows_of(layer, windows, lag);
     const auto each = [&](const auto& work) {
       for (Size window = windows.begin; window < windows.end; ++window)
@@ -139,11 +139,9 @@ class WindowWalk {
     }
     // No other window is at this step at this lag.
     each([&](const auto& at) { add_to_total(state, at); });
-    back.carry(all, {0, blocks_of(sizes.padded_output / lanes)});
+    back.carry(all, {0, quotient_up(sizes.padded_output / lanes, panel_vectors)});
     if (back.leaves()) each([&](const auto& at) { back.leave(at, outputs, units); });
   }
-
-  static Size blocks_of(Size vectors) { return (vectors + panel_vectors - 1) / panel_vectors; }
 
   static void add_to_total(LayerState<T>& state, const BackRows<T>& at) {
     const CellSizes<T>& sizes = *state.sizes;
@@ -186,12 +184,12 @@ class WindowWalk {
     Product<T> product = back_product(sizes, state.dgates.data() + row * sizes.gates_row(),
                                       sizes.shape().input_begin, sizes.input_slots());
     product.b = state.layer->inputs.weights->input_back.data();
-    product.vectors = (I + lanes - 1) / lanes;
+    product.vectors = quotient_up(I, lanes);
     product.c = state.dx.data() + row * I;
     product.c_row = product.columns = I;
     product.init = zero_row_.data();
     product.rows = windows.size() * batch;
-    product.panel_end = (product.vectors + panel_vectors - 1) / panel_vectors;
+    product.panel_end = quotient_up(product.vectors, panel_vectors);
     sizes.kernels->product(product);
     const T* const mask = below.layer->mask;
     if (mask == nullptr) return;

@@ -23,7 +23,6 @@ constexpr Size row_block = 192;
 
 constexpr Size smaller(Size a, Size b) { return a < b ? a : b; }
 constexpr Size larger(Size a, Size b) { return a < b ? b : a; }
-constexpr Size quotient_up(Size a, Size b) { return (a + b - 1) / b; }
 
 template <class V>
 inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Size row,
