@@ -96,10 +96,17 @@ def float_array(
 def any_float_array(name: str, value: object) -> Array:
     """An aligned float32 or float64 array in the machine's byte order."""
     array = as_array(name, value)
+    if array.dtype in FLOATS and array.flags.aligned:
+        return array
     dtype = array.dtype.newbyteorder("=")
     if dtype not in FLOATS:
         raise TypeError(f"{name}: expected float32 or float64, got {_dtype_text(array, value)}")
     return array.astype(dtype, copy=not array.flags.aligned)
+
+
+def is_live(value: object) -> bool:
+    """Whether it is a float32 or float64 array that a backend can change as it is."""
+    return isinstance(value, np.ndarray) and value.dtype in FLOATS and value.flags.carray
 
 
 def live_float_array(name: str, value: object) -> Array:

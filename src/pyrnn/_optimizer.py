@@ -77,8 +77,15 @@ class Optimizer:
                     f"{name}: the parameter is read-only; if its layer is in eval mode, call "
                     "train() before step"
                 )
-            gradient = _checks.float_array(f"grads[{name!r}]", grads[name], p.dtype, p.shape)
-            checked.append(_checks.dense(gradient))
+            gradient = grads[name]
+            if not (
+                _checks.is_live(gradient)
+                and gradient.dtype == p.dtype
+                and gradient.shape == p.shape
+            ):
+                label = f"grads[{name!r}]"
+                gradient = _checks.dense(_checks.float_array(label, gradient, p.dtype, p.shape))
+            checked.append(gradient)
         return checked
 
     def state_dict(self) -> dict[str, Any]:
@@ -154,6 +161,8 @@ def _check_names(where: str, given: object, expected: Iterable[str]) -> None:
     if not isinstance(given, Mapping):
         raise TypeError(f"{where}: expected a dict, got {type(given).__name__}")
     names = list(expected)
+    if names == list(given):
+        return
     missing = [name for name in names if name not in given]
     unknown = [name for name in given if name not in names]
     if missing or unknown:

@@ -57,14 +57,14 @@ class Arguments(NamedTuple):
         """A state as (layers * directions, N, size) arrays; None, for zeros, as it is."""
         if state is None:
             return None
-        shapes = [(self.stacked, batch_size, size) for size in self.state_sizes.values()]
+        checked = []
         parts = _checks.state_parts(name, state, tuple(self.state_sizes))
-        return tuple(
-            _checks.float_array(
-                part_name, part, self.dtype, shape if batched else (self.stacked, shape[2])
-            ).reshape(shape)
-            for (part_name, part), shape in zip(parts.items(), shapes, strict=True)
-        )
+        for (part_name, part), size in zip(parts.items(), self.state_sizes.values(), strict=True):
+            shape = (self.stacked, batch_size, size)
+            expected = shape if batched else (self.stacked, size)
+            array = _checks.float_array(part_name, part, self.dtype, expected)
+            checked.append(array if batched else array.reshape(shape))
+        return tuple(checked)
 
     def check_lengths(
         self, lengths: Any, time_steps: int, batch_size: int
@@ -109,7 +109,7 @@ class Arguments(NamedTuple):
 
 def part_of(states: State | None, index: int) -> State | None:
     """The state of one layer in one direction; None, for zeros, as it is."""
-    return None if states is None else tuple(part[index] for part in states)
+    return None if states is None else tuple([part[index] for part in states])
 
 
 def joined(cell_grads: list[dict[str, Array]]) -> dict[str, Array]:

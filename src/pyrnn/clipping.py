@@ -90,8 +90,8 @@ def clip_grad_value(grads: Mapping[str, Array], limit: float) -> None:
 def _check_grads(grads: Mapping[str, Array]) -> list[Array]:
     if not isinstance(grads, Mapping):
         raise TypeError(f"grads: expected a dict of arrays, got {type(grads).__name__}")
-    arrays = [_checks.live_float_array(f"grads[{name!r}]", a) for name, a in grads.items()]
-    for name, array in zip(grads, arrays, strict=True):
-        if not array.flags.writeable:
+    for name, array in grads.items():
+        if not _checks.is_live(array):
+            _checks.live_float_array(f"grads[{name!r}]", array)
             raise ValueError(f"grads[{name!r}]: expected a writeable array, got a read-only one")
-    return arrays
+    return list(grads.values())

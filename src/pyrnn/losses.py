@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from pyrnn import _backend, _checks
 from pyrnn._types import Array
 
@@ -65,4 +63,4 @@ def softmax_cross_entropy(
     if reduction == "mean":
         loss /= indices.size
         backend.scale([dlogits], 1 / indices.size)
-    return loss, np.reshape(dlogits, scores.shape)
+    return loss, dlogits.reshape(scores.shape)

@@ -236,14 +236,10 @@ class CharacterModel:
             raise TypeError(f"cache: expected what forward returned, got {type(cache).__name__}")
         dy, linear_grads = self.linear.backward(cache.linear, dlogits)
         dx, dstate0, rnn_grads = self.rnn.backward(cache.rnn, dy, dstate)
-        layers = {"rnn": rnn_grads, "linear": linear_grads}
+        layers = [("rnn", rnn_grads), ("linear", linear_grads)]
         if self.embedding is not None and cache.embedding is not None:
-            layers["embedding"] = self.embedding.backward(cache.embedding, dx)[1]
-        grads = {
-            f"{prefix}.{name}": layers[prefix][name]
-            for prefix, layer in self._layers().items()
-            for name in layer.parameters
-        }
+            layers.insert(0, ("embedding", self.embedding.backward(cache.embedding, dx)[1]))
+        grads = {f"{prefix}.{name}": grad for prefix, part in layers for name, grad in part.items()}
         return grads, dstate0
 
     def _check_indices(self, indices: Any) -> Indices:
