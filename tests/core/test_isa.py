@@ -93,3 +93,27 @@ def test_the_core_and_the_reference_have_the_same_cells():
         "src/cpp/isa/cells, a line in its cells.hpp and one in CellIndex of kernel_table.hpp, and "
         "a file and a line in src/pyrnn/reference/cells.py, in the same order"
     )
+
+
+OPTIMIZERS = """
+import hashlib, numpy as np, pyrnn
+generator, digest = np.random.default_rng(0), hashlib.sha256()
+for dtype in ("float32", "float64"):
+    for kind in (pyrnn.Adagrad, pyrnn.RMSprop, pyrnn.Adam, pyrnn.AdamW, pyrnn.SGD):
+        size = int(generator.integers(1, 200))
+        parameters = {"p": generator.standard_normal(size).astype(dtype)}
+        optimizer = kind(parameters, lr=0.1, weight_decay=0.01)
+        for _ in range(5):
+            magnitudes = 10.0 ** generator.uniform(-25, 5, size)
+            gradient = magnitudes * generator.choice([-1, 0, 1], size)
+            optimizer.step({"p": gradient.astype(dtype)})
+        digest.update(parameters["p"].tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_optimizers_give_the_same_bits_on_every_instruction_set(run_python):
+    results = {isa: run_python("-c", OPTIMIZERS, PYRNN_ISA=isa) for isa in runnable()}
+    digests = {isa: result.stdout.strip() for isa, result in results.items()}
+    assert len(digests[runnable()[0]]) == 64, results
+    assert len(set(digests.values())) == 1, digests
