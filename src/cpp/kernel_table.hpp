@@ -19,7 +19,7 @@ namespace pyrnn {
 
 using Size = std::ptrdiff_t;
 
-// Rounded up, of what is not negative. Not inline: tables of instruction sets share no symbols.
+// Rounded up, of what is not negative. Internal, as instruction sets share no symbols.
 static constexpr Size quotient_up(Size a, Size b) { return (a + b - 1) / b; }
 
 constexpr int max_slots = 8;
