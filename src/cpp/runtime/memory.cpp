@@ -10,8 +10,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <list>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <new>
+#include <unordered_map>
+#include <utility>
 
 namespace pyrnn {
 namespace {
@@ -30,17 +34,26 @@ std::size_t rounded(std::size_t bytes) {
   return (bytes + whole - 1) / whole * whole;
 }
 
+struct Block;
+using Blocks = std::list<Block>;
+using BySize = std::multimap<std::size_t, Blocks::iterator>;
+
 struct Block {
   void* memory;
   std::size_t bytes;
+  BySize::node_type size;  // while it is in use
+  BySize::iterator place;  // while it is kept
   Clock::time_point since;
 };
 
-// Freed blocks, the latest first, and the large ones that are in use. Small ones are in a list for
-// each size, held together by a pointer at the begin of each.
+// Large blocks, the latest first: those that are kept, also by their sizes, and those in use, also
+// by where they are. Small ones are kept in a list for each size, held together by a pointer at the
+// begin of each.
 struct Kept {
   std::mutex mutex;
-  std::list<Block> blocks, lent;
+  Blocks blocks, lent;
+  BySize by_size;
+  std::unordered_map<void*, Blocks::iterator> at;
   std::size_t total = 0, in_use = 0, most_in_use = 0;
   void* small[large / unit] = {};
   std::size_t small_total = 0;
@@ -80,25 +93,22 @@ bool keep_small(Kept& pool, void* memory, std::size_t bytes) {
   return true;
 }
 
-// From the list it is in to those in use
-void* lend(Kept& pool, std::list<Block>& from, std::list<Block>::iterator block) {
+void lend(Kept& pool, Blocks& from, Blocks::iterator block) {
   pool.in_use += block->bytes;
   pool.most_in_use = std::max(pool.most_in_use, pool.in_use);
   pool.lent.splice(pool.lent.begin(), from, block);
-  return block->memory;
 }
 
-// The least block that is large enough, if no more than half of it would lie idle: batches of
-// different lengths take turns with the same blocks.
+// The least block that is large enough, the latest of these, if no more than half of it would lie
+// idle: batches of different lengths take turns with the same blocks.
 void* take_large(Kept& pool, std::size_t bytes) {
-  auto best = pool.blocks.end();
-  for (auto block = pool.blocks.begin(); block != pool.blocks.end(); ++block) {
-    if (block->bytes < bytes || block->bytes / 2 > bytes) continue;
-    if (best == pool.blocks.end() || block->bytes < best->bytes) best = block;
-  }
-  if (best == pool.blocks.end()) return nullptr;
-  pool.total -= best->bytes;
-  return lend(pool, pool.blocks, best);
+  const auto place = pool.by_size.lower_bound(bytes);
+  if (place == pool.by_size.end() || place->first / 2 > bytes) return nullptr;
+  const Blocks::iterator block = place->second;
+  block->size = pool.by_size.extract(place);
+  pool.total -= block->bytes;
+  lend(pool, pool.blocks, block);
+  return block->memory;
 }
 
 // What was kept longest makes room. All that is kept and in use never exceeds what was in use at
@@ -108,8 +118,11 @@ void make_room(Kept& pool) {
   const std::size_t room = std::max(always_kept, pool.most_in_use - pool.in_use);
   const auto longest = Clock::now() - a_while;
   while (pool.total > room || (pool.total > always_kept && pool.blocks.back().since < longest)) {
-    pool.total -= pool.blocks.back().bytes;
-    std::free(pool.blocks.back().memory);
+    const Block& block = pool.blocks.back();
+    pool.total -= block.bytes;
+    pool.by_size.erase(block.place);
+    pool.at.erase(block.memory);
+    std::free(block.memory);
     pool.blocks.pop_back();
   }
 }
@@ -121,9 +134,10 @@ void* take_kept(std::size_t bytes) {
 }
 
 void keep_large(Kept& pool, void* memory) noexcept {
-  const auto block = std::find_if(pool.lent.begin(), pool.lent.end(),
-                                  [&](const Block& each) { return each.memory == memory; });
+  const Blocks::iterator block = pool.at.find(memory)->second;
   block->since = Clock::now();
+  block->place =
+      pool.by_size.insert(pool.by_size.lower_bound(block->bytes), std::move(block->size));
   pool.in_use -= block->bytes;
   pool.total += block->bytes;
   pool.blocks.splice(pool.blocks.begin(), pool.lent, block);
@@ -143,15 +157,21 @@ void* allocate(std::size_t bytes) {
   return memory;
 }
 
+// All that is needed to take it back is made here, so that this cannot fail.
 void* allocate_large(std::size_t bytes) {
-  std::list<Block> block(1, Block{nullptr, bytes, {}});
-  block.front().memory = allocate(bytes);
-  if (block.front().memory == nullptr) return nullptr;
+  std::unique_ptr<void, decltype(&std::free)> memory(allocate(bytes), &std::free);
+  if (memory == nullptr) return nullptr;
+  Blocks block(1);
+  block.front().memory = memory.get();
+  block.front().bytes = bytes;
+  BySize size{{bytes, block.begin()}};
+  block.front().size = size.extract(size.begin());
   Kept& pool = kept();
   const std::lock_guard<std::mutex> lock(pool.mutex);
-  void* const memory = lend(pool, block, block.begin());
+  pool.at.emplace(memory.get(), block.begin());
+  lend(pool, block, block.begin());
   make_room(pool);
-  return memory;
+  return memory.release();
 }
 
 }  // namespace
