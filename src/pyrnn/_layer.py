@@ -48,8 +48,8 @@ class Layer:
     def _set_training(self, training: bool) -> None:
         """Change the mode, which has packed weights of its own.
 
-        Another thread's call that is under way packs for the mode in which it began, and leaves
-        what it packed there. So the mode comes first.
+        A call that is under way in another thread leaves what it packs with the mode in which it
+        began. So the mode comes first.
         """
         self.training = training
         self._packed = {}

@@ -78,6 +78,7 @@ class Optimizer:
                     "train() before step"
                 )
             gradient = grads[name]
+            # What fits as it is needs no label, which takes longer than the look.
             if not (
                 _checks.is_live(gradient)
                 and gradient.dtype == p.dtype

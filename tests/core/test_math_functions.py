@@ -166,7 +166,8 @@ def squares(dtype):
     info = np.finfo(dtype)
     powers = np.ldexp(np.ones(1, dtype), np.arange(info.minexp - info.nmant, info.maxexp))
     roots = generator.integers(1, 2 ** (info.nmant // 2 + 1), 100_000).astype(dtype)
-    magnitudes = np.ldexp(generator.uniform(1, 4, 100_000), generator.choice(range(-999, 999)))
+    exponents = generator.integers(info.minexp, info.maxexp, 100_000)
+    magnitudes = np.ldexp(generator.uniform(1, 2, 100_000), exponents)
     centers = np.concatenate([powers, roots * roots, (1 + generator.random(100_000)) ** 2])
     centers = centers.astype(dtype)
     with np.errstate(over="ignore", under="ignore"):

@@ -41,8 +41,8 @@ using BySize = std::multimap<std::size_t, Blocks::iterator>;
 struct Block {
   void* memory;
   std::size_t bytes;
-  BySize::node_type size;  // while it is in use
-  BySize::iterator place;  // while it is kept
+  BySize::iterator place;  // among sizes, while it is kept
+  BySize::node_type node;  // that goes there, while it is in use
   Clock::time_point since;
 };
 
@@ -105,7 +105,7 @@ void* take_large(Kept& pool, std::size_t bytes) {
   const auto place = pool.by_size.lower_bound(bytes);
   if (place == pool.by_size.end() || place->first / 2 > bytes) return nullptr;
   const Blocks::iterator block = place->second;
-  block->size = pool.by_size.extract(place);
+  block->node = pool.by_size.extract(place);
   pool.total -= block->bytes;
   lend(pool, pool.blocks, block);
   return block->memory;
@@ -137,7 +137,7 @@ void keep_large(Kept& pool, void* memory) noexcept {
   const Blocks::iterator block = pool.at.find(memory)->second;
   block->since = Clock::now();
   block->place =
-      pool.by_size.insert(pool.by_size.lower_bound(block->bytes), std::move(block->size));
+      pool.by_size.insert(pool.by_size.lower_bound(block->bytes), std::move(block->node));
   pool.in_use -= block->bytes;
   pool.total += block->bytes;
   pool.blocks.splice(pool.blocks.begin(), pool.lent, block);
@@ -164,8 +164,8 @@ void* allocate_large(std::size_t bytes) {
   Blocks block(1);
   block.front().memory = memory.get();
   block.front().bytes = bytes;
-  BySize size{{bytes, block.begin()}};
-  block.front().size = size.extract(size.begin());
+  BySize alone{{bytes, block.begin()}};
+  block.front().node = alone.extract(alone.begin());
   Kept& pool = kept();
   const std::lock_guard<std::mutex> lock(pool.mutex);
   pool.at.emplace(memory.get(), block.begin());

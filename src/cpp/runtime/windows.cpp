@@ -120,10 +120,9 @@ class WindowWalk {
   void step_back(std::size_t layer, Range windows, Size lag, int part) {
     LayerState<T>& state = *states_[layer];
     const CellSizes<T>& sizes = *state.sizes;
-    const Size lanes = sizes.lanes();
     const Range units{0, sizes.hidden_size}, outputs{0, sizes.output_size};
     const Range panels{0, sizes.panels()};
-    const Range unit_columns{0, quotient_up(sizes.padded / lanes, panel_vectors)};
+    const Range unit_columns{0, quotient_up(sizes.padded, unit_block(sizes))};
     const BackRows<T> all = rows_of(layer, windows, lag);
     const auto each = [&](const auto& work) {
       for (Size window = windows.begin; window < windows.end; ++window)
@@ -139,7 +138,7 @@ class WindowWalk {
     }
     // No other window is at this step at this lag.
     each([&](const auto& at) { add_to_total(state, at); });
-    back.carry(all, {0, quotient_up(sizes.padded_output / lanes, panel_vectors)});
+    back.carry(all, {0, quotient_up(sizes.padded_output, unit_block(sizes))});
     if (back.leaves()) each([&](const auto& at) { back.leave(at, outputs, units); });
   }
 
