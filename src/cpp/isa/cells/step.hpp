@@ -106,18 +106,6 @@ void forward_first_panel(const StepForward<typename V::Scalar>& q, Size panel) {
   }
 }
 
-// Panels that one row takes at once: those that fill the registers, but half of them where all
-// weights are a bit more than L1 holds. Going to and fro then finds what was read last, while one
-// group of all would be read from its begin each time.
-template <class V>
-inline Size panels_at_once(const Product<typename V::Scalar>& q, Size panels) {
-  constexpr Size l1_bytes = 40 * 1024, a_bit_more = 96 * 1024;
-  const Size most = tile_max_panels<V>(static_cast<int>(q.width));
-  const Size numbers = panels * q.k_outer * q.k_inner * q.width * V::lanes;
-  const Size bytes = numbers * static_cast<Size>(sizeof(typename V::Scalar));
-  return bytes > l1_bytes && bytes <= a_bit_more ? most / 2 : most;
-}
-
 // The product, and what is to be done with each panel as soon as it is there.
 template <class V, class Cell, class Pointwise>
 void product_and_pointwise(const StepForward<typename V::Scalar>& q, const Pointwise& pointwise) {
@@ -126,10 +114,8 @@ void product_and_pointwise(const StepForward<typename V::Scalar>& q, const Point
     return;
   }
   // More rows fill a tile with one panel.
-  const bool single = q.rows == 1;
-  const Size most = single ? panels_at_once<V>(q.product, q.panel_end - q.panel_begin) : 1;
-  const bool narrow = single && ends_narrow(q.product, q.panel_end);
-  const PanelGroups groups(q.panel_begin, q.panel_end, most, narrow);
+  const PanelGroups groups = q.rows == 1 ? groups_of_row<V>(q.product, q.panel_begin, q.panel_end)
+                                         : PanelGroups(q.panel_begin, q.panel_end, 1, false);
   each_group(groups, q.product.last_first, [&](Size begin, Size end) {
     begin_slots<V, Cell>(q, begin, end);
     product_of_panels<V>(q.product, begin, end);

@@ -100,12 +100,27 @@ inline bool ends_narrow(const Product<T>& q, Size end) {
   return end * q.width > q.vectors;
 }
 
+// Groups of the panels [begin, end), of which one row takes one at once: what fills the registers.
+// But half of all where all are a bit more than L1 holds: going to and fro then finds what was read
+// last, while one group of all would be read from its begin each time. Fewer sums are in flight
+// then, which pays where loading a vector takes as long as the sums wait: those of a whole line.
+template <class V>
+inline PanelGroups groups_of_row(const Product<typename V::Scalar>& q, Size begin, Size end) {
+  constexpr Size l1_bytes = 40 * 1024, a_bit_more = 96 * 1024;
+  constexpr Size vector_bytes = V::lanes * static_cast<Size>(sizeof(typename V::Scalar));
+  const Size most = tile_max_panels<V>(static_cast<int>(q.width));
+  const Size panels = q.panel_end - q.panel_begin;
+  const Size bytes = panels * q.k_outer * q.k_inner * q.width * vector_bytes;
+  const bool halve = vector_bytes == 64 && bytes > l1_bytes && bytes <= a_bit_more;
+  return {begin, end, halve ? smaller(most / 2, quotient_up(panels, 2)) : most,
+          ends_narrow(q, end)};
+}
+
 // One row: several of the panels [panel_begin, panel_end) at once.
 template <class V>
 inline void product_of_row(const Product<typename V::Scalar>& q, Size panel_begin, Size panel_end) {
-  const Size most = tile_max_panels<V>(static_cast<int>(q.width));
   const bool narrow = ends_narrow(q, panel_end);
-  const PanelGroups groups(panel_begin, panel_end, most, narrow);
+  const PanelGroups groups = groups_of_row<V>(q, panel_begin, panel_end);
   each_group(groups, q.last_first, [&](Size begin, Size end) {
     const int tail =
         narrow && end == panel_end ? static_cast<int>(q.vectors - (end - 1) * q.width) : 0;
