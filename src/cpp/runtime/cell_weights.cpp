@@ -1,15 +1,15 @@
 #include "runtime/cell_weights.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "runtime/parallel.hpp"
 
 namespace pyrnn {
 namespace {
 
-// Numbers that pay for a thread to pack them: more if one alone will read them, in whose cache they
-// had better be.
-constexpr Size pack_grain = 8 * 1024, pack_grain_of_one_reader = 96 * 1024;
+// Numbers that pay for a thread to pack them.
+constexpr Size pack_grain = 8 * 1024;
 
 // (slots * padded,): slots fed by both sides get the sum of both biases
 template <class T>
@@ -57,7 +57,8 @@ CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters
       zeros(Buffer<T>::zeros(panel_vectors * cell_sizes.lanes())) {
   const CellShape& shape = sizes.shape();
   const Size H = sizes.hidden_size, O = sizes.output_size;
-  const Size grain = several_readers ? pack_grain : pack_grain_of_one_reader;
+  // Who reads them alone packs them alone: to fetch them from another core takes longer.
+  const Size grain = several_readers ? pack_grain : std::numeric_limits<Size>::max();
   pack_slots(parameters.weight_ih, sizes.input_size, shape.input_begin, shape.input_end, grain,
              input, training ? &input_back : nullptr);
   pack_slots(parameters.weight_hh, O, shape.hidden_begin, shape.hidden_end, grain, hidden,
