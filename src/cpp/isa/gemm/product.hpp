@@ -12,11 +12,13 @@
 namespace pyrnn {
 namespace {
 
-// Bytes of a panel that stay in L1 beside the rows of A; in L2 where the weights come from beyond
-// it, as larger blocks leave more time to fetch the next.
+// Bytes of a panel that stay in L1 beside the rows of A.
 template <class V>
 constexpr Size l1_block = V::accumulators == 24 ? 32 * 1024 : 20 * 1024;
-constexpr Size l2_block = 256 * 1024;
+// The same where the weights come from beyond L2. Large tiles read a panel seldom enough for L2,
+// and larger blocks leave more time to fetch the next.
+template <class V>
+constexpr Size block_from_afar = V::accumulators == 24 ? 256 * 1024 : l1_block<V>;
 
 // Rows of C that pass by before the next panel.
 constexpr Size row_block = 192;
@@ -187,7 +189,7 @@ struct KBlocks {
     const Size k_total = q.k_outer * q.k_inner;
     const Size all_bytes = q.vectors * V::lanes * k_total * number;
     in_l1 = all_bytes <= l1_block<V>;
-    const Size limit = all_bytes <= l2_weights ? l1_block<V> : l2_block;
+    const Size limit = all_bytes <= l2_weights ? l1_block<V> : block_from_afar<V>;
     const Size bytes = k_total * k_stride * number;
     block = tiles <= 2 || bytes <= limit ? all : quotient_up(all, quotient_up(bytes, limit));
   }
