@@ -15,10 +15,12 @@ namespace {
 // Bytes of a panel that stay in L1 beside the rows of A.
 template <class V>
 constexpr Size l1_block = V::accumulators == 24 ? 32 * 1024 : 20 * 1024;
-// The same where the weights come from beyond L2. Large tiles read a panel seldom enough for L2,
-// and larger blocks leave more time to fetch the next.
+// The same where the weights come from beyond L2. Tall tiles read a panel seldom enough for L2, and
+// larger blocks leave more time to fetch the next. Nor do two of them need blocks at all.
 template <class V>
 constexpr Size block_from_afar = V::accumulators == 24 ? 256 * 1024 : l1_block<V>;
+template <class V>
+constexpr Size tiles_without_blocks = V::accumulators == 24 ? 2 : 1;
 
 // Rows of C that pass by before the next panel.
 constexpr Size row_block = 192;
@@ -191,7 +193,9 @@ struct KBlocks {
     in_l1 = all_bytes <= l1_block<V>;
     const Size limit = all_bytes <= l2_weights ? l1_block<V> : block_from_afar<V>;
     const Size bytes = k_total * k_stride * number;
-    block = tiles <= 2 || bytes <= limit ? all : quotient_up(all, quotient_up(bytes, limit));
+    block = tiles <= tiles_without_blocks<V> || bytes <= limit
+                ? all
+                : quotient_up(all, quotient_up(bytes, limit));
   }
 };
 
