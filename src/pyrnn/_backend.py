@@ -23,6 +23,13 @@ StepCheck = Callable[[Any, Any], "tuple[Array | Indices, Array | None]"]
 """Takes ``(x_t, out)`` as a user gave them; returns them fit for a step, or raises."""
 
 
+Forward = tuple[Array, State, Any]
+"""Of one direction of a layer: y, the final states, what was kept."""
+
+Backward = tuple["Array | None", State, "dict[str, Array]"]
+"""Of one direction of a layer: the gradients of x, of the first states and of the parameters."""
+
+
 class StreamEngine(Protocol):
     """A stack of layers that advances one step a call."""
 
@@ -62,7 +69,7 @@ class Backend(Protocol):
         keep: bool = False,
         checkpoint: int = 0,
         noise: Noise | None = None,
-    ) -> tuple[Array, State, Any]:
+    ) -> Forward:
         """Run over time: x (T, N, I) or (T, N) of indices, states (N, H) each; None: zeros.
 
         Returns y (T, N, H), the final states and, if ``keep``, what `backward` needs (else None).
@@ -70,14 +77,29 @@ class Backend(Protocol):
         state alone and run the steps between them again on the way back, with the same bits.
         """
 
-    def backward(
-        self, saved: Any, dy: Array, dstate: State | None
-    ) -> tuple[Array | None, State, dict[str, Array]]:
+    def forward_both(
+        self,
+        weights: Sequence[Any],
+        x: Array | Indices,
+        states: Sequence[State | None],
+        lengths: npt.NDArray[np.intp] | None,
+        keep: bool,
+        checkpoint: int,
+        noise: Sequence[Noise | None],
+    ) -> Sequence[Forward]:
+        """`forward` of the two directions of a layer, the second one reversed: a pair of each."""
+
+    def backward(self, saved: Any, dy: Array, dstate: State | None) -> Backward:
         """Gradients of x (None for indices), of the initial states and of the parameters.
 
         The latter are in the order in which `pack` had the parameters. ``dstate`` None: zeros.
         ``saved`` holds the noise of its forward, for `backward_windows` too.
         """
+
+    def backward_both(
+        self, saved: Sequence[Any], dy: Sequence[Array], dstates: Sequence[State | None]
+    ) -> Sequence[Backward]:
+        """`backward` of the two directions of a layer: a pair of each."""
 
     def backward_windows(
         self, saved: Sequence[Any], dy: Array, k1: int, k2: int, masks: Sequence[Array | None]

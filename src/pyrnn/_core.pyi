@@ -56,9 +56,23 @@ def forward(
     checkpoint: int = 0,
     noise: Noise | None = None,
 ) -> tuple[Array, State, _Cache | None]: ...
+def forward_both(
+    weights: Sequence[_Weights],
+    x: Array | Indices,
+    states: Sequence[Sequence[Array] | None],
+    lengths: npt.NDArray[np.intp] | None,
+    keep: bool,
+    checkpoint: int,
+    noise: Sequence[Noise | None],
+) -> tuple[tuple[Array, State, _Cache | None], tuple[Array, State, _Cache | None]]: ...
 def backward(
     saved: _Cache, dy: Array, dstate: Sequence[Array] | None
 ) -> tuple[Array | None, State, dict[str, Array]]: ...
+def backward_both(
+    saved: Sequence[_Cache], dy: Sequence[Array], dstates: Sequence[Sequence[Array] | None]
+) -> tuple[
+    tuple[Array | None, State, dict[str, Array]], tuple[Array | None, State, dict[str, Array]]
+]: ...
 def backward_windows(
     caches: Sequence[_Cache], dy: Array, k1: int, k2: int, masks: Sequence[Array | None]
 ) -> tuple[Array | None, list[dict[str, Array]]]: ...

@@ -20,7 +20,9 @@ class NativeBackend:
     name = "native"
 
     forward = staticmethod(_core.forward)
+    forward_both = staticmethod(_core.forward_both)
     backward = staticmethod(_core.backward)
+    backward_both = staticmethod(_core.backward_both)
     backward_windows = staticmethod(_core.backward_windows)
     linear = staticmethod(_core.linear)
     linear_backward = staticmethod(_core.linear_backward)

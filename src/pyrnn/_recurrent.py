@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -223,31 +224,31 @@ class Recurrent(Layer):
         counts = arguments.check_lengths(lengths, time_steps, batch_size)
         backend = _backend.current()
         weights = self._weights(backend)
-        directions = self.num_directions
         final: list[State] = []
         saved: list[Any] = []
         masks: list[Array | None] = []
         for layer in range(self.num_layers):
             mask = self._dropout_mask(y) if layer else None
             source = y if mask is None else y * mask
-            outputs = []
-            for direction in range(directions):
-                index = layer * directions + direction
-                y, last, kept = backend.forward(
-                    weights[index],
-                    source,
-                    part_of(states, index),
-                    counts,
-                    direction == 1,
-                    keep,
-                    checkpoint,
-                    self._draw_noise(time_steps, batch_size),
+            walks: Sequence[_backend.Forward]
+            if self.bidirectional:
+                both = slice(2 * layer, 2 * layer + 2)
+                befores = [part_of(states, 2 * layer), part_of(states, 2 * layer + 1)]
+                noises = [self._draw_noise(time_steps, batch_size) for _ in range(2)]
+                walks = backend.forward_both(
+                    weights[both], source, befores, counts, keep, checkpoint, noises
                 )
-                outputs.append(y)
-                saved.append(kept)
+                y = np.concatenate([outputs for outputs, _, _ in walks], axis=2)
+            else:
+                before = part_of(states, layer)
+                noise = self._draw_noise(time_steps, batch_size)
+                walk = backend.forward(
+                    weights[layer], source, before, counts, False, keep, checkpoint, noise
+                )
+                walks, y = (walk,), walk[0]
+            for _, last, kept in walks:
                 final.append(last)
-            if directions > 1:
-                y = np.concatenate(outputs, axis=2)
+                saved.append(kept)
             masks.append(mask)
         cache = None
         if keep:
@@ -293,12 +294,18 @@ class Recurrent(Layer):
         cell_grads: list[dict[str, Array]] = []
         dx: Array | None = None
         for layer in range(self.num_layers - 1, -1, -1):
+            walks: Sequence[_backend.Backward]
+            if self.bidirectional:
+                both = slice(2 * layer, 2 * layer + 2)
+                size = self._output_size
+                parts = (dlayer[:, :, :size], dlayer[:, :, size:])
+                afters = [part_of(dstates, 2 * layer), part_of(dstates, 2 * layer + 1)]
+                walks = backend.backward_both(saved[both], parts, afters)
+            else:
+                walks = (backend.backward(saved[layer], dlayer, part_of(dstates, layer)),)
             dx = None
-            for direction in range(self.num_directions - 1, -1, -1):
-                index = layer * self.num_directions + direction
-                dpart, dstate0, grads = backend.backward(
-                    saved[index], self._part_of(dlayer, direction), part_of(dstates, index)
-                )
+            # So far from the last layer and direction to the first.
+            for dpart, dstate0, grads in reversed(walks):
                 dstates0.append(dstate0)
                 cell_grads.append(grads)
                 if dpart is not None:
@@ -308,16 +315,10 @@ class Recurrent(Layer):
                 dx *= mask
             if dx is not None:
                 dlayer = dx
-        # So far from the last layer and direction to the first.
         dstates0.reverse()
         cell_grads.reverse()
         dx = None if dx is None else arguments.user_layout(dx, cache.batched)
         return dx, arguments.user_state(dstates0, cache.batched), joined(cell_grads)
-
-    def _part_of(self, dy: Array, direction: int) -> Array:
-        """The part of a layer's dy that belongs to a direction."""
-        size = self._output_size
-        return dy[:, :, size * direction : size * (direction + 1)] if self.bidirectional else dy
 
     def backward_truncated(
         self, cache: SequenceCache, dy: Any, k1: int, k2: int

@@ -239,6 +239,7 @@ def test_number_of_threads(make_layer, same_bits, num_threads, case):
         {"dtype": "float32", "with_lengths": True},
         {"dtype": "float32", "bidirectional": True, "with_lengths": True, "as_indices": True},
         {"dtype": "float32", "num_layers": 2},
+        {"dtype": "float64", "num_layers": 2, "bidirectional": True},
     ],
     ids=lambda options: "-".join(str(v) if v is not True else k for k, v in options.items()),
 )

@@ -93,9 +93,10 @@ def test_number_of_threads(make_any, same_bits, num_threads, case):
         same_bits(result, results[0])
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("noisy", [False, True])
-def test_number_of_threads_of_a_large_layer(make_any, same_bits, num_threads, noisy):
-    case = Case(LARGE, noisy=noisy)
+def test_number_of_threads_of_a_large_layer(make_any, same_bits, num_threads, noisy, bidirectional):
+    case = Case(LARGE, noisy=noisy, bidirectional=bidirectional)
     results = []
     for count in (1, 2, 4):
         with num_threads(count):

@@ -74,15 +74,15 @@ def share_of_others(layer, x):
 
 @linux
 @pytest.mark.parametrize(
-    ("time_steps", "batch_size", "hidden_size"),
-    [(150, 1, 512), (60, 48, 60)],
-    ids=["units", "rows"],
+    ("time_steps", "batch_size", "hidden_size", "bidirectional"),
+    [(150, 1, 512, False), (60, 48, 60, False), (200, 1, 60, True)],
+    ids=["units", "rows", "directions"],
 )
 def test_large_calls_are_spread_over_threads(
-    make_layer, num_threads, time_steps, batch_size, hidden_size
+    make_layer, num_threads, time_steps, batch_size, hidden_size, bidirectional
 ):
-    """One sequence can only be split by units, 60 units only by sequences."""
-    layer = make_layer(40, hidden_size, seed=0)
+    """One sequence can only be split by units, and 60 units only by sequences or directions."""
+    layer = make_layer(40, hidden_size, bidirectional=bidirectional, seed=0)
     x = random(time_steps, batch_size, 40)
     shares = {}
     for count in (1, 2):
@@ -128,8 +128,11 @@ def test_affinity_limits_the_number_of_threads(run_python):
 def test_concurrent_calls_are_right(make_layer, num_threads, same_bits, count):
     """Each thread has its layer and input; some find the workers taken and compute alone."""
     jobs = [
-        (make_layer(size, 40 + 30 * size, seed=size), random(8, 1 + 7 * size, size))
-        for size in (1, 2, 3, 4)
+        (
+            make_layer(size, 40 + 30 * size, bidirectional=bidirectional, seed=size),
+            random(8, 1 + 7 * size, size),
+        )
+        for size, bidirectional in enumerate([False, True, False, True], 1)
     ]
     with num_threads(count):
         expected = [train(*job) for job in jobs]

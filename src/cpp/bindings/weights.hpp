@@ -11,8 +11,6 @@
 #include "bindings/parameters.hpp"
 #include "runtime/cell_weights.hpp"
 #include "runtime/dispatch.hpp"
-#include "runtime/plan.hpp"
-#include "runtime/thread_pool.hpp"
 
 namespace pyrnn {
 
@@ -46,12 +44,28 @@ struct Weights {
             "weight_hh: missing");
   }
 
-  // For walks of so many sequences and steps.
-  std::shared_ptr<const CellWeights<T>> packed(bool keep, Size batch_size = 1, Size steps = 1) {
-    if (follow) return fresh(keep, batch_size, steps);
+  // Where the arrays' numbers are now.
+  CellParameters<T> pointers() const {
+    check();
+    ParameterPointers<const T*> pointers;
+    for (std::size_t i = 0; i < arrays.size(); ++i)
+      pointers.at[(*parameters)[i].place] = arrays[i].data();
+    return pointers.template as<CellParameters<T>>();
+  }
+
+  // What is packed once, now if it has not been; null where arrays may change from call to call.
+  template <class Condition>
+  std::shared_ptr<const CellWeights<T>> packed(bool keep, const Condition& several_readers) {
+    if (follow) return nullptr;
     auto& wanted = keep ? training : inference;
     if (wanted == nullptr) {
-      const auto made = fresh(keep, batch_size, steps);
+      const CellParameters<T> from = pointers();
+      const bool several = several_readers();
+      std::shared_ptr<const CellWeights<T>> made;
+      {
+        const py::gil_scoped_release release;
+        made = std::make_shared<const CellWeights<T>>(sizes, from, keep, several);
+      }
       // Another thread may have been as far in the meantime, with the same result.
       if (wanted == nullptr) wanted = made;
     }
@@ -125,17 +139,6 @@ struct Weights {
       case places::bias_hh: return rows;
       default: return shape.unit_parameters[parameter.place - places::unit].blocks * H;
     }
-  }
-
-  std::shared_ptr<const CellWeights<T>> fresh(bool keep, Size batch_size, Size steps) const {
-    check();
-    ParameterPointers<const T*> pointers;
-    for (std::size_t i = 0; i < arrays.size(); ++i)
-      pointers.at[(*parameters)[i].place] = arrays[i].data();
-    const auto from = pointers.template as<CellParameters<T>>();
-    const Plan plan = make_plan(sizes, batch_size, steps, num_threads());
-    const py::gil_scoped_release release;
-    return std::make_shared<const CellWeights<T>>(sizes, from, keep, plan.threads > 1);
   }
 };
 

@@ -17,6 +17,7 @@ enum class Split { none, batch, units, sums };
 struct Plan {
   Split split = Split::none;
   int threads = 1;
+  double cycles = 0;  // of the walk
 };
 
 // Units come in blocks of the columns that one panel of the way back spans, so that a thread owns
@@ -68,18 +69,13 @@ constexpr double handing_cycles = 60000;
 
 template <class T>
 Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int available) {
-  const double alone = step_cycles(sizes, batch_size, sizes.padded);
   const double walk = static_cast<double>(steps);
-  Plan best;
-  double least = alone * walk;
+  Plan best{Split::none, 1, step_cycles(sizes, batch_size, sizes.padded) * walk};
   for (int threads = 2; threads <= available; ++threads) {
     if (batch_size >= threads) {
       const Size rows = quotient_up(batch_size, threads);
       const double cycles = step_cycles(sizes, rows, sizes.padded) * walk + team_cycles;
-      if (cycles < least * 0.95) {
-        least = cycles;
-        best = {Split::batch, threads};
-      }
+      if (cycles < best.cycles * 0.95) best = {Split::batch, threads, cycles};
     }
     const Size block = unit_block(sizes);
     const Size blocks = quotient_up(sizes.padded, block);
@@ -87,10 +83,7 @@ Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int avail
       const Size units = std::min(sizes.padded, quotient_up(blocks, threads) * block);
       const double cycles =
           (step_cycles(sizes, batch_size, units) + phase_cycles) * walk + team_cycles;
-      if (cycles < least * 0.95) {
-        least = cycles;
-        best = {Split::units, threads};
-      }
+      if (cycles < best.cycles * 0.95) best = {Split::units, threads, cycles};
     }
   }
   return best;
@@ -107,7 +100,19 @@ Plan make_plan_back(const CellSizes<T>& sizes, const Schedule& schedule, int ava
   const Size products = sizes.gates() * (2 * sizes.input_size + sizes.output_size);
   const double cycles = static_cast<double>(schedule.rows * products / sizes.lanes()) / 2;
   const bool several = schedule.rows >= summed_stretches / 2 * least_summed_rows;
-  return several && cycles > 2 * team_cycles ? Plan{Split::sums, 2} : plan;
+  return several && cycles > 2 * team_cycles ? Plan{Split::sums, 2, plan.cycles} : plan;
+}
+
+// Whether the two directions of a layer had better be walked at once, by a thread each, than one
+// after the other by all. Not where a split of units brings the weights into a nearer cache.
+template <class T>
+bool directions_at_once(const CellSizes<T>& sizes, Size batch_size, Size steps, int available) {
+  if (available < 2) return false;
+  const Plan plan = make_plan(sizes, batch_size, steps, available);
+  const Size bytes = sizes.gates() * sizes.output_size * static_cast<Size>(sizeof(T));
+  if (plan.split == Split::units && bytes > l2_weights) return false;
+  const double alone = make_plan(sizes, batch_size, steps, 1).cycles;
+  return alone + handing_cycles < 2 * (plan.cycles + (plan.threads > 1 ? handing_cycles : 0));
 }
 
 // Whether it pays to hand half of some rows, with so many steps to go, to a thread that waits: not

@@ -136,7 +136,10 @@ struct alignas(64) Part {
 // taken a part looks at the work: it lasts until that part is done.
 class Workers {
  public:
-  std::mutex lease;
+  // Whether the workers are the caller's from here on, until it gives them back. Not a mutex: who
+  // has them may ask again, from within its work, and is refused like others.
+  bool lease() { return !leased_.exchange(true); }
+  void end_lease() { leased_ = false; }
 
   // Every worker wakes for every job, so there are as many as the team has use for.
   void resize(int count) {
@@ -284,6 +287,7 @@ class Workers {
     }
   }
 
+  std::atomic<bool> leased_{false};
   std::vector<std::thread> threads_;
   std::vector<ThreadId> ids_;
   std::mutex placing_;  // who moves a thread reads first where it may run, and restores that
@@ -337,14 +341,14 @@ Team::Team(int wanted) {
   // would wait for workers that are not there.
   const int available = num_threads();
   const int count = wanted < available ? wanted : available;
-  if (count <= 1 || !the_workers().lease.try_lock()) return;
+  if (count <= 1 || !the_workers().lease()) return;
   the_workers().resize(available);
   leased_ = true;
   size_ = count;
 }
 
 Team::~Team() {
-  if (leased_) the_workers().lease.unlock();
+  if (leased_) the_workers().end_lease();
 }
 
 void Team::run(int parts, Size phases, const std::function<void(Size, int)>& work) {

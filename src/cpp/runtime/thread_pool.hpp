@@ -7,7 +7,8 @@
 //
 // Waiting is a short spin, then sleep: a thread whose peer has lost its core must not burn the one
 // that it needs. One call at a time gets the workers; a call that finds them taken runs alone,
-// which changes no result either. After fork the child starts workers of its own.
+// which changes no result either, and so does one from within a part. After fork the child starts
+// workers of its own.
 #pragma once
 
 #include <functional>

@@ -91,6 +91,23 @@ class ReferenceBackend:
             y, state, saved = sequence.forward(run, state)
         return y, state, saved if keep else None
 
+    def forward_both(
+        self,
+        weights: Sequence[Weights],
+        x: Array | Indices,
+        states: Sequence[State | None],
+        lengths: npt.NDArray[np.intp] | None,
+        keep: bool,
+        checkpoint: int,
+        noise: Sequence[Noise | None],
+    ) -> list[tuple[Array, State, Any]]:
+        """See `pyrnn._backend.Backend.forward_both`."""
+        directions = zip(weights, states, (False, True), noise, strict=True)
+        return [
+            self.forward(of_one, x, state, lengths, reverse, keep, checkpoint, factors)
+            for of_one, state, reverse, factors in directions
+        ]
+
     def backward(
         self, saved: sequence.Saved, dy: Array, dstate: State | None
     ) -> tuple[Array | None, State, dict[str, Array]]:
@@ -99,6 +116,12 @@ class ReferenceBackend:
             dstate = sequence.zero_state(saved.run)
         dx, dstate, grads = sequence.backward(saved, dy, dstate)
         return dx, dstate, _named(grads, saved)
+
+    def backward_both(
+        self, saved: Sequence[sequence.Saved], dy: Sequence[Array], dstates: Sequence[State | None]
+    ) -> list[tuple[Array | None, State, dict[str, Array]]]:
+        """See `pyrnn._backend.Backend.backward_both`."""
+        return [self.backward(*direction) for direction in zip(saved, dy, dstates, strict=True)]
 
     def open_stream(
         self,
