@@ -112,6 +112,7 @@ bool directions_at_once(const CellSizes<T>& sizes, Size batch_size, Size steps, 
   const Size bytes = sizes.gates() * sizes.output_size * static_cast<Size>(sizeof(T));
   if (plan.split == Split::units && bytes > l2_weights) return false;
   const double alone = make_plan(sizes, batch_size, steps, 1).cycles;
+  // Either way work is handed over, if by several: once, or in each direction.
   return alone + handing_cycles < 2 * (plan.cycles + (plan.threads > 1 ? handing_cycles : 0));
 }
 

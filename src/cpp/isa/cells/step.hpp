@@ -114,11 +114,16 @@ void product_and_pointwise(const StepForward<typename V::Scalar>& q, const Point
     return;
   }
   // More rows fill a tile with one panel.
-  const PanelGroups groups = q.rows == 1 ? groups_of_row<V>(q.product, q.panel_begin, q.panel_end)
-                                         : PanelGroups(q.panel_begin, q.panel_end, 1, false);
+  const bool single = q.rows == 1;
+  const PanelGroups groups = single ? groups_of_row<V>(q.product, q.panel_begin, q.panel_end)
+                                    : PanelGroups(q.panel_begin, q.panel_end, 1, false);
   each_group(groups, q.product.last_first, [&](Size begin, Size end) {
     begin_slots<V, Cell>(q, begin, end);
-    product_of_panels<V>(q.product, begin, end);
+    if (single) {
+      product_of_group<V>(q.product, begin, end);
+    } else {
+      product_of_panels<V>(q.product, begin, end);
+    }
     for (Size panel = begin; panel < end; ++panel) pointwise(q, panel);
   });
 }

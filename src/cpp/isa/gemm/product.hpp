@@ -120,18 +120,13 @@ inline PanelGroups groups_of_row(const Product<typename V::Scalar>& q, Size begi
           ends_narrow(q, end)};
 }
 
-// One row: several of the panels [panel_begin, panel_end) at once.
+// One row onto panels that it takes at once.
 template <class V>
-inline void product_of_row(const Product<typename V::Scalar>& q, Size panel_begin, Size panel_end) {
-  const bool narrow = ends_narrow(q, panel_end);
-  const PanelGroups groups = groups_of_row<V>(q, panel_begin, panel_end);
-  each_group(groups, q.last_first, [&](Size begin, Size end) {
-    const int tail =
-        narrow && end == panel_end ? static_cast<int>(q.vectors - (end - 1) * q.width) : 0;
-    const Size whole = end - begin - (tail > 0 ? 1 : 0);
-    run_tile_panels<V>(static_cast<int>(q.width), static_cast<int>(whole), tail,
-                       tile_at<V>(q, 0, begin));
-  });
+inline void product_of_group(const Product<typename V::Scalar>& q, Size begin, Size end) {
+  const int tail = ends_narrow(q, end) ? static_cast<int>(q.vectors - (end - 1) * q.width) : 0;
+  const Size whole = end - begin - (tail > 0 ? 1 : 0);
+  run_tile_panels<V>(static_cast<int>(q.width), static_cast<int>(whole), tail,
+                     tile_at<V>(q, 0, begin));
 }
 
 // Rows in tiles of nearly equal heights: `taller` of them have a row more than `height`. Counted up
@@ -257,7 +252,9 @@ template <class V>
 void product_of_panels(const Product<typename V::Scalar>& q, Size panel_begin, Size panel_end) {
   const bool partial =
       panel_end * q.width * V::lanes > q.columns && q.vectors * V::lanes > q.columns;
-  if (q.rows == 1 && q.groups == 1 && !partial) return product_of_row<V>(q, panel_begin, panel_end);
+  if (q.rows == 1 && q.groups == 1 && !partial)
+    return each_group(groups_of_row<V>(q, panel_begin, panel_end), q.last_first,
+                      [&](Size begin, Size end) { product_of_group<V>(q, begin, end); });
   if (q.groups > q.rows) {
     // Rows of different groups make fuller tiles.
     Product<typename V::Scalar> other = q;
