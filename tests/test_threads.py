@@ -16,6 +16,7 @@ def test_build_info():
     assert info["threads"] == pyrnn.get_num_threads() >= 1
     assert info["backend"] == _backend.current().name
     assert (info["isa"] in info["isas"]) is NATIVE
+    assert info["amx"] in ((False, True) if info["isa"] == "avx512" else (False,))
     with pyrnn.use_backend("reference"):
         assert pyrnn.build_info()["backend"] == "reference"
 

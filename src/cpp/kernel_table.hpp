@@ -287,6 +287,7 @@ struct KernelTable {
   const char* isa;
   Kernels<float> f32;
   Kernels<double> f64;
+  bool amx = false;  // whether some of the kernels use it
 };
 
 template <class T>
@@ -305,5 +306,7 @@ const KernelTable& kernel_table_baseline();
 const KernelTable& kernel_table_avx2();
 const KernelTable& kernel_table_avx512();
 const KernelTable& kernel_table_neon();
+// The table of AVX-512 with what AMX does better; defined in isa/amx.cpp, where it was built.
+KernelTable with_amx(KernelTable table);
 
 }  // namespace pyrnn

@@ -92,6 +92,7 @@ class TestInfo:
         assert facts["threads"].strip() == str(build["threads"])
         assert facts["backend"].strip() == build["backend"]
         assert (build["isa"] or "none: the compiled core is missing") in facts["ISA in use"]
+        assert facts["AMX"].strip() == ("in use" if build["amx"] else "not in use")
         assert facts["ISAs built in"].strip() == (", ".join(build["isas"]) or "none")
 
     def test_aligned(self, run: Any) -> None:

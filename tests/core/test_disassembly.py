@@ -20,8 +20,12 @@ import pyrnn
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src" / "cpp"
 ISAS = pyrnn.build_info()["isas"]
-MICRO_KERNELS = re.compile(r"\btile_(rows|panels)<")
-MULTIPLY_ADDS = re.compile(r"^(vfn?m(add|sub)\w+|v?mulp[sd]|fml[as])\b")
+# Objects, how many micro-kernels each has at least, and what it exports.
+OBJECTS = {isa: (20, f"pyrnn::kernel_table_{isa}()") for isa in ISAS}
+if "avx512" in ISAS:
+    OBJECTS["amx"] = (4, "pyrnn::with_amx(pyrnn::KernelTable)")
+MICRO_KERNELS = re.compile(r"\b(tile_(rows|panels)|add_tile_sums)<")
+MULTIPLY_ADDS = re.compile(r"^(vfn?m(add|sub)\w+|v?mulp[sd]|fml[as]|tdpbf16ps)\b")
 
 needs_objdump = pytest.mark.skipif(
     shutil.which("objdump") is None, reason="objdump is not installed"
@@ -30,15 +34,15 @@ needs_objdump = pytest.mark.skipif(
 # --- compiling ------------------------------------------------------------------------------
 
 
-def flags_of(isa, cmake):
-    """What CMakeLists.txt compiles an instruction set with."""
+def source_of(isa, cmake):
+    """What CMakeLists.txt compiles for an instruction set: the file, and the flags."""
     common = re.search(r"target_compile_options\(\s*pyrnn_isa_\$\{name\} PRIVATE ([^$)]*)", cmake)
-    own = re.search(rf"add_isa\({isa}\b([^)]*)\)", cmake)
+    own = re.search(rf"add_isa\({isa} ([\w.]+)([^)]*)\)", cmake)
     assert common, "CMakeLists.txt: no target_compile_options for pyrnn_isa_${name}"
     assert own, f"CMakeLists.txt: no add_isa({isa})"
     variables = dict(re.findall(r"set\((\w+) (-m[^)]*)\)", cmake))
-    words = re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], own[1])
-    return [*common[1].split(), *words.split()]
+    words = re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], own[2])
+    return SOURCES / "isa" / own[1], [*common[1].split(), *words.split()]
 
 
 @pytest.fixture(scope="session")
@@ -50,13 +54,14 @@ def objects(tmp_path_factory):
     folder = tmp_path_factory.mktemp("isa")
     cmake = (ROOT / "CMakeLists.txt").read_text()
     jobs = {}
-    for isa in ISAS:
+    for isa in OBJECTS:
         target = folder / f"{isa}.o"
+        source, flags = source_of(isa, cmake)
         command = [
             *compiler.split(), "-std=c++17", "-fPIC", "-fvisibility=hidden", "-DNDEBUG", "-w",
             f"-I{SOURCES}", f'-DPYRNN_ISA_NAME="{isa}"',
-            f"-DPYRNN_KERNEL_TABLE=kernel_table_{isa}", *flags_of(isa, cmake),
-            "-c", str(SOURCES / "isa" / "kernels.cpp"), "-o", str(target),
+            f"-DPYRNN_KERNEL_TABLE=kernel_table_{isa}", *flags,
+            "-c", str(source), "-o", str(target),
         ]  # fmt: skip
         jobs[target] = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     for target, job in jobs.items():
@@ -173,7 +178,7 @@ def test_stack_accesses_are_found():
 
 
 @needs_objdump
-@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("isa", OBJECTS)
 def test_no_micro_kernel_touches_the_stack_in_its_inner_loop(objects, isa):
     listing = output_of("objdump", "-d", "-C", "--no-show-raw-insn", objects[isa])
     checked, touching = 0, set()
@@ -188,16 +193,16 @@ def test_no_micro_kernel_touches_the_stack_in_its_inner_loop(objects, isa):
             found = stack_accesses(instructions, loop)
             if found:
                 touching.add(f"{name}: {found}")
-    assert checked >= 20, f"only {checked} micro-kernels found: what are they called?"
+    assert checked >= OBJECTS[isa][0], f"only {checked} micro-kernels found: what are they called?"
     assert not touching, "\n".join(sorted(touching))
 
 
 @pytest.mark.skipif(shutil.which("nm") is None, reason="nm is not installed")
-@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("isa", OBJECTS)
 def test_an_object_exports_its_kernel_table_alone(objects, isa):
     listing = output_of("nm", "-C", objects[isa])
     symbols = re.findall(r"^[0-9a-f ]*\s([A-Za-z])\s(.*)$", listing, re.MULTILINE)
     weak = [name for kind, name in symbols if kind in "wWvVu"]
     exported = [name for kind, name in symbols if kind.isupper() and kind not in "UWV"]
     assert not weak
-    assert exported == [f"pyrnn::kernel_table_{isa}()"]
+    assert exported == [OBJECTS[isa][1]]

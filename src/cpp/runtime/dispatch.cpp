@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "runtime/amx.hpp"
+
 namespace pyrnn {
 namespace {
 
@@ -18,6 +20,15 @@ bool always() { return true; }
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #endif
 #if defined(PYRNN_WITH_AVX512)
+const KernelTable& best_table_avx512() {
+#if defined(PYRNN_WITH_AMX)
+  if (use_amx()) {
+    static const KernelTable table = with_amx(kernel_table_avx512());
+    return table;
+  }
+#endif
+  return kernel_table_avx512();
+}
 bool has_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
@@ -35,7 +46,7 @@ constexpr Isa isas[] = {
     {"avx2", kernel_table_avx2, has_avx2},
 #endif
 #if defined(PYRNN_WITH_AVX512)
-    {"avx512", kernel_table_avx512, has_avx512},
+    {"avx512", best_table_avx512, has_avx512},
 #endif
 };
 
@@ -47,7 +58,7 @@ std::string names() {
 
 const KernelTable& choose() {
   const char* wanted = std::getenv("PYRNN_ISA");
-  const KernelTable* best = nullptr;
+  const Isa* best = nullptr;
   for (const Isa& isa : isas) {
     if (wanted != nullptr && *wanted != '\0') {
       if (std::string(wanted) != isa.name) continue;
@@ -56,12 +67,12 @@ const KernelTable& choose() {
                                  "'");
       return isa.table();
     }
-    if (isa.runs_here()) best = &isa.table();
+    if (isa.runs_here()) best = &isa;
   }
   if (best == nullptr)
     throw std::runtime_error("PYRNN_ISA: expected one of " + names() + ", got '" +
                              std::string(wanted == nullptr ? "" : wanted) + "'");
-  return *best;
+  return best->table();
 }
 
 }  // namespace
