@@ -21,16 +21,12 @@ TESTS = Path(__file__).parent
 ISAS = pyrnn.build_info()["isas"]
 
 
-FILES = ["test_equivalence.py", "test_layers_torch.py", "test_stream.py", "test_losses.py"]
-
-
-def run(isa, *arguments, amx=""):
+def run(isa, *arguments):
     """Run Python in a process of its own, on one instruction set."""
     path = os.pathsep.join(p for p in sys.path if p)
     return subprocess.run(
         [sys.executable, *arguments],
-        env={**os.environ, "PYTHONPATH": path, "PYRNN_ISA": isa, "PYRNN_AMX": amx,
-             "PYRNN_BACKEND": "native"},
+        env={**os.environ, "PYTHONPATH": path, "PYRNN_ISA": isa, "PYRNN_BACKEND": "native"},
         cwd=TESTS.parent, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
@@ -41,18 +37,8 @@ def test_numbers_on_every_instruction_set(isa):
     if "this processor does not run" in told.stderr:
         pytest.skip(f"this processor does not run {isa}")
     assert told.stdout.strip() == isa, told.stderr
-    check_numbers(isa)
-
-
-def test_numbers_without_amx():
-    if not pyrnn.build_info()["amx"]:
-        pytest.skip("AMX is not in use here")
-    check_numbers(pyrnn.build_info()["isa"], amx="0")
-
-
-def check_numbers(isa, amx=""):
-    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *(TESTS / f for f in FILES)]
-    result = run(isa, *command, amx=amx)
+    files = ["test_equivalence.py", "test_layers_torch.py", "test_stream.py", "test_losses.py"]
+    result = run(isa, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(TESTS / f for f in files))
     assert result.returncode == 0, result.stdout[-3000:]
 
 

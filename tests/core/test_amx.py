@@ -1,7 +1,10 @@
-"""Sums of rows in float32, of numbers of rows and columns that fill AMX tiles or do not.
+"""Large sums of rows in float32, of numbers of rows and columns that fill AMX tiles or do not.
 
-They hold on every processor; where AMX is in use, it sums those of 16 sequences and more.
+What is tested holds on every processor. Where AMX is in use, it sums batches of 16 sequences and
+more, of layers of 64 Ki weights, over 64 Mi products.
 """
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,18 +13,16 @@ import pyrnn
 
 # (T, N, I, H), and whether lengths differ. A chunk is 32 rows of a step, or half of that.
 WAYS = {
-    "whole chunks": ((9, 32, 16, 32), False),
-    "a half": ((9, 16, 16, 32), False),
-    "a half that is not full": ((9, 42, 20, 24), False),
-    "a chunk that is not full": ((9, 27, 20, 24), False),
-    "whole ones and a half": ((5, 80, 40, 48), False),
-    "more chunks of a step than are packed at once": ((2, 700, 6, 20), False),
-    "steps that begin in one block and end in the next": ((13, 96, 33, 17), False),
-    "steps of few rows among others": ((40, 70, 9, 50), True),
-    "columns that fill no tile": ((4, 32, 3, 5), False),
-    "one row of tiles, several columns": ((4, 32, 100, 16), False),
-    "more columns than are packed at once": ((3, 32, 70, 330), False),
-    "bands of half chunks": ((60, 32, 33, 40), False),
+    "whole chunks": ((32, 32, 120, 208), False),
+    "halves": ((66, 16, 120, 208), False),
+    "whole ones, and halves that are not full": ((25, 42, 120, 208), False),
+    "chunks that are not full": ((40, 27, 120, 208), False),
+    "more chunks of a step than are packed at once": ((2, 700, 120, 208), False),
+    "steps that begin in one block and end in the next": ((13, 96, 120, 208), False),
+    "steps of few rows among others": ((50, 70, 120, 208), True),
+    "columns that fill no tile": ((32, 32, 115, 211), False),
+    "more columns than are packed at once": ((32, 32, 70, 330), False),
+    "bands": ((62, 32, 120, 208), False),
 }
 
 
@@ -64,40 +65,61 @@ def test_bits_with_checkpoints(step, same_bits, checkpoint):
     same_bits(step(checkpoint=checkpoint), step())
 
 
-@pytest.mark.parametrize("rows", [1, 31, 64, 600])
-def test_linear(rows):
-    generator = np.random.default_rng(5)
-    x = generator.standard_normal((rows, 37)).astype(np.float32)
-    dy = generator.standard_normal((rows, 21)).astype(np.float32)
-    linear = pyrnn.Linear(37, 21)
+def weight_gradient(x, dy):
+    """Of a linear layer: dyᵀ x."""
+    linear = pyrnn.Linear(x.shape[1], dy.shape[1])
     _, cache = linear.forward(x)
-    gradient = linear.backward(cache, dy)[1]["weight"]
-    expected = dy.astype(np.float64).T @ x
-    assert np.abs(gradient - expected).max() <= 3e-6 * np.abs(expected).max()
+    return linear.backward(cache, dy)[1]["weight"]
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e-15, 1e15, 1e30])
+@pytest.mark.parametrize("scale", [1e-30, 1e-15, 1, 1e15, 1e30])
 def test_numbers_of_all_sizes(scale):
     """Three bfloat16 reach as far as float32 does, but for the last digits of the smallest."""
     generator = np.random.default_rng(6)
-    x = generator.standard_normal((96, 24)).astype(np.float32)
-    dy = (scale * generator.standard_normal((96, 24))).astype(np.float32)
-    linear = pyrnn.Linear(24, 24)
-    _, cache = linear.forward(x)
-    gradient = linear.backward(cache, dy)[1]["weight"]
+    x = generator.standard_normal((937, 300)).astype(np.float32)
+    dy = (scale * generator.standard_normal((937, 250))).astype(np.float32)
     expected = dy.astype(np.float64).T @ x
-    assert np.abs(gradient - expected).max() <= 3e-6 * np.abs(expected).max()
+    difference = np.abs(weight_gradient(x, dy) - expected).max()
+    assert difference <= 3e-6 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_no_number_is_none_in_its_sums(value):
-    x, dy = np.ones((32, 20), np.float32), np.ones((32, 40), np.float32)
+    x, dy = np.ones((1024, 300), np.float32), np.ones((1024, 250), np.float32)
     x[5, 3] = value
-    linear = pyrnn.Linear(20, 40)
-    _, cache = linear.forward(x)
-    gradient = linear.backward(cache, dy)[1]["weight"]
+    gradient = weight_gradient(x, dy)
     assert not np.isfinite(gradient[:, 3]).any()
-    assert (np.delete(gradient, 3, axis=1) == 32).all()
+    assert (np.delete(gradient, 3, axis=1) == 1024).all()
+
+
+GRADIENTS = """
+import hashlib, numpy as np, pyrnn
+layer = pyrnn.LSTM(40, 128, seed=0)
+x = np.random.default_rng(0).standard_normal(({steps}, 32, 40)).astype("float32")
+_, _, cache = layer.forward(x)
+gradients = layer.backward(cache, np.ones(({steps}, 32, 128), "float32"))[2]
+print(hashlib.sha256(gradients["weight_hh_l0"].tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize(("steps", "large"), [(10, False), (30, True)])
+def test_large_sums_alone_use_it(run_python, steps, large):
+    """Seen in the bits: small ones are those of AVX-512, large ones are not."""
+    if not pyrnn.build_info()["amx"]:
+        pytest.skip("AMX is not in use here")
+    code = GRADIENTS.format(steps=steps)
+    digests = {run_python("-c", code, PYRNN_AMX=value).stdout for value in ("", "0")}
+    assert len(digests) == (2 if large else 1), digests
+
+
+def test_sums_without_it(run_python):
+    if not pyrnn.build_info()["amx"]:
+        pytest.skip("AMX is not in use here")
+    result = run_python(
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", Path(__file__), PYRNN_AMX="0"
+    )
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert " passed" in result.stdout
 
 
 AMX = "import pyrnn; print(pyrnn.build_info()['amx'])"

@@ -67,30 +67,21 @@ def test_an_empty_choice_is_none(run_python):
     assert result.stdout.strip() == runnable()[-1], result.stderr
 
 
-FILES = [
-    "test_math_functions.py",
-    "test_invariance.py",
-    "test_dense_invariance.py",
-    "test_options.py",
-]
-
-
 @pytest.mark.parametrize("isa", [i for i in ISAS if i != pyrnn.build_info()["isa"]])
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    "file",
+    [
+        "test_math_functions.py",
+        "test_invariance.py",
+        "test_dense_invariance.py",
+        "test_options.py",
+    ],
+)
 def test_guarantees_on_every_instruction_set(run_python, isa, file):
     """The choice is made once in a process, so the files run anew in one of their own."""
     if isa not in runnable():
         pytest.skip(f"this processor does not run {isa}")
     result = run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / file, PYRNN_ISA=isa)
-    assert result.returncode == 0, result.stdout[-3000:]
-    assert " passed" in result.stdout
-
-
-@pytest.mark.parametrize("file", ["test_amx.py", *FILES[1:]])
-def test_guarantees_without_amx(run_python, file):
-    if not pyrnn.build_info()["amx"]:
-        pytest.skip("AMX is not in use here")
-    result = run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / file, PYRNN_AMX="0")
     assert result.returncode == 0, result.stdout[-3000:]
     assert " passed" in result.stdout
 

@@ -83,6 +83,7 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
     q.units = out;
     q.panel_begin = part.begin / block;
     q.panel_end = quotient_up(part.end, block);
+    q.large = is_large_sum(rows, in * out);
     q.side_count = 1;
     OuterSide<T>& side = q.sides[0];
     side.slot_end = 1;

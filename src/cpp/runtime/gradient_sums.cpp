@@ -30,8 +30,13 @@ struct GradientSums<T>::Rows {
 
 template <class T>
 GradientSums<T>::GradientSums(const CellSizes<T>& sizes, bool one_hot,
-                              const Gradients<T>& gradients, Size unit_rows, int bands)
-    : sizes_(sizes), gradients_(gradients), one_hot_(one_hot), unit_rows_(unit_rows) {
+                              const Gradients<T>& gradients, Size rows, Size unit_rows, int bands)
+    : sizes_(sizes),
+      gradients_(gradients),
+      one_hot_(one_hot),
+      large_(is_large_sum(rows,
+                          sizes.gates() * (sizes.output_size + (one_hot ? 0 : sizes.input_size)))),
+      unit_rows_(unit_rows) {
   zeros_ = Buffer<T>::zeros(panel_vectors * sizes_.lanes());
   units_ = Buffer<T>::zeros(unit_rows * sizes_.shape().unit_blocks() * sizes_.padded);
   for (int band = 0; band < bands; ++band) bands_.push_back(new_band(band));
@@ -140,6 +145,7 @@ OuterProduct<T> GradientSums<T>::outer_of(const Rows& rows, Range panels, bool a
   q.panel_begin = panels.begin;
   q.panel_end = panels.end;
   q.accumulate = accumulate;
+  q.large = large_;
   q.scratch = scratch_[static_cast<std::size_t>(thread)].data();
   return q;
 }

@@ -48,8 +48,9 @@ struct GradientRows {
 template <class T>
 class GradientSums {
  public:
-  // unit_rows: how many rows of `units()` there are; bands: of the batch, summed apart
-  GradientSums(const CellSizes<T>& sizes, bool one_hot, const Gradients<T>& gradients,
+  // rows: of all parts; unit_rows: how many rows of `units()` there are; bands: of the batch,
+  // summed apart
+  GradientSums(const CellSizes<T>& sizes, bool one_hot, const Gradients<T>& gradients, Size rows,
                Size unit_rows, int bands = 1);
 
   // Begins with a part of the sequence; `threads` may call `sum` at a time.
@@ -94,7 +95,7 @@ class GradientSums {
 
   const CellSizes<T>& sizes_;
   const Gradients<T> gradients_;
-  const bool one_hot_;
+  const bool one_hot_, large_;
   const Size unit_rows_;
   LayerInputs<T> inputs_{};
   const Kept<T>* kept_ = nullptr;

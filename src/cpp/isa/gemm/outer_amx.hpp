@@ -270,12 +270,13 @@ inline OuterProduct<float> of_groups(const OuterProduct<float>& q, Size begin, S
   return part;
 }
 
-// Groups for which tiles are not quicker are multiplied without them.
+// Groups for which tiles are not quicker are multiplied without them, as are sums that are not
+// large.
 void outer_product_amx(const OuterProduct<float>& q) {
   const Size count = q.a_groups.count;
   for (Size begin = 0, end = 0; begin < count; begin = end) {
-    const bool pays = pays_on_tiles(q.a_groups.rows[begin]);
-    while (end < count && pays_on_tiles(q.a_groups.rows[end]) == pays) ++end;
+    const bool pays = q.large && pays_on_tiles(q.a_groups.rows[begin]);
+    while (end < count && (q.large && pays_on_tiles(q.a_groups.rows[end])) == pays) ++end;
     (pays ? outer_on_tiles : kernel_table_avx512().f32.outer_product)(of_groups(q, begin, end));
   }
 }
