@@ -15,7 +15,8 @@ from bench.shapes import Case
 def version() -> str:
     """Its own, and the instruction set in use."""
     info = pyrnn.build_info()
-    return f"{info['version']} ({info['backend']}, {info['isa']})"
+    isa = f"{info['isa']} and AMX" if info["amx"] else info["isa"]
+    return f"{info['version']} ({info['backend']}, {isa})"
 
 
 def contenders(case: Case, problem: Problem, threads: int) -> list[Contender]:
