@@ -28,7 +28,7 @@ Processor processor() {
   return found;
 }
 
-// Linux gives tiles to those who ask, for all threads that they start from then on.
+// Linux lets those processes use tiles that ask.
 bool permitted() {
   constexpr long request = 0x1023, tile_data = 18;
   return syscall(SYS_arch_prctl, request, tile_data) == 0;

@@ -1,10 +1,11 @@
-// The sums of outer.hpp on tiles of bfloat16: each float32 is the sum of three, and of the nine
-// products of two such sums the six largest count; the others are below 2^-24 of the whole.
+// The sums of outer.hpp on tiles of bfloat16 (AMX): each float32 is the sum of three, its thirds,
+// and of the nine products of two such sums the six largest count; the others are below 2^-24 of
+// the whole.
 //
 // How a sum is rounded depends on which rows a tile takes at once, which must not depend on how a
 // sequence is cut. So tiles take rows of one group (a time step) alone: a chunk of 32, and what is
-// left as half a chunk of up to 16, or filled up with zeros. Half a chunk has two thirds of its
-// rows side by side in a tile, so that no part of it is idle.
+// left as half a chunk of up to 16, or filled up with zeros. Half a chunk has two of its thirds
+// side by side in a tile, so that no part of it is idle.
 #pragma once
 
 #include "isa/gemm/outer.hpp"
@@ -14,14 +15,20 @@
 namespace pyrnn {
 namespace {
 
-constexpr Size amx_chunks = 16;    // packed at once
-constexpr Size amx_columns = 256;  // columns of A packed at once, unless one panel has more
-constexpr Size amx_most = larger(amx_columns, outer_most<VectorF>);
+constexpr Size amx_chunks = 16;  // packed at once
 constexpr Size half_chunk = tile_depth / 2;
 constexpr Size chunk_bytes = third_count * tile_bytes;  // of 16 columns
 constexpr Size strip_bytes = amx_chunks * chunk_bytes;  // the same of all chunks
 
 constexpr Size strips_of(Size columns) { return quotient_up(columns, tile_side); }
+
+// Columns of A packed at once, for so many strips of B: all of these are read for each time, which
+// takes long from beyond L2. No panel has more.
+constexpr Size columns_at_once(Size b_strips) {
+  return b_strips * strip_bytes > l2_weights ? 256 : 128;
+}
+static_assert(outer_most<VectorF> <= columns_at_once(0));
+static_assert(columns_at_once(l2_weights) <= OuterTiles<VectorF>::most * tile_side);
 
 // Whether tiles are quicker for groups of so many rows: a chunk takes as long as some 25 rows do
 // without them, half a chunk as 16.
@@ -231,14 +238,15 @@ inline void pack_columns(const OuterProduct<float>& q, const OuterColumns& colum
 // Groups for all of which tiles are quicker.
 inline void outer_on_tiles(const OuterProduct<float>& q) {
   begin_tiles();
-  const Size panel_columns = q.slots * q.unit_vectors * VectorF::lanes;
-  const Size at_once = larger(1, amx_columns / panel_columns);
+  Size b_strips = 0;
   char* packed_b[max_outer_sides];
   char* packed_a = reinterpret_cast<char*>(q.scratch);
   for (int i = 0; i < q.side_count; ++i) {
-    packed_b[i] = packed_a;
-    packed_a += strips_of(q.sides[i].columns) * strip_bytes;
+    packed_b[i] = packed_a + b_strips * strip_bytes;
+    b_strips += strips_of(q.sides[i].columns);
   }
+  packed_a += b_strips * strip_bytes;
+  const Size at_once = columns_at_once(b_strips) / (q.slots * q.unit_vectors * VectorF::lanes);
   RowCursor rows{&q.a_groups};
   for (bool fresh = !q.accumulate; !rows.at_end(); fresh = false) {
     const Chunks chunks(rows);
@@ -270,20 +278,26 @@ inline OuterProduct<float> of_groups(const OuterProduct<float>& q, Size begin, S
   return part;
 }
 
-// Groups for which tiles are not quicker are multiplied without them, as are sums that are not
-// large.
+// Groups for which tiles are not quicker are multiplied without them, as are all of a sum that is
+// not large.
 void outer_product_amx(const OuterProduct<float>& q) {
+  const auto without_tiles = kernel_table_avx512().f32.outer_product;
+  if (!q.large) {
+    without_tiles(q);
+    return;
+  }
   const Size count = q.a_groups.count;
   for (Size begin = 0, end = 0; begin < count; begin = end) {
-    const bool pays = q.large && pays_on_tiles(q.a_groups.rows[begin]);
-    while (end < count && (q.large && pays_on_tiles(q.a_groups.rows[end])) == pays) ++end;
-    (pays ? outer_on_tiles : kernel_table_avx512().f32.outer_product)(of_groups(q, begin, end));
+    const bool pays = pays_on_tiles(q.a_groups.rows[begin]);
+    while (end < count && pays_on_tiles(q.a_groups.rows[end]) == pays) ++end;
+    (pays ? outer_on_tiles : without_tiles)(of_groups(q, begin, end));
   }
 }
 
 // Numbers that either way takes.
 Size outer_scratch_amx(Size columns, Size other_columns) {
-  const Size strips = strips_of(columns) + strips_of(other_columns) + strips_of(amx_most);
+  const Size b_strips = strips_of(columns) + strips_of(other_columns);
+  const Size strips = b_strips + strips_of(columns_at_once(b_strips));
   return larger(strips * strip_bytes / static_cast<Size>(sizeof(float)),
                 kernel_table_avx512().f32.outer_scratch(columns, other_columns));
 }
