@@ -45,6 +45,12 @@ def source_of(isa, cmake):
     return SOURCES / "isa" / own[1], [*common[1].split(), *words.split()]
 
 
+def knows(compiler, flags):
+    """Whether a compiler takes some flags; without AMX's, CMakeLists.txt leaves it out."""
+    command = [*compiler.split(), *flags, "-fsyntax-only", "-x", "c++", os.devnull]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 @pytest.fixture(scope="session")
 def objects(tmp_path_factory):
     """The object file of each instruction set, and the compiler's complaint where there is none."""
@@ -57,6 +63,8 @@ def objects(tmp_path_factory):
     for isa in OBJECTS:
         target = folder / f"{isa}.o"
         source, flags = source_of(isa, cmake)
+        if isa == "amx" and not knows(compiler, flags):
+            continue
         command = [
             *compiler.split(), "-std=c++17", "-fPIC", "-fvisibility=hidden", "-DNDEBUG", "-w",
             f"-I{SOURCES}", f'-DPYRNN_ISA_NAME="{isa}"',
@@ -68,6 +76,14 @@ def objects(tmp_path_factory):
         _, complaint = job.communicate()
         assert job.returncode == 0, f"{target.name}: {complaint}"
     return {target.stem: target for target in jobs}
+
+
+@pytest.fixture(params=OBJECTS)
+def isa(request, objects):
+    """An instruction set that this compiler knows."""
+    if request.param not in objects:
+        pytest.skip("this compiler does not know AMX")
+    return request.param
 
 
 def output_of(*command):
@@ -178,7 +194,6 @@ def test_stack_accesses_are_found():
 
 
 @needs_objdump
-@pytest.mark.parametrize("isa", OBJECTS)
 def test_no_micro_kernel_touches_the_stack_in_its_inner_loop(objects, isa):
     listing = output_of("objdump", "-d", "-C", "--no-show-raw-insn", objects[isa])
     checked, touching = 0, set()
@@ -198,7 +213,6 @@ def test_no_micro_kernel_touches_the_stack_in_its_inner_loop(objects, isa):
 
 
 @pytest.mark.skipif(shutil.which("nm") is None, reason="nm is not installed")
-@pytest.mark.parametrize("isa", OBJECTS)
 def test_an_object_exports_its_kernel_table_alone(objects, isa):
     listing = output_of("nm", "-C", objects[isa])
     symbols = re.findall(r"^[0-9a-f ]*\s([A-Za-z])\s(.*)$", listing, re.MULTILINE)

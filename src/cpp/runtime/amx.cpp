@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <string>
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(PYRNN_WITH_AMX) && defined(__linux__)
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,7 +17,7 @@ struct Processor {
   bool amx = false, avx10 = false;
 };
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(PYRNN_WITH_AMX) && defined(__linux__)
 Processor processor() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   Processor found;
@@ -50,7 +50,7 @@ bool use_amx() {
   if (wanted.empty()) return found.amx && found.avx10 && permitted();
   if (!found.amx || !permitted())
     throw std::runtime_error(
-        "PYRNN_AMX: got 1, but this processor or its system does not offer AMX");
+        "PYRNN_AMX: got 1, but this processor, its system or this build does not offer AMX");
   return true;
 }
 

@@ -21,8 +21,9 @@ bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_support
 #endif
 #if defined(PYRNN_WITH_AVX512)
 const KernelTable& best_table_avx512() {
+  [[maybe_unused]] const bool amx = use_amx();
 #if defined(PYRNN_WITH_AMX)
-  if (use_amx()) {
+  if (amx) {
     static const KernelTable table = with_amx(kernel_table_avx512());
     return table;
   }
