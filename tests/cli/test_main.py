@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import pyrnn
+from pyrnn import _backend
 from pyrnn.cli import PACKAGES, _parser, main
 from pyrnn.cli._interrupt import Interrupt
 from pyrnn.cli._training import WARM_UP_STEPS
@@ -94,6 +95,17 @@ class TestInfo:
         assert (build["isa"] or "none: the compiled core is missing") in facts["ISA in use"]
         assert facts["AMX"].strip() == ("in use" if build["amx"] else "not in use")
         assert facts["ISAs built in"].strip() == (", ".join(build["isas"]) or "none")
+
+    @pytest.mark.skipif("native" not in _backend.BACKENDS, reason="no compiled core")
+    def test_an_instruction_set_that_is_none(
+        self, start: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PYRNN_ISA", "mmx")
+        process = start("info")
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out) == (2, "")
+        assert err.startswith("pyrnn: error: PYRNN_ISA: expected one of")
+        assert err.count("\n") == 1
 
     def test_aligned(self, run: Any) -> None:
         lines = run("info").out.splitlines()

@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pyrnn import _extras
+from pyrnn import _extras, threads
+from pyrnn._version import version
 from pyrnn.cli import compare, info, sample, train
 from pyrnn.cli._arguments import Parser
 from pyrnn.cli._errors import UsageError
@@ -66,6 +67,7 @@ def _run(argv: Sequence[str] | None) -> int:
         arguments = parser.parse_args(argv)
     except SystemExit:  # --help or --version, which have printed what was asked for
         return 0
+    _check_instruction_set()
     if arguments.command != "info":
         _extras.require("cli", *PACKAGES)
     if arguments.command is None:
@@ -74,12 +76,20 @@ def _run(argv: Sequence[str] | None) -> int:
     return status
 
 
+def _check_instruction_set() -> None:
+    """The core reads PYRNN_ISA and PYRNN_AMX at its first use, and refuses what it cannot do."""
+    try:
+        threads.build_info()
+    except RuntimeError as error:
+        raise UsageError(str(error)) from error
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="pyrnn",
         description="Recurrent networks on CPUs: train character models on text, let them write.",
     )
-    parser.add_argument("--version", action="version", version=f"pyrnn {info.version()}")
+    parser.add_argument("--version", action="version", version=f"pyrnn {version()}")
     subparsers = parser.add_subparsers(dest="command", metavar="command")
     for command in (train, sample, compare, info):
         command.add_parser(subparsers)

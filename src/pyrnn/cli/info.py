@@ -15,11 +15,6 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.set_defaults(run=run)
 
 
-def version() -> str:
-    """The package's version."""
-    return str(threads.build_info()["version"])
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Print one aligned line for each fact."""
     build = threads.build_info()
