@@ -115,7 +115,7 @@ Product<T> back_product(const CellSizes<T>& sizes, const T* dgates, int slot_beg
   product.a = dgates + sizes.slot_offset(slot_begin);
   const bool whole = slots == sizes.shape().slots;
   product.k_outer = whole ? 1 : sizes.panels();
-  product.k_inner = whole ? sizes.gates() : slots * sizes.lanes();
+  product.k_inner = whole ? (slots > 1 ? sizes.gates() : sizes.hidden_size) : slots * sizes.lanes();
   product.a_outer = sizes.panel_stride();
   product.width = panel_vectors;
   product.init_panel = product.c_panel = panel_vectors * sizes.lanes();

@@ -30,12 +30,15 @@ inline void pack_rows(const typename V::Scalar* from, Size from_row, Size valid,
 }
 
 // Panels of units, for the way forward (k = column of the source; slots x unit vectors x lanes) and
-// for the way back (k = pre-activations in the order of a row, slots that count only). Each vector
-// of units is packed for both before the next is read.
+// for the way back (k = pre-activations in the order of a row, slots that count only; padding is
+// left out where all of it comes last). Each vector of units is packed for both before the next is
+// read.
 template <class V>
 void pack_weights(const PackWeights<typename V::Scalar>& q) {
   const Size slots = q.slot_end - q.slot_begin, all_vectors = quotient_up(q.units, V::lanes);
   const Size unit_vectors = q.shape.unit_vectors;
+  const bool padded = q.shape.slots > 1;
+  const Size back_count = padded ? slots * all_vectors * V::lanes : q.units;
   const Size last = smaller(q.panel_end * unit_vectors, all_vectors);
   for (Size first = q.panel_begin * unit_vectors; first < last; first += unit_vectors) {
     const Size count = smaller(unit_vectors, all_vectors - first);
@@ -48,8 +51,8 @@ void pack_weights(const PackWeights<typename V::Scalar>& q) {
       transpose<V>(from, q.source_row, valid, q.columns,
                    q.forward + k * q.columns + vector * V::lanes, to_row);
       if (q.back == nullptr) continue;
-      pack_rows<V>(from, q.source_row, valid, V::lanes, q.columns, k + vector * V::lanes,
-                   slots * all_vectors * V::lanes, q.back);
+      pack_rows<V>(from, q.source_row, valid, padded ? V::lanes : valid, q.columns,
+                   k + vector * V::lanes, back_count, q.back);
     }
   }
 }
