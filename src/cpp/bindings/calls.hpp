@@ -51,9 +51,10 @@ class ForwardCall {
   }
 
   void run() {
-    if (cache_->weights == nullptr)
-      cache_->weights =
-          std::make_shared<const CellWeights<T>>(sizes_, parameters_, keep_, several_readers_);
+    if (cache_->weights == nullptr) {
+      const PackedFor use{keep_, keep_ && cache_->x.has_value(), several_readers_};
+      cache_->weights = std::make_shared<const CellWeights<T>>(sizes_, parameters_, use);
+    }
     const Size O = sizes_.output_size, batch = cache_->batch_size;
     h_last_ = Buffer<T>(batch * O);
     inner_last_ = Buffer<T>(sizes_.inner_states() * batch * sizes_.hidden_size);

@@ -64,7 +64,7 @@ struct Weights {
       std::shared_ptr<const CellWeights<T>> made;
       {
         const py::gil_scoped_release release;
-        made = std::make_shared<const CellWeights<T>>(sizes, from, keep, several);
+        made = std::make_shared<const CellWeights<T>>(sizes, from, PackedFor{keep, keep, several});
       }
       // Another thread may have been as far in the meantime, with the same result.
       if (wanted == nullptr) wanted = made;

@@ -50,7 +50,7 @@ Buffer<T> unit_rows(const CellSizes<T>& sizes, const CellParameters<T>& paramete
 
 template <class T>
 CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters<T>& parameters,
-                            bool training, bool several_readers)
+                            const PackedFor& use)
     : sizes(cell_sizes),
       bias(bias_row(cell_sizes, parameters)),
       unit(unit_rows(cell_sizes, parameters)),
@@ -58,17 +58,17 @@ CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters
   const CellShape& shape = sizes.shape();
   const Size H = sizes.hidden_size, O = sizes.output_size;
   // Who reads them alone packs them alone: to fetch them from another core takes longer.
-  const Size grain = several_readers ? pack_grain : std::numeric_limits<Size>::max();
+  const Size grain = use.several_readers ? pack_grain : std::numeric_limits<Size>::max();
   pack_slots(parameters.weight_ih, sizes.input_size, shape.input_begin, shape.input_end, grain,
-             input, training ? &input_back : nullptr);
+             input, use.back_to_input ? &input_back : nullptr);
   pack_slots(parameters.weight_hh, O, shape.hidden_begin, shape.hidden_end, grain, hidden,
-             training ? &hidden_back : nullptr);
+             use.back ? &hidden_back : nullptr);
   pack_slots(parameters.weight_hh, O, shape.second_begin, shape.second_end, grain, second,
-             training ? &second_back : nullptr);
+             use.back ? &second_back : nullptr);
   if (!sizes.projected) return;
   second = Buffer<T>(H * sizes.padded_output);
   sizes.kernels->pack_matrix(parameters.weight_hr, H, H, O, true, second.data());
-  if (!training) return;
+  if (!use.back) return;
   second_back = Buffer<T>(O * sizes.padded);
   sizes.kernels->pack_matrix(parameters.weight_hr, H, O, H, false, second_back.data());
 }

@@ -75,8 +75,14 @@ struct CellSizes {
   int inner_states() const { return shape().states - 1; }
 };
 
-// Packed for the way forward, and if `training` for the way back too: a cache must not see later
-// changes of the parameters. `several_readers`: whether several threads will walk.
+// What weights are packed for, besides the way forward.
+struct PackedFor {
+  bool back;             // to h and to a second product's vector
+  bool back_to_input;    // to x, unless it is indices
+  bool several_readers;  // whether several threads will walk
+};
+
+// Packed for the way back from the beginning: a cache must not see later changes of the parameters.
 template <class T>
 struct CellWeights {
   CellSizes<T> sizes;
@@ -88,8 +94,8 @@ struct CellWeights {
   // slots x padded x (I, O, H), or O x H of a projection, in panels
   Buffer<T> input_back, hidden_back, second_back;
 
-  CellWeights(const CellSizes<T>& cell_sizes, const CellParameters<T>& parameters, bool training,
-              bool several_readers);
+  CellWeights(const CellSizes<T>& cell_sizes, const CellParameters<T>& parameters,
+              const PackedFor& use);
 
  private:
   void pack_slots(const T* weight, Size columns, int slot_begin, int slot_end, Size grain,
