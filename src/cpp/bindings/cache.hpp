@@ -27,7 +27,7 @@ struct Cache {
   std::optional<RowsView<T>> x;       // or
   std::optional<IndexArray> indices;
   Buffer<T> packed_x, packed_y;
-  std::vector<std::int64_t> packed_indices;
+  std::vector<std::int64_t> own_indices;  // in another order, or among the columns they choose
   Buffer<T> h0;
   py::array_t<T> y;
   NoiseArrays<T> noise;
@@ -38,7 +38,7 @@ struct Cache {
   InputRows<T> input() const {
     InputRows<T> rows;
     if (indices) {
-      rows.indices = packed ? packed_indices.data() : indices->data();
+      rows.indices = own_indices.empty() ? indices->data() : own_indices.data();
     } else if (packed) {
       rows.dense = packed_x.data();
       rows.row = weights->sizes.input_size;

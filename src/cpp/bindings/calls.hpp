@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bindings/cache.hpp"
+#include "runtime/one_hot.hpp"
 #include "runtime/parallel.hpp"
 #include "runtime/plan.hpp"
 
@@ -51,10 +52,8 @@ class ForwardCall {
   }
 
   void run() {
-    if (cache_->weights == nullptr) {
-      const PackedFor use{keep_, keep_ && cache_->x.has_value(), several_readers_};
-      cache_->weights = std::make_shared<const CellWeights<T>>(sizes_, parameters_, use);
-    }
+    if (cache_->weights == nullptr)
+      cache_->weights = std::make_shared<const CellWeights<T>>(sizes_, parameters_, packed_for());
     const Size O = sizes_.output_size, batch = cache_->batch_size;
     h_last_ = Buffer<T>(batch * O);
     inner_last_ = Buffer<T>(sizes_.inner_states() * batch * sizes_.hidden_size);
@@ -97,9 +96,20 @@ class ForwardCall {
       cache.packed_x = Buffer<T>(cache.packed->schedule.rows * sizes_.input_size);
       gather_rows(cache.x->data, cache.x->row, source, sizes_.input_size, cache.packed_x.data());
     } else {
-      for (Size row : source) cache.packed_indices.push_back(cache.indices->data()[row]);
+      for (Size row : source) cache.own_indices.push_back(cache.indices->data()[row]);
     }
     cache.schedule = cache.packed->schedule;
+  }
+
+  // What weights have to be packed for in this call alone.
+  PackedFor packed_for() {
+    PackedFor use{keep_, keep_ && cache_->x.has_value(), several_readers_};
+    if (!cache_->indices || !few_indices(cache_->schedule.rows, sizes_.input_size)) return use;
+    std::vector<std::int64_t>& own = cache_->own_indices;
+    const std::int64_t* const given = cache_->indices->data();
+    if (own.empty()) own.assign(given, given + cache_->schedule.rows);
+    use.input_columns = number_anew(own, sizes_.input_size);
+    return use;
   }
 
   // All of it kept, checkpoints, or nothing.
@@ -143,7 +153,7 @@ class BackwardCall {
   void run() {
     const Size O = sizes_.output_size, I = sizes_.input_size, rows = cache_.schedule.rows;
     const std::optional<PackedBatch>& packed = cache_.packed;
-    GradientSums<T> sums(sizes_, !dense(), gradients_.pointers, rows, cache_.batch_size,
+    GradientSums<T> sums(*cache_.weights, !dense(), gradients_.pointers, rows, cache_.batch_size,
                          cache_.schedule.bands);
     Buffer<T> packed_dy, packed_dx;
     if (packed) {

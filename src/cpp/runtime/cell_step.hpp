@@ -49,7 +49,7 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   product.a_group = rows.apart * (x.indices != nullptr ? 1 : x.row);
   product.c_group = rows.gates_apart * sizes.gates_row();
   product.k_outer = 1;
-  product.k_inner = sizes.input_size;
+  product.k_inner = weights.input_count();
   product.panel_begin = panels.begin;
   product.panel_end = panels.end;
   product.last_first = last_first;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "runtime/parallel.hpp"
 
@@ -10,6 +11,8 @@ namespace {
 
 // Numbers that pay for a thread to pack them.
 constexpr Size pack_grain = 8 * 1024;
+// The same where they lie far apart.
+constexpr Size choose_grain = 4 * 1024;
 
 // (slots * padded,): slots fed by both sides get the sum of both biases
 template <class T>
@@ -28,6 +31,19 @@ Buffer<T> bias_row(const CellSizes<T>& sizes, const CellParameters<T>& parameter
     if (shape.of_hidden(slot)) add(parameters.bias_hh);
   }
   return row;
+}
+
+// Some columns of a matrix (rows, columns), side by side.
+template <class T>
+Buffer<T> chosen_columns(const T* from, Size rows, Size columns, const std::vector<Size>& chosen) {
+  const Size count = static_cast<Size>(chosen.size());
+  Buffer<T> to(rows * count);
+  parallel_for(rows, std::max<Size>(1, choose_grain / count), 1, [&](Range part) {
+    T* next = to.data() + part.begin * count;
+    for (Size row = part.begin; row < part.end; ++row)
+      for (const Size column : chosen) *next++ = from[row * columns + column];
+  });
+  return to;
 }
 
 // (unit blocks, padded), zeros where a parameter is missing
@@ -50,8 +66,9 @@ Buffer<T> unit_rows(const CellSizes<T>& sizes, const CellParameters<T>& paramete
 
 template <class T>
 CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters<T>& parameters,
-                            const PackedFor& use)
+                            PackedFor use)
     : sizes(cell_sizes),
+      input_columns(std::move(use.input_columns)),
       bias(bias_row(cell_sizes, parameters)),
       unit(unit_rows(cell_sizes, parameters)),
       zeros(Buffer<T>::zeros(panel_vectors * cell_sizes.lanes())) {
@@ -59,8 +76,14 @@ CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters
   const Size H = sizes.hidden_size, O = sizes.output_size;
   // Who reads them alone packs them alone: to fetch them from another core takes longer.
   const Size grain = use.several_readers ? pack_grain : std::numeric_limits<Size>::max();
-  pack_slots(parameters.weight_ih, sizes.input_size, shape.input_begin, shape.input_end, grain,
-             input, use.back_to_input ? &input_back : nullptr);
+  Buffer<T> chosen;
+  const T* weight_ih = parameters.weight_ih;
+  if (!input_columns.empty()) {
+    chosen = chosen_columns(weight_ih, shape.gates * H, sizes.input_size, input_columns);
+    weight_ih = chosen.data();
+  }
+  pack_slots(weight_ih, input_count(), shape.input_begin, shape.input_end, grain, input,
+             use.back_to_input ? &input_back : nullptr);
   pack_slots(parameters.weight_hh, O, shape.hidden_begin, shape.hidden_end, grain, hidden,
              use.back ? &hidden_back : nullptr);
   pack_slots(parameters.weight_hh, O, shape.second_begin, shape.second_end, grain, second,

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
 #include "kernel_table.hpp"
 #include "runtime/buffer.hpp"
+#include "runtime/range.hpp"
 
 namespace pyrnn {
 
@@ -65,7 +67,12 @@ struct CellSizes {
   // together in a row. The last panel of a cell of one slot may be narrower.
   template <class Work>
   void each_run(int slot, const Work& work) const {
-    for (Size panel = 0, unit = 0; unit < hidden_size; ++panel, unit += run()) {
+    each_run(slot, {0, panels()}, work);
+  }
+  template <class Work>
+  void each_run(int slot, Range of_panels, const Work& work) const {
+    for (Size panel = of_panels.begin; panel < of_panels.end; ++panel) {
+      const Size unit = panel * run();
       const Size width = std::min(run(), padded - unit);
       work(unit, panel * panel_stride() + slot * width, std::min(run(), hidden_size - unit));
     }
@@ -77,25 +84,31 @@ struct CellSizes {
 
 // What weights are packed for, besides the way forward.
 struct PackedFor {
-  bool back;             // to h and to a second product's vector
-  bool back_to_input;    // to x, unless it is indices
-  bool several_readers;  // whether several threads will walk
+  bool back;                             // to h and to a second product's vector
+  bool back_to_input;                    // to x, unless it is indices
+  bool several_readers;                  // whether several threads will walk
+  std::vector<Size> input_columns = {};  // of weight_ih, those that indices choose; or all
 };
 
 // Packed for the way back from the beginning: a cache must not see later changes of the parameters.
 template <class T>
 struct CellWeights {
   CellSizes<T> sizes;
-  Buffer<T> input, hidden;  // (I or O) x slots x padded, in panels
-  Buffer<T> second;         // H x slots x padded, or H x O of a projection, in panels
-  Buffer<T> bias;           // one row of pre-activations
-  Buffer<T> unit;           // (unit blocks, padded)
-  Buffer<T> zeros;          // of one panel: where products without a bias start
+  std::vector<Size> input_columns;  // of weight_ih, packed alone for indices; all if there are none
+  Buffer<T> input, hidden;          // (I or O) x slots x padded, in panels
+  Buffer<T> second;                 // H x slots x padded, or H x O of a projection, in panels
+  Buffer<T> bias;                   // one row of pre-activations
+  Buffer<T> unit;                   // (unit blocks, padded)
+  Buffer<T> zeros;                  // of one panel: where products without a bias start
   // slots x padded x (I, O, H), or O x H of a projection, in panels
   Buffer<T> input_back, hidden_back, second_back;
 
-  CellWeights(const CellSizes<T>& cell_sizes, const CellParameters<T>& parameters,
-              const PackedFor& use);
+  CellWeights(const CellSizes<T>& cell_sizes, const CellParameters<T>& parameters, PackedFor use);
+
+  // Columns of weight_ih that are packed.
+  Size input_count() const {
+    return input_columns.empty() ? sizes.input_size : static_cast<Size>(input_columns.size());
+  }
 
  private:
   void pack_slots(const T* weight, Size columns, int slot_begin, int slot_end, Size grain,

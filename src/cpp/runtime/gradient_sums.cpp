@@ -29,13 +29,14 @@ struct GradientSums<T>::Rows {
 };
 
 template <class T>
-GradientSums<T>::GradientSums(const CellSizes<T>& sizes, bool one_hot,
+GradientSums<T>::GradientSums(const CellWeights<T>& weights, bool one_hot,
                               const Gradients<T>& gradients, Size rows, Size unit_rows, int bands)
-    : sizes_(sizes),
+    : weights_(weights),
+      sizes_(weights.sizes),
       gradients_(gradients),
       one_hot_(one_hot),
-      large_(is_large_sum(rows,
-                          sizes.gates() * (sizes.output_size + (one_hot ? 0 : sizes.input_size)))),
+      large_(is_large_sum(
+          rows, sizes_.gates() * (sizes_.output_size + (one_hot ? 0 : sizes_.input_size)))),
       unit_rows_(unit_rows) {
   zeros_ = Buffer<T>::zeros(panel_vectors * sizes_.lanes());
   units_ = Buffer<T>::zeros(unit_rows * sizes_.shape().unit_blocks() * sizes_.padded);
@@ -46,7 +47,7 @@ template <class T>
 typename GradientSums<T>::Band GradientSums<T>::new_band(int index) const {
   Band band{gradients_, {}, {}, {}, {}, {}};
   band.bias = Buffer<T>(sizes_.gates());
-  if (one_hot_) band.one_hot = Buffer<T>::zeros(sizes_.input_size * sizes_.gates_row());
+  if (one_hot_) band.one_hot = Buffer<T>::zeros(weights_.input_count() * sizes_.gates_row());
   if (index == 0) return band;
   const auto replace = [](T*& to, Buffer<T>& buffer, Size numbers) {
     if (to == nullptr) return;
@@ -276,12 +277,32 @@ template <class T>
 void GradientSums<T>::finish_one_hot() {
   const CellShape& shape = sizes_.shape();
   const Size H = sizes_.hidden_size, I = sizes_.input_size;
-  for (int slot = shape.input_begin; slot < shape.input_end; ++slot) {
-    sizes_.each_run(slot, [&](Size unit, Size offset, Size count) {
-      sizes_.kernels->transpose(
-          bands_.front().one_hot.data() + offset, sizes_.gates_row(), I, count,
-          gradients_.weight_ih + (shape.gate_of_slot[slot] * H + unit) * I, I);
-    });
+  const Size grain = std::max<Size>(1, add_grain / (I * sizes_.panel_stride()));
+  parallel_for(sizes_.panels(), grain, 1, [&](Range panels) {
+    for (int slot = shape.input_begin; slot < shape.input_end; ++slot) {
+      sizes_.each_run(slot, panels, [&](Size unit, Size offset, Size count) {
+        const T* const from = bands_.front().one_hot.data() + offset;
+        T* const to = gradients_.weight_ih + (shape.gate_of_slot[slot] * H + unit) * I;
+        if (weights_.input_columns.empty()) {
+          sizes_.kernels->transpose(from, sizes_.gates_row(), I, count, to, I);
+        } else {
+          finish_chosen(from, count, to);
+        }
+      });
+    }
+  });
+}
+
+// The same for some units, where the indices count among some of the columns.
+template <class T>
+void GradientSums<T>::finish_chosen(const T* from, Size count, T* to) const {
+  std::fill(to, to + count * sizes_.input_size, T(0));
+  for (Size unit = 0; unit < count; ++unit, ++from, to += sizes_.input_size) {
+    const T* sum = from;
+    for (const Size column : weights_.input_columns) {
+      to[column] = *sum;
+      sum += sizes_.gates_row();
+    }
   }
 }
 

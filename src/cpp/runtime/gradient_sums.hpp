@@ -50,8 +50,8 @@ class GradientSums {
  public:
   // rows: of all parts; unit_rows: how many rows of `units()` there are; bands: of the batch,
   // summed apart
-  GradientSums(const CellSizes<T>& sizes, bool one_hot, const Gradients<T>& gradients, Size rows,
-               Size unit_rows, int bands = 1);
+  GradientSums(const CellWeights<T>& weights, bool one_hot, const Gradients<T>& gradients,
+               Size rows, Size unit_rows, int bands = 1);
 
   // Begins with a part of the sequence; `threads` may call `sum` at a time.
   void begin(const LayerInputs<T>& inputs, const Kept<T>& kept, const GradientRows<T>& rows,
@@ -87,12 +87,14 @@ class GradientSums {
                   int thread);
   void add_bands();
   void finish_one_hot();
+  void finish_chosen(const T* from, Size count, T* to) const;
   void finish_units();
   OuterProduct<T> outer_of(const Rows& rows, Range panels, bool accumulate, int thread);
   OuterSide<T> input_side(const Band& band, const Rows& rows) const;
   OuterSide<T> hidden_side(const Band& band, const Rows& rows, bool first_step) const;
   Range columns_of(Range panels) const;
 
+  const CellWeights<T>& weights_;
   const CellSizes<T>& sizes_;
   const Gradients<T> gradients_;
   const bool one_hot_, large_;

@@ -1,0 +1,30 @@
+// One-hot input: indices choose columns of weight_ih. Where they are few, the others need not be
+// looked at: the columns that are chosen are packed alone, and the indices count among them.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernel_table.hpp"
+
+namespace pyrnn {
+
+// Whether so many indices are few enough: to look for a column takes longer than to pack the next.
+constexpr bool few_indices(Size indices, Size columns) { return indices <= columns / 4; }
+
+// The different ones of the indices, ascending. The indices, all less than `columns`, become places
+// among them.
+inline std::vector<Size> number_anew(std::vector<std::int64_t>& indices, Size columns) {
+  std::vector<Size> places(static_cast<std::size_t>(columns), -1);
+  for (const std::int64_t index : indices) places[static_cast<std::size_t>(index)] = 0;
+  std::vector<Size> chosen;
+  for (Size column = 0; column < columns; ++column) {
+    if (places[static_cast<std::size_t>(column)] < 0) continue;
+    places[static_cast<std::size_t>(column)] = static_cast<Size>(chosen.size());
+    chosen.push_back(column);
+  }
+  for (std::int64_t& index : indices) index = places[static_cast<std::size_t>(index)];
+  return chosen;
+}
+
+}  // namespace pyrnn
