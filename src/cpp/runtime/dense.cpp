@@ -4,54 +4,24 @@
 #include <numeric>
 #include <vector>
 
-#include "runtime/buffer.hpp"
-#include "runtime/parallel.hpp"
+#include "runtime/plain_product.hpp"
 
 namespace pyrnn {
 namespace {
 
 // Multiply-adds that a thread must get to pay for its waking.
 constexpr Size grain_products = 200'000;
-
-// C (rows, columns) = init + A (rows, k) B, B packed
-template <class T>
-void packed_product(const Kernels<T>& kernels, const T* a, const T* packed, const T* init,
-                    Size init_panel, T* c, Size rows, Size k, Size columns) {
-  Product<T> whole{};
-  whole.a_row = k;
-  whole.b = packed;
-  whole.width = panel_vectors;
-  whole.vectors = quotient_up(columns, kernels.lanes);
-  whole.init = init;
-  whole.init_panel = init_panel;
-  whole.c_row = columns;
-  whole.c_panel = panel_vectors * kernels.lanes;
-  whole.columns = columns;
-  whole.k_outer = 1;
-  whole.k_inner = k;
-  whole.panel_end = quotient_up(whole.vectors, panel_vectors);
-  const Size grain = std::max<Size>(8, grain_products / std::max<Size>(1, k * columns));
-  parallel_for(rows, grain, 1, [&](Range part) {
-    Product<T> product = whole;
-    product.a = a + part.begin * k;
-    product.c = c + part.begin * columns;
-    product.rows = part.size();
-    kernels.product(product);
-  });
-}
+// Columns of a sum over rows that take as long as packing those that all of them are summed with.
+constexpr Size packing_columns = 32;
 
 }  // namespace
 
 template <class T>
 void linear(const Kernels<T>& kernels, const T* x, const T* weight, const T* bias, T* y, Size rows,
             Size in, Size out) {
-  const Size padded = quotient_up(out, kernels.lanes) * kernels.lanes;
-  Buffer<T> packed(padded * in);
-  kernels.pack_matrix(weight, in, in, out, true, packed.data());
-  Buffer<T> init = Buffer<T>::zeros(padded);
+  Buffer<T> init = Buffer<T>::zeros(quotient_up(out, kernels.lanes) * kernels.lanes);
   if (bias != nullptr) std::copy(bias, bias + out, init.data());
-  packed_product(kernels, x, packed.data(), init.data(), panel_vectors * kernels.lanes, y, rows, in,
-                 out);
+  multiply(kernels, PlainProduct<T>{x, weight, true, init.data(), y, rows, in, out});
 }
 
 template <class T>
@@ -62,18 +32,14 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
     std::fill(dbias, dbias + out, T{0});
     return;
   }
-  const Size lanes = kernels.lanes;
-  Buffer<T> packed(quotient_up(in, lanes) * lanes * out);
-  kernels.pack_matrix(weight, in, out, in, false, packed.data());
-  const Buffer<T> zeros = Buffer<T>::zeros(panel_vectors * lanes);
-  packed_product(kernels, dy, packed.data(), zeros.data(), 0, dx, rows, out, in);
+  const Buffer<T> zeros = Buffer<T>::zeros(quotient_up(in, kernels.lanes) * kernels.lanes);
+  multiply(kernels, PlainProduct<T>{dy, weight, false, zeros.data(), dx, rows, out, in});
 
   const Size first = 0;
   const RowGroups all{&first, &rows, 1};
-  const Size block = panel_vectors * lanes;
-  const Size grain = std::max<Size>(block, grain_products / std::max<Size>(1, rows * in));
-  parallel_for(out, grain, block, [&](Range part) {
-    Buffer<T> scratch(kernels.outer_scratch(in, 0));
+  const Size block = panel_vectors * kernels.lanes;
+  const auto sum = [&](Range units, Range columns) {
+    Buffer<T> scratch(kernels.outer_scratch(columns.size(), 0));
     OuterProduct<T> q{};
     q.a = dy;
     q.a_row = out;
@@ -81,20 +47,31 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
     q.slots = 1;
     q.unit_vectors = panel_vectors;
     q.units = out;
-    q.panel_begin = part.begin / block;
-    q.panel_end = quotient_up(part.end, block);
+    q.panel_begin = units.begin / block;
+    q.panel_end = quotient_up(units.end, block);
     q.large = is_large_sum(rows, in * out);
     q.side_count = 1;
     OuterSide<T>& side = q.sides[0];
     side.slot_end = 1;
-    side.b = x;
+    side.b = x + columns.begin;
     side.b_groups = all;
-    side.b_row = side.columns = side.c_row = in;
-    side.c = dweight;
+    side.b_row = side.c_row = in;
+    side.columns = columns.size();
+    side.c = dweight + columns.begin;
     q.scratch = scratch.data();
     kernels.outer_product(q);
-    kernels.column_sums(dy, out, all, part.begin, part.end, false, dbias);
-  });
+    if (columns.begin == 0) kernels.column_sums(dy, out, all, units.begin, units.end, false, dbias);
+  };
+  const Size products = rows * in * out;
+  const int threads =
+      static_cast<int>(std::clamp<Size>(products / grain_products, 1, num_threads()));
+  const Size units = quotient_up(quotient_up(out, block), threads) * block;
+  const Size columns = quotient_up(quotient_up(in, kernels.lanes), threads) * kernels.lanes;
+  if (std::min(units, out) * (in + packing_columns) <= out * (columns + packing_columns)) {
+    parallel_on(threads, out, block, [&](Range part) { sum(part, {0, in}); });
+  } else {
+    parallel_on(threads, in, kernels.lanes, [&](Range part) { sum({0, out}, part); });
+  }
 }
 
 template <class T>

@@ -8,18 +8,23 @@
 
 namespace pyrnn {
 
-// Calls work(range) for parts of [0, count) that are multiples of `unit`; at least `grain` elements
-// a thread.
+// Calls work(range) for parts of [0, count) that are multiples of `unit`, each on a thread, of
+// which there are `wanted` at most.
 template <class Work>
-void parallel_for(Size count, Size grain, Size unit, const Work& work) {
-  const int wanted =
-      static_cast<int>(std::min<Size>(num_threads(), std::max<Size>(1, count / grain)));
+void parallel_on(int wanted, Size count, Size unit, const Work& work) {
   Team team(wanted);
   const int threads = std::min(wanted, team.size());
   team.run(threads, 1, [&](Size, int index) {
     const Range part = part_of(count, threads, index, unit);
     if (part.size() > 0) work(part);
   });
+}
+
+// The same on as many threads as get `grain` elements each.
+template <class Work>
+void parallel_for(Size count, Size grain, Size unit, const Work& work) {
+  parallel_on(static_cast<int>(std::clamp<Size>(count / grain, 1, num_threads())), count, unit,
+              work);
 }
 
 }  // namespace pyrnn

@@ -1,0 +1,93 @@
+// C = init + A B for a B that is used once: packed on the way, by whoever multiplies with it.
+#pragma once
+
+#include <algorithm>
+
+#include "runtime/buffer.hpp"
+#include "runtime/parallel.hpp"
+
+namespace pyrnn {
+
+// Row-major matrices; B is (k, columns), or (columns, k) if transposed.
+template <class T>
+struct PlainProduct {
+  const T* a;  // (rows, k)
+  const T* b;
+  bool transposed;
+  const T* init;  // (columns in whole vectors,)
+  T* c;           // (rows, columns)
+  Size rows, k, columns;
+};
+
+// Rows whose products take as long as packing what they are multiplied with; and columns for which
+// they take as long as fetching a row.
+constexpr Size packing_rows = 32, fetching_columns = 20;
+// Bytes of B at a time: those of few rows are multiplied while they are near; products of many rows
+// fetch them ahead.
+constexpr Size few_rows = 64, bytes_for_few = 64 * 1024, bytes_for_many = 16 * 1024 * 1024;
+// Multiply-adds, those included, that pay for a thread.
+constexpr Size plain_grain = 400'000;
+
+// A share of the rows and of the columns, which begin at a whole vector. Splitting k leaves each
+// chain of multiply-adds as it is: sums go on where they were.
+template <class T>
+void multiply_share(const Kernels<T>& kernels, const PlainProduct<T>& q, Range rows,
+                    Range columns) {
+  const Size block_numbers = (q.rows > few_rows ? bytes_for_many : bytes_for_few) / Size{sizeof(T)};
+  const Size panel = panel_vectors * kernels.lanes;
+  const Size k_block = std::min(q.k, block_numbers / panel);
+  const Size at_once = std::max<Size>(1, block_numbers / (k_block * panel)) * panel;
+  Buffer<T> packed(k_block * std::min(at_once, quotient_up(columns.size(), panel) * panel));
+  Product<T> product{};
+  product.a_row = q.k;
+  product.b = packed.data();
+  product.width = panel_vectors;
+  product.init_panel = product.c_panel = panel;
+  product.c_row = q.columns;
+  product.rows = rows.size();
+  product.k_outer = 1;
+  const Size b_row = q.transposed ? q.k : q.columns;
+  const auto multiply_block = [&](Size k, Size first) {
+    product.k_inner = std::min(k_block, q.k - k);
+    product.columns = std::min(at_once, columns.end - first);
+    product.vectors = quotient_up(product.columns, kernels.lanes);
+    product.panel_end = quotient_up(product.vectors, panel_vectors);
+    product.a = q.a + rows.begin * q.k + k;
+    product.c = q.c + rows.begin * q.columns + first;
+    product.init = k == 0 ? q.init + first : product.c;
+    product.init_row = k == 0 ? 0 : product.c_row;
+    const T* const b = q.b + (q.transposed ? first * b_row + k : k * b_row + first);
+    kernels.pack_matrix(b, b_row, product.k_inner, product.columns, q.transposed, packed.data());
+    kernels.product(product);
+  };
+  // The smaller one of A and C is passed through more often.
+  if (q.k > q.columns) {
+    for (Size k = 0; k < q.k; k += k_block)
+      for (Size first = columns.begin; first < columns.end; first += at_once)
+        multiply_block(k, first);
+  } else {
+    for (Size first = columns.begin; first < columns.end; first += at_once)
+      for (Size k = 0; k < q.k; k += k_block) multiply_block(k, first);
+  }
+}
+
+// Threads share the columns, whose packing they share then too, unless they are few: then the rows.
+template <class T>
+void multiply(const Kernels<T>& kernels, const PlainProduct<T>& q) {
+  const Size vectors = quotient_up(q.columns, kernels.lanes);
+  const Size work = (q.rows + packing_rows) * q.k * q.columns;
+  const int threads = static_cast<int>(std::clamp<Size>(work / plain_grain, 1, num_threads()));
+  const Size lanes = kernels.lanes, share = quotient_up(q.rows, threads);
+  const Size by_rows = (share + packing_rows) * vectors * lanes + share * fetching_columns;
+  const Size by_columns =
+      (q.rows + packing_rows) * quotient_up(vectors, threads) * lanes + q.rows * fetching_columns;
+  if (by_rows < by_columns) {
+    parallel_on(threads, q.rows, 1,
+                [&](Range rows) { multiply_share(kernels, q, rows, {0, q.columns}); });
+  } else {
+    parallel_on(threads, q.columns, kernels.lanes,
+                [&](Range columns) { multiply_share(kernels, q, {0, q.rows}, columns); });
+  }
+}
+
+}  // namespace pyrnn
