@@ -55,6 +55,16 @@ def test_linear_is_the_affine_map(bias, backend):
     np.testing.assert_allclose(layer(x), expected, rtol=1e-13)
 
 
+def test_linear_takes_new_weights_after_eval(backend):
+    layer = pyrnn.Linear(3, 5, dtype="float64", seed=0).eval()
+    before = layer(random(4, 3))
+    np.testing.assert_array_equal(copy.deepcopy(layer)(random(4, 3)), before)
+    layer.train().parameters["weight"] *= 2
+    layer.parameters["bias"] *= 2
+    np.testing.assert_allclose(layer(random(4, 3)), 2 * before, rtol=1e-13)
+    np.testing.assert_allclose(layer.eval()(random(4, 3)), 2 * before, rtol=1e-13)
+
+
 def test_embedding_is_a_choice_of_rows(backend):
     layer = pyrnn.Embedding(7, 3, seed=0)
     indices = np.array([[6, 0], [3, 3]], dtype=np.uint8)

@@ -128,6 +128,9 @@ class Backend(Protocol):
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """X Wᵀ + b: (M, K), (N, K), (N,) -> (M, N)."""
 
+    def pack_linear(self, weight: Array, bias: Array | None) -> Callable[[Array], Array]:
+        """`linear` as a function of x, with weights and bias as they are now."""
+
     def linear_backward(self, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array]:
         """Gradients (dx, dweight, dbias) of `linear`."""
 

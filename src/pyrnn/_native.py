@@ -11,6 +11,8 @@ from pyrnn._types import Array, Indices, Parameters
 # By the size of a number
 _WEIGHTS = {4: _core.WeightsFloat32, 8: _core.WeightsFloat64}
 
+_LINEARS = {4: _core.LinearFloat32, 8: _core.LinearFloat64}
+
 _STREAMS = {4: _core.StreamFloat32, 8: _core.StreamFloat64}
 
 
@@ -43,6 +45,10 @@ class NativeBackend:
         """See `pyrnn._backend.Backend.pack`."""
         weights = _WEIGHTS[parameters["weight_ih"].itemsize]
         return weights(cell, dict(parameters), suffix, follow)
+
+    def pack_linear(self, weight: Array, bias: Array | None) -> Any:
+        """See `pyrnn._backend.Backend.pack_linear`."""
+        return _LINEARS[weight.itemsize](weight, bias)
 
     def open_stream(
         self,

@@ -65,8 +65,7 @@ class Linear(Layer):
     def __call__(self, x: Any) -> Array:
         """Map x (..., in_features) to y (..., out_features)."""
         rows, shape = self._check_input(x)
-        weight, bias = self._parameters["weight"], self._parameters.get("bias")
-        return _backend.current().linear(rows, weight, bias).reshape(shape)
+        return self._map(_backend.current(), rows, self._parameters["weight"]).reshape(shape)
 
     def forward(self, x: Any) -> tuple[Array, _cache.Cache[tuple[Array, Array]]]:
         """Map x as `__call__` does, and keep what `backward` needs.
@@ -82,7 +81,7 @@ class Linear(Layer):
         rows, shape = self._check_input(x)
         backend = _backend.current()
         weight = self._parameters["weight"].copy()
-        y = backend.linear(rows, weight, self._parameters.get("bias")).reshape(shape)
+        y = self._map(backend, rows, weight).reshape(shape)
         return y, _cache.Cache(self, backend.name, (rows, weight), shape, True)
 
     def backward(
@@ -110,6 +109,19 @@ class Linear(Layer):
         dx, dweight, dbias = backend.linear_backward(x, weight, rows)
         grads = {"weight": dweight, "bias": dbias} if self.bias else {"weight": dweight}
         return dx.reshape(*shape[:-1], self.in_features), grads
+
+    def _map(self, backend: _backend.Backend, rows: Array, weight: Array) -> Array:
+        packed = self._weights(backend)
+        if packed:
+            y: Array = packed[0](rows)
+            return y
+        return backend.linear(rows, weight, self._parameters.get("bias"))
+
+    def _pack(self, backend: _backend.Backend) -> list[Any]:
+        """One in eval mode."""
+        if self.training:
+            return []
+        return [backend.pack_linear(self._parameters["weight"], self._parameters.get("bias"))]
 
     def _check_input(self, x: Any) -> tuple[Array, tuple[int, ...]]:
         """``x`` as rows, and the shape of y."""

@@ -56,14 +56,63 @@ def test_linear_rows(same_bits, dtype, in_features, out_features, count, bias, s
         same_bits(dx[n : n + 1], dx_n)
 
 
-@DTYPES
-@pytest.mark.parametrize("sizes", [(300, 65, 100), (40, 256, 1000), (1, 300, 3000), (900, 3, 70)])
-def test_linear_threads(on_all_threads, dtype, sizes):
+# Rows, and features in and out: so many, or so few of each, that threads share rows, outputs, or
+# inputs; packed at once, or block by block.
+LARGE = pytest.mark.parametrize(
+    "sizes",
+    [(300, 65, 100), (40, 256, 1000), (1, 300, 3000), (900, 3, 70), (2, 3000, 9), (2000, 129, 65)],
+    ids=str,
+)
+
+
+def large_linear(sizes, dtype):
+    """A layer, x and dy."""
     count, in_features, out_features = sizes
     layer = pyrnn.Linear(in_features, out_features, dtype=dtype, seed=0)
     x = random(count, in_features, dtype=dtype, seed=0)
-    dy = random(count, out_features, dtype=dtype, seed=1)
+    return layer, x, random(count, out_features, dtype=dtype, seed=1)
+
+
+@DTYPES
+@LARGE
+def test_linear_threads(on_all_threads, dtype, sizes):
+    layer, x, dy = large_linear(sizes, dtype)
     on_all_threads(lambda: linear(layer, x, dy))
+
+
+@DTYPES
+@LARGE
+def test_rows_of_a_large_linear(same_bits, num_threads, dtype, sizes):
+    layer, x, dy = large_linear(sizes, dtype)
+    with num_threads(2):
+        y, dx, _ = linear(layer, x, dy)
+        for n in (0, len(x) - 1):
+            y_n, dx_n, _ = linear(layer, x[n : n + 1], dy[n : n + 1])
+            same_bits(y[n : n + 1], y_n)
+            same_bits(dx[n : n + 1], dx_n)
+
+
+@DTYPES
+@LARGE
+def test_linear_packed_once(on_all_threads, same_bits, dtype, sizes):
+    """In eval mode, on any number of threads: the bits of train mode."""
+    layer, x, dy = large_linear(sizes, dtype)
+    expected = linear(layer, x, dy)
+    layer.eval()
+    same_bits(on_all_threads(lambda: (layer(x), *linear(layer, x, dy))), (expected[0], *expected))
+
+
+@DTYPES
+@LARGE
+def test_a_large_linear_equals_the_reference(dtype, sizes):
+    layer, x, dy = large_linear(sizes, dtype)
+    got = linear(layer, x, dy)
+    with pyrnn.use_backend("reference"):
+        expected = linear(layer, x, dy)
+    tolerance = 1e-12 if dtype == "float64" else 1e-5
+    grads = [(got[-1][name], expected[-1][name]) for name in got[-1]]
+    for a, b in [*zip(got[:2], expected[:2], strict=True), *grads]:
+        assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
 
 
 @DTYPES

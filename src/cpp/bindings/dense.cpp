@@ -28,6 +28,34 @@ py::array_t<T> linear_of(const Dense<T>& x, const Dense<T>& weight,
   return y;
 }
 
+// A linear layer whose weights no longer change.
+template <class T>
+class PackedLinear {
+ public:
+  // (out, in), (out,) or None
+  PackedLinear(const Dense<T>& weight, const std::optional<Dense<T>>& bias)
+      : weights_(kernels_of<T>(active_table()), checked(weight).data(),
+                 bias ? bias->data() : nullptr, weight.shape(1), weight.shape(0)) {}
+
+  // (M, in) -> (M, out)
+  py::array_t<T> operator()(const Dense<T>& x) const {
+    require(x.ndim() == 2 && x.shape(1) == weights_.in, "linear: shapes");
+    auto y = empty<T>({x.shape(0), weights_.out});
+    T* const out = y.mutable_data();
+    const py::gil_scoped_release release;
+    linear(kernels_of<T>(active_table()), x.data(), weights_, out, x.shape(0));
+    return y;
+  }
+
+ private:
+  static const Dense<T>& checked(const Dense<T>& weight) {
+    require(weight.ndim() == 2, "linear: shapes");
+    return weight;
+  }
+
+  LinearWeights<T> weights_;
+};
+
 template <class T>
 py::tuple linear_backward_of(const Dense<T>& x, const Dense<T>& weight, const Dense<T>& dy) {
   require(x.ndim() == 2 && weight.ndim() == 2 && dy.ndim() == 2 && x.shape(0) == dy.shape(0) &&
@@ -87,7 +115,11 @@ py::tuple softmax_cross_entropy_of(const Dense<T>& logits, const IndexArray& tar
 }
 
 template <class T>
-void bind_all(py::module_& module) {
+void bind_all(py::module_& module, const char* packed_linear) {
+  py::class_<PackedLinear<T>>(module, packed_linear)
+      .def(py::init<const Dense<T>&, const std::optional<Dense<T>>&>(),
+           py::arg("weight").noconvert(), py::arg("bias").noconvert())
+      .def("__call__", &PackedLinear<T>::operator(), py::arg("x").noconvert());
   module.def("linear", &linear_of<T>, py::arg("x").noconvert(), py::arg("weight").noconvert(),
              py::arg("bias").noconvert());
   module.def("linear_backward", &linear_backward_of<T>, py::arg("x").noconvert(),
@@ -102,8 +134,8 @@ void bind_all(py::module_& module) {
 }  // namespace
 
 void bind_dense(py::module_& module) {
-  bind_all<float>(module);
-  bind_all<double>(module);
+  bind_all<float>(module, "LinearFloat32");
+  bind_all<double>(module, "LinearFloat64");
 }
 
 }  // namespace pyrnn

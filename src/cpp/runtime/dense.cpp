@@ -14,14 +14,36 @@ constexpr Size grain_products = 200'000;
 // Columns of a sum over rows that take as long as packing those that all of them are summed with.
 constexpr Size packing_columns = 32;
 
+// Numbers, or zeros if there are none, and zeros up to whole vectors.
+template <class T>
+Buffer<T> whole_vectors(const Kernels<T>& kernels, const T* numbers, Size count) {
+  Buffer<T> all = Buffer<T>::zeros(quotient_up(count, kernels.lanes) * kernels.lanes);
+  if (numbers != nullptr) std::copy(numbers, numbers + count, all.data());
+  return all;
+}
+
 }  // namespace
 
 template <class T>
 void linear(const Kernels<T>& kernels, const T* x, const T* weight, const T* bias, T* y, Size rows,
             Size in, Size out) {
-  Buffer<T> init = Buffer<T>::zeros(quotient_up(out, kernels.lanes) * kernels.lanes);
-  if (bias != nullptr) std::copy(bias, bias + out, init.data());
+  const Buffer<T> init = whole_vectors(kernels, bias, out);
   multiply(kernels, PlainProduct<T>{x, weight, true, init.data(), y, rows, in, out});
+}
+
+template <class T>
+LinearWeights<T>::LinearWeights(const Kernels<T>& kernels, const T* plain_weight,
+                                const T* plain_bias, Size in_size, Size out_size)
+    : in(in_size),
+      out(out_size),
+      weight(pack_transposed(kernels, plain_weight, out_size, in_size)),
+      bias(whole_vectors(kernels, plain_bias, out_size)) {}
+
+template <class T>
+void linear(const Kernels<T>& kernels, const T* x, const LinearWeights<T>& weights, T* y,
+            Size rows) {
+  multiply_packed(kernels, PlainProduct<T>{x, weights.weight.data(), true, weights.bias.data(), y,
+                                           rows, weights.in, weights.out});
 }
 
 template <class T>
@@ -32,7 +54,7 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
     std::fill(dbias, dbias + out, T{0});
     return;
   }
-  const Buffer<T> zeros = Buffer<T>::zeros(quotient_up(in, kernels.lanes) * kernels.lanes);
+  const Buffer<T> zeros = whole_vectors(kernels, static_cast<const T*>(nullptr), in);
   multiply(kernels, PlainProduct<T>{dy, weight, false, zeros.data(), dx, rows, out, in});
 
   const Size first = 0;
@@ -62,9 +84,7 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
     kernels.outer_product(q);
     if (columns.begin == 0) kernels.column_sums(dy, out, all, units.begin, units.end, false, dbias);
   };
-  const Size products = rows * in * out;
-  const int threads =
-      static_cast<int>(std::clamp<Size>(products / grain_products, 1, num_threads()));
+  const int threads = threads_for(rows * in * out, grain_products);
   const Size units = quotient_up(quotient_up(out, block), threads) * block;
   const Size columns = quotient_up(quotient_up(in, kernels.lanes), threads) * kernels.lanes;
   if (std::min(units, out) * (in + packing_columns) <= out * (columns + packing_columns)) {
@@ -91,6 +111,12 @@ template void linear(const Kernels<float>&, const float*, const float*, const fl
                      Size, Size);
 template void linear(const Kernels<double>&, const double*, const double*, const double*, double*,
                      Size, Size, Size);
+template struct LinearWeights<float>;
+template struct LinearWeights<double>;
+template void linear(const Kernels<float>&, const float*, const LinearWeights<float>&, float*,
+                     Size);
+template void linear(const Kernels<double>&, const double*, const LinearWeights<double>&, double*,
+                     Size);
 template void linear_backward(const Kernels<float>&, const float*, const float*, const float*,
                               float*, float*, float*, Size, Size, Size);
 template void linear_backward(const Kernels<double>&, const double*, const double*, const double*,

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernel_table.hpp"
+#include "runtime/buffer.hpp"
 
 namespace pyrnn {
 
@@ -11,6 +12,19 @@ namespace pyrnn {
 template <class T>
 void linear(const Kernels<T>& kernels, const T* x, const T* weight, const T* bias, T* y, Size rows,
             Size in, Size out);
+
+// The same with W and b packed once.
+template <class T>
+struct LinearWeights {
+  Size in, out;
+  Buffer<T> weight, bias;  // in panels; in whole vectors
+
+  LinearWeights(const Kernels<T>& kernels, const T* plain_weight, const T* plain_bias, Size in_size,
+                Size out_size);
+};
+template <class T>
+void linear(const Kernels<T>& kernels, const T* x, const LinearWeights<T>& weights, T* y,
+            Size rows);
 
 // dx (rows, in), dweight (out, in), dbias (out,) from dy (rows, out)
 template <class T>

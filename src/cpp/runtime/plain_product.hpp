@@ -1,4 +1,5 @@
-// C = init + A B for a B that is used once: packed on the way, by whoever multiplies with it.
+// C = init + A B for a plain B: packed on the way, by whoever multiplies with it, where it is used
+// once; or packed before.
 #pragma once
 
 #include <algorithm>
@@ -27,6 +28,8 @@ constexpr Size packing_rows = 32, fetching_columns = 20;
 constexpr Size few_rows = 64, bytes_for_few = 64 * 1024, bytes_for_many = 16 * 1024 * 1024;
 // Multiply-adds, those included, that pay for a thread.
 constexpr Size plain_grain = 400'000;
+// Rows whose products take as long as reading what is packed; and as above.
+constexpr Size reading_rows = 8, packed_grain = 1'000'000;
 
 // A share of the rows and of the columns, which begin at a whole vector. Splitting k leaves each
 // chain of multiply-adds as it is: sums go on where they were.
@@ -71,12 +74,16 @@ void multiply_share(const Kernels<T>& kernels, const PlainProduct<T>& q, Range r
   }
 }
 
+inline int threads_for(Size work, Size grain) {
+  return static_cast<int>(std::clamp<Size>(work / grain, 1, num_threads()));
+}
+
 // Threads share the columns, whose packing they share then too, unless they are few: then the rows.
 template <class T>
 void multiply(const Kernels<T>& kernels, const PlainProduct<T>& q) {
   const Size vectors = quotient_up(q.columns, kernels.lanes);
   const Size work = (q.rows + packing_rows) * q.k * q.columns;
-  const int threads = static_cast<int>(std::clamp<Size>(work / plain_grain, 1, num_threads()));
+  const int threads = threads_for(work, plain_grain);
   const Size lanes = kernels.lanes, share = quotient_up(q.rows, threads);
   const Size by_rows = (share + packing_rows) * vectors * lanes + share * fetching_columns;
   const Size by_columns =
@@ -87,6 +94,54 @@ void multiply(const Kernels<T>& kernels, const PlainProduct<T>& q) {
   } else {
     parallel_on(threads, q.columns, kernels.lanes,
                 [&](Range columns) { multiply_share(kernels, q, {0, q.rows}, columns); });
+  }
+}
+
+// B (columns, k), transposed and packed.
+template <class T>
+Buffer<T> pack_transposed(const Kernels<T>& kernels, const T* b, Size columns, Size k) {
+  Buffer<T> packed(quotient_up(columns, kernels.lanes) * kernels.lanes * k);
+  kernels.pack_matrix(b, k, k, columns, true, packed.data());
+  return packed;
+}
+
+// The same for a B that `pack_transposed` gave. Threads share the panels of few rows, of which each
+// core can keep its own.
+template <class T>
+void multiply_packed(const Kernels<T>& kernels, const PlainProduct<T>& q) {
+  Product<T> whole{};
+  whole.a = q.a;
+  whole.a_row = q.k;
+  whole.b = q.b;
+  whole.width = panel_vectors;
+  whole.vectors = quotient_up(q.columns, kernels.lanes);
+  whole.init = q.init;
+  whole.init_panel = whole.c_panel = panel_vectors * kernels.lanes;
+  whole.c = q.c;
+  whole.c_row = whole.columns = q.columns;
+  whole.rows = q.rows;
+  whole.k_outer = 1;
+  whole.k_inner = q.k;
+  whole.panel_end = quotient_up(whole.vectors, panel_vectors);
+  const int threads = threads_for((q.rows + reading_rows) * q.k * q.columns, packed_grain);
+  const Size by_rows = (quotient_up(q.rows, threads) + reading_rows) * whole.vectors;
+  const Size by_panels =
+      (q.rows + reading_rows) * quotient_up(whole.panel_end, threads) * panel_vectors;
+  if (by_rows < by_panels) {
+    parallel_on(threads, q.rows, 1, [&](Range rows) {
+      Product<T> product = whole;
+      product.a += rows.begin * q.k;
+      product.c += rows.begin * q.columns;
+      product.rows = rows.size();
+      kernels.product(product);
+    });
+  } else {
+    parallel_on(threads, whole.panel_end, 1, [&](Range panels) {
+      Product<T> product = whole;
+      product.panel_begin = panels.begin;
+      product.panel_end = panels.end;
+      kernels.product(product);
+    });
   }
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -67,6 +68,11 @@ class ReferenceBackend:
     ) -> Weights:
         """See `pyrnn._backend.Backend.pack`."""
         return Weights(cell, parameters if follow else _copied(parameters), suffix, follow)
+
+    def pack_linear(self, weight: Array, bias: Array | None) -> Callable[[Array], Array]:
+        """See `pyrnn._backend.Backend.pack_linear`."""
+        kept = None if bias is None else bias.copy()
+        return partial(dense.linear, weight=weight.copy(), bias=kept)
 
     def forward(
         self,
