@@ -250,12 +250,12 @@ def sample(
     temperature = _checks.finite_number("temperature", temperature, 0.0)
     generator = np.random.default_rng(_checks.size("seed", seed, least=0))
     backend = _backend.current()
-    cell = weights.packed()
+    cell, output = weights.packed(), backend.pack_linear(weights.Why, weights.by)
     state = np.zeros((1, len(weights.Whh)), dtype=weights.Whh.dtype)
     characters: list[str] = []
     for _ in range(length):
         _, (state,), _ = backend.forward(cell, indices[:, None], (state,))
-        logits = backend.linear(state, weights.Why, weights.by)[0]
+        logits = output(state)[0]
         index = _draw(logits.astype(np.float64), temperature, generator)
         characters.append(vocabulary[index])
         indices = np.array([index], dtype=np.intp)
