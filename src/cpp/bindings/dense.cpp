@@ -3,13 +3,11 @@
 
 #include <pybind11/stl.h>
 
-#include <cstring>
 #include <optional>
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "runtime/dispatch.hpp"
-#include "runtime/flush_scope.hpp"
 
 namespace pyrnn {
 namespace {
@@ -77,25 +75,21 @@ py::tuple linear_backward_of(const Dense<T>& x, const Dense<T>& weight, const De
 // (M,), (V, D) -> (M, D)
 template <class T>
 py::array_t<T> embedding_of(const IndexArray& indices, const Dense<T>& weight) {
-  const Size width = weight.shape(1);
-  auto y = empty<T>({indices.shape(0), width});
-  for (Size i = 0; i < indices.shape(0); ++i)
-    std::memcpy(y.mutable_data() + i * width, weight.data() + indices.data()[i] * width,
-                static_cast<std::size_t>(width) * sizeof(T));
+  auto y = empty<T>({indices.shape(0), weight.shape(1)});
+  T* const out = y.mutable_data();
+  const py::gil_scoped_release release;
+  embedding(indices.data(), weight.data(), out, indices.shape(0), weight.shape(1));
   return y;
 }
 
 // (M,), (M, D) -> (V, D)
 template <class T>
 py::array_t<T> embedding_backward_of(const IndexArray& indices, const Dense<T>& dy, Size rows) {
-  const Size width = dy.shape(1);
-  auto dweight = empty<T>({rows, width});
+  auto dweight = empty<T>({rows, dy.shape(1)});
   T* const sums = dweight.mutable_data();
-  std::memset(sums, 0, static_cast<std::size_t>(rows * width) * sizeof(T));
-  const Kernels<T>& kernels = kernels_of<T>(active_table());
-  const FlushScope flush;
-  for (Size i = 0; i < indices.shape(0); ++i)
-    kernels.add(sums + indices.data()[i] * width, dy.data() + i * width, width);
+  const py::gil_scoped_release release;
+  embedding_backward(kernels_of<T>(active_table()), indices.data(), dy.data(), sums,
+                     indices.shape(0), rows, dy.shape(1));
   return dweight;
 }
 

@@ -11,6 +11,8 @@ namespace {
 
 // Multiply-adds that a thread must get to pay for its waking.
 constexpr Size grain_products = 200'000;
+// Numbers that pay for a thread to copy them.
+constexpr Size grain_numbers = 64 * 1024;
 // Columns of a sum over rows that take as long as packing those that all of them are summed with.
 constexpr Size packing_columns = 32;
 
@@ -95,6 +97,27 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
 }
 
 template <class T>
+void embedding(const std::int64_t* indices, const T* weight, T* y, Size count, Size width) {
+  parallel_on(threads_for(count * width, grain_numbers), count, 1, [&](Range part) {
+    for (Size i = part.begin; i < part.end; ++i)
+      std::copy(weight + indices[i] * width, weight + (indices[i] + 1) * width, y + i * width);
+  });
+}
+
+// Each thread looks at all indices, for those of its own rows.
+template <class T>
+void embedding_backward(const Kernels<T>& kernels, const std::int64_t* indices, const T* dy,
+                        T* dweight, Size count, Size rows, Size width) {
+  parallel_on(threads_for((rows + count) * width, grain_numbers), rows, 1, [&](Range part) {
+    std::fill(dweight + part.begin * width, dweight + part.end * width, T(0));
+    for (Size i = 0; i < count; ++i) {
+      if (indices[i] >= part.begin && indices[i] < part.end)
+        kernels.add(dweight + indices[i] * width, dy + i * width, width);
+    }
+  });
+}
+
+template <class T>
 double softmax_cross_entropy(const Kernels<T>& kernels, const T* logits,
                              const std::int64_t* targets, T* dlogits, Size rows, Size columns) {
   std::vector<double> losses(static_cast<std::size_t>(rows));
@@ -121,6 +144,12 @@ template void linear_backward(const Kernels<float>&, const float*, const float*,
                               float*, float*, float*, Size, Size, Size);
 template void linear_backward(const Kernels<double>&, const double*, const double*, const double*,
                               double*, double*, double*, Size, Size, Size);
+template void embedding(const std::int64_t*, const float*, float*, Size, Size);
+template void embedding(const std::int64_t*, const double*, double*, Size, Size);
+template void embedding_backward(const Kernels<float>&, const std::int64_t*, const float*, float*,
+                                 Size, Size, Size);
+template void embedding_backward(const Kernels<double>&, const std::int64_t*, const double*,
+                                 double*, Size, Size, Size);
 template double softmax_cross_entropy(const Kernels<float>&, const float*, const std::int64_t*,
                                       float*, Size, Size);
 template double softmax_cross_entropy(const Kernels<double>&, const double*, const std::int64_t*,

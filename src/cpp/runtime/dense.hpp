@@ -31,6 +31,16 @@ template <class T>
 void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, const T* dy, T* dx,
                      T* dweight, T* dbias, Size rows, Size in, Size out);
 
+// y (count, width) = rows of weight (rows, width)
+template <class T>
+void embedding(const std::int64_t* indices, const T* weight, T* y, Size count, Size width);
+
+// dweight (rows, width): for each row, the sum of those of dy (count, width) at which it was looked
+// up, in their order
+template <class T>
+void embedding_backward(const Kernels<T>& kernels, const std::int64_t* indices, const T* dy,
+                        T* dweight, Size count, Size rows, Size width);
+
 // dlogits (rows, columns); returns the sum over rows of -ln softmax[target]
 template <class T>
 double softmax_cross_entropy(const Kernels<T>& kernels, const T* logits,
