@@ -28,7 +28,8 @@ constexpr Size packing_rows = 32, fetching_columns = 20;
 constexpr Size few_rows = 64, bytes_for_few = 64 * 1024, bytes_for_many = 16 * 1024 * 1024;
 // Multiply-adds, those included, that pay for a thread.
 constexpr Size plain_grain = 400'000;
-// Rows whose products take as long as reading what is packed; and as above.
+// Rows whose products take as long as reading what is packed; and multiply-adds, those included,
+// that pay for a thread then.
 constexpr Size reading_rows = 8, packed_grain = 1'000'000;
 
 // A share of the rows and of the columns, which begin at a whole vector. Splitting k leaves each
