@@ -117,7 +117,9 @@ Product<T> back_product(const CellSizes<T>& sizes, const T* dgates, int slot_beg
   product.a = dgates + sizes.slot_offset(slot_begin);
   const bool whole = slots == sizes.shape().slots;
   product.k_outer = whole ? 1 : sizes.panels();
-  product.k_inner = whole ? (slots > 1 ? sizes.gates() : sizes.hidden_size) : slots * sizes.lanes();
+  // What pads the units of a cell of one slot is not packed.
+  const Size all = slots > 1 ? sizes.gates() : sizes.hidden_size;
+  product.k_inner = whole ? all : slots * sizes.lanes();
   product.a_outer = sizes.panel_stride();
   product.width = panel_vectors;
   product.init_panel = product.c_panel = panel_vectors * sizes.lanes();

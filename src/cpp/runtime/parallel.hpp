@@ -8,6 +8,11 @@
 
 namespace pyrnn {
 
+// As many threads as get `grain` of the work each.
+inline int threads_for(Size work, Size grain) {
+  return static_cast<int>(std::clamp<Size>(work / grain, 1, num_threads()));
+}
+
 // Calls work(range) for parts of [0, count) that are multiples of `unit`, each on a thread, of
 // which there are `wanted` at most.
 template <class Work>
@@ -23,8 +28,7 @@ void parallel_on(int wanted, Size count, Size unit, const Work& work) {
 // The same on as many threads as get `grain` elements each.
 template <class Work>
 void parallel_for(Size count, Size grain, Size unit, const Work& work) {
-  parallel_on(static_cast<int>(std::clamp<Size>(count / grain, 1, num_threads())), count, unit,
-              work);
+  parallel_on(threads_for(count, grain), count, unit, work);
 }
 
 }  // namespace pyrnn

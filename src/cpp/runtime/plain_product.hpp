@@ -32,6 +32,26 @@ constexpr Size plain_grain = 400'000;
 // that pay for a thread then.
 constexpr Size reading_rows = 8, packed_grain = 1'000'000;
 
+// All of it at once, if B is in panels.
+template <class T>
+Product<T> whole_product(const Kernels<T>& kernels, const PlainProduct<T>& q) {
+  Product<T> whole{};
+  whole.a = q.a;
+  whole.a_row = q.k;
+  whole.b = q.b;
+  whole.width = panel_vectors;
+  whole.vectors = quotient_up(q.columns, kernels.lanes);
+  whole.init = q.init;
+  whole.init_panel = whole.c_panel = panel_vectors * kernels.lanes;
+  whole.c = q.c;
+  whole.c_row = whole.columns = q.columns;
+  whole.rows = q.rows;
+  whole.k_outer = 1;
+  whole.k_inner = q.k;
+  whole.panel_end = quotient_up(whole.vectors, panel_vectors);
+  return whole;
+}
+
 // A share of the rows and of the columns, which begin at a whole vector. Splitting k leaves each
 // chain of multiply-adds as it is: sums go on where they were.
 template <class T>
@@ -42,14 +62,9 @@ void multiply_share(const Kernels<T>& kernels, const PlainProduct<T>& q, Range r
   const Size k_block = std::min(q.k, block_numbers / panel);
   const Size at_once = std::max<Size>(1, block_numbers / (k_block * panel)) * panel;
   Buffer<T> packed(k_block * std::min(at_once, quotient_up(columns.size(), panel) * panel));
-  Product<T> product{};
-  product.a_row = q.k;
+  Product<T> product = whole_product(kernels, q);
   product.b = packed.data();
-  product.width = panel_vectors;
-  product.init_panel = product.c_panel = panel;
-  product.c_row = q.columns;
   product.rows = rows.size();
-  product.k_outer = 1;
   const Size b_row = q.transposed ? q.k : q.columns;
   const auto multiply_block = [&](Size k, Size first) {
     product.k_inner = std::min(k_block, q.k - k);
@@ -73,10 +88,6 @@ void multiply_share(const Kernels<T>& kernels, const PlainProduct<T>& q, Range r
     for (Size first = columns.begin; first < columns.end; first += at_once)
       for (Size k = 0; k < q.k; k += k_block) multiply_block(k, first);
   }
-}
-
-inline int threads_for(Size work, Size grain) {
-  return static_cast<int>(std::clamp<Size>(work / grain, 1, num_threads()));
 }
 
 // Threads share the columns, whose packing they share then too, unless they are few: then the rows.
@@ -110,20 +121,7 @@ Buffer<T> pack_transposed(const Kernels<T>& kernels, const T* b, Size columns, S
 // core can keep its own.
 template <class T>
 void multiply_packed(const Kernels<T>& kernels, const PlainProduct<T>& q) {
-  Product<T> whole{};
-  whole.a = q.a;
-  whole.a_row = q.k;
-  whole.b = q.b;
-  whole.width = panel_vectors;
-  whole.vectors = quotient_up(q.columns, kernels.lanes);
-  whole.init = q.init;
-  whole.init_panel = whole.c_panel = panel_vectors * kernels.lanes;
-  whole.c = q.c;
-  whole.c_row = whole.columns = q.columns;
-  whole.rows = q.rows;
-  whole.k_outer = 1;
-  whole.k_inner = q.k;
-  whole.panel_end = quotient_up(whole.vectors, panel_vectors);
+  const Product<T> whole = whole_product(kernels, q);
   const int threads = threads_for((q.rows + reading_rows) * q.k * q.columns, packed_grain);
   const Size by_rows = (quotient_up(q.rows, threads) + reading_rows) * whole.vectors;
   const Size by_panels =
