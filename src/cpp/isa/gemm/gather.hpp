@@ -15,11 +15,13 @@ void gather_product(const Product<typename V::Scalar>& q, const std::int64_t* in
     const std::int64_t index = indices[group * q.a_group + row];
     for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) {
       const Size width = smaller(q.width, q.vectors - panel * q.width);
-      const auto* b = q.b + panel * b_panel + index * width * V::lanes;
+      const auto* b = q.b + panel * b_panel;
       const auto* init = q.init + row * q.init_row + panel * q.init_panel;
       auto* c = q.c + group * q.c_group + row * q.c_row + panel * q.c_panel;
-      for (Size j = 0; j < width * V::lanes; j += V::lanes)
-        (V::load(init + j) + V::load(b + j)).store(c + j);
+      for (Size j = 0; j < width; ++j) {
+        const V row = V::load(b + place_in_panel<V>(index, j, q.k_inner, width));
+        (V::load(init + j * V::lanes) + row).store(c + j * V::lanes);
+      }
     }
   }
 }

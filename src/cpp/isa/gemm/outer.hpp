@@ -191,8 +191,6 @@ inline void outer_panel(const OuterSide<typename V::Scalar>& side, const OuterTi
   const int width = panels.width(panel);
   const Size column = panels.first(panel) * V::lanes, valid = side.columns - column;
   Tile<T> tile{};
-  tile.a_row = 1;
-  tile.a_k = V::lanes;
   tile.b = b + panels.at(panel, count);
   tile.init_row = fresh ? 0 : side.c_row;
   tile.c_row = side.c_row;
@@ -211,9 +209,9 @@ inline void outer_panel(const OuterSide<typename V::Scalar>& side, const OuterTi
         for (int j = 0; j < width; ++j) __builtin_prefetch(next + i * side.c_row + j * V::lanes);
     }
     if (valid < width * V::lanes) {
-      run_partial_tile<V>(tiles.rows[t], width, valid, tile);
+      run_partial_tile<V, Layout::strips>(tiles.rows[t], width, valid, tile);
     } else {
-      run_tile_rows<V>(tiles.rows[t], width, tile);
+      run_tile_rows<V, Layout::strips>(tiles.rows[t], width, tile);
     }
   }
 }
@@ -236,14 +234,12 @@ inline void outer_narrow(const OuterSide<typename V::Scalar>& side, const OuterT
     if (!fresh) each_number([](T& in_c, T& sum) { sum = in_c; });
     Tile<T> tile{};
     tile.a = b;
-    tile.a_row = 1;
-    tile.a_k = V::lanes;
     tile.b = tile.ahead = a + packed_column<V>(strips.at[s], count);
     tile.init = tile.c = sums;
     tile.init_row = tile.c_row = V::lanes;
     tile.k_outer = 1;
     tile.k_inner = count;
-    run_tile_rows<V>(static_cast<int>(side.columns), 1, tile);
+    run_tile_rows<V, Layout::strips>(static_cast<int>(side.columns), 1, tile);
     each_number([](T& in_c, T& sum) { in_c = sum; });
   }
 }

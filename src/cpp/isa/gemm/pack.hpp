@@ -17,14 +17,17 @@ inline void pack_rows(const typename V::Scalar* from, Size from_row, Size valid,
     const Size end = smaller(begin + at_once, count);
     for (Size column = 0; column < columns; column += panel_columns) {
       const Size width = smaller(panel_vectors, quotient_up(columns - column, V::lanes));
-      auto* to = packed + column * k_count + (k + begin) * width * V::lanes;
+      auto* const panel = packed + column * k_count;
+      const auto to = [&](Size row, Size j) {
+        return panel + place_in_panel<V>(k + row, j, k_count, width);
+      };
       for (Size row = begin; row < smaller(end, valid); ++row) {
         const auto* source = from + row * from_row + column;
-        for (Size j = 0; j < width; ++j, to += V::lanes)
-          load_some<V>(source + j * V::lanes, columns - column - j * V::lanes).store(to);
+        for (Size j = 0; j < width; ++j)
+          load_some<V>(source + j * V::lanes, columns - column - j * V::lanes).store(to(row, j));
       }
-      const Size zeros = end - larger(begin, valid);
-      for (Size vector = 0; vector < zeros * width; ++vector, to += V::lanes) V::zero().store(to);
+      for (Size row = larger(begin, valid); row < end; ++row)
+        for (Size j = 0; j < width; ++j) V::zero().store(to(row, j));
     }
   }
 }
@@ -42,14 +45,16 @@ void pack_weights(const PackWeights<typename V::Scalar>& q) {
   const Size last = smaller(q.panel_end * unit_vectors, all_vectors);
   for (Size first = q.panel_begin * unit_vectors; first < last; first += unit_vectors) {
     const Size count = smaller(unit_vectors, all_vectors - first);
-    const Size to_row = slots * count * V::lanes, k = first * slots * V::lanes;
-    for (Size vector = 0; vector < slots * count; ++vector) {
+    const Size width = slots * count, k = first * slots * V::lanes;
+    const Size to_row = part_width<V>(static_cast<int>(width)) * V::lanes;
+    for (Size vector = 0; vector < width; ++vector) {
       const Size slot = vector / count, unit = (first + vector % count) * V::lanes;
       const Size gate = q.shape.gate_of_slot[q.slot_begin + slot];
       const auto* const from = q.source + (gate * q.units + unit) * q.source_row;
       const Size valid = smaller(q.units - unit, V::lanes);
       transpose<V>(from, q.source_row, valid, q.columns,
-                   q.forward + k * q.columns + vector * V::lanes, to_row);
+                   q.forward + k * q.columns + place_in_panel<V>(0, vector, q.columns, width),
+                   to_row);
       if (q.back == nullptr) continue;
       pack_rows<V>(from, q.source_row, valid, padded ? V::lanes : valid, q.columns,
                    k + vector * V::lanes, back_count, q.back);
@@ -70,10 +75,10 @@ void pack_matrix(const typename V::Scalar* source, Size source_row, Size k_count
     const Size panel = vector / panel_vectors;
     const Size width = smaller(panel_vectors, vectors - panel * panel_vectors);
     const Size column = vector * V::lanes;
-    transpose<V>(
-        source + column * source_row, source_row, columns - column, k_count,
-        packed + (panel * k_count * panel_vectors + vector - panel * panel_vectors) * V::lanes,
-        width * V::lanes);
+    transpose<V>(source + column * source_row, source_row, columns - column, k_count,
+                 packed + panel * k_count * panel_vectors * V::lanes +
+                     place_in_panel<V>(0, vector - panel * panel_vectors, k_count, width),
+                 part_width<V>(static_cast<int>(width)) * V::lanes);
   }
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 // Bytes of a panel that stay in L1 beside the rows of A.
 template <class V>
-constexpr Size l1_block = V::accumulators == 24 ? 32 * 1024 : 20 * 1024;
+constexpr Size l1_block = V::accumulators == 24 ? 32 * 1024 : 64 * 1024;
 // The same where the weights come from beyond L2. Tall tiles read a panel seldom enough for L2, and
 // larger blocks leave more time to fetch the next. Nor do two of them need blocks at all.
 template <class V>
@@ -34,10 +34,10 @@ inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Si
   const Size b_panel = q.k_outer * q.k_inner * q.width * V::lanes;
   return {q.a + row * q.a_row,
           q.a_row,
-          1,
           q.a_outer,
           q.b + panel * b_panel,
           b_panel,
+          q.k_outer * q.k_inner * part_width<V>(static_cast<int>(q.width)) * V::lanes,
           q.init + row * q.init_row + panel * q.init_panel,
           q.init_row,
           q.init_panel,
@@ -52,7 +52,7 @@ inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Si
 }
 
 // A tile whose last vector ends past C's columns: through a buffer.
-template <class V>
+template <class V, Layout A = Layout::rows>
 inline void run_partial_tile(int rows, int columns, Size valid, Tile<typename V::Scalar> tile) {
   using T = typename V::Scalar;
   constexpr int width = panel_vectors * V::lanes;
@@ -67,7 +67,7 @@ inline void run_partial_tile(int rows, int columns, Size valid, Tile<typename V:
   }
   tile.init = tile.c = buffer;
   tile.init_row = tile.c_row = width;
-  run_tile_rows<V>(rows, columns, tile);
+  run_tile_rows<V, A>(rows, columns, tile);
   for (int i = 0; i < rows; ++i) {
     for (Size j = 0; j < valid; j += V::lanes)
       V::load(buffer + i * width + j)
@@ -194,6 +194,14 @@ struct KBlocks {
   }
 };
 
+// Rows of a tile, at most. Tall tiles, which read the parts of a panel one by one, pay where a
+// panel is long beside the rows that pass by.
+template <class V>
+inline Size rows_of_tile(const Product<typename V::Scalar>& q, int columns, Size rows) {
+  const bool tall = q.k_outer * q.k_inner >= 8 * rows;
+  return tall ? tile_max_rows<V>(columns) : smaller(V::accumulators / columns, 8);
+}
+
 // Rows [row_begin, row_end) of `groups` groups from `first_group` on, onto one panel.
 template <class V>
 inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begin, Size row_end,
@@ -201,7 +209,7 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
   using T = typename V::Scalar;
   const int columns = static_cast<int>(smaller(q.width, q.vectors - panel * q.width));
   const Size valid = q.columns - panel * q.width * V::lanes;
-  const Size most = tile_max_rows<V>(columns);
+  const Size most = rows_of_tile<V>(q, columns, row_end - row_begin);
   if (valid < columns * V::lanes) {
     for (Size group = first_group; group < first_group + groups; ++group) {
       for (Size row = row_begin; row < row_end; row += most) {
@@ -214,8 +222,8 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
     return;
   }
   const RowTiles rows(row_end - row_begin, most);
-  const Size k_stride = columns * V::lanes, tiles = rows.count * groups;
-  const KBlocks<V> k(q, k_stride, tiles);
+  const Size part_stride = part_width<V>(columns) * V::lanes, tiles = rows.count * groups;
+  const KBlocks<V> k(q, columns * V::lanes, tiles);
   Tile<T> tile = tile_at<V>(q, row_begin, panel);
   TilePlace<T> at{tile.a + first_group * q.a_group, tile.init, tile.c + first_group * q.c_group,
                   tile.b};
@@ -223,11 +231,13 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
       tile_at<V>(q, 0, q.last_first ? panel - smaller(panel, 1) : panel + 1).b;
   // Each tile fetches its share of the next block: rounded up, as what is left out of it would be
   // waited for.
-  tile.ahead_step = tiles > 1 && !k.in_l1 ? quotient_up(k_stride, tiles) : 0;
+  const bool by_part = rows.height * columns > V::accumulators;
+  tile.ahead_step =
+      tiles > 1 && !k.in_l1 ? quotient_up(by_part ? part_stride : columns * V::lanes, tiles) : 0;
   Size init_group = 0;
   for (Size left = k.all; left > 0;) {
     const Size count = smaller(k.block, left);
-    const Size block = count * (k.by_outer ? q.k_inner : 1) * k_stride;
+    const Size block = count * (k.by_outer ? q.k_inner : 1) * part_stride;
     (k.by_outer ? tile.k_outer : tile.k_inner) = count;
     left -= count;
     at.ahead = left > 0 ? tile.b + block : next_panel;

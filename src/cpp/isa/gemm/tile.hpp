@@ -5,18 +5,42 @@
 // the element of A is broadcast from memory (AVX-512) or held (AVX2).
 #pragma once
 
+#include <type_traits>
+
 #include "isa/simd/vector.hpp"
 #include "kernel_table.hpp"
 
 namespace pyrnn {
 namespace {
 
+constexpr int lesser(int a, int b) { return a < b ? a : b; }
+
+// Vectors that lie together for each k. With few registers, a panel of four is packed as two
+// halves, one after the other: tiles of up to three rows read both at once, taller ones one by one,
+// for six rows of two vectors load a third less than three of four, and read a panel half as often.
+template <class V>
+constexpr int part_width(int columns) {
+  return V::accumulators == 12 && columns == 4 ? 2 : columns;
+}
+
+// Where vector j of row k of a panel is, of `k_count` rows.
+template <class V>
+constexpr Size place_in_panel(Size k, Size j, Size k_count, Size columns) {
+  const Size width = part_width<V>(static_cast<int>(columns));
+  const Size in_part = j < width ? j : j - width;
+  return (in_part == j ? k * width + j : (k_count + k) * width + in_part) * V::lanes;
+}
+
+// How A lies: as rows, or packed into strips of a vector of rows, k after k.
+enum class Layout { rows, strips };
+
 template <class T>
 struct Tile {
   const T* a;
-  Size a_row, a_k, a_outer;
+  Size a_row, a_outer;  // from one row to the next where A lies as rows; from a stretch of k
   const T* b;
   Size b_panel;  // between panels, for tiles of one row
+  Size b_part;   // between the parts of a panel
   const T* init;
   Size init_row, init_panel;
   T* c;
@@ -36,79 +60,146 @@ inline const T* opaque(const T* pointer) {
   return pointer;
 }
 
-// sums += a column of A times a row of B
+// a * b + sum, with b from a register or from memory. An instruction set may know better.
+template <class V>
+inline V accumulated(V a, V b, V sum) {
+  return multiply_add(a, b, sum);
+}
+template <class V>
+inline V accumulated(V a, const typename V::Scalar* b, V sum) {
+  return multiply_add(a, V::load(b), sum);
+}
+
+// Vectors of a row of B that a tile holds in registers beside its sums and an element of A; the
+// others are read by each multiply-add.
 template <class V, int ROWS, int COLUMNS>
-inline void add_products(const typename V::Scalar* a, Size a_row, const typename V::Scalar* b,
+constexpr int held_weights =
+    lesser((V::accumulators == 24 ? 32 : 16) - ROWS * COLUMNS - 1, COLUMNS);
+
+// k that the loop takes at once: what it takes besides multiply-adds (pointers, the loop itself,
+// loads that only fetch) shares its ports with them.
+template <class V>
+constexpr int k_at_once = V::accumulators == 24   ? 2
+                          : V::accumulators == 12 ? 4
+                                                  : 1;
+
+// Where a tile is in A: a pointer for all rows, which moves with each k, or, where several k share
+// fixed offsets, one for each row.
+template <class V, Layout A, int ROWS>
+struct ElementsOfA {
+  using T = typename V::Scalar;
+  static constexpr Size next_k = A == Layout::strips ? V::lanes : 1;
+  static constexpr bool fixed_offsets = k_at_once<V> == 4;
+  static constexpr int pointers = fixed_offsets && A == Layout::rows ? ROWS : 1;
+  const T* at[pointers];
+  Size row;
+
+  ElementsOfA(const T* first, Size a_row) : row(A == Layout::strips ? 1 : a_row) {
+#pragma GCC unroll 16
+    for (int i = 0; i < pointers; ++i) at[i] = opaque(first + i * row);
+  }
+  const T* of(int i, int k) const {
+    return pointers == 1 ? at[0] + i * row + k * next_k : at[i] + k * next_k;
+  }
+  void advance(int k) {
+#pragma GCC unroll 16
+    for (int i = 0; i < pointers; ++i) at[i] = opaque(at[i] + k * next_k);
+  }
+};
+
+// sums += column k of A times a row of B, from its parts
+template <class V, Layout A, int ROWS, int COLUMNS, int PARTS>
+inline void add_products(const ElementsOfA<V, A, ROWS>& a, int k,
+                         const typename V::Scalar* const (&b)[PARTS], int b_k,
                          V (&sums)[ROWS][COLUMNS]) {
-  V weights[COLUMNS];
+  constexpr int held = held_weights<V, ROWS, COLUMNS>, width = COLUMNS / PARTS;
+  const auto weight = [&](int j) { return b[j / width] + (b_k * width + j % width) * V::lanes; };
+  V weights[held];
 #pragma GCC unroll 4
-  for (int j = 0; j < COLUMNS; ++j) weights[j] = V::load(b + j * V::lanes);
+  for (int j = 0; j < held; ++j) weights[j] = V::load(weight(j));
 #pragma GCC unroll 16
   for (int i = 0; i < ROWS; ++i) {
-    const V element = V::broadcast(a[i * a_row]);
+    const V element = V::broadcast(*a.of(i, k));
 #pragma GCC unroll 4
-    for (int j = 0; j < COLUMNS; ++j) sums[i][j] = multiply_add(element, weights[j], sums[i][j]);
+    for (int j = 0; j < COLUMNS; ++j)
+      sums[i][j] = j < held ? accumulated(element, weights[j], sums[i][j])
+                            : accumulated(element, weight(j), sums[i][j]);
   }
 }
 
-// k that the loop takes at once: what it takes besides multiply-adds (pointers, the loop itself,
-// loads that only fetch) shares its ports with them. With few registers, the compiler spills.
-template <class V>
-constexpr int k_at_once = V::accumulators == 24 ? 2 : 1;
-
-// ROWS x COLUMNS vectors of one panel, for some tiles one after the other.
-template <class V, int ROWS, int COLUMNS>
-void tile_rows(const Tile<typename V::Scalar>& tile) {
+// ROWS x COLUMNS vectors of PARTS parts of a panel, from one of its vectors on.
+template <class V, Layout A, int ROWS, int COLUMNS, int PARTS>
+inline void tile_of_parts(const Tile<typename V::Scalar>& tile, const typename V::Scalar* a_outer,
+                          const typename V::Scalar* b_first, const typename V::Scalar* init,
+                          typename V::Scalar* c, const typename V::Scalar* ahead_outer) {
   using T = typename V::Scalar;
-  const T* a_tile = tile.a;
-  const T* init = tile.init;
-  T* c = tile.c;
-  const Size a_row = tile.a_row, a_k = tile.a_k;
-  const T* ahead_tile = tile.ahead;
   const Size ahead_step = tile.ahead_step;
   constexpr Size line = 64 / static_cast<Size>(sizeof(T));
-  const bool line_each = 2 * ahead_step > line;  // else one serves two k
-  for (Size left = tile.tiles; left > 0; --left) {
-    V sums[ROWS][COLUMNS];
+  const bool line_each = k_at_once<V> * ahead_step > line;  // else one serves all k taken at once
+  V sums[ROWS][COLUMNS];
 #pragma GCC unroll 16
-    for (int i = 0; i < ROWS; ++i) {
+  for (int i = 0; i < ROWS; ++i) {
 #pragma GCC unroll 4
-      for (int j = 0; j < COLUMNS; ++j)
-        sums[i][j] = V::load(init + i * tile.init_row + j * V::lanes);
-    }
-    const T* a_outer = a_tile;
-    const T* ahead_outer = ahead_tile;
-    const T* b = tile.b;
-    for (Size outer = 0; outer < tile.k_outer; ++outer) {
-      const T* a = a_outer;
-      const T* ahead = ahead_outer;
-      const auto step = [&] {
-        add_products(a, a_row, b, sums);
-        a = opaque(a + a_k);
-        b += COLUMNS * V::lanes;
-      };
-      if (tile.k_inner % k_at_once<V> != 0) {
-        __builtin_prefetch(ahead);
-        ahead += ahead_step;
-        step();
-      }
-      for (Size more = tile.k_inner / k_at_once<V>; more > 0; --more) {
-        __builtin_prefetch(ahead);
-        if (k_at_once<V> > 1 && line_each) __builtin_prefetch(ahead + ahead_step);
-        ahead += k_at_once<V> * ahead_step;
+    for (int j = 0; j < COLUMNS; ++j) sums[i][j] = V::load(init + i * tile.init_row + j * V::lanes);
+  }
+  const T* b[PARTS];
 #pragma GCC unroll 2
-        for (int i = 0; i < k_at_once<V>; ++i) step();
-      }
-      a_outer += tile.a_outer;
-      ahead_outer += tile.ahead_outer;
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < ROWS; ++i) {
+  for (int part = 0; part < PARTS; ++part) b[part] = b_first + part * tile.b_part;
+  for (Size outer = 0; outer < tile.k_outer; ++outer) {
+    ElementsOfA<V, A, ROWS> a(a_outer, tile.a_row);
+    const T* ahead = ahead_outer;
+    const auto steps = [&](auto count) {
+      constexpr bool fixed = ElementsOfA<V, A, ROWS>::fixed_offsets;
 #pragma GCC unroll 4
-      for (int j = 0; j < COLUMNS; ++j) sums[i][j].store(c + i * tile.c_row + j * V::lanes);
+      for (int k = 0; k < count.value; ++k) {
+        add_products(a, fixed ? k : 0, b, k, sums);
+        if (!fixed) a.advance(1);
+      }
+      if (fixed) a.advance(count.value);
+#pragma GCC unroll 2
+      for (int part = 0; part < PARTS; ++part)
+        b[part] += count.value * (COLUMNS / PARTS) * V::lanes;
+    };
+    for (Size rest = tile.k_inner % k_at_once<V>; rest > 0; --rest) {
+      __builtin_prefetch(ahead);
+      ahead += ahead_step;
+      steps(std::integral_constant<int, 1>());
     }
-    a_tile += tile.a_tile;
-    ahead_tile += tile.ahead_tile;
+    for (Size more = tile.k_inner / k_at_once<V>; more > 0; --more) {
+      __builtin_prefetch(ahead);
+      if (line_each) {
+#pragma GCC unroll 4
+        for (int i = 1; i < k_at_once<V>; ++i) __builtin_prefetch(ahead + i * ahead_step);
+      }
+      ahead += k_at_once<V> * ahead_step;
+      steps(std::integral_constant<int, k_at_once<V>>());
+    }
+    a_outer += tile.a_outer;
+    ahead_outer += tile.ahead_outer;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < COLUMNS; ++j) sums[i][j].store(c + i * tile.c_row + j * V::lanes);
+  }
+}
+
+// ROWS x COLUMNS vectors of one panel, for some tiles one after the other.
+template <class V, Layout A, int ROWS, int COLUMNS>
+void tile_rows(const Tile<typename V::Scalar>& tile) {
+  using T = typename V::Scalar;
+  constexpr int width = part_width<V>(COLUMNS);
+  constexpr int at_once = ROWS * COLUMNS <= V::accumulators ? COLUMNS : width;
+  const T *a = tile.a, *init = tile.init, *ahead = tile.ahead;
+  T* c = tile.c;
+  for (Size left = tile.tiles; left > 0; --left) {
+    for (int first = 0; first < COLUMNS; first += at_once) {
+      const Size column = first * V::lanes, part = first / width * tile.b_part;
+      tile_of_parts<V, A, ROWS, at_once, at_once / width>(tile, a, tile.b + part, init + column,
+                                                          c + column, ahead + part);
+    }
+    a += tile.a_tile;
+    ahead += tile.ahead_tile;
     init += tile.init_tile;
     c += tile.c_tile;
   }
@@ -132,21 +223,31 @@ void tile_panels(const Tile<typename V::Scalar>& tile) {
   for (int j = 0; j < TAIL; ++j)
     tail_sums[j] = V::load(tile.init + PANELS * tile.init_panel + j * V::lanes);
   const T* a_outer = tile.a;
-  const T* b[panels];
+  constexpr int width = part_width<V>(WIDTH), parts = WIDTH / width;
+  const T* b[panels][parts];
 #pragma GCC unroll 4
-  for (int p = 0; p < panels; ++p) b[p] = tile.b + p * tile.b_panel;
+  for (int p = 0; p < panels; ++p) {
+#pragma GCC unroll 2
+    for (int part = 0; part < parts; ++part)
+      b[p][part] = tile.b + p * tile.b_panel + part * tile.b_part;
+  }
   const T* b_tail = tile.b + PANELS * tile.b_panel;
   for (Size outer = 0; outer < tile.k_outer; ++outer, a_outer += tile.a_outer) {
     const T* a = a_outer;
-    for (Size k = tile.k_inner; k > 0; --k, a += tile.a_k) {
+    for (Size k = tile.k_inner; k > 0; --k, ++a) {
       const V element = V::broadcast(*a);
 #pragma GCC unroll 4
       for (int p = 0; p < PANELS; ++p) {
-        const T* const weights = opaque(b[p]);
+#pragma GCC unroll 2
+        for (int part = 0; part < parts; ++part) {
+          const T* const weights = opaque(b[p][part]);
 #pragma GCC unroll 4
-        for (int j = 0; j < WIDTH; ++j)
-          sums[p][j] = multiply_add(element, V::load(weights + j * V::lanes), sums[p][j]);
-        b[p] = weights + WIDTH * V::lanes;
+          for (int j = 0; j < width; ++j) {
+            V& sum = sums[p][part * width + j];
+            sum = multiply_add(element, V::load(weights + j * V::lanes), sum);
+          }
+          b[p][part] = weights + width * V::lanes;
+        }
       }
 #pragma GCC unroll 4
       for (int j = 0; j < TAIL; ++j)
@@ -168,7 +269,7 @@ using TileFunction = void (*)(const Tile<T>&);
 
 template <class V>
 constexpr int tile_max_rows(int columns) {
-  return V::accumulators / columns < 8 ? V::accumulators / columns : 8;
+  return lesser(V::accumulators / part_width<V>(columns), 8);
 }
 
 // Panels that a tile of one row takes at once.
@@ -178,32 +279,30 @@ constexpr int tile_max_panels(int width) {
 }
 
 // Rows past the most are never asked for; they stand for a tile that there is.
-template <class V, int COLUMNS, int ROWS>
+template <class V, Layout A, int COLUMNS, int ROWS>
 constexpr TileFunction<typename V::Scalar> tile_of =
-    tile_rows<V, (ROWS <= tile_max_rows<V>(COLUMNS) ? ROWS : 1), COLUMNS>;
+    tile_rows<V, A, (ROWS <= tile_max_rows<V>(COLUMNS) ? ROWS : 1), COLUMNS>;
 
-template <class V, int COLUMNS>
+template <class V, Layout A, int COLUMNS>
 constexpr TileFunction<typename V::Scalar> tiles_of_rows[9] = {nullptr,
-                                                               tile_of<V, COLUMNS, 1>,
-                                                               tile_of<V, COLUMNS, 2>,
-                                                               tile_of<V, COLUMNS, 3>,
-                                                               tile_of<V, COLUMNS, 4>,
-                                                               tile_of<V, COLUMNS, 5>,
-                                                               tile_of<V, COLUMNS, 6>,
-                                                               tile_of<V, COLUMNS, 7>,
-                                                               tile_of<V, COLUMNS, 8>};
+                                                               tile_of<V, A, COLUMNS, 1>,
+                                                               tile_of<V, A, COLUMNS, 2>,
+                                                               tile_of<V, A, COLUMNS, 3>,
+                                                               tile_of<V, A, COLUMNS, 4>,
+                                                               tile_of<V, A, COLUMNS, 5>,
+                                                               tile_of<V, A, COLUMNS, 6>,
+                                                               tile_of<V, A, COLUMNS, 7>,
+                                                               tile_of<V, A, COLUMNS, 8>};
 
-template <class V>
+template <class V, Layout A = Layout::rows>
 inline void run_tile_rows(int rows, int columns, const Tile<typename V::Scalar>& tile) {
   switch (columns) {
-    case 1: return tiles_of_rows<V, 1>[rows](tile);
-    case 2: return tiles_of_rows<V, 2>[rows](tile);
-    case 3: return tiles_of_rows<V, 3>[rows](tile);
-    default: return tiles_of_rows<V, 4>[rows](tile);
+    case 1: return tiles_of_rows<V, A, 1>[rows](tile);
+    case 2: return tiles_of_rows<V, A, 2>[rows](tile);
+    case 3: return tiles_of_rows<V, A, 3>[rows](tile);
+    default: return tiles_of_rows<V, A, 4>[rows](tile);
   }
 }
-
-constexpr int lesser(int a, int b) { return a < b ? a : b; }
 
 template <class V, int WIDTH, int PANELS>
 constexpr TileFunction<typename V::Scalar> tiles_of_tail[4] = {

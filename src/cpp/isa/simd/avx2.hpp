@@ -95,6 +95,28 @@ inline VectorF multiply_add(VectorF a, VectorF b, VectorF c) {
 inline VectorD multiply_add(VectorD a, VectorD b, VectorD c) {
   return {_mm256_fmadd_pd(a.v, b.v, c.v)};
 }
+// The same where c is a sum, with b from a register or from memory. Left to itself, gcc 12 moves
+// sums between registers, or to the stack where a tile takes them all.
+inline VectorF accumulated(VectorF a, VectorF b, VectorF sum) {
+  __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum.v) : "x"(a.v), "x"(b.v));
+  return sum;
+}
+inline VectorF accumulated(VectorF a, const float* b, VectorF sum) {
+  __asm__("vfmadd231ps %2, %1, %0"
+          : "+x"(sum.v)
+          : "x"(a.v), "m"(*reinterpret_cast<const __m256_u*>(b)));
+  return sum;
+}
+inline VectorD accumulated(VectorD a, VectorD b, VectorD sum) {
+  __asm__("vfmadd231pd %2, %1, %0" : "+x"(sum.v) : "x"(a.v), "x"(b.v));
+  return sum;
+}
+inline VectorD accumulated(VectorD a, const double* b, VectorD sum) {
+  __asm__("vfmadd231pd %2, %1, %0"
+          : "+x"(sum.v)
+          : "x"(a.v), "m"(*reinterpret_cast<const __m256d_u*>(b)));
+  return sum;
+}
 // c - a * b, rounded once
 inline VectorF negative_multiply_add(VectorF a, VectorF b, VectorF c) {
   return {_mm256_fnmadd_ps(a.v, b.v, c.v)};
