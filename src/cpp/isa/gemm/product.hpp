@@ -209,7 +209,7 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
   using T = typename V::Scalar;
   const int columns = static_cast<int>(smaller(q.width, q.vectors - panel * q.width));
   const Size valid = q.columns - panel * q.width * V::lanes;
-  const Size most = rows_of_tile<V>(q, columns, row_end - row_begin);
+  const Size most = rows_of_tile<V>(q, columns, (row_end - row_begin) * groups);
   if (valid < columns * V::lanes) {
     for (Size group = first_group; group < first_group + groups; ++group) {
       for (Size row = row_begin; row < row_end; row += most) {
