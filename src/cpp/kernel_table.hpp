@@ -79,7 +79,7 @@ template <class T>
 struct Product {
   const T* a;
   Size a_row, a_outer;
-  const T* b;    // panels of (k, width * lanes), one after the other
+  const T* b;    // panels of (k, width * lanes), one after the other, as pack_* leave them
   Size width;    // vectors a panel, 1..panel_vectors; the last panel may be narrower
   Size vectors;  // vectors of all panels
   const T* init;

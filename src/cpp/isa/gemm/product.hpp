@@ -12,13 +12,16 @@
 namespace pyrnn {
 namespace {
 
-// Bytes of a panel that stay in L1 beside the rows of A.
+// Bytes of a panel that are taken at a time: those that stay in L1 beside the rows of A. On AVX2
+// twice as much, whose tiles ask L2 for so little that more and shorter sums cost more.
 template <class V>
-constexpr Size l1_block = V::accumulators == 24 ? 32 * 1024 : 64 * 1024;
+constexpr Size near_block = 1024 * (V::accumulators == 24   ? 32
+                                    : V::accumulators == 12 ? 64
+                                                            : 20);
 // The same where the weights come from beyond L2. Tall tiles read a panel seldom enough for L2, and
 // larger blocks leave more time to fetch the next. Nor do two of them need blocks at all.
 template <class V>
-constexpr Size block_from_afar = V::accumulators == 24 ? 256 * 1024 : l1_block<V>;
+constexpr Size block_from_afar = V::accumulators == 24 ? 256 * 1024 : near_block<V>;
 template <class V>
 constexpr Size tiles_without_blocks = V::accumulators == 24 ? 2 : 1;
 
@@ -177,7 +180,7 @@ inline void run_tiles(const RowTiles& rows, int columns, TilePlace<typename V::S
 // k in nearly equal blocks: of whole stretches where there are several, else parts of the one.
 template <class V>
 struct KBlocks {
-  bool by_outer, in_l1;  // whether all panels stay there
+  bool by_outer, all_near;  // whether all panels stay where a block does
   Size all, block;
 
   KBlocks(const Product<typename V::Scalar>& q, Size k_stride, Size tiles)
@@ -185,8 +188,8 @@ struct KBlocks {
     constexpr Size number = sizeof(typename V::Scalar);
     const Size k_total = q.k_outer * q.k_inner;
     const Size all_bytes = q.vectors * V::lanes * k_total * number;
-    in_l1 = all_bytes <= l1_block<V>;
-    const Size limit = all_bytes <= l2_weights ? l1_block<V> : block_from_afar<V>;
+    all_near = all_bytes <= near_block<V>;
+    const Size limit = all_bytes <= l2_weights ? near_block<V> : block_from_afar<V>;
     const Size bytes = k_total * k_stride * number;
     block = tiles <= tiles_without_blocks<V> || bytes <= limit
                 ? all
@@ -233,7 +236,7 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
   // waited for.
   const bool by_part = rows.height * columns > V::accumulators;
   tile.ahead_step =
-      tiles > 1 && !k.in_l1 ? quotient_up(by_part ? part_stride : columns * V::lanes, tiles) : 0;
+      tiles > 1 && !k.all_near ? quotient_up(by_part ? part_stride : columns * V::lanes, tiles) : 0;
   Size init_group = 0;
   for (Size left = k.all; left > 0;) {
     const Size count = smaller(k.block, left);

@@ -1,8 +1,8 @@
 // The micro-kernels: a tile of C held in registers while k runs over a panel of packed weights.
 //
 // A tile is ROWS x COLUMNS vectors. One row alone would wait for its few multiply-adds, so a tile
-// of one row takes several panels at once. Registers: ROWS * COLUMNS accumulators, COLUMNS weights,
-// the element of A is broadcast from memory (AVX-512) or held (AVX2).
+// of one row takes several panels at once. Registers: ROWS * COLUMNS accumulators, as many weights
+// as there are registers left, the element of A is broadcast from memory (AVX-512) or held (AVX2).
 #pragma once
 
 #include <type_traits>
