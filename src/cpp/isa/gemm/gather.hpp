@@ -19,8 +19,8 @@ void gather_product(const Product<typename V::Scalar>& q, const std::int64_t* in
       const auto* init = q.init + row * q.init_row + panel * q.init_panel;
       auto* c = q.c + group * q.c_group + row * q.c_row + panel * q.c_panel;
       for (Size j = 0; j < width; ++j) {
-        const V row = V::load(b + place_in_panel<V>(index, j, q.k_inner, width));
-        (V::load(init + j * V::lanes) + row).store(c + j * V::lanes);
+        const V weights = V::load(b + place_in_panel<V>(index, j, q.k_inner, width));
+        (V::load(init + j * V::lanes) + weights).store(c + j * V::lanes);
       }
     }
   }

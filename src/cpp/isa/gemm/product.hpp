@@ -15,15 +15,15 @@ namespace {
 // Bytes of a panel that are taken at a time: those that stay in L1 beside the rows of A. On AVX2
 // twice as much, whose tiles ask L2 for so little that more and shorter sums cost more.
 template <class V>
-constexpr Size near_block = 1024 * (V::accumulators == 24   ? 32
-                                    : V::accumulators == 12 ? 64
-                                                            : 20);
+constexpr Size near_block = 1024 * (has_32_registers<V> ? 32
+                                    : is_avx2<V>        ? 64
+                                                        : 20);
 // The same where the weights come from beyond L2. Tall tiles read a panel seldom enough for L2, and
 // larger blocks leave more time to fetch the next. Nor do two of them need blocks at all.
 template <class V>
-constexpr Size block_from_afar = V::accumulators == 24 ? 256 * 1024 : near_block<V>;
+constexpr Size block_from_afar = has_32_registers<V> ? 256 * 1024 : near_block<V>;
 template <class V>
-constexpr Size tiles_without_blocks = V::accumulators == 24 ? 2 : 1;
+constexpr Size tiles_without_blocks = has_32_registers<V> ? 2 : 1;
 
 // Rows of C that pass by before the next panel.
 constexpr Size row_block = 192;

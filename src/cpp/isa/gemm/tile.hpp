@@ -15,12 +15,19 @@ namespace {
 
 constexpr int lesser(int a, int b) { return a < b ? a : b; }
 
+// Choices that differ by instruction set are made by the sums that its registers hold: AVX-512 and
+// NEON have 32 of them.
+template <class V>
+constexpr bool has_32_registers = V::accumulators == 24;
+template <class V>
+constexpr bool is_avx2 = V::accumulators == 12;
+
 // Vectors that lie together for each k. With few registers, a panel of four is packed as two
 // halves, one after the other: tiles of up to three rows read both at once, taller ones one by one,
 // for six rows of two vectors load a third less than three of four, and read a panel half as often.
 template <class V>
 constexpr int part_width(int columns) {
-  return V::accumulators == 12 && columns == 4 ? 2 : columns;
+  return is_avx2<V> && columns == 4 ? 2 : columns;
 }
 
 // Where vector j of row k of a panel is, of `k_count` rows.
@@ -73,15 +80,14 @@ inline V accumulated(V a, const typename V::Scalar* b, V sum) {
 // Vectors of a row of B that a tile holds in registers beside its sums and an element of A; the
 // others are read by each multiply-add.
 template <class V, int ROWS, int COLUMNS>
-constexpr int held_weights =
-    lesser((V::accumulators == 24 ? 32 : 16) - ROWS * COLUMNS - 1, COLUMNS);
+constexpr int held_weights = lesser((has_32_registers<V> ? 32 : 16) - ROWS * COLUMNS - 1, COLUMNS);
 
 // k that the loop takes at once: what it takes besides multiply-adds (pointers, the loop itself,
 // loads that only fetch) shares its ports with them.
 template <class V>
-constexpr int k_at_once = V::accumulators == 24   ? 2
-                          : V::accumulators == 12 ? 4
-                                                  : 1;
+constexpr int k_at_once = has_32_registers<V> ? 2
+                          : is_avx2<V>        ? 4
+                                              : 1;
 
 // Where a tile is in A: a pointer for all rows, which moves with each k, or, where several k share
 // fixed offsets, one for each row.
