@@ -113,7 +113,7 @@ inline bool ends_narrow(const Product<T>& q, Size end) {
 // then, which pays where loading a vector takes as long as the sums wait: those of a whole line.
 template <class V>
 inline PanelGroups groups_of_row(const Product<typename V::Scalar>& q, Size begin, Size end) {
-  constexpr Size l1_bytes = 40 * 1024, a_bit_more = 96 * 1024;
+  constexpr Size l1_bytes = 40 * 1024, a_bit_more = 192 * 1024;
   constexpr Size vector_bytes = V::lanes * static_cast<Size>(sizeof(typename V::Scalar));
   const Size most = tile_max_panels<V>(static_cast<int>(q.width));
   const Size panels = q.panel_end - q.panel_begin;
