@@ -8,6 +8,13 @@ from pyrnn import _checks
 SINGLE = np.dtype("float32")
 
 
+@pytest.fixture(params=["core", "numpy"])
+def asked(request, monkeypatch):
+    """Who answers what training steps ask often: the core where there is one, and NumPy."""
+    if request.param == "numpy":
+        monkeypatch.setattr(_checks, "_CORE", None)
+
+
 @pytest.mark.parametrize("dtype", ["float32", np.float32, np.dtype(">f4"), "f4"])
 def test_float_dtype_in_the_machines_order(dtype):
     assert _checks.float_dtype(dtype) == SINGLE
@@ -111,6 +118,44 @@ def test_live_float_array():
         _checks.live_float_array("a", unaligned)
 
 
+def read_only(array):
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_fits(dtype):
+    parameters = [np.zeros((2, 3), dtype), np.zeros(4, dtype), np.zeros((), dtype)]
+    gradients = [array.copy() for array in parameters]
+    assert _checks.fit(parameters, gradients)
+    assert _checks.fit(parameters, parameters)
+    assert _checks.fit([], [])
+    assert not _checks.fit(parameters, gradients[:2])
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize(
+    "other",
+    [
+        np.zeros((3, 2), np.float32),
+        np.zeros(6, np.float32),
+        np.zeros((2, 3)),
+        np.zeros((2, 3), ">f4"),
+        np.zeros((2, 3), np.int32),
+        np.zeros((3, 2), np.float32).T,
+        np.zeros(25, np.uint8)[1:].view(np.float32).reshape(2, 3),
+        read_only(np.zeros((2, 3), np.float32)),
+        [[0.0] * 3] * 2,
+        None,
+    ],
+)
+def test_what_does_not_fit(other):
+    array = np.zeros((2, 3), np.float32)
+    assert not _checks.fit([array, array], [array, other])
+    assert not _checks.fit([array, other], [array, array])
+
+
 def test_index_array_is_a_copy():
     indices = np.array([0, 2])
     checked = _checks.index_array("x", indices, 3)
@@ -119,6 +164,7 @@ def test_index_array_is_a_copy():
     assert checked.tolist() == [0, 2]
 
 
+@pytest.mark.usefixtures("asked")
 @pytest.mark.parametrize("integer", ["int8", "uint8", "int64", "uint64", ">i4"])
 def test_index_array_of_every_integer_dtype(integer):
     assert _checks.index_array("x", np.array([0, 2], integer), 3).tolist() == [0, 2]
@@ -126,6 +172,22 @@ def test_index_array_of_every_integer_dtype(integer):
         _checks.index_array("x", np.array([0, 2], integer), 2)
 
 
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("wrong", [-1, -(2**63), 3, 2**63 - 1, np.uint64(2**64 - 1)])
+def test_indices_out_of_range(wrong):
+    array = np.array([[0, 1], [2, 0]], np.asarray(wrong).dtype)
+    array[1, 1] = wrong
+    for layout in (array, array.T, array[::-1, ::-1]):
+        with pytest.raises(ValueError, match=rf"x: expected indices in \[0, 3\), got {wrong}"):
+            _checks.index_array("x", layout, 3)
+
+
+def test_indices_of_any_layout():
+    array = np.arange(24).reshape(2, 3, 4).transpose(1, 0, 2)[::-1]
+    assert np.array_equal(_checks.index_array("x", array, 24), array)
+
+
+@pytest.mark.usefixtures("asked")
 def test_index_array_may_be_empty():
     assert _checks.index_array("x", np.zeros((0, 2), int), 3).shape == (0, 2)
 

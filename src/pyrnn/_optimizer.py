@@ -54,10 +54,11 @@ class Optimizer:
             If a gradient has another dtype or shape than its parameter, or a parameter is
             read-only. Nothing has changed then.
         """
-        gradients = self._check_grads(grads)
+        parameters = list(self._parameters.values())
+        gradients = self._check_grads(grads, parameters)
         self._steps += 1
         moments = [list(arrays.values()) for arrays in self._state.values()]
-        self._step(_backend.current(), list(self._parameters.values()), gradients, moments)
+        self._step(_backend.current(), parameters, gradients, moments)
 
     def _step(
         self, backend: _backend.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
@@ -65,28 +66,24 @@ class Optimizer:
         """One step of all parameters; moments are those of each kind."""
         raise NotImplementedError
 
-    def _check_grads(self, grads: Mapping[str, Array]) -> list[Array]:
+    def _check_grads(self, grads: Mapping[str, Array], parameters: list[Array]) -> list[Array]:
         """The gradients, in the order of the parameters."""
         if not isinstance(grads, Mapping):
             raise TypeError(f"grads: expected a dict of arrays, got {type(grads).__name__}")
         _check_names("grads", grads, self._parameters)
+        gradients = [grads[name] for name in self._parameters]
+        if _checks.fit(parameters, gradients):
+            return gradients
         checked = []
-        for name, p in self._parameters.items():
+        for (name, p), gradient in zip(self._parameters.items(), gradients, strict=True):
             if not p.flags.writeable:
                 raise ValueError(
                     f"{name}: the parameter is read-only; if its layer is in eval mode, call "
                     "train() before step"
                 )
-            gradient = grads[name]
-            # What fits as it is needs no label, which takes longer than the look.
-            if not (
-                _checks.is_live(gradient)
-                and gradient.dtype == p.dtype
-                and gradient.shape == p.shape
-            ):
-                label = f"grads[{name!r}]"
-                gradient = _checks.dense(_checks.float_array(label, gradient, p.dtype, p.shape))
-            checked.append(gradient)
+            label = f"grads[{name!r}]"
+            array = _checks.float_array(label, gradient, p.dtype, p.shape)
+            checked.append(_checks.dense(array))
         return checked
 
     def state_dict(self) -> dict[str, Any]:

@@ -90,8 +90,12 @@ def clip_grad_value(grads: Mapping[str, Array], limit: float) -> None:
 def _check_grads(grads: Mapping[str, Array]) -> list[Array]:
     if not isinstance(grads, Mapping):
         raise TypeError(f"grads: expected a dict of arrays, got {type(grads).__name__}")
-    for name, array in grads.items():
-        if not _checks.is_live(array):
+    arrays = list(grads.values())
+    if not _checks.fit(arrays, arrays):
+        for name, array in grads.items():
             _checks.live_float_array(f"grads[{name!r}]", array)
-            raise ValueError(f"grads[{name!r}]: expected a writeable array, got a read-only one")
-    return list(grads.values())
+            if not array.flags.writeable:
+                raise ValueError(
+                    f"grads[{name!r}]: expected a writeable array, got a read-only one"
+                )
+    return arrays

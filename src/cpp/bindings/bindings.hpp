@@ -11,5 +11,6 @@ void bind_streams(pybind11::module_& module);
 void bind_dense(pybind11::module_& module);
 void bind_optimizers(pybind11::module_& module);
 void bind_functions(pybind11::module_& module);
+void bind_checks(pybind11::module_& module);
 
 }  // namespace pyrnn

@@ -9,4 +9,5 @@ PYBIND11_MODULE(_core, module) {
   pyrnn::bind_dense(module);
   pyrnn::bind_optimizers(module);
   pyrnn::bind_functions(module);
+  pyrnn::bind_checks(module);
 }
