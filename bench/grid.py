@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -65,4 +66,8 @@ def _measure(
 def _peak(threads: int) -> list[float]:
     """GFLOP/s of a loop of fused multiply-adds; nothing where the core cannot measure it."""
     measure = getattr(_backend.native_module(), "fma_peak", None)
-    return [] if measure is None else [float(measure(threads, PEAK_SECONDS))]
+    if measure is None:
+        return []
+    # As before every turn: threads of whoever ran before may still spin.
+    time.sleep(timing.SETTLE_SECONDS)
+    return [float(measure(threads, PEAK_SECONDS))]

@@ -34,7 +34,8 @@ Weights = dict[str, Array]
 class ClassicCase:
     """So many windows of a text, from the first weights on."""
 
-    windows: int = 100
+    windows: int = 1000
+    """So many that drawing the first weights does not count."""
 
     @property
     def name(self) -> str:
