@@ -7,6 +7,26 @@
 namespace pyrnn {
 namespace {
 
+// WIDTH vectors of `count` rows into rows of that width, of which the source has `valid`: the
+// others become zeros, as do columns past the first `columns`.
+template <class V, int WIDTH>
+inline void pack_part(const typename V::Scalar* from, Size from_row, Size valid, Size count,
+                      Size columns, typename V::Scalar* to) {
+  constexpr Size width = WIDTH * V::lanes;
+  const auto each = [&](Size begin, Size end, const auto& load) {
+    for (Size row = begin; row < end; ++row)
+#pragma GCC unroll 4
+      for (Size j = 0; j < width; j += V::lanes) load(row, j).store(to + row * width + j);
+  };
+  if (columns >= width) {
+    each(0, valid, [&](Size row, Size j) { return V::load(from + row * from_row + j); });
+  } else {
+    each(0, valid,
+         [&](Size row, Size j) { return load_some<V>(from + row * from_row + j, columns - j); });
+  }
+  each(valid, count, [&](Size, Size) { return V::zero(); });
+}
+
 // `valid` rows of the source, and zeros for the others of `count`, into rows k .. k + count - 1 of
 // every panel. A few rows at a time: each is read from front to back, each panel written so.
 template <class V>
@@ -14,20 +34,20 @@ inline void pack_rows(const typename V::Scalar* from, Size from_row, Size valid,
                       Size columns, Size k, Size k_count, typename V::Scalar* packed) {
   constexpr Size at_once = 16, panel_columns = panel_vectors * V::lanes;
   for (Size begin = 0; begin < count; begin += at_once) {
-    const Size end = smaller(begin + at_once, count);
+    const Size rows = smaller(at_once, count - begin);
+    const Size there = larger(0, smaller(rows, valid - begin));
     for (Size column = 0; column < columns; column += panel_columns) {
       const Size width = smaller(panel_vectors, quotient_up(columns - column, V::lanes));
-      auto* const panel = packed + column * k_count;
-      const auto to = [&](Size row, Size j) {
-        return panel + place_in_panel<V>(k + row, j, k_count, width);
-      };
-      for (Size row = begin; row < smaller(end, valid); ++row) {
-        const auto* source = from + row * from_row + column;
-        for (Size j = 0; j < width; ++j)
-          load_some<V>(source + j * V::lanes, columns - column - j * V::lanes).store(to(row, j));
+      const int part = part_width<V>(static_cast<int>(width));
+      const auto pack = part == 1   ? pack_part<V, 1>
+                        : part == 2 ? pack_part<V, 2>
+                        : part == 3 ? pack_part<V, 3>
+                                    : pack_part<V, 4>;
+      for (Size j = 0; j < width; j += part) {
+        const Size first = column + j * V::lanes;
+        pack(from + begin * from_row + first, from_row, there, rows, columns - first,
+             packed + column * k_count + place_in_panel<V>(k + begin, j, k_count, width));
       }
-      for (Size row = larger(begin, valid); row < end; ++row)
-        for (Size j = 0; j < width; ++j) V::zero().store(to(row, j));
     }
   }
 }
