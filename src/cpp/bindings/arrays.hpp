@@ -22,13 +22,24 @@ using IndexArray = Dense<std::int64_t>;
 // NumPy keeps the memory of smaller arrays itself.
 constexpr Size least_own_bytes = 32 << 10;
 
+// Straight from NumPy, which finds strides and memory itself: half of what a stream's short step
+// takes was spent on handing it lists of both.
+template <class T>
+py::array_t<T> small_array(std::initializer_list<Size> shape) {
+  const auto& numpy = py::detail::npy_api::get();
+  PyObject* const array = numpy.PyArray_NewFromDescr_(
+      numpy.PyArray_Type_, py::dtype::of<T>().release().ptr(), static_cast<int>(shape.size()),
+      shape.begin(), nullptr, nullptr, 0, nullptr);
+  if (array == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::array_t<T>>(array);
+}
+
 // An array of uninitialised numbers, in memory that later arrays use again.
 template <class T>
 py::array_t<T> empty(std::initializer_list<Size> shape) {
   Size size = 1;
   for (const Size n : shape) size *= n;
-  if (size * static_cast<Size>(sizeof(T)) < least_own_bytes)
-    return py::array_t<T>(py::array::ShapeContainer(shape));
+  if (size * static_cast<Size>(sizeof(T)) < least_own_bytes) return small_array<T>(shape);
   auto buffer = std::make_unique<Buffer<T>>(size);
   T* const data = buffer->data();
   const py::capsule owner(buffer.release(),
