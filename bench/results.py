@@ -34,16 +34,19 @@ def save(folder: Path, result: Result, earlier: Result | None) -> None:
 
 
 def join(result: Result, earlier: Result | None) -> list[Result]:
-    """The rows of a run, and those of an earlier one alike with other numbers of threads.
+    """The rows of a run, in the places that they had in an earlier one alike, and its others.
 
     Alike is a run on the same day, machine and versions: a table shows them as one.
     """
     rows: list[Result] = result["rows"]
     if earlier is None or _circumstances(earlier) != _circumstances(result):
         return rows
-    counts = {row["threads"] for row in rows}
-    others = [row for row in earlier["rows"] if row["threads"] not in counts]
-    return sorted(others + rows, key=lambda row: int(row["threads"]))
+    joined = {_key(row): row for row in earlier["rows"]} | {_key(row): row for row in rows}
+    return sorted(joined.values(), key=lambda row: int(row["threads"]))
+
+
+def _key(row: Result) -> tuple[str, int]:
+    return row["name"], row["threads"]
 
 
 def _circumstances(result: Result) -> list[Any]:

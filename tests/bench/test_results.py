@@ -29,9 +29,12 @@ def test_rows_with_other_numbers_of_threads_stay():
 
 
 def test_rows_that_were_measured_anew_take_the_place_of_the_old():
+    earlier = result(1, 2, 2)
+    earlier["rows"][2]["name"] = "not measured anew"
     new = result(2)
-    new["rows"][0]["name"] = "new"
-    assert names(results.join(new, result(1, 2))) == ["row 1", "new"]
+    joined = results.join(new, earlier)
+    assert names(joined) == ["row 1", "row 2", "not measured anew"]
+    assert joined[1] is new["rows"][0]
 
 
 @pytest.mark.parametrize(
