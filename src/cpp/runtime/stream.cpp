@@ -22,8 +22,8 @@ constexpr Size least_rows = 16;
 // Pre-activations of this many bytes stay in L2 from one product to the next.
 constexpr Size block_bytes = 192 * 1024;
 
-// Weights of this many bytes are a small part of a cache, and panels enough for a tile at least: the
-// sums of two keep two multiply-adds a cycle in flight.
+// Weights of this many bytes are a small part of a cache, and panels enough for a tile at least:
+// the sums of two keep two multiply-adds a cycle in flight.
 constexpr Size chunk_bytes = 512 * 1024;
 constexpr Size least_chunk = 2;
 
