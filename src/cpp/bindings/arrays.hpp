@@ -90,6 +90,20 @@ struct RowsView {
   }
 };
 
+// Whether an array's numbers are float64, or else float32, in the machine's byte order.
+inline bool holds(const py::array& array, bool is_float64) {
+  return is_float64 ? py::isinstance<py::array_t<double>>(array)
+                    : py::isinstance<py::array_t<float>>(array);
+}
+
+// Whether kernels can take an array, of such flags, as it is.
+inline bool is_dense(int flags, bool writeable) {
+  using Numpy = py::detail::npy_api;
+  const int wanted = Numpy::NPY_ARRAY_C_CONTIGUOUS_ | Numpy::NPY_ARRAY_ALIGNED_ |
+                     (writeable ? Numpy::NPY_ARRAY_WRITEABLE_ : 0);
+  return (flags & wanted) == wanted;
+}
+
 inline void require(bool holds, const char* what) {
   if (!holds) throw std::invalid_argument(what);
 }

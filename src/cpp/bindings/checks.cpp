@@ -7,30 +7,21 @@
 namespace pyrnn {
 namespace {
 
-// Whether all are in [0, count). Without a sign, what is less than 0 is more than any count.
-bool all_below(const IndexArray& indices, std::uint64_t count) {
-  std::uint64_t largest = 0;
+// Whether all are in [0, count): neither an index nor what is left of count - 1 beyond it has a
+// sign. The compiler makes vectors of this, but not of comparisons.
+bool all_below(const IndexArray& indices, Size count) {
+  const auto last = static_cast<std::uint64_t>(count) - 1;
   const std::int64_t* const data = indices.data();
-  for (Size i = 0; i < indices.size(); ++i)
-    largest = std::max(largest, static_cast<std::uint64_t>(data[i]));
-  return largest < count || indices.size() == 0;
+  const Size size = indices.size();
+  std::uint64_t signs = 0;
+  for (Size i = 0; i < size; ++i) {
+    const auto index = static_cast<std::uint64_t>(data[i]);
+    signs |= index | (last - index);
+  }
+  return static_cast<std::int64_t>(signs) >= 0;
 }
 
-bool is_float(const py::array& array) {
-  return py::isinstance<py::array_t<float>>(array) || py::isinstance<py::array_t<double>>(array);
-}
-
-bool is_live(const py::array& array) {
-  constexpr int wanted = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ |
-                         py::detail::npy_api::NPY_ARRAY_ALIGNED_ |
-                         py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
-  return (array.flags() & wanted) == wanted;
-}
-
-bool are_alike(const py::array& one, const py::array& other) {
-  return one.dtype().num() == other.dtype().num() && one.ndim() == other.ndim() &&
-         std::equal(one.shape(), one.shape() + one.ndim(), other.shape());
-}
+bool is_live(const py::array& array) { return is_dense(array.flags(), true); }
 
 // Whether all are float32 or float64 arrays that can be changed in place, and each of the second
 // list has the dtype and the shape of its partner in the first.
@@ -41,8 +32,11 @@ bool fit(const py::list& parameters, const py::list& gradients) {
     if (!py::isinstance<py::array>(first) || !py::isinstance<py::array>(second)) return false;
     const auto parameter = py::reinterpret_borrow<py::array>(first);
     const auto gradient = py::reinterpret_borrow<py::array>(second);
-    if (!is_float(parameter) || !is_float(gradient) || !is_live(parameter) || !is_live(gradient) ||
-        !are_alike(parameter, gradient))
+    const bool is_float64 = holds(parameter, true);
+    if (!holds(parameter, is_float64) || !holds(gradient, is_float64)) return false;
+    if (!is_live(parameter) || !is_live(gradient)) return false;
+    if (!std::equal(parameter.shape(), parameter.shape() + parameter.ndim(), gradient.shape(),
+                    gradient.shape() + gradient.ndim()))
       return false;
   }
   return true;

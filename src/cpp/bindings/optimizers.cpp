@@ -22,11 +22,6 @@ struct List {
   bool written = true;
 };
 
-bool holds(const py::array& array, bool is_float64) {
-  return is_float64 ? py::isinstance<py::array_t<double>>(array)
-                    : py::isinstance<py::array_t<float>>(array);
-}
-
 // Arrays of each parameter side by side: dense, alike, and such as can be changed in place.
 std::vector<Operands> operands_of(std::initializer_list<List> lists) {
   const Arrays& first = *lists.begin()->arrays;

@@ -77,12 +77,9 @@ class BoundStream {
     namespace detail = py::detail;
     if (!detail::npy_api::get().PyArray_Check_(object.ptr())) return false;
     const detail::PyArray_Proxy& array = *detail::array_proxy(object.ptr());
-    const int wanted = detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ |
-                       detail::npy_api::NPY_ARRAY_ALIGNED_ |
-                       (writeable ? detail::npy_api::NPY_ARRAY_WRITEABLE_ : 0);
     return array.descr == dtype_.ptr() && array.nd == 2 &&
            array.dimensions[0] == stream_.batch_size() && array.dimensions[1] == columns &&
-           (array.flags & wanted) == wanted;
+           is_dense(array.flags, writeable);
   }
 
   bool exact_input(const py::object& object) const {

@@ -22,8 +22,8 @@ constexpr Size least_rows = 16;
 // Pre-activations of this many bytes stay in L2 from one product to the next.
 constexpr Size block_bytes = 192 * 1024;
 
-// Weights of this many bytes are a small part of a cache, and panels enough for a tile at least:
-// the sums of two keep two multiply-adds a cycle in flight.
+// Weights of this many bytes are still in L2 when the next step begins with them; but as many
+// panels at least as keep two multiply-adds a cycle in flight.
 constexpr Size chunk_bytes = 512 * 1024;
 constexpr Size least_chunk = 2;
 
@@ -183,7 +183,7 @@ void Stream<T>::first_product(Layer& layer, const InputRows<T>& x, StepForward<T
   q.panel_end = mine.end;
 }
 
-// Panels whose weights are a small part of what a cache holds.
+// Panels whose weights for both products are found again.
 template <class T>
 Size Stream<T>::chunk_panels(const CellSizes<T>& sizes) {
   if (sizes.shape().whole_rows) return sizes.panels();

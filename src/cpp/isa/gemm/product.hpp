@@ -108,17 +108,18 @@ inline bool ends_narrow(const Product<T>& q, Size end) {
 }
 
 // Groups of the panels [begin, end), of which one row takes one at once: what fills the registers.
-// But half of all where all are a bit more than L1 holds: going to and fro then finds what was read
-// last, while one group of all would be read from its begin each time. Fewer sums are in flight
-// then, which pays where loading a vector takes as long as the sums wait: those of a whole line.
+// But half of all where all are up to a few times what L1 holds: going to and fro then finds what
+// was read last, while one group of all would be read from its begin each time. Fewer sums are in
+// flight then, which pays where loading a vector takes as long as the sums wait: those of a whole
+// line.
 template <class V>
 inline PanelGroups groups_of_row(const Product<typename V::Scalar>& q, Size begin, Size end) {
-  constexpr Size l1_bytes = 40 * 1024, a_bit_more = 192 * 1024;
+  constexpr Size l1_bytes = 40 * 1024, few_times_l1 = 192 * 1024;
   constexpr Size vector_bytes = V::lanes * static_cast<Size>(sizeof(typename V::Scalar));
   const Size most = tile_max_panels<V>(static_cast<int>(q.width));
   const Size panels = q.panel_end - q.panel_begin;
   const Size bytes = panels * q.k_outer * q.k_inner * q.width * vector_bytes;
-  const bool halve = vector_bytes == 64 && bytes > l1_bytes && bytes <= a_bit_more;
+  const bool halve = vector_bytes == 64 && bytes > l1_bytes && bytes <= few_times_l1;
   return {begin, end, halve ? smaller(most / 2, quotient_up(panels, 2)) : most,
           ends_narrow(q, end)};
 }
