@@ -279,7 +279,7 @@ def test_one_window_over_everything_sees_the_noise(make_noisy, backend, assert_c
 
 def test_the_last_window_sees_the_noise_of_its_times(make_noisy, backend, assert_close):
     """The losses of the last steps reach the inputs of their window as without windows."""
-    (dx, _), layer, x, dy = truncated_case(make_noisy, 2, 2)
+    (dx, _), layer, x, dy = truncated_case(make_noisy, 4, 4)
     dy[:4] = 0
     expected_dx, _, _ = layer.backward(layer.forward(x)[2], dy)
     assert_close(dx[4:], expected_dx[4:], 1e-13)

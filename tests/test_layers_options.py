@@ -107,26 +107,6 @@ def test_streams_are_bit_for_bit_the_sequence(make_variant, dtype, num_layers, b
     assert np.array_equal(stream.step(x[0]), layer(x[:1], state)[0][0])
 
 
-def test_truncated_windows_are_layers_run_anew(make_variant, backend, assert_close):
-    layer = make_variant(INPUTS, UNITS, 2, dtype="float64", seed=0)
-    x = random(6, ROWS, INPUTS)
-    y, _, cache = layer.forward(x)
-    dy = random(*y.shape, seed=1)
-    dx, grads = layer.backward_truncated(cache, dy, 2, 3)
-    expected_dx, expected = np.zeros_like(x), {n: np.zeros_like(g) for n, g in grads.items()}
-    for start, first, stop in ((0, 0, 2), (1, 2, 4), (3, 4, 6)):
-        before = layer(x[:start])[1] if start else None
-        _, _, window = layer.forward(x[start:stop], before)
-        dwindow = dy[start:stop].copy()
-        dwindow[: first - start] = 0
-        dx_window, _, grads_window = layer.backward(window, dwindow)
-        expected_dx[start:stop] += dx_window
-        for name, grad in grads_window.items():
-            expected[name] += grad
-    assert_close(dx, expected_dx, 1e-12)
-    assert_close(grads, expected, 1e-12)
-
-
 def test_copies_and_pickles(make_variant, backend):
     layer = make_variant(INPUTS, UNITS, seed=0).eval()
     x = random(TIME_STEPS, ROWS, INPUTS, dtype="float32")

@@ -1,70 +1,176 @@
-"""Truncated back-propagation through time against its definition, by brute force.
+"""Truncated back-propagation through time against chunks and windows written out.
 
-The definition here needs no knowledge of windows inside a layer: it runs the layer anew over each
-window, from the state before it, and back-propagates only the losses that belong to the window.
+Nothing here knows of windows inside a layer. A chunk is a forward and a backward call of its own,
+from the state that the chunk before left. A window is written out loss by loss: the layer runs anew
+from the step that the loss goes back to, whose state counts as constant, and only this loss is
+back-propagated.
 """
 
 import numpy as np
 import pytest
+
+import pyrnn
+
+MOST = 12
+"""All T, k1 and k2 up to this."""
+
+ALL = [
+    (steps, k1, k2)
+    for steps in range(1, MOST + 1)
+    for k2 in range(1, MOST + 1)
+    for k1 in range(1, k2 + 1)
+]
+SOME = [(7, 3, 3), (7, 3, 5), (7, 2, 7), (12, 5, 12), (11, 4, 6), (5, 1, 3), (5, 9, 12), (10, 3, 9)]
 
 
 def random(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-def windows(time_steps, k1, k2):
-    """Every k1 steps (start, losses from, stop): losses of these k1 steps, over the last k2."""
-    found = []
-    for first in range(0, time_steps, k1):
-        stop = min(time_steps, first + k1)
-        found.append((max(0, stop - k2), first, stop))
-    return found
+def add(total, dx, grads, at=slice(None)):
+    """Add gradients to a pair of totals, dx at some of the steps."""
+    if dx is not None:
+        total[0][at] += dx
+    for name, grad in grads.items():
+        total[1][name] += grad
 
 
-def brute_force(layer, x, dy, k1, k2, state=None):
+def zeros_like(layer, x):
     dx = None if x.dtype.kind in "iu" else np.zeros_like(x)
-    grads = {name: np.zeros_like(p) for name, p in layer.parameters.items()}
-    for start, first, stop in windows(len(x), k1, k2):
-        before = layer(x[:start], state)[1] if start else state
-        y, _, cache = layer.forward(x[start:stop], before)
-        dwindow = np.zeros_like(y)
-        dwindow[first - start :] = dy[first:stop]
-        dx_window, _, grads_window = layer.backward(cache, dwindow)
-        if dx is not None:
-            dx[start:stop] += dx_window
-        for name, grad in grads_window.items():
-            grads[name] += grad
-    return dx, grads
+    return dx, {name: np.zeros_like(p) for name, p in layer.parameters.items()}
+
+
+def by_chunks(layer, x, dy, k, state=None):
+    """Gradients of chunks of k steps, each of which starts from the state that the last left."""
+    total = zeros_like(layer, x)
+    for start in range(0, len(x), k):
+        chunk = slice(start, start + k)
+        _, state, cache = layer.forward(x[chunk], state)
+        dx, _, grads = layer.backward(cache, dy[chunk])
+        add(total, dx, grads, chunk)
+    return total
+
+
+class Losses:
+    """The gradient of each step's loss alone, cut before any step: computed once, then kept."""
+
+    def __init__(self, layer, x, dy, state=None):
+        self.layer, self.x, self.dy, self.state = layer, x, dy, state
+        self.found = {}
+
+    def gradient(self, step, start):
+        if (step, start) not in self.found:
+            before = self.layer(self.x[:start], self.state)[1] if start else self.state
+            y, _, cache = self.layer.forward(self.x[start : step + 1], before)
+            dy = np.zeros_like(y)
+            dy[-1] = self.dy[step]
+            dx, _, grads = self.layer.backward(cache, dy)
+            self.found[step, start] = dx, grads
+        return self.found[step, start]
+
+    def truncated(self, steps, k1, k2):
+        """The losses of steps [s, s + k1) go back to step max(0, s + k1 - k2)."""
+        total = zeros_like(self.layer, self.x[:steps])
+        for step in range(steps):
+            start = max(0, step // k1 * k1 + k1 - k2)
+            add(total, *self.gradient(step, start), slice(start, step + 1))
+        return total
+
+
+def check(layer, x, dy, cases, assert_close, state=None):
+    losses = Losses(layer, x, dy, state)
+    for steps, k1, k2 in cases:
+        _, _, cache = layer.forward(x[:steps], state)
+        got = layer.backward_truncated(cache, dy[:steps], k1, k2)
+        assert_close(got, losses.truncated(steps, k1, k2), 1e-12, f"{steps}, {k1}, {k2}: ")
+
+
+def case_of(make, num_layers, **options):
+    """A layer, inputs, gradients of outputs and a first state, over the most steps."""
+    layer = make(3, 4, num_layers, dtype="float64", seed=0, **options)
+    y, state = layer(random(5, 2, 3, seed=2))
+    return layer, random(MOST, 2, 3), random(MOST, *y.shape[1:], seed=1), state
+
+
+def test_seven_steps_in_chunks_of_three(make_layer, backend, assert_close):
+    """3 + 3 + 1: the last chunk goes back over its own step alone."""
+    layer, x, dy, state = case_of(make_layer, 1)
+    x, dy = x[:7], dy[:7]
+    got = layer.backward_truncated(layer.forward(x, state)[2], dy, 3, 3)
+    assert_close(got, by_chunks(layer, x, dy, 3, state), 1e-12)
+    dy[:6] = 0
+    dx, _ = layer.backward_truncated(layer.forward(x, state)[2], dy, 3, 3)
+    assert not dx[:6].any()
+    assert dx[6].any()
 
 
 @pytest.mark.parametrize("num_layers", [1, 3])
-@pytest.mark.parametrize(
-    ("k1", "k2"), [(1, 1), (1, 3), (1, 7), (1, 20), (2, 2), (3, 3), (2, 5), (3, 7), (7, 7), (9, 9)]
-)
-def test_equals_the_definition(make_layer, num_layers, k1, k2, backend, assert_close):
-    layer = make_layer(3, 4, num_layers, dtype="float64", seed=0)
-    x, dy = random(7, 2, 3), random(7, 2, 4, seed=1)
-    first = layer(random(5, 2, 3, seed=2))[1]
-    _, _, cache = layer.forward(x, first)
-    got = layer.backward_truncated(cache, dy, k1, k2)
-    assert_close(got, brute_force(layer, x, dy, k1, k2, first), 1e-13)
+def test_equal_windows_are_chunks(make_any, num_layers, backend, assert_close):
+    layer, x, dy, state = case_of(make_any, num_layers)
+    for steps, k in [(7, 3), (12, 5), (5, 4), (4, 5), (3, 1), (6, 3)]:
+        _, _, cache = layer.forward(x[:steps], state)
+        got = layer.backward_truncated(cache, dy[:steps], k, k)
+        expected = by_chunks(layer, x[:steps], dy[:steps], k, state)
+        assert_close(got, expected, 1e-12, f"{steps}, {k}: ")
 
 
-def test_equals_the_definition_for_indices(make_layer, backend, assert_close):
-    layer = make_layer(4, 5, 2, dtype="float64", seed=0)
-    indices = np.random.default_rng(0).integers(0, 4, (7, 2))
-    dy = random(7, 2, 5)
-    _, _, cache = layer.forward(indices)
-    got = layer.backward_truncated(cache, dy, 1, 3)
-    assert got[0] is None
-    assert_close(got, brute_force(layer, indices, dy, 1, 3), 1e-13)
+def test_all_chunks(backend, assert_close):
+    layer, x, dy, state = case_of(pyrnn.GRU, 2)
+    for steps in range(1, MOST + 1):
+        for k in range(1, MOST + 1):
+            _, _, cache = layer.forward(x[:steps], state)
+            got = layer.backward_truncated(cache, dy[:steps], k, k)
+            expected = by_chunks(layer, x[:steps], dy[:steps], k, state)
+            assert_close(got, expected, 1e-12, f"{steps}, {k}: ")
+
+
+def test_all_windows(backend, assert_close):
+    check(*case_of(pyrnn.RNN, 1)[:3], ALL, assert_close)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_all_windows_of_every_cell(make_any, num_layers, backend, assert_close):
+    layer, x, dy, state = case_of(make_any, num_layers)
+    check(layer, x, dy, ALL, assert_close, state)
+
+
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_windows_of_every_cell(make_any, num_layers, backend, assert_close):
+    layer, x, dy, state = case_of(make_any, num_layers)
+    check(layer, x, dy, SOME, assert_close, state)
+
+
+def test_windows_over_indices(make_any, backend, assert_close):
+    layer, x, dy, state = case_of(make_any, 2)
+    indices = np.random.default_rng(0).integers(0, 3, x.shape[:2])
+    check(layer, indices, dy, SOME, assert_close, state)
+
+
+def test_windows_of_relu(backend, assert_close):
+    layer, x, dy, state = case_of(pyrnn.RNN, 2, nonlinearity="relu")
+    check(layer, x, dy, SOME, assert_close, state)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_windows_shared_by_threads(make_layer, count, backend, assert_close):
+    """Enough of them that threads share them, whoever takes the short last one."""
+    layer = make_layer(3, 40, 2, dtype="float64", seed=0)
+    x, dy = random(100, 2, 3), random(100, 2, 40, seed=1)
+    before = pyrnn.get_num_threads()
+    pyrnn.set_num_threads(count)
+    try:
+        got = layer.backward_truncated(layer.forward(x)[2], dy, 7, 7)
+    finally:
+        pyrnn.set_num_threads(before)
+    assert_close(got, by_chunks(layer, x, dy, 7), 1e-12)
 
 
 def test_a_window_over_everything_is_the_whole_backward(make_layer, backend, assert_close):
     layer = make_layer(3, 4, 2, dtype="float64", seed=0)
     x, dy = random(6, 2, 3), random(6, 2, 4)
     dx, _, grads = layer.backward(layer.forward(x)[2], dy)
-    for k1, k2 in ((1, 6), (6, 6), (2, 9)):
+    for k1, k2 in ((1, 6), (6, 6), (2, 9), (4, 8)):
         got = layer.backward_truncated(layer.forward(x)[2], dy, k1, k2)
         assert_close(got, (dx, grads), 1e-13)
 
@@ -95,7 +201,7 @@ def test_dropout_masks_are_those_of_the_forward(make_layer, backend, assert_clos
 
     between = lower(x)[0] * mask
     dx = np.zeros_like(x)
-    for start, first, stop in windows(len(x), 2, 3):
+    for start, first, stop in ((0, 0, 2), (1, 2, 4), (3, 4, 6), (5, 6, 7)):
         part = slice(start, stop)
         _, _, lower_cache = lower.forward(x[part], lower(x[:start])[1] if start else None)
         state = upper(between[:start])[1] if start else None

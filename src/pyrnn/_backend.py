@@ -106,7 +106,7 @@ class Backend(Protocol):
     ) -> tuple[Array | None, list[dict[str, Array]]]:
         """Truncated BPTT of a stack of layers, lowest first.
 
-        Every ``k1`` steps the losses since the last time go back, over the last ``k2`` steps.
+        The losses of steps [s, s + k1) go back to step s + k1 - k2, for s = 0, k1, 2 k1, ...
         ``masks[l]`` is what layer l's output was multiplied with before layer l + 1.
         """
 

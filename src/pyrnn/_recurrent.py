@@ -325,10 +325,11 @@ class Recurrent(Layer):
     ) -> tuple[Array | None, dict[str, Array]]:
         """Truncated back-propagation through time, TBPTT(k1, k2).
 
-        Every ``k1`` steps the losses of the last ``k1`` steps go back over the last ``k2`` steps;
-        the state before them counts as constant. ``k1 = k2`` are chunks with carried state;
-        ``k1 = 1`` is the sliding window: each step's loss reaches back over at most ``k2`` steps,
-        counting its own.
+        For s = 0, ``k1``, 2 ``k1``, ... the losses of steps s to ``min(s + k1, T) - 1`` go back to
+        step ``max(0, s + k1 - k2)``; the state before it counts as constant. So ``k1 = k2`` is the
+        same as chunks of ``k1`` steps with carried state, the last one shorter if ``k1`` does not
+        divide T. ``k1 = 1`` is the sliding window: each step's loss reaches back over at most
+        ``k2`` steps, counting its own.
 
         Parameters
         ----------
@@ -353,6 +354,12 @@ class Recurrent(Layer):
         NotImplementedError
             For a bidirectional layer or a batch with lengths.
 
+        Notes
+        -----
+        It is BPTT(h; h') with h = ``k2`` and h' = ``k1``. Source: Williams, Peng, "An efficient
+        gradient-based algorithm for on-line training of recurrent network trajectories", Neural
+        Computation 2, 1990.
+
         Examples
         --------
         >>> import numpy as np, pyrnn
@@ -371,7 +378,8 @@ class Recurrent(Layer):
                 "backward_truncated: a window over time needs one direction and equal lengths"
             )
         dlayer = self._arguments.check_gradient(dy, cache)
-        k1, k2 = (min(k, len(dlayer)) for k in (k1, k2))  # no window is longer than the sequence
+        k1 = min(k1, len(dlayer))
+        k2 = min(k2, k1 + len(dlayer))  # every window then goes back to the first step
         saved, masks = cache.use()
         dx, cell_grads = _backend.BACKENDS[cache.backend].backward_windows(
             saved, dlayer, k1, k2, [*masks[1:], None]

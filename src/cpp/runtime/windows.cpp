@@ -55,8 +55,8 @@ class WindowWalk {
         dy_row_(dy_row),
         dx_(dx),
         k1_(std::min(k1, schedule_.steps())),
-        k2_(std::min(k2, schedule_.steps())),
         windows_(quotient_up(schedule_.steps(), k1_)),
+        k2_(std::min(k2, windows_ * k1_)),
         team_(num_threads()),
         threads_(wanted_threads(layers)) {
     const Size blocks = windows_ * schedule_.batch_size;
@@ -91,14 +91,15 @@ class WindowWalk {
       sum(part);
       return;
     }
-    const Range mine = part_of(windows_, threads_, part);
-    // Windows that still have a position at this lag; they are the later ones.
-    Size begin = mine.begin;
-    while (begin < mine.end && position(begin, lag) < 0) ++begin;
-    if (begin == mine.end) return;
+    // Windows that have a position at this lag: the first ones have none any more, the last one
+    // may not have any yet.
+    Range mine = part_of(windows_, threads_, part);
+    while (mine.begin < mine.end && position(mine.begin, lag) < 0) ++mine.begin;
+    if (mine.begin < mine.end && position(mine.end - 1, lag) >= schedule_.steps()) --mine.end;
+    if (mine.begin == mine.end) return;
     for (std::size_t layer = states_.size(); layer-- > 0;) {
-      step_back(layer, {begin, mine.end}, lag, part);
-      if (layer > 0) pass_down(*states_[layer], *states_[layer - 1], {begin, mine.end}, lag);
+      step_back(layer, mine, lag, part);
+      if (layer > 0) pass_down(*states_[layer], *states_[layer - 1], mine, lag);
     }
   }
 
@@ -114,8 +115,8 @@ class WindowWalk {
     states_.front()->sums.input_gradient(rows.begin, rows.begin, {rows.size()}, dx_);
   }
 
-  Size window_end(Size window) const { return std::min((window + 1) * k1_, schedule_.steps()); }
-  Size position(Size window, Size lag) const { return window_end(window) - 1 - lag; }
+  // The step of a window at a lag; the sequence may not have it.
+  Size position(Size window, Size lag) const { return (window + 1) * k1_ - 1 - lag; }
 
   // A layer's step back at one lag: what is pointwise window by window, products for all at once.
   void step_back(std::size_t layer, Range windows, Size lag, int part) {
@@ -204,7 +205,7 @@ class WindowWalk {
   const T* dy_;
   Size dy_row_;
   T* dx_;
-  Size k1_, k2_, windows_;
+  Size k1_, windows_, k2_;
   Team team_;
   int threads_;
   std::vector<std::unique_ptr<LayerState<T>>> states_;

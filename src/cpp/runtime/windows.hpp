@@ -1,10 +1,11 @@
 // Truncated back-propagation through time by lag.
 //
-// Window w ends before step e = min((w + 1) k1, T), takes in the losses of its last k1 steps and
-// goes back over k2 steps. Position e - 1 - lag of every window is taken at once: each lag is one
-// large product for all windows, and windows do not wait for each other. The gradients of a step's
-// pre-activations add up over the windows that reach it, so that the gradients of the weights are
-// the same large products as without truncation.
+// Window w takes in the losses of steps [w k1, (w + 1) k1) and goes back to step (w + 1) k1 - k2,
+// as far as the sequence has these steps: the last window of a T that is no multiple of k1 begins
+// at a later lag, and reaches back no further than if it were whole. Position (w + 1) k1 - 1 - lag
+// of every window is taken at once: each lag is one large product for all windows, and windows do
+// not wait for each other. The gradients of a step's pre-activations add up over the windows that
+// reach it, so that the gradients of the weights are the same large products as without truncation.
 #pragma once
 
 #include <vector>

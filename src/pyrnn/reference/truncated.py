@@ -1,7 +1,8 @@
 """Truncated back-propagation through time, TBPTT(k1, k2), as a plain loop over windows.
 
-Every k1 steps, the losses of the last k1 steps go back over the last k2 steps (Williams and Peng
-1990). k1 = k2 are chunks with carried state; k1 = 1 is the sliding window, in which each step's
+The losses of steps [s, s + k1) go back to step s + k1 - k2, for s = 0, k1, 2 k1, ...; steps that
+the sequence does not have are left out (BPTT(h; h') of Williams and Peng 1990, with h = k2 and
+h' = k1). k1 = k2 are chunks with carried state; k1 = 1 is the sliding window, in which each step's
 loss reaches back over at most k2 steps, its own among them.
 """
 
@@ -18,8 +19,8 @@ from pyrnn.reference import sequence
 def windows(time_steps: int, k1: int, k2: int) -> Iterator[tuple[int, int, int]]:
     """Yield (start, first loss, stop) of each window over ``time_steps`` steps."""
     for first_loss in range(0, time_steps, k1):
-        stop = min(first_loss + k1, time_steps)
-        yield max(0, stop - k2), first_loss, stop
+        end = first_loss + k1
+        yield max(0, end - k2), first_loss, min(end, time_steps)
 
 
 def backward_windows(

@@ -298,7 +298,7 @@ def _gradients(indices: Indices, weights: _Weights, window: int | None) -> tuple
     if window is None:
         dx, _, grads = backend.backward(saved, dy, None)
     else:
-        dx, (grads,) = backend.backward_windows([saved], dy, 1, window, [None])
+        dx, (grads,) = backend.backward_windows([saved], dy, 1, min(window, len(dy)), [None])
     assert dx is not None
     dembedding = backend.embedding_backward(inputs, dx[:, 0], len(weights.E))
     return nats * bits_per_nat_and_word, _Weights(
