@@ -24,7 +24,7 @@ def test_build_info():
 def test_set_num_threads():
     before = pyrnn.get_num_threads()
     try:
-        for n in (1, np.int64(2)):
+        for n in (1, np.int64(2), 1024):
             pyrnn.set_num_threads(n)
             assert pyrnn.get_num_threads() == (n if NATIVE else 1)
     finally:
@@ -34,6 +34,12 @@ def test_set_num_threads():
 @pytest.mark.parametrize("n", [0, -1])
 def test_too_few_threads(n):
     with pytest.raises(ValueError, match=f"n: expected a whole number of at least 1, got {n}"):
+        pyrnn.set_num_threads(n)
+
+
+@pytest.mark.parametrize("n", [1025, 10**30])
+def test_too_many_threads(n):
+    with pytest.raises(ValueError, match=f"n: expected a whole number of at most 1024, got {n}"):
         pyrnn.set_num_threads(n)
 
 

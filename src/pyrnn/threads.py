@@ -9,6 +9,9 @@ import numpy as np
 from pyrnn import _backend, _checks
 from pyrnn._version import version
 
+MOST_THREADS = 1024
+"""As in the core."""
+
 
 def set_num_threads(n: int) -> None:
     """Let the compiled core use at most ``n`` threads. The reference computes as NumPy does.
@@ -16,12 +19,12 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1.
+        From 1 to 1024. Workers are started when a call first has a part for them.
 
     Raises
     ------
     TypeError, ValueError
-        If ``n`` is not a whole number, or less than 1.
+        If ``n`` is not a whole number, or not from 1 to 1024.
 
     Examples
     --------
@@ -32,7 +35,7 @@ def set_num_threads(n: int) -> None:
     1
     >>> pyrnn.set_num_threads(before)
     """
-    checked = _checks.size("n", n)
+    checked = _checks.size("n", n, most=MOST_THREADS)
     core = _backend.native_module()
     if core is not None:
         core.set_num_threads(checked)

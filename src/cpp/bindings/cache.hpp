@@ -54,9 +54,6 @@ struct Cache {
     return {weights.get(), &schedule, input(), h0.data(), rows, weights->sizes.output_size};
   }
 
-  // y as it was made: to its user it is read-only.
-  T* writable_y() { return const_cast<T*>(y.data()); }
-
   void use() {
     if (used) throw std::invalid_argument("the cache was used by an earlier backward");
     used = true;

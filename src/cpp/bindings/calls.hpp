@@ -3,7 +3,6 @@
 #pragma once
 
 #include <array>
-#include <exception>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -199,8 +198,7 @@ class BackwardCall {
   // Over all that was kept, or over what its checkpoints give again.
   void walk(const Backward<T>& call, GradientSums<T>& sums) {
     if (cache_.checkpoints.steps > 0) {
-      T* const y = cache_.packed ? cache_.packed_y.data() : cache_.writable_y();
-      walk_backward(call, cache_.checkpoints, y, sums);
+      walk_backward(call, cache_.checkpoints, sums);
     } else {
       walk_backward(call, cache_.kept, sums);
     }
@@ -225,19 +223,10 @@ void run_both(const std::array<Call*, 2>& calls, bool at_once) {
     for (Call* call : calls) call->run();
     return;
   }
-  std::array<std::exception_ptr, 2> failed;
   parallel_for(2, 1, 1, [&](Range directions) {
-    for (Size i = directions.begin; i < directions.end; ++i) {
-      const auto at = static_cast<std::size_t>(i);
-      try {
-        calls[at]->run();
-      } catch (...) {
-        failed[at] = std::current_exception();
-      }
-    }
+    for (Size i = directions.begin; i < directions.end; ++i)
+      calls[static_cast<std::size_t>(i)]->run();
   });
-  for (const std::exception_ptr& exception : failed)
-    if (exception) std::rethrow_exception(exception);
 }
 
 }  // namespace pyrnn

@@ -68,18 +68,19 @@ py::tuple backward_both(const Pair<std::shared_ptr<Cache<T>>>& saved,
   return py::make_tuple(ahead.results(), back.results());
 }
 
-// What checkpoints left out is computed again.
+// What checkpoints left out is computed again; not into y, which others may be reading.
 template <class T>
 void keep_all(Cache<T>& cache) {
   if (cache.checkpoints.steps == 0) return;
   const CellSizes<T>& sizes = cache.weights->sizes;
   Buffer<T> inner_last(sizes.inner_states() * cache.batch_size * sizes.hidden_size);
+  Buffer<T> y(cache.schedule.rows * sizes.output_size);
   const Forward<T> call{cache.weights.get(),
                         &cache.schedule,
                         cache.input(),
                         cache.h0.data(),
                         cache.checkpoints.inner.front().data(),
-                        cache.writable_y(),
+                        y.data(),
                         sizes.output_size,
                         inner_last.data(),
                         cache.noise.pointers()};

@@ -62,7 +62,7 @@ void walk_forward(const Forward<T>& call, Checkpoints<T>& checkpoints) {
 }
 
 template <class T>
-void walk_backward(const Backward<T>& call, const Checkpoints<T>& checkpoints, T* y,
+void walk_backward(const Backward<T>& call, const Checkpoints<T>& checkpoints,
                    GradientSums<T>& sums) {
   const LayerInputs<T>& inputs = call.inputs;
   const Schedule& whole = *inputs.schedule;
@@ -76,20 +76,20 @@ void walk_backward(const Backward<T>& call, const Checkpoints<T>& checkpoints, T
   for (std::size_t index = checkpoints.inner.size(); index-- > 0;) {
     const Size begin = static_cast<Size>(index) * checkpoints.steps;
     const Size end = std::min(begin + checkpoints.steps, whole.steps());
-    const Part<T> part(whole, begin, end, inputs.h0, y, inputs.y_row);
+    const Part<T> part(whole, begin, end, inputs.h0, inputs.y, inputs.y_row);
     const Size count = part.schedule.batch_size;
     Buffer<T> part_dinner(states * count * H), unused(states * count * H);
     copy_states(dinner.data(), batch, part_dinner.data(), count, count, states, H);
     const InputRows<T> x = inputs.x.from(part.row);
-    T* const part_y = y + part.row * inputs.y_row;
+    Buffer<T> y(part.schedule.rows * O);
     const Noise<T> noise = call.noise.from(part.row);
     const Forward<T> again{
-        inputs.weights, &part.schedule, x,    part.h0, checkpoints.inner[index].data(), part_y,
-        inputs.y_row,   unused.data(),  noise};
+        inputs.weights, &part.schedule, x, part.h0, checkpoints.inner[index].data(), y.data(), O,
+        unused.data(),  noise};
     Kept<T> kept;
     walk_forward(again, &kept);
     Backward<T> back = call;
-    back.inputs = {inputs.weights, &part.schedule, x, part.h0, part_y, inputs.y_row};
+    back.inputs = {inputs.weights, &part.schedule, x, part.h0, y.data(), O};
     back.dy = call.dy + part.row * call.dy_row;
     back.dh_last = back.dh0 = dh.data();
     back.dinner_last = back.dinner0 = part_dinner.data();
@@ -104,9 +104,9 @@ void walk_backward(const Backward<T>& call, const Checkpoints<T>& checkpoints, T
 
 template void walk_forward(const Forward<float>&, Checkpoints<float>&);
 template void walk_forward(const Forward<double>&, Checkpoints<double>&);
-template void walk_backward(const Backward<float>&, const Checkpoints<float>&, float*,
+template void walk_backward(const Backward<float>&, const Checkpoints<float>&,
                             GradientSums<float>&);
-template void walk_backward(const Backward<double>&, const Checkpoints<double>&, double*,
+template void walk_backward(const Backward<double>&, const Checkpoints<double>&,
                             GradientSums<double>&);
 
 }  // namespace pyrnn

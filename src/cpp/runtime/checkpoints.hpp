@@ -19,16 +19,17 @@ struct Checkpoints {
 template <class T>
 void walk_forward(const Forward<T>& call, Checkpoints<T>& checkpoints);
 
-// As walk_backward. `y` is what the way forward gave, and is written again with the same numbers.
+// As walk_backward. The outputs of a part are computed again elsewhere than in `inputs.y`, which
+// others may be reading.
 template <class T>
-void walk_backward(const Backward<T>& call, const Checkpoints<T>& checkpoints, T* y,
+void walk_backward(const Backward<T>& call, const Checkpoints<T>& checkpoints,
                    GradientSums<T>& sums);
 
 extern template void walk_forward(const Forward<float>&, Checkpoints<float>&);
 extern template void walk_forward(const Forward<double>&, Checkpoints<double>&);
-extern template void walk_backward(const Backward<float>&, const Checkpoints<float>&, float*,
+extern template void walk_backward(const Backward<float>&, const Checkpoints<float>&,
                                    GradientSums<float>&);
-extern template void walk_backward(const Backward<double>&, const Checkpoints<double>&, double*,
+extern template void walk_backward(const Backward<double>&, const Checkpoints<double>&,
                                    GradientSums<double>&);
 
 }  // namespace pyrnn

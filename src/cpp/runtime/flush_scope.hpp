@@ -9,20 +9,24 @@
 
 namespace pyrnn {
 
-class FlushScope {
+template <bool FLUSHES>
+class SubnormalScope {
  public:
 #if defined(__x86_64__) || defined(_M_X64)
-  FlushScope() : mode_(_mm_getcsr()) { _mm_setcsr(mode_ | 0x8040u); }
-  ~FlushScope() { _mm_setcsr(mode_); }
-#elif defined(__aarch64__)
-  FlushScope() {
-    __asm__ __volatile__("mrs %0, fpcr" : "=r"(mode_));
-    __asm__ __volatile__("msr fpcr, %0" ::"r"(mode_ | (std::uint64_t{1} << 24)));
+  SubnormalScope() : mode_(_mm_getcsr()) {
+    _mm_setcsr(FLUSHES ? mode_ | 0x8040u : mode_ & ~0x8040u);
   }
-  ~FlushScope() { __asm__ __volatile__("msr fpcr, %0" ::"r"(mode_)); }
+  ~SubnormalScope() { _mm_setcsr(mode_); }
+#elif defined(__aarch64__)
+  SubnormalScope() {
+    constexpr std::uint64_t flushes = std::uint64_t{1} << 24;
+    __asm__ __volatile__("mrs %0, fpcr" : "=r"(mode_));
+    __asm__ __volatile__("msr fpcr, %0" ::"r"(FLUSHES ? mode_ | flushes : mode_ & ~flushes));
+  }
+  ~SubnormalScope() { __asm__ __volatile__("msr fpcr, %0" ::"r"(mode_)); }
 #endif
-  FlushScope(const FlushScope&) = delete;
-  FlushScope& operator=(const FlushScope&) = delete;
+  SubnormalScope(const SubnormalScope&) = delete;
+  SubnormalScope& operator=(const SubnormalScope&) = delete;
 
  private:
 #if defined(__aarch64__)
@@ -31,5 +35,9 @@ class FlushScope {
   unsigned mode_ = 0;
 #endif
 };
+
+using FlushScope = SubnormalScope<true>;
+// Within a FlushScope, for code that is not the core's: they count again.
+using FullScope = SubnormalScope<false>;
 
 }  // namespace pyrnn

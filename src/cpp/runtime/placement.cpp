@@ -1,5 +1,8 @@
 #include "runtime/placement.hpp"
 
+#include <algorithm>
+#include <thread>
+
 #ifdef __linux__
 #include <sched.h>
 #include <sys/syscall.h>
@@ -7,12 +10,50 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <utility>
 #endif
 
 namespace pyrnn {
 
+int ProcessorSet::count() const noexcept {
+  int all = 0;
+  for (const unsigned long word : words_) all += __builtin_popcountl(word);
+  return all;
+}
+
+bool ProcessorSet::has(int processor) const noexcept {
+  const auto at = static_cast<std::size_t>(processor);
+  return at < most && (words_[at / word_bits] >> at % word_bits & 1UL) != 0;
+}
+
+void ProcessorSet::add(int processor) noexcept {
+  const auto at = static_cast<std::size_t>(processor);
+  if (at < most) words_[at / word_bits] |= 1UL << at % word_bits;
+}
+
+void ProcessorSet::remove(int processor) noexcept {
+  const auto at = static_cast<std::size_t>(processor);
+  if (at < most) words_[at / word_bits] &= ~(1UL << at % word_bits);
+}
+
+int allowed_processors() {
+  ProcessorSet allowed;
+  if (allowed.read(0)) return allowed.count();
+  return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+}
+
 #ifdef __linux__
+bool ProcessorSet::read(ThreadId thread) noexcept {
+  clear();
+  return sched_getaffinity(thread, sizeof(words_),
+                           static_cast<cpu_set_t*>(static_cast<void*>(words_.data()))) == 0;
+}
+
+bool ProcessorSet::give_to(ThreadId thread) const noexcept {
+  return sched_setaffinity(
+             thread, sizeof(words_),
+             static_cast<const cpu_set_t*>(static_cast<const void*>(words_.data()))) == 0;
+}
+
 namespace {
 
 // A thread that runs uses processor time within this.
@@ -28,16 +69,25 @@ long long time_used(ThreadId thread) {
 }
 
 // A thread cannot stay where it may not run, so it moves at once; then it may run there again.
-bool move_within(ThreadId thread, const cpu_set_t& allowed, const cpu_set_t& wanted) {
-  if (CPU_COUNT(&wanted) == 0 || sched_setaffinity(thread, sizeof(wanted), &wanted) != 0)
-    return false;
-  sched_setaffinity(thread, sizeof(allowed), &allowed);
+bool move_within(ThreadId thread, const ProcessorSet& allowed, const ProcessorSet& wanted) {
+  if (wanted.count() == 0 || !wanted.give_to(thread)) return false;
+  allowed.give_to(thread);
   return true;
 }
+
+const ProcessorSet of_the_program = [] {
+  ProcessorSet allowed;
+  allowed.read(0);
+  return allowed;
+}();
 
 }  // namespace
 
 ThreadId this_thread_id() { return static_cast<ThreadId>(syscall(SYS_gettid)); }
+
+void run_where_the_program_may() noexcept {
+  if (of_the_program.count() > 0) of_the_program.give_to(0);
+}
 
 bool has_lost_its_core(ThreadId thread) {
   const long long before = time_used(thread);
@@ -47,44 +97,38 @@ bool has_lost_its_core(ThreadId thread) {
   return before >= 0 && time_used(thread) == before;
 }
 
-int bring_here(ThreadId thread) {
-  cpu_set_t allowed, wanted;
+int bring_here(ThreadId thread) noexcept {
+  ProcessorSet allowed, wanted;
   const int processor = sched_getcpu();
-  if (processor < 0 || sched_getaffinity(thread, sizeof(allowed), &allowed) != 0) return -1;
-  CPU_ZERO(&wanted);
-  if (CPU_ISSET(processor, &allowed)) CPU_SET(processor, &wanted);
+  if (processor < 0 || !allowed.read(thread)) return -1;
+  if (allowed.has(processor)) wanted.add(processor);
   return move_within(thread, allowed, wanted) ? processor : -1;
 }
 
-void wake_elsewhere(const std::vector<ThreadId>& threads, const std::function<void()>& wake) {
+bool keep_elsewhere(ThreadId thread, ProcessorSet& allowed) noexcept {
   const int processor = sched_getcpu();
-  std::vector<std::pair<ThreadId, cpu_set_t>> kept_off;
-  for (const ThreadId thread : threads) {
-    cpu_set_t allowed, wanted;
-    if (processor < 0 || sched_getaffinity(thread, sizeof(allowed), &allowed) != 0) continue;
-    wanted = allowed;
-    CPU_CLR(processor, &wanted);
-    if (CPU_COUNT(&wanted) > 0 && sched_setaffinity(thread, sizeof(wanted), &wanted) == 0)
-      kept_off.emplace_back(thread, allowed);
-  }
-  wake();
-  for (const auto& [thread, allowed] : kept_off)
-    sched_setaffinity(thread, sizeof(allowed), &allowed);
+  if (processor < 0 || !allowed.read(thread)) return false;
+  ProcessorSet wanted = allowed;
+  wanted.remove(processor);
+  return wanted.count() > 0 && wanted.give_to(thread);
 }
 
-void leave_processor(int processor) {
-  cpu_set_t allowed, wanted;
-  if (sched_getcpu() != processor || sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
-  wanted = allowed;
-  CPU_CLR(processor, &wanted);
+void leave_processor(int processor) noexcept {
+  ProcessorSet allowed;
+  if (sched_getcpu() != processor || !allowed.read(0)) return;
+  ProcessorSet wanted = allowed;
+  wanted.remove(processor);
   move_within(0, allowed, wanted);
 }
 #else
+bool ProcessorSet::read(ThreadId) noexcept { return false; }
+bool ProcessorSet::give_to(ThreadId) const noexcept { return false; }
 ThreadId this_thread_id() { return 0; }
+void run_where_the_program_may() noexcept {}
 bool has_lost_its_core(ThreadId) { return false; }
-int bring_here(ThreadId) { return -1; }
-void wake_elsewhere(const std::vector<ThreadId>&, const std::function<void()>& wake) { wake(); }
-void leave_processor(int) {}
+int bring_here(ThreadId) noexcept { return -1; }
+bool keep_elsewhere(ThreadId, ProcessorSet&) noexcept { return false; }
+void leave_processor(int) noexcept {}
 #endif
 
 }  // namespace pyrnn

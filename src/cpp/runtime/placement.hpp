@@ -3,29 +3,57 @@
 // it happens where the system has no such calls, or forbids them.
 #pragma once
 
-#include <functional>
-#include <vector>
+#include <array>
+#include <cstddef>
 
 namespace pyrnn {
 
 // A thread as the system knows it; 0 is none.
 using ThreadId = int;
 
+// The processors on which a thread may run. As large as any system's set, so that nothing has to be
+// allocated.
+class ProcessorSet {
+ public:
+  // Whether it is known; of this thread if `thread` is 0
+  bool read(ThreadId thread) noexcept;
+  // Lets a thread run on these.
+  bool give_to(ThreadId thread) const noexcept;
+
+  int count() const noexcept;
+  bool has(int processor) const noexcept;
+  void clear() noexcept { words_ = {}; }
+  void add(int processor) noexcept;
+  void remove(int processor) noexcept;
+
+ private:
+  static constexpr std::size_t word_bits = 8 * sizeof(unsigned long), most = 8192;
+
+  std::array<unsigned long, most / word_bits> words_{};
+};
+
 ThreadId this_thread_id();
+
+// How many processors this thread may run on.
+int allowed_processors();
+
+// Lets this thread run wherever the program might when it loaded the library: a new thread begins
+// with what its maker may use at that moment.
+void run_where_the_program_may() noexcept;
 
 // Whether a thread that has work to do has made no progress for a moment.
 bool has_lost_its_core(ThreadId thread);
 
 // Moves a thread to the processor of the calling one, which should then sleep. Returns that
 // processor, or less than 0. Where the thread may run stays what it was.
-int bring_here(ThreadId thread);
+int bring_here(ThreadId thread) noexcept;
 
-// Calls wake(), upon which threads that sleep shall not begin on the processor of the calling one:
-// some systems put them there, as others sleep deeply, and they would wait for its time slice to
-// end.
-void wake_elsewhere(const std::vector<ThreadId>& threads, const std::function<void()>& wake);
+// Keeps a thread that sleeps off the processor of the calling one while it is woken: some systems
+// would put it there, as others sleep deeply, and it would wait for the caller's time slice to end.
+// Whether it did; then `allowed` is to be given back to it.
+bool keep_elsewhere(ThreadId thread, ProcessorSet& allowed) noexcept;
 
 // Moves the calling thread to another processor, if there is one where it may run.
-void leave_processor(int processor);
+void leave_processor(int processor) noexcept;
 
 }  // namespace pyrnn

@@ -1,125 +1,35 @@
 #include "runtime/thread_pool.hpp"
 
-#include <pthread.h>
-#include <sched.h>
-
+#include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cmath>
-#include <condition_variable>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <fstream>
-#include <future>
+#include <exception>
 #include <memory>
 #include <mutex>
-#include <string>
+#include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "runtime/flush_scope.hpp"
+#include "runtime/fork.hpp"
+#include "runtime/interrupts.hpp"
 #include "runtime/placement.hpp"
-#if defined(__x86_64__) || defined(_M_X64)
-#include <immintrin.h>
-#endif
+#include "runtime/waiting.hpp"
 
 namespace pyrnn {
 namespace {
 
-constexpr int max_threads = 256;
+using Clock = std::chrono::steady_clock;
 
 // A thread that waits for another's part burns a core which that may have lost. Between two calls
 // nobody is held up, and a core that sleeps takes some 100 us to wake.
 constexpr auto spin_for_part = std::chrono::microseconds(20);
 constexpr auto spin_for_job = std::chrono::microseconds(100);
 
-inline void pause() {
-#if defined(__x86_64__) || defined(_M_X64)
-  _mm_pause();
-#elif defined(__aarch64__)
-  __asm__ __volatile__("yield");
-#endif
-}
-
-// Processors that the affinity mask leaves this process.
-int affinity_count() {
-#if defined(__linux__)
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
-#endif
-  const unsigned count = std::thread::hardware_concurrency();
-  return count == 0 ? 1 : static_cast<int>(count);
-}
-
-// Processors' worth of time that the control group leaves this process; 0 for no limit.
-int cgroup_count() {
-  double quota = 0, period = 0;
-  std::string word;
-  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 >> word >> period) {
-    if (word != "max") quota = std::atof(word.c_str());
-  } else {
-    std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") >> quota;
-    std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_period_us") >> period;
-  }
-  return quota > 0 && period > 0 ? static_cast<int>(std::ceil(quota / period)) : 0;
-}
-
-int default_threads() {
-  if (const char* text = std::getenv("PYRNN_NUM_THREADS")) {
-    const int wanted = std::atoi(text);
-    if (wanted >= 1) return wanted < max_threads ? wanted : max_threads;
-  }
-  const int affinity = affinity_count(), cgroup = cgroup_count();
-  return cgroup > 0 && cgroup < affinity ? cgroup : affinity;
-}
-
-// Where threads wait: spin first, then sleep until woken.
-class Waiting {
- public:
-  explicit Waiting(std::chrono::microseconds spin_time) : spin_time_(spin_time) {}
-
-  // Returns whether ready() has become true soon.
-  template <class Ready>
-  bool spin_for(const Ready& ready) {
-    for (int i = 0; i < 64; ++i) {
-      if (ready()) return true;
-      pause();
-    }
-    const auto start = std::chrono::steady_clock::now();
-    do {
-      for (int i = 0; i < 16; ++i) {
-        if (ready()) return true;
-        pause();
-      }
-    } while (std::chrono::steady_clock::now() - start < spin_time_);
-    return false;
-  }
-
-  // Returns once ready() is true.
-  template <class Ready>
-  void sleep_for(const Ready& ready) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    ++sleepers_;
-    woken_.wait(lock, ready);
-    --sleepers_;
-  }
-
-  bool has_sleepers() const { return sleepers_ > 0; }
-
-  // To be called after what makes `ready` true.
-  void wake() {
-    if (sleepers_ == 0) return;
-    const std::lock_guard<std::mutex> lock(mutex_);
-    woken_.notify_all();
-  }
-
- private:
-  const std::chrono::microseconds spin_time_;
-  std::atomic<int> sleepers_{0};
-  std::mutex mutex_;
-  std::condition_variable woken_;
-};
+// Where the system refuses a thread it may give one later, but each try takes time.
+constexpr auto between_tries = std::chrono::milliseconds(100);
 
 // A part, apart from others in memory, as each mostly has one thread.
 struct alignas(64) Part {
@@ -128,47 +38,71 @@ struct alignas(64) Part {
   std::atomic<int> lent_processor{-1};  // where that has been brought
 };
 
+// A thread of the pool, and where it waits for a job that has a part for it.
+struct alignas(64) Worker {
+  explicit Worker(int its_index) : index(its_index) {}
+
+  const int index;
+  std::atomic<ThreadId> id{0};        // once it runs
+  std::atomic<std::uint64_t> job{0};  // the last one that has a part for it
+  std::atomic<bool> stop{false};
+  Waiting waiting{spin_for_job};
+  ProcessorSet allowed;  // of its own, while it is kept elsewhere
+  bool kept_elsewhere = false;
+  std::thread thread;
+};
+
+}  // namespace
+
 // The workers and the job they are on.
 //
 // Phases are numbered over all jobs. The part that is behind tells where a job is: nobody begins a
 // phase while a part is behind it, and a part is taken by bringing it from 2 p - 1 to 2 p. Between
 // two jobs a number is left out, so that nobody takes a part of a job that has ended. Only who has
-// taken a part looks at the work: it lasts until that part is done.
+// taken a part looks at the work: it lasts until that part is done. A part that fails is brought to
+// the end of the job at once, and so is every part that is taken after that.
 class Workers {
  public:
+  const unsigned generation = fork_generation();
+
   // Whether the workers are the caller's from here on, until it gives them back. Not a mutex: who
   // has them may ask again, from within its work, and is refused like others.
-  bool lease() { return !leased_.exchange(true); }
-  void end_lease() { leased_ = false; }
+  bool lease() noexcept { return !leased_.exchange(true); }
+  void end_lease() noexcept { leased_ = false; }
 
-  // Every worker wakes for every job, so there are as many as the team has use for.
-  void resize(int count) {
-    if (static_cast<int>(threads_.size()) > count - 1) dismiss();
-    while (static_cast<int>(threads_.size()) < count - 1) {
-      const int index = static_cast<int>(threads_.size()) + 1;
-      std::promise<ThreadId> id;
-      threads_.emplace_back([this, index, seen = job_.load(), &id] {
-        id.set_value(this_thread_id());
-        serve(index, seen);
-      });
-      ids_.push_back(id.get_future().get());
+  // Ends those that no team has use for any longer.
+  void shrink(int count) noexcept {
+    const std::size_t kept = static_cast<std::size_t>(count);
+    for (std::size_t i = kept; i < workers_.size(); ++i) {
+      workers_[i]->stop = true;
+      workers_[i]->waiting.wake();
     }
+    for (std::size_t i = kept; i < workers_.size(); ++i) workers_[i]->thread.join();
+    if (kept < workers_.size()) workers_.resize(kept);
+  }
+
+  // How many threads there can be, as far as is known.
+  int capacity() const noexcept {
+    return refused_ && Clock::now() < next_try_ ? size() + 1 : most_threads;
   }
 
   void run(int parts, Size phases, bool divisible, const std::function<void(Size, int)>& work) {
+    grow(parts - 1);
     first_ = last_ + 2;
     work_ = &work;
+    failing_.store(false, std::memory_order_relaxed);
+    cancelled_.store(false, std::memory_order_relaxed);
     divisible_.store(divisible, std::memory_order_relaxed);
-    for (std::size_t part = 0; part <= threads_.size(); ++part)
+    for (int part = 0; part < parts; ++part)
       at_[part].at.store(2 * first_ - 1, std::memory_order_relaxed);
     parts_.store(parts, std::memory_order_relaxed);
     last_.store(first_ + static_cast<std::uint64_t>(phases) - 1);
-    ++job_;
-    if (for_job_.has_sleepers()) {
-      const std::lock_guard<std::mutex> lock(placing_);
-      wake_elsewhere(ids_, [this] { for_job_.wake(); });
+    wake(std::min(parts - 1, size()));
+    {
+      const CancelScope cancels(cancelled_);
+      join(0, 0);
     }
-    join(0, 0);
+    if (failing_) std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
   bool has_waiting() const { return waiting_ > 0; }
@@ -197,31 +131,70 @@ class Workers {
   }
 
  private:
-  void dismiss() {
-    stop_ = true;
-    ++job_;
-    for_job_.wake();
-    for (std::thread& thread : threads_) thread.join();
-    threads_.clear();
-    ids_.clear();
-    stop_ = false;
+  int size() const noexcept { return static_cast<int>(workers_.size()); }
+
+  void grow(int count) noexcept {
+    if (size() >= count || capacity() < most_threads) return;
+    try {
+      workers_.reserve(static_cast<std::size_t>(count));
+      while (size() < count) {
+        auto worker = std::make_unique<Worker>(size() + 1);
+        worker->thread = std::thread([this, own = worker.get()] { serve(*own); });
+        workers_.push_back(std::move(worker));
+      }
+      refused_ = false;
+    } catch (const std::exception&) {
+      refused_ = true;
+      next_try_ = Clock::now() + between_tries;
+    }
   }
 
-  void serve(int index, std::uint64_t seen) {
+  // Tells the first workers of a new job.
+  void wake(int count) noexcept {
+    ++job_;
+    bool any_sleeps = false;
+    for (int i = 0; i < count; ++i) {
+      Worker& worker = worker_of(i);
+      worker.job = job_;
+      any_sleeps = any_sleeps || worker.waiting.has_sleepers();
+    }
+    if (!any_sleeps) return;
+    const std::lock_guard<std::mutex> lock(placing_);
+    for (int i = 0; i < count; ++i) {
+      Worker& worker = worker_of(i);
+      const ThreadId id = worker.id;
+      worker.kept_elsewhere =
+          id != 0 && worker.waiting.has_sleepers() && keep_elsewhere(id, worker.allowed);
+    }
+    for (int i = 0; i < count; ++i) worker_of(i).waiting.wake();
+    for (int i = 0; i < count; ++i) {
+      Worker& worker = worker_of(i);
+      if (worker.kept_elsewhere) worker.allowed.give_to(worker.id);
+    }
+  }
+
+  Worker& worker_of(int i) { return *workers_[static_cast<std::size_t>(i)]; }
+
+  void serve(Worker& worker) {
+    run_where_the_program_may();
     const FlushScope flush;
+    const CancelScope cancels(cancelled_);
     const ThreadId id = this_thread_id();
+    worker.id = id;
+    std::uint64_t seen = 0;
+    const auto posted = [&] { return worker.job != seen || worker.stop; };
     while (true) {
-      const auto posted = [&] { return job_ != seen; };
-      if (!for_job_.spin_for(posted)) for_job_.sleep_for(posted);
-      seen = job_;
-      if (stop_) return;
-      join(index, id);
+      if (!worker.waiting.spin_for(posted)) worker.waiting.sleep_for(posted);
+      if (worker.stop) return;
+      seen = worker.job;
+      join(worker.index, id);
     }
   }
 
   // Does parts of a job until it has ended, or nothing is left for a worker to begin.
   void join(int index, ThreadId worker) {
     while (true) {
+      if (index == 0) refuse_fork();
       // In this order: `parts_` belongs to the job of `last`, or that one has ended.
       const std::uint64_t last = last_;
       const int parts = parts_.load(std::memory_order_relaxed);
@@ -234,10 +207,10 @@ class Workers {
         wait_for_part(part, at, parts);
       } else if (take(part, phase)) {
         at_[part].worker.store(worker, std::memory_order_relaxed);
-        (*work_)(static_cast<Size>(phase - first_), part);
+        const bool done = perform(static_cast<Size>(phase - first_), part);
         const int lent = at_[part].lent_processor;
         if (lent >= 0) at_[part].lent_processor = -1;
-        at_[part].at = 2 * phase + 1;
+        at_[part].at = 2 * (done ? phase : last) + 1;
         if (most_behind(parts, part).at > 2 * phase) for_part_.wake();
         if (lent >= 0 && worker != 0) {
           const std::lock_guard<std::mutex> lock(placing_);
@@ -245,6 +218,32 @@ class Workers {
         }
       }
     }
+  }
+
+  // Whether it was done; what it throws ends the job.
+  bool perform(Size phase, int part) noexcept {
+    if (cancelled_) return false;
+    try {
+      (*work_)(phase, part);
+      return true;
+    } catch (...) {
+      fail(std::current_exception());
+      return false;
+    }
+  }
+
+  // The first failure is that of the job: others may follow from it.
+  void fail(std::exception_ptr failure) noexcept {
+    if (failing_.exchange(true)) return;
+    failure_ = std::move(failure);
+    cancelled_ = true;
+  }
+
+  // A signal that the caller takes notice of amid a job may fork: the child has no workers, and
+  // nobody else is at the work.
+  void refuse_fork() const {
+    if (generation != fork_generation())
+      throw std::runtime_error("the process was forked amid this call");
   }
 
   bool take(int part, std::uint64_t phase) {
@@ -263,8 +262,26 @@ class Workers {
       const std::lock_guard<std::mutex> lock(placing_);
       at_[part].lent_processor = bring_here(worker);
     }
-    if (!soon) for_part_.sleep_for(moved);
+    if (!soon) sleep_until(moved);
     if (!lends) --waiting_;
+  }
+
+  // The caller looks after signals meanwhile.
+  template <class Ready>
+  void sleep_until(const Ready& ready) {
+    if (!has_question()) {
+      for_part_.sleep_for(ready);
+      return;
+    }
+    while (!for_part_.sleep_for(ready, question_interval)) {
+      if (cancelled_) continue;
+      try {
+        check_interrupts();
+      } catch (...) {
+        fail(std::current_exception());
+      }
+      refuse_fork();
+    }
   }
 
   // The part that is most behind: of several the first from `part` on.
@@ -288,12 +305,12 @@ class Workers {
   }
 
   std::atomic<bool> leased_{false};
-  std::vector<std::thread> threads_;
-  std::vector<ThreadId> ids_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  bool refused_ = false;  // whether the system would not start one
+  Clock::time_point next_try_{};
   std::mutex placing_;  // who moves a thread reads first where it may run, and restores that
-  Waiting for_job_{spin_for_job}, for_part_{spin_for_part};
-  std::atomic<std::uint64_t> job_{0};
-  std::atomic<bool> stop_{false};
+  Waiting for_part_{spin_for_part};
+  std::uint64_t job_ = 0;
   const std::function<void(Size, int)>* work_ = nullptr;
   std::uint64_t first_ = 0;
   std::atomic<std::uint64_t> last_{0};
@@ -301,60 +318,47 @@ class Workers {
   std::atomic<bool> divisible_{false};
   std::atomic<int> waiting_{0};          // threads, for a part
   std::atomic<std::uint64_t> gifts_{0};  // parts given so far
-  Part at_[max_threads];
+  std::atomic<bool> failing_{false}, cancelled_{false};
+  std::exception_ptr failure_;
+  Part at_[most_threads];
 };
 
-std::atomic<int> wanted_threads{0};
-std::atomic<Workers*> workers{nullptr};
+namespace {
 
-// In a forked child the workers do not exist: forget them (their memory cannot be freed safely).
-void forget_workers() { workers.store(nullptr); }
+std::atomic<Workers*> pool{nullptr};
 
+// Those of the process that this one was forked from do not exist here, and cannot be freed safely.
 Workers& the_workers() {
-  static std::once_flag once;
-  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, forget_workers); });
-  Workers* current = workers.load();
-  if (current == nullptr) {
+  Workers* current = pool.load();
+  if (current == nullptr || current->generation != fork_generation()) {
     auto fresh = std::make_unique<Workers>();
-    if (workers.compare_exchange_strong(current, fresh.get())) current = fresh.release();
+    if (pool.compare_exchange_strong(current, fresh.get())) current = fresh.release();
   }
   return *current;
 }
 
 }  // namespace
 
-int num_threads() {
-  int count = wanted_threads.load();
-  if (count == 0) {
-    count = default_threads();
-    wanted_threads.store(count);
-  }
-  return count;
-}
-
-void set_num_threads(int threads) {
-  wanted_threads.store(threads < max_threads ? threads : max_threads);
-}
-
 Team::Team(int wanted) {
-  // Read once: another thread may set it between two readings, and a team larger than the pool
-  // would wait for workers that are not there.
+  // Read once: another thread may set it between two readings.
   const int available = num_threads();
   const int count = wanted < available ? wanted : available;
-  if (count <= 1 || !the_workers().lease()) return;
-  the_workers().resize(available);
-  leased_ = true;
-  size_ = count;
+  if (count <= 1) return;
+  Workers& workers = the_workers();
+  if (!workers.lease()) return;
+  workers_ = &workers;
+  workers.shrink(available - 1);
+  size_ = std::min(count, workers.capacity());
 }
 
 Team::~Team() {
-  if (leased_) the_workers().end_lease();
+  if (workers_ != nullptr) workers_->end_lease();
 }
 
 void Team::run(int parts, Size phases, const std::function<void(Size, int)>& work) {
   const FlushScope flush;
-  if (parts > 1 && leased_) {
-    the_workers().run(parts, phases, false, work);
+  if (parts > 1 && workers_ != nullptr) {
+    workers_->run(parts, phases, false, work);
   } else {
     for (Size phase = 0; phase < phases; ++phase) work(phase, 0);
   }
@@ -362,18 +366,18 @@ void Team::run(int parts, Size phases, const std::function<void(Size, int)>& wor
 
 void Team::run_divisible(int parts, const std::function<void(int)>& work) {
   const FlushScope flush;
-  divides_ = parts > 1 && leased_;
+  divides_ = parts > 1 && workers_ != nullptr;
   if (divides_) {
-    the_workers().run(parts, 1, true, [&](Size, int part) { work(part); });
+    workers_->run(parts, 1, true, [&](Size, int part) { work(part); });
   } else {
     work(0);
   }
 }
 
-bool Team::has_waiting() const { return divides_ && the_workers().has_waiting(); }
+bool Team::has_waiting() const { return divides_ && workers_->has_waiting(); }
 
-int Team::vacant_part() { return divides_ ? the_workers().vacant_part() : -1; }
+int Team::vacant_part() { return divides_ ? workers_->vacant_part() : -1; }
 
-void Team::give(int part) { the_workers().give(part); }
+void Team::give(int part) { workers_->give(part); }
 
 }  // namespace pyrnn

@@ -7,18 +7,19 @@
 //
 // Waiting is a short spin, then sleep: a thread whose peer has lost its core must not burn the one
 // that it needs. One call at a time gets the workers; a call that finds them taken runs alone,
-// which changes no result either, and so does one from within a part. After fork the child starts
-// workers of its own.
+// which changes no result either, and so does one from within a part. A job wakes the workers that
+// it has parts for. They are started when first needed; where the system refuses some, the others
+// do all parts. After fork the child starts workers of its own.
 #pragma once
 
 #include <functional>
 
 #include "runtime/range.hpp"
+#include "runtime/thread_count.hpp"
 
 namespace pyrnn {
 
-int num_threads();
-void set_num_threads(int threads);
+class Workers;
 
 // Workers for one call: up to `wanted` threads, the caller being one of them.
 class Team {
@@ -30,8 +31,8 @@ class Team {
 
   int size() const { return size_; }
   // Calls work(phase, part) once for each of so many phases, one after another, and each part in
-  // [0, parts), at most `size()`; returns when all have. Subnormals are flushed meanwhile. What
-  // `work` throws does not pass.
+  // [0, parts), at most `size()`; returns when all have. Subnormals are flushed meanwhile. Once
+  // `work` throws, no part begins, those under way are waited for, and it is thrown here.
   void run(int parts, Size phases, const std::function<void(Size, int)>& work);
 
   // The same with one phase, whose parts may be divided. While a thread waits, work that is under
@@ -44,8 +45,8 @@ class Team {
 
  private:
   int size_ = 1;
-  bool leased_ = false;
-  bool divides_ = false;  // whether the parts that run can be divided
+  Workers* workers_ = nullptr;  // while they are this team's
+  bool divides_ = false;        // whether the parts that run can be divided
 };
 
 }  // namespace pyrnn

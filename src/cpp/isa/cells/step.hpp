@@ -29,9 +29,10 @@ inline void load_slots(V (&z)[Cell::shape.slots], const typename V::Scalar* gate
 }
 
 template <class V, class Cell>
-inline void store_slots(const V (&z)[Cell::shape.slots], typename V::Scalar* gates, Size slot) {
+inline void store_slots(const V (&z)[Cell::shape.slots], typename V::Scalar* gates, Size slot,
+                        int begin = 0, int end = Cell::shape.slots) {
 #pragma GCC unroll 4
-  for (int s = 0; s < Cell::shape.slots; ++s) z[s].store(gates + s * slot);
+  for (int s = begin; s < end; ++s) z[s].store(gates + s * slot);
 }
 
 // Parameters of one vector of units, or their gradients; one vector where there are none.
@@ -203,7 +204,8 @@ void backward_first_panels(const StepBackward<typename V::Scalar>& q) {
         prev[0] = load_some<V>(q.h_prev + row * q.h_prev_row + unit, q.units - unit);
         d[0] = V::load(dh);
         Cell::backward_first(z, prev, V::load(q.du + row * q.d_row + unit), d);
-        store_slots<V, Cell>(z, dgates, at.slot);
+        // Other threads may still be reading the slots of the second product.
+        store_slots<V, Cell>(z, dgates, at.slot, 0, Cell::shape.second_begin);
         d[0].store(dh);
       }
     }

@@ -1,0 +1,67 @@
+// What ends a call before it is done: a signal that the calling thread takes notice of, or a
+// failure in a part of the call that another thread computes.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+
+namespace pyrnn {
+
+// Asks the calling thread's program whether to go on; throws what ends the call.
+struct Question {
+  void (*ask)(void*) = nullptr;
+  void* of = nullptr;
+};
+
+// So often, that is.
+constexpr auto question_interval = std::chrono::milliseconds(40);
+
+// While it lives, this thread asks a question now and then, in `check_interrupts`.
+class InterruptScope {
+ public:
+  explicit InterruptScope(Question question) noexcept;
+  ~InterruptScope();
+  InterruptScope(const InterruptScope&) = delete;
+  InterruptScope& operator=(const InterruptScope&) = delete;
+
+ private:
+  Question outer_;
+};
+
+// While it lives, this thread works for a call that ends once `cancelled` is true.
+class CancelScope {
+ public:
+  explicit CancelScope(const std::atomic<bool>& cancelled) noexcept;
+  ~CancelScope();
+  CancelScope(const CancelScope&) = delete;
+  CancelScope& operator=(const CancelScope&) = delete;
+
+ private:
+  const std::atomic<bool>* outer_;
+};
+
+// Ends a part whose call has failed elsewhere.
+struct Cancelled {};
+
+// Whether this thread asks a question.
+bool has_question() noexcept;
+
+// Throws if the call that this thread works for shall end.
+void check_interrupts();
+
+// Checks every millisecond or so, of a loop that ticks more often than the clock should be read:
+// one for each thread that goes through it.
+class Pace {
+ public:
+  void tick() {
+    if (--left_ == 0) look();
+  }
+
+ private:
+  void look();
+
+  int left_ = 1, every_ = 1;
+  std::chrono::steady_clock::time_point last_{};
+};
+
+}  // namespace pyrnn

@@ -1,0 +1,225 @@
+"""What goes wrong in the pool of threads: failures in parts, threads that cannot be started, more
+processors than any mask of fixed size holds; and that nobody is woken for nothing."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pyrnn
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+
+START = """
+import os
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+import resource, threading, time
+import numpy as np
+import pyrnn
+
+def virtual_bytes():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[0]) * resource.getpagesize()
+
+def limit(more):
+    resource.setrlimit(resource.RLIMIT_AS, (virtual_bytes() + more, resource.RLIM_INFINITY))
+
+def unlimit():
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+def random(*shape):
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+"""
+
+# --- failures in parts ----------------------------------------------------------------------
+
+FAILING_PARTS = """
+pyrnn.set_num_threads({threads})
+layer = pyrnn.Linear(400_000, 32, seed=0)
+x, dy = random(4, 400_000), random(4, 32)
+small = pyrnn.GRU(8, 200, seed=0)
+short = random(30, 4, 8)
+before = small(short)[0]
+failed = 0
+for megabytes in range(0, 300, 20):
+    y, *_, cache = layer.forward(x)
+    limit(megabytes << 20)
+    try:
+        layer.backward(cache, dy)
+    except MemoryError:
+        failed += 1
+    unlimit()
+    assert np.array_equal(small(short)[0], before)
+print(failed > 0, threads() > 1)
+"""
+
+
+@linux
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_out_of_memory_in_a_part_is_an_error(run_python, count):
+    """Wherever memory ends, in a part or outside; the pool computes afterwards as before."""
+    result = run_python("-c", START + FAILING_PARTS.format(threads=count))
+    assert result.stdout.split() == ["True", str(count > 1)], result.stderr
+
+
+# --- threads that cannot be started ---------------------------------------------------------
+
+REFUSED = """
+layer = pyrnn.LSTM(16, 64, seed=0)
+x = random(40, 32, 16)
+pyrnn.set_num_threads(1)
+expected = layer(x)[0]
+assert threads() == 1
+pyrnn.set_num_threads(4)
+layer(x[:2, :1])  # nothing is left to be allocated
+limit(1 << 20)  # less than a thread's stack
+for _ in range(3):
+    assert np.array_equal(layer(x)[0], expected)
+assert threads() == 1, threads()
+unlimit()
+end = time.monotonic() + 30
+while threads() == 1 and time.monotonic() < end:
+    assert np.array_equal(layer(x)[0], expected)
+print(threads() > 1)
+"""
+
+
+@linux
+def test_threads_that_cannot_be_started_are_done_without(run_python):
+    """And tried again later."""
+    result = run_python("-c", START + REFUSED)
+    assert result.stdout.strip() == "True", result.stderr
+
+
+# --- many processors ------------------------------------------------------------------------
+
+MANY_PROCESSORS = r"""
+#define _GNU_SOURCE
+#include <sched.h>
+#include <string.h>
+#include <errno.h>
+int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *mask) {
+  if (size < COUNT / 8) { errno = EINVAL; return -1; }
+  memset(mask, 0, size);
+  for (int i = 0; i < COUNT; ++i) ((unsigned char *)mask)[i / 8] |= 1 << i % 8;
+  return 0;
+}
+"""
+
+MANY_COMPUTE = """
+layer = pyrnn.LSTM(64, 512, seed=0)
+x = random(3, 600, 64)
+many = layer(x)[0]
+print(pyrnn.get_num_threads())
+pyrnn.set_num_threads(1)
+print(np.array_equal(layer(x)[0], many))
+"""
+
+
+@linux
+@pytest.mark.parametrize("count", [384, 2048])
+def test_more_processors_than_threads_can_be(run_python, tmp_path, count):
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler here")
+    source, library = tmp_path / "many.c", tmp_path / "many.so"
+    source.write_text(MANY_PROCESSORS)
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", f"-DCOUNT={count}", "-o", library, source], check=True
+    )
+    result = run_python("-c", START + MANY_COMPUTE, LD_PRELOAD=str(library))
+    assert result.returncode == 0, result.stderr
+    threads, equal = result.stdout.split()
+    # A control group may allow less time.
+    assert 1 <= int(threads) <= min(count, 1024)
+    assert equal == "True"
+
+
+# --- who is woken ---------------------------------------------------------------------------
+
+
+def switches():
+    """How often each other thread of this process has gone to sleep."""
+    own = str(os.getpid())
+    counts = {}
+    for task in Path("/proc/self/task").iterdir():
+        if task.name != own:
+            status = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
+            counts[task.name] = int(status["voluntary_ctxt_switches"])
+    return counts
+
+
+@linux
+@pytest.mark.parametrize("count", [2, 8, 32, 64])
+def test_a_job_wakes_the_workers_that_it_has_parts_for(num_threads, count):
+    """Two directions are two parts, whatever the number of threads."""
+    wide = pyrnn.Linear(2048, 2048, seed=0)
+    both = pyrnn.LSTM(8, 40, bidirectional=True, seed=0)
+    x = np.zeros((200, 1, 8), "float32")
+    with num_threads(1):
+        both(x)
+        wide(x[:, 0, :1] * np.zeros((1, 2048), "float32"))  # workers of other tests have ended
+    others = set(switches())
+    with num_threads(count):
+        wide(np.zeros((256, 2048), "float32"))
+        time.sleep(0.05)
+        before = switches()
+        for _ in range(20):
+            both(x)
+            time.sleep(0.002)
+        after = switches()
+        woken = {task for task in before if after[task] > before[task] + 5} - others
+    assert len(woken) <= 1
+
+
+@linux
+def test_workers_are_started_for_parts_alone(run_python):
+    code = """
+pyrnn.set_num_threads(64)
+pyrnn.LSTM(8, 40, bidirectional=True, seed=0)(random(200, 1, 8))
+print(threads())
+"""
+    assert int(run_python("-c", START + code).stdout) <= 2
+
+
+PINNED = """
+layer = pyrnn.LSTM(16, 64, seed=0)
+x = random(40, 32, 16)
+allowed = os.sched_getaffinity(0)
+def compute():
+    os.sched_setaffinity(0, {min(allowed)})
+    pyrnn.set_num_threads(2)
+    layer(x)
+if IN_THREAD:
+    thread = threading.Thread(target=compute)
+    thread.start()
+    thread.join()
+else:
+    compute()
+    os.sched_setaffinity(0, allowed)
+time.sleep(0.05)
+masks = {int(task): os.sched_getaffinity(int(task)) for task in os.listdir("/proc/self/task")}
+print(len(masks), all(mask == allowed for mask in masks.values()))
+"""
+
+
+@linux
+@pytest.mark.parametrize("in_thread", [True, False])
+def test_workers_are_not_pinned_with_their_caller(run_python, in_thread):
+    result = run_python("-c", START + PINNED.replace("IN_THREAD", str(in_thread)))
+    assert result.stdout.split() == ["2", "True"], result.stderr
+
+
+@linux
+def test_workers_stay_where_the_program_may_run(run_python):
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    result = run_python("-c", code + START + PINNED.replace("IN_THREAD", "False"))
+    assert result.stdout.split() == ["2", "True"], result.stderr
