@@ -24,7 +24,7 @@ from pyrnn.sequences import (
     unpad_sequence,
 )
 from pyrnn.stream import Stream
-from pyrnn.threads import build_info, get_num_threads, set_num_threads
+from pyrnn.threads import build_info, get_num_threads, release_memory, set_num_threads
 
 if TYPE_CHECKING:
     from pyrnn import textbook
@@ -61,6 +61,7 @@ __all__ = [
     "pack_sequence",
     "pad_packed_sequence",
     "pad_sequence",
+    "release_memory",
     "set_num_threads",
     "softmax_cross_entropy",
     "textbook",

@@ -1,4 +1,4 @@
-// What was built, what is in use, and the number of threads.
+// What was built, what is in use, the number of threads, and the memory that is kept.
 #include <pybind11/stl.h>
 
 #include <chrono>
@@ -7,6 +7,7 @@
 
 #include "bindings/bindings.hpp"
 #include "runtime/dispatch.hpp"
+#include "runtime/memory.hpp"
 #include "runtime/thread_pool.hpp"
 
 namespace pyrnn {
@@ -46,6 +47,8 @@ void bind_info(pybind11::module_& module) {
   module.def("fma_peak", &fma_peak, pybind11::arg("threads"), pybind11::arg("seconds"));
   module.def("get_num_threads", &num_threads);
   module.def("set_num_threads", &set_num_threads);
+  module.def("release_memory", &release_idle_memory,
+             pybind11::call_guard<pybind11::gil_scoped_release>());
 }
 
 }  // namespace pyrnn

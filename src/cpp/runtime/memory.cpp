@@ -1,19 +1,28 @@
 #include "runtime/memory.hpp"
 
 #include <pthread.h>
+#include <signal.h>
 #ifdef __linux__
 #include <sys/mman.h>
+#endif
+#ifdef __GLIBC__
+#include <malloc.h>
 #endif
 
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
+#include <functional>
+#include <iterator>
 #include <list>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <new>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 
@@ -22,10 +31,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Large blocks are kept up to so many bytes, or to what was in use at once: a call whose buffers
-// are larger would else fault in all of them each time. Beyond the former, for a while.
-constexpr std::size_t always_kept = std::size_t{128} << 20;
-constexpr auto a_while = std::chrono::seconds(30);
+// Large blocks of so many bytes are kept for good. What a call used beyond them is kept for a while
+// after its last use: a call whose buffers are larger would else fault in all of them each time.
+constexpr std::size_t always_kept = std::size_t{16} << 20;
+constexpr auto a_while = std::chrono::seconds(3);
 constexpr std::size_t most_small_kept = std::size_t{1} << 20;
 constexpr std::size_t large = std::size_t{32} << 10, unit = 64;
 
@@ -57,14 +66,115 @@ struct Kept {
   std::size_t total = 0, in_use = 0, most_in_use = 0;
   void* small[large / unit] = {};
   std::size_t small_total = 0;
+
+  // The thread that gives back what was kept for a while: there is one only while more is kept than
+  // for good, and none during a fork.
+  std::thread watcher;
+  std::condition_variable stop;
+  bool watched = false;
+  int forks = 0;  // under way
 };
+
+// Takes blocks out, the longest kept first, while more than `keep` bytes are kept.
+Blocks taken_out(Kept& pool, std::size_t keep, Clock::time_point kept_since) {
+  Blocks gone;
+  while (pool.total > keep && pool.blocks.back().since <= kept_since) {
+    const auto block = std::prev(pool.blocks.end());
+    pool.total -= block->bytes;
+    pool.by_size.erase(block->place);
+    pool.at.erase(block->memory);
+    gone.splice(gone.begin(), pool.blocks, block);
+  }
+  return gone;
+}
+
+std::size_t free_all(const Blocks& gone) {
+  std::size_t bytes = 0;
+  for (const Block& block : gone) {
+    bytes += block.bytes;
+    std::free(block.memory);
+  }
+  return bytes;
+}
+
+// malloc keeps what is freed below other blocks, and much of what is not.
+void trim_malloc() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
+void watch(Kept& pool) {
+  std::unique_lock<std::mutex> lock(pool.mutex);
+  while (pool.forks == 0 && pool.total > always_kept) {
+    const Blocks gone = taken_out(pool, always_kept, Clock::now() - a_while);
+    if (gone.empty()) {
+      pool.stop.wait_until(lock, pool.blocks.back().since + a_while);
+      continue;
+    }
+    pool.most_in_use = pool.in_use + pool.total;
+    lock.unlock();
+    free_all(gone);
+    trim_malloc();
+    lock.lock();
+  }
+  pool.watched = false;
+}
+
+// A thread that takes no signal: those are for the program's own.
+std::thread start_watcher(Kept& pool) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread watcher;
+  try {
+    watcher = std::thread(watch, std::ref(pool));
+  } catch (const std::exception&) {  // as many threads as there may be
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return watcher;
+}
+
+// Sees to it that what is kept beyond `always_kept` is given back, whatever is called from now on.
+void watch_over(Kept& pool) noexcept {
+  if (pool.total <= always_kept || pool.watched || pool.forks > 0) return;
+  if (pool.watcher.joinable()) pool.watcher.join();  // the former one, which has let go of the lock
+  pool.watcher = start_watcher(pool);
+  pool.watched = pool.watcher.joinable();
+  if (!pool.watched) free_all(taken_out(pool, always_kept, Clock::time_point::max()));
+}
 
 Kept& kept();
 
 // A fork waits until no thread is at the blocks: a child could not free the lock of one it lacks.
+// Nor has it the watcher, which ends before; so parent and child go on with what is kept for good.
+void before_fork() {
+  Kept& pool = kept();
+  std::unique_lock<std::mutex> lock(pool.mutex);
+  if (++pool.forks == 1) {
+    std::thread watcher = std::move(pool.watcher);
+    pool.stop.notify_all();
+    lock.unlock();
+    if (watcher.joinable()) watcher.join();
+    lock.lock();
+  }
+  free_all(taken_out(pool, always_kept, Clock::time_point::max()));
+  lock.release();
+}
+
+void after_fork_in_parent() {
+  --kept().forks;
+  kept().mutex.unlock();
+}
+
+void after_fork_in_child() {
+  kept().forks = 0;
+  kept().watched = false;
+  kept().mutex.unlock();
+}
+
 Kept* make_kept() {
-  pthread_atfork([] { kept().mutex.lock(); }, [] { kept().mutex.unlock(); },
-                 [] { kept().mutex.unlock(); });
+  pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   return new Kept;
 }
 
@@ -114,17 +224,8 @@ void* take_large(Kept& pool, std::size_t bytes) {
 // What was kept longest makes room. All that is kept and in use never exceeds what was in use at
 // once by more than is always kept.
 void make_room(Kept& pool) {
-  if (pool.total <= always_kept) return;
   const std::size_t room = std::max(always_kept, pool.most_in_use - pool.in_use);
-  const auto longest = Clock::now() - a_while;
-  while (pool.total > room || (pool.total > always_kept && pool.blocks.back().since < longest)) {
-    const Block& block = pool.blocks.back();
-    pool.total -= block.bytes;
-    pool.by_size.erase(block.place);
-    pool.at.erase(block.memory);
-    std::free(block.memory);
-    pool.blocks.pop_back();
-  }
+  free_all(taken_out(pool, room, Clock::time_point::max()));
 }
 
 void* take_kept(std::size_t bytes) {
@@ -142,6 +243,21 @@ void keep_large(Kept& pool, void* memory) noexcept {
   pool.total += block->bytes;
   pool.blocks.splice(pool.blocks.begin(), pool.lent, block);
   make_room(pool);
+  watch_over(pool);
+}
+
+// The small blocks that are kept, each list by its first.
+std::size_t free_small(void* const (&lists)[large / unit]) {
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < large / unit; ++i) {
+    for (void* memory = lists[i]; memory != nullptr; bytes += (i + 1) * unit) {
+      void* next;
+      std::memcpy(&next, memory, sizeof(next));
+      std::free(memory);
+      memory = next;
+    }
+  }
+  return bytes;
 }
 
 // In whole pages of 2 MiB as far as they go: a row of pre-activations may be a page of 4 KiB, of
@@ -193,6 +309,22 @@ void release_memory(void* memory, std::size_t bytes) noexcept {
   } else if (!keep_small(pool, memory, size)) {
     std::free(memory);
   }
+}
+
+std::size_t release_idle_memory() {
+  Kept& pool = kept();
+  Blocks gone;
+  void* small[large / unit] = {};
+  {
+    const std::lock_guard<std::mutex> lock(pool.mutex);
+    gone = taken_out(pool, 0, Clock::time_point::max());
+    pool.most_in_use = pool.in_use;
+    std::swap(small, pool.small);
+    pool.small_total = 0;
+  }
+  const std::size_t bytes = free_all(gone) + free_small(small);
+  trim_malloc();
+  return bytes;
 }
 
 }  // namespace pyrnn

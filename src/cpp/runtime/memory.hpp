@@ -10,8 +10,12 @@ namespace pyrnn {
 
 // 64-byte aligned memory of at least `bytes`; throws std::bad_alloc.
 void* acquire_memory(std::size_t bytes);
-// Takes back what `acquire_memory(bytes)` gave. Up to 129 MiB are kept for later calls, or as much
-// as was in use at once, of which what nobody has taken for half a minute is given back later.
+// Takes back what `acquire_memory(bytes)` gave. Up to 17 MiB are kept for later calls; what a call
+// used beyond them, at most what was in use at once, is given back when it has been idle for 3 s.
 void release_memory(void* memory, std::size_t bytes) noexcept;
+
+// Gives back at once all that is kept for later calls, malloc's own free pages included (glibc).
+// Returns how many bytes were kept.
+std::size_t release_idle_memory();
 
 }  // namespace pyrnn
