@@ -20,6 +20,7 @@ PUBLIC = [
     "set_num_threads",
     "get_num_threads",
     "build_info",
+    "release_memory",
     "Linear",
     "Embedding",
     "softmax_cross_entropy",
