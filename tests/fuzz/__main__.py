@@ -1,0 +1,135 @@
+"""``python -m tests.fuzz --cases 200000 --seed 0``: see ``--help``.
+
+The exit status is 0 if nothing was found and 1 if something was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.fuzz.case import ENTRIES, Entry, draw_case
+from tests.fuzz.known import is_known
+from tests.fuzz.workers import Report, entry_of, run_all, work
+
+
+def main() -> int:
+    """Run the command."""
+    options = _parser().parse_args()
+    importlib.import_module(options.entries)
+    known = {name: e for name, e in ENTRIES.items() if not options.entry or options.entry in name}
+    if not known:
+        print(f"--entry: expected a part of one of {', '.join(ENTRIES)}", file=sys.stderr)
+        return 2
+    if options.replay:
+        return replay(options.replay)
+    if options.worker:
+        span = range(*map(int, options.worker.split(":")))
+        until = float(os.environ.get("PYRNN_FUZZ_UNTIL", "inf"))
+        work(known, options.seed, span, until, Path(options.progress))
+        return 0
+    return fuzz(options, known)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--cases", type=int, default=5000, help="how many (default: 5000)")
+    parser.add_argument("--seed", type=int, default=0, help="draws other cases (default: 0)")
+    parser.add_argument("--start", type=int, default=0, help="the number of the first case")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--entry", help="only entry points with this in their name")
+    parser.add_argument("--seconds", type=float, help="draw no new case after so long")
+    parser.add_argument("--timeout", type=float, default=60.0, help="of one case, in seconds")
+    parser.add_argument("--replay", metavar="CASE", help="one case, as findings name it, in full")
+    parser.add_argument("--entries", default="tests.fuzz.entries", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--progress", help=argparse.SUPPRESS)
+    return parser
+
+
+def fuzz(options: argparse.Namespace, known: dict[str, Entry]) -> int:
+    """Run all cases and print what was found."""
+    command = [sys.executable, "-m", "tests.fuzz", "--seed", str(options.seed)]
+    command += ["--entries", options.entries]
+    if options.entry:
+        command += ["--entry", options.entry]
+    if options.seconds is not None:
+        os.environ["PYRNN_FUZZ_UNTIL"] = str(time.time() + options.seconds)
+
+    def name_of(number: int) -> tuple[str, str]:
+        name = entry_of(known, options.seed, number).name
+        return name, f"{name}/{options.seed}/{number}"
+
+    begun, report = time.monotonic(), Report()
+    for report in run_all(
+        command, options.cases, options.start, max(1, options.jobs), options.timeout, name_of
+    ):
+        done = sum(share.right + share.refused for share in report.shares.values())
+        if sys.stderr.isatty():
+            print(f"\r{done} cases, {len(report.counts)} findings", end="", file=sys.stderr)
+    print(table(report))
+    print(f"{time.monotonic() - begun:.0f} s")
+    new = {finding for finding in report.counts if not is_known(finding)}
+    print(findings(report, set(report.counts) - new, "known"))
+    print(findings(report, new, "new"))
+    return 1 if new else 0
+
+
+def table(report: Report) -> str:
+    """How many cases of each entry point ended in an answer and in a refusal."""
+    rows = [f"{'entry point':32} {'answers':>8} {'refusals':>8} {'ms a case':>10}"]
+    total = [0, 0, 0.0]
+    for name, share in sorted(report.shares.items()):
+        cases = share.right + share.refused
+        rows.append(
+            f"{name:32} {share.right:8} {share.refused:8} {1e3 * share.seconds / cases:10.2f}"
+        )
+        total = [total[0] + share.right, total[1] + share.refused, total[2] + share.seconds]
+    cases = max(1, total[0] + total[1])
+    rows.append(f"{'all':32} {total[0]:8} {total[1]:8} {1e3 * total[2] / cases:10.2f}")
+    return "\n".join(rows)
+
+
+def findings(report: Report, which: set[tuple[str, str, str]], word: str) -> str:
+    """Each kind of finding once, with how often it was found and its first case."""
+    rows = [f"{len(which) or 'no'} {word} findings{'; --replay CASE shows one' * bool(which)}"]
+    for finding in sorted(which):
+        name, kind, detail = finding
+        rows.append(f"{report.counts[finding]:6} x  {name}: {kind}: {detail}")
+        rows.append(f"          {report.first[finding]}")
+    return "\n".join(rows)
+
+
+def replay(case: str) -> int:
+    """Run one case again and show its arguments, how it ended and what is wrong."""
+    from tests.fuzz.check import attempt, check
+
+    name, seed, number = case.rsplit("/", 2)
+    entry = ENTRIES[name]
+    drawn = draw_case(entry, int(seed), int(number))
+    print(f"spoiled: {', '.join(drawn.spoiled) or 'nothing'}")
+    for key, value in drawn.arguments.items():
+        print(f"{key} = {value!r}")
+    for backend in ("native", "reference"):
+        outcome = attempt(draw_case(entry, int(seed), int(number)), backend)
+        print(f"\n--- {backend}")
+        if outcome.error is None:
+            print(outcome.result)
+        else:
+            traceback.print_exception(outcome.error)
+    verdict = check(entry, int(seed), int(number))
+    print("\n--- findings")
+    for finding in verdict.findings:
+        print(f"{finding.kind}: {finding.detail}")
+    return 1 if verdict.findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

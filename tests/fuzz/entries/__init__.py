@@ -1,0 +1,29 @@
+"""The entry points, one file for each family; importing this enrols all of them."""
+
+from tests.fuzz.entries import (
+    cells,
+    dense,
+    files,
+    layers,
+    models,
+    optimisers,
+    sequences,
+    settings,
+    streams,
+    textbook,
+    textbook_models,
+)
+
+__all__ = [
+    "cells",
+    "dense",
+    "files",
+    "layers",
+    "models",
+    "optimisers",
+    "sequences",
+    "settings",
+    "streams",
+    "textbook",
+    "textbook_models",
+]

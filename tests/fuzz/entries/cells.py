@@ -1,0 +1,124 @@
+"""Cells: one step forward and backward."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import pyrnn
+from tests.fuzz.case import Case, Relation, entry
+from tests.fuzz.draw import Draw
+from tests.fuzz.entries.common import draw_input, draw_state, draw_weights
+
+Arguments = dict[str, Any]
+KINDS = {"RNNCell": pyrnn.RNNCell, "LSTMCell": pyrnn.LSTMCell, "GRUCell": pyrnn.GRUCell}
+
+
+def cell_case(draw: Draw, kind: str) -> Case:
+    """One step, forward and backward."""
+    options = _options(draw, kind)
+    hidden, parts = options["hidden_size"], 2 if kind == "LSTMCell" else 1
+    cell = KINDS[kind](**options)
+    batched = draw.chance(0.85)
+    lead = (draw.rows(),) if batched else ()
+    sizes = (hidden,) * parts
+    dstate = [draw.array(*lead, size) for size in sizes]
+    x = draw_input(draw, lead, options["input_size"]) if batched else (
+        draw.array(*lead, options["input_size"])
+    )  # fmt: skip
+    arguments: Arguments = {
+        "options": options,
+        "weights": draw_weights(draw, cell),
+        "x": x,
+        "state": draw_state(draw, sizes, lead),
+        "dstate": tuple(dstate) if parts == 2 else dstate[0],
+    }
+    training = draw.chance(0.8)
+    run = partial(_forward_backward, draw, kind, training)
+    ways = [Relation("call", partial(_call, draw, kind, training))]
+    if batched:
+        ways.append(Relation("row alone", partial(_alone, run, draw.integer(0, lead[0] - 1))))
+    ways.append(Relation("layer", partial(_layer, draw, kind, batched)))
+    names = {"cache", *cell.parameters, "nonlinearity", "bias", "initialization", "forget_bias"}
+    return Case(arguments, run, [draw.choice(ways)], names=names)
+
+
+def _options(draw: Draw, kind: str) -> dict[str, Any]:
+    options: dict[str, Any] = {"input_size": draw.size(), "hidden_size": draw.size()}
+    options |= {"dtype": draw.dtype_argument(), "seed": draw.integer(0, 2**32)}
+    if draw.chance(0.3):
+        options["bias"] = draw.choice((True, False))
+    if kind == "RNNCell" and draw.chance(0.5):
+        options["nonlinearity"] = draw.choice(("tanh", "relu"))
+    if draw.chance(0.2):
+        options["initialization"] = draw.choice(("torch", "glorot", "orthogonal"))
+    if kind == "LSTMCell" and options.get("bias", True) and draw.chance(0.2):
+        options["forget_bias"] = draw.choice((0.0, 1.0, -1.5))
+    return options
+
+
+def _cell(draw: Draw, kind: str, a: Arguments) -> Any:
+    cell = KINDS[kind](**a["options"])
+    draw.settle(cell.parameters)
+    if a["weights"] is not None:
+        cell.parameters.update(a["weights"])
+    return cell
+
+
+def _forward_backward(draw: Draw, kind: str, training: bool, a: Arguments) -> dict[str, Any]:
+    cell = _cell(draw, kind, a)
+    if not training:
+        cell.eval()
+    state, cache = cell.forward(a["x"], a["state"])
+    dx, dbefore, grads = cell.backward(cache, a["dstate"])
+    return {"state": state, "dx": dx, "dbefore": dbefore, "grads": grads}
+
+
+def _call(draw: Draw, kind: str, training: bool, a: Arguments) -> tuple[Any, Any]:
+    cell = _cell(draw, kind, a)
+    expected = cell.forward(a["x"], a["state"])[0]
+    if not training:
+        cell.eval()
+    return copy.deepcopy(cell)(a["x"], a["state"]), expected
+
+
+def _alone(run: Any, row: int, a: Arguments) -> tuple[Any, Any]:
+    def cut(value: Any) -> Any:
+        if value is None:
+            return None
+        if isinstance(value, (tuple, list)):
+            return tuple(np.asarray(part)[row : row + 1] for part in value)
+        return np.asarray(value)[row : row + 1]
+
+    whole = run(a)
+    one = run(a | {name: cut(a[name]) for name in ("x", "state", "dstate")})
+    keys = [key for key in ("state", "dx", "dbefore") if whole[key] is not None]
+    return {key: one[key] for key in keys}, {key: cut(whole[key]) for key in keys}
+
+
+def _layer(draw: Draw, kind: str, batched: bool, a: Arguments) -> tuple[Any, Any]:
+    """A layer with the same parameters, over one step."""
+    cell = _cell(draw, kind, a)
+    options = {k: v for k, v in a["options"].items() if k not in ("initialization", "forget_bias")}
+    layer = getattr(pyrnn, kind.removesuffix("Cell"))(**options)
+    layer.parameters.update({f"{name}_l0": array for name, array in cell.parameters.items()})
+
+    def stack(value: Any) -> Any:
+        return None if value is None else np.asarray(value)[None]
+
+    state = a["state"]
+    batched = batched or np.asarray(a["x"]).dtype.kind in "iu"
+    whole = tuple(map(stack, state)) if isinstance(state, (tuple, list)) else stack(state)
+    after = layer(stack(a["x"]), whole)[1]
+    cut = tuple(part[0] for part in after) if isinstance(after, tuple) else after[0]
+    return cut, cell(a["x"], state)
+
+
+for _kind in KINDS:
+    entry(
+        _kind, _kind, f"{_kind}.forward", f"{_kind}.backward", f"{_kind}.__call__",
+        f"{_kind}.eval", f"{_kind}.train", f"{_kind}.parameters", weight=1.5,
+    )(partial(cell_case, kind=_kind))  # fmt: skip

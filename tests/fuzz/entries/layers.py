@@ -1,0 +1,252 @@
+"""Recurrent layers: forward, backward, truncated backward, and what has to give equal bits."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tests.fuzz.case import Case, Relation, entry
+from tests.fuzz.draw import Draw
+from tests.fuzz.entries.common import (
+    KINDS,
+    build,
+    draw_input,
+    draw_state,
+    draw_weights,
+    is_noisy,
+    layer_options,
+    state_sizes,
+)
+
+Arguments = dict[str, Any]
+
+
+class Setup:
+    """One call of a layer: its sizes, and where time and batch are in its arrays."""
+
+    def __init__(self, draw: Draw, kind: str, options: dict[str, Any]) -> None:
+        self.kind, self.options = kind, options
+        self.steps, self.rows = draw.steps(), draw.rows()
+        self.batched = draw.chance(0.85)
+        self.first = bool(options.get("batch_first"))
+        self.directions = 2 if options.get("bidirectional") else 1
+        self.stacked = self.directions * options.get("num_layers", 1)
+        self.sizes = state_sizes(kind, options)
+
+    def lead(self) -> tuple[int, ...]:
+        """The axes of x but the last."""
+        if not self.batched:
+            return (self.steps,)
+        return (self.rows, self.steps) if self.first else (self.steps, self.rows)
+
+    def state_lead(self) -> tuple[int, ...]:
+        """The axes of a state but the last."""
+        return (self.stacked, self.rows) if self.batched else (self.stacked,)
+
+    def cut(self, array: Any, steps: slice) -> Any:
+        """Some of the steps of x, y or their gradients."""
+        return np.asarray(array)[(slice(None), steps) if self.batched and self.first else steps]
+
+    def row(self, array: Any, row: int) -> Any:
+        """One sequence of x, y or their gradients, as a batch of one."""
+        rows = slice(row, row + 1)
+        return np.asarray(array)[rows] if self.first else np.asarray(array)[:, rows]
+
+    def state_row(self, state: Any, row: int) -> Any:
+        """One sequence of a state."""
+        if state is None:
+            return None
+        parts = state if isinstance(state, (tuple, list)) else (state,)
+        cut = tuple(np.asarray(part)[:, row : row + 1] for part in parts)
+        return cut if isinstance(state, (tuple, list)) else cut[0]
+
+
+def layer_case(draw: Draw, kind: str) -> Case:
+    """Forward and backward in train or eval mode."""
+    options = layer_options(draw, kind)
+    setup = Setup(draw, kind, options)
+    layer = KINDS[kind](**options)
+    arguments: Arguments = {
+        "options": options,
+        "weights": draw_weights(draw, layer),
+        "x": draw_input(draw, setup.lead(), options["input_size"]),
+        "state": draw_state(draw, setup.sizes, setup.state_lead()),
+        "dy": draw.array(*setup.lead(), setup.directions * setup.sizes[0]),
+        "dstate": draw_state(draw, setup.sizes, setup.state_lead()),
+    }
+    if setup.batched and draw.chance(0.35):
+        arguments["lengths"] = draw.integers(setup.rows, below=setup.steps + 1, least=1)
+    if draw.chance(0.2):
+        arguments["checkpoint"] = draw.choice((1, 2, 3, 5, 100, 2**70))
+    training = draw.chance(0.8)
+    return Case(
+        arguments,
+        partial(_forward_backward, draw, kind, training),
+        _relations(draw, setup, layer, arguments, training),
+        names={"cache", "checkpoint", "lengths", *layer.parameters, *_option_names(kind)},
+    )
+
+
+def _option_names(kind: str) -> set[str]:
+    code = KINDS[kind].__init__.__code__
+    return set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]) - {"self"}
+
+
+def _forward_backward(draw: Draw, kind: str, training: bool, a: Arguments) -> dict[str, Any]:
+    layer = build(draw, kind, a)
+    if not training:
+        layer.eval()
+    y, state, cache = layer.forward(
+        a["x"], a["state"], a.get("lengths"), checkpoint=a.get("checkpoint")
+    )
+    y = y.copy()  # it is read-only, and the cache looks into it
+    dx, dstate0, grads = layer.backward(cache, a["dy"], a["dstate"])
+    return {"y": y, "state": state, "dx": dx, "dstate0": dstate0, "grads": grads}
+
+
+def _relations(
+    draw: Draw, setup: Setup, layer: Any, arguments: Arguments, training: bool
+) -> list[Relation]:
+    """One of those ways that this case allows."""
+    run = partial(_forward_backward, draw, setup.kind, training)
+    lengths = arguments.get("lengths")
+    noisy = is_noisy(setup.options) and training
+    ways = [
+        Relation("call", partial(_call, draw, setup, training)),
+        Relation("copy", partial(_copied, draw, setup, training)),
+        Relation("no checkpoint", lambda a: (run(a | {"checkpoint": None}), run(a))),
+    ]
+    if setup.batched and not noisy:
+        ways.append(Relation("row alone", partial(_alone, run, setup, draw.integer(0, 1000))))
+    if setup.directions == 1 and lengths is None and not noisy and setup.steps > 1:
+        cut = draw.integer(1, setup.steps - 1)
+        ways.append(Relation("chunks", partial(_chunked, draw, setup, training, cut)))
+    if setup.directions == 1 and lengths is None:
+        ways.append(Relation("stream", partial(_streamed, draw, setup)))
+    if lengths is not None:
+        ways.append(Relation("padding", partial(_padded, run, setup)))
+    return [draw.choice(ways)]
+
+
+def _layer(draw: Draw, setup: Setup, training: bool, a: Arguments) -> Any:
+    layer = build(draw, setup.kind, a)
+    return layer if training else layer.eval()
+
+
+def _call(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[Any, Any]:
+    """What ``layer(x)`` and ``layer.forward(x)`` give."""
+    given = a["x"], a["state"], a.get("lengths")
+    called = _layer(draw, setup, training, a)(*given)
+    return called, _layer(draw, setup, training, a).forward(*given)[:2]
+
+
+def _copied(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[Any, Any]:
+    """What a copy gives, deep, shallow or through pickle, beside the original."""
+    layer = _layer(draw, setup, training, a)
+    ways = (copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one)))
+    other = draw.choice(ways)(layer)
+    given = a["x"], a["state"], a.get("lengths")
+    return other(*given), layer(*given)
+
+
+def _alone(run: Any, setup: Setup, chosen: int, a: Arguments) -> tuple[Any, Any]:
+    """One sequence by itself, beside the same one in its batch."""
+    row = chosen % setup.rows
+    one = a | {name: setup.row(a[name], row) for name in ("x", "dy")}
+    one |= {name: setup.state_row(a[name], row) for name in ("state", "dstate")}
+    if a.get("lengths") is not None:
+        one["lengths"] = np.asarray(a["lengths"])[row : row + 1]
+    got, whole = run(one), run(a)
+    keys = ("y", "dx") if whole["dx"] is not None else ("y",)
+    expected = {key: setup.row(whole[key], row) for key in keys}
+    expected |= {key: setup.state_row(whole[key], row) for key in ("state", "dstate0")}
+    return {key: got[key] for key in expected}, expected
+
+
+def _chunked(draw: Draw, setup: Setup, training: bool, cut: int, a: Arguments) -> tuple[Any, Any]:
+    """Two chunks with the state carried over, beside the whole."""
+    layer = _layer(draw, setup, training, a)
+    y, state = layer(a["x"], a["state"])
+    first, middle = layer(setup.cut(a["x"], slice(0, cut)), a["state"])
+    second, final = layer(setup.cut(a["x"], slice(cut, None)), middle)
+    axis = 1 if setup.batched and setup.first else 0
+    return (np.concatenate([first, second], axis), final), (y, state)
+
+
+def _streamed(draw: Draw, setup: Setup, a: Arguments) -> tuple[Any, Any]:
+    """Step after step, beside eval mode's sequence."""
+    layer = build(draw, setup.kind, a).eval()
+    y, state = layer(a["x"], a["state"])
+    rows = setup.rows if setup.batched else 1
+    stream = layer.stream(rows)
+    x, y = np.asarray(a["x"]), np.asarray(y)
+    x, y = (array if setup.batched else array[:, None] for array in (x, y))
+    if a["state"] is not None:
+        parts = a["state"] if isinstance(a["state"], (tuple, list)) else (a["state"],)
+        parts = tuple(np.asarray(p) if setup.batched else np.asarray(p)[:, None] for p in parts)
+        stream.state = parts if len(parts) > 1 else parts[0]
+    by_time = (lambda v: v.swapaxes(0, 1)) if setup.batched and setup.first else (lambda v: v)
+    outputs = np.stack([stream.step(x_t) for x_t in by_time(x)])
+    whole = state if setup.batched else None
+    return (outputs, stream.state if setup.batched else None), (by_time(y).copy(), whole)
+
+
+def _padded(run: Any, setup: Setup, a: Arguments) -> tuple[Any, Any]:
+    """Something else past the lengths, in x and dy."""
+    x, dy = np.array(a["x"]), np.array(a["dy"])
+    by_row = (lambda v: v) if setup.first else (lambda v: v.swapaxes(0, 1))
+    for row, length in enumerate(np.asarray(a["lengths"])):
+        by_row(x)[row, int(length) :] = 0 if x.dtype.kind in "iu" else np.nan
+        by_row(dy)[row, int(length) :] = np.inf
+    return run(a | {"x": x, "dy": dy}), run(a)
+
+
+def truncated_case(draw: Draw) -> Case:
+    """Truncated BPTT of any layer that allows it, now and then of one that does not."""
+    kind = draw.choice(tuple(KINDS))
+    options = layer_options(draw, kind, directions=draw.chance(0.1))
+    setup = Setup(draw, kind, options)
+    layer = KINDS[kind](**options)
+    k1 = draw.choice((1, 1, 2, 3, 5, 8, 1000))
+    arguments: Arguments = {
+        "options": options,
+        "weights": draw_weights(draw, layer),
+        "x": draw_input(draw, setup.lead(), options["input_size"]),
+        "state": draw_state(draw, setup.sizes, setup.state_lead()),
+        "dy": draw.array(*setup.lead(), setup.directions * setup.sizes[0]),
+        "k1": k1,
+        "k2": k1 + draw.choice((0, 0, 1, 2, 4, 9, 2**40)),
+    }
+    if draw.chance(0.1) and setup.batched:
+        arguments["lengths"] = draw.integers(setup.rows, below=setup.steps + 1, least=1)
+    if draw.chance(0.2):
+        arguments["checkpoint"] = draw.choice((1, 2, 3, 5, 100))
+    run = partial(_truncated, draw, kind)
+    relations = []
+    if setup.directions == 1 and "lengths" not in arguments:
+        relations.append(
+            Relation("no checkpoint", lambda a: (run(a | {"checkpoint": None}), run(a)))
+        )
+    names = {"cache", "lengths", *layer.parameters, *_option_names(kind)}
+    return Case(arguments, run, relations, names=names)
+
+
+def _truncated(draw: Draw, kind: str, a: Arguments) -> dict[str, Any]:
+    layer = build(draw, kind, a)
+    y, state, cache = layer.forward(
+        a["x"], a["state"], a.get("lengths"), checkpoint=a.get("checkpoint")
+    )
+    dx, grads = layer.backward_truncated(cache, a["dy"], a["k1"], a["k2"])
+    return {"y": y.copy(), "state": state, "dx": dx, "grads": grads}
+
+
+for _kind in KINDS:
+    entry(
+        _kind, _kind, f"{_kind}.forward", f"{_kind}.backward", f"{_kind}.__call__",
+        f"{_kind}.eval", f"{_kind}.train", f"{_kind}.parameters", weight=3,
+    )(partial(layer_case, kind=_kind))  # fmt: skip
+entry("truncated", *(f"{kind}.backward_truncated" for kind in KINDS), weight=3)(truncated_case)

@@ -1,0 +1,183 @@
+"""The character model, its text, and gradcheck."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import pyrnn
+from pyrnn import text as pyrnn_text
+from tests.fuzz.case import Case, Relation, entry
+from tests.fuzz.draw import Draw
+from tests.fuzz.entries.common import KINDS, draw_input, draw_state, layer_options, state_sizes
+
+Arguments = dict[str, Any]
+LETTERS = "abcdefgh \n\u00e9\u4e2d\U0001f600\ufffd\ud800"
+
+
+def _vocabulary(draw: Draw) -> str:
+    return "".join(draw.random.sample(LETTERS, draw.integer(1, len(LETTERS))))
+
+
+def _model(draw: Draw, options: Arguments) -> Any:
+    model = pyrnn.CharacterModel(**options)
+    draw.settle(model.parameters)
+    return model
+
+
+def _options(draw: Draw) -> Arguments:
+    options: Arguments = {
+        "vocabulary": _vocabulary(draw),
+        "cell": draw.choice(("rnn", "lstm", "gru")),
+        "hidden_size": draw.size(),
+        "dtype": draw.dtype_argument(),
+        "seed": draw.integer(0, 2**40),
+    }
+    if draw.chance(0.3):
+        options["num_layers"] = draw.choice((1, 2))
+    if draw.chance(0.3):
+        options["embedding_dim"] = draw.choice((1, 3, 8))
+    if draw.chance(0.2):
+        options["dropout"] = draw.choice((0.0, 0.4, 1.0))
+    return options
+
+
+@entry(
+    "CharacterModel", "CharacterModel", "CharacterModel.forward", "CharacterModel.backward",
+    "CharacterModel.__call__", "CharacterModel.eval", "CharacterModel.train",
+    "CharacterModel.parameters", weight=1.5,
+)  # fmt: skip
+def model_case(draw: Draw) -> Case:
+    """Forward and backward, and the call that keeps nothing."""
+    options = _options(draw)
+    classes, hidden = len(options["vocabulary"]), options["hidden_size"]
+    steps, rows, batched = draw.steps(), draw.rows(), draw.chance(0.7)
+    lead = (steps, rows) if batched else (steps,)
+    layers = options.get("num_layers", 1)
+    state_lead = (layers, rows) if batched else (layers,)
+    sizes = (hidden,) * (2 if options["cell"] == "lstm" else 1)
+    arguments = {
+        "options": options,
+        "indices": draw.integers(*lead, below=classes),
+        "state": draw_state(draw, sizes, state_lead),
+        "dlogits": draw.array(*lead, classes),
+        "dstate": draw_state(draw, sizes, state_lead),
+    }
+    training = draw.chance(0.7)
+
+    def run(a: Arguments) -> Any:
+        model = _model(draw, a["options"])
+        if not training:
+            model.eval()
+        logits, state, cache = model.forward(a["indices"], a["state"])
+        grads, dstate0 = model.backward(cache, a["dlogits"], a["dstate"])
+        return {"logits": logits, "state": state, "grads": grads, "dstate0": dstate0}
+
+    def called(a: Arguments) -> tuple[Any, Any]:
+        model = _model(draw, a["options"])
+        forward = model.eval().forward(a["indices"], a["state"])[:2]
+        return model(a["indices"], a["state"]), forward
+
+    # Its layers name what they get from it: x, dy.
+    names = {"x", "dy", "cache", "embedding_dim", "dropout", "num_layers", "weight_ih_l0", "weight"}
+    return Case(arguments, run, [Relation("call", called)], names=names)
+
+
+@entry("CharacterModel.sample", "CharacterModel.sample", "CharacterModel.bits_per_character")
+def sample_case(draw: Draw) -> Case:
+    """A text written, and a text scored."""
+    options = _options(draw)
+    letters = options["vocabulary"]
+    arguments = {
+        "options": options,
+        "prompt": "".join(draw.choice(letters) for _ in range(draw.integer(1, 4))),
+        "length": draw.integer(1, 5),
+        "temperature": draw.choice((0.0, 1e-300, 0.5, 1.0, 50.0)),
+        "indices": draw.integers(draw.integer(2, 40), below=len(letters)),
+    }
+
+    def run(a: Arguments) -> Any:
+        model = _model(draw, a["options"])
+        written = model.sample(a["prompt"], a["length"], a["temperature"], seed=7)
+        if not set(written) <= set(letters) or len(written) != a["length"]:
+            raise AssertionError(f"wrote {written!r}")
+        return len(written), model.bits_per_character(a["indices"]), model.training
+
+    names = {"embedding_dim", "dropout", "num_layers", "weight_ih_l0", "weight"}
+    return Case(arguments, run, names=names)
+
+
+@entry("text", "text.Vocabulary", "text.split", "text.streams", "text.chunks", weight=0.7)
+def text_case(draw: Draw) -> Case:
+    """A vocabulary there and back, a text cut into streams."""
+    characters = _vocabulary(draw)
+    text = "".join(draw.choice(characters) for _ in range(draw.integer(0, 30)))
+    arguments = {"characters": characters, "text": text, "texts": [text + "abcd", text]}
+
+    def run(a: Arguments) -> Any:
+        vocabulary = pyrnn_text.Vocabulary(a["characters"])
+        indices = vocabulary.encode(a["text"])
+        return {
+            "decoded": vocabulary.decode(indices),
+            "split": list(pyrnn_text.split(a["texts"])),
+            "cut": list(pyrnn_text.chunks(*pyrnn_text.streams(np.arange(20) % 7, 3), 4)),
+            "indices": indices,
+        }
+
+    def expected(a: Arguments) -> Any:
+        result = run(a)
+        kept, held_out = result["split"]
+        if a["text"] != result["decoded"]:
+            raise AssertionError("the text is not what came back")
+        if sorted((kept + held_out).replace("\n", "")) != sorted(
+            "".join(a["texts"]).replace("\n", "")
+        ):
+            raise AssertionError("the parts are not the texts")
+        result["indices"] = np.array([characters.index(c) for c in a["text"]], np.intp)
+        return result
+
+    return Case(arguments, run, expected=expected, names={"vocabulary", "text", "texts"})
+
+
+@entry("gradcheck", "gradcheck", "GradcheckReport", weight=0.5)
+def gradcheck_case(draw: Draw) -> Case:
+    """A right layer passes, on either backend."""
+    draw.drawn_dtype = draw.dtype = "float64"
+    draw.wild, draw.large = "", False
+    kind = draw.choice(tuple(KINDS))
+    options = layer_options(draw, kind) | {"dtype": "float64"}
+    options |= {name: min(options[name], 4) for name in ("input_size", "hidden_size")}
+    options.pop("proj_size", None)
+    steps, rows = draw.integer(1, 3), draw.integer(1, 2)
+    lead = (rows, steps) if options.get("batch_first") else (steps, rows)
+    directions = 2 if options.get("bidirectional") else 1
+    arguments: Arguments = {
+        "options": options,
+        "x": draw_input(draw, lead, options["input_size"]),
+        "state": draw_state(
+            draw, state_sizes(kind, options), (directions * options.get("num_layers", 1), rows)
+        ),
+        "samples": draw.choice((1, 3, 5)),
+        "seed": draw.integer(0, 2**40),
+    }
+    if draw.chance(0.3):
+        arguments["lengths"] = draw.integers(rows, below=steps + 1, least=1)
+    run = partial(_gradcheck, kind)
+    names = {"target", "lengths", "epsilon", "tolerance"}
+    names |= set(KINDS[kind](1, 2, 3, bidirectional=True).parameters)
+    return Case(arguments, run, names=names | {"zoneout", "proj_size", "forget_bias"})
+
+
+def _gradcheck(kind: str, a: Arguments) -> Any:
+    layer = KINDS[kind](**a["options"])
+    rest = {name: value for name, value in a.items() if name != "options"}
+    report = pyrnn.gradcheck(layer, **rest)
+    if not (str(report) and repr(report)):
+        raise AssertionError("a report that says nothing")
+    smooth = getattr(layer, "nonlinearity", "tanh") == "tanh" and not getattr(
+        layer, "layer_norm", False
+    )
+    shapes = {name: (entry.shape, entry.tried) for name, entry in report.entries.items()}
+    return {"ok": report.ok if smooth else None, "shapes": shapes}

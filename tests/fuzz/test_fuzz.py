@@ -1,0 +1,143 @@
+"""A short run of the fuzzer; that it covers every public name, and finds what is planted."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pyrnn
+from pyrnn import _backend, serialization, text, textbook
+from tests.fuzz import entries, planted
+from tests.fuzz.case import ENTRIES, draw_case
+from tests.fuzz.compare import bit_difference
+from tests.fuzz.layouts import LAYOUTS, expand
+
+pytestmark = pytest.mark.skipif(
+    "native" not in _backend.BACKENDS, reason="the compiled core is not built"
+)
+
+ROOT = Path(__file__).parents[2]
+COVERED = {name for entry in ENTRIES.values() for name in entry.covers}
+OWN = [name for name, entry in ENTRIES.items() if name not in planted.EXPECTED]
+assert entries
+
+NOT_CALLED = {
+    "textbook.cells", "textbook.char_rnn", "textbook.uwv", "textbook.word_rnn", "textbook",
+    "text.TextError", "text.Corpus", "text.read", "text.standard_library",
+    "serialization.ModelFileError", "serialization.write_atomically",
+    "serialization.check_writable", "serialization.load_character_model",
+}  # fmt: skip
+"""Modules, classes of errors and what works with files; functions of modules have their names."""
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "tests.fuzz", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+# --- what is fuzzed -------------------------------------------------------------------------
+
+
+def public_functions(module, prefix):
+    """Names of the functions and classes that a module defines."""
+    for name, value in vars(module).items():
+        if name.startswith("_") or not (inspect.isfunction(value) or inspect.isclass(value)):
+            continue
+        if value.__module__ == module.__name__:
+            yield f"{prefix}.{name}"
+
+
+def public_names():
+    yield from pyrnn.__all__
+    yield from (f"textbook.{name}" for name in textbook.__all__)
+    for module in (textbook.cells, textbook.char_rnn, textbook.uwv, textbook.word_rnn):
+        yield from public_functions(module, module.__name__.removeprefix("pyrnn."))
+    yield from public_functions(serialization, "serialization")
+    yield from public_functions(text, "text")
+
+
+def public_methods():
+    """Methods and properties of the classes that compute."""
+    for name in pyrnn.__all__:
+        cls = getattr(pyrnn, name)
+        if inspect.isclass(cls) and name not in ("GradcheckReport", "PackedSequence"):
+            calls = ["__call__"] if "__call__" in dir(cls) else []
+            methods = [m for m in dir(cls) if not m.startswith("_")]
+            yield from (f"{name}.{method}" for method in calls + methods)
+
+
+@pytest.mark.parametrize("name", sorted(set(public_names()) - NOT_CALLED))
+def test_every_public_name_has_an_entry(name):
+    assert name in COVERED
+
+
+PLAIN = {
+    "num_parameters", "num_directions", "dropout", "zoneout", "lr",
+}  # fmt: skip
+"""Properties that say what a constructor was given, and what every case draws there."""
+
+
+def test_every_public_method_has_an_entry():
+    methods = {name for name in public_methods() if name.split(".")[1] not in PLAIN}
+    assert methods - COVERED == set()
+
+
+# --- the short form -------------------------------------------------------------------------
+
+
+def test_a_short_run_finds_nothing():
+    done = run("--cases", 350, "--seed", 0, "--jobs", 2)
+    assert done.returncode == 0, done.stdout + done.stderr
+    answers, refusals = map(int, re.search(r"^all +(\d+) +(\d+)", done.stdout, re.M).groups())
+    assert answers + refusals == 350
+    assert answers >= 175
+    assert refusals >= 50
+
+
+# --- that it finds what is there ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def planted_findings():
+    done = run("--entries", "tests.fuzz.planted", "--cases", 450, "--jobs", 2, "--timeout", 2)
+    assert done.returncode == 1, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", planted.EXPECTED)
+def test_a_planted_fault_is_found(planted_findings, name):
+    assert f"x  {name}: {planted.EXPECTED[name]}" in planted_findings
+    assert re.search(rf"^ +{name}/0/\d+$", planted_findings, re.M)
+
+
+def test_a_case_that_is_played_again_shows_its_finding():
+    done = run("--entries", "tests.fuzz.planted", "--replay", "wrong value/5/77")
+    assert done.returncode == 1
+    assert "difference: : another value" in done.stdout
+    assert "x = array(" in done.stdout
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_seed_draws_the_same_case_again(name):
+    for number in range(5):
+        first, second = (draw_case(ENTRIES[name], 3, number) for _ in range(2))
+        assert first.spoiled == second.spoiled
+        assert (
+            repr(first.arguments) == repr(second.arguments)
+            or bit_difference(*(vars(case)["arguments"] for case in (first, second))) is None
+        )
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 3, 4), (0, 3), (3, 0)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.int64])
+def test_a_layout_keeps_the_numbers(layout, shape, dtype):
+    values = expand(layout, np.arange(np.prod(shape, dtype=int), dtype=dtype).reshape(shape))
+    made = np.asarray(LAYOUTS[layout](values.copy()))
+    assert made.shape == shape
+    assert made.dtype.newbyteorder("=") == dtype
+    assert np.array_equal(made, values)
