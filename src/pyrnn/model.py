@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ CELLS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
 EVALUATION_STREAMS = 32
 EVALUATION_STEPS = 256
+CHECKED_AT_ONCE = 1 << 20
 
 
 class ModelCache(NamedTuple):
@@ -252,7 +254,9 @@ class CharacterModel:
 
     # --- use --------------------------------------------------------------------------------
 
-    def bits_per_character(self, indices: Any) -> float:
+    def bits_per_character(
+        self, indices: Any, *, callback: Callable[[], object] | None = None
+    ) -> float:
         """How well the model foresees a text: -log2 of its probabilities, averaged.
 
         The text runs through as up to 32 streams side by side, each of 256 characters or more and
@@ -262,16 +266,21 @@ class CharacterModel:
         Parameters
         ----------
         indices : array of int
-            (L,), L >= 2: the text, from ``vocabulary.encode``.
+            (L,), L >= 2: the text, from ``vocabulary.encode``, of any integer dtype.
+        callback : callable, optional
+            Called now and then; an exception that it raises ends the scoring.
 
         Raises
         ------
         TypeError, ValueError
             If that is no such array.
         """
-        text = self._check_indices(indices)
+        text = _checks.as_array("indices", indices)
         if text.ndim != 1 or len(text) < 2:
             raise ValueError(f"indices: expected shape (L,) with L of at least 2, got {text.shape}")
+        # All is looked at first, piece by piece, because as intp a text takes 8 times the memory.
+        for start in range(0, len(text), CHECKED_AT_ONCE):
+            self._check_indices(text[start : start + CHECKED_AT_ONCE])
         batch_size = min(EVALUATION_STREAMS, max(1, len(text) // EVALUATION_STEPS))
         inputs, targets = streams(text, batch_size)
         was_training = self.training
@@ -281,6 +290,8 @@ class CharacterModel:
             for x, y in chunks(inputs, targets, EVALUATION_STEPS):
                 logits, state = self(x, state)
                 nats += softmax_cross_entropy(logits, y, reduction="sum")[0]
+                if callback is not None:
+                    callback()
         finally:
             if was_training:
                 self.train()

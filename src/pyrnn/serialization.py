@@ -7,12 +7,9 @@ vocabulary. The state of an optimiser, of a stream or of a random generator is n
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import math
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from pyrnn import _extras
+from pyrnn._files import check_writable as check_writable
+from pyrnn._files import write_atomically as write_atomically
 from pyrnn._recurrent import Recurrent
 from pyrnn._types import Array
 from pyrnn.layers import GRU, LSTM, RNN
@@ -155,43 +154,6 @@ def load_character_model(path: str | Path) -> CharacterModel:
     if not isinstance(model, CharacterModel):
         raise ModelFileError(f"{path}: expected a CharacterModel, got {type(model).__name__}")
     return model
-
-
-def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write a file so that its name holds either all of it, or what was there before.
-
-    The bytes go to a new file in the same folder, reach the disk, and take over the name.
-    """
-    target = os.path.realpath(path)  # a link stays a link
-    beside = f"{target}.{secrets.token_hex(4)}.tmp"
-    try:
-        with open(beside, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(beside)
-        raise
-
-
-def check_writable(path: str | Path) -> None:
-    """Raise the OSError that `write_atomically` would; leave everything as it is."""
-    target = os.path.realpath(path)
-    if os.path.exists(target):
-        if not os.path.isfile(target):
-            kind = "a folder" if os.path.isdir(target) else "no regular file"
-            raise OSError(errno.EINVAL, f"it is {kind}", str(path))
-        if not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, "it is read-only", str(path))
-    folder = os.path.dirname(target)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(errno.ENOENT, f"there is no folder {folder!r}", str(path))
-    beside = f"{target}.{secrets.token_hex(4)}.tmp"
-    with open(beside, "xb"):
-        pass
-    os.unlink(beside)
 
 
 def _describe(model: Saveable) -> dict[str, Any]:

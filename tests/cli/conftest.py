@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pyrnn.cli import main
+from pyrnn.cli._interrupt import NAMES
 
 for package in ("rich", "matplotlib", "safetensors"):
     pytest.importorskip(package)
@@ -25,10 +26,12 @@ PYTHONPATH = os.pathsep.join(
 
 @pytest.fixture(autouse=True)
 def interruptible() -> Iterator[None]:
-    """Ctrl-C interrupts, although a shell starts what runs in its background deaf to it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Signals are heard, although a shell starts what runs in its background deaf to Ctrl-C."""
+    usual = dict.fromkeys(NAMES, signal.SIG_DFL) | {signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class Result(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a training shows while it runs, and the picture it leaves."""
+"""What a training knows and shows while it runs."""
 
 import io
 import math
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyrnn.cli import _picture, _progress
-from pyrnn.cli._training import Point, Settings, Training
+from pyrnn.cli import _progress
+from pyrnn.cli._training import Settings, Training
 from pyrnn.model import CharacterModel
 
 
@@ -113,25 +113,3 @@ class TestDisplay:
     )  # fmt: skip
     def test_clock(self, seconds: float, text: str) -> None:
         assert _progress._clock(seconds) == text
-
-
-class TestPicture:
-    def shape(self, picture: bytes) -> tuple[int, ...]:
-        from matplotlib.image import imread
-
-        return tuple(imread(io.BytesIO(picture), format="png").shape)
-
-    def test_whole_training(self, training: Training) -> None:
-        training.run(lambda: None, lambda: False)
-        training.evaluate()
-        assert self.shape(_picture.draw(training, "a title")) == (675, 1200, 4)
-
-    def test_one_step_without_a_score_and_a_long_title(self, training: Training) -> None:
-        training.run(lambda: None, lambda: True)
-        assert self.shape(_picture.draw(training, "long " * 50)) == (675, 1200, 4)
-
-    def test_smooth_keeps_means(self) -> None:
-        points = [Point(n, float(n % 2)) for n in range(1, 201)]
-        smooth = _picture._smooth(points)
-        assert [p.characters for p in smooth] == list(range(4, 201, 4))
-        assert {p.bits for p in smooth} == {0.5}

@@ -5,24 +5,30 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Sequence
 
 from pyrnn import _extras, threads
+from pyrnn._divergence import DivergenceError
 from pyrnn._version import version
 from pyrnn.cli import compare, info, sample, train
 from pyrnn.cli._arguments import Parser
 from pyrnn.cli._errors import UsageError
+from pyrnn.cli._interrupt import NAMES, STATUS, Ended, ended_by_signals
 from pyrnn.serialization import ModelFileError
 from pyrnn.text import TextError
 
 PACKAGES = ("rich", "matplotlib", "safetensors")
 """What the extra ``cli`` brings."""
 
+EXPECTED = (UsageError, TextError, ModelFileError, DivergenceError, _extras.MissingExtraError)
+"""Errors whose messages are written for a user, in one line."""
+
 USAGE_STATUS = 2
-INTERRUPTED_STATUS = 130
 BROKEN_PIPE_STATUS = 141
-"""As a shell reports a program that SIGINT or SIGPIPE ended."""
+"""As a shell reports a program that SIGPIPE ended."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,29 +42,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0; 1 if `pyrnn compare` found a difference; 2 for a user's mistake, which
-        is one line on stderr; 130 for Ctrl-C outside of training; 141 for a closed pipe.
+        The exit status: 0; 1 if `pyrnn compare` found a difference; 2 for all that cannot be done,
+        which is one line on stderr; 129, 130 or 143 if SIGHUP, Ctrl-C or SIGTERM ended it; 141 for
+        a closed pipe.
     """
+    try:
+        with ended_by_signals():
+            return _status(argv)
+    except KeyboardInterrupt as error:  # a signal at the very end
+        return _ended(error)
+
+
+def _status(argv: Sequence[str] | None) -> int:
+    """Run, and turn whatever ends it into one line and a status."""
     _print_any_character()
     try:
         status = _run(argv)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except (UsageError, TextError, ModelFileError, _extras.MissingExtraError) as error:
-        return _fail(str(error))
+        return status
+    except KeyboardInterrupt as error:
+        return _ended(error)
     except BrokenPipeError:
-        # Python flushes stdout once more on its way out, and must not find the pipe there.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE_STATUS
-    except OSError as error:
-        return _fail(f"{error.filename or 'output'}: {error.strerror or error}")
-    except MemoryError:
-        return _fail("expected sizes that fit into memory; lower --hidden, --batch or --seq-len")
-    except KeyboardInterrupt:
-        print("pyrnn: interrupted", file=sys.stderr)
-        return INTERRUPTED_STATUS
-    return status
+    except Exception as error:
+        if os.environ.get("PYRNN_TRACEBACK"):
+            traceback.print_exc()
+        return _fail(_message(error))
+    finally:
+        _leave_nothing_to_print()
+
+
+def _message(error: Exception) -> str:
+    """What an error says to a user."""
+    if isinstance(error, EXPECTED):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "expected sizes that fit into memory; lower --hidden, --batch or --seq-len"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'output'}: {error.strerror or error}"
+    return (
+        f"unexpected {type(error).__name__}: {error} (PYRNN_TRACEBACK=1 shows where; please report)"
+    )
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -97,8 +122,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fail(message: str) -> int:
-    print(f"pyrnn: error: {' '.join(message.split())}", file=sys.stderr)
+    _say(f"error: {message}")
     return USAGE_STATUS
+
+
+def _ended(error: KeyboardInterrupt) -> int:
+    number = error.number if isinstance(error, Ended) else signal.SIGINT
+    _say(NAMES[number])
+    return STATUS + number
+
+
+def _say(message: str) -> None:
+    """Print one line on stderr, if there is one that can be written to."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            print(f"pyrnn: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
 def _print_any_character() -> None:
@@ -106,3 +144,13 @@ def _print_any_character() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _leave_nothing_to_print() -> None:
+    """Python flushes stdout once more on its way out, and must not find there what fails."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

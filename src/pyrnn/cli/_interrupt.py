@@ -1,23 +1,65 @@
-"""Ctrl-C as a request: the loop ends after its step instead of in the middle of it."""
+"""Signals that ask the program to end: at once, or in training after the step it is in."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
+from typing import Any
+
+STATUS = 128
+"""What a shell adds to a signal's number for the status of a program that it ended."""
+
+NAMES = {
+    number: word
+    for name, word in [
+        ("SIGINT", "interrupted"),
+        ("SIGTERM", "terminated"),
+        ("SIGHUP", "hung up"),
+    ]
+    if (number := getattr(signal, name, None)) is not None
+}
+"""The signals that ask, and what `main` says of each."""
+
+
+class Ended(KeyboardInterrupt):
+    """A signal has ended the program; `number` is which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(NAMES[number])
+        self.number = number
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Inside a ``with`` block the first signal raises `Ended`; what comes after it is ignored."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if not ended:
+            ended.append(number)
+            raise Ended(number)
+
+    ended: list[int] = []
+    before = _install(end)
+    try:
+        yield
+    finally:
+        _restore(before)
 
 
 class Interrupt:
-    """Inside a ``with`` block SIGINT does no more than set ``requested``."""
+    """Inside a ``with`` block signals do no more than set ``requested`` to the first one's number.
+
+    Afterwards ``requested`` tells what came; 0 if nothing did.
+    """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.requested = 0
 
     def __enter__(self) -> Interrupt:
-        # Python lets only the main thread handle signals; elsewhere nothing is to be caught.
-        self._installed = threading.current_thread() is threading.main_thread()
-        if self._installed:
-            self._before = signal.signal(signal.SIGINT, self._request)
+        self._before = _install(self._request)
         return self
 
     def __exit__(
@@ -26,8 +68,25 @@ class Interrupt:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, self._before)
+        _restore(self._before)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
+        self.requested = self.requested or number
+
+
+def _install(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
+    """Handle the signals; give what handled them before.
+
+    What is ignored stays so, as under nohup. Python lets only the main thread handle signals, so
+    elsewhere nothing is to be caught.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    heard = [number for number in NAMES if signal.getsignal(number) != signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in heard}
+
+
+def _restore(before: dict[int, Any]) -> None:
+    for number, handler in before.items():
+        # None is a handler that Python did not set, and cannot.
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)

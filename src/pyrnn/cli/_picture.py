@@ -5,13 +5,27 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
+from pyrnn.cli import _matplotlib
 from pyrnn.cli._training import Point, Training
 
 TRAIN_COLOUR, HELD_OUT_COLOUR, TEXT_COLOUR = "#4c78a8", "#e4572e", "#333333"
 
 
 def draw(training: Training, title: str) -> bytes:
-    """Training and held-out bits per character, as a PNG file."""
+    """Training and held-out bits per character, as a PNG file.
+
+    It looks the same whatever a user has configured, and takes any title.
+    """
+    with _matplotlib.without_configuration():
+        return _draw(training, _printable(title))
+
+
+def _printable(title: str) -> str:
+    """A title whose every character can be drawn, also where a file's name has others."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in title)
+
+
+def _draw(training: Training, title: str) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -42,7 +56,7 @@ def draw(training: Training, title: str) -> bytes:
         )
     axes.set_xlabel(f"characters read ({unit})", color=TEXT_COLOUR)
     axes.set_ylabel("bits per character", color=TEXT_COLOUR)
-    axes.set_title(title, loc="left", fontsize=10, color=TEXT_COLOUR, wrap=True)
+    axes.set_title(title, loc="left", fontsize=10, color=TEXT_COLOUR, wrap=True, parse_math=False)
     axes.set_xlim(0, 1.08 * training.characters / scale)
     axes.set_ylim(_limits([*smooth, *training.scores]))
     axes.grid(alpha=0.25)

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyrnn._divergence import DivergenceError, check_loss, check_weights
 from pyrnn._types import Indices
-from pyrnn.cli._errors import UsageError
 from pyrnn.clipping import clip_grad_norm
 from pyrnn.losses import softmax_cross_entropy
 from pyrnn.model import CharacterModel
@@ -27,6 +27,12 @@ EVALUATIONS = 8
 SMOOTHING_STEPS = 20
 """The loss that is shown is an average that forgets over so many steps."""
 
+JUDGED_CHARACTERS = 4096
+"""Whether a training has diverged is judged by so many of the characters it read last."""
+
+TOLERANCE = 0.01
+"""A training that changes next to nothing may end this much worse than it began."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -38,6 +44,7 @@ class Settings:
     clip: float
     steps: int | None
     seconds: float | None
+    seed: int = 0
 
 
 class Point(NamedTuple):
@@ -45,6 +52,10 @@ class Point(NamedTuple):
 
     characters: int
     bits: float
+
+
+class _Stopped(Exception):  # noqa: N818 - a request, not an error
+    """A signal ended a scoring."""
 
 
 class Training:
@@ -66,6 +77,7 @@ class Training:
         self.scores: list[Point] = []
         self.smoothed = math.nan
         self._held_out = held_out
+        self._read = 0
         self._streams = streams(text, settings.batch_size)
         self._optimizer = Adam(model.parameters, lr=settings.lr)
 
@@ -100,33 +112,73 @@ class Training:
             if self.progress >= 1 or stop():
                 return
             if self.progress * EVALUATIONS >= len(self.scores) + 1:
-                self.evaluate()
+                try:
+                    self.evaluate(stop)
+                except _Stopped:
+                    return
 
-    def diverged(self, reason: str) -> UsageError:
-        """The error for numbers that are no longer finite."""
-        lr = self.settings.lr
-        return UsageError(f"--lr: expected a rate that training bears, got {lr:g}: {reason}")
+    def check(self) -> None:
+        """Raise `DivergenceError` if training left the model worse than a guess.
 
-    def evaluate(self) -> float:
-        """Score the held-out text, in bits per character."""
+        That is, if some weights are not finite, or if the model foresees the text that it read last
+        worse than who takes every character for equally likely, and worse than it did untrained.
+        """
+        check_weights("--lr", self.settings.lr, self.model.parameters.values())
+        bits, guess = self._recent_bits(self.model), math.log2(len(self.model.vocabulary))
+        if bits <= guess:
+            return
+        untrained = self._recent_bits(self._untrained())
+        if not bits <= (1 + TOLERANCE) * max(guess, untrained):
+            reason = f"it ended with {bits:.4g} bits per character; a mere guess needs {guess:.4g}"
+            raise DivergenceError("--lr", self.settings.lr, reason)
+
+    def evaluate(self, stop: Callable[[], bool] = lambda: False) -> float:
+        """Score the held-out text, in bits per character; `_Stopped` if ``stop()``."""
+
+        def look() -> None:
+            if stop():
+                raise _Stopped
+
         with np.errstate(over="ignore", invalid="ignore"):
-            bits = self.model.bits_per_character(self._held_out)
+            bits = self.model.bits_per_character(self._held_out, callback=look)
         self.scores.append(Point(self.characters, bits))
         return bits
+
+    def _recent_bits(self, model: CharacterModel) -> float:
+        """How well a model foresees the characters that were read last, from a state of zero."""
+        inputs, targets = self._streams
+        steps = max(self.settings.seq_len, JUDGED_CHARACTERS // self.settings.batch_size)
+        start = max(0, self._read - steps)
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits, _ = model(inputs[start : start + steps])
+            loss, _ = softmax_cross_entropy(logits, targets[start : start + steps])
+        return loss / math.log(2)
+
+    def _untrained(self) -> CharacterModel:
+        model, layer = self.model, self.model.rnn
+        return CharacterModel(
+            model.vocabulary,
+            model.cell,
+            layer.hidden_size,
+            layer.num_layers,
+            dtype=model.dtype,
+            seed=self.settings.seed,
+        )
 
     def _batches(self) -> Iterator[tuple[Indices, Indices, list[Any]]]:
         """Chunks of all streams, over and over, with a box for the state that they carry along."""
         while True:
             state: list[Any] = [None]
+            self._read = 0
             for x, y in chunks(*self._streams, self.settings.seq_len):
+                self._read += len(x)
                 yield x, y, state
 
     def _step(self, x: Indices, y: Indices, state: list[Any]) -> None:
         start = time.perf_counter()
         logits, state[0], cache = self.model.forward(x, state[0])
         loss, dlogits = softmax_cross_entropy(logits, y)
-        if not math.isfinite(loss):
-            raise self.diverged(f"the loss became {loss} at step {self.step + 1}")
+        check_loss("--lr", self.settings.lr, loss, self.step + 1)
         grads, _ = self.model.backward(cache, dlogits)
         clip_grad_norm(grads, self.settings.clip)
         warm_up = min(1.0, (self.step + 1) / WARM_UP_STEPS)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pyrnn import _backend, serialization, text
+from pyrnn._divergence import DivergenceError
 from pyrnn.cli import _memory, _picture, _progress
 from pyrnn.cli._arguments import Subparsers, add_threads, check_native, number, use_threads, whole
 from pyrnn.cli._errors import UsageError
-from pyrnn.cli._interrupt import Interrupt
+from pyrnn.cli._interrupt import NAMES, Ended, Interrupt
 from pyrnn.cli._training import Settings, Training
 from pyrnn.model import CELLS, CharacterModel
 from pyrnn.text import Corpus, Vocabulary
@@ -24,6 +27,7 @@ DEFAULT_SECONDS = 45.0
 SAMPLE_LENGTH = 400
 SAMPLE_TEMPERATURE = 0.7
 PROMPT_MOST = 40
+TITLE_NAME_MOST = 60
 
 
 class Outputs(NamedTuple):
@@ -79,27 +83,41 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, save, draw, write."""
+    """Train, save, score, write, draw."""
     files = arguments.files or text.standard_library()
     outputs = _outputs(arguments, files)
     corpus = text.split([text.read(file) for file in files])
     with _computing(arguments):
         training = _training(arguments, corpus)
         print(_introduction(training, corpus), flush=True)
-        # Saved first of all, so that another Ctrl-C cannot lose the model.
         with Interrupt() as interrupt:
-            with _progress.display(training) as show:
-                training.run(show, lambda: interrupt.requested)
-            _save(training, outputs.model)
+            _train(training, outputs.model, interrupt)
         if interrupt.requested:
-            print(f"interrupted after step {training.step}", flush=True)
+            print(f"{NAMES[interrupt.requested]} after step {training.step}", flush=True)
+            if interrupt.requested != signal.SIGINT:
+                raise Ended(interrupt.requested)
         bits = training.evaluate()
-        _draw(training, _title(training.model, arguments), outputs.picture)
         _print_sample(training.model, _prompt(arguments, corpus), arguments.seed)
     print(f"held-out  {bits:.3f} bits per character over {len(corpus.held_out):,} characters")
-    print(f"model     {outputs.model}")
-    print(f"picture   {outputs.picture}")
+    print(f"model     {outputs.model}", flush=True)
+    if _draw(training, _title(training.model, arguments), outputs.picture):
+        print(f"picture   {outputs.picture}")
     return 0
+
+
+def _train(training: Training, path: Path, interrupt: Interrupt) -> None:
+    """Train, and save what was learned, however training ended, unless it diverged."""
+    try:
+        with _progress.display(training) as show:
+            training.run(show, lambda: bool(interrupt.requested))
+    except DivergenceError:
+        raise
+    except Exception:
+        # The output that shows progress has been closed, or memory has run out.
+        if training.step:
+            _save(training, path)
+        raise
+    _save(training, path)
 
 
 def _outputs(arguments: argparse.Namespace, files: Sequence[str | Path]) -> Outputs:
@@ -116,17 +134,20 @@ def _outputs(arguments: argparse.Namespace, files: Sequence[str | Path]) -> Outp
 
 
 def _save(training: Training, path: Path) -> None:
-    try:
-        with _writing(path):
-            serialization.save(training.model, path)
-    except ValueError as error:
-        raise training.diverged(str(error)) from error
-
-
-def _draw(training: Training, title: str, path: Path) -> None:
-    picture = _picture.draw(training, title)
+    training.check()
     with _writing(path):
-        serialization.write_atomically(path, picture)
+        serialization.save(training.model, path)
+
+
+def _draw(training: Training, title: str, path: Path) -> bool:
+    """Save the picture; if that fails, say why in one line, because nothing else depends on it."""
+    try:
+        serialization.write_atomically(path, _picture.draw(training, title))
+    except (Exception, SystemExit) as error:  # whatever an installation of matplotlib may do
+        reason = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
+        print(f"pyrnn: no picture: {reason}", file=sys.stderr)
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -189,6 +210,7 @@ def _training(arguments: argparse.Namespace, corpus: Corpus) -> Training:
             arguments.clip,
             arguments.steps,
             seconds,
+            arguments.seed,
         ),
     )
 
@@ -210,12 +232,18 @@ def _introduction(training: Training, corpus: Corpus) -> str:
 def _title(model: CharacterModel, arguments: argparse.Namespace) -> str:
     source = "the Python standard library"
     if arguments.files:
-        names = [Path(file).name for file in arguments.files]
-        source = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        name = _shortened(Path(arguments.files[0]).name)
+        source = (
+            name if len(arguments.files) == 1 else f"{name} and {len(arguments.files) - 1} more"
+        )
     return (
         f"{_size(model)} on {source}: batch {arguments.batch}, sequence {arguments.seq_len}, "
         f"learning rate {arguments.lr:g}, {model.dtype}"
     )
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= TITLE_NAME_MOST else f"{name[: TITLE_NAME_MOST - 1]}…"
 
 
 def _prompt(arguments: argparse.Namespace, corpus: Corpus) -> str:

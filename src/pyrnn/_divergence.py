@@ -1,0 +1,44 @@
+"""Trainings that diverge: their numbers are no longer finite, or say less than a guess would."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from pyrnn._types import Array
+
+
+class DivergenceError(ValueError):
+    """A training has diverged; the message is one line and begins with the rate's name.
+
+    Parameters
+    ----------
+    name : str
+        What the user calls the learning rate.
+    rate : float
+        What it was.
+    reason : str
+        What was seen.
+    """
+
+    def __init__(self, name: str, rate: float, reason: str) -> None:
+        super().__init__(f"{name}: expected a rate that training bears, got {rate:g}: {reason}")
+
+
+def all_finite(arrays: Iterable[Array]) -> bool:
+    """Whether no array has a NaN or an infinity."""
+    return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+def check_loss(name: str, rate: float, loss: float, step: int) -> None:
+    """Raise `DivergenceError` unless the loss of a step is a finite number."""
+    if not math.isfinite(loss):
+        raise DivergenceError(name, rate, f"the loss became {loss} at step {step}")
+
+
+def check_weights(name: str, rate: float, weights: Iterable[Array]) -> None:
+    """Raise `DivergenceError` unless all weights are finite numbers."""
+    if not all_finite(weights):
+        raise DivergenceError(name, rate, "some weights became NaN or infinite")

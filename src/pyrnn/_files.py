@@ -1,0 +1,136 @@
+"""Writing files so that whatever goes wrong, what was there before stays whole."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nobody can remove a file that is open
+    fcntl = None  # type: ignore[assignment]
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.tmp")
+_MOST_BYTES = 255 - len(".01234567.tmp")
+"""Of a name, so that it can be added to."""
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write a file so that its name holds either all of it, or what was there before.
+
+    The bytes go to a new file in the same folder, reach the disk, and take over the name. A file
+    that was there hands on its permissions, and its owner as far as the system allows; a new one
+    gets the usual permissions. A link stays a link.
+    """
+    target = os.path.realpath(path)
+    with _temporary(target) as (file, beside):
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        if fcntl is None:
+            file.close()  # Windows renames no open file
+        os.replace(beside, target)
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise the OSError that `write_atomically` would; leave everything as it is.
+
+    Only temporary files beside it that killed processes left are removed.
+    """
+    target = os.path.realpath(path)
+    if _exists(target):
+        if not os.path.isfile(target):
+            kind = "a folder" if os.path.isdir(target) else "no regular file"
+            raise OSError(errno.EINVAL, f"it is {kind}", str(path))
+        if not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, "it is read-only", str(path))
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {folder!r}", str(path))
+    with _temporary(target):
+        pass
+    _remove_leftovers(target)
+
+
+@contextlib.contextmanager
+def _temporary(target: str) -> Iterator[tuple[BinaryIO, str]]:
+    """A new file beside the target with its permissions, which is gone afterwards if not renamed.
+
+    It is locked while it is open, which tells it from what a killed process left.
+    """
+    beside = f"{_stem(target)}.{secrets.token_hex(4)}.tmp"
+    existing = os.path.exists(target)
+    try:
+        # Not even for a moment may others read what they could not read before.
+        with _create_locked(beside, 0o600 if existing else 0o666) as file:
+            if existing:
+                _hand_on_permissions(target, beside)
+            yield file, beside
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+
+
+def _create_locked(path: str, mode: int) -> BinaryIO:
+    """A new file that is locked; a start at the same time may take it for a leftover before."""
+    while True:
+        file = open(os.open(path, _NEW, mode), "wb")  # noqa: SIM115 - the caller closes it
+        if fcntl is None:
+            return file
+        with contextlib.suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()
+
+
+def _exists(target: str) -> bool:
+    """Whether there is such a file; unlike `os.path.exists` it tells of names that cannot be."""
+    try:
+        os.lstat(target)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _hand_on_permissions(target: str, beside: str) -> None:
+    """Owner first, because changing it resets some permissions."""
+    before = os.stat(target)
+    if hasattr(os, "chown"):
+        with contextlib.suppress(OSError):
+            os.chown(beside, before.st_uid, before.st_gid)
+    shutil.copystat(target, beside)
+
+
+def _stem(target: str) -> str:
+    """What the names of a target's temporary files begin with."""
+    folder, name = os.path.split(target)
+    while len(os.fsencode(name)) > _MOST_BYTES:
+        name = name[:-1]
+    return os.path.join(folder, name)
+
+
+def _remove_leftovers(target: str) -> None:
+    """Remove temporary files of this target that no process holds open."""
+    folder, name = os.path.split(_stem(target))
+    for other in os.listdir(folder):
+        if other.startswith(name) and _TEMPORARY.fullmatch(other, len(name)):
+            with contextlib.suppress(OSError):
+                _remove_unless_locked(os.path.join(folder, other))
+
+
+def _remove_unless_locked(path: str) -> None:
+    if fcntl is None:
+        os.unlink(path)
+        return
+    with open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)

@@ -1,0 +1,71 @@
+"""matplotlib without what a user has configured for it, and without its remarks."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+
+_ENVIRONMENT = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+"""What keeps it from importing a user's backend, and from reading a user's settings."""
+
+
+@contextlib.contextmanager
+def without_configuration() -> Iterator[None]:
+    """Inside a ``with`` block matplotlib has its own defaults, and prints nothing."""
+    with warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore")
+        _import()
+        import matplotlib
+
+        # Another import may have come first, with the user's settings. A backend has no say in
+        # what is drawn on a canvas of our own, and setting one may load it.
+        defaults = matplotlib.rcParamsDefault
+        usual = {name: defaults[name] for name in defaults if not name.startswith("backend")}
+        with matplotlib.rc_context(usual):
+            yield
+
+
+def _import() -> None:
+    if "matplotlib" in sys.modules:
+        return
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    os.environ.update(_ENVIRONMENT)
+    try:
+        with _away_from_settings():
+            import matplotlib  # noqa: F401
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _away_from_settings() -> Iterator[None]:
+    """Leave a current folder with a ``matplotlibrc``, which would count more than anything else."""
+    if not os.path.exists("matplotlibrc"):
+        yield
+        return
+    here = os.getcwd()
+    os.chdir(os.path.dirname(os.path.abspath(__file__)))
+    try:
+        yield
+    finally:
+        os.chdir(here)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Inside a ``with`` block matplotlib logs nothing."""
+    logger = logging.getLogger("matplotlib")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,132 @@
+"""Writing files: whole or not at all, with the permissions that were, and nothing left beside."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pyrnn import _files
+from pyrnn._files import check_writable, write_atomically
+
+posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX permissions and locks")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@posix
+class TestPermissions:
+    @pytest.mark.parametrize("before", [0o600, 0o640, 0o664, 0o755])
+    @pytest.mark.parametrize("link", [False, True])
+    def test_of_a_file_that_is_overwritten_stay(
+        self, before: int, link: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = target = tmp_path / "model"
+        target.write_bytes(b"old")
+        target.chmod(before)
+        if link:
+            path = tmp_path / "link"
+            path.symlink_to(target)
+        seen = []
+        fsync = os.fsync
+        monkeypatch.setattr(
+            os, "fsync", lambda file: (seen.append(os.fstat(file).st_mode), fsync(file))
+        )
+        check_writable(path)
+        write_atomically(path, b"new")
+        assert target.read_bytes() == b"new"
+        assert mode(target) == before
+        assert [stat.S_IMODE(m) for m in seen] == [before]
+        assert path.is_symlink() == link
+
+    def test_are_never_wider_than_before(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "model"
+        path.write_bytes(b"old")
+        path.chmod(0o600)
+        created = []
+        real = os.open
+
+        def record(name: str, flags: int, permissions: int = 0o777) -> int:
+            created.append(permissions)
+            return real(name, flags, permissions)
+
+        monkeypatch.setattr(os, "open", record)
+        write_atomically(path, b"new")
+        assert created == [0o600]
+
+    @pytest.mark.parametrize("mask", [0o022, 0o077])
+    def test_of_a_new_file_follow_the_umask(self, mask: int, tmp_path: Path) -> None:
+        before = os.umask(mask)
+        try:
+            write_atomically(tmp_path / "model", b"new")
+        finally:
+            os.umask(before)
+        assert mode(tmp_path / "model") == 0o666 & ~mask
+
+
+class TestLeftovers:
+    def test_of_a_killed_process_are_removed(self, tmp_path: Path) -> None:
+        code = (
+            "import os, signal, sys; from pyrnn._files import write_atomically\n"
+            "os.fsync = lambda file: os._exit(9)\n"
+            "write_atomically(sys.argv[1], b'half')"
+        )
+        path = tmp_path / "model"
+        assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == 9
+        assert len(os.listdir(tmp_path)) == 1
+        check_writable(path)
+        assert os.listdir(tmp_path) == []
+
+    @posix
+    def test_of_a_process_that_is_writing_stay(self, tmp_path: Path) -> None:
+        path = tmp_path / "model"
+        with _files._temporary(str(path)) as (_, beside):
+            check_writable(path)
+            assert os.listdir(tmp_path) == [os.path.basename(beside)]
+
+    @posix
+    def test_one_taken_for_a_leftover_before_it_is_locked_is_made_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real, calls = _files.fcntl.flock, []
+
+        def removed_before(file: int, operation: int) -> None:
+            if not calls:
+                os.unlink(next(tmp_path.iterdir()))
+            calls.append(operation)
+            real(file, operation)
+
+        monkeypatch.setattr(_files.fcntl, "flock", removed_before)
+        write_atomically(tmp_path / "model", b"all")
+        assert len(calls) == 2
+        assert (tmp_path / "model").read_bytes() == b"all"
+
+    def test_files_of_the_users_stay(self, tmp_path: Path) -> None:
+        names = ["model.tmp", "model.x.tmp", "other.01234567.tmp", "model.01234567.tmp.old"]
+        for name in names:
+            (tmp_path / name).touch()
+        check_writable(tmp_path / "model")
+        assert sorted(os.listdir(tmp_path)) == sorted(names)
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ü" * 127])
+def test_long_names(name: str, tmp_path: Path) -> None:
+    check_writable(tmp_path / name)
+    write_atomically(tmp_path / name, b"all")
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_failure_leaves_nothing_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(file: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "model", b"all")
+    assert os.listdir(tmp_path) == []
