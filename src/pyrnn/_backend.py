@@ -112,14 +112,14 @@ class Backend(Protocol):
 
     def open_stream(
         self,
-        cell: str,
-        layers: Sequence[Parameters],
+        weights: Sequence[Any],
         batch_size: int,
         check: StepCheck,
         zoneout: tuple[float, ...] = (),
     ) -> StreamEngine:
         """Open a stream through a stack of layers, lowest first, with zero states.
 
+        ``weights``: from `pack`, those that do not follow changes; many streams may share them.
         ``zoneout``: the share of its old value that each state keeps in a step, empty for none.
         """
 

@@ -49,6 +49,14 @@ class Cache(Generic[Kept]):
             message = "cache: it was used by an earlier backward; call forward again"
             raise ValueError(message) from None
 
+    def __getstate__(self) -> dict[str, Any]:
+        if self._kept:
+            raise TypeError(
+                "cache: it cannot be pickled or copied before its backward, which it serves once; "
+                "call forward on the copy of the layer instead"
+            )
+        return self.__dict__
+
 
 SequenceCache = Cache[tuple[list[Any], list[Array | None]]]
 """The cache of a stack of recurrent layers: what each layer and direction saved, from the first,

@@ -8,11 +8,12 @@ import numpy as np
 
 from pyrnn import _backend
 from pyrnn._parameters import ParameterDict
+from pyrnn._pickling import Portable
 
 Self = TypeVar("Self", bound="Layer")
 
 
-class Layer:
+class Layer(Portable):
     """Base of all layers; a subclass that computes with packed weights overrides `_pack`."""
 
     def __init__(self, parameters: ParameterDict, dtype: np.dtype[Any]) -> None:
@@ -67,7 +68,7 @@ class Layer:
         return packed
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_packed": {}}
+        return super().__getstate__() | {"_packed": {}}
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         self.__dict__.update(attributes)

@@ -13,7 +13,10 @@ _WEIGHTS = {4: _core.WeightsFloat32, 8: _core.WeightsFloat64}
 
 _LINEARS = {4: _core.LinearFloat32, 8: _core.LinearFloat64}
 
-_STREAMS = {4: _core.StreamFloat32, 8: _core.StreamFloat64}
+_STREAMS: dict[type, Any] = {
+    _core.WeightsFloat32: _core.StreamFloat32,
+    _core.WeightsFloat64: _core.StreamFloat64,
+}
 
 
 class NativeBackend:
@@ -52,13 +55,10 @@ class NativeBackend:
 
     def open_stream(
         self,
-        cell: str,
-        layers: Sequence[Parameters],
+        weights: Sequence[Any],
         batch_size: int,
         check: Callable[[Any, Any], tuple[Array | Indices, Array | None]],
         zoneout: tuple[float, ...] = (),
     ) -> Any:
         """See `pyrnn._backend.Backend.open_stream`."""
-        weights = [self.pack(cell, parameters) for parameters in layers]
-        stream = _STREAMS[layers[0]["weight_ih"].itemsize]
-        return stream(weights, batch_size, check, zoneout)
+        return _STREAMS[type(weights[0])](weights, batch_size, check, zoneout)

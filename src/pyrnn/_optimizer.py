@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from pyrnn import _backend, _checks
+from pyrnn._pickling import Portable, pickled_all
 from pyrnn._types import Array
 
 
-class Optimizer:
+class Optimizer(Portable):
     """Base of all optimisers: arguments, checks, the moments of each parameter.
 
     A subclass names its options and moments, and makes one step of one parameter.
@@ -137,6 +138,11 @@ class Optimizer:
     def _options(self) -> dict[str, Any]:
         """The keyword arguments of the constructor."""
         return {"lr": self.lr}
+
+    def __getstate__(self) -> dict[str, Any]:
+        moments = {moment: pickled_all(arrays) for moment, arrays in self._state.items()}
+        parameters = pickled_all(self._parameters)
+        return super().__getstate__() | {"_parameters": parameters, "_state": moments}
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self._options().items())

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from pyrnn import _checks
+from pyrnn._pickling import pickled_all
 from pyrnn._types import Array
 
 
@@ -67,7 +68,10 @@ class ParameterDict(dict[str, Array]):
         raise TypeError("a layer's parameters can be assigned to, but not removed")
 
     def __reduce__(self) -> Any:
-        return _restore, (dict(self),)
+        return _restore, (pickled_all(self),)
+
+    def __copy__(self) -> ParameterDict:
+        return ParameterDict(self)
 
     def set_writeable(self, writeable: bool) -> None:
         """Make the arrays read-only (eval mode) or writeable again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import weakref
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from pyrnn import _backend, _cache, _checks, _noise, _shapes
 from pyrnn._cache import Cache, SequenceCache
+from pyrnn._fixed_weights import FixedWeights, copied
 from pyrnn._layer import Layer
 from pyrnn._sequences import Arguments, joined, part_of
 from pyrnn._types import Array, Noise, State
@@ -60,6 +62,8 @@ class Recurrent(Layer):
         )
         super().__init__(parameters, checked)
         self._cells = self._cells_of_parameters()
+        self._fixed: FixedWeights | None = None  # in eval mode
+        self._streamed: weakref.ref[FixedWeights] | None = None  # by the streams opened last
         self._arguments = Arguments(
             self.input_size,
             self._state_sizes(),
@@ -123,16 +127,48 @@ class Recurrent(Layer):
             for suffix in self._suffixes()
         }
 
+    def __getstate__(self) -> dict[str, Any]:
+        attributes = super().__getstate__()
+        del attributes["_cells"]
+        return attributes | {"_streamed": None}
+
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         super().__setstate__(attributes)
         self._cells = self._cells_of_parameters()
 
+    def _set_training(self, training: bool) -> None:
+        before, self._fixed = self._fixed, None
+        if not training:
+            self._fixed = FixedWeights(self.cell, self._cells)
+        super()._set_training(training)
+        if before is not None:
+            self._streamed = weakref.ref(before)
+            del before
+            kept = self._streamed()
+            if kept is not None:  # by streams
+                kept.detach()
+
     def _pack(self, backend: _backend.Backend) -> list[Any]:
         """One for each layer and direction."""
+        fixed = self._fixed
+        if fixed is not None:
+            return fixed.packed(backend)
         return [
-            backend.pack(self.cell, parameters, f"_{suffix}", self.training)
+            backend.pack(self.cell, parameters, f"_{suffix}", follow=True)
             for suffix, parameters in self._cells.items()
         ]
+
+    def _fixed_weights(self) -> FixedWeights:
+        """The weights as they are now, shared by all streams that were opened with the same."""
+        fixed = self._fixed
+        if fixed is None and self._streamed is not None:
+            fixed = self._streamed()
+            if fixed is not None and not fixed.hold(self._cells):
+                fixed = None
+        if fixed is None:
+            fixed = FixedWeights(self.cell, copied(self._cells))
+            self._streamed = weakref.ref(fixed)
+        return fixed
 
     # --- computing --------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pyrnn import _cache, _checks
 from pyrnn._parameters import ParameterDict, random_generator
+from pyrnn._pickling import Portable
 from pyrnn._types import Array, Indices
 from pyrnn.dense import Embedding, Linear
 from pyrnn.layers import GRU, LSTM, RNN
@@ -32,7 +33,7 @@ class ModelCache(NamedTuple):
     linear: _cache.Cache[Any]
 
 
-class CharacterModel:
+class CharacterModel(Portable):
     """Characters to a recurrent layer to a linear layer over the vocabulary.
 
     Parameters

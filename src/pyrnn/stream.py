@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pyrnn import _backend, _checks
+from pyrnn._pickling import Portable
 from pyrnn._types import Array, Indices
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from pyrnn._recurrent import Recurrent
 
 
-class Stream:
+class Stream(Portable):
     """Independent streams through one layer, advanced together; made by ``layer.stream()``.
 
     ``step`` T times gives, bit for bit, what the layer in eval mode gives for the T steps at once.
@@ -31,22 +33,19 @@ class Stream:
         self.batch_size = batch_size
         self.input_size = layer.input_size
         self.hidden_size = layer.hidden_size
-        self._cell = layer.cell
+        self._num_layers = layer.num_layers
         self._state_sizes = layer._arguments.state_sizes
         self._zoneout = layer._zoneout_rates
         self._arguments = _StepArguments(
             batch_size, layer.input_size, layer._output_size, layer.dtype
         )
-        self._parameters = [
-            {name: array.copy() for name, array in parameters.items()}
-            for parameters in layer._cells.values()
-        ]
+        self._weights = layer._fixed_weights()
         self._open(_backend.current())
 
     def _open(self, backend: Backend) -> None:
         self._backend = backend.name
         self._engine = backend.open_stream(
-            self._cell, self._parameters, self.batch_size, self._arguments.check, self._zoneout
+            self._weights.packed(backend), self.batch_size, self._arguments.check, self._zoneout
         )
         self._step = self._engine.step
 
@@ -127,19 +126,26 @@ class Stream:
 
     def _state_shapes(self) -> list[tuple[int, int, int]]:
         sizes = self._state_sizes.values()
-        return [(len(self._parameters), self.batch_size, size) for size in sizes]
+        return [(self._num_layers, self.batch_size, size) for size in sizes]
 
     def __getstate__(self) -> dict[str, Any]:
-        attributes = {
-            name: value for name, value in self.__dict__.items() if name not in ("_engine", "_step")
-        }
-        return attributes | {"_state": self._engine.state()}
+        attributes = super().__getstate__() | {"_state": self._engine.state()}
+        del attributes["_engine"], attributes["_step"]
+        return attributes
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         state = attributes.pop("_state")
         self.__dict__.update(attributes)
         self._open(_backend.BACKENDS.get(self._backend, _backend.current()))
         self._engine.set_state(state)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Stream:
+        """Copy all but the weights, which do not change."""
+        attributes = self.__getstate__()
+        weights = attributes.pop("_weights")
+        stream = type(self).__new__(type(self))
+        stream.__setstate__(copy.deepcopy(attributes, memo) | {"_weights": weights})
+        return stream
 
 
 def _check_streams(streams: Any, batch_size: int) -> Indices:

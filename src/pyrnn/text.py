@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
+from pyrnn._pickling import Portable
 from pyrnn._types import Indices
 
 REPLACEMENT = "\ufffd"
@@ -35,7 +36,7 @@ class Corpus(NamedTuple):
     held_out: str
 
 
-class Vocabulary:
+class Vocabulary(Portable):
     """The characters that a model knows, each with its index.
 
     Parameters

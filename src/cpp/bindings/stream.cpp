@@ -67,7 +67,10 @@ class BoundStream {
   static std::vector<std::shared_ptr<const CellWeights<T>>> packed(
       const std::vector<Weights<T>*>& layers) {
     std::vector<std::shared_ptr<const CellWeights<T>>> all;
-    for (Weights<T>* layer : layers) all.push_back(layer->packed(false, [] { return false; }));
+    for (Weights<T>* layer : layers) {
+      require(!layer->follow, "layers: expected weights that do not follow changes");
+      all.push_back(layer->packed(false, [] { return false; }));
+    }
     return all;
   }
 

@@ -131,14 +131,14 @@ class ReferenceBackend:
 
     def open_stream(
         self,
-        cell: str,
-        layers: Sequence[Parameters],
+        weights: Sequence[Weights],
         batch_size: int,
         check: Callable[[Any, Any], tuple[Array | Indices, Array | None]],
         zoneout: tuple[float, ...] = (),
     ) -> stream.Stream:
         """See `pyrnn._backend.Backend.open_stream`."""
-        return stream.Stream(cell, layers, batch_size, check, zoneout)
+        layers = [of_one.parameters for of_one in weights]
+        return stream.Stream(weights[0].cell, layers, batch_size, check, zoneout)
 
     def backward_windows(
         self,

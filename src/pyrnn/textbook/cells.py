@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _backend
+from pyrnn._pickling import Portable, pickled
 from pyrnn._types import Array
 from pyrnn.textbook import _layout
 from pyrnn.textbook._layout import Shape
@@ -31,7 +32,7 @@ class _Step(NamedTuple):
     hidden: Array
 
 
-class RNNCell:
+class RNNCell(Portable):
     """``hidden' = tanh(W_ih x + b_ih + W_hh hidden + b_hh)``, back-propagated last step first.
 
     Call it T times, then `backward` T times. The gradients are those of one layer of
@@ -195,6 +196,17 @@ class RNNCell:
         self._steps.pop()
         self._going_back = True
         return self.dx_list
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._steps:
+            raise TypeError(
+                f"RNNCell: it cannot be pickled or copied while {len(self._steps)} steps have not "
+                "gone back; call backward for each of them, or clear()"
+            )
+        return {
+            name: [pickled(array) for array in value] if isinstance(value, list) else value
+            for name, value in super().__getstate__().items()
+        }
 
     def _parameters(self) -> dict[str, npt.ArrayLike]:
         return {

@@ -1,0 +1,78 @@
+"""How arrays that somebody goes on changing travel through pickles and copies.
+
+What NumPy makes of a pickle may look into the pickled bytes, into a buffer out of band or into a
+file (joblib's ``mmap_mode``): it cannot be made writeable again, or writes what is not ours. So
+such arrays come back as copies of their own. The same array in several objects of one pickle, a
+layer and its optimiser say, comes back as one array.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import weakref
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from pyrnn._types import Array
+
+Self = TypeVar("Self", bound="Portable")
+
+
+class PickledArray:
+    """Stands for an array in a pickle or a deep copy, in which it becomes an array again."""
+
+    __slots__ = ("__weakref__", "_array")
+
+    def __init__(self, array: Array) -> None:
+        self._array = array
+
+    def __reduce__(self) -> Any:
+        return _own, (self._array,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Array:
+        return copy.deepcopy(self._array, memo)
+
+
+# A pickle knows the objects that it has had already by what they are. So there is one for an array
+# as long as a pickle is being made, which keeps it; it keeps the array, so that the id is right.
+_OF_ARRAYS: weakref.WeakValueDictionary[int, PickledArray] = weakref.WeakValueDictionary()
+_LOCK = threading.Lock()
+
+
+def pickled(array: Array) -> PickledArray:
+    """What takes an array's place in a pickled state."""
+    with _LOCK:
+        found = _OF_ARRAYS.get(id(array))
+        if found is None:
+            found = _OF_ARRAYS[id(array)] = PickledArray(array)
+        return found
+
+
+def pickled_all(arrays: Mapping[str, Array]) -> dict[str, PickledArray]:
+    """`pickled` of each array."""
+    return {name: pickled(array) for name, array in arrays.items()}
+
+
+def _own(array: Array) -> Array:
+    """A plain, writeable copy in memory of its own, in the machine's byte order."""
+    plain = array.dtype.kind in "biufc"
+    return np.array(array, dtype=array.dtype.char if plain else None, copy=True, subok=False)
+
+
+class Portable:
+    """Whose copies and pickles share nothing with it: `copy.copy` is `copy.deepcopy`.
+
+    Attributes that are arrays come back as arrays of their own, a subclass's or a user's too.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            name: pickled(value) if type(value) is np.ndarray else value
+            for name, value in self.__dict__.items()
+        }
+
+    def __copy__(self: Self) -> Self:
+        return copy.deepcopy(self)
