@@ -220,11 +220,16 @@ struct PackWeights {
   T* back;
 };
 
+// What a step of Adam takes: each number is computed in double, and only then rounded. `fresh`
+// numbers are 1 - beta: from a beta that is rounded already they would be off by up to all of it.
 template <class T>
 struct Adam {
-  T lr, beta1, beta2, eps, weight_decay;
-  T correction1, correction2_sqrt;  // 1 - beta1^t, sqrt(1 - beta2^t)
-  bool decoupled;
+  T beta1, fresh1, beta2, fresh2;
+  T step;       // lr / (1 - beta1^t)
+  T unit_root;  // 1 / sqrt(1 - beta2^t)
+  T eps;
+  T weight_decay;  // added to the gradient
+  T shrink;        // what p is multiplied with, where weight decay is apart from the gradient
 };
 
 enum class CellIndex : int {
@@ -286,7 +291,8 @@ struct Kernels {
   void (*sgd)(T* p, const T* g, T* velocity, T lr, T momentum, bool nesterov, T weight_decay,
               Size n);
   void (*adagrad)(T* p, const T* g, T* squares, T lr, T eps, T weight_decay, Size n);
-  void (*rmsprop)(T* p, const T* g, T* squares, T lr, T alpha, T eps, T weight_decay, Size n);
+  void (*rmsprop)(T* p, const T* g, T* squares, T lr, T alpha, T fresh, T eps, T weight_decay,
+                  Size n);
   void (*adam)(T* p, const T* g, T* m, T* v, const Adam<T>& adam, Size n);
 };
 

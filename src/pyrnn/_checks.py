@@ -17,6 +17,8 @@ FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 """In the machine's byte order."""
 MAX_ELEMENTS = 2**31 - 1
 """No single parameter may have more elements than this (8 GiB of float32)."""
+MAX_STEPS = 2**63 - 1
+"""An optimiser cannot have made more: no count goes beyond 64 bits."""
 MAX_LAYERS = 10_000
 """More are a mistake, and would use up the memory before any weight is drawn."""
 

@@ -57,9 +57,9 @@ class Optimizer(Portable):
         """
         parameters = list(self._parameters.values())
         gradients = self._check_grads(grads, parameters)
-        self._steps += 1
         moments = [list(arrays.values()) for arrays in self._state.values()]
         self._step(_backend.current(), parameters, gradients, moments)
+        self._steps += 1
 
     def _step(
         self, backend: _backend.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
@@ -120,7 +120,7 @@ class Optimizer(Portable):
         kind = type(self).__name__
         if state_dict["optimizer"] != kind:
             raise ValueError(f"state_dict: expected one of {kind}, got {state_dict['optimizer']!r}")
-        steps = _checks.size("state_dict['steps']", state_dict["steps"], least=0)
+        steps = _checks.size("state_dict['steps']", state_dict["steps"], 0, _checks.MAX_STEPS)
         options = state_dict["options"]
         _check_names("state_dict['options']", options, self._options())
         loaded = type(self)(self._parameters, **options)

@@ -274,7 +274,7 @@ class Adam(Optimizer):
             eps=self.eps,
             weight_decay=self.weight_decay,
             decoupled=self._decoupled,
-            step=self._steps,
+            step=self._steps + 1,
         )
 
     def _options(self) -> dict[str, Any]:

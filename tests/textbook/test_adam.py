@@ -160,3 +160,13 @@ def test_wrong_gradients_are_named():
         update_parameters_with_adam(parameters, wrong, v, s, t=1)
     with pytest.raises(TypeError, match=r"grads\['db2'\]: expected an array of float32 or float64"):
         update_parameters_with_adam(parameters, grads | {"db2": "gradient"}, v, s, t=1)
+
+
+def test_counts_of_steps():
+    """As many as fit 64 bits; the corrections are 1 by then."""
+    parameters, grads = {"W1": np.zeros((1, 1))}, {"dW1": np.ones((1, 1))}
+    v, s = initialize_adam(parameters)
+    with pytest.raises(ValueError, match=r"t: .* at most 9223372036854775807"):
+        update_parameters_with_adam(parameters, grads, v, s, 2**63)
+    update_parameters_with_adam(parameters, grads, v, s, 2**63 - 1)
+    np.testing.assert_allclose(parameters["W1"], -0.01 * 0.1 / np.sqrt(0.001), rtol=1e-4)

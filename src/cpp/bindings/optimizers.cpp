@@ -86,27 +86,29 @@ void rmsprop(const Arrays& parameters, const Arrays& gradients, const Arrays& sq
              [=](const auto& kernels, const auto& at, Size n) {
                using T = Number<decltype(at)>;
                kernels.rmsprop(at[0], at[1], at[2], static_cast<T>(lr), static_cast<T>(alpha),
-                               static_cast<T>(eps), static_cast<T>(weight_decay), n);
+                               static_cast<T>(1 - alpha), static_cast<T>(eps),
+                               static_cast<T>(weight_decay), n);
              });
 }
 
 void adam(const Arrays& parameters, const Arrays& gradients, const Arrays& means,
           const Arrays& squares, double lr, double beta1, double beta2, double eps,
-          double weight_decay, bool decoupled, int step) {
-  const double correction1 = 1 - std::pow(beta1, step);
-  const double correction2_sqrt = std::sqrt(1 - std::pow(beta2, step));
+          double weight_decay, bool decoupled, double step) {
+  const double step_size = lr / (1 - std::pow(beta1, step));
+  const double unit_root = 1 / std::sqrt(1 - std::pow(beta2, step));
   go_through({{&parameters}, {&gradients, false}, {&means}, {&squares}},
              [=](const auto& kernels, const auto& at, Size n) {
                using T = Number<decltype(at)>;
                Adam<T> adam{};
-               adam.lr = static_cast<T>(lr);
                adam.beta1 = static_cast<T>(beta1);
+               adam.fresh1 = static_cast<T>(1 - beta1);
                adam.beta2 = static_cast<T>(beta2);
+               adam.fresh2 = static_cast<T>(1 - beta2);
+               adam.step = static_cast<T>(step_size);
+               adam.unit_root = static_cast<T>(unit_root);
                adam.eps = static_cast<T>(eps);
-               adam.weight_decay = static_cast<T>(weight_decay);
-               adam.correction1 = static_cast<T>(correction1);
-               adam.correction2_sqrt = static_cast<T>(correction2_sqrt);
-               adam.decoupled = decoupled;
+               adam.weight_decay = static_cast<T>(decoupled ? 0 : weight_decay);
+               adam.shrink = static_cast<T>(decoupled ? 1 - lr * weight_decay : 1);
                kernels.adam(at[0], at[1], at[2], at[3], adam, n);
              });
 }

@@ -64,58 +64,65 @@ template <class T>
 void sgd(T* __restrict p, const T* __restrict g, T* __restrict velocity, T lr, T momentum,
          bool nesterov, T weight_decay, Size n) {
   if (velocity == nullptr) {
-    for (Size i = 0; i < n; ++i) p[i] -= lr * (g[i] + weight_decay * p[i]);
+    for (Size i = 0; i < n; ++i)
+      p[i] -= lr * (weight_decay == 0 ? g[i] : g[i] + weight_decay * p[i]);
     return;
   }
-  const T along = nesterov ? momentum : T(1), gradient = nesterov ? T(1) : T(0);
   for (Size i = 0; i < n; ++i) {
-    const T d = g[i] + weight_decay * p[i];
+    const T d = weight_decay == 0 ? g[i] : g[i] + weight_decay * p[i];
     const T v = momentum * velocity[i] + d;
     velocity[i] = v;
-    p[i] -= lr * (gradient * d + along * v);
+    p[i] -= lr * (nesterov ? d + momentum * v : v);
   }
+}
+
+// g + weight_decay p; without decay just g, whatever p is.
+template <class V, class T = typename V::Scalar>
+V decayed(V g, V p, T weight_decay) {
+  return weight_decay == 0 ? g : g + V::broadcast(weight_decay) * p;
 }
 
 // s += g^2;  p -= lr g / (sqrt(s) + eps)
 template <class V, class T = typename V::Scalar>
 void adagrad(T* p, const T* g, T* squares, T lr, T eps, T weight_decay, Size n) {
-  const V rate = V::broadcast(lr), least = V::broadcast(eps), decay = V::broadcast(weight_decay);
+  const V rate = V::broadcast(lr), least = V::broadcast(eps);
   each_vector<V>(n, [=](Size i, Size count) {
     const V x = load_some<V>(p + i, count);
-    const V d = load_some<V>(g + i, count) + decay * x;
+    const V d = decayed(load_some<V>(g + i, count), x, weight_decay);
     const V s = load_some<V>(squares + i, count) + d * d;
     store_some(s, squares + i, count);
     store_some(x - rate * d / (square_root(s) + least), p + i, count);
   });
 }
 
-// s = alpha s + (1 - alpha) g^2;  p -= lr g / (sqrt(s) + eps)
+// s = alpha s + fresh g^2;  p -= lr g / (sqrt(s) + eps)
 template <class V, class T = typename V::Scalar>
-void rmsprop(T* p, const T* g, T* squares, T lr, T alpha, T eps, T weight_decay, Size n) {
-  const V rate = V::broadcast(lr), least = V::broadcast(eps), decay = V::broadcast(weight_decay);
-  const V old = V::broadcast(alpha), fresh = V::broadcast(1 - alpha);
+void rmsprop(T* p, const T* g, T* squares, T lr, T alpha, T fresh, T eps, T weight_decay, Size n) {
+  const V rate = V::broadcast(lr), least = V::broadcast(eps);
+  const V keep = V::broadcast(alpha), take = V::broadcast(fresh);
   each_vector<V>(n, [=](Size i, Size count) {
     const V x = load_some<V>(p + i, count);
-    const V d = load_some<V>(g + i, count) + decay * x;
-    const V s = old * load_some<V>(squares + i, count) + fresh * d * d;
+    const V d = decayed(load_some<V>(g + i, count), x, weight_decay);
+    const V s = keep * load_some<V>(squares + i, count) + take * d * d;
     store_some(s, squares + i, count);
     store_some(x - rate * d / (square_root(s) + least), p + i, count);
   });
 }
 
 // m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr m^ / (sqrt(v^) + eps)
+// m begins at what weighs more, so that the two weights are one together however they are rounded.
 template <class V, class T = typename V::Scalar>
 void adam(T* p, const T* g, T* means, T* squares, const Adam<T>& a, Size n) {
-  const V coupled = V::broadcast(a.decoupled ? T(0) : a.weight_decay);
-  const V shrink = V::broadcast(a.decoupled ? 1 - a.lr * a.weight_decay : T(1));
-  const V beta1 = V::broadcast(a.beta1), fresh1 = V::broadcast(1 - a.beta1);
-  const V beta2 = V::broadcast(a.beta2), fresh2 = V::broadcast(1 - a.beta2);
-  const V step = V::broadcast(a.lr / a.correction1), least = V::broadcast(a.eps);
-  const V unit_root = V::broadcast(1 / a.correction2_sqrt);
+  const bool slow = a.fresh1 < T(0.5);
+  const V smaller = V::broadcast(slow ? a.fresh1 : a.beta1), shrink = V::broadcast(a.shrink);
+  const V beta2 = V::broadcast(a.beta2), fresh2 = V::broadcast(a.fresh2);
+  const V step = V::broadcast(a.step), least = V::broadcast(a.eps);
+  const V unit_root = V::broadcast(a.unit_root);
+  const T weight_decay = a.weight_decay;
   each_vector<V>(n, [=](Size i, Size count) {
-    const V x = load_some<V>(p + i, count);
-    const V d = load_some<V>(g + i, count) + coupled * x;
-    const V m = beta1 * load_some<V>(means + i, count) + fresh1 * d;
+    const V x = load_some<V>(p + i, count), old = load_some<V>(means + i, count);
+    const V d = decayed(load_some<V>(g + i, count), x, weight_decay);
+    const V m = slow ? old + smaller * (d - old) : d + smaller * (old - d);
     const V v = beta2 * load_some<V>(squares + i, count) + fresh2 * d * d;
     store_some(m, means + i, count);
     store_some(v, squares + i, count);

@@ -54,7 +54,7 @@ def rmsprop(
     """s ← α s + (1 − α) g²,  p ← p − lr g / (√s + ε)."""
     g = _decayed(g, p, weight_decay)
     squares *= alpha
-    squares += (1 - alpha) * g**2
+    squares += (1 - alpha) * g * g  # g² alone may overflow
     p -= lr * g / (np.sqrt(squares) + eps)
 
 
@@ -82,10 +82,10 @@ def adam(
         p *= 1 - lr * weight_decay
     else:
         g = _decayed(g, p, weight_decay)
-    m *= beta1
-    m += (1 - beta1) * g
+    # From what weighs more, so that the weights are one together however they are rounded.
+    m[...] = m + (1 - beta1) * (g - m) if beta1 > 0.5 else g + beta1 * (m - g)
     v *= beta2
-    v += (1 - beta2) * g**2
+    v += (1 - beta2) * g * g  # g² alone may overflow
     root = np.sqrt(v) / math.sqrt(1 - beta2**step)
     p -= lr / (1 - beta1**step) * m / (root + eps)
 

@@ -107,7 +107,7 @@ def update_parameters_with_adam(
     >>> parameters["W1"].round(6)
     array([[0.99, 1.01]])
     """
-    t = _checks.size("t", t)
+    t = _checks.size("t", t, most=_checks.MAX_STEPS)
     learning_rate = _checks.finite_number("learning_rate", learning_rate, 0.0)
     epsilon = _checks.finite_number("epsilon", epsilon, 0.0)
     beta1, beta2 = _fraction("beta1", beta1), _fraction("beta2", beta2)
