@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <vector>
 
 #include "runtime/dispatch.hpp"
@@ -23,7 +24,7 @@ struct Operands {
   template <class T>
   std::array<T*, max_operands> from(Size first) const {
     std::array<T*, max_operands> at{};
-    for (int i = 0; i < max_operands; ++i)
+    for (std::size_t i = 0; i < at.size(); ++i)
       if (arrays[i] != nullptr) at[i] = static_cast<T*>(arrays[i]) + first;
     return at;
   }

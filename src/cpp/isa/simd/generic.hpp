@@ -127,7 +127,8 @@ inline Vector<T> minimum(Vector<T> a, Vector<T> b) {
 template <class T>
 inline Vector<T> square_root(Vector<T> a) {
   Vector<T> root;
-  for (int lane = 0; lane < Vector<T>::lanes; ++lane) root.v[lane] = __builtin_sqrt(a.v[lane]);
+  for (int lane = 0; lane < Vector<T>::lanes; ++lane)
+    root.v[lane] = static_cast<T>(__builtin_sqrt(a.v[lane]));
   return root;
 }
 template <class T>
