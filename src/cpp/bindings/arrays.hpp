@@ -10,6 +10,7 @@
 #include <string>
 
 #include "runtime/buffer.hpp"
+#include "runtime/memory_marks.hpp"
 
 namespace pyrnn {
 
@@ -31,7 +32,9 @@ py::array_t<T> small_array(std::initializer_list<Size> shape) {
       numpy.PyArray_Type_, py::dtype::of<T>().release().ptr(), static_cast<int>(shape.size()),
       shape.begin(), nullptr, nullptr, 0, nullptr);
   if (array == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::array_t<T>>(array);
+  auto owner = py::reinterpret_steal<py::array_t<T>>(array);
+  mark_unwritten(const_cast<T*>(owner.data()), static_cast<std::size_t>(owner.nbytes()));
+  return owner;
 }
 
 // An array of uninitialised numbers, in memory that later arrays use again.
@@ -42,8 +45,9 @@ py::array_t<T> empty(std::initializer_list<Size> shape) {
   if (size * static_cast<Size>(sizeof(T)) < least_own_bytes) return small_array<T>(shape);
   auto buffer = std::make_unique<Buffer<T>>(size);
   T* const data = buffer->data();
-  const py::capsule owner(buffer.release(),
+  const py::capsule owner(buffer.get(),
                           [](void* memory) { delete static_cast<Buffer<T>*>(memory); });
+  buffer.release();
   return py::array_t<T>(py::array::ShapeContainer(shape), data, owner);
 }
 

@@ -26,6 +26,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "runtime/memory_marks.hpp"
+
 namespace pyrnn {
 namespace {
 
@@ -297,11 +299,13 @@ void* acquire_memory(std::size_t bytes) {
   void* memory = take_kept(size);
   if (memory == nullptr) memory = size < large ? allocate(size) : allocate_large(size);
   if (memory == nullptr) throw std::bad_alloc();
+  mark_owned(memory, bytes, size);
   return memory;
 }
 
 void release_memory(void* memory, std::size_t bytes) noexcept {
   const std::size_t size = rounded(bytes);
+  mark_kept(memory, size);
   Kept& pool = kept();
   const std::lock_guard<std::mutex> lock(pool.mutex);
   if (size >= large) {

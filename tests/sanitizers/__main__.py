@@ -1,0 +1,138 @@
+"""Builds of the core that watch it, or fail it, and what runs on them.
+
+    python tests/sanitizers address       # ASan and UBSan, the suite on each instruction set
+    python tests/sanitizers thread        # TSan, calls from several Python threads
+    python tests/sanitizers nan           # memory full of NaN before each use, the suite
+    python tests/sanitizers allocations   # each allocation of each call fails in turn
+    python tests/sanitizers workers       # so does each start of a thread
+
+``--short`` is what ``.ci/run`` runs. Further arguments go to pytest, ``races.py`` or
+``failing.py``.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import builds
+
+import pyrnn
+
+UNDEFINED = "undefined,float-cast-overflow,float-divide-by-zero"
+ISAS: list[str] = pyrnn.build_info()["isas"]
+
+# Tests of what a build that watches cannot hold: times, memory as the system counts it, code as a
+# compiler makes it of other flags.
+LEFT_OUT: list[str] = []
+SHORT_SUITE = ["tests/core", "tests/test_equivalence.py", "tests/test_stream.py"]
+SHORT_CELLS = ["lstm", "gru-reset-before"]
+
+
+def main() -> int:
+    """Run one of the commands; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python tests/sanitizers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("--short", action="store_true", help="a part, in a minute or two")
+    arguments, others = parser.parse_known_args()
+    return COMMANDS[arguments.command](arguments.short, others)
+
+
+def address(short: bool, others: Sequence[str]) -> int:
+    """ASan and UBSan over the suite."""
+    isas = ISAS[-1:] if short else ISAS
+    sanitizers = f"address,{UNDEFINED}"
+    python = builds.build(
+        "address",
+        PYRNN_SANITIZE=sanitizers,
+        PYRNN_FILL_MEMORY="ON",
+        PYRNN_ISAS=";".join(isas),
+    )
+    variables = {
+        # libstdc++ has to be there when the sanitizer looks for what throws.
+        "LD_PRELOAD": f"{builds.library('libasan.so')}:{builds.library('libstdc++.so')}",
+        # CPython and NumPy keep till the end what they make once.
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "PYTHONMALLOC": "malloc",
+    }
+    runs = [suite(python, short, others, PYRNN_ISA=isa, **variables) for isa in isas]
+    return max(runs)
+
+
+def nan(short: bool, others: Sequence[str]) -> int:
+    """The suite with memory full of NaN."""
+    return suite(builds.build("nan", PYRNN_FILL_MEMORY="ON"), short, others)
+
+
+def suite(python: Path, short: bool, others: Sequence[str], **variables: str) -> int:
+    """Run the suite on a build."""
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += [f"--deselect={test}" for test in LEFT_OUT]
+    return watched([*command, *(others or (SHORT_SUITE if short else []))], **variables)
+
+
+def thread(short: bool, others: Sequence[str]) -> int:
+    """TSan over calls from several threads."""
+    python = builds.build("thread", PYRNN_SANITIZE="thread", PYRNN_ISAS=ISAS[-1] if short else "")
+    # Addresses have to be where the sanitizer expects them.
+    command = ["setarch", platform.machine(), "-R", str(python)]
+    return watched(
+        [*command, str(builds.HERE / "races.py"), *(["--cells", *SHORT_CELLS] * short), *others],
+        LD_PRELOAD=f"{builds.library('libtsan.so')}:{builds.library('libstdc++.so')}",
+        TSAN_OPTIONS="history_size=4",
+        OPENBLAS_NUM_THREADS="1",
+    )
+
+
+def failing(kind: str) -> Callable[[bool, Sequence[str]], int]:
+    """The command that lets things of a kind fail, in the core that is installed."""
+
+    def run(short: bool, others: Sequence[str]) -> int:
+        library = builds.shared_library("failures")
+        command = [sys.executable, str(builds.HERE / "failing.py"), kind]
+        command += ["--short"] * short
+        return watched([*command, *others], LD_PRELOAD=str(library), OPENBLAS_NUM_THREADS="1")
+
+    return run
+
+
+def watched(command: Sequence[str], **variables: str) -> int:
+    """Run a command; its exit status, or 1 where a sanitizer has reported something.
+
+    Reports go to files, as a test may catch what its process says.
+    """
+    reports = builds.BUILDS / "reports"
+    reports.mkdir(parents=True, exist_ok=True)
+    for old in reports.iterdir():
+        old.unlink()
+    for options in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
+        if options in variables:
+            variables[options] += f":log_path={reports / options}"
+    status = subprocess.run(
+        command, cwd=builds.ROOT, env=os.environ | variables, check=False
+    ).returncode
+    for report in reports.iterdir():
+        print(report.read_text(errors="replace"))
+        status = status or 1
+    return status
+
+
+COMMANDS = {
+    "address": address,
+    "thread": thread,
+    "nan": nan,
+    "allocations": failing("allocations"),
+    "workers": failing("workers"),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
