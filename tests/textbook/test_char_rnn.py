@@ -259,6 +259,16 @@ def test_the_same_seed_draws_the_same(backend):
     assert char_rnn.sample(parameters, "abcd", "abc", 0) == ""
 
 
+@pytest.mark.parametrize("temperature", [0, 1.0])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["Why", "by"])
+def test_scores_that_are_not_finite_choose_nothing(name, value, temperature, backend):
+    parameters, _ = draw(seed=9)
+    parameters[name][1, 0] = value
+    with pytest.raises(ValueError, match=r"parameters: expected finite numbers; the model scores"):
+        char_rnn.sample(parameters, "abcd", "a", 2, temperature=temperature)
+
+
 def test_a_tiny_temperature_is_greedy(backend):
     parameters, _ = draw(seed=9)
     greedy = char_rnn.sample(parameters, "abcd", "a", 20, temperature=0)

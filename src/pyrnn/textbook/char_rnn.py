@@ -233,8 +233,8 @@ def sample(
     KeyError
         If a parameter is missing.
     TypeError, ValueError
-        If a character of the prompt is not in the vocabulary, or an argument has a wrong type,
-        shape or value.
+        If a character of the prompt is not in the vocabulary, the parameters score a character as
+        NaN or infinity, or an argument has a wrong type, shape or value.
 
     Examples
     --------
@@ -356,6 +356,8 @@ def _character_indices(name: str, values: npt.ArrayLike, vocabulary_size: int) -
 
 
 def _draw(logits: Array, temperature: float, generator: np.random.Generator) -> int:
+    if not np.isfinite(logits).all():
+        raise ValueError("parameters: expected finite numbers; the model scores NaN or infinity")
     if temperature == 0:
         return int(logits.argmax())
     # The maximum comes off first: a small temperature may then only take the others to -inf.

@@ -9,7 +9,15 @@ from tests.fuzz.case import Case, entry
 from tests.fuzz.draw import Draw
 
 
-@entry("settings", "set_num_threads", "get_num_threads", "build_info", "use_backend", weight=0.3)
+@entry(
+    "settings",
+    "set_num_threads",
+    "get_num_threads",
+    "build_info",
+    "use_backend",
+    "release_memory",
+    weight=0.3,
+)
 def settings_case(draw: Draw) -> Case:
     """Other settings for a while."""
     arguments = {"n": draw.choice((1, 2, 3, 7)), "name": draw.choice(("native", "reference"))}
@@ -20,8 +28,9 @@ def settings_case(draw: Draw) -> Case:
             pyrnn.set_num_threads(a["n"])
             with pyrnn.use_backend(a["name"]):
                 inside = pyrnn.build_info()
+                released = pyrnn.release_memory()
         finally:
             pyrnn.set_num_threads(before)
-        return inside["backend"], inside["threads"], sorted(inside)
+        return inside["backend"], inside["threads"], sorted(inside), type(released)
 
     return Case(arguments, run)
