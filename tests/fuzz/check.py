@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import pickle
 import re
+import sys
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 
@@ -60,7 +64,8 @@ def check(entry: Entry, seed: int, number: int) -> Verdict:
         return attempt(draw_case(entry, seed, number, mode), backend)
 
     def again(mode: Mode) -> compare.Flat | None:
-        outcome = run("reference", mode)
+        with _nudged_activations(mode.nudge):
+            outcome = run("reference", mode)
         return None if outcome.error else compare.flatten(outcome.result)
 
     backends = [name for name in ("native", "reference") if name in _backend.BACKENDS]
@@ -77,7 +82,10 @@ def check(entry: Entry, seed: int, number: int) -> Verdict:
         found = compare.difference(*results, draw.drawn_dtype, again)
         if found:
             problems.append(("difference", found))
+        before = _bits(first.result)
         problems += _other_ways(entry, seed, number, first, draw)
+        if _bits(first.result) != before:
+            problems.append(("native", "a later call changes the result of this one"))
     findings = [Finding(entry.name, kind, detail) for kind, detail in dict.fromkeys(problems)]
     return Verdict(first.error is not None, findings)
 
@@ -183,7 +191,7 @@ def _error_problems(case: Case, error: BaseException) -> list[str]:
         return [f"shows a binding's signature: {type(error).__name__}"]
     names = argument_names(case.arguments) | set(case.names)
     named = set(re.findall(r"\w+", text)) & names
-    if not named and not isinstance(error, MemoryError):
+    if not named and not isinstance(error, (MemoryError, OSError)):
         return [f"names no argument: {_said(error)}"]
     return []
 
@@ -194,6 +202,38 @@ def _said(error: BaseException | None) -> str:
         return "no error"
     text = re.sub(r"got .*", "got ...", str(error), flags=re.DOTALL)
     return f"{type(error).__name__}: {re.sub(r'[0-9]+', '#', text)[:120]}"
+
+
+@contextlib.contextmanager
+def _nudged_activations(seed: int) -> Iterator[None]:
+    """Let the reference's tanh and sigmoid be off by a unit in the last place, if there is a seed.
+
+    Where a gate is shut, its derivative is 1 minus nearly 1: all of it is rounding.
+    """
+    if not seed:
+        yield
+        return
+    generator = np.random.default_rng(seed)
+
+    def nudged(function: Any) -> Any:
+        def call(x: Any) -> Any:
+            y = np.asarray(function(x))
+            units = np.finfo(y.dtype).eps * generator.choice((-1, 0, 1), y.shape)
+            return y * (1 + units).astype(y.dtype)
+
+        return call
+
+    modules = [m for name, m in sorted(sys.modules.items()) if name.startswith("pyrnn.")]
+    places = [(m, "sigmoid") for m in modules if inspect.isfunction(getattr(m, "sigmoid", None))]
+    with contextlib.ExitStack() as stack:
+        for place, name in [(np, "tanh"), *places]:
+            stack.enter_context(mock.patch.object(place, name, nudged(getattr(place, name))))
+        yield
+
+
+def _bits(result: Any) -> list[bytes]:
+    leaves = compare.flatten(result).values()
+    return [leaf.tobytes() for leaf in leaves if isinstance(leaf, np.ndarray)]
 
 
 # --- other ways to the same bits ------------------------------------------------------------
@@ -215,6 +255,10 @@ def _other_ways(
                 found = compare.bit_difference(_plain_run(fresh()), first.result)
             if found:
                 problems.append(("threads", found))
+    if draw.chance(0.05):
+        found = _at_once([fresh() for _ in range(3)], first.result, backend)
+        if found:
+            problems.append(("several threads", found))
     if draw.chance(0.02):
         found = _forked(fresh(), first.result, backend)
         if found:
@@ -252,6 +296,19 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         pyrnn.set_num_threads(before)
+
+
+def _at_once(cases: list[Case], expected: Any, backend: str) -> str | None:
+    """What several threads make of the same case at the same time."""
+
+    def work(case: Case) -> str | None:
+        with pyrnn.use_backend(backend):
+            return compare.bit_difference(case.run(case.arguments), expected)
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(len(cases)) as pool:
+        warnings.simplefilter("ignore")
+        found = [answer for answer in pool.map(work, cases) if answer]
+    return found[0] if found else None
 
 
 def _forked(case: Case, expected: Any, backend: str) -> str | None:

@@ -2,8 +2,9 @@
 
 The core may differ from the reference by the guaranteed relative tolerance. Where a case makes more
 of rounding than that, what rounding does to it is found out: the reference computes it once more in
-the other dtype, and with its numbers nudged by a unit in their last place. The core may then be off
-by `FACTOR` times the most that the reference moved, and may overflow where the reference may.
+the other dtype, and several times with its numbers, its tanh and its sigmoid nudged by a unit in
+their last place. The core may then be off by `FACTOR` times the most that the reference moved, and
+may overflow where the reference may.
 """
 
 from __future__ import annotations

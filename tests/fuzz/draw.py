@@ -15,14 +15,25 @@ T = TypeVar("T")
 SIZES = (1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17)
 """Of features: around the widths of vectors, mostly small."""
 LARGE_SIZES = (20, 31, 32, 33, 48, 64, 65, 70, 100)
-WILD: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "": ((0.0,), (1.0,)),
-    "tiny": ((0.0, -0.0, 1e-40, -1e-40, 1e-310, 1e-30), (1e-40, 1e-30, 1e-3)),
-    "huge": ((1e30, -1e30, 3e38, -3e38, 1e19, -1e15), (30.0, 1e4, 1e15, 1e30)),
-    "not finite": ((np.nan, np.inf, -np.inf), (1.0, 30.0)),
+Numbers = tuple[float, ...]
+WILD: dict[str, dict[str, tuple[Numbers, Numbers]]] = {
+    "": {"float32": ((0.0,), (1.0,)), "float64": ((0.0,), (1.0,))},
+    "tiny": {
+        "float32": ((0.0, -0.0, 1e-40, -1e-40, 1e-45, 1e-30), (1e-40, 1e-30, 1e-3)),
+        "float64": ((0.0, -0.0, 1e-310, -1e-310, 5e-324, 1e-290), (1e-310, 1e-290, 1e-3)),
+    },
+    "huge": {
+        "float32": ((1e30, -1e30, 1e33, -1e33, -1e15), (30.0, 1e3, 1e15, 1e30)),
+        "float64": ((1e250, -1e250, 1e280, -1e280, -1e120), (30.0, 1e3, 1e120, 1e250)),
+    },
+    "not finite": {
+        "float32": ((np.nan, np.inf, -np.inf), (1.0, 30.0)),
+        "float64": ((np.nan, np.inf, -np.inf), (1.0, 30.0)),
+    },
 }
 """Kinds of numbers by name: what single ones are, and what whole arrays are multiplied with. A case
-has one kind, because what counts as zero, multiplied with what is huge, would not be tiny."""
+has one kind, because what counts as zero, multiplied with what is huge, would not be tiny. Products
+of what is huge overflow or are far from it: in between, the order of a sum decides."""
 
 
 class Mode(NamedTuple):
@@ -129,7 +140,7 @@ class Draw:
     def _values(self, shape: tuple[int, ...], scale: float) -> np.ndarray:
         values = np.asarray(scale * self._numbers.standard_normal(shape))
         kind = self.random.random()
-        specials, scales = WILD[self.wild]
+        specials, scales = WILD[self.wild][self.drawn_dtype]
         if self.wild and kind < 0.45:
             if kind < 0.2:
                 values *= self.choice(scales)

@@ -8,13 +8,17 @@ from __future__ import annotations
 import re
 
 KNOWN: tuple[tuple[str, str], ...] = (
-    ("options that are no bool", r"truth value of an array"),
+    ("options that are no bool", r"truth value of an (empty )?array"),
     ("1 - beta in float32", r"AdamW?: difference: \.(state\.v|parameters)\."),
     ("infinities and NaN", r"difference: .*NaN or infinity elsewhere"),
     ("a tiny factor", r"^clip_grad_norm: difference: \.grads"),
     ("copies in eval mode", r"copy: ValueError: cannot set WRITEABLE"),
     ("NumPy's warnings", r"native: warns: RuntimeWarning: (overflow|invalid value|divide by zero)"),
     ("counts beyond 64 bits", r"settings: .*binding's signature"),
+    ("subclasses of arrays", r"\.state\.\w+\.\w+: is a |LinAlgError|ChangedByRefusalError"),
+    ("arrays that NumPy refuses", r"names no argument: .*(inhomogeneous|not iterable|unhashable)"),
+    ("names of files", r"serialization: .*(null byte|embedded)"),
+    ("the state's parts", r"gradcheck: .*names no argument: ValueError: dstate#"),
     ("text of another type", r"^text: \w+: (names no argument|raises AttributeError)"),
     ("coupled gates beside large states", r"^(LSTM|stream|truncated): difference:"),
 )  # fmt: skip

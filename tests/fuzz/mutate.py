@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+import pyrnn
 from tests.fuzz.draw import Draw
 
 HUGE = (2**31 + 1, 2**40, 2**63, 10**30)
@@ -23,7 +24,26 @@ WRONG_DTYPES = (
     "float16", "float32", "float64", "longdouble", "complex64", "int64", "bool", "uint8", "O", "U5",
     "datetime64[s]", "V8",
 )  # fmt: skip
-STRANGE = (None, "x", b"x", "", 1.5, float("nan"), 3, -1, True, (), [], {}, set(), object, ..., 1j)
+PACKED = pyrnn.pack_sequence([np.ones((2, 3)), np.ones((1, 3))])
+STRANGE = (
+    None,
+    "x",
+    b"x",
+    "",
+    1.5,
+    float("nan"),
+    3,
+    -1,
+    True,
+    (),
+    [],
+    {},
+    set(),
+    object,
+    ...,
+    1j,
+    PACKED,
+)
 
 
 def mutate(draw: Draw, arguments: dict[str, Any]) -> str:
@@ -78,7 +98,16 @@ def _wrong_bool(draw: Draw, name: str, value: bool) -> Any:
 
 
 def _wrong_integer(draw: Draw, name: str, value: int) -> Any:
-    plain = (0, -1, value + 1, value - 1, -(2**63), float(value), np.int8(min(value, 100)), None)
+    plain = (
+        0,
+        -1,
+        value + 1,
+        value - 1,
+        -(2**63),
+        float(value),
+        np.int8(max(-100, min(value, 100))),
+        None,
+    )
     odd = (np.array(value), np.array([value]), str(value), True, float("nan"), np.float32(value))
     huge = () if name in REPEATED else HUGE
     return draw.choice((*plain, *odd, *huge))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -130,6 +131,24 @@ def _(a: Arguments) -> Any:
 @plant("threads", "threads: : bits")
 def _(a: Arguments) -> Any:
     return np.array([pyrnn.get_num_threads() * 1.0])
+
+
+BUFFER = np.zeros(1)
+
+
+@plant("kept buffer", "native: a later call changes the result of this one")
+def _(a: Arguments) -> Any:
+    BUFFER[0] += 1
+    return BUFFER
+
+
+LOCAL = threading.local()
+LOCAL.main = True
+
+
+@plant("several threads", "several threads: : bits")
+def _(a: Arguments) -> Any:
+    return np.array([1.0 if hasattr(LOCAL, "main") else 2.0])
 
 
 PARENT = os.getpid()

@@ -94,7 +94,8 @@ def _alone(run: Any, row: int, a: Arguments) -> tuple[Any, Any]:
         return np.asarray(value)[row : row + 1]
 
     whole = run(a)
-    one = run(a | {name: cut(a[name]) for name in ("x", "state", "dstate")})
+    rows = {"x": np.asarray(a["x"]), "state": a["state"], "dstate": a["dstate"]}
+    one = run(a | {name: cut(value) for name, value in rows.items()})
     keys = [key for key in ("state", "dx", "dbefore") if whole[key] is not None]
     return {key: one[key] for key in keys}, {key: cut(whole[key]) for key in keys}
 

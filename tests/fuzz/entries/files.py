@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,8 @@ def _round_trip(draw: Draw, kind: str, a: dict[str, Any]) -> Any:
         path = a["path"]
         if isinstance(path, str):
             path = str(Path(folder) / path) if path else folder
+        elif isinstance(path, bytes):
+            path = os.path.join(os.fsencode(folder), path)
         serialization.save(layer, path)
         loaded = serialization.load(path)
     if repr(loaded) != repr(layer) or not loaded.training:

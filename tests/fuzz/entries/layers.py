@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
 from functools import partial
@@ -111,7 +112,7 @@ def _forward_backward(draw: Draw, kind: str, training: bool, a: Arguments) -> di
 def _relations(
     draw: Draw, setup: Setup, layer: Any, arguments: Arguments, training: bool
 ) -> list[Relation]:
-    """One of those ways that this case allows."""
+    """Two of those ways that this case allows."""
     run = partial(_forward_backward, draw, setup.kind, training)
     lengths = arguments.get("lengths")
     noisy = is_noisy(setup.options) and training
@@ -129,7 +130,8 @@ def _relations(
         ways.append(Relation("stream", partial(_streamed, draw, setup)))
     if lengths is not None:
         ways.append(Relation("padding", partial(_padded, run, setup)))
-    return [draw.choice(ways)]
+    ways.append(Relation("retry", partial(_retried, draw, setup, training)))
+    return draw.random.sample(ways, 2)
 
 
 def _layer(draw: Draw, setup: Setup, training: bool, a: Arguments) -> Any:
@@ -151,6 +153,23 @@ def _copied(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[Any
     other = draw.choice(ways)(layer)
     given = a["x"], a["state"], a.get("lengths")
     return other(*given), layer(*given)
+
+
+def _retried(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[Any, Any]:
+    """Backward after refused ones, which must not have used up the cache."""
+
+    def compute(wrong: list[dict[str, Any]]) -> Any:
+        layer = _layer(draw, setup, training, a)
+        *outputs, cache = layer.forward(a["x"], a["state"], a.get("lengths"))
+        for change in wrong:
+            with contextlib.suppress(TypeError, ValueError):
+                layer.backward(**{"cache": cache, "dy": a["dy"], "dstate": a["dstate"]} | change)
+                raise AssertionError(f"accepted {change}")
+        return [array.copy() for array in outputs[:1]], layer.backward(cache, a["dy"], a["dstate"])
+
+    dy = np.asarray(a["dy"])
+    wrong = [{"dy": dy[..., :-1]}, {"dy": None}, {"dy": dy.astype(np.int8)}, {"dstate": dy[:0]}]
+    return compute(wrong), compute([])
 
 
 def _alone(run: Any, setup: Setup, chosen: int, a: Arguments) -> tuple[Any, Any]:

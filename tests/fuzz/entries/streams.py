@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.fuzz import compare
 from tests.fuzz.case import Case, Relation, entry
 from tests.fuzz.draw import Draw
 from tests.fuzz.entries.common import (
@@ -84,28 +85,41 @@ def _run(draw: Draw, kind: str, actions: list[str], a: Arguments, plain: bool = 
     stream = build(draw, kind, a).stream(a["batch_size"])
     results: list[Any] = []
     for number, action in enumerate(actions):
-        if action == "step" or (action == "out" and plain):
-            results.append(stream.step(a[f"x_t_{number}"]))
-        elif action == "out":
-            filled = stream.step(a[f"x_t_{number}"], a[f"out_{number}"])
-            if filled is not a[f"out_{number}"]:
-                raise AssertionError("another array came back than out")
-            results.append(np.array(filled, filled.dtype.newbyteorder("=")))
-        elif action == "state":
-            stream.state = a[f"state_{number}"]
-        elif action == "reset":
-            stream.reset()
-        elif action == "reset some":
-            stream.reset(a[f"streams_{number}"])
-        elif not plain:
-            way = copy.deepcopy if action == "copy" else _pickled
-            stream = way(stream)
+        before = _parts(stream.state)
+        try:
+            stream = _act(stream, action, number, a, plain, results)
+        except Exception as error:
+            if compare.bit_difference(_parts(stream.state), before):
+                raise AssertionError(f"{action} was refused and changed the state") from error
+            raise
         results.append(stream.state)
     return results
 
 
-def _pickled(stream: Any) -> Any:
-    return pickle.loads(pickle.dumps(stream))
+def _parts(state: Any) -> list[Any]:
+    return list(state) if isinstance(state, tuple) else [state]
+
+
+def _act(
+    stream: Any, action: str, number: int, a: Arguments, plain: bool, results: list[Any]
+) -> Any:
+    """One action; returns the stream that goes on."""
+    if action == "step" or (action == "out" and plain):
+        results.append(stream.step(a[f"x_t_{number}"]))
+    elif action == "out":
+        filled = stream.step(a[f"x_t_{number}"], a[f"out_{number}"])
+        if filled is not a[f"out_{number}"]:
+            raise AssertionError("another array came back than out")
+        results.append(np.array(filled, filled.dtype.newbyteorder("=")))
+    elif action == "state":
+        stream.state = a[f"state_{number}"]
+    elif action == "reset":
+        stream.reset()
+    elif action == "reset some":
+        stream.reset(a[f"streams_{number}"])
+    elif not plain:
+        return copy.deepcopy(stream) if action == "copy" else pickle.loads(pickle.dumps(stream))
+    return stream
 
 
 def _plain(draw: Draw, kind: str, actions: list[str], a: Arguments) -> tuple[Any, Any]:

@@ -181,8 +181,8 @@ def stateful_case(draw: Draw) -> Case:
             "bias_hh": draw.array(hidden),
         },
         "prev_hidden": draw.array(rows, hidden),
-        "back": draw.choice((steps, steps, steps - 1, steps + 1)),
     }
+    back = draw.choice((steps, steps, steps - 1, steps + 1))
     arguments |= {f"x_{t}": draw.array(rows, features) for t in range(steps)}
     arguments |= {f"dh_{t}": draw.array(rows, hidden) for t in range(steps)}
 
@@ -193,7 +193,7 @@ def stateful_case(draw: Draw) -> Case:
         for t in range(steps):
             hidden = cell(a[f"x_{t}"], hidden)
             states.append(hidden)
-        for t in range(a["back"]):
+        for t in range(back):
             with unchanged_if_refused({"prev_dh": cell.prev_dh}):
                 cell.backward(a[f"dh_{t % steps}"])
         return states, vars(cell)["dx_list"], cell.dw_ih_stack, cell.dw_hh_stack, cell.db_ih_stack
