@@ -66,7 +66,8 @@ def word_train_case(draw: Draw) -> Case:
 
     def run(a: Arguments) -> Any:
         losses = word_rnn.train(**a)
-        return losses, {name: np.array(array) for name, array in a["parameters"].items()}
+        learned = {name: np.asarray(array) for name, array in a["parameters"].items()}
+        return losses, {n: p.astype(p.dtype.newbyteorder("=")) for n, p in learned.items()}
 
     return Case(arguments, run, changes=frozenset({"parameters"}))
 
