@@ -26,7 +26,8 @@ class Case:
     ``run`` makes the calls on the backend in force and returns arrays within tuples, lists and
     dicts. ``expected`` is the right answer where no backend computes it. ``changes`` names the
     arguments that are changed in place, only if nothing is refused; or, if ``late``, also if one
-    of several calls is refused (``run`` looks after that one then). ``shares`` names those that
+    of several calls is refused (``run`` looks after that one then). ``in_numpy``: some of it is
+    NumPy's work on either backend. ``shares`` names those that
     results may share memory with, ``names`` what an error may name besides the arguments,
     ``errors`` classes of exceptions that are documented besides the usual ones.
     """
@@ -37,6 +38,7 @@ class Case:
     expected: Run | None = None
     changes: frozenset[str] = frozenset()
     late: bool = False
+    in_numpy: bool = False
     shares: frozenset[str] = frozenset()
     names: Iterable[str] = ()
     errors: tuple[type[BaseException], ...] = ()
@@ -73,6 +75,7 @@ def draw_case(entry: Entry, seed: int, number: int, mode: Mode | None = None) ->
     """A case with fresh arguments; each call with the same numbers draws the same."""
     draw = Draw(entry.name, seed, number, mode)
     case = entry.make(draw)
+    case.in_numpy |= any(name.startswith("textbook.") for name in entry.covers)
     for _ in range(draw.mutations):
         case.spoiled.append(mutate(draw, case.arguments))
     return case

@@ -20,7 +20,6 @@ KNOWN: tuple[tuple[str, str], ...] = (
     ("names of files", r"serialization: .*(null byte|embedded)"),
     ("the state's parts", r"gradcheck: .*names no argument: ValueError: dstate#"),
     ("text of another type", r"^text: \w+: (names no argument|raises AttributeError)"),
-    ("coupled gates beside large states", r"^(LSTM|stream|truncated): difference:"),
 )  # fmt: skip
 """What it is, and a pattern of ``entry: kind: detail``."""
 

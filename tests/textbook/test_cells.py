@@ -168,6 +168,38 @@ def test_float32_stays_float32(backend):
     assert {array.dtype for array in found} == {np.dtype(np.float32)}
 
 
+@pytest.mark.parametrize("wide", [{0}, {2}, {1, 4}, {0, 1, 2}])
+def test_each_step_goes_back_in_its_own_dtype(backend, wide):
+    """A float64 x among float32 ones makes a step of float64, and those before stay float32."""
+    parameters, x, hidden, dh = draw()
+    single = {name: array.astype(np.float32) for name, array in parameters.items()}
+    cell, expected = RNNCell(**single), RNNCell(**single)
+    state, expected_state = (hidden.astype(np.float32) for _ in range(2))
+    for t in range(T):
+        dtype = np.float64 if t in wide else np.float32
+        state = cell(x[t].astype(np.float32).astype(dtype), state.astype(np.float32))
+        expected_state = expected(x[t].astype(np.float32), expected_state)
+    for dh_t in dh[::-1].astype(np.float32):
+        cell.backward(dh_t)
+        expected.backward(dh_t)
+    for t, (got, want) in enumerate(zip(cell.dx_list, expected.dx_list, strict=True)):
+        assert got.dtype == (np.float64 if t in wide else np.float32)
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 2, N + 1])
+def test_a_step_of_another_batch_is_refused(backend, rows):
+    """Also of one row, whose gradient NumPy would add to all."""
+    parameters, x, hidden, dh = draw()
+    cell = RNNCell(**parameters)
+    run(cell, x[:2], hidden)
+    with pytest.raises(ValueError, match=rf"prev_hidden: expected shape \({N}, {HIDDEN}\)"):
+        cell(np.ones((rows, INPUT)), np.ones((rows, HIDDEN)))
+    cell.backward(dh[1])
+    cell.backward(dh[0])
+    cell(np.ones((rows, INPUT)), np.ones((rows, HIDDEN)))
+
+
 def test_backward_more_often_than_forward(backend):
     parameters, x, hidden, dh = draw()
     cell = RNNCell(**parameters)

@@ -143,6 +143,7 @@ class RNNCell(Portable):
             self._parameters() | {"x": x, "prev_hidden": prev_hidden},
             _SHAPES | {"x": ("N", "I"), "prev_hidden": ("N", "H")},
         )
+        self._check_continues(arrays["prev_hidden"])
         backend = _backend.current()
         packed = backend.pack("rnn_tanh", {name: arrays[name] for name in _SHAPES})
         # Copies, because the caller may change x and prev_hidden before the way back.
@@ -181,7 +182,7 @@ class RNNCell(Portable):
             )
         step = self._steps[-1]
         dh = _layout.checked({"dh": dh}, {"dh": step.hidden.shape})["dh"]
-        dh = dh.astype(step.hidden.dtype, copy=False) + self.prev_dh
+        dh = (dh + self.prev_dh).astype(step.hidden.dtype, copy=False)
         dx, (dprevious,), grads = _backend.BACKENDS[step.backend].backward(
             step.saved, dh[None], None
         )
@@ -196,6 +197,14 @@ class RNNCell(Portable):
         self._steps.pop()
         self._going_back = True
         return self.dx_list
+
+    def _check_continues(self, prev_hidden: Array) -> None:
+        """Refuse a step of another batch than those that it would go back with."""
+        if self._steps and self._steps[-1].hidden.shape != prev_hidden.shape:
+            raise ValueError(
+                f"prev_hidden: expected shape {self._steps[-1].hidden.shape} as the step before "
+                f"returned, got {prev_hidden.shape}; clear() begins another sequence"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         if self._steps:

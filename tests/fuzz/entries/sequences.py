@@ -134,7 +134,7 @@ def pad_packed_case(draw: Draw) -> Case:
 
     def run(a: Arguments) -> Any:
         packed = a["packed"]
-        if isinstance(packed, dict) and set(packed) == set(fields):
+        if isinstance(packed, dict) and list(packed) == list(fields):
             packed = pyrnn.PackedSequence(**packed)
         return pyrnn.pad_packed_sequence(packed, a["batch_first"])
 
