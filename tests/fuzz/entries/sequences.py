@@ -134,7 +134,7 @@ def pad_packed_case(draw: Draw) -> Case:
 
     def run(a: Arguments) -> Any:
         packed = a["packed"]
-        if isinstance(packed, dict) and list(packed) == list(fields):
+        if isinstance(packed, dict) and tuple(packed) == pyrnn.PackedSequence._fields:
             packed = pyrnn.PackedSequence(**packed)
         return pyrnn.pad_packed_sequence(packed, a["batch_first"])
 
