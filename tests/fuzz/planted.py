@@ -146,7 +146,7 @@ LOCAL = threading.local()
 LOCAL.main = True
 
 
-@plant("several threads", "several threads: : bits")
+@plant("several threads", "several threads: : bits", 3)
 def _(a: Arguments) -> Any:
     return np.array([1.0 if hasattr(LOCAL, "main") else 2.0])
 
@@ -154,7 +154,7 @@ def _(a: Arguments) -> Any:
 PARENT = os.getpid()
 
 
-@plant("fork", "fork: : bits")
+@plant("fork", "fork: : bits", 6)
 def _(a: Arguments) -> Any:
     return np.array([1.0 if os.getpid() == PARENT else 2.0])
 

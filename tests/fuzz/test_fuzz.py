@@ -103,7 +103,7 @@ def test_a_short_run_finds_nothing():
 
 @pytest.fixture(scope="module")
 def planted_findings():
-    done = run("--entries", "tests.fuzz.planted", "--cases", 450, "--jobs", 2, "--timeout", 2)
+    done = run("--entries", "tests.fuzz.planted", "--cases", 500, "--jobs", 2, "--timeout", 2)
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stdout
 
