@@ -260,7 +260,7 @@ def _other_ways(
         found = _at_once([fresh() for _ in range(3)], first.result, backend)
         if found:
             problems.append(("several threads", found))
-    if draw.chance(0.02):
+    if draw.chance(0.04):
         found = _forked(fresh(), first.result, backend)
         if found:
             problems.append(("fork", found))

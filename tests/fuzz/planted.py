@@ -154,7 +154,7 @@ def _(a: Arguments) -> Any:
 PARENT = os.getpid()
 
 
-@plant("fork", "fork: : bits", 6)
+@plant("fork", "fork: : bits", 12)
 def _(a: Arguments) -> Any:
     return np.array([1.0 if os.getpid() == PARENT else 2.0])
 
