@@ -6,8 +6,11 @@ standard output, one JSON line each.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -50,12 +53,16 @@ class Report:
         self.first.setdefault(finding, case)
 
 
-def entry_of(entries: dict[str, Entry], seed: int, number: int) -> Entry:
-    """Which entry point a case is for: drawn by weight."""
-    import random
+GOLDEN = (5**0.5 - 1) / 2
+"""Its multiples are spread evenly over [0, 1), wherever one begins."""
 
+
+def entry_of(entries: dict[str, Entry], seed: int, number: int) -> Entry:
+    """Which entry point a case is for: each in turn, as often as its weight says."""
     weights = [entry.weight for entry in entries.values()]
-    return random.Random(f"{seed}/{number}").choices(list(entries.values()), weights)[0]
+    place = (random.Random(seed).random() + number * GOLDEN) % 1.0 * sum(weights)
+    index = bisect.bisect(list(itertools.accumulate(weights)), place)
+    return list(entries.values())[min(index, len(weights) - 1)]
 
 
 # --- inside a worker ------------------------------------------------------------------------
