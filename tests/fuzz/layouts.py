@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -99,9 +100,20 @@ def _memory_map(array: np.ndarray) -> np.ndarray:
     return mapped
 
 
-def _expanded(array: np.ndarray) -> np.ndarray:
-    """A stride of zero along the first axis; `expand` has made its rows equal."""
-    return array if array.ndim == 0 else np.broadcast_to(array[:1], array.shape)
+EXPANDED = {"expanded steps": 0, "expanded rows": 1, "expanded columns": -1}
+"""Layouts with a stride of zero, as ``h0.expand(...)`` and `np.broadcast_to` make it; the axes."""
+
+
+def _first(array: np.ndarray, layout: str) -> np.ndarray:
+    """The first element along the axis of such a layout; all, where there is no such axis."""
+    axis = EXPANDED[layout]
+    if not -array.ndim <= axis < array.ndim or not array.size:
+        return array
+    return array.take([0], axis)
+
+
+def _expanded(array: np.ndarray, layout: str) -> np.ndarray:
+    return np.broadcast_to(_first(array, layout), array.shape)
 
 
 LAYOUTS: dict[str, Callable[[np.ndarray], Any]] = {
@@ -111,7 +123,7 @@ LAYOUTS: dict[str, Callable[[np.ndarray], Any]] = {
     "every other column": lambda array: _apart(array, -1),
     "every other row": lambda array: _apart(array, 0),
     "cut out": _cut_out,
-    "expanded": _expanded,
+    **{name: partial(_expanded, layout=name) for name in EXPANDED},
     "big-endian": lambda array: array.astype(array.dtype.newbyteorder(">")),
     "unaligned": _unaligned,
     "read-only": _read_only,
@@ -130,6 +142,6 @@ IN_PLACE = ("subclass", "memory map")
 
 def expand(layout: str, values: np.ndarray) -> np.ndarray:
     """The numbers that an array of this layout can have."""
-    if layout == "expanded" and values.ndim and len(values):
-        values[...] = values[:1].copy()
+    if layout in EXPANDED:
+        values[...] = _first(values, layout)
     return values
