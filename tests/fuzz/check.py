@@ -30,9 +30,6 @@ FROM_NUMPY = re.compile("RuntimeWarning: (overflow|underflow|invalid value|divid
 """What NumPy says of infinities and NaN where it computes: in the reference, and in the articles'
 functions, which are NumPy's in part on every backend."""
 
-THREADS = 2
-"""With which cases run, unless other numbers are tried."""
-
 
 class Finding(NamedTuple):
     """What is wrong with a case, in words that are the same for like cases."""
