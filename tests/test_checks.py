@@ -20,7 +20,9 @@ def test_float_dtype_in_the_machines_order(dtype):
     assert _checks.float_dtype(dtype) == SINGLE
 
 
-@pytest.mark.parametrize("dtype", ["float16", "longdouble", int, "nothing", object()])
+@pytest.mark.parametrize(
+    "dtype", ["float16", "longdouble", int, "nothing", object(), None, "f4,f4", 3, np.zeros(2)]
+)
 def test_other_dtypes(dtype):
     with pytest.raises(TypeError, match="dtype: expected 'float32' or 'float64', got"):
         _checks.float_dtype(dtype)
@@ -151,9 +153,72 @@ def test_what_fits(dtype):
     ],
 )
 def test_what_does_not_fit(other):
+    first, second, third, fourth = np.zeros((4, 2, 3), np.float32)
+    assert not _checks.fit([first, second], [third, other])
+    assert not _checks.fit([first, other], [second, third])
+    assert _checks.fit([first, second], [third, fourth])
+
+
+@pytest.mark.usefixtures("asked")
+def test_what_is_changed_shares_no_memory():
+    block = np.zeros(8)
+    a, b, c = block[:3], block[3:6], block[2:5]
+    assert _checks.fit([a, b], [np.zeros(3), np.zeros(3)])
+    assert not _checks.fit([a, c], [np.zeros(3), np.zeros(3)])
+    assert not _checks.fit([a, a], [np.zeros(3), np.zeros(3)])
+    assert not _checks.fit([a, b], [c, np.zeros(3)])
+    gradient = np.zeros(3)
+    assert _checks.fit([a, b], [gradient, gradient])
+    both = [a, a]
+    assert not _checks.fit(both, both)
+    empty = block[:0]
+    assert _checks.fit([empty, empty, block], [np.zeros(0), empty, np.zeros(8)])
+
+
+def test_overlapping_are_named():
+    block = np.zeros(8)
+    whole = {"whole": block, "x": np.zeros(2), "first": block[:2], "last": block[6:]}
+    assert _checks.overlapping(whole) == ("whole", "first")
+    assert _checks.overlapping({"a": block[:4], "b": block[4:], "none": block[2:2]}) is None
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("kind", [np.matrix, np.recarray, np.memmap])
+def test_subclasses_are_brought_to_the_base_class(kind):
     array = np.zeros((2, 3), np.float32)
-    assert not _checks.fit([array, array], [array, other])
-    assert not _checks.fit([array, other], [array, array])
+    assert not _checks.fit([array], [array.view(kind)])
+    assert not _checks.fit([array.view(kind)], [array])
+    assert type(_checks.as_array("a", array.view(kind))) is np.ndarray
+
+
+@pytest.mark.parametrize("value", [True, False, np.True_, np.False_])
+def test_flag(value):
+    assert _checks.flag("f", value) is bool(value)
+
+
+@pytest.mark.parametrize("value", ["no", "False", "", 0, 1, 0.0, None, [], np.array(True), np.nan])
+def test_what_is_no_flag(value):
+    with pytest.raises(TypeError, match="f: expected True or False, got"):
+        _checks.flag("f", value)
+
+
+def test_choice():
+    assert _checks.choice("c", "b", ("a", "b")) == "b"
+    for wrong in ("d", None, ["a"], np.array(["a", "b"]), {}):
+        with pytest.raises(ValueError, match="c: expected 'a', 'b' or 'c', got "):
+            _checks.choice("c", wrong, ("a", "b", "c"))
+
+
+def test_what_is_shown_is_one_short_line():
+    class Silent:
+        def __repr__(self):
+            raise RuntimeError
+
+    for value in (10**5000, "a" * 1000, np.zeros((100, 100)), [[1] * 1000] * 1000, Silent()):
+        shown = _checks.shown(value)
+        assert 0 < len(shown) <= 80
+        assert "\n" not in shown
+    assert _checks.shown("no") == "'no'"
 
 
 def test_index_array_is_a_copy():

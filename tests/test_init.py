@@ -33,6 +33,7 @@ PUBLIC = [
     "clip_grad_value",
     "gradcheck",
     "initialize",
+    "merge_parameters",
     "PackedSequence",
     "pack_padded_sequence",
     "pack_sequence",

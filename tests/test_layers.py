@@ -324,7 +324,8 @@ def test_dropout_between_layers_only_and_in_train_mode_only(make_layer, backend)
     assert not same_bits(dropping(x)[0], plain(x)[0])
     assert not same_bits(dropping(x)[0], dropping(x)[0])
     assert same_bits(dropping.eval()(x), plain(x))
-    single = make_layer(3, 4, 1, dropout=0.5, seed=0)
+    with pytest.warns(UserWarning, match="expects num_layers greater than 1"):
+        single = make_layer(3, 4, 1, dropout=0.5, seed=0)
     assert same_bits(single(x), make_layer(3, 4, seed=0)(x))
 
 

@@ -13,6 +13,7 @@ from pyrnn.gradcheck import GradcheckReport, gradcheck
 from pyrnn.initializers import initialize
 from pyrnn.layers import GRU, LSTM, RNN
 from pyrnn.losses import softmax_cross_entropy
+from pyrnn.merging import merge_parameters
 from pyrnn.min_gru import MinGRU
 from pyrnn.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 from pyrnn.sequences import (
@@ -57,6 +58,7 @@ __all__ = [
     "get_num_threads",
     "gradcheck",
     "initialize",
+    "merge_parameters",
     "pack_padded_sequence",
     "pack_sequence",
     "pad_packed_sequence",

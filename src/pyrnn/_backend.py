@@ -249,7 +249,7 @@ def _default(backends: Mapping[str, Backend]) -> Backend:
 
 
 def _find(name: str, backends: Mapping[str, Backend], argument: str) -> Backend:
-    if name not in ("native", "reference"):
+    if not isinstance(name, str) or name not in ("native", "reference"):
         raise ValueError(f"{argument}: expected 'native' or 'reference', got {name!r}")
     if name not in backends:
         raise RuntimeError(f"{argument}: 'native' was asked for, but the compiled core is missing")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import operator
+import reprlib
+import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,10 @@ MAX_STEPS = 2**63 - 1
 """An optimiser cannot have made more: no count goes beyond 64 bits."""
 MAX_LAYERS = 10_000
 """More are a mistake, and would use up the memory before any weight is drawn."""
+MAX_COUNT = 2**31 - 1
+"""No sequence has more steps."""
+MAX_NUMBERS = 2**46
+"""More numbers than this fit into no machine; products of sizes below it cannot overflow."""
 
 _CORE = _backend.native_module()
 """Answers some questions in a fraction of the time, which training steps of small models notice."""
@@ -28,59 +34,128 @@ _CORE = _backend.native_module()
 
 def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     """The layer's dtype: float32 or float64 in the machine's byte order."""
-    try:
-        resolved = np.dtype(dtype).newbyteorder("=")
-    except TypeError:
-        resolved = None
+    resolved = None
+    if dtype is not None:  # which NumPy takes for float64
+        try:
+            resolved = np.dtype(dtype).newbyteorder("=")
+        except Exception:  # np.dtype raises errors of many kinds
+            resolved = None
     if resolved is None or resolved not in FLOATS:
-        raise TypeError(f"dtype: expected 'float32' or 'float64', got {dtype!r}")
+        raise TypeError(f"dtype: expected 'float32' or 'float64', got {shown(dtype)}")
     return resolved
+
+
+def flag(name: str, value: object) -> bool:
+    """True or False, of Python or of NumPy; nothing else counts as one of them."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected True or False, got {shown(value)}")
+    return bool(value)
+
+
+def choice(name: str, value: object, options: Iterable[str]) -> str:
+    """One of several strings."""
+    names = list(options)
+    if not isinstance(value, str) or value not in names:
+        listed = " or ".join([", ".join(map(repr, names[:-1])), repr(names[-1])])
+        raise ValueError(f"{name}: expected {listed}, got {shown(value)}")
+    return str(value)
 
 
 def size(name: str, value: object, least: int = 1, most: float = math.inf) -> int:
     """A whole number in [least, most]."""
     number = None
     if not isinstance(value, (bool, np.bool_)):
-        with contextlib.suppress(TypeError):
+        try:
             number = operator.index(value)  # type: ignore[arg-type]
+        except Exception:  # from the value's own __index__
+            number = None
     if number is None:
-        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+        raise TypeError(f"{name}: expected a whole number, got {shown(value)}")
     if number < least:
-        raise ValueError(f"{name}: expected a whole number of at least {least}, got {number}")
+        raise ValueError(
+            f"{name}: expected a whole number of at least {least}, got {shown(number)}"
+        )
     if number > most:
-        raise ValueError(f"{name}: expected a whole number of at most {most}, got {number}")
+        raise ValueError(f"{name}: expected a whole number of at most {most}, got {shown(number)}")
     return number
+
+
+def seed(value: object) -> int | None:
+    """What NumPy's generators start from: any whole number from 0 on; None for a random one."""
+    return None if value is None else size("seed", value, least=0)
 
 
 def finite_number(name: str, value: object, low: float, high: float = math.inf) -> float:
     """A finite number in [low, high]."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name}: expected a number, got {value!r}")
+        raise TypeError(f"{name}: expected a number, got {shown(value)}")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not (low <= number <= high and math.isfinite(number)):
-        raise ValueError(f"{name}: expected a number in [{low}, {high}], got {value!r}")
+        raise ValueError(f"{name}: expected a number in [{low}, {high}], got {shown(value)}")
     return number
+
+
+def shown(value: object) -> str:
+    """What came, as an error shows it: cut where it is long, whatever its ``repr`` does."""
+    try:
+        if isinstance(value, str):
+            text = repr(value[:80])
+        else:
+            text = reprlib.repr(value) if isinstance(value, (list, tuple, dict)) else repr(value)
+        text = " ".join(text.split())
+    except Exception:  # from the value's own __repr__; of an int, where it has too many digits
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def parameter_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """A shape whose number of elements is one that memory can hold."""
     if math.prod(shape) > MAX_ELEMENTS:
         raise ValueError(
-            f"{name}: shape {shape} has {math.prod(shape)} elements, more than {MAX_ELEMENTS}"
+            f"{name}: shape {shown(shape)} has {shown(math.prod(shape))} elements, "
+            f"more than {MAX_ELEMENTS}"
         )
     return shape
 
 
 def as_array(name: str, value: object) -> npt.NDArray[Any]:
-    """What `np.asarray` makes of it."""
+    """What `np.asarray` makes of it: an array of the base class, if nothing in it is masked."""
+    if type(value) is np.ndarray:
+        return value
+    if hasattr(value, "batch_sizes") and hasattr(value, "sorted_indices"):
+        raise TypeError(
+            f"{name}: expected an array, got a PackedSequence; unpack it with {name}, lengths = "
+            "pyrnn.pad_packed_sequence(packed), which has batch_first=, and give a recurrent "
+            "layer lengths=lengths"
+        )
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
+    except MemoryError:
+        raise
     except Exception as error:
         kind = type(value).__name__
         raise TypeError(f"{name}: expected an array, got {kind}: {error}") from error
+    _refuse_masks(name, value, array.ndim)
+    return array
+
+
+def _refuse_masks(name: str, value: object, depth: int) -> None:
+    """Refuse masked elements, of an array or of those in a list: `np.asarray` drops the mask."""
+    masked = sys.modules.get("numpy.ma")  # without it there is no masked array
+    if masked is None:
+        return
+    if isinstance(value, masked.MaskedArray):
+        if value.dtype.names is None and masked.is_masked(value):
+            raise TypeError(
+                f"{name}: expected an array without a mask, got a MaskedArray with masked "
+                "elements; say what stands for them with .filled(value)"
+            )
+    elif isinstance(value, (list, tuple)) and depth > 0:
+        for part in value:
+            _refuse_masks(name, part, depth - 1)
 
 
 def float_array(
@@ -90,7 +165,10 @@ def float_array(
     array = as_array(name, value)
     if array.dtype != dtype:
         if array.dtype.newbyteorder("=") != dtype:
-            raise TypeError(f"{name}: expected dtype {dtype}, got {_dtype_text(array, value)}")
+            raise TypeError(
+                f"{name}: expected dtype {dtype}, got {_dtype_text(array, value)}"
+                f"{_advice(name, array, value, dtype)}"
+            )
         array = array.astype(dtype)
     if not array.flags.aligned:
         array = array.copy()
@@ -111,22 +189,64 @@ def any_float_array(name: str, value: object) -> Array:
 
 
 def is_live(value: object) -> bool:
-    """Whether it is a float32 or float64 array that a backend can change as it is."""
-    return isinstance(value, np.ndarray) and value.dtype in FLOATS and value.flags.carray
+    """Whether it is a float32 or float64 array that a backend can change as it is.
+
+    A subclass may have an arithmetic of its own: ``np.matrix`` multiplies otherwise.
+    """
+    return type(value) is np.ndarray and value.dtype in FLOATS and value.flags.carray
 
 
 def fit(parameters: list[Array], gradients: list[Array]) -> bool:
-    """Whether a backend can change all as they are, each gradient like its parameter."""
+    """Whether a backend can change the parameters as they are by gradients like them.
+
+    No parameter shares memory with another one or with a gradient. The gradients may be the same
+    list.
+    """
     if _CORE is not None:
         return bool(_CORE.fit(parameters, gradients))
-    return len(parameters) == len(gradients) and all(
-        is_live(p) and is_live(g) and g.dtype == p.dtype and g.shape == p.shape
-        for p, g in zip(parameters, gradients, strict=True)
+    return (
+        len(parameters) == len(gradients)
+        and all(
+            is_live(p) and is_live(g) and g.dtype == p.dtype and g.shape == p.shape
+            for p, g in zip(parameters, gradients, strict=True)
+        )
+        and not overlapping(dict(enumerate(parameters)))
+        and (parameters is gradients or not any(shares(g, parameters) for g in gradients))
     )
 
 
+def shares(array: Array, others: Iterable[Array]) -> bool:
+    """Whether a contiguous array shares memory with one of other contiguous ones."""
+    return any(np.may_share_memory(array, other) for other in others)
+
+
+def overlapping(arrays: Mapping[Any, Array]) -> tuple[Any, Any] | None:
+    """The names of two contiguous arrays that share memory, if any do."""
+    # By where they begin, one that overlaps a former one overlaps that which reaches farthest.
+    begins = {name: array.__array_interface__["data"][0] for name, array in arrays.items()}
+    farthest, end = None, -1
+    for name in sorted((n for n, array in arrays.items() if array.size), key=begins.__getitem__):
+        if begins[name] < end:
+            return farthest, name
+        if begins[name] + arrays[name].nbytes > end:
+            farthest, end = name, begins[name] + arrays[name].nbytes
+    return None
+
+
+def live_float_arrays(where: str, arrays: Mapping[str, Any]) -> dict[str, Array]:
+    """`live_float_array` of each; no two of them share memory."""
+    checked = {name: live_float_array(f"{where}[{name!r}]", a) for name, a in arrays.items()}
+    pair = overlapping(checked)
+    if pair is not None:
+        raise ValueError(
+            f"{where}: expected arrays that share no memory, got {pair[0]!r} and {pair[1]!r} "
+            "that do; each would be changed twice"
+        )
+    return checked
+
+
 def live_float_array(name: str, value: object) -> Array:
-    """A float32 or float64 array that can be changed in place by a backend."""
+    """A float32 or float64 array that can be changed in place by a backend, as the base class."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
     if value.dtype not in FLOATS:
@@ -136,7 +256,7 @@ def live_float_array(name: str, value: object) -> Array:
             f"{name}: expected a contiguous array, which can be changed in place; got a view with "
             f"strides {value.strides}"
         )
-    return value
+    return as_array(name, value)
 
 
 def index_array(name: str, value: object, count: int) -> Indices:
@@ -179,6 +299,17 @@ def state_parts(name: str, state: object, state_names: tuple[str, ...]) -> dict[
     return {f"{name}'s {part}": array for part, array in zip(state_names, state, strict=True)}
 
 
+def none_given(state: object) -> bool:
+    """Whether a state, or each part of a pair, is None."""
+    parts = state if isinstance(state, (tuple, list)) else (state,)
+    return all(part is None for part in parts)
+
+
+def state_array(name: str, value: object, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    """One part of a state, `float_array`; None stands for zeros."""
+    return np.zeros(shape, dtype) if value is None else float_array(name, value, dtype, shape)
+
+
 def dense(array: Array) -> Array:
     """The array, copied if its elements do not follow each other in memory."""
     return array if array.flags.c_contiguous else array.copy()
@@ -213,3 +344,17 @@ def _dtype_text(array: npt.NDArray[Any], value: object) -> str:
     if array.dtype == object and not isinstance(value, np.ndarray):
         return f"{type(value).__name__} (object array)"
     return str(array.dtype)
+
+
+def _advice(name: str, array: npt.NDArray[Any], value: object, dtype: np.dtype[Any]) -> str:
+    """How real numbers of another dtype can be brought to the expected one."""
+    if array.dtype.kind not in "biuf":
+        return ""
+    plain = name.isidentifier()
+    if isinstance(value, np.ndarray):
+        advice = f"; use {name if plain else ''}.astype(np.{dtype})"
+    else:
+        advice = f"; use np.asarray({name if plain else '...'}, dtype=np.{dtype})"
+    if plain and dtype == np.float32 and array.dtype == np.float64:
+        advice += ", or a layer with dtype='float64'"
+    return advice

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyrnn import _checks
 from pyrnn._recurrent import Recurrent
 from pyrnn._types import Array
 from pyrnn.cells import Cell
@@ -29,8 +30,9 @@ class Outputs(NamedTuple):
     cache: Any
 
     def arrays(self) -> list[Array]:
-        """All outputs."""
-        return [*([] if self.y is None else [self.y]), *self.state]
+        """All outputs, as arrays of the base class: others may multiply otherwise."""
+        parts = [*([] if self.y is None else [self.y]), *self.state]
+        return [_checks.as_array("outputs", part) for part in parts]
 
 
 class Gradients(NamedTuple):

@@ -6,11 +6,19 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pyrnn import _backend
+from pyrnn import _backend, _owners
 from pyrnn._parameters import ParameterDict
 from pyrnn._pickling import Portable
+from pyrnn._types import Array
 
 Self = TypeVar("Self", bound="Layer")
+
+_FIXED = frozenset(
+    {"cell", "input_size", "hidden_size", "num_layers", "bias", "batch_first", "bidirectional"}
+    | {"nonlinearity", "proj_size", "peephole", "coupled", "layer_norm", "reset_after", "dtype"}
+    | {"in_features", "out_features", "num_embeddings", "embedding_dim"}
+)
+"""Arguments of constructors that decide what a layer is."""
 
 
 class Layer(Portable):
@@ -21,6 +29,16 @@ class Layer(Portable):
         self.dtype = dtype
         self.training = True
         self._packed: dict[str, list[Any]] = {}
+        self._family = _owners.new_family()
+        _owners.register(parameters.values(), self._family)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _FIXED and "_parameters" in self.__dict__ and hasattr(self, name):
+            raise AttributeError(
+                f"{name}: it cannot be changed after construction; make another "
+                f"{type(self).__name__}"
+            )
+        super().__setattr__(name, value)
 
     @property
     def parameters(self) -> ParameterDict:
@@ -73,6 +91,11 @@ class Layer(Portable):
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         self.__dict__.update(attributes)
         self._parameters.set_writeable(self.training)
+        _owners.register(self._parameters.values(), self._family)
+
+    def _gradients(self, grads: dict[str, Array]) -> dict[str, Array]:
+        """Gradients of this layer's parameters, as an optimiser knows them."""
+        return _owners.Gradients(grads, frozenset((self._family,)))
 
     def __repr__(self) -> str:
         options = self._repr_sizes()

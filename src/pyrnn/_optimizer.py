@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from pyrnn import _backend, _checks
+from pyrnn import _backend, _checks, _owners
 from pyrnn._pickling import Portable, pickled_all
 from pyrnn._types import Array
+
+
+def _check_betas(name: str, betas: Any) -> tuple[float, float]:
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise TypeError(f"{name}: expected a pair of numbers, got {_checks.shown(betas)}")
+    beta1, beta2 = (_checks.finite_number(name, beta, 0.0, 1.0) for beta in betas)
+    if beta1 == 1 or beta2 == 1:
+        raise ValueError(f"{name}: expected numbers below 1, got {betas!r}")
+    return beta1, beta2
+
+
+_at_least_zero = partial(_checks.finite_number, low=0.0)
+
+OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
+    "lr": _at_least_zero,
+    "momentum": _at_least_zero,
+    "weight_decay": _at_least_zero,
+    "eps": _at_least_zero,
+    "alpha": partial(_checks.finite_number, low=0.0, high=1.0),
+    "betas": _check_betas,
+    "nesterov": _checks.flag,
+}
+"""What each option of an optimiser may be, whenever it is set."""
 
 
 class Optimizer(Portable):
@@ -21,22 +45,22 @@ class Optimizer(Portable):
     def __init__(
         self, parameters: Mapping[str, Array], lr: float, moments: tuple[str, ...] = ()
     ) -> None:
-        self._parameters = _check_parameters(parameters)
         self.lr = lr
+        self._parameters = _check_parameters(parameters)
+        self._families = _owners.families_of(self._parameters.values())
         self._steps = 0
         self._state = {
-            moment: {name: np.zeros_like(p) for name, p in self._parameters.items()}
+            moment: {name: np.zeros_like(p, subok=False) for name, p in self._parameters.items()}
             for moment in moments
         }
 
-    @property
-    def lr(self) -> float:
-        """Learning rate; it can be set between steps."""
-        return self._lr
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Check an option; options can be set between steps, with effect from the next one."""
+        super().__setattr__(name, self._check_option(name, value) if name in OPTIONS else value)
 
-    @lr.setter
-    def lr(self, value: float) -> None:
-        self._lr = _checks.finite_number("lr", value, 0.0)
+    def _check_option(self, name: str, value: Any) -> Any:
+        """What the option is set to, if it may be."""
+        return OPTIONS[name](name, value)
 
     def step(self, grads: Mapping[str, Array]) -> None:
         """Change every parameter by one step.
@@ -53,10 +77,9 @@ class Optimizer(Portable):
             If a name is missing or unknown.
         TypeError, ValueError
             If a gradient has another dtype or shape than its parameter, or a parameter is
-            read-only. Nothing has changed then.
+            read-only, or the gradients are another layer's. Nothing has changed then.
         """
-        parameters = list(self._parameters.values())
-        gradients = self._check_grads(grads, parameters)
+        parameters, gradients = self._check_grads(grads)
         moments = [list(arrays.values()) for arrays in self._state.values()]
         self._step(_backend.current(), parameters, gradients, moments)
         self._steps += 1
@@ -67,14 +90,22 @@ class Optimizer(Portable):
         """One step of all parameters; moments are those of each kind."""
         raise NotImplementedError
 
-    def _check_grads(self, grads: Mapping[str, Array], parameters: list[Array]) -> list[Array]:
-        """The gradients, in the order of the parameters."""
+    def _check_grads(self, grads: Mapping[str, Array]) -> tuple[list[Array], list[Array]]:
+        """The parameters and their gradients, as a backend takes them."""
         if not isinstance(grads, Mapping):
             raise TypeError(f"grads: expected a dict of arrays, got {type(grads).__name__}")
         _check_names("grads", grads, self._parameters)
+        if isinstance(grads, _owners.Gradients) and not self._families <= grads.families:
+            raise ValueError(
+                "grads: expected the gradients of the optimiser's parameters, got those of another "
+                "layer. For several layers use pyrnn.merge_parameters(a=..., b=...), since "
+                "{**a.parameters, **b.parameters} loses what has the same name"
+            )
+        parameters = list(self._parameters.values())
         gradients = [grads[name] for name in self._parameters]
         if _checks.fit(parameters, gradients):
-            return gradients
+            return parameters, gradients
+        live = [_checks.as_array(name, p) for name, p in self._parameters.items()]
         checked = []
         for (name, p), gradient in zip(self._parameters.items(), gradients, strict=True):
             if not p.flags.writeable:
@@ -83,9 +114,9 @@ class Optimizer(Portable):
                     "train() before step"
                 )
             label = f"grads[{name!r}]"
-            array = _checks.float_array(label, gradient, p.dtype, p.shape)
-            checked.append(_checks.dense(array))
-        return checked
+            array = _checks.dense(_checks.float_array(label, gradient, p.dtype, p.shape))
+            checked.append(array.copy() if _checks.shares(array, live) else array)
+        return live, checked
 
     def state_dict(self) -> dict[str, Any]:
         """Copy what a later run needs to go on: options, count of steps, moments.
@@ -119,7 +150,8 @@ class Optimizer(Portable):
         _check_names("state_dict", state_dict, ("optimizer", "options", "steps", "state"))
         kind = type(self).__name__
         if state_dict["optimizer"] != kind:
-            raise ValueError(f"state_dict: expected one of {kind}, got {state_dict['optimizer']!r}")
+            got = _checks.shown(state_dict["optimizer"])
+            raise ValueError(f"state_dict: expected one of {kind}, got {got}")
         steps = _checks.size("state_dict['steps']", state_dict["steps"], 0, _checks.MAX_STEPS)
         options = state_dict["options"]
         _check_names("state_dict['options']", options, self._options())
@@ -154,10 +186,8 @@ def _check_parameters(parameters: Mapping[str, Array]) -> dict[str, Array]:
         raise TypeError(f"parameters: expected a dict of arrays, got {type(parameters).__name__}")
     if not parameters:
         raise ValueError("parameters: expected one array or more, got an empty dict")
-    return {
-        name: _checks.live_float_array(f"parameters[{name!r}]", array)
-        for name, array in parameters.items()
-    }
+    _checks.live_float_arrays("parameters", parameters)
+    return dict(parameters)
 
 
 def _check_names(where: str, given: object, expected: Iterable[str]) -> None:

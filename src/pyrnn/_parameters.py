@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from pyrnn import _checks
+from pyrnn import _checks, _owners
 from pyrnn._pickling import pickled_all
 from pyrnn._types import Array
 
@@ -39,7 +39,11 @@ class ParameterDict(dict[str, Array]):
         for name, value in checked.items():
             self[name][...] = value
 
-    def __ior__(self, other: Any) -> ParameterDict:  # type: ignore[override,misc]
+    def __or__(self, other: Any) -> Any:
+        _owners.refuse_clash(self, other, ParameterDict)
+        return super().__or__(other)
+
+    def __ior__(self, other: Any) -> ParameterDict:  # type: ignore[override]
         self.update(other)
         return self
 
@@ -113,6 +117,6 @@ def normal(
 
 def random_generator(seed: object) -> np.random.Generator:
     """NumPy's generator from a seed (None: from the system's entropy)."""
-    if seed is not None and not isinstance(seed, np.random.Generator):
-        seed = _checks.size("seed", seed, least=0)
-    return np.random.default_rng(seed)
+    if isinstance(seed, np.random.Generator):
+        return seed
+    return np.random.default_rng(_checks.seed(seed))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import weakref
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -11,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _backend, _cache, _checks, _noise, _shapes
+from pyrnn import _backend, _cache, _checks, _noise, _shapes, _warnings
 from pyrnn._cache import Cache, SequenceCache
 from pyrnn._fixed_weights import FixedWeights, copied
 from pyrnn._layer import Layer
@@ -19,6 +18,9 @@ from pyrnn._sequences import Arguments, joined, part_of
 from pyrnn._types import Array, Noise, State
 from pyrnn.initializers import first_values
 from pyrnn.stream import Stream
+
+_NUMBERS_OF_A_UNIT = 16
+"""At most so many are kept of a unit's step, in both directions."""
 
 
 class Recurrent(Layer):
@@ -48,14 +50,17 @@ class Recurrent(Layer):
         self.input_size = _checks.size("input_size", input_size)
         self.hidden_size = _checks.size("hidden_size", hidden_size)
         self.num_layers = _checks.size("num_layers", num_layers, most=_checks.MAX_LAYERS)
-        self.bias = bool(bias)
-        self.batch_first = bool(batch_first)
+        self.bias = _checks.flag("bias", bias)
+        self.batch_first = _checks.flag("batch_first", batch_first)
         self.dropout = dropout
-        self.bidirectional = bool(bidirectional)
-        self.recurrent_dropout = _checks.finite_number(
-            "recurrent_dropout", recurrent_dropout, 0.0, 1.0
-        )
+        self.bidirectional = _checks.flag("bidirectional", bidirectional)
+        self.recurrent_dropout = recurrent_dropout
         self.zoneout = zoneout
+        if self.dropout and self.num_layers == 1:
+            _warnings.warn_user(
+                "dropout acts between layers, so a rate above 0 expects num_layers greater than "
+                f"1, but got dropout={self.dropout} and num_layers=1"
+            )
         checked = _checks.float_dtype(dtype)
         parameters, self._generator = first_values(
             self, self._parameter_shapes(), initialization, checked, seed, forget_bias
@@ -70,6 +75,7 @@ class Recurrent(Layer):
             self.num_layers * self.num_directions,
             self.batch_first,
             checked,
+            _checks.MAX_NUMBERS // (self.input_size + self.hidden_size * _NUMBERS_OF_A_UNIT),
         )
 
     @property
@@ -80,6 +86,21 @@ class Recurrent(Layer):
     @dropout.setter
     def dropout(self, value: float) -> None:
         self._dropout = _checks.finite_number("dropout", value, 0.0, 1.0)
+
+    @property
+    def recurrent_dropout(self) -> float:
+        """Probability of a drop from the products with W_hh; it may be set."""
+        return self._recurrent_dropout
+
+    @recurrent_dropout.setter
+    def recurrent_dropout(self, value: float) -> None:
+        rate = _checks.finite_number("recurrent_dropout", value, 0.0, 1.0)
+        if rate and "weight_hh" not in _backend.cell_facts(self.cell).parameters:
+            raise ValueError(
+                f"recurrent_dropout: expected 0, since {type(self).__name__} has no product with "
+                f"h, got {value!r}"
+            )
+        self._recurrent_dropout = rate
 
     @property
     def zoneout(self) -> float | tuple[float, ...]:
@@ -245,7 +266,8 @@ class Recurrent(Layer):
         """
         steps = 0
         if checkpoint is not None:
-            steps = min(_checks.size("checkpoint", checkpoint), sys.maxsize)
+            # No longer than any sequence
+            steps = min(_checks.size("checkpoint", checkpoint), _checks.MAX_COUNT)
         y, final, cache = self._forward(x, state, lengths, True, steps)
         assert cache is not None
         return y, final, cache
@@ -301,10 +323,11 @@ class Recurrent(Layer):
         ----------
         cache : Cache
             From this layer's `forward`; it is used up.
-        dy : array
-            Gradient of the loss with respect to ``y``, of its shape.
+        dy : array or None
+            Gradient of the loss with respect to ``y``, of its shape; None for zeros, where the
+            loss depends on the final state alone.
         dstate : array or pair of arrays, optional
-            Gradient with respect to the final state; zero if not given.
+            Gradient with respect to the final state; zero if not given, as is None in a pair.
 
         Returns
         -------
@@ -318,12 +341,15 @@ class Recurrent(Layer):
         Raises
         ------
         ValueError
-            If the cache is another layer's or used up, or an argument has a wrong shape.
+            If the cache is another layer's or used up, or an argument has a wrong shape, or dy and
+            dstate are both None. The cache can still be used then, unless it was used up.
         """
-        _cache.check(cache, self)
+        if dy is None and _checks.none_given(dstate):
+            raise TypeError(
+                "dy: expected a gradient, of y or of the final state, got None for both"
+            )
+        dlayer, dstates = self.check_backward(cache, dy, dstate)
         arguments = self._arguments
-        dlayer = arguments.check_gradient(dy, cache)
-        dstates = arguments.check_state("dstate", dstate, cache.output_shape[1], cache.batched)
         saved, masks = cache.use()
         backend = _backend.BACKENDS[cache.backend]
         dstates0: list[State] = []
@@ -354,7 +380,18 @@ class Recurrent(Layer):
         dstates0.reverse()
         cell_grads.reverse()
         dx = None if dx is None else arguments.user_layout(dx, cache.batched)
-        return dx, arguments.user_state(dstates0, cache.batched), joined(cell_grads)
+        grads = self._gradients(joined(cell_grads))
+        return dx, arguments.user_state(dstates0, cache.batched), grads
+
+    def check_backward(
+        self, cache: SequenceCache, dy: Any, dstate: Any
+    ) -> tuple[Array, State | None]:
+        """Return the arguments of `backward` as arrays that fit, or say what does not."""
+        _cache.check(cache, self)
+        arguments = self._arguments
+        dlayer = arguments.check_gradient(dy, cache)
+        batch_size = cache.output_shape[1]
+        return dlayer, arguments.check_state("dstate", dstate, batch_size, cache.batched)
 
     def backward_truncated(
         self, cache: SequenceCache, dy: Any, k1: int, k2: int
@@ -407,12 +444,15 @@ class Recurrent(Layer):
         """
         k1, k2 = _checks.size("k1", k1), _checks.size("k2", k2)
         if k2 < k1:
-            raise ValueError(f"k2: expected at least k1 = {k1}, got {k2}")
+            shown = _checks.shown
+            raise ValueError(f"k2: expected at least k1 = {shown(k1)}, got {shown(k2)}")
         _cache.check(cache, self)
         if self.bidirectional or cache.lengths is not None:
             raise NotImplementedError(
                 "backward_truncated: a window over time needs one direction and equal lengths"
             )
+        if dy is None:
+            raise TypeError("dy: expected an array, got None")  # there is no other gradient
         dlayer = self._arguments.check_gradient(dy, cache)
         k1 = min(k1, len(dlayer))
         k2 = min(k2, k1 + len(dlayer))  # every window then goes back to the first step
@@ -421,7 +461,7 @@ class Recurrent(Layer):
             saved, dlayer, k1, k2, [*masks[1:], None]
         )
         dx = None if dx is None else self._arguments.user_layout(dx, cache.batched)
-        return dx, joined(cell_grads)
+        return dx, self._gradients(joined(cell_grads))
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Open a stream that advances one step at a time, with the weights as they are now.

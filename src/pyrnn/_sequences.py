@@ -24,6 +24,7 @@ class Arguments(NamedTuple):
     stacked: int
     batch_first: bool
     dtype: np.dtype[Any]
+    most_rows: int
 
     def check_input(self, x: Any) -> tuple[Any, bool]:
         """``x`` as (T, N, I) or indices (T, N), and whether it came as a batch."""
@@ -51,6 +52,12 @@ class Arguments(NamedTuple):
             array = array.swapaxes(0, 1)
         if not array.shape[0] or not array.shape[1]:
             raise ValueError(f"x: expected at least one step and one row, got shape {np.shape(x)}")
+        steps, rows = array.shape[:2]
+        if steps * rows > self.most_rows:
+            raise MemoryError(
+                f"x: expected at most {self.most_rows} rows in all steps, since memory can hold no "
+                f"more of this layer, got {steps} steps of {rows}"
+            )
         return array, batched
 
     def check_state(self, name: str, state: Any, batch_size: int, batched: bool) -> State | None:
@@ -62,8 +69,8 @@ class Arguments(NamedTuple):
         for (part_name, part), size in zip(parts.items(), self.state_sizes.values(), strict=True):
             shape = (self.stacked, batch_size, size)
             expected = shape if batched else (self.stacked, size)
-            array = _checks.float_array(part_name, part, self.dtype, expected)
-            checked.append(array if batched else array.reshape(shape))
+            array = _checks.state_array(part_name, part, self.dtype, expected)
+            checked.append(_checks.dense(array if batched else array.reshape(shape)))
         return tuple(checked)
 
     def check_lengths(
@@ -75,7 +82,7 @@ class Arguments(NamedTuple):
         return _checks.lengths_array("lengths", lengths, time_steps, batch_size)
 
     def check_gradient(self, dy: Any, cache: SequenceCache) -> Array:
-        """``dy`` as (T, N, features), of the shape that the cache's y had."""
+        """``dy`` as (T, N, features), of the shape that the cache's y had; None for zeros."""
         time_steps, batch_size, features = cache.output_shape
         if not cache.batched:
             shape: tuple[int, ...] = (time_steps, features)
@@ -83,6 +90,8 @@ class Arguments(NamedTuple):
             shape = (batch_size, time_steps, features)
         else:
             shape = cache.output_shape
+        if dy is None:
+            dy = np.zeros(shape, self.dtype)
         array = _checks.float_array("dy", dy, self.dtype, shape)
         if not cache.batched:
             return array[:, None]

@@ -32,7 +32,7 @@ class Cell(Layer):
         self.cell = cell
         self.input_size = _checks.size("input_size", input_size)
         self.hidden_size = _checks.size("hidden_size", hidden_size)
-        self.bias = bool(bias)
+        self.bias = _checks.flag("bias", bias)
         checked = _checks.float_dtype(dtype)
         shapes = _shapes.of_cell(cell, self.input_size, self.hidden_size, self.bias).items()
         parameters, _ = first_values(self, shapes, initialization, checked, seed, forget_bias)
@@ -49,8 +49,8 @@ class Cell(Layer):
         x : array
             (N, input_size), or (input_size,) for one row, or (N,) of one-hot indices.
         state : array or pair of arrays, optional
-            (N, hidden_size), zero if not given; the pair (h, c) for LSTM. Without the axis N for
-            one row.
+            (N, hidden_size), zero if not given; the pair (h, c) for LSTM, in which None is zero as
+            well. Without the axis N for one row.
 
         Returns
         -------
@@ -98,7 +98,8 @@ class Cell(Layer):
         cache : Cache
             From this cell's `forward`; it is used up.
         dstate : array or pair of arrays
-            Gradient of the loss with respect to the next state, of its shape.
+            Gradient of the loss with respect to the next state, of its shape. None in a pair
+            stands for zeros.
 
         Returns
         -------
@@ -115,6 +116,8 @@ class Cell(Layer):
             If the cache is another cell's or used up, or dstate has a wrong dtype or shape.
         """
         _cache.check(cache, self)
+        if _checks.none_given(dstate):
+            raise TypeError("dstate: expected a gradient, got None")
         batch_size = cache.output_shape[0]
         dstates = self._check_state("dstate", dstate, batch_size, cache.batched)
         dy = np.zeros((1, batch_size, self.hidden_size), self.dtype)
@@ -122,7 +125,7 @@ class Cell(Layer):
         dx, dbefore, grads = backend.backward(cache.use(), dy, dstates)
         if dx is not None:
             dx = dx[0] if cache.batched else dx[0, 0]
-        return dx, self._user_state(dbefore, cache.batched), grads
+        return dx, self._user_state(dbefore, cache.batched), self._gradients(grads)
 
     def _check_input(self, x: Any) -> tuple[Any, bool]:
         """``x`` as (N, I) or indices (N,), and whether it came as a batch."""
@@ -154,7 +157,7 @@ class Cell(Layer):
         parts = _checks.state_parts(name, state, self._state_names)
         expected = shape if batched else shape[1:]
         return tuple(
-            _checks.float_array(part_name, part, self.dtype, expected).reshape(shape)
+            _checks.state_array(part_name, part, self.dtype, expected).reshape(shape)
             for part_name, part in parts.items()
         )
 
@@ -213,9 +216,7 @@ class RNNCell(Cell):
         seed: int | None = None,
         initialization: str = "torch",
     ) -> None:
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {nonlinearity!r}")
-        self.nonlinearity = nonlinearity
+        self.nonlinearity = _checks.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
         cell = f"rnn_{nonlinearity}"
         super().__init__(cell, input_size, hidden_size, bias, dtype, seed, initialization)
 

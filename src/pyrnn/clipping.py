@@ -30,8 +30,8 @@ def clip_grad_norm(grads: Mapping[str, Array], max_norm: float) -> float:
     Raises
     ------
     TypeError, ValueError
-        If ``grads`` does not hold writeable contiguous float arrays, or ``max_norm`` is negative
-        or not a number. Nothing has changed then.
+        If ``grads`` does not hold writeable contiguous float arrays, each with memory of its own,
+        or ``max_norm`` is negative or not a number. Nothing has changed then.
 
     Notes
     -----
@@ -92,8 +92,8 @@ def _check_grads(grads: Mapping[str, Array]) -> list[Array]:
         raise TypeError(f"grads: expected a dict of arrays, got {type(grads).__name__}")
     arrays = list(grads.values())
     if not _checks.fit(arrays, arrays):
+        arrays = list(_checks.live_float_arrays("grads", grads).values())
         for name, array in grads.items():
-            _checks.live_float_array(f"grads[{name!r}]", array)
             if not array.flags.writeable:
                 raise ValueError(
                     f"grads[{name!r}]: expected a writeable array, got a read-only one"

@@ -52,7 +52,7 @@ class Linear(Layer):
     ) -> None:
         self.in_features = _checks.size("in_features", in_features)
         self.out_features = _checks.size("out_features", out_features)
-        self.bias = bool(bias)
+        self.bias = _checks.flag("bias", bias)
         checked = _checks.float_dtype(dtype)
         shapes: list[tuple[str, tuple[int, ...]]] = [
             ("weight", (self.out_features, self.in_features))
@@ -108,7 +108,7 @@ class Linear(Layer):
         backend = _backend.BACKENDS[cache.backend]
         dx, dweight, dbias = backend.linear_backward(x, weight, rows)
         grads = {"weight": dweight, "bias": dbias} if self.bias else {"weight": dweight}
-        return dx.reshape(*shape[:-1], self.in_features), grads
+        return dx.reshape(*shape[:-1], self.in_features), self._gradients(grads)
 
     def _map(self, backend: _backend.Backend, rows: Array, weight: Array) -> Array:
         packed = self._weights(backend)
@@ -219,7 +219,7 @@ class Embedding(Layer):
         rows = _checks.rows(_checks.float_array("dy", dy, self.dtype, cache.output_shape))
         backend = _backend.BACKENDS[cache.backend]
         dweight = backend.embedding_backward(cache.use(), rows, self.num_embeddings)
-        return None, {"weight": dweight}
+        return None, self._gradients({"weight": dweight})
 
     def _repr_sizes(self) -> list[str]:
         return [str(self.num_embeddings), str(self.embedding_dim)]

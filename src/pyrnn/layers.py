@@ -79,9 +79,7 @@ class RNN(Recurrent):
         seed: int | None = None,
         initialization: str = "torch",
     ) -> None:
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {nonlinearity!r}")
-        self.nonlinearity = nonlinearity
+        self.nonlinearity = _checks.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
         super().__init__(
             f"rnn_{nonlinearity}",
             input_size,
@@ -182,9 +180,9 @@ class LSTM(Recurrent):
         forget_bias: float | None = None,
     ) -> None:
         self.proj_size = _checks.size("proj_size", proj_size, least=0)
-        self.peephole = bool(peephole)
-        self.coupled = bool(coupled)
-        self.layer_norm = bool(layer_norm)
+        self.peephole = _checks.flag("peephole", peephole)
+        self.coupled = _checks.flag("coupled", coupled)
+        self.layer_norm = _checks.flag("layer_norm", layer_norm)
         self._check_layer_norm()
         super().__init__(
             self._cell_name(),
@@ -299,8 +297,8 @@ class GRU(Recurrent):
         seed: int | None = None,
         initialization: str = "torch",
     ) -> None:
-        self.reset_after = bool(reset_after)
-        self.layer_norm = bool(layer_norm)
+        self.reset_after = _checks.flag("reset_after", reset_after)
+        self.layer_norm = _checks.flag("layer_norm", layer_norm)
         if self.layer_norm and not self.reset_after:
             raise ValueError(
                 "layer_norm, reset_after: expected reset_after=True with layer_norm=True, "

@@ -49,8 +49,7 @@ def softmax_cross_entropy(
     >>> dlogits
     array([[ 0.25,  0.25, -0.75,  0.25]])
     """
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"reduction: expected 'mean' or 'sum', got {reduction!r}")
+    _checks.choice("reduction", reduction, ("mean", "sum"))
     scores = _checks.any_float_array("logits", logits)
     if scores.ndim == 0 or not scores.size:
         raise ValueError(f"logits: expected shape (..., V) with a row or more, got {scores.shape}")

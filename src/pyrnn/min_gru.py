@@ -71,8 +71,3 @@ class MinGRU(Recurrent):
             recurrent_dropout=recurrent_dropout,
             zoneout=zoneout,
         )
-        if self.recurrent_dropout:
-            raise ValueError(
-                f"recurrent_dropout: expected 0, since MinGRU has no product with h, "
-                f"got {recurrent_dropout!r}"
-            )

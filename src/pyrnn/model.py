@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _cache, _checks
+from pyrnn._owners import Gradients, families_of
 from pyrnn._parameters import ParameterDict, random_generator
 from pyrnn._pickling import Portable
 from pyrnn._types import Array, Indices
@@ -97,10 +98,9 @@ class CharacterModel(Portable):
     ) -> None:
         if not isinstance(vocabulary, Vocabulary):
             vocabulary = Vocabulary(vocabulary)
-        if cell not in CELLS:
-            raise ValueError(f"cell: expected one of {', '.join(CELLS)}, got {cell!r}")
-        if seed is not None:
-            seed = _checks.size("seed", seed, least=0)
+        if not isinstance(cell, str) or cell not in CELLS:
+            raise ValueError(f"cell: expected one of {', '.join(CELLS)}, got {_checks.shown(cell)}")
+        seed = _checks.seed(seed)
         if embedding_dim is not None:
             embedding_dim = _checks.size("embedding_dim", embedding_dim)
         self.vocabulary = vocabulary
@@ -218,8 +218,8 @@ class CharacterModel(Portable):
         ----------
         cache : ModelCache
             From this model's `forward`; it is used up.
-        dlogits : array
-            Gradient of the loss with respect to ``logits``, of its shape.
+        dlogits : array or None
+            Gradient of the loss with respect to ``logits``, of its shape; None for zeros.
         dstate : array or pair of arrays, optional
             Gradient with respect to the final state; zero if not given.
 
@@ -233,17 +233,28 @@ class CharacterModel(Portable):
         Raises
         ------
         TypeError, ValueError
-            If the cache is another model's or used up, or an argument has a wrong shape.
+            If the cache is another model's or used up, or an argument has a wrong shape, or
+            dlogits and dstate are both None. The cache can still be used then, unless it was used
+            up.
         """
         if not isinstance(cache, ModelCache):
             raise TypeError(f"cache: expected what forward returned, got {type(cache).__name__}")
+        if dlogits is None:
+            if _checks.none_given(dstate):
+                raise TypeError(
+                    "dlogits: expected a gradient, of them or of the final state, got None for both"
+                )
+            dlogits = np.zeros(cache.linear.output_shape, self.dtype)
+        self.rnn.check_backward(cache.rnn, None, dstate)
+        if self.embedding is not None:
+            _cache.check(cache.embedding, self.embedding)
         dy, linear_grads = self.linear.backward(cache.linear, dlogits)
         dx, dstate0, rnn_grads = self.rnn.backward(cache.rnn, dy, dstate)
         layers = [("rnn", rnn_grads), ("linear", linear_grads)]
         if self.embedding is not None and cache.embedding is not None:
             layers.insert(0, ("embedding", self.embedding.backward(cache.embedding, dx)[1]))
         grads = {f"{prefix}.{name}": grad for prefix, part in layers for name, grad in part.items()}
-        return grads, dstate0
+        return Gradients(grads, families_of(self.parameters.values())), dstate0
 
     def _check_indices(self, indices: Any) -> Indices:
         array = _checks.index_array("indices", indices, len(self.vocabulary))

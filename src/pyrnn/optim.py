@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pyrnn import _backend, _checks
+from pyrnn import _backend
 from pyrnn._optimizer import Optimizer
 from pyrnn._types import Array
 from pyrnn.clipping import clip_grad_norm, clip_grad_value
@@ -28,7 +28,8 @@ class SGD(Optimizer):
     Parameters
     ----------
     parameters : dict of arrays
-        The live arrays to change: ``layer.parameters``, or several of them merged under new names.
+        The live arrays to change: ``layer.parameters``, or those of several layers from
+        `pyrnn.merge_parameters`.
     lr : float
         Learning rate.
     momentum : float
@@ -66,12 +67,22 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        self.momentum = _checks.finite_number("momentum", momentum, 0.0)
-        self.weight_decay = _checks.finite_number("weight_decay", weight_decay, 0.0)
-        self.nesterov = bool(nesterov)
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov: expected a momentum above 0 with it, got 0")
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.nesterov = nesterov
         super().__init__(parameters, lr, ("velocity",) if self.momentum else ())
+
+    def _check_option(self, name: str, value: Any) -> Any:
+        checked = super()._check_option(name, value)
+        options = self.__dict__ | {name: checked}
+        if options.get("nesterov") and not options["momentum"]:
+            raise ValueError("nesterov: expected a momentum above 0 with it, got 0")
+        if "_state" in options and bool(options["momentum"]) != bool(self._state):
+            kind = "above 0" if self._state else "of 0"
+            raise ValueError(
+                f"momentum: expected one {kind}, as at construction, got {options['momentum']}"
+            )
+        return checked
 
     def _step(
         self, backend: _backend.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
@@ -133,8 +144,8 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
         eps: float = 1e-10,
     ) -> None:
-        self.weight_decay = _checks.finite_number("weight_decay", weight_decay, 0.0)
-        self.eps = _checks.finite_number("eps", eps, 0.0)
+        self.weight_decay = weight_decay
+        self.eps = eps
         super().__init__(parameters, lr, ("squares",))
 
     def _step(
@@ -186,9 +197,9 @@ class RMSprop(Optimizer):
         *,
         weight_decay: float = 0.0,
     ) -> None:
-        self.alpha = _checks.finite_number("alpha", alpha, 0.0, 1.0)
-        self.eps = _checks.finite_number("eps", eps, 0.0)
-        self.weight_decay = _checks.finite_number("weight_decay", weight_decay, 0.0)
+        self.alpha = alpha
+        self.eps = eps
+        self.weight_decay = weight_decay
         super().__init__(parameters, lr, ("squares",))
 
     def _step(
@@ -255,9 +266,9 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        self.betas = _check_betas(betas)
-        self.eps = _checks.finite_number("eps", eps, 0.0)
-        self.weight_decay = _checks.finite_number("weight_decay", weight_decay, 0.0)
+        self.betas = betas
+        self.eps = eps
+        self.weight_decay = weight_decay
         super().__init__(parameters, lr, ("m", "v"))
 
     def _step(
@@ -325,12 +336,3 @@ class AdamW(Adam):
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(parameters, lr, betas, eps, weight_decay)
-
-
-def _check_betas(betas: tuple[float, float]) -> tuple[float, float]:
-    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-        raise TypeError(f"betas: expected a pair of numbers, got {betas!r}")
-    beta1, beta2 = (_checks.finite_number("betas", beta, 0.0, 1.0) for beta in betas)
-    if beta1 == 1 or beta2 == 1:
-        raise ValueError(f"betas: expected numbers below 1, got {betas!r}")
-    return beta1, beta2

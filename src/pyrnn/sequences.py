@@ -82,6 +82,7 @@ def pad_sequence(sequences: Sequence[Any], batch_first: bool = False) -> tuple[V
     >>> [part.shape for part in pyrnn.unpad_sequence(y, lengths)]
     [(5, 4), (2, 4)]
     """
+    batch_first = _checks.flag("batch_first", batch_first)
     arrays = _check_sequences(sequences)
     lengths = np.array([len(array) for array in arrays], np.int64)
     x = _zeros(lengths.max(), len(arrays), arrays[0], batch_first)
@@ -156,6 +157,7 @@ def pack_padded_sequence(
     >>> pyrnn.pack_padded_sequence(np.array([[4, 1], [0, 2], [0, 3]]), [1, 3]).data
     array([1, 4, 2, 3])
     """
+    enforce_sorted = _checks.flag("enforce_sorted", enforce_sorted)
     by_time, counts = _check_padded(x, lengths, batch_first)
     if enforce_sorted and (np.diff(counts) > 0).any():
         raise ValueError(
@@ -202,6 +204,7 @@ def pad_packed_sequence(packed: Any, batch_first: bool = False) -> tuple[Values,
     >>> x.tolist(), lengths.tolist()
     ([[1, 2], [0, 3]], [1, 2])
     """
+    batch_first = _checks.flag("batch_first", batch_first)
     data, batch_sizes, order = _check_packed(packed)
     time, rank = _positions(batch_sizes)
     x = _zeros(len(batch_sizes), len(order), data, batch_first)
@@ -283,6 +286,7 @@ def _check_sequences(sequences: Any) -> list[Values]:
 
 def _check_padded(x: Any, lengths: Any, batch_first: bool) -> tuple[Values, Lengths]:
     """``x`` with time first, and the lengths."""
+    batch_first = _checks.flag("batch_first", batch_first)
     array = _check_values("x", x, ("N", "T") if batch_first else ("T", "N"))
     if batch_first:
         array = array.swapaxes(0, 1)

@@ -187,7 +187,10 @@ def _read(file: Any, path: str | Path) -> Saveable:
         found[name] = (tensor.get_dtype(), tuple(tensor.get_shape()))
     _check_size(kind, arguments, found, path)
     try:
+        # Set afterwards: a rate that one layer does not use was warned of when it was made.
+        dropout = arguments.pop("dropout", 0.0)
         model: Saveable = _KINDS[kind](**arguments)
+        (model.rnn if isinstance(model, CharacterModel) else model).dropout = dropout
     except (TypeError, ValueError, NotImplementedError, MemoryError) as error:
         raise ModelFileError(f"{path}: expected arguments of {kind}; {error}") from error
     _check_tensors(model.parameters, found, path)

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 
@@ -19,6 +20,15 @@ namespace py = pybind11;
 template <class T>
 using Dense = py::array_t<T, py::array::c_style | py::array::forcecast>;
 using IndexArray = Dense<std::int64_t>;
+
+// An array as one whose numbers follow each other: a copy if they do not, for which alone it can
+// fail. What Python said of that is gone by then.
+template <class D>
+D dense_of(const py::object& array) {
+  D dense = D::ensure(array);
+  if (!dense) throw std::bad_alloc();
+  return dense;
+}
 
 // NumPy keeps the memory of smaller arrays itself.
 constexpr Size least_own_bytes = 32 << 10;
@@ -37,11 +47,20 @@ py::array_t<T> small_array(std::initializer_list<Size> shape) {
   return owner;
 }
 
+// How many numbers an array of that shape has, if so many have a place in memory.
+template <class T>
+Size checked_size(std::initializer_list<Size> shape) {
+  Size size = 1, bytes = 0;
+  for (const Size n : shape)
+    if (__builtin_mul_overflow(size, n, &size)) throw std::bad_alloc();
+  if (__builtin_mul_overflow(size, static_cast<Size>(sizeof(T)), &bytes)) throw std::bad_alloc();
+  return size;
+}
+
 // An array of uninitialised numbers, in memory that later arrays use again.
 template <class T>
 py::array_t<T> empty(std::initializer_list<Size> shape) {
-  Size size = 1;
-  for (const Size n : shape) size *= n;
+  const Size size = checked_size<T>(shape);
   if (size * static_cast<Size>(sizeof(T)) < least_own_bytes) return small_array<T>(shape);
   auto buffer = std::make_unique<Buffer<T>>(size);
   T* const data = buffer->data();
@@ -60,8 +79,7 @@ struct RowsView {
   Size row;
 
   explicit RowsView(const py::array_t<T>& given) : array(given) {
-    if (!has_rows(array)) array = Dense<T>::ensure(given);
-    if (!array) throw py::error_already_set();
+    if (!has_rows(array)) array = dense_of<Dense<T>>(given);
     data = array.data();
     const py::ssize_t axes = array.ndim();
     row = array.shape(axes - 1);
@@ -93,6 +111,11 @@ struct RowsView {
     return true;
   }
 };
+
+// Of NumPy's own class: a subclass may have an arithmetic of its own, or a mask.
+inline bool is_plain(py::handle object) {
+  return Py_TYPE(object.ptr()) == py::detail::npy_api::get().PyArray_Type_;
+}
 
 // Whether an array's numbers are float64, or else float32, in the machine's byte order.
 inline bool holds(const py::array& array, bool is_float64) {

@@ -79,7 +79,7 @@ class ForwardCall {
       require(x.shape(2) == sizes_.input_size, "x: shapes");
       cache.x.emplace(py::reinterpret_borrow<py::array_t<T>>(x));
     } else {
-      cache.indices.emplace(IndexArray::ensure(x));
+      cache.indices.emplace(dense_of<IndexArray>(x));
     }
     cache.time_steps = x.shape(0);
     cache.batch_size = x.shape(1);

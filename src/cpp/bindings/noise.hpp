@@ -23,7 +23,7 @@ class NoiseArrays {
     require(parts.size() == 2, "noise");
     // A cell whose h meets no product has nothing to mask.
     if (!parts[0].is_none() && sizes.shape().has_hidden()) {
-      const Dense<T> mask = parts[0].cast<Dense<T>>();
+      const Dense<T> mask = dense_of<Dense<T>>(parts[0]);
       const Size O = sizes.output_size;
       require(mask.size() == batch * O, "noise: hidden_mask");
       mask_ = Buffer<T>(batch * O);
@@ -65,7 +65,7 @@ class NoiseArrays {
       zoneout_row_.push_back(0);
       return;
     }
-    const Dense<T> dense = Dense<T>::ensure(array);
+    const Dense<T> dense = dense_of<Dense<T>>(array);
     const Size rows = packed ? packed->schedule.rows : time_steps * batch;
     Buffer<T> all(rows * size);
     if (packed) {

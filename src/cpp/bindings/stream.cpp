@@ -78,7 +78,7 @@ class BoundStream {
   // identity: another object for the same dtype takes the way through `check`.
   bool exact(const py::object& object, Size columns, bool writeable) const {
     namespace detail = py::detail;
-    if (!detail::npy_api::get().PyArray_Check_(object.ptr())) return false;
+    if (!is_plain(object)) return false;
     const detail::PyArray_Proxy& array = *detail::array_proxy(object.ptr());
     return array.descr == dtype_.ptr() && array.nd == 2 &&
            array.dimensions[0] == stream_.batch_size() && array.dimensions[1] == columns &&
@@ -98,12 +98,12 @@ class BoundStream {
           static_cast<const T*>(static_cast<const void*>(py::detail::array_proxy(x_t.ptr())->data));
       x.row = stream_.lowest().input_size;
     } else if (py::isinstance<py::array_t<T>>(x_t)) {
-      dense.emplace(Dense<T>::ensure(x_t));
+      dense.emplace(dense_of<Dense<T>>(x_t));
       require(dense->size() == stream_.batch_size() * stream_.lowest().input_size, "x_t: shapes");
       x.dense = dense->data();
       x.row = stream_.lowest().input_size;
     } else {
-      indices.emplace(IndexArray::ensure(x_t));
+      indices.emplace(dense_of<IndexArray>(x_t));
       require(*indices && indices->size() == stream_.batch_size(), "x_t: shapes");
       x.indices = indices->data();
     }

@@ -109,7 +109,9 @@ def cell_caches(caches: Any, parts: Sequence[str], states: int, steps: int) -> l
 
 def stacked_inputs(walk: Sequence[Any], position: int) -> Array:
     """The inputs (n_x, m) of cell caches, at this position of each, as (n_x, m, T)."""
-    inputs = [np.asarray(cell[position]) for cell in walk]
+    inputs = [
+        _checks.as_array(f"caches[0][{t}]'s xt", cell[position]) for t, cell in enumerate(walk)
+    ]
     for t, array in enumerate(inputs):
         if array.shape != inputs[0].shape:
             raise ValueError(
@@ -121,7 +123,7 @@ def stacked_inputs(walk: Sequence[Any], position: int) -> Array:
 
 def steps_of(name: str, value: npt.ArrayLike) -> int:
     """T of an array (features, m, T)."""
-    array = np.asarray(value)
+    array = _checks.as_array(name, value)
     if array.ndim != 3:
         raise ValueError(f"{name}: expected shape (n_a, m, T), got {array.shape}")
     return int(array.shape[2])
@@ -145,7 +147,7 @@ def _one_dtype(values: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:
 
 
 def _real_array(name: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
-    array = np.asarray(value)
+    array = _checks.as_array(name, value)
     if array.dtype.kind not in "biu" and array.dtype.newbyteorder("=") not in _checks.FLOATS:
         raise TypeError(f"{name}: expected an array of float32 or float64, got {array.dtype}")
     return array

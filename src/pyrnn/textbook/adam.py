@@ -111,6 +111,7 @@ def update_parameters_with_adam(
     learning_rate = _checks.finite_number("learning_rate", learning_rate, 0.0)
     epsilon = _checks.finite_number("epsilon", epsilon, 0.0)
     beta1, beta2 = _fraction("beta1", beta1), _fraction("beta2", beta2)
+    epsilon_inside_root = _checks.flag("epsilon_inside_root", epsilon_inside_root)
     updated: dict[str, tuple[Array, Array, Array]] = {}
     for name in _names(parameters):
         p, g, v_old, s_old = _matching(name, parameters, grads, v, s)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _backend
+from pyrnn import _backend, _checks
 from pyrnn._pickling import Portable, pickled
 from pyrnn._types import Array
 from pyrnn.textbook import _layout
@@ -94,10 +94,10 @@ class RNNCell(Portable):
         bias_ih: npt.ArrayLike,
         bias_hh: npt.ArrayLike,
     ) -> None:
-        self.weight_ih = np.asarray(weight_ih)
-        self.weight_hh = np.asarray(weight_hh)
-        self.bias_ih = np.asarray(bias_ih)
-        self.bias_hh = np.asarray(bias_hh)
+        self.weight_ih = _checks.as_array("weight_ih", weight_ih)
+        self.weight_hh = _checks.as_array("weight_hh", weight_hh)
+        self.bias_ih = _checks.as_array("bias_ih", bias_ih)
+        self.bias_hh = _checks.as_array("bias_hh", bias_hh)
         _layout.checked(self._parameters(), _SHAPES)
         self.clear()
 

@@ -290,8 +290,11 @@ def _gradients(
 def _initial(
     hidden_size: int, vocabulary_size: int, seed: int, dtype: np.dtype[Any]
 ) -> dict[str, Array]:
-    # The articles' generator, so that a reader's own loop can start from the same weights.
-    randn = np.random.RandomState(_checks.size("seed", seed, least=0)).randn
+    # The articles' generator, so that a reader's own loop can start from the same weights. It
+    # takes larger seeds in pieces alone.
+    number = _checks.size("seed", seed, least=0)
+    words = [number >> shift & 0xFFFFFFFF for shift in range(0, number.bit_length(), 32)]
+    randn = np.random.RandomState(words if len(words) > 1 else number).randn
     sizes = {"hidden": hidden_size, "vocabulary": vocabulary_size}
     parameters: dict[str, Array] = {}
     for name, letters in _SHAPES.items():
@@ -347,7 +350,7 @@ def _prompt_indices(prompt: str, index_of: Mapping[str, int]) -> Indices:
 
 
 def _character_indices(name: str, values: npt.ArrayLike, vocabulary_size: int) -> Indices:
-    array = np.asarray(values)
+    array = _checks.as_array(name, values)
     if array.ndim != 1 or not len(array):
         raise ValueError(
             f"{name}: expected a sequence of at least one character index, got shape {array.shape}"

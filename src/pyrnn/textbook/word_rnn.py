@@ -249,6 +249,7 @@ def train(
     targets = _writeable(parameters)
     data = _sentence_indices(sentences, len(weights.E))
     rate = _checks.finite_number("learning_rate", learning_rate, 0.0)
+    halve_on_rise = _checks.flag("halve_on_rise", halve_on_rise)
     epochs = _checks.size("epochs", epochs, least=0)
     window = _window(bptt_truncate)
     losses: list[float] = []
@@ -333,7 +334,7 @@ def _writeable(parameters: Mapping[str, Array]) -> list[Array]:
 
 
 def _word_indices(name: str, words: npt.ArrayLike, vocabulary_size: int, least: int) -> Indices:
-    array = np.asarray(words)
+    array = _checks.as_array(name, words)
     if array.ndim != 1 or len(array) < least:
         noun = "word index" if least == 1 else "word indices"
         raise ValueError(
