@@ -54,9 +54,8 @@ class Linear(Layer):
         self.out_features = _checks.size("out_features", out_features)
         self.bias = _checks.flag("bias", bias)
         checked = _checks.float_dtype(dtype)
-        shapes: list[tuple[str, tuple[int, ...]]] = [
-            ("weight", (self.out_features, self.in_features))
-        ]
+        weight = _checks.parameter_shape("weight", (self.out_features, self.in_features))
+        shapes: list[tuple[str, tuple[int, ...]]] = [("weight", weight)]
         if self.bias:
             shapes.append(("bias", (self.out_features,)))
         bound = 1 / math.sqrt(self.in_features)

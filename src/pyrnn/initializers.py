@@ -128,6 +128,7 @@ def first_values(
     """
     draw = _find(initialization, layer)
     bias = _check_forget_bias(forget_bias, layer, dtype)
+    shapes = [(name, _checks.parameter_shape(name, shape)) for name, shape in shapes]
     bound = 1 / math.sqrt(layer.hidden_size)
     parameters, generator = _parameters.uniform(shapes, bound, dtype, seed)
     gates = _backend.cell_facts(layer.cell).gates

@@ -239,12 +239,12 @@ class CharacterModel(Portable):
         """
         if not isinstance(cache, ModelCache):
             raise TypeError(f"cache: expected what forward returned, got {type(cache).__name__}")
-        if dlogits is None:
-            if _checks.none_given(dstate):
-                raise TypeError(
-                    "dlogits: expected a gradient, of them or of the final state, got None for both"
-                )
-            dlogits = np.zeros(cache.linear.output_shape, self.dtype)
+        if dlogits is None and _checks.none_given(dstate):
+            raise TypeError(
+                "dlogits: expected a gradient, of them or of the final state, got None for both"
+            )
+        _cache.check(cache.linear, self.linear)
+        dlogits = _checks.state_array("dlogits", dlogits, self.dtype, cache.linear.output_shape)
         self.rnn.check_backward(cache.rnn, None, dstate)
         if self.embedding is not None:
             _cache.check(cache.embedding, self.embedding)
