@@ -43,9 +43,9 @@ def forward(
     p_i, p_o = _peepholes(parameters)
     z = input_product(x, parameters) + hidden_product(h, parameters, mask)
     z_i, z_g, z_o = np.split(z, 3, axis=1)
-    i, g = sigmoid(z_i + p_i * c), np.tanh(z_g)
+    i, g = sigmoid(_plus(z_i, p_i, c)), np.tanh(z_g)
     c_next = (1 - i) * c + i * g
-    o = sigmoid(z_o + p_o * c_next)
+    o = sigmoid(_plus(z_o, p_o, c_next))
     h_next = project(o * np.tanh(c_next), parameters)
     return (h_next, c_next), Saved(x, h, mask, c, i, g, o, c_next)
 
@@ -59,13 +59,13 @@ def backward(
     tanh_c = np.tanh(c_next)
     doutput, projection_grads = project_backward(dh_next, o * tanh_c, parameters)
     dz_o = doutput * tanh_c * o * (1 - o)
-    dc_next = dc_next + doutput * o * (1 - tanh_c**2) + dz_o * p_o
+    dc_next = _plus(dc_next + doutput * o * (1 - tanh_c**2), p_o, dz_o)
     dz_i = dc_next * (g - c) * i * (1 - i)
     dz_g = dc_next * i * (1 - g**2)
     dz = np.concatenate([dz_i, dz_g, dz_o], axis=1)
     dx, input_grads = input_backward(dz, saved.x, parameters)
     dh, hidden_grads = hidden_backward(dz, saved.h, parameters, saved.mask)
-    dc = dc_next * (1 - i) + dz_i * p_i
+    dc = _plus(dc_next * (1 - i), p_i, dz_i)
     grads = input_grads | hidden_grads | projection_grads
     if "weight_peephole" in parameters:
         dpeephole = np.concatenate([dz_i * c, dz_o * c_next], axis=1)
@@ -73,9 +73,14 @@ def backward(
     return dx, (dh, dc), grads
 
 
-def _peepholes(parameters: Parameters) -> tuple[Array | float, Array | float]:
-    """p_i and p_o; zeros where there are none."""
+def _peepholes(parameters: Parameters) -> tuple[Array | None, Array | None]:
+    """p_i and p_o, or None where there are none."""
     if "weight_peephole" not in parameters:
-        return 0.0, 0.0
+        return None, None
     p_i, p_o = np.split(parameters["weight_peephole"], 2)
     return p_i, p_o
+
+
+def _plus(a: Array, peephole: Array | None, b: Array) -> Array:
+    """A + peephole ∘ b; a alone without peepholes, as 0 · b would be NaN for an infinite b."""
+    return a if peephole is None else a + peephole * b

@@ -49,7 +49,8 @@ def relu_backward(
     saved: Saved, dstate: State, parameters: Parameters
 ) -> tuple[Array | None, State, dict[str, Array]]:
     (dh_next,) = dstate
-    return _products_backward(dh_next * (saved.h_next > 0), saved, parameters)
+    dz = np.where(saved.h_next > 0, dh_next, dh_next.dtype.type(0))
+    return _products_backward(dz, saved, parameters)
 
 
 def _products_backward(

@@ -2,8 +2,7 @@
 //   n = tanh(z_n + (r h) W_hn),  h' = (1 - z) n + z h      Keeps r z n; u = r h and h come along.
 #pragma once
 
-#include "isa/simd/math.hpp"
-#include "kernel_table.hpp"
+#include "isa/cells/gru.hpp"
 
 namespace pyrnn {
 namespace {
@@ -28,7 +27,7 @@ struct GruResetBefore {
   template <class V>
   static void forward(V (&z)[3], V (&state)[1], const V*) {
     const V n = vector_tanh(z[2]);
-    state[0] = multiply_add(z[1], state[0] - n, n);
+    state[0] = next_h(z[1], state[0], n);
     z[2] = n;
   }
 

@@ -32,7 +32,7 @@ struct LstmCell {
 
   template <class V>
   static V next_c(V i, V f, V g, V c) {
-    return COUPLED ? multiply_add(i, g - c, c) : multiply_add(f, c, i * g);
+    return multiply_add(f, c, i * g);
   }
 
   template <class V>
@@ -43,7 +43,7 @@ struct LstmCell {
       if (!COUPLED) z[1] = multiply_add(peephole[1], c, z[1]);
     }
     const V i = vector_sigmoid(z[0]);
-    const V f = COUPLED ? V::zero() : vector_sigmoid(z[1]);
+    const V f = COUPLED ? V::broadcast(1) - i : vector_sigmoid(z[1]);
     const V g = vector_tanh(z[g_at]);
     const V c_next = next_c(i, f, g, c);
     if (PEEPHOLE) z[o_at] = multiply_add(peephole[peepholes - 1], c_next, z[o_at]);
@@ -60,7 +60,8 @@ struct LstmCell {
   static void backward(V (&z)[slots], const V (&prev)[2], V (&d)[2], const V* peephole,
                        V* dpeephole) {
     const V one = V::broadcast(1);
-    const V i = z[0], f = z[1], g = z[g_at], o = z[o_at], c = prev[1];
+    const V i = z[0], f = COUPLED ? one - i : z[1];
+    const V g = z[g_at], o = z[o_at], c = prev[1];
     const V c_next = next_c(i, f, g, c);
     const V tanh_c = vector_tanh(c_next);
     V dc = multiply_add(d[0] * o, negative_multiply_add(tanh_c, tanh_c, one), d[1]);
@@ -71,7 +72,7 @@ struct LstmCell {
     if (!COUPLED) z[1] = dc * c * (f * (one - f));
     z[g_at] = dc * i * negative_multiply_add(g, g, one);
     z[o_at] = dz_o;
-    d[1] = COUPLED ? dc * (one - i) : dc * f;
+    d[1] = dc * f;
     if (!PEEPHOLE) return;
     d[1] = multiply_add(z[0], peephole[0], d[1]);
     dpeephole[0] = multiply_add(z[0], c, dpeephole[0]);

@@ -121,7 +121,7 @@ struct LstmLayerNorm {
       (dc_next * g * (i * (one - i))).store(s + unit);
       (dc_next * V::load(c + unit) * (f * (one - f))).store(s + block + unit);
       (dc_next * i * negative_multiply_add(g, g, one)).store(s + 2 * block + unit);
-      (dc_next * f * ones_of<V>(q.units - unit)).store(dc + unit);
+      without_padding(dc_next * f, q.units - unit).store(dc + unit);
     }
     const T* const dz[4] = {s, s + block, s + 2 * block, s + 3 * block};
     T* const dgates = q.dgates + row * q.dgates_row;

@@ -14,7 +14,8 @@ struct MinGru {
   template <class V>
   static void forward(V (&z)[2], V (&state)[1], const V*) {
     z[0] = vector_sigmoid(z[0]);
-    state[0] = multiply_add(z[0], z[1] - state[0], state[0]);
+    // One multiply-add after h; n - h would make NaN of infinities.
+    state[0] = multiply_add(V::broadcast(1) - z[0], state[0], z[0] * z[1]);
   }
 
   template <class V>

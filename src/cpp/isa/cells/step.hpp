@@ -35,6 +35,18 @@ inline void store_slots(const V (&z)[Cell::shape.slots], typename V::Scalar* gat
   for (int s = begin; s < end; ++s) z[s].store(gates + s * slot);
 }
 
+// Gradients of pre-activations, which the next products read with the padding, unless there is but
+// one slot (`pack_weights`).
+template <class V, class Cell>
+inline void store_gradients(V (&z)[Cell::shape.slots], typename V::Scalar* gates, Size slot,
+                            Size valid, int end = Cell::shape.slots) {
+  if (Cell::shape.slots > 1) {
+#pragma GCC unroll 4
+    for (int s = 0; s < end; ++s) z[s] = without_padding(z[s], valid);
+  }
+  store_slots<V, Cell>(z, gates, slot, 0, end);
+}
+
 // Parameters of one vector of units, or their gradients; one vector where there are none.
 template <class Cell>
 constexpr int unit_vectors_of = Cell::shape.unit_blocks() > 0 ? Cell::shape.unit_blocks() : 1;
@@ -169,7 +181,8 @@ void backward_panels(const StepBackward<typename V::Scalar>& q) {
           d[s] = V::load(q.dinner + (s - 1) * q.dinner_state + row * q.d_row + unit);
         }
         Cell::backward(z, prev, d, parameters, dparameters);
-        store_slots<V, Cell>(z, q.dgates + row * q.dgates_row + at.gates + j * V::lanes, at.slot);
+        store_gradients<V, Cell>(z, q.dgates + row * q.dgates_row + at.gates + j * V::lanes,
+                                 at.slot, valid);
         if (Cell::shape.direct) d[0].store(dh);
 #pragma GCC unroll 4
         for (int s = 1; s < states; ++s)
@@ -205,7 +218,7 @@ void backward_first_panels(const StepBackward<typename V::Scalar>& q) {
         d[0] = V::load(dh);
         Cell::backward_first(z, prev, V::load(q.du + row * q.d_row + unit), d);
         // Other threads may still be reading the slots of the second product.
-        store_slots<V, Cell>(z, dgates, at.slot, 0, Cell::shape.second_begin);
+        store_gradients<V, Cell>(z, dgates, at.slot, q.units - unit, Cell::shape.second_begin);
         d[0].store(dh);
       }
     }

@@ -15,15 +15,6 @@
 namespace pyrnn {
 namespace {
 
-// Ones in the lanes of units that are there, zeros in the others
-template <class V>
-inline V ones_of(Size valid) {
-  if (valid >= V::lanes) return V::broadcast(1);
-  typename V::Scalar ones[V::lanes];
-  V::broadcast(1).store(ones);
-  return V::load_partial(ones, valid);
-}
-
 template <class V>
 inline void add_to(typename V::Scalar* sum, V x) {
   (V::load(sum) + x).store(sum);
@@ -50,10 +41,9 @@ Moments<V> moments(const typename V::Scalar* row, Size stride, Size units) {
   V squares = V::zero();
   from = row;
   for (Size unit = 0; unit < units; unit += V::lanes, from += stride) {
-    const V ones = ones_of<V>(units - unit);
 #pragma GCC unroll 4
     for (int s = 0; s < VECTORS; ++s) {
-      const V apart = (V::load(from + s * V::lanes) - mean) * ones;
+      const V apart = without_padding(V::load(from + s * V::lanes) - mean, units - unit);
       squares = multiply_add(apart, apart, squares);
     }
   }

@@ -21,5 +21,23 @@ inline void store_some(V x, typename V::Scalar* p, Size valid) {
   }
 }
 
+template <class V>
+struct LaneNumbers {
+  alignas(64) typename V::Scalar at[V::lanes];
+  constexpr LaneNumbers() : at() {
+    for (int lane = 0; lane < V::lanes; ++lane) at[lane] = static_cast<typename V::Scalar>(lane);
+  }
+};
+
+// Zeros in lanes that stand for nothing: the zero weights that meet them in a product would make
+// NaN of an infinity there.
+template <class V>
+inline V without_padding(V x, Size valid) {
+  static constexpr LaneNumbers<V> numbers;
+  if (valid >= V::lanes) return x;
+  const V count = V::broadcast(static_cast<typename V::Scalar>(valid));
+  return select(V::load(numbers.at) < count, x, V::zero());
+}
+
 }  // namespace
 }  // namespace pyrnn
