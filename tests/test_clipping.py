@@ -47,6 +47,30 @@ def test_norm_is_accumulated_in_float64(backend):
     assert clip_grad_norm(many, 1e9) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("max_norm", [1.0, 1e-3, 1e-30])
+@pytest.mark.parametrize("exponent", [0.999, 0.9, 0.5, -0.5, -0.9])
+def test_norm_is_right_for_huge_and_tiny_gradients(dtype, max_norm, exponent, backend):
+    """Neither squares nor factors leave the range of numbers, nor become subnormal."""
+    tolerance = 1e-14 if dtype == "float64" else 1e-6
+    size = 2.0 ** (np.finfo(dtype).maxexp * exponent)
+    grads = {"a": np.array([0.6 * size, 0], dtype), "b": np.array([-0.8 * size], dtype)}
+    assert clip_grad_norm(grads, max_norm) == pytest.approx(size, rel=tolerance, abs=0)
+    factor = min(1, max_norm / (size + 1e-6))
+    expected = np.array([0.6, 0, -0.8]) * size * factor
+    got = np.concatenate([grads["a"], grads["b"]])
+    least = np.finfo(dtype).tiny  # results below may be lost
+    np.testing.assert_allclose(got, expected, rtol=tolerance, atol=least)
+
+
+def test_an_infinite_gradient_makes_the_others_zero(backend):
+    for dtype in ("float32", "float64"):
+        grads = {"a": np.array([1.0, -np.inf], dtype)}
+        with np.errstate(invalid="ignore"):
+            assert clip_grad_norm(grads, 1.0) == math.inf
+        np.testing.assert_array_equal(grads["a"], [0.0, np.nan])
+
+
 def test_nan_is_told_and_spreads(backend):
     grads = {"a": np.array([1.0, np.nan]), "b": np.array([1.0])}
     assert math.isnan(clip_grad_norm(grads, 1.0))

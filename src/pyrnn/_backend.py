@@ -203,8 +203,8 @@ class Backend(Protocol):
 
     # Gradients as a whole.
 
-    def sum_of_squares(self, arrays: Sequence[Array]) -> float:
-        """Sum of the squared elements of all, accumulated in float64."""
+    def norm(self, arrays: Sequence[Array]) -> float:
+        """The Euclidean norm over the elements of all, accumulated in float64."""
 
     def scale(self, arrays: Sequence[Array], factor: float) -> None:
         """Multiply in place."""

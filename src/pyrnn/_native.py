@@ -38,7 +38,7 @@ class NativeBackend:
     adagrad = staticmethod(_core.adagrad)
     rmsprop = staticmethod(_core.rmsprop)
     adam = staticmethod(_core.adam)
-    sum_of_squares = staticmethod(_core.sum_of_squares)
+    norm = staticmethod(_core.norm)
     scale = staticmethod(_core.scale)
     clip = staticmethod(_core.clip)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from pyrnn import _backend, _checks
@@ -52,7 +51,7 @@ def clip_grad_norm(grads: Mapping[str, Array], max_norm: float) -> float:
     arrays = _check_grads(grads)
     limit = _checks.finite_number("max_norm", max_norm, 0.0)
     backend = _backend.current()
-    norm = math.sqrt(backend.sum_of_squares(arrays))
+    norm = backend.norm(arrays)
     factor = limit / (norm + EPSILON)
     if not factor >= 1:
         backend.scale(arrays, factor)

@@ -124,6 +124,70 @@ def test_the_mode_is_as_it_was_after_an_error(dtype):
     assert subnormals_work(np.dtype(dtype))
 
 
+def tiny_training(make, bidirectional, dtype):
+    """A layer whose gradients are around the smallest normal number, and what training returns."""
+    layer = make(5, 19, 2, bidirectional=bidirectional, dtype=dtype, seed=0)
+    x = random(40, 24, 5, dtype=dtype)
+
+    def train():
+        y, *_, cache = layer.forward(x)
+        dy = random(*y.shape, dtype=dtype, seed=1) * np.finfo(dtype).tiny
+        results = [y, layer.backward(cache, dy)]
+        if not bidirectional:
+            *_, cache = layer.forward(x)
+            results.append(layer.backward_truncated(cache, dy, 4, 8))
+        return results
+
+    return train
+
+
+@DTYPES
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_subnormal_gradients_do_not_depend_on_threads(
+    make_any, num_threads, bidirectional, dtype, same_bits
+):
+    """Every sum is made in the same mode, on whatever thread: without subnormal results."""
+    train = tiny_training(make_any, bidirectional, dtype)
+    with num_threads(1):
+        expected = train()
+    for grad in expected[1][2].values():
+        assert not ((grad != 0) & (np.abs(grad) < np.finfo(dtype).tiny)).any()
+    for count in (2, 3):
+        with num_threads(count):
+            same_bits(train(), expected)
+
+
+@DTYPES
+def test_no_call_returns_subnormal_numbers(dtype):
+    """Of linear layers, embeddings, losses, clipping, optimisers and streams."""
+    tiny = np.finfo(dtype).tiny
+    half = np.full((3, 7), tiny / 2, dtype)
+    sums = np.full((3, 7), tiny * 0.75, dtype)
+    linear = pyrnn.Linear(7, 7, bias=False, dtype=dtype, seed=0)
+    linear.parameters["weight"] = np.eye(7, dtype=dtype)
+    y, *_, cache = linear.forward(half)
+    assert not y.any()
+    assert not linear.backward(cache, half)[0].any()
+    linear.eval()
+    assert not linear(half).any()
+
+    embedding = pyrnn.Embedding(4, 7, dtype=dtype, seed=0)
+    *_, cache = embedding.forward(np.array([1, 1, 1]))
+    (grad,) = embedding.backward(cache, sums)[-1].values()
+    assert not grad.any()
+
+    stream = identity(7, dtype).stream(3)
+    assert not stream.step(half).any()
+
+    grads = {"w": np.full(5, tiny, dtype)}
+    pyrnn.clip_grad_norm(grads, float(tiny) * 1e-7)
+    assert not grads["w"].any()
+
+    p = np.full(5, tiny, dtype)
+    pyrnn.SGD({"w": p}, lr=1.0).step({"w": np.full(5, tiny * 1.5, dtype)})
+    assert not p.any()
+
+
 def slowdown(call, normal, subnormal):
     """How many times longer a call takes with subnormal numbers: the best of alternating runs."""
     best = {}

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bindings/cache.hpp"
+#include "bindings/computing.hpp"
 #include "runtime/one_hot.hpp"
 #include "runtime/parallel.hpp"
 #include "runtime/plan.hpp"
@@ -218,7 +219,7 @@ class BackwardCall {
 // Both directions of a layer; `at_once` by a thread each, which changes no result.
 template <class Call>
 void run_both(const std::array<Call*, 2>& calls, bool at_once) {
-  const py::gil_scoped_release release;
+  const Computing computing;
   if (!at_once) {
     for (Call* call : calls) call->run();
     return;

@@ -7,6 +7,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/computing.hpp"
 #include "runtime/dispatch.hpp"
 
 namespace pyrnn {
@@ -20,7 +21,7 @@ py::array_t<T> linear_of(const Dense<T>& x, const Dense<T>& weight,
   auto y = empty<T>({x.shape(0), weight.shape(0)});
   T* const out = y.mutable_data();
   const T* const b = bias ? bias->data() : nullptr;
-  const py::gil_scoped_release release;
+  const Computing computing;
   linear(kernels_of<T>(active_table()), x.data(), weight.data(), b, out, x.shape(0), x.shape(1),
          weight.shape(0));
   return y;
@@ -40,7 +41,7 @@ class PackedLinear {
     require(x.ndim() == 2 && x.shape(1) == weights_.in, "linear: shapes");
     auto y = empty<T>({x.shape(0), weights_.out});
     T* const out = y.mutable_data();
-    const py::gil_scoped_release release;
+    const Computing computing;
     linear(kernels_of<T>(active_table()), x.data(), weights_, out, x.shape(0));
     return y;
   }
@@ -65,7 +66,7 @@ py::tuple linear_backward_of(const Dense<T>& x, const Dense<T>& weight, const De
   T *const dx_data = dx.mutable_data(), *const dweight_data = dweight.mutable_data(),
            *const dbias_data = dbias.mutable_data();
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     linear_backward(kernels_of<T>(active_table()), x.data(), weight.data(), dy.data(), dx_data,
                     dweight_data, dbias_data, x.shape(0), x.shape(1), weight.shape(0));
   }
@@ -77,7 +78,7 @@ template <class T>
 py::array_t<T> embedding_of(const IndexArray& indices, const Dense<T>& weight) {
   auto y = empty<T>({indices.shape(0), weight.shape(1)});
   T* const out = y.mutable_data();
-  const py::gil_scoped_release release;
+  const Computing computing;
   embedding(indices.data(), weight.data(), out, indices.shape(0), weight.shape(1));
   return y;
 }
@@ -87,7 +88,7 @@ template <class T>
 py::array_t<T> embedding_backward_of(const IndexArray& indices, const Dense<T>& dy, Size rows) {
   auto dweight = empty<T>({rows, dy.shape(1)});
   T* const sums = dweight.mutable_data();
-  const py::gil_scoped_release release;
+  const Computing computing;
   embedding_backward(kernels_of<T>(active_table()), indices.data(), dy.data(), sums,
                      indices.shape(0), rows, dy.shape(1));
   return dweight;
@@ -101,7 +102,7 @@ py::tuple softmax_cross_entropy_of(const Dense<T>& logits, const IndexArray& tar
   T* const gradient = dlogits.mutable_data();
   double loss = 0;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     loss = softmax_cross_entropy(kernels_of<T>(active_table()), logits.data(), targets.data(),
                                  gradient, logits.shape(0), logits.shape(1));
   }

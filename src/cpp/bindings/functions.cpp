@@ -1,4 +1,5 @@
-// The vector functions on arrays, so that they can be tested.
+// The vector functions on arrays, so that they can be tested: for subnormal numbers too, which are
+// not flushed here.
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "runtime/dispatch.hpp"

@@ -4,12 +4,14 @@
 #include <cmath>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <optional>
 #include <type_traits>
 #include <vector>
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/computing.hpp"
 #include "runtime/operands.hpp"
 
 namespace pyrnn {
@@ -49,7 +51,7 @@ std::vector<Operands> operands_of(std::initializer_list<List> lists) {
 template <class Step>
 void go_through(std::initializer_list<List> lists, const Step& step) {
   const std::vector<Operands> all = operands_of(lists);
-  const py::gil_scoped_release release;
+  const Computing computing;
   each_part(all, step);
 }
 
@@ -114,15 +116,32 @@ void adam(const Arrays& parameters, const Arrays& gradients, const Arrays& means
              });
 }
 
-double sum_of_squares_of(const Arrays& arrays) {
+double norm_of(const Arrays& arrays) {
   const std::vector<Operands> all = operands_of({{&arrays, false}});
-  const py::gil_scoped_release release;
-  return sum_of_squares(all);
+  const Computing computing;
+  return norm(all);
+}
+
+// What makes up a factor: numbers that are not subnormal, which would count as zero.
+template <class T>
+std::vector<T> normal_factors(double factor) {
+  constexpr double least = std::numeric_limits<T>::min();
+  std::vector<T> factors;
+  for (; factor != 0 && std::abs(factor) < least; factor /= least)
+    factors.push_back(static_cast<T>(least));
+  factors.push_back(static_cast<T>(factor));
+  return factors;
 }
 
 void scale(const Arrays& arrays, double factor) {
-  go_through({{&arrays}}, [=](const auto& kernels, const auto& at, Size n) {
-    kernels.scale(at[0], static_cast<Number<decltype(at)>>(factor), n);
+  const auto of_float = normal_factors<float>(factor);
+  const auto of_double = normal_factors<double>(factor);
+  go_through({{&arrays}}, [&](const auto& kernels, const auto& at, Size n) {
+    if constexpr (std::is_same_v<Number<decltype(at)>, float>) {
+      for (const float part : of_float) kernels.scale(at[0], part, n);
+    } else {
+      for (const double part : of_double) kernels.scale(at[0], part, n);
+    }
   });
 }
 
@@ -144,7 +163,7 @@ void bind_optimizers(py::module_& module) {
   module.def("adam", &adam, py::arg("parameters"), py::arg("gradients"), py::arg("means"),
              py::arg("squares"), py::arg("lr"), py::arg("beta1"), py::arg("beta2"), py::arg("eps"),
              py::arg("weight_decay"), py::arg("decoupled"), py::arg("step"));
-  module.def("sum_of_squares", &sum_of_squares_of, py::arg("arrays"));
+  module.def("norm", &norm_of, py::arg("arrays"));
   module.def("scale", &scale, py::arg("arrays"), py::arg("factor"));
   module.def("clip", &clip, py::arg("arrays"), py::arg("limit"));
 }

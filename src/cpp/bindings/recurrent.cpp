@@ -24,7 +24,7 @@ py::tuple forward(Weights<T>& weights, const py::array& x, const States<T>& stat
                   Size checkpoint, const py::object& noise) {
   ForwardCall<T> call(weights, x, state, {lengths, keep, checkpoint}, reverse, noise);
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     call.run();
   }
   return call.results();
@@ -48,7 +48,7 @@ template <class T>
 py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const States<T>& dstate) {
   BackwardCall<T> call(cache, dy, dstate);
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     call.run();
   }
   return call.results();
@@ -118,7 +118,7 @@ py::tuple backward_windows(const std::vector<std::shared_ptr<Cache<T>>>& caches,
     dx = array;
   }
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     // Windows look at all steps, and at all sequences of one at once.
     for (const auto& cache : caches) {
       keep_all(*cache);

@@ -9,6 +9,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/computing.hpp"
 #include "bindings/weights.hpp"
 
 namespace pyrnn {
@@ -118,8 +119,11 @@ class BoundStream {
   // others out as well.
   template <class Work>
   void alone(const Work& work) {
-    if (short_) return work();
-    const py::gil_scoped_release release;
+    if (short_) {
+      const FlushScope flush;
+      return work();
+    }
+    const Computing computing;
     const std::lock_guard<std::mutex> lock(mutex_);
     work();
   }

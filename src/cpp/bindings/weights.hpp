@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bindings/arrays.hpp"
+#include "bindings/computing.hpp"
 #include "bindings/parameters.hpp"
 #include "runtime/cell_weights.hpp"
 #include "runtime/dispatch.hpp"
@@ -63,7 +64,7 @@ struct Weights {
       const bool several = several_readers();
       std::shared_ptr<const CellWeights<T>> made;
       {
-        const py::gil_scoped_release release;
+        const Computing computing;
         made = std::make_shared<const CellWeights<T>>(sizes, from, PackedFor{keep, keep, several});
       }
       // Another thread may have been as far in the meantime, with the same result.

@@ -24,6 +24,8 @@ class SubnormalScope {
     __asm__ __volatile__("msr fpcr, %0" ::"r"(FLUSHES ? mode_ | flushes : mode_ & ~flushes));
   }
   ~SubnormalScope() { __asm__ __volatile__("msr fpcr, %0" ::"r"(mode_)); }
+#else
+  SubnormalScope() = default;
 #endif
   SubnormalScope(const SubnormalScope&) = delete;
   SubnormalScope& operator=(const SubnormalScope&) = delete;
@@ -31,7 +33,7 @@ class SubnormalScope {
  private:
 #if defined(__aarch64__)
   std::uint64_t mode_ = 0;
-#else
+#elif defined(__x86_64__) || defined(_M_X64)
   unsigned mode_ = 0;
 #endif
 };

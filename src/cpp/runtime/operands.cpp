@@ -1,5 +1,7 @@
 #include "runtime/operands.hpp"
 
+#include <cmath>
+#include <limits>
 #include <numeric>
 
 namespace pyrnn {
@@ -24,6 +26,8 @@ bool share_memory(const std::vector<Operands>& all) {
   return false;
 }
 
+namespace {
+
 double sum_of_squares(const std::vector<Operands>& all) {
   constexpr Size most = 8192;  // elements of a block
   struct Block {
@@ -45,6 +49,40 @@ double sum_of_squares(const std::vector<Operands>& all) {
     }
   });
   return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+// visit(value) for each number of the first arrays.
+template <class Visit>
+void each_number(const std::vector<Operands>& all, const Visit& visit) {
+  for (const Operands& operands : all) {
+    with_numbers(operands, 0, operands.size, [&](const auto&, const auto& at, Size count) {
+      for (Size i = 0; i < count; ++i) visit(static_cast<double>(at[0][i]));
+    });
+  }
+}
+
+// The same with numbers scaled by a power of two, so that no square overflows or is lost.
+double scaled_norm(const std::vector<Operands>& all) {
+  double largest = 0;
+  each_number(all, [&](double value) { largest = std::max(largest, std::abs(value)); });
+  if (largest == 0 || std::isinf(largest)) return largest;
+  const int exponent = std::ilogb(largest);
+  double sum = 0;
+  each_number(all, [&](double value) {
+    const double scaled = std::scalbn(value, -exponent);
+    sum += scaled * scaled;
+  });
+  return std::scalbn(std::sqrt(sum), exponent);
+}
+
+}  // namespace
+
+double norm(const std::vector<Operands>& all) {
+  // Squares that are lost below are less than 1e-16 of such a sum, though there be 1e20 of them.
+  constexpr double least = 1e-270;
+  const double sum = sum_of_squares(all);
+  const bool plain = sum >= least && sum <= std::numeric_limits<double>::max();
+  return plain || std::isnan(sum) ? std::sqrt(sum) : scaled_norm(all);
 }
 
 }  // namespace pyrnn

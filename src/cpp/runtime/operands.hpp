@@ -64,7 +64,8 @@ void each_part(const std::vector<Operands>& all, const Step& step) {
   });
 }
 
-// Of the first array of all operands; the same for every number of threads.
-double sum_of_squares(const std::vector<Operands>& all);
+// The Euclidean norm of the first arrays of all operands together, which is right wherever it is a
+// normal number; the same for every number of threads.
+double norm(const std::vector<Operands>& all);
 
 }  // namespace pyrnn

@@ -4,7 +4,6 @@
 #include <cstring>
 #include <utility>
 
-#include "runtime/flush_scope.hpp"
 #include "runtime/noise.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/thread_pool.hpp"
@@ -85,7 +84,6 @@ template <class T>
 void Stream<T>::step(const InputRows<T>& x, T* y) {
   const Size phases = by_rows_ ? 1 : layers() * layer_phases();
   if (threads_ == 1) {
-    const FlushScope flush;
     for (Size phase = 0; phase < phases; ++phase) work(x, phase, 1, 0);
   } else {
     Team team(threads_);

@@ -356,7 +356,6 @@ Team::~Team() {
 }
 
 void Team::run(int parts, Size phases, const std::function<void(Size, int)>& work) {
-  const FlushScope flush;
   if (parts > 1 && workers_ != nullptr) {
     workers_->run(parts, phases, false, work);
   } else {
@@ -365,7 +364,6 @@ void Team::run(int parts, Size phases, const std::function<void(Size, int)>& wor
 }
 
 void Team::run_divisible(int parts, const std::function<void(int)>& work) {
-  const FlushScope flush;
   divides_ = parts > 1 && workers_ != nullptr;
   if (divides_) {
     workers_->run(parts, 1, true, [&](Size, int part) { work(part); });

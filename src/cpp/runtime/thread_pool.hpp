@@ -31,8 +31,9 @@ class Team {
 
   int size() const { return size_; }
   // Calls work(phase, part) once for each of so many phases, one after another, and each part in
-  // [0, parts), at most `size()`; returns when all have. Subnormals are flushed meanwhile. Once
-  // `work` throws, no part begins, those under way are waited for, and it is thrown here.
+  // [0, parts), at most `size()`; returns when all have. Workers flush subnormals, and so must the
+  // caller (`FlushScope`). Once `work` throws, no part begins, those under way are waited for, and
+  // it is thrown here.
   void run(int parts, Size phases, const std::function<void(Size, int)>& work);
 
   // The same with one phase, whose parts may be divided. While a thread waits, work that is under

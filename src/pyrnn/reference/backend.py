@@ -59,7 +59,7 @@ class ReferenceBackend:
     adagrad = staticmethod(_of_all(optim.adagrad))
     rmsprop = staticmethod(_of_all(optim.rmsprop))
     adam = staticmethod(_of_all(optim.adam))
-    sum_of_squares = staticmethod(optim.sum_of_squares)
+    norm = staticmethod(optim.norm)
     scale = staticmethod(optim.scale)
     clip = staticmethod(optim.clip)
 

@@ -11,13 +11,15 @@ def softmax_cross_entropy(logits: Array, targets: Indices) -> tuple[float, Array
     """Sum over rows of -ln softmax(logits)[target], and its gradient softmax(logits) - one-hot.
 
     ``logits`` is (M, V), ``targets`` (M,). The largest logit of a row is taken off first, so that
-    nothing overflows; the sum over rows is accumulated in float64.
+    no exponential overflows; losses are added in float64, in which float32 logits that lie apart as
+    far as can be have a finite loss.
     """
     rows = np.arange(len(targets))
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
+    largest = logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(logits - largest)
     sums = exponentials.sum(axis=1, keepdims=True)
-    loss = (np.log(sums[:, 0]) - shifted[rows, targets]).sum(dtype=np.float64)
+    below = largest[:, 0].astype(np.float64) - logits[rows, targets]
+    loss = (np.log(sums[:, 0].astype(np.float64)) + below).sum()
     dlogits = exponentials / sums
     dlogits[rows, targets] -= 1
     return float(loss), dlogits

@@ -95,15 +95,23 @@ def _decayed(g: Array, p: Array, weight_decay: float) -> Array:
     return g + weight_decay * p if weight_decay else g
 
 
-def sum_of_squares(arrays: Sequence[Array]) -> float:
-    """Sum of the squared elements of all, accumulated in float64."""
-    return float(sum(np.square(array, dtype=np.float64).sum() for array in arrays))
+def norm(arrays: Sequence[Array]) -> float:
+    """√(Σ a²) over the elements of all, accumulated in float64.
+
+    Elements are scaled by a power of two first, so that no square overflows or is lost.
+    """
+    largest = float(np.max([np.abs(array).max(initial=0) for array in arrays], initial=0))
+    if largest == 0 or not math.isfinite(largest):
+        return largest
+    _, exponent = math.frexp(largest)
+    squares = (np.ldexp(array.astype(np.float64), -exponent) ** 2 for array in arrays)
+    return float(np.ldexp(math.sqrt(sum(square.sum() for square in squares)), exponent))
 
 
 def scale(arrays: Sequence[Array], factor: float) -> None:
-    """Multiply in place."""
+    """Multiply in place, in float64: the factor may be too small for float32."""
     for array in arrays:
-        array *= factor
+        array[...] = array * np.float64(factor)
 
 
 def clip(arrays: Sequence[Array], limit: float) -> None:

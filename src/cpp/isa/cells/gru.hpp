@@ -8,12 +8,6 @@
 namespace pyrnn {
 namespace {
 
-// (1 - z) n + z h; n is finite, h need not be, and stays as it is for z = 1.
-template <class V>
-inline V next_h(V z, V h, V n) {
-  return multiply_add(z, h, negative_multiply_add(z, n, n));
-}
-
 struct Gru {
   static constexpr CellShape shape{"gru", 3, 1, 4, 0, 3, 1, 4, {2, 0, 1, 2}, true, 1};
 
@@ -22,7 +16,7 @@ struct Gru {
     const V r = vector_sigmoid(z[1]);
     const V update = vector_sigmoid(z[2]);
     const V n = vector_tanh(multiply_add(r, z[3], z[0]));
-    state[0] = next_h(update, state[0], n);
+    state[0] = mixed(update, state[0], n);
     z[0] = n;
     z[1] = r;
     z[2] = update;

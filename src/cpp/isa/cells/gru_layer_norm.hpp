@@ -3,7 +3,6 @@
 //   r = sigma(a_r + b_r),  z = sigma(a_z + b_z),  n = tanh(a_n + r b_n),  h' = (1 - z) n + z h
 #pragma once
 
-#include "isa/cells/gru.hpp"
 #include "isa/simd/layer_norm.hpp"
 
 namespace pyrnn {
@@ -56,7 +55,7 @@ struct GruLayerNorm {
         const Size valid = q.units - unit;
         const Gates<V> at = gates_of(z + unit * shape.slots, x, h, q.unit + unit, q.unit_block);
         const V h_prev = load_some<V>(q.h_prev + row * q.h_prev_row + unit, valid);
-        store_some<V>(next_h(at.z, h_prev, at.n), q.h_next + row * q.h_next_row + unit, valid);
+        store_some<V>(mixed(at.z, h_prev, at.n), q.h_next + row * q.h_next_row + unit, valid);
       }
     }
   }

@@ -2,7 +2,8 @@
 //   n = tanh(z_n + (r h) W_hn),  h' = (1 - z) n + z h      Keeps r z n; u = r h and h come along.
 #pragma once
 
-#include "isa/cells/gru.hpp"
+#include "isa/simd/math.hpp"
+#include "kernel_table.hpp"
 
 namespace pyrnn {
 namespace {
@@ -27,7 +28,7 @@ struct GruResetBefore {
   template <class V>
   static void forward(V (&z)[3], V (&state)[1], const V*) {
     const V n = vector_tanh(z[2]);
-    state[0] = next_h(z[1], state[0], n);
+    state[0] = mixed(z[1], state[0], n);
     z[2] = n;
   }
 

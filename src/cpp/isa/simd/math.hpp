@@ -115,5 +115,12 @@ inline V vector_tanh(V x) {
   return with_sign_of(quotient, x);
 }
 
+// share a + (1 - share) b for a finite b: a may be infinite (a - b would make NaN of it), and is
+// what comes out where the share is 1.
+template <class V>
+inline V mixed(V share, V a, V b) {
+  return multiply_add(share, a, negative_multiply_add(share, b, b));
+}
+
 }  // namespace
 }  // namespace pyrnn
