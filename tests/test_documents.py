@@ -38,7 +38,7 @@ def test_links(path):
 
 
 def test_snippets_are_found():
-    assert len(SNIPPETS) == 10
+    assert len(SNIPPETS) == 11
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
