@@ -218,3 +218,30 @@ def test_many_results_are_given_back_in_any_order():
     shuffled = time.perf_counter()
     results.clear()
     assert time.perf_counter() - shuffled < made - start
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_streams_share_their_weights(measured, mode):
+    """200 streams of 7 MiB of weights: opened, copied, pickled beside their layer, and used."""
+    opened, copied, unpickled, after = measured(f"""
+import copy, pickle
+layer = pyrnn.GRU(400, 400, 2, seed=0).{mode}()
+one, before = layer.stream(), mebibytes("VmRSS")
+streams = [layer.stream() for _ in range(200)]
+print(held())
+copies = [copy.deepcopy(stream) for stream in streams]
+print(held())
+data = pickle.dumps((layer, streams))
+before = mebibytes("VmRSS")
+layer, streams = pickle.loads(data)
+print(held())
+x_t = np.zeros((1, 400), np.float32)
+for stream in streams:
+    stream.step(x_t)
+layer(x_t[None])
+print(held())
+""")
+    assert opened < 10
+    assert copied < 20
+    assert unpickled < 45
+    assert after < 45

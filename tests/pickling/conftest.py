@@ -79,6 +79,15 @@ def way(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Any], Any]:
     return lambda thing: request.param(thing, tmp_path)
 
 
+TOGETHER = PICKLES | {"deepcopy": COPIES["deepcopy"]}
+
+
+@pytest.fixture(params=TOGETHER.values(), ids=TOGETHER)
+def way_together(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Any], Any]:
+    """As `way`, for several objects in a list or dict, of which `copy.copy` copies nothing else."""
+    return lambda things: request.param(things, tmp_path)
+
+
 @pytest.fixture(scope="session")
 def assert_same_bits() -> Callable[[Any, Any], None]:
     """``assert_same_bits(got, expected)`` of arrays in tuples, lists and dicts."""
