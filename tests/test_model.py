@@ -202,6 +202,20 @@ class TestBitsPerCharacter:
         dropping.eval().bits_per_character(text)
         assert not dropping.training
 
+    def test_any_integers_and_a_callback_that_ends_it(self) -> None:
+        model, text = make(), some_indices(600)
+        calls: list[int] = []
+        bits = model.bits_per_character(text.astype(np.uint8), callback=lambda: calls.append(1))
+        assert bits == model.bits_per_character(text)
+        assert len(calls) == 2
+
+        def end() -> None:
+            raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            model.bits_per_character(text, callback=end)
+        assert model.training
+
     @pytest.mark.parametrize("text", [np.zeros(1, dtype=int), np.zeros((4, 2), dtype=int)])
     def test_refuses(self, text: Any) -> None:
         with pytest.raises(
@@ -274,11 +288,23 @@ class TestSample:
         with pytest.raises(error, match=f"^{message}"):
             make().sample(**({"prompt": "a", "length": 3} | options))
 
-    def test_nan_is_refused(self) -> None:
-        model = make()
-        model.parameters["linear.bias"] = np.full(len(LETTERS), np.nan, dtype=np.float32)
-        with pytest.raises(ValueError, match=r"parameters: expected finite numbers"):
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    @pytest.mark.parametrize("name", sorted(make(embedding_dim=3).parameters))
+    def test_what_is_not_finite_is_refused(self, name: str, value: float) -> None:
+        model = make(embedding_dim=3)
+        array = model.parameters[name].copy()
+        array.flat[-1] = value  # also where no prompt would find it
+        model.parameters[name] = array
+        message = f"^parameters: expected finite numbers, got NaN or infinity in {name}$"
+        with pytest.raises(ValueError, match=message):
             model.sample("a", 3)
+
+    def test_prompt_in_the_form_of_the_text(self) -> None:
+        model = CharacterModel("é\nb", hidden_size=3, seed=0)
+        expected = model.sample("é\nb", 20, seed=1)
+        assert model.sample("e\u0301\r\nb", 20, seed=1) == expected
+        with pytest.raises(ValueError, match=r"got '€'$"):
+            model.sample("e\u0301€", 3)
 
 
 @pytest.mark.parametrize("cell", CELLS)

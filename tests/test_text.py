@@ -1,7 +1,10 @@
 """Corpus, vocabulary, streams."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,3 +155,107 @@ class TestStreams:
     def test_too_short(self) -> None:
         with pytest.raises(TextError, match=r"expected at least 5 characters for 4 streams, got 4"):
             text.streams(np.arange(4), 4)
+
+
+class TestPieces:
+    @pytest.mark.parametrize("size", [1, 2, 3, 5])
+    def test_cuts_anywhere(
+        self, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(text, "PIECE_BYTES", size)
+        file = tmp_path / "text.txt"
+        file.write_bytes("\ufeffone\r\ntwo\rthree\n\r\né汉😀\ufeff\r".encode())
+        found = list(text.pieces(file))
+        assert "".join(found) == "one\ntwo\nthree\n\né汉😀\ufeff\n"
+        assert "" not in found
+
+    @pytest.mark.parametrize("size", [1, 3, 1000])
+    @pytest.mark.parametrize(("data", "byte", "place"), [
+        (b"\xef\xbb\xbfab\r\n\xe9cd", 0xE9, 7),
+        ("a汉".encode() + b"\xff", 0xFF, 4),
+        (b"abc\xe6\xb1", 0xE6, 3),
+    ])  # fmt: skip
+    def test_names_the_byte_that_is_no_text(
+        self, size: int, data: bytes, byte: int, place: int, tmp_path: Path, monkeypatch: Any
+    ) -> None:
+        monkeypatch.setattr(text, "PIECE_BYTES", size)
+        file = tmp_path / "text.txt"
+        file.write_bytes(data)
+        with pytest.raises(TextError, match=f"got {byte:#04x} at byte {place}$"):
+            list(text.pieces(file))
+
+    @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="needs a device without an end")
+    def test_refuses_devices(self) -> None:
+        with pytest.raises(TextError, match=r"^/dev/zero: cannot be read \(it is a device\)$"):
+            text.read("/dev/zero")
+
+
+class TestLoad:
+    @pytest.mark.parametrize("size", [1, 7, 1 << 18])
+    def test_is_read_split_and_encoded(
+        self, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        contents = ["x", "one\ntwo é\n" * 9, "abc" * 20]
+        paths = [tmp_path / str(number) for number in range(len(contents))]
+        for path, content in zip(paths, contents, strict=True):
+            path.write_text(content, encoding="utf-8", newline="")
+        corpus = text.split(contents)
+        monkeypatch.setattr(text, "PIECE_BYTES", size)
+        loaded = text.load(paths)
+        assert loaded.vocabulary == Vocabulary.of(corpus.train)
+        for part, expected in zip(loaded[1:], corpus, strict=True):
+            assert part.dtype == np.uint8
+            assert part.tolist() == loaded.vocabulary.encode(expected, replace=True).tolist()
+
+    @pytest.mark.parametrize(
+        ("count", "dtype"),
+        [(255, "uint8"), (256, "uint16"), (65_535, "uint16"), (65_536, "uint32")],
+    )
+    def test_smallest_integers(self, count: int, dtype: str) -> None:
+        characters = "".join(map(chr, range(0x10000, 0x10000 + count)))
+        vocabulary = Vocabulary(characters + REPLACEMENT)
+        encoded = vocabulary.encode_pieces([characters[:3], characters[3:] + "a"])
+        assert encoded.dtype == dtype
+        assert encoded.tolist() == list(range(count + 1))
+
+    @pytest.mark.parametrize("rare", ["".join(map(chr, range(0x10000, 0x30000))), REPLACEMENT * 90])
+    def test_refuses_a_text_of_rare_characters_alone(self, rare: str, tmp_path: Path) -> None:
+        (tmp_path / "rare").write_text(rare, encoding="utf-8")
+        with pytest.raises(TextError, match=r"^text: expected characters that make up 1e-05 of it"):
+            text.load([tmp_path / "rare"])
+
+    @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux's figures")
+    @pytest.mark.parametrize(
+        ("line", "most"), [("some text of no great interest\n", 3), ("é汉字 ", 4)]
+    )
+    def test_memory(self, line: str, most: float, tmp_path: Path) -> None:
+        path = tmp_path / "large"
+        path.write_bytes(line.encode() * (24_000_000 // len(line.encode())))
+        code = (
+            "import sys; from pyrnn import text\n"
+            "def peak():\n"
+            "    lines = open('/proc/self/status').read().splitlines()\n"
+            "    return 1024 * next(int(x.split()[1]) for x in lines if x.startswith('VmHWM'))\n"
+            "before = peak(); corpus = text.load([sys.argv[1]])\n"
+            "text.streams(corpus.train, 16)\n"
+            "print((peak() - before) / (len(corpus.train) + len(corpus.held_out)))"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+        )
+        assert float(run.stdout) < most
+
+
+class TestNormalise:
+    @pytest.mark.parametrize(("known", "prompt", "expected"), [
+        ("ab\n", "a\r\nb\ra\n", "a\nb\na\n"),
+        ("ab\r\n", "a\r\nb\r", "a\r\nb\r"),
+        ("é", "e\u0301", "é"),
+        ("e\u0301", "é", "e\u0301"),
+        ("ée\u0301", "ée\u0301", "ée\u0301"),
+        ("é가", "é\u1100\u1161e\u0301", "é가é"),
+        ("é", "e\u0301€", "é€"),
+        ("x", "é", "é"),
+    ])  # fmt: skip
+    def test_as_the_text(self, known: str, prompt: str, expected: str) -> None:
+        assert Vocabulary(known).normalise(prompt) == expected

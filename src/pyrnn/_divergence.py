@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -42,3 +42,10 @@ def check_weights(name: str, rate: float, weights: Iterable[Array]) -> None:
     """Raise `DivergenceError` unless all weights are finite numbers."""
     if not all_finite(weights):
         raise DivergenceError(name, rate, "some weights became NaN or infinite")
+
+
+def check_usable(arrays: Mapping[str, Array]) -> None:
+    """Raise a ValueError if parameters, or what a model makes of them, are not finite numbers."""
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"parameters: expected finite numbers, got NaN or infinity in {name}")

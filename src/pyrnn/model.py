@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _cache, _checks
+from pyrnn import _cache, _checks, _divergence
 from pyrnn._owners import Gradients, families_of
 from pyrnn._parameters import ParameterDict, random_generator
 from pyrnn._pickling import Portable
@@ -17,7 +17,7 @@ from pyrnn._types import Array, Indices
 from pyrnn.dense import Embedding, Linear
 from pyrnn.layers import GRU, LSTM, RNN
 from pyrnn.losses import softmax_cross_entropy
-from pyrnn.text import Vocabulary, chunks, streams
+from pyrnn.text import REPLACEMENT, Vocabulary, chunks, streams
 
 CELLS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
@@ -317,7 +317,9 @@ class CharacterModel(Portable):
         Parameters
         ----------
         prompt : str
-            What to continue: one character or more of the vocabulary.
+            What to continue: one character or more of the vocabulary, after
+            ``vocabulary.normalise``: line ends become a line feed, and characters are composed or
+            decomposed if the vocabulary has them so.
         length : int
             How many characters to write.
         temperature : float
@@ -340,7 +342,12 @@ class CharacterModel(Portable):
             raise TypeError(f"prompt: expected a string, got {type(prompt).__name__}")
         if not prompt:
             raise ValueError("prompt: expected at least one character, got ''")
-        indices = self.vocabulary.encode(prompt, name="prompt")
+        indices = self.vocabulary.encode(self.vocabulary.normalise(prompt), name="prompt")
+        if self.vocabulary.characters == REPLACEMENT:
+            raise ValueError(
+                f"vocabulary: expected a character to write, got {REPLACEMENT!r} alone"
+            )
+        _divergence.check_usable(self.parameters)
         length = _checks.size("length", length)
         temperature = _checks.finite_number("temperature", temperature, 0.0)
         generator = random_generator(seed)
@@ -363,11 +370,8 @@ class CharacterModel(Portable):
     def _choose(self, logits: Array, temperature: float, generator: np.random.Generator) -> int:
         """Draw from softmax(logits / temperature), (V,); the likeliest at temperature 0."""
         scores = logits.astype(np.float64)
-        if not np.isfinite(scores).all():
-            raise ValueError(
-                "parameters: expected finite numbers; the model scores NaN or infinity"
-            )
-        if self.vocabulary.replacement is not None and len(scores) > 1:
+        _divergence.check_usable({"the scores": scores})
+        if self.vocabulary.replacement is not None:
             scores[self.vocabulary.replacement] = -np.inf
         scores -= scores.max()
         if temperature == 0:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
+import io
+import os
+import stat
 import sysconfig
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +19,12 @@ import numpy.typing as npt
 from pyrnn import _checks
 from pyrnn._pickling import Portable
 from pyrnn._types import Indices
+
+SmallIndices = npt.NDArray[np.unsignedinteger[Any]]
+AnyIndices = npt.NDArray[np.integer[Any]]
+
+PIECE_BYTES = 1 << 18
+"""Text is read and encoded in pieces of so many bytes or characters."""
 
 REPLACEMENT = "\ufffd"
 """Stands in a vocabulary for every character that the vocabulary does not have."""
@@ -34,6 +46,14 @@ class Corpus(NamedTuple):
 
     train: str
     held_out: str
+
+
+class EncodedCorpus(NamedTuple):
+    """A `Corpus` as indices into its vocabulary, in the smallest integers that hold them."""
+
+    vocabulary: Vocabulary
+    train: SmallIndices
+    held_out: SmallIndices
 
 
 class Vocabulary(Portable):
@@ -77,14 +97,19 @@ class Vocabulary(Portable):
         self.characters = characters
 
     @classmethod
-    def of(cls, text: str) -> Vocabulary:
+    def of(cls, text: str | Iterable[str]) -> Vocabulary:
         """The characters of a text, sorted, but for rare ones, and `REPLACEMENT` last.
 
         A character is rare if it makes up less than 1 in 100 000 of the text (`RARE_SHARE`). A
-        shorter text has none, so it keeps all that it has.
+        shorter text has none, so it keeps all that it has. A text may come in pieces.
         """
-        counts = np.bincount(_codes(text)) if text else np.empty(0, dtype=np.intp)
-        common = np.flatnonzero((counts > 0) & (counts >= RARE_SHARE * len(text)))
+        counts, total = np.zeros(0, dtype=np.int64), 0
+        for piece in _cut(text):
+            found = np.bincount(_codes(piece))
+            counts = np.pad(counts, (0, max(0, len(found) - len(counts))))
+            counts[: len(found)] += found
+            total += len(piece)
+        common = np.flatnonzero((counts > 0) & (counts >= RARE_SHARE * total))
         return cls("".join(map(chr, common)).replace(REPLACEMENT, "") + REPLACEMENT)
 
     def __len__(self) -> int:
@@ -138,6 +163,30 @@ class Vocabulary(Portable):
             indices[~known] = self.replacement
         return indices
 
+    def encode_pieces(self, pieces: Sequence[str]) -> SmallIndices:
+        """A text in pieces as the smallest unsigned integers that hold its indices.
+
+        Unknown characters become `REPLACEMENT`, where the vocabulary has that, as in `encode`.
+        """
+        dtype = np.min_scalar_type(len(self) - 1)
+        indices = np.empty(sum(map(len, pieces)), dtype=dtype)
+        start = 0
+        for piece in _cut(pieces):
+            indices[start : start + len(piece)] = self.encode(piece, replace=True)
+            start += len(piece)
+        return indices
+
+    def normalise(self, prompt: str) -> str:
+        r"""A prompt in the form of the text that the vocabulary is of.
+
+        Line ends become ``\n``, as `read` makes them. If characters are unknown, the prompt is
+        composed (NFC) or decomposed (NFD) where then fewer are.
+        """
+        if "\r" not in self.characters:
+            prompt = _line_ends(prompt)
+        forms = [prompt, *(unicodedata.normalize(form, prompt) for form in ("NFC", "NFD"))]
+        return min(forms, key=lambda text: len(set(text).difference(self.characters)))
+
     def decode(self, indices: npt.ArrayLike) -> str:
         """The text of a sequence of indices, (T,); the inverse of `encode`."""
         checked = _checks.index_array("indices", indices, len(self))
@@ -152,20 +201,69 @@ def read(path: str | Path) -> str:
     TextError
         If the file cannot be read, is not UTF-8 or is empty.
     """
+    return "".join(pieces(path))
+
+
+def pieces(path: str | Path) -> Iterator[str]:
+    r"""The text of a file as `read` gives it, piece by piece; none is empty.
+
+    Raises
+    ------
+    TextError
+        As `read`, once it gets there.
+    """
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")(), translate=True)
+    done, begun, empty = 0, False, True
     try:
-        data = Path(path).read_bytes()
+        with _open(path) as file:
+            while True:
+                data = file.read(PIECE_BYTES)
+                pending = len(decoder.getstate()[0])
+                try:
+                    piece = decoder.decode(data, final=not data)
+                except UnicodeDecodeError as error:
+                    place = done - pending + error.start
+                    raise TextError(
+                        f"{path}: expected text in UTF-8, "
+                        f"got {error.object[error.start]:#04x} at byte {place}"
+                    ) from error
+                done += len(data)
+                if piece and not begun:
+                    begun, piece = True, piece.removeprefix("\ufeff")
+                if piece:
+                    empty = False
+                    yield piece
+                if not data:
+                    break
     except OSError as error:
         raise TextError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:  # a name with a null character
+        if isinstance(error, TextError):
+            raise
         raise TextError(f"{path!r}: cannot be read ({error})") from error
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        found = f"{data[error.start]:#04x} at byte {error.start}"
-        raise TextError(f"{path}: expected text in UTF-8, got {found}") from error
-    if not text:
+    if empty:
         raise TextError(f"{path}: expected text, got an empty file")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def load(paths: Sequence[str | Path]) -> EncodedCorpus:
+    """Read files, `split` them, and encode them with the vocabulary of what is to train on.
+
+    It takes about two bytes of memory for a byte of a file, where `read` and `Vocabulary.encode`
+    take ten.
+
+    Raises
+    ------
+    TextError
+        As from `pieces` and `split`, and if no character is common enough to learn.
+    """
+    corpus = _split([list(pieces(path)) for path in paths])
+    vocabulary = Vocabulary.of(corpus[0])
+    if vocabulary.characters == REPLACEMENT:
+        raise TextError(
+            f"text: expected characters that make up {RARE_SHARE:g} of it or more, got none "
+            f"but {REPLACEMENT!r}"
+        )
+    return EncodedCorpus(vocabulary, *map(vocabulary.encode_pieces, corpus))
 
 
 def standard_library() -> list[Path]:
@@ -207,23 +305,40 @@ def split(texts: Sequence[str]) -> Corpus:
     >>> corpus.held_out
     'bbbbb'
     """
-    total = sum(map(len, texts))
+    return Corpus(*("".join(part) for part in _split([[text] for text in texts])))
+
+
+def _split(texts: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
+    """`split` of texts that are in pieces."""
+    lengths = [sum(map(len, text)) for text in texts]
+    total = sum(lengths)
     if total < 4:
         raise TextError(f"text: expected at least 4 characters, got {total}")
     # Room for the line ends that join the parts.
     share = min(HELD_OUT_SHARE, max(0, HELD_OUT_MOST - len(texts)) / total)
-    ends = [int(len(text) * share) for text in texts]
+    ends = [int(length * share) for length in lengths]
     if sum(ends) < 2:
-        longest = max(range(len(texts)), key=lambda index: len(texts[index]))
+        longest = lengths.index(max(lengths))
         ends[longest] = 2
-        if len(texts[longest]) < 4:
-            raise TextError(f"text: expected one of at least 4 characters, got {texts[longest]!r}")
-    pairs = list(zip(texts, ends, strict=True))
-    train = "\n".join(text[: len(text) - end] for text, end in pairs)
-    return Corpus(train, "\n".join(text[len(text) - end :] for text, end in pairs if end))
+        if lengths[longest] < 4:
+            shown = "".join(texts[longest])
+            raise TextError(f"text: expected one of at least 4 characters, got {shown!r}")
+    train: list[str] = []
+    held_out: list[str] = []
+    for number, (text, length, end) in enumerate(zip(texts, lengths, ends, strict=True)):
+        if number:
+            train.append("\n")
+        if end and held_out:
+            held_out.append("\n")
+        left = length - end
+        for piece in text:
+            train += filter(None, [piece[:left]])
+            held_out += filter(None, [piece[left:]])
+            left = max(0, left - len(piece))
+    return train, held_out
 
 
-def streams(indices: Indices, batch_size: int) -> tuple[Indices, Indices]:
+def streams(indices: AnyIndices, batch_size: int) -> tuple[AnyIndices, AnyIndices]:
     """Cut a text into streams that run side by side.
 
     Parameters
@@ -237,7 +352,7 @@ def streams(indices: Indices, batch_size: int) -> tuple[Indices, Indices]:
     -------
     inputs, targets : array of int
         ((L - 1) // N, N) each: column n is the n-th part of the text, and what follows each of its
-        characters.
+        characters. They are views of ``indices``.
 
     Raises
     ------
@@ -260,16 +375,38 @@ def streams(indices: Indices, batch_size: int) -> tuple[Indices, Indices]:
         )
     used = steps * batch_size
     inputs, targets = (
-        np.ascontiguousarray(part.reshape(batch_size, steps).T)
-        for part in (indices[:used], indices[1 : used + 1])
+        part.reshape(batch_size, steps).T for part in (indices[:used], indices[1 : used + 1])
     )
     return inputs, targets
 
 
-def chunks(inputs: Indices, targets: Indices, seq_len: int) -> Iterator[tuple[Indices, Indices]]:
+def chunks(
+    inputs: AnyIndices, targets: AnyIndices, seq_len: int
+) -> Iterator[tuple[AnyIndices, AnyIndices]]:
     """Successive chunks of up to ``seq_len`` steps of streams (T, N); the last may be shorter."""
     for start in range(0, len(inputs), seq_len):
         yield inputs[start : start + seq_len], targets[start : start + seq_len]
+
+
+def _open(path: str | Path) -> BinaryIO:
+    """A file or a pipe; a device may have no end."""
+    file = Path(path).open("rb")  # noqa: SIM115 - the caller closes it
+    kind = os.fstat(file.fileno()).st_mode
+    if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
+        file.close()
+        raise OSError(errno.EINVAL, "it is a device")
+    return file
+
+
+def _line_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _cut(text: str | Iterable[str]) -> Iterator[str]:
+    """A text, or its pieces, in pieces that are not long."""
+    for piece in [text] if isinstance(text, str) else text:
+        for start in range(0, len(piece), PIECE_BYTES):
+            yield piece[start : start + PIECE_BYTES]
 
 
 def _codes(text: str) -> npt.NDArray[np.uint32]:

@@ -86,3 +86,23 @@ def test_refuses_files(model: CharacterModel, fails: Any) -> None:
     serialization.save(pyrnn.GRU(3, 4, dtype=np.float64), "gru.safetensors")
     message = fails("sample", "gru.safetensors")
     assert message == "gru.safetensors: expected a CharacterModel, got GRU"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "shown"), [("a\r\nb", "a\nb"), ("a\rb", "a\nb"), ("e\u0301", "é")]
+)
+def test_prompt_in_the_form_of_the_text(
+    prompt: str, shown: str, model: CharacterModel, run: Any
+) -> None:
+    arguments = ("--length", 5, "--seed", 1)
+    result = run("sample", "m.safetensors", "--prompt", prompt, *arguments)
+    assert result.out == run("sample", "m.safetensors", "--prompt", shown, *arguments).out
+    assert result.out.startswith(shown)
+
+
+def test_never_begins_with_the_replacement(model: CharacterModel, run: Any, fails: Any) -> None:
+    serialization.save(CharacterModel("\ufffdxy", hidden_size=3, seed=0), "m.safetensors")
+    assert run("sample", "m.safetensors", "--length", 5).out.startswith("x")
+    serialization.save(CharacterModel("\ufffd", hidden_size=3, seed=0), "m.safetensors")
+    message = fails("sample", "m.safetensors")
+    assert message == "vocabulary: expected a character to write, got '\ufffd' alone"

@@ -328,3 +328,46 @@ class TestGoodFileSurvives:
         fails("train", text, "--hidden", "0")
         fails("train", "nowhere.txt")
         assert unchanged()
+
+    @pytest.mark.parametrize("cell", CELLS)
+    @pytest.mark.parametrize("steps", [1, 12])
+    def test_worse_than_a_guess(
+        self, cell: str, steps: int, text: Path, fails: Any, unchanged: Any
+    ) -> None:
+        out = ("--out", "pyrnn-lstm.safetensors")
+        message = fails("train", text, *SMALL, "--cell", cell, "--steps", steps, "--lr", 50, *out)
+        assert message.startswith(
+            "--lr: expected a rate that training bears, got 50: it ended with"
+        )
+        assert unchanged()
+
+    def test_a_rate_that_changes_nothing_is_no_divergence(self, text: Path, run: Any) -> None:
+        for cell in CELLS:
+            assert run("train", text, *QUICK, "--cell", cell, "--lr", 1e-12).status == 0
+
+
+class TestPrompt:
+    def test_is_the_first_line_that_the_model_knows(self, tmp_path: Path, run: Any) -> None:
+        path = tmp_path / "text.txt"
+        rare = "".join(map(chr, range(0x4E00, 0x4E00 + 30)))
+        path.write_text(f"  {rare} a\n\n   \na known line\n" + "ab c\n" * 60_000, encoding="utf-8")
+        result = run("train", path, *QUICK, "--out", tmp_path / "m.safetensors")
+        assert result.status == 0
+        # "k", "n", "o", "w", "l", "i", "e" are rare as well.
+        assert "\n\nab c" in result.out
+        assert text_module.REPLACEMENT not in result.out
+
+    def test_is_any_character_if_no_line_is_known(self, tmp_path: Path, run: Any) -> None:
+        path = tmp_path / "text.txt"
+        path.write_text(("a" * 30 + text_module.REPLACEMENT + "a\n") * 5000, encoding="utf-8")
+        result = run("train", path, *QUICK, "--out", tmp_path / "m.safetensors")
+        assert result.status == 0
+        assert text_module.REPLACEMENT not in result.out
+
+    def test_without_characters_to_learn(self, tmp_path: Path, fails: Any) -> None:
+        path = tmp_path / "text.txt"
+        path.write_text(text_module.REPLACEMENT * 5000, encoding="utf-8")
+        out = tmp_path / "m.safetensors"
+        message = fails("train", path, *QUICK, "--out", out)
+        assert message.startswith("text: expected characters that make up 1e-05 of it or more")
+        assert not out.exists()

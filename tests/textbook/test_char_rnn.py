@@ -318,3 +318,33 @@ def test_wrong_arguments_of_sample(backend, changed, error, message):
     arguments = {"parameters": parameters, "vocabulary": "abcd", "prompt": "a", "length": 3}
     with pytest.raises(error, match=message):
         char_rnn.sample(**arguments | changed)
+
+
+@pytest.mark.parametrize(("dtype", "rate"), [("float32", 1e38), ("float64", 1e308)])
+@pytest.mark.parametrize("clip", [5.0, None])
+@pytest.mark.usefixtures("backend")
+def test_divergence(rate: float, dtype: str, clip: float | None) -> None:
+    message = r"^learning_rate: expected a rate that training bears, got 1e\+"
+    with pytest.raises(ValueError, match=message):
+        char_rnn.train("hello world " * 20, 8, 5, 60, rate, dtype=dtype, clip=clip)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 60, 400])
+@pytest.mark.parametrize("rate", [1e30, 1e38, 1e160, 1e300])
+def test_what_training_returns_is_finite(rate: float, steps: int, backend: str) -> None:
+    try:
+        parameters, _ = char_rnn.train("hello world " * 20, 8, 5, steps, rate)
+    except ValueError as error:
+        assert str(error).startswith("learning_rate: ")
+    else:
+        assert all(np.isfinite(array).all() for array in parameters.values())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["Wxh", "Whh", "Why", "bh", "by"])
+def test_sample_refuses_what_is_not_finite(name: str, value: float) -> None:
+    parameters, vocabulary = char_rnn.train("hello", 4, steps=0)
+    parameters[name][-1, -1] = value
+    for temperature in (0.0, 1.0):
+        with pytest.raises(ValueError, match=f"got NaN or infinity in {name}$"):
+            char_rnn.sample(parameters, vocabulary, "h", 3, temperature)

@@ -248,3 +248,17 @@ def test_wrong_parameters(backend):
     parameters["W"].flags.writeable = False
     with pytest.raises(ValueError, match="W: expected an array that can be written to"):
         word_rnn.train([WORDS], parameters)
+
+
+@pytest.mark.parametrize(("dtype", "rate"), [("float32", 3e38), ("float64", 1.7e308)])
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.usefixtures("backend")
+def test_divergence_changes_nothing(dtype: str, rate: float, epochs: int) -> None:
+    first = word_rnn.initialize_parameters(5, 4, 8)
+    parameters = {name: array.astype(dtype) for name, array in first.items()}
+    before = {name: array.copy() for name, array in parameters.items()}
+    message = r"^learning_rate: expected a rate that training bears, got "
+    with pytest.raises(ValueError, match=message):
+        word_rnn.train([[0, 1, 2, 3, 4]] * 4, parameters, rate, epochs)
+    for name, array in parameters.items():
+        np.testing.assert_array_equal(array, before[name])

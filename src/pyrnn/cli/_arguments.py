@@ -5,11 +5,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from pyrnn import _backend, threads
 from pyrnn.cli._errors import UsageError
+
+SIZES = 2**31 - 1
+"""No size is larger than what a C++ int holds, and no parameter has more elements."""
+
+SEEDS = 2**64 - 1
+SHOWN_MOST = 40
+"""So many characters of a wrong value are shown."""
 
 Subparsers = Any
 """What `argparse.ArgumentParser.add_subparsers` returns; argparse gives it no public name."""
@@ -23,25 +31,30 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """The type of an option that is a whole number of at least ``least``."""
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """The type of an option that is a whole number in [least, most]."""
 
     def convert(text: str) -> int:
         try:
             number = int(text)
         except ValueError:
-            number = least - 1
+            number = least - 1 if _digits(text) is None else most + 1
         if number < least:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number of at least {least}, got {text!r}"
-            )
+            raise _wrong(f"a whole number of at least {least}", text)
+        if number > most:
+            raise _wrong(f"a whole number of at most {most}", text)
         return number
 
     return convert
 
 
-def number(low: float, *, above: bool = False) -> Callable[[str], float]:
-    """The type of an option that is a finite number of at least ``low``, or above it."""
+def _digits(text: str) -> re.Match[str] | None:
+    """Whether it is a number that is only too long for Python to read."""
+    return re.fullmatch(r"\s*\+?\d+\s*", text)
+
+
+def number(low: float, high: float = math.inf, *, above: bool = False) -> Callable[[str], float]:
+    """The type of an option that is a finite number in [low, high], or above ``low``."""
 
     def convert(text: str) -> float:
         try:
@@ -49,18 +62,26 @@ def number(low: float, *, above: bool = False) -> Callable[[str], float]:
         except ValueError:
             value = math.nan
         if not math.isfinite(value) or value < low or (above and value == low):
-            bound = f"above {low:g}" if above else f"of at least {low:g}"
-            raise argparse.ArgumentTypeError(f"expected a number {bound}, got {text!r}")
+            raise _wrong(
+                f"a number above {low:g}" if above else f"a number of at least {low:g}", text
+            )
+        if value > high:
+            raise _wrong(f"a number of at most {high:g}", text)
         return value
 
     return convert
 
 
+def _wrong(expected: str, text: str) -> argparse.ArgumentTypeError:
+    shown = repr(text) if len(text) <= SHOWN_MOST else f"{text[:SHOWN_MOST]!r}..."
+    return argparse.ArgumentTypeError(f"expected {expected}, got {shown}")
+
+
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """Add ``--threads``."""
-    parser.add_argument(
-        "--threads", type=whole(1), metavar="N", help="threads of the compiled core (default: all)"
-    )
+    kind = whole(1, threads.MOST_THREADS)
+    help_text = "threads of the compiled core (default: all)"
+    parser.add_argument("--threads", type=kind, metavar="N", help=help_text)
 
 
 @contextlib.contextmanager

@@ -74,6 +74,19 @@ class Interrupt:
         self.requested = self.requested or number
 
 
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Inside a ``with`` block no signal ends the program; it does so afterwards.
+
+    For imports of compiled modules: what is raised amid one of them is lost, and leaves a process
+    that cannot even end.
+    """
+    with Interrupt() as interrupt:
+        yield
+    if interrupt.requested:
+        raise Ended(interrupt.requested)
+
+
 def _install(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
     """Handle the signals; give what handled them before.
 

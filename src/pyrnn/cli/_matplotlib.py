@@ -9,6 +9,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+from pyrnn.cli._interrupt import deferred
+
 _ENVIRONMENT = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
 """What keeps it from importing a user's backend, and from reading a user's settings."""
 
@@ -30,8 +32,16 @@ def without_configuration() -> Iterator[None]:
 
 
 def _import() -> None:
-    if "matplotlib" in sys.modules:
-        return
+    """Import all that drawing needs, so that no signal meets a module that is half there."""
+    with deferred():
+        if "matplotlib" not in sys.modules:
+            _import_without_settings()
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure  # noqa: F401
+        import PIL.PngImagePlugin  # noqa: F401
+
+
+def _import_without_settings() -> None:
     before = {name: os.environ.get(name) for name in _ENVIRONMENT}
     os.environ.update(_ENVIRONMENT)
     try:

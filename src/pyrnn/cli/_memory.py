@@ -1,14 +1,24 @@
-"""Whether a training fits into this machine's memory, found out before the system ends it."""
+"""Whether a command fits into this machine's memory, found out before the system ends it."""
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
+from pyrnn.cli._comparison import Sizes
 from pyrnn.cli._errors import UsageError
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 """How many rows of weights a unit has, by the names of ``--cell``."""
+
+
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where Linux says how much memory a container may have."""
+
+BYTES_OF_TEXT = 2
+"""Of memory for each byte of a file, at least: the text as read, and as indices."""
 
 
 def check(arguments: argparse.Namespace, num_characters: int) -> None:
@@ -16,12 +26,32 @@ def check(arguments: argparse.Namespace, num_characters: int) -> None:
 
     The estimate is low: it leaves out whatever the backend sets aside on its own.
     """
-    available = _total()
     needed = _needed(arguments, num_characters)
+    _refuse_above("--hidden, --layers, --batch, --seq-len: expected sizes that fit", needed)
+
+
+def check_text(files: Sequence[str | Path]) -> None:
+    """Raise a `UsageError` if text files need more memory than there is."""
+    size = sum(os.path.getsize(file) for file in files if os.path.isfile(file))
+    _refuse_above("text: expected files that fit", BYTES_OF_TEXT * size)
+
+
+def check_comparison(sizes: Sizes) -> None:
+    """Raise a `UsageError` if an LSTM in float64 needs more than there is on two backends."""
+    hidden, features = sizes.hidden_size, sizes.input_size
+    weights = 4 * hidden * (hidden + features)
+    step = 4 * features + 8 * hidden
+    # The layer, what it packs, and the gradients of both backends.
+    numbers = 4 * weights + sizes.seq_len * sizes.batch_size * step
+    _refuse_above("--hidden, --input, --batch, --seq-len: expected sizes that fit", 8 * numbers)
+
+
+def _refuse_above(expected: str, needed: int) -> None:
+    available = _total()
     if available is not None and needed > available:
         raise UsageError(
-            f"--hidden, --layers, --batch, --seq-len: expected sizes that fit into the "
-            f"{available / 1e9:.1f} GB of memory, got some that need about {needed / 1e9:.1f} GB"
+            f"{expected} into the {available / 1e9:.1f} GB of memory, got some that need about "
+            f"{needed // 10**8 / 10:.1f} GB"
         )
 
 
@@ -38,9 +68,32 @@ def _needed(arguments: argparse.Namespace, num_characters: int) -> int:
 
 
 def _total() -> int | None:
-    """The machine's memory in bytes; None where the system does not tell."""
+    """The memory that there is for this process in bytes; None where the system does not tell."""
+    known = [value for value in (_physical(), _free(), *map(_limit, LIMITS)) if value is not None]
+    return min(known, default=None)
+
+
+def _physical() -> int | None:
     try:
-        page, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
+        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
         return None
-    return int(page * pages)
+
+
+def _free() -> int | None:
+    """What Linux could give without taking it from other processes, swap space included."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in file}
+        return 1024 * (kilobytes["MemAvailable"] + kilobytes["SwapFree"])
+    except (OSError, ValueError, KeyError, IndexError):
+        return None
+
+
+def _limit(path: str) -> int | None:
+    """The limit of a container; None if it has none."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None

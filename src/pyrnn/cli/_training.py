@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyrnn._divergence import DivergenceError, check_loss, check_weights
-from pyrnn._types import Indices
 from pyrnn.clipping import clip_grad_norm
 from pyrnn.losses import softmax_cross_entropy
 from pyrnn.model import CharacterModel
 from pyrnn.optim import Adam
-from pyrnn.text import chunks, streams
+from pyrnn.text import AnyIndices, chunks, streams
 
 WARM_UP_STEPS = 20
 """Over so many steps the learning rate rises to its full value, while Adam's moments settle."""
@@ -66,7 +65,7 @@ class Training:
     """
 
     def __init__(
-        self, model: CharacterModel, text: Indices, held_out: Indices, settings: Settings
+        self, model: CharacterModel, text: AnyIndices, held_out: AnyIndices, settings: Settings
     ) -> None:
         self.model = model
         self.settings = settings
@@ -165,7 +164,7 @@ class Training:
             seed=self.settings.seed,
         )
 
-    def _batches(self) -> Iterator[tuple[Indices, Indices, list[Any]]]:
+    def _batches(self) -> Iterator[tuple[AnyIndices, AnyIndices, list[Any]]]:
         """Chunks of all streams, over and over, with a box for the state that they carry along."""
         while True:
             state: list[Any] = [None]
@@ -174,7 +173,7 @@ class Training:
                 self._read += len(x)
                 yield x, y, state
 
-    def _step(self, x: Indices, y: Indices, state: list[Any]) -> None:
+    def _step(self, x: AnyIndices, y: AnyIndices, state: list[Any]) -> None:
         start = time.perf_counter()
         logits, state[0], cache = self.model.forward(x, state[0])
         loss, dlogits = softmax_cross_entropy(logits, y)

@@ -8,8 +8,18 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pyrnn.cli._arguments import Subparsers, add_threads, check_native, use_threads, whole
+from pyrnn.cli import _memory
+from pyrnn.cli._arguments import (
+    SEEDS,
+    SIZES,
+    Subparsers,
+    add_threads,
+    check_native,
+    use_threads,
+    whole,
+)
 from pyrnn.cli._comparison import CELLS, TOLERANCES, WINDOW, Result, Sizes, compare
+from pyrnn.cli._errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,11 +49,13 @@ def add_parser(subparsers: Subparsers) -> None:
         "core and on the NumPy reference; show the largest differences and the times.",
     )
     add = parser.add_argument
-    add("--hidden", type=whole(1), default=128, metavar="N", help="hidden size (128)")
-    add("--input", type=whole(1), default=64, metavar="N", help="input size (64)")
-    add("--seq-len", type=whole(1), default=64, metavar="T", help="time steps (64)")
-    add("--batch", type=whole(1), default=16, metavar="N", help="sequences in the batch (16)")
-    add("--seed", type=whole(0), default=0, metavar="N", help="of weights and inputs (0)")
+    add("--hidden", type=whole(1, SIZES), default=128, metavar="N", help="hidden size (128)")
+    add("--input", type=whole(1, SIZES), default=64, metavar="N", help="input size (64)")
+    add("--seq-len", type=whole(1, SIZES), default=64, metavar="T", help="time steps (64)")
+    add(
+        "--batch", type=whole(1, SIZES), default=16, metavar="N", help="sequences in the batch (16)"
+    )
+    add("--seed", type=whole(0, SEEDS), default=0, metavar="N", help="of weights and inputs (0)")
     add_threads(parser)
     parser.set_defaults(run=run)
 
@@ -52,8 +64,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the table; the status is 1 if a difference passes its tolerance."""
     check_native("compare")
     sizes = Sizes(arguments.input, arguments.hidden, arguments.seq_len, arguments.batch)
-    with use_threads(arguments.threads):
-        results = _results(sizes, arguments.seed)
+    _memory.check_comparison(sizes)
+    try:
+        with use_threads(arguments.threads):
+            results = _results(sizes, arguments.seed)
+    except ValueError as error:  # of a layer whose arguments are these sizes alone
+        raise UsageError(f"--hidden, --input, --seq-len, --batch: {error}") from error
     _print(results, sizes)
     failures = [_failure(result) for result in results if not result.ok]
     for failure in failures:

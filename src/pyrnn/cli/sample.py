@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from pyrnn.cli._arguments import Subparsers, number, whole
+from pyrnn.cli._arguments import SEEDS, SIZES, Subparsers, number, whole
 from pyrnn.cli._errors import UsageError
+from pyrnn.cli._interrupt import deferred
 from pyrnn.model import CharacterModel
 from pyrnn.serialization import load_character_model
+from pyrnn.text import REPLACEMENT
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -16,7 +18,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("model", metavar="MODEL", help="a file that 'pyrnn train' saved")
     parser.add_argument("--prompt", metavar="TEXT", help="what to continue (default: a new line)")
     parser.add_argument(
-        "--length", type=whole(1), default=400, metavar="N", help="characters to write (400)"
+        "--length", type=whole(1, SIZES), default=400, metavar="N", help="characters to write (400)"
     )
     parser.add_argument(
         "--temperature",
@@ -26,23 +28,30 @@ def add_parser(subparsers: Subparsers) -> None:
         help="below 1 the likely becomes likelier; 0 takes the likeliest (0.7)",
     )
     parser.add_argument(
-        "--seed", type=whole(0), metavar="N", help="makes the text repeatable (default: chance)"
+        "--seed",
+        type=whole(0, SEEDS),
+        metavar="N",
+        help="makes the text repeatable (default: chance)",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the prompt and what the model writes after it."""
-    model = load_character_model(arguments.model)
-    prompt = _default_prompt(model) if arguments.prompt is None else arguments.prompt
+    with deferred():
+        model = load_character_model(arguments.model)
     try:
+        prompt = arguments.prompt
+        if prompt is None:
+            prompt = _default_prompt(model)
         written = model.sample(prompt, arguments.length, arguments.temperature, arguments.seed)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    print(prompt + written)
+    print(model.vocabulary.normalise(prompt) + written)
     return 0
 
 
 def _default_prompt(model: CharacterModel) -> str:
-    characters = model.vocabulary.characters
-    return "\n" if "\n" in characters else characters[0]
+    known = model.vocabulary.characters.replace(REPLACEMENT, "")
+    # Without any, the model says what is wrong.
+    return "\n" if "\n" in known else known[:1] or REPLACEMENT

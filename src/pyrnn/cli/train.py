@@ -14,19 +14,35 @@ from typing import NamedTuple
 from pyrnn import _backend, serialization, text
 from pyrnn._divergence import DivergenceError
 from pyrnn.cli import _memory, _picture, _progress
-from pyrnn.cli._arguments import Subparsers, add_threads, check_native, number, use_threads, whole
+from pyrnn.cli._arguments import (
+    SEEDS,
+    SIZES,
+    Subparsers,
+    add_threads,
+    check_native,
+    number,
+    use_threads,
+    whole,
+)
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import NAMES, Ended, Interrupt
 from pyrnn.cli._training import Settings, Training
 from pyrnn.model import CELLS, CharacterModel
-from pyrnn.text import Corpus, Vocabulary
+from pyrnn.text import REPLACEMENT, EncodedCorpus
 
 DEFAULT_SECONDS = 45.0
 """What together with start, evaluations and sample makes about a minute."""
 
+MOST_STEPS = 2**63 - 1
+MOST_SECONDS = 1e9
+"""Some thirty years."""
+
 SAMPLE_LENGTH = 400
 SAMPLE_TEMPERATURE = 0.7
 PROMPT_MOST = 40
+PROMPT_FROM = 100_000
+"""The sample begins like a line among so many characters."""
+
 TITLE_NAME_MOST = 60
 
 
@@ -65,19 +81,24 @@ def add_parser(subparsers: Subparsers) -> None:
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--cell", choices=list(CELLS), default="lstm", help="recurrent layer (lstm)")
-    add("--hidden", type=whole(1), default=256, metavar="N", help="its units (256)")
-    add("--layers", type=whole(1), default=1, metavar="N", help="how many are stacked (1)")
+    add("--hidden", type=whole(1, SIZES), default=256, metavar="N", help="its units (256)")
+    add("--layers", type=whole(1, SIZES), default=1, metavar="N", help="how many are stacked (1)")
     add("--dtype", choices=["float32", "float64"], default="float32", help="(float32)")
-    add("--seed", type=whole(0), default=0, metavar="N", help="of weights and sample (0)")
+    add("--seed", type=whole(0, SEEDS), default=0, metavar="N", help="of weights and sample (0)")
 
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     add, positive = parser.add_argument, number(0.0, above=True)
-    add("--seq-len", type=whole(1), default=32, metavar="T", help="steps in a chunk (32)")
-    add("--batch", type=whole(1), default=16, metavar="N", help="streams side by side (16)")
-    add("--steps", type=whole(1), metavar="N", help="chunks to train on (what --time allows)")
+    add("--seq-len", type=whole(1, SIZES), default=32, metavar="T", help="steps in a chunk (32)")
+    add("--batch", type=whole(1, SIZES), default=16, metavar="N", help="streams side by side (16)")
+    add(
+        "--steps",
+        type=whole(1, MOST_STEPS),
+        metavar="N",
+        help="chunks to train on (what --time allows)",
+    )
     time_help = f"seconds to train ({DEFAULT_SECONDS:g}; with --steps no limit)"
-    add("--time", type=positive, metavar="S", help=time_help)
+    add("--time", type=number(0.0, MOST_SECONDS, above=True), metavar="S", help=time_help)
     add("--lr", type=positive, default=4e-3, metavar="X", help="Adam's highest rate (0.004)")
     add("--clip", type=positive, default=1.0, metavar="X", help="gradients' largest norm (1)")
 
@@ -86,7 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, save, score, write, draw."""
     files = arguments.files or text.standard_library()
     outputs = _outputs(arguments, files)
-    corpus = text.split([text.read(file) for file in files])
+    _memory.check_text(files)
+    corpus = text.load(files)
     with _computing(arguments):
         training = _training(arguments, corpus)
         print(_introduction(training, corpus), flush=True)
@@ -175,7 +197,7 @@ def _computing(arguments: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-def _training(arguments: argparse.Namespace, corpus: Corpus) -> Training:
+def _training(arguments: argparse.Namespace, corpus: EncodedCorpus) -> Training:
     """The model on its text, with everything that can be wrong found out."""
     shortest = arguments.batch * arguments.seq_len + 1
     if len(corpus.train) < shortest:
@@ -183,11 +205,10 @@ def _training(arguments: argparse.Namespace, corpus: Corpus) -> Training:
             f"text: expected at least {shortest:,} characters to train on for --batch "
             f"{arguments.batch} and --seq-len {arguments.seq_len}, got {len(corpus.train):,}"
         )
-    vocabulary = Vocabulary.of(corpus.train)
-    _memory.check(arguments, len(vocabulary))
+    _memory.check(arguments, len(corpus.vocabulary))
     try:
         model = CharacterModel(
-            vocabulary,
+            corpus.vocabulary,
             arguments.cell,
             arguments.hidden,
             arguments.layers,
@@ -201,8 +222,8 @@ def _training(arguments: argparse.Namespace, corpus: Corpus) -> Training:
         seconds = DEFAULT_SECONDS
     return Training(
         model,
-        vocabulary.encode(corpus.train, replace=True),
-        vocabulary.encode(corpus.held_out, replace=True),
+        corpus.train,
+        corpus.held_out,
         Settings(
             arguments.batch,
             arguments.seq_len,
@@ -220,7 +241,7 @@ def _size(model: CharacterModel) -> str:
     return f"{model.cell.upper()} {layers}{model.rnn.hidden_size}"
 
 
-def _introduction(training: Training, corpus: Corpus) -> str:
+def _introduction(training: Training, corpus: EncodedCorpus) -> str:
     model = training.model
     return (
         f"{_size(model)}, {model.num_parameters:,} parameters, {model.dtype}, "
@@ -246,16 +267,22 @@ def _shortened(name: str) -> str:
     return name if len(name) <= TITLE_NAME_MOST else f"{name[: TITLE_NAME_MOST - 1]}…"
 
 
-def _prompt(arguments: argparse.Namespace, corpus: Corpus) -> str:
-    """How the sample begins: as a function does, or as the user's text."""
-    if not arguments.files:
+def _prompt(arguments: argparse.Namespace, corpus: EncodedCorpus) -> str:
+    """How the sample begins: as a function does, or as the user's text.
+
+    That is with the first line whose beginning the model knows in full, or with any character.
+    """
+    vocabulary = corpus.vocabulary
+    if not arguments.files and set("def ") <= set(vocabulary.characters):
         return "def "
-    first_line = corpus.train.lstrip().split("\n", 1)[0]
-    return first_line[:PROMPT_MOST] or corpus.train[0]
+    beginning = vocabulary.decode(corpus.train[:PROMPT_FROM])
+    for line in beginning.lstrip().split("\n"):
+        prompt = line[:PROMPT_MOST]
+        if prompt.strip() and REPLACEMENT not in prompt:
+            return prompt
+    return vocabulary.characters.replace(REPLACEMENT, "")[0]
 
 
 def _print_sample(model: CharacterModel, prompt: str, seed: int) -> None:
-    known = model.vocabulary.encode(prompt, replace=True)
-    prompt = model.vocabulary.decode(known)
     written = model.sample(prompt, SAMPLE_LENGTH, SAMPLE_TEMPERATURE, seed)
     print(f"\n{prompt}{written}\n")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _backend, _checks
+from pyrnn._divergence import check_loss, check_usable, check_weights
 from pyrnn._types import Array, Indices
 from pyrnn.reference.activations import softmax
 from pyrnn.textbook import _layout
@@ -155,7 +156,8 @@ def train(
     Raises
     ------
     TypeError, ValueError
-        If the text is too short, or another argument has a wrong type or value.
+        If the text is too short, or another argument has a wrong type or value; or if training
+        diverges: the loss or a weight is no longer finite.
 
     Notes
     -----
@@ -189,13 +191,15 @@ def train(
         if position + seq_length + 1 >= len(data):
             position, state = 0, zero
         stop = position + seq_length
-        loss, grads, state = _gradients(
-            data[position:stop], data[position + 1 : stop + 1], state, weights, cell, limit
-        )
-        adagrad(weights, grads, squares, lr=rate, eps=0.0, weight_decay=0.0)
+        x, y = data[position:stop], data[position + 1 : stop + 1]
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss is looked at
+            loss, grads, state = _gradients(x, y, state, weights, cell, limit)
+            adagrad(weights, grads, squares, lr=rate, eps=0.0, weight_decay=0.0)
         position = stop
+        check_loss("learning_rate", rate, loss, step)
         if callback is not None:
             callback(step, loss)
+    check_weights("learning_rate", rate, weights)
     return parameters, vocabulary
 
 
@@ -249,6 +253,7 @@ def sample(
     length = _checks.size("length", length, least=0)
     temperature = _checks.finite_number("temperature", temperature, 0.0)
     generator = np.random.default_rng(_checks.size("seed", seed, least=0))
+    check_usable(weights._asdict())
     backend = _backend.current()
     cell, output = weights.packed(), backend.pack_linear(weights.Why, weights.by)
     state = np.zeros((1, len(weights.Whh)), dtype=weights.Whh.dtype)
@@ -256,6 +261,7 @@ def sample(
     for _ in range(length):
         _, (state,), _ = backend.forward(cell, indices[:, None], (state,))
         logits = output(state)[0]
+        check_usable({"the scores": logits})
         index = _draw(logits.astype(np.float64), temperature, generator)
         characters.append(vocabulary[index])
         indices = np.array([index], dtype=np.intp)
@@ -359,8 +365,6 @@ def _character_indices(name: str, values: npt.ArrayLike, vocabulary_size: int) -
 
 
 def _draw(logits: Array, temperature: float, generator: np.random.Generator) -> int:
-    if not np.isfinite(logits).all():
-        raise ValueError("parameters: expected finite numbers; the model scores NaN or infinity")
     if temperature == 0:
         return int(logits.argmax())
     # The maximum comes off first: a small temperature may then only take the others to -inf.

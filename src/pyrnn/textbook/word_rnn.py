@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _backend, _checks, _parameters
+from pyrnn._divergence import DivergenceError, check_loss, check_weights
 from pyrnn._types import Array, Indices
 from pyrnn.textbook import _layout, _output
 from pyrnn.textbook._elman import core_parameters
@@ -231,7 +232,8 @@ def train(
         If a parameter is missing.
     TypeError, ValueError
         If there is no sentence, one is too short or has a word out of range, or another argument
-        has a wrong dtype, shape or value. Then nothing has changed.
+        has a wrong dtype, shape or value; or if training diverges: the loss or a parameter is no
+        longer finite. Then nothing has changed.
 
     Notes
     -----
@@ -258,19 +260,30 @@ def train(
             losses.append(_epoch(data, weights, rate, window))
             if halve_on_rise and len(losses) > 1 and losses[-1] > losses[-2]:
                 rate /= 2
-    finally:
-        for target, array in zip(targets, weights, strict=True):
-            target[...] = array.reshape(array.shape[0], -1)
+        check_weights("learning_rate", rate, weights)
+    except DivergenceError:
+        raise
+    except BaseException:
+        _update(targets, weights)
+        raise
+    _update(targets, weights)
     return losses
+
+
+def _update(targets: Sequence[Array], weights: _Weights) -> None:
+    for target, array in zip(targets, weights, strict=True):
+        target[...] = array.reshape(array.shape[0], -1)
 
 
 def _epoch(data: Sequence[Indices], weights: _Weights, rate: float, window: int | None) -> float:
     """One step per sentence; the bits per predicted word over all of them."""
     sgd = _backend.current().sgd
     bits, predicted = 0.0, 0
-    for indices in data:
-        loss, grads = _gradients(indices, weights, window)
-        sgd(weights, grads, None, lr=rate, momentum=0.0, nesterov=False, weight_decay=0.0)
+    for number, indices in enumerate(data, 1):
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss is looked at
+            loss, grads = _gradients(indices, weights, window)
+            sgd(weights, grads, None, lr=rate, momentum=0.0, nesterov=False, weight_decay=0.0)
+        check_loss("learning_rate", rate, loss, number)
         bits += loss * (len(indices) - 1)
         predicted += len(indices) - 1
     return bits / predicted
