@@ -1,10 +1,12 @@
 """The character model: min-char-rnn's loss, gradients, training and samples."""
 
+import contextlib
 import itertools
 
 import numpy as np
 import pytest
 
+from pyrnn import _divergence
 from pyrnn.textbook import char_rnn
 
 NAMES = ("Wxh", "Whh", "Why", "bh", "by")
@@ -332,11 +334,8 @@ def test_divergence(rate: float, dtype: str, clip: float | None) -> None:
 @pytest.mark.parametrize("steps", [1, 2, 60, 400])
 @pytest.mark.parametrize("rate", [1e30, 1e38, 1e160, 1e300])
 def test_what_training_returns_is_finite(rate: float, steps: int, backend: str) -> None:
-    try:
+    with contextlib.suppress(_divergence.DivergenceError):
         parameters, _ = char_rnn.train("hello world " * 20, 8, 5, steps, rate)
-    except ValueError as error:
-        assert str(error).startswith("learning_rate: ")
-    else:
         assert all(np.isfinite(array).all() for array in parameters.values())
 
 
