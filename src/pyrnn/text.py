@@ -390,7 +390,7 @@ def chunks(
 
 def _open(path: str | Path) -> BinaryIO:
     """A file or a pipe; a device may have no end."""
-    file = Path(path).open("rb")  # noqa: SIM115 - the caller closes it
+    file = open(path, "rb")  # noqa: SIM115 - the caller closes it
     kind = os.fstat(file.fileno()).st_mode
     if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
         file.close()

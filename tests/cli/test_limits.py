@@ -154,6 +154,21 @@ class TestOutput:
         assert (process.returncode, out) == (2, "")
         assert err == ("pyrnn: error: output: No space left on device\n" if stream == 1 else "")
 
+    def test_a_file_larger_than_allowed(self, text: Path, run: Any, start: Any) -> None:
+        assert run("train", text, *QUICK).status == 0
+        before = Path("pyrnn-lstm.safetensors").read_bytes()
+        code = (
+            "import resource, sys; from pyrnn.cli import main\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+            "sys.exit(main(sys.argv[1:]))"
+        )
+        process = start("train", text, *QUICK, code=code)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert err.startswith("pyrnn: error: --out: cannot write 'pyrnn-lstm.safetensors' (File")
+        assert Path("pyrnn-lstm.safetensors").read_bytes() == before
+        assert sorted(os.listdir()) == ["pyrnn-lstm.png", "pyrnn-lstm.safetensors", "text.py"]
+
     @pytest.mark.parametrize("closed", [(1,), (2,), (1, 2)])
     def test_none(self, closed: tuple[int, ...], start: Callable[..., Any]) -> None:
         code = (

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from pyrnn import serialization
-from pyrnn.cli._interrupt import NAMES, Ended, Interrupt, ended_by_signals
+from pyrnn.cli import _matplotlib, sample
+from pyrnn.cli._interrupt import NAMES, Ended, Interrupt, deferred, ended_by_signals
 
 SMALL = ("--hidden", 8, "--seq-len", 10, "--batch", 4)
 QUICK = (*SMALL, "--steps", 8)
@@ -35,7 +36,7 @@ def once(number: int, function: Any, times: int = 2) -> Callable[..., Any]:
 
 
 @each_signal
-@pytest.mark.parametrize("place", ["pyrnn.text.read", "pyrnn.cli._memory.check"])
+@pytest.mark.parametrize("place", ["pyrnn.text.pieces", "pyrnn.cli._memory.check"])
 def test_before_training_nothing_is_saved(
     number: int, place: str, text: Path, run: Any, monkeypatch: Any
 ) -> None:
@@ -122,6 +123,39 @@ def test_other_commands_end_at_once(number: int, run: Any, monkeypatch: Any) -> 
     assert run("compare").status == 128 + number
 
 
+@each_signal
+def test_amid_the_imports_of_the_picture(
+    number: int, text: Path, run: Any, monkeypatch: Any
+) -> None:
+    # What a compiled module makes of an exception amid its import.
+    def load() -> None:
+        try:
+            signal.raise_signal(number)
+        except BaseException as error:
+            raise ImportError("initialization failed") from error
+
+    real = _matplotlib._import_all
+    monkeypatch.setattr(_matplotlib, "_import_all", lambda: (load(), real()))
+    result = run("train", text, *QUICK)
+    assert (result.status, result.err) == (128 + number, f"pyrnn: {NAMES[number]}\n")
+
+
+@each_signal
+def test_amid_the_imports_of_loading(number: int, text: Path, run: Any, monkeypatch: Any) -> None:
+    assert run("train", text, *QUICK).status == 0
+    real = sample.load_character_model
+
+    def load(path: str) -> Any:
+        signal.raise_signal(number)
+        loaded.append(real(path))
+        return loaded[0]
+
+    loaded: list[Any] = []
+    monkeypatch.setattr(sample, "load_character_model", load)
+    assert run("sample", MODEL) == (128 + number, "", f"pyrnn: {NAMES[number]}\n")
+    assert loaded
+
+
 class TestInterrupt:
     @each_signal
     def test_the_first_counts(self, number: int) -> None:
@@ -131,6 +165,20 @@ class TestInterrupt:
             signal.raise_signal(signal.SIGINT)
             assert interrupt.requested == number
         assert signal.getsignal(number) is before
+
+    @each_signal
+    def test_deferred_until_the_end_of_a_block(self, number: int) -> None:
+        done = []
+
+        def work() -> None:
+            with deferred():
+                signal.raise_signal(number)
+                done.append(1)
+
+        with pytest.raises(Ended) as caught:
+            work()
+        assert done
+        assert caught.value.number == number
 
     @each_signal
     def test_what_is_ignored_stays_so(self, number: int) -> None:

@@ -34,11 +34,15 @@ def without_configuration() -> Iterator[None]:
 def _import() -> None:
     """Import all that drawing needs, so that no signal meets a module that is half there."""
     with deferred():
-        if "matplotlib" not in sys.modules:
-            _import_without_settings()
-        import matplotlib.backends.backend_agg
-        import matplotlib.figure  # noqa: F401
-        import PIL.PngImagePlugin  # noqa: F401
+        _import_all()
+
+
+def _import_all() -> None:
+    if "matplotlib" not in sys.modules:
+        _import_without_settings()
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401
+    import PIL.PngImagePlugin  # noqa: F401
 
 
 def _import_without_settings() -> None:
