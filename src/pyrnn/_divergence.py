@@ -48,4 +48,7 @@ def check_usable(arrays: Mapping[str, Array]) -> None:
     """Raise a ValueError if parameters, or what a model makes of them, are not finite numbers."""
     for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise ValueError(f"parameters: expected finite numbers, got NaN or infinity in {name}")
+            raise ValueError(
+                "parameters: expected finite numbers; the model scores NaN or infinity "
+                f"(seen in {name})"
+            )

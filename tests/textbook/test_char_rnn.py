@@ -345,5 +345,5 @@ def test_sample_refuses_what_is_not_finite(name: str, value: float) -> None:
     parameters, vocabulary = char_rnn.train("hello", 4, steps=0)
     parameters[name][-1, -1] = value
     for temperature in (0.0, 1.0):
-        with pytest.raises(ValueError, match=f"got NaN or infinity in {name}$"):
+        with pytest.raises(ValueError, match=rf"NaN or infinity \(seen in {name}\)$"):
             char_rnn.sample(parameters, vocabulary, "h", 3, temperature)
