@@ -4,9 +4,9 @@
     python tests/emulation/run.py x86-64-v2                   # the same without AVX
     python tests/emulation/run.py arm64 tests/test_layers.py  # any arguments of pytest
 
-Needs Linux on x86-64 and Debian's packages `qemu-user` and, for arm64, `g++-aarch64-linux-gnu`. For
-arm64 the core is cross-built, and Debian's arm64 Python is unpacked beside it (`sysroot.py`); nothing
-is installed on the system. Everything stays in `build/emulation/`.
+Needs Linux on x86-64 and Debian's packages `qemu-user` and, for arm64, `g++-aarch64-linux-gnu`.
+For arm64 the core is cross-built, and Debian's arm64 Python is unpacked beside it (`sysroot.py`);
+nothing is installed on the system. Everything stays in `build/emulation/`.
 """
 
 from __future__ import annotations
