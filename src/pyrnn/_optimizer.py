@@ -65,6 +65,8 @@ class Optimizer(Portable):
     def step(self, grads: Mapping[str, Array]) -> None:
         """Change every parameter by one step.
 
+        A signal such as Ctrl-C takes effect before or after a step, never in the middle of it.
+
         Parameters
         ----------
         grads : dict

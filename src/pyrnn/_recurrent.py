@@ -322,7 +322,7 @@ class Recurrent(Layer):
         Parameters
         ----------
         cache : Cache
-            From this layer's `forward`; it is used up.
+            From this layer's `forward`; it is used up, also by a call that Ctrl-C ends.
         dy : array or None
             Gradient of the loss with respect to ``y``, of its shape; None for zeros, where the
             loss depends on the final state alone.
@@ -407,7 +407,7 @@ class Recurrent(Layer):
         Parameters
         ----------
         cache : Cache
-            From this layer's `forward`; it is used up.
+            From this layer's `forward`; it is used up, also by a call that Ctrl-C ends.
         dy : array
             Gradient of each step's own loss with respect to that step's output.
         k1, k2 : int

@@ -58,7 +58,7 @@ for megabytes in range(0, 300, 20):
         failed += 1
     unlimit()
     assert np.array_equal(small(short)[0], before)
-print(failed > 0, threads() > 1)
+print(failed)
 """
 
 
@@ -67,7 +67,8 @@ print(failed > 0, threads() > 1)
 def test_out_of_memory_in_a_part_is_an_error(run_python, count):
     """Wherever memory ends, in a part or outside; the pool computes afterwards as before."""
     result = run_python("-c", START + FAILING_PARTS.format(threads=count))
-    assert result.stdout.split() == ["True", str(count > 1)], result.stderr
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) > 0
 
 
 # --- threads that cannot be started ---------------------------------------------------------

@@ -1,17 +1,20 @@
 // Around everything that computes.
 #pragma once
 
-#include <pybind11/pybind11.h>
-
+#include "bindings/gil.hpp"
 #include "runtime/flush_scope.hpp"
 
 namespace pyrnn {
 
 // Other Python threads run meanwhile, and subnormal numbers count as zero: on this thread as on the
 // workers, or a sum would depend on who adds it.
-struct Computing {
-  pybind11::gil_scoped_release release;
-  FlushScope flush;
+class Computing {
+ public:
+  explicit Computing(Signals signals = Signals::end_the_call) : release_(signals) {}
+
+ private:
+  WithoutGil release_;
+  FlushScope flush_;
 };
 
 }  // namespace pyrnn

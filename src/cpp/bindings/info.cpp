@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bindings/bindings.hpp"
+#include "bindings/gil.hpp"
 #include "runtime/dispatch.hpp"
 #include "runtime/memory.hpp"
 #include "runtime/thread_pool.hpp"
@@ -16,7 +17,7 @@ namespace {
 // float32 GFLOP/s of `threads` threads that do nothing but multiply-adds for some seconds.
 double fma_peak(int threads, double seconds) {
   using Clock = std::chrono::steady_clock;
-  const pybind11::gil_scoped_release release;
+  const WithoutGil release;
   Team team(threads);
   std::vector<double> rates(static_cast<std::size_t>(team.size()));
   team.run(team.size(), 1, [&](Size, int thread) {
@@ -27,6 +28,7 @@ double fma_peak(int threads, double seconds) {
     do {
       operations += active_table().f32.fma_loop(100'000, sink);
       elapsed = Clock::now() - start;
+      check_interrupts();
     } while (elapsed.count() < seconds);
     rates[static_cast<std::size_t>(thread)] = operations / elapsed.count() * 1e-9;
   });
@@ -47,8 +49,7 @@ void bind_info(pybind11::module_& module) {
   module.def("fma_peak", &fma_peak, pybind11::arg("threads"), pybind11::arg("seconds"));
   module.def("get_num_threads", &num_threads);
   module.def("set_num_threads", &set_num_threads);
-  module.def("release_memory", &release_idle_memory,
-             pybind11::call_guard<pybind11::gil_scoped_release>());
+  module.def("release_memory", &release_idle_memory, pybind11::call_guard<WithoutGil>());
 }
 
 }  // namespace pyrnn

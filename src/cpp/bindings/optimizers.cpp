@@ -47,11 +47,12 @@ std::vector<Operands> operands_of(std::initializer_list<List> lists) {
   return all;
 }
 
-// Goes through all lists together, without the GIL.
+// Goes through all lists together, without the GIL. To the end: nobody could take up again a step
+// that has reached some of the numbers.
 template <class Step>
 void go_through(std::initializer_list<List> lists, const Step& step) {
   const std::vector<Operands> all = operands_of(lists);
-  const Computing computing;
+  const Computing computing(Signals::wait);
   each_part(all, step);
 }
 

@@ -3,7 +3,6 @@
 
 #include <pybind11/stl.h>
 
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -11,6 +10,7 @@
 #include "bindings/bindings.hpp"
 #include "bindings/computing.hpp"
 #include "bindings/weights.hpp"
+#include "runtime/fork.hpp"
 
 namespace pyrnn {
 namespace {
@@ -30,12 +30,12 @@ class BoundStream {
   py::object step(const py::object& x_t, const py::object& out) {
     if (exact_input(x_t) && (out.is_none() || exact(out, stream_.output_size(), true)))
       return run(x_t, out);
-    const py::tuple checked = check_(x_t, out);
+    const py::tuple checked = or_rest([&] { return py::tuple(check_(x_t, out)); });
     const py::object x = checked[0], y = checked[1];
     if (!exact(y, stream_.output_size(), true) && !y.is_none()) {
       // an `out` that is laid out in some other way
       const py::object result = run(x, py::none());
-      y.attr("__setitem__")(py::ellipsis(), result);
+      or_rest([&] { return y.attr("__setitem__")(py::ellipsis(), result); });
       return y;
     }
     return run(x, y);
@@ -44,13 +44,16 @@ class BoundStream {
   py::tuple state() {
     const int states = stream_.lowest().shape().states;
     py::tuple arrays(static_cast<std::size_t>(states));
+    std::vector<T*> to;
     for (int i = 0; i < states; ++i) {
       auto array =
           empty<T>({stream_.layers(), stream_.batch_size(), stream_.lowest().state_size(i)});
-      T* const to = array.mutable_data();
-      alone([&] { stream_.read_state(i, to); });
+      to.push_back(array.mutable_data());
       arrays[static_cast<std::size_t>(i)] = array;
     }
+    alone([&] {
+      for (int i = 0; i < states; ++i) stream_.read_state(i, to[static_cast<std::size_t>(i)]);
+    });
     return arrays;
   }
 
@@ -59,9 +62,11 @@ class BoundStream {
     for (std::size_t i = 0; i < state.size(); ++i) {
       const Size size = stream_.lowest().state_size(static_cast<int>(i));
       require(state[i].size() == stream_.layers() * stream_.batch_size() * size, "state: shapes");
-      const T* const from = state[i].data();
-      alone([&] { stream_.write_state(static_cast<int>(i), from); });
     }
+    alone([&] {
+      for (std::size_t i = 0; i < state.size(); ++i)
+        stream_.write_state(static_cast<int>(i), state[i].data());
+    });
   }
 
  private:
@@ -124,12 +129,12 @@ class BoundStream {
       return work();
     }
     const Computing computing;
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto lock = mutex_.hold();
     work();
   }
 
   pyrnn::Stream<T> stream_;
-  std::mutex mutex_;
+  ForkSafeMutex mutex_;
   py::object check_;
   py::dtype dtype_ = py::dtype::of<T>();
   bool short_ = stream_.lowest().hidden_size * stream_.output_size() * stream_.batch_size() *

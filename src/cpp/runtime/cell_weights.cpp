@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/parallel.hpp"
+#include "runtime/pieces.hpp"
 
 namespace pyrnn {
 namespace {
@@ -106,9 +107,11 @@ void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, i
   if (back != nullptr) *back = Buffer<T>(sizes.whole_vectors(columns) * slots * sizes.padded);
   const Size panel_numbers = columns * slots * sizes.run();
   parallel_for(sizes.panels(), std::max<Size>(1, grain / panel_numbers), 1, [&](Range panels) {
-    sizes.kernels->pack_weights({weight, columns, sizes.hidden_size, columns, sizes.shape(),
-                                 slot_begin, slot_end, panels.begin, panels.end, forward.data(),
-                                 back == nullptr ? nullptr : back->data()});
+    in_pieces(panels, panel_numbers * products_of_a_copy, 1, [&](Range some) {
+      sizes.kernels->pack_weights({weight, columns, sizes.hidden_size, columns, sizes.shape(),
+                                   slot_begin, slot_end, some.begin, some.end, forward.data(),
+                                   back == nullptr ? nullptr : back->data()});
+    });
   });
 }
 

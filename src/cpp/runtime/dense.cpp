@@ -15,6 +15,11 @@ constexpr Size grain_products = 200'000;
 constexpr Size grain_numbers = 64 * 1024;
 // Columns of a sum over rows that take as long as packing those that all of them are summed with.
 constexpr Size packing_columns = 32;
+// Rows of which a sum is taken at once, or multiples of them.
+constexpr Size summed_rows = 512;
+
+// What a number counts for in a softmax.
+constexpr Size products_of_an_exp = 64;
 
 // Numbers, or zeros if there are none, and zeros up to whole vectors.
 template <class T>
@@ -59,15 +64,12 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
   const Buffer<T> zeros = whole_vectors(kernels, static_cast<const T*>(nullptr), in);
   multiply(kernels, PlainProduct<T>{dy, weight, false, zeros.data(), dx, rows, out, in});
 
-  const Size first = 0;
-  const RowGroups all{&first, &rows, 1};
   const Size block = panel_vectors * kernels.lanes;
   const auto sum = [&](Range units, Range columns) {
     Buffer<T> scratch(kernels.outer_scratch(columns.size(), 0));
     OuterProduct<T> q{};
     q.a = dy;
     q.a_row = out;
-    q.a_groups = all;
     q.slots = 1;
     q.unit_vectors = panel_vectors;
     q.units = out;
@@ -78,13 +80,22 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
     OuterSide<T>& side = q.sides[0];
     side.slot_end = 1;
     side.b = x + columns.begin;
-    side.b_groups = all;
     side.b_row = side.c_row = in;
     side.columns = columns.size();
     side.c = dweight + columns.begin;
     q.scratch = scratch.data();
-    kernels.outer_product(q);
-    if (columns.begin == 0) kernels.column_sums(dy, out, all, units.begin, units.end, false, dbias);
+    in_pieces(
+        {0, rows}, units.size() * columns.size(), summed_rows,
+        [&](Range some) {
+          const Size first = some.begin, count = some.size();
+          const RowGroups these{&first, &count, 1};
+          q.a_groups = side.b_groups = these;
+          q.accumulate = some.begin > 0;
+          kernels.outer_product(q);
+          if (columns.begin == 0)
+            kernels.column_sums(dy, out, these, units.begin, units.end, q.accumulate, dbias);
+        },
+        packing_products_at_once);
   };
   const int threads = threads_for(rows * in * out, grain_products);
   const Size units = quotient_up(quotient_up(out, block), threads) * block;
@@ -99,8 +110,10 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
 template <class T>
 void embedding(const std::int64_t* indices, const T* weight, T* y, Size count, Size width) {
   parallel_on(threads_for(count * width, grain_numbers), count, 1, [&](Range part) {
-    for (Size i = part.begin; i < part.end; ++i)
-      std::copy(weight + indices[i] * width, weight + (indices[i] + 1) * width, y + i * width);
+    in_pieces(part, width * products_of_a_copy, 1, [&](Range some) {
+      for (Size i = some.begin; i < some.end; ++i)
+        std::copy(weight + indices[i] * width, weight + (indices[i] + 1) * width, y + i * width);
+    });
   });
 }
 
@@ -109,11 +122,15 @@ template <class T>
 void embedding_backward(const Kernels<T>& kernels, const std::int64_t* indices, const T* dy,
                         T* dweight, Size count, Size rows, Size width) {
   parallel_on(threads_for((rows + count) * width, grain_numbers), rows, 1, [&](Range part) {
-    std::fill(dweight + part.begin * width, dweight + part.end * width, T(0));
-    for (Size i = 0; i < count; ++i) {
-      if (indices[i] >= part.begin && indices[i] < part.end)
-        kernels.add(dweight + indices[i] * width, dy + i * width, width);
-    }
+    in_pieces(part, width * products_of_a_copy, 1, [&](Range some) {
+      std::fill(dweight + some.begin * width, dweight + some.end * width, T(0));
+    });
+    in_pieces({0, count}, width * products_of_a_copy, 1, [&](Range some) {
+      for (Size i = some.begin; i < some.end; ++i) {
+        if (indices[i] >= part.begin && indices[i] < part.end)
+          kernels.add(dweight + indices[i] * width, dy + i * width, width);
+      }
+    });
   });
 }
 
@@ -123,9 +140,11 @@ double softmax_cross_entropy(const Kernels<T>& kernels, const T* logits,
   std::vector<double> losses(static_cast<std::size_t>(rows));
   const Size grain = std::max<Size>(1, 16'000 / columns);
   parallel_for(rows, grain, 1, [&](Range part) {
-    kernels.softmax_cross_entropy(logits + part.begin * columns, targets + part.begin,
-                                  dlogits + part.begin * columns, losses.data() + part.begin,
-                                  part.size(), columns);
+    in_pieces(part, columns * products_of_an_exp, 1, [&](Range some) {
+      kernels.softmax_cross_entropy(logits + some.begin * columns, targets + some.begin,
+                                    dlogits + some.begin * columns, losses.data() + some.begin,
+                                    some.size(), columns);
+    });
   });
   return std::accumulate(losses.begin(), losses.end(), 0.0);
 }

@@ -5,6 +5,8 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
+#include <thread>
 
 namespace pyrnn {
 
@@ -20,23 +22,50 @@ class ForkSafeMutex {
   ForkSafeMutex(const ForkSafeMutex&) = delete;
   ForkSafeMutex& operator=(const ForkSafeMutex&) = delete;
 
-  std::unique_lock<std::mutex> hold() {
+  // Held while what it returns lives. A thread that holds it already is refused: it is in a handler
+  // of a signal, amid what the lock is held for.
+  class Hold;
+  Hold hold();
+
+ private:
+  struct Made {
+    unsigned generation = fork_generation();
+    std::atomic<std::thread::id> holder{};
+    std::mutex mutex;
+  };
+
+  Made& made() {
     Made* made = made_.load();
     if (made->generation != fork_generation()) {
       auto fresh = std::make_unique<Made>();
       // The parent's is left as it is: a mutex that is locked cannot be destroyed.
       if (made_.compare_exchange_strong(made, fresh.get())) made = fresh.release();
     }
-    return std::unique_lock<std::mutex>(made->mutex);
+    return *made;
   }
-
- private:
-  struct Made {
-    unsigned generation = fork_generation();
-    std::mutex mutex;
-  };
 
   std::atomic<Made*> made_;
 };
+
+class ForkSafeMutex::Hold {
+ public:
+  explicit Hold(Made& made) : made_(made) {
+    if (made_.holder == std::this_thread::get_id())
+      throw std::runtime_error("a signal handler asked for what this thread is in the middle of");
+    made_.mutex.lock();
+    made_.holder = std::this_thread::get_id();
+  }
+  ~Hold() {
+    made_.holder = std::thread::id{};
+    made_.mutex.unlock();
+  }
+  Hold(const Hold&) = delete;
+  Hold& operator=(const Hold&) = delete;
+
+ private:
+  Made& made_;
+};
+
+inline ForkSafeMutex::Hold ForkSafeMutex::hold() { return Hold(made()); }
 
 }  // namespace pyrnn

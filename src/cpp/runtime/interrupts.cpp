@@ -13,15 +13,12 @@ constexpr int most_ticks = 1 << 20;
 constexpr auto between_looks = std::chrono::milliseconds(1);
 
 thread_local Question question;
-thread_local Clock::time_point asked;
+thread_local Clock::time_point asked;  // in this call or an earlier one
 thread_local const std::atomic<bool>* cancels = nullptr;
 
 }  // namespace
 
-InterruptScope::InterruptScope(Question next) noexcept : outer_(question) {
-  question = next;
-  if (next.ask != nullptr) asked = Clock::now();
-}
+InterruptScope::InterruptScope(Question next) noexcept : outer_(question) { question = next; }
 
 InterruptScope::~InterruptScope() { question = outer_; }
 
@@ -33,14 +30,24 @@ CancelScope::~CancelScope() { cancels = outer_; }
 
 bool has_question() noexcept { return question.ask != nullptr; }
 
-void check_interrupts() {
-  if (cancels != nullptr && cancels->load(std::memory_order_relaxed)) throw Cancelled{};
-  if (question.ask == nullptr) return;
-  const Clock::time_point now = Clock::now();
+namespace {
+
+void ask_if_due(Clock::time_point now) {
   if (now - asked < question_interval) return;
   asked = now;
   const FullScope full;
   question.ask(question.of);
+}
+
+void check_cancelled() {
+  if (cancels != nullptr && cancels->load(std::memory_order_relaxed)) throw Cancelled{};
+}
+
+}  // namespace
+
+void check_interrupts() {
+  check_cancelled();
+  if (question.ask != nullptr) ask_if_due(Clock::now());
 }
 
 // The first ticks read the clock each, until it is known how long they take.
@@ -52,7 +59,8 @@ void Pace::look() {
   if (!first && passed > 4 * between_looks) every_ = std::max(1, every_ / 4);
   last_ = now;
   left_ = every_;
-  check_interrupts();
+  check_cancelled();
+  if (question.ask != nullptr) ask_if_due(now);
 }
 
 }  // namespace pyrnn

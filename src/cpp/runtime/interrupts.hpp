@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <vector>
 
 namespace pyrnn {
 
@@ -62,6 +64,19 @@ class Pace {
 
   int left_ = 1, every_ = 1;
   std::chrono::steady_clock::time_point last_{};
+};
+
+// One for each part of a job, apart from others in memory.
+class Paces {
+ public:
+  explicit Paces(int parts) : all_(static_cast<std::size_t>(parts)) {}
+  void tick(int part) { all_[static_cast<std::size_t>(part)].pace.tick(); }
+
+ private:
+  struct alignas(128) Own {
+    Pace pace;
+  };
+  std::vector<Own> all_;
 };
 
 }  // namespace pyrnn

@@ -6,6 +6,7 @@
 
 #include "runtime/buffer.hpp"
 #include "runtime/cell_weights.hpp"
+#include "runtime/interrupts.hpp"
 #include "runtime/schedule.hpp"
 #include "runtime/slices.hpp"
 
@@ -46,7 +47,9 @@ void join_rows(Buffer<T>& rows, Size columns, Size states, const Slices& slices,
   Buffer<T> joined(rows.size());
   const Size numbers = schedule.rows * columns;
   for (Size state = 0; state < states && rows.size() > 0; ++state) {
+    Pace pace;
     for (Size step = 0; step < schedule.steps(); ++step) {
+      pace.tick();
       const Size first = schedule.first_of(step);
       slices.each({0, schedule.count_of(step)}, [&](Range part) {
         const T* const from = rows.data() + state * numbers +

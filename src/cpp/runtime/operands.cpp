@@ -4,6 +4,8 @@
 #include <limits>
 #include <numeric>
 
+#include "runtime/interrupts.hpp"
+
 namespace pyrnn {
 
 bool share_memory(const std::vector<Operands>& all) {
@@ -39,7 +41,9 @@ double sum_of_squares(const std::vector<Operands>& all) {
     for (Size first = 0; first < operands.size; first += most) blocks.push_back({&operands, first});
   std::vector<double> sums(blocks.size());
   parallel_for(static_cast<Size>(blocks.size()), operand_grain / most + 1, 1, [&](Range part) {
+    Pace pace;
     for (Size i = part.begin; i < part.end; ++i) {
+      pace.tick();
       const auto& [operands, first] = blocks[static_cast<std::size_t>(i)];
       double& sum = sums[static_cast<std::size_t>(i)];
       with_numbers(*operands, first, std::min(most, operands->size - first),

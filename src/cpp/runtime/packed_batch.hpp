@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/parallel.hpp"
+#include "runtime/pieces.hpp"
 #include "runtime/schedule.hpp"
 
 namespace pyrnn {
@@ -46,9 +47,11 @@ template <class T>
 void gather_rows(const T* from, Size from_row, const std::vector<Size>& rows, Size columns, T* to) {
   const Size grain = std::max<Size>(1, copy_grain / columns);
   parallel_for(static_cast<Size>(rows.size()), grain, 1, [&](Range part) {
-    for (Size i = part.begin; i < part.end; ++i)
-      std::memcpy(to + i * columns, from + rows[static_cast<std::size_t>(i)] * from_row,
-                  static_cast<std::size_t>(columns) * sizeof(T));
+    in_pieces(part, columns * products_of_a_copy, 1, [&](Range some) {
+      for (Size i = some.begin; i < some.end; ++i)
+        std::memcpy(to + i * columns, from + rows[static_cast<std::size_t>(i)] * from_row,
+                    static_cast<std::size_t>(columns) * sizeof(T));
+    });
   });
 }
 
@@ -69,14 +72,16 @@ void unpack_rows(const PackedBatch& packed, const T* from, Size time_steps, Size
     sources[static_cast<std::size_t>(packed.source[i])] = from + static_cast<Size>(i) * columns;
   const Size grain = std::max<Size>(1, copy_grain / columns);
   parallel_for(rows, grain, 1, [&](Range part) {
-    for (Size row = part.begin; row < part.end; ++row) {
-      const T* const source = sources[static_cast<std::size_t>(row)];
-      if (source != nullptr) {
-        std::memcpy(to + row * columns, source, static_cast<std::size_t>(columns) * sizeof(T));
-      } else {
-        std::fill(to + row * columns, to + (row + 1) * columns, T(0));
+    in_pieces(part, columns * products_of_a_copy, 1, [&](Range some) {
+      for (Size row = some.begin; row < some.end; ++row) {
+        const T* const source = sources[static_cast<std::size_t>(row)];
+        if (source != nullptr) {
+          std::memcpy(to + row * columns, source, static_cast<std::size_t>(columns) * sizeof(T));
+        } else {
+          std::fill(to + row * columns, to + (row + 1) * columns, T(0));
+        }
       }
-    }
+    });
   });
 }
 

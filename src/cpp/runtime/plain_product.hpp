@@ -6,6 +6,7 @@
 
 #include "runtime/buffer.hpp"
 #include "runtime/parallel.hpp"
+#include "runtime/pieces.hpp"
 
 namespace pyrnn {
 
@@ -52,6 +53,25 @@ Product<T> whole_product(const Kernels<T>& kernels, const PlainProduct<T>& q) {
   return whole;
 }
 
+// In pieces of rows, or of panels where few rows take long.
+template <class T>
+void multiply_in_pieces(const Kernels<T>& kernels, const Product<T>& whole) {
+  const Range panels{whole.panel_begin, whole.panel_end};
+  const Size panel_products = whole.k_inner * whole.c_panel;
+  in_pieces({0, whole.rows}, panel_products * panels.size(), few_rows, [&](Range rows) {
+    Product<T> product = whole;
+    product.a += rows.begin * whole.a_row;
+    product.c += rows.begin * whole.c_row;
+    product.init += rows.begin * whole.init_row;
+    product.rows = rows.size();
+    in_pieces(panels, panel_products * rows.size(), 1, [&](Range some) {
+      product.panel_begin = some.begin;
+      product.panel_end = some.end;
+      kernels.product(product);
+    });
+  });
+}
+
 // A share of the rows and of the columns, which begin at a whole vector. Splitting k leaves each
 // chain of multiply-adds as it is: sums go on where they were.
 template <class T>
@@ -67,6 +87,7 @@ void multiply_share(const Kernels<T>& kernels, const PlainProduct<T>& q, Range r
   product.rows = rows.size();
   const Size b_row = q.transposed ? q.k : q.columns;
   const auto multiply_block = [&](Size k, Size first) {
+    if (k > 0 || first > columns.begin) check_interrupts();
     product.k_inner = std::min(k_block, q.k - k);
     product.columns = std::min(at_once, columns.end - first);
     product.vectors = quotient_up(product.columns, kernels.lanes);
@@ -77,7 +98,7 @@ void multiply_share(const Kernels<T>& kernels, const PlainProduct<T>& q, Range r
     product.init_row = k == 0 ? 0 : product.c_row;
     const T* const b = q.b + (q.transposed ? first * b_row + k : k * b_row + first);
     kernels.pack_matrix(b, b_row, product.k_inner, product.columns, q.transposed, packed.data());
-    kernels.product(product);
+    multiply_in_pieces(kernels, product);
   };
   // The smaller one of A and C is passed through more often.
   if (q.k > q.columns) {
@@ -113,7 +134,11 @@ void multiply(const Kernels<T>& kernels, const PlainProduct<T>& q) {
 template <class T>
 Buffer<T> pack_transposed(const Kernels<T>& kernels, const T* b, Size columns, Size k) {
   Buffer<T> packed(quotient_up(columns, kernels.lanes) * kernels.lanes * k);
-  kernels.pack_matrix(b, k, k, columns, true, packed.data());
+  const Size panel = panel_vectors * kernels.lanes;
+  in_pieces({0, columns}, k * products_of_a_copy, panel, [&](Range some) {
+    kernels.pack_matrix(b + some.begin * k, k, k, some.size(), true,
+                        packed.data() + some.begin * k);
+  });
   return packed;
 }
 
@@ -132,14 +157,14 @@ void multiply_packed(const Kernels<T>& kernels, const PlainProduct<T>& q) {
       product.a += rows.begin * q.k;
       product.c += rows.begin * q.columns;
       product.rows = rows.size();
-      kernels.product(product);
+      multiply_in_pieces(kernels, product);
     });
   } else {
     parallel_on(threads, whole.panel_end, 1, [&](Range panels) {
       Product<T> product = whole;
       product.panel_begin = panels.begin;
       product.panel_end = panels.end;
-      kernels.product(product);
+      multiply_in_pieces(kernels, product);
     });
   }
 }

@@ -9,6 +9,7 @@
 
 #include "runtime/gradient_sums.hpp"
 #include "runtime/noise.hpp"
+#include "runtime/pieces.hpp"
 
 namespace pyrnn {
 
@@ -232,9 +233,12 @@ class StepBack {
     product.init = onto ? to : state_.zeros.data();
     product.init_row = onto ? padded : 0;
     product.rows = rows;
-    product.panel_begin = panels.begin;
-    product.panel_end = panels.end;
-    sizes_.kernels->product(product);
+    const Size panel_products = rows * product.k_outer * product.k_inner * product.c_panel;
+    in_pieces(panels, panel_products, 1, [&](Range some) {
+      product.panel_begin = some.begin;
+      product.panel_end = some.end;
+      sizes_.kernels->product(product);
+    });
   }
 
   const LayerInputs<T>& inputs_;

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "runtime/interrupts.hpp"
 #include "runtime/noise.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/thread_pool.hpp"
@@ -25,6 +26,8 @@ constexpr Size block_bytes = 192 * 1024;
 // panels at least as keep two multiply-adds a cycle in flight.
 constexpr Size chunk_bytes = 512 * 1024;
 constexpr Size least_chunk = 2;
+// So many are taken between two looks at whether to go on.
+constexpr Size chunks_at_once = 64;
 
 }  // namespace
 
@@ -40,10 +43,8 @@ Stream<T>::Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Siz
     Layer layer;
     const CellSizes<T>& sizes = weights->sizes;
     const Size inner = sizes.inner_states() * batch_size * sizes.padded;
-    layer.h = Buffer<T>::zeros(batch_size * sizes.output_size);
-    layer.h_next = Buffer<T>::zeros(batch_size * sizes.output_size);
-    layer.inner = Buffer<T>::zeros(inner);
-    layer.inner_next = Buffer<T>::zeros(inner);
+    for (Buffer<T>& h : layer.h) h = Buffer<T>::zeros(batch_size * sizes.output_size);
+    for (Buffer<T>& states : layer.inner) states = Buffer<T>::zeros(inner);
     layer.chunk = chunk_panels(sizes);
     layer.weights = std::move(weights);
     layers_.push_back(std::move(layer));
@@ -90,12 +91,8 @@ void Stream<T>::step(const InputRows<T>& x, T* y) {
     const int parts = team.size();
     team.run(parts, phases, [&](Size phase, int part) { work(x, phase, parts, part); });
   }
-  for (Layer& layer : layers_) {
-    std::swap(layer.h, layer.h_next);
-    std::swap(layer.inner, layer.inner_next);
-  }
-  last_first_ = !last_first_;
-  const Buffer<T>& last = layers_.back().h;
+  now_ = 1 - now_;
+  const Buffer<T>& last = layers_.back().h[now_];
   std::memcpy(y, last.data(), static_cast<std::size_t>(last.size()) * sizeof(T));
 }
 
@@ -113,6 +110,7 @@ template <class T>
 void Stream<T>::work_on_rows(const InputRows<T>& x, int parts, int part) {
   const Range mine = part_of(batch_size_, parts, part);
   for (Size row = mine.begin; row < mine.end; row += block_) {
+    if (row > mine.begin) check_interrupts();
     const Share share{{row, std::min(row + block_, mine.end)}, part * block_, 1, 0};
     for (std::size_t index = 0; index < layers_.size(); ++index) {
       Layer& layer = layers_[index];
@@ -138,7 +136,7 @@ template <class T>
 InputRows<T> Stream<T>::input_of(std::size_t layer, const InputRows<T>& x) const {
   if (layer == 0) return x;
   const Layer& below = layers_[layer - 1];
-  return {below.h_next.data(), below.weights->sizes.output_size, nullptr};
+  return {below.h[1 - now_].data(), below.weights->sizes.output_size, nullptr};
 }
 
 template <class T>
@@ -149,16 +147,16 @@ StepForward<T> Stream<T>::rows_of(Layer& layer, const Share& share) const {
   StepForward<T> q = step_of(*layer.weights);
   q.gates = layer.gates.data() + share.place * sizes.gates_row();
   q.u = layer.u.data() + share.place * sizes.padded;
-  q.h_prev = layer.h.data() + row * O;
-  q.h_next = layer.h_next.data() + row * O;
+  q.h_prev = layer.h[now_].data() + row * O;
+  q.h_next = layer.h[1 - now_].data() + row * O;
   q.h_prev_row = q.h_next_row = O;
-  q.inner_prev = layer.inner.data() + row * sizes.padded;
-  q.inner_next = layer.inner_next.data() + row * sizes.padded;
+  q.inner_prev = layer.inner[now_].data() + row * sizes.padded;
+  q.inner_next = layer.inner[1 - now_].data() + row * sizes.padded;
   q.inner_prev_state = q.inner_next_state = batch_size_ * sizes.padded;
   q.rows = share.rows.size();
   q.panel_begin = panels.begin;
   q.panel_end = panels.end;
-  q.product.last_first = last_first_;
+  q.product.last_first = now_ == 1;
   return q;
 }
 
@@ -169,12 +167,14 @@ void Stream<T>::first_product(Layer& layer, const InputRows<T>& x, StepForward<T
   const Range mine{q.panel_begin, q.panel_end};
   const Size chunk = layer.chunk;
   const Size chunks = std::max<Size>(1, mine.size() / chunk);
+  const bool last_first = now_ == 1;
   for (Size i = 0; i < chunks; ++i) {
-    const Size index = last_first_ ? chunks - 1 - i : i;
+    if (i % chunks_at_once == chunks_at_once - 1) check_interrupts();
+    const Size index = last_first ? chunks - 1 - i : i;
     q.panel_begin = mine.begin + index * chunk;
     q.panel_end = index + 1 == chunks ? mine.end : q.panel_begin + chunk;
     const Range panels{q.panel_begin, q.panel_end};
-    if (panels.size() > 0) input_product(*layer.weights, x, q.gates, {q.rows}, panels, last_first_);
+    if (panels.size() > 0) input_product(*layer.weights, x, q.gates, {q.rows}, panels, last_first);
     hidden_step(*layer.weights, q, q.h_prev, q.h_prev_row);
   }
   q.panel_begin = mine.begin;
@@ -219,8 +219,8 @@ void Stream<T>::read_state(int state, T* to) const {
     const Size size = sizes.state_size(state);
     for (Size row = 0; row < batch_size_; ++row, to += size) {
       const T* const from =
-          state == 0 ? layer.h.data() + row * size
-                     : layer.inner.data() + ((state - 1) * batch_size_ + row) * sizes.padded;
+          state == 0 ? layer.h[now_].data() + row * size
+                     : layer.inner[now_].data() + ((state - 1) * batch_size_ + row) * sizes.padded;
       std::copy(from, from + size, to);
     }
   }
@@ -232,9 +232,9 @@ void Stream<T>::write_state(int state, const T* from) {
     const CellSizes<T>& sizes = layer.weights->sizes;
     const Size size = sizes.state_size(state);
     for (Size row = 0; row < batch_size_; ++row, from += size) {
-      T* const to = state == 0
-                        ? layer.h.data() + row * size
-                        : layer.inner.data() + ((state - 1) * batch_size_ + row) * sizes.padded;
+      T* const to =
+          state == 0 ? layer.h[now_].data() + row * size
+                     : layer.inner[now_].data() + ((state - 1) * batch_size_ + row) * sizes.padded;
       std::copy(from, from + size, to);
     }
   }

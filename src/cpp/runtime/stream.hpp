@@ -31,8 +31,8 @@ class Stream {
  private:
   struct Layer {
     std::shared_ptr<const CellWeights<T>> weights;
-    // They change places at every step: (batch, O), (inner states, batch, padded)
-    Buffer<T> h, h_next, inner, inner_next;
+    // From one of them to the other at every step: (batch, O), (inner states, batch, padded)
+    Buffer<T> h[2], inner[2];
     Buffer<T> gates;  // (places, slots * padded)
     Buffer<T> u;      // (places, padded)
     Size chunk;       // panels that both products take at a time
@@ -64,7 +64,9 @@ class Stream {
   bool by_rows_ = false;            // whether threads share the streams, or the units
   int threads_ = 1;                 // that pay
   Size block_ = 1;                  // streams that a thread takes at a time
-  bool last_first_ = false;         // as of products; changes with every step
+  // Which of the states are those of now. A step is done when this changes: until then, a thread
+  // that ends it early and a process that forks leave the states as they were.
+  int now_ = 0;
 };
 
 extern template class Stream<float>;

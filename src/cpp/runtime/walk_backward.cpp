@@ -9,6 +9,7 @@
 #include <cstring>
 #include <vector>
 
+#include "runtime/pieces.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/step_back.hpp"
 #include "runtime/thread_pool.hpp"
@@ -25,6 +26,9 @@ constexpr Size stretch_rows = 512;
 constexpr int pieces_of_a_thread = 2;
 constexpr Size piece_columns = 256;
 
+// Rows of dx that are made at once at least.
+constexpr Size input_rows = 64;
+
 template <class T>
 class BackwardWalk {
  public:
@@ -36,6 +40,7 @@ class BackwardWalk {
         schedule_(*call.inputs.schedule),
         team_(num_threads()),
         shares_(sizes_, schedule_, team_.size(), kept.slices),
+        paces_(shares_.plan.threads),
         state_(sizes_, schedule_.batch_size, call.noise, shares_.plan.threads),
         back_(call.inputs, kept, call.noise, sums, state_) {
     const Size batch = schedule_.batch_size, padded = sizes_.padded;
@@ -84,6 +89,7 @@ class BackwardWalk {
     for (Size step = end - 1; step >= begin; --step) {
       const Range rows = shares_.rows_at(step, mine);
       if (rows.size() == 0) continue;
+      paces_.tick(part);
       each(step, rows, [&](const BackRows<T>& at) {
         enter(at, part);
         differentiate(at, part);
@@ -101,6 +107,7 @@ class BackwardWalk {
   void work_by_step(Size phase, int part) {
     const Size step = schedule_.steps() - 1 - phase / step_phases();
     const Size in_step = phase % step_phases();
+    paces_.tick(part);
     if (in_step == 0 && step + 1 < schedule_.steps())
       each(step + 1, {0, schedule_.count_of(step + 1)},
            [&](const BackRows<T>& at) { leave(at, part); });
@@ -210,8 +217,17 @@ class BackwardWalk {
   void sum_weights(Range stretch, int piece, int part) {
     const int pieces = band_pieces(), index = piece % pieces;
     const Size blocks = quotient_up(sizes_.padded_output, unit_block(sizes_));
-    sums_.sum(stretch.begin, stretch.end, piece / pieces, part_of(sizes_.panels(), pieces, index),
-              part_of(blocks, pieces, index), part);
+    const Range rows = schedule_.rows_of(stretch.begin, stretch.end);
+    const Size inputs = call_.inputs.x.indices == nullptr ? sizes_.input_size : 0;
+    const int cuts = pieces_of(
+        rows.size() * sizes_.gates() / pieces / schedule_.bands * (inputs + sizes_.output_size),
+        packing_products_at_once);
+    for (int cut = index * cuts; cut < (index + 1) * cuts; ++cut) {
+      if (cuts > 1) check_interrupts();
+      sums_.sum(stretch.begin, stretch.end, piece / pieces,
+                part_of(sizes_.panels(), pieces * cuts, cut), part_of(blocks, pieces * cuts, cut),
+                part);
+    }
   }
 
   // Pieces of all rows of the stretch, or of those of a slice.
@@ -221,16 +237,20 @@ class BackwardWalk {
     const int pieces = slice_pieces();
     if (slices.count() == 1) {
       const Range some = part_of(rows.size(), pieces, piece);
-      const Size first = rows.begin + some.begin;
-      sums_.input_gradient(first, first, {some.size()}, call_.dx);
+      in_pieces(some, sizes_.gates() * sizes_.input_size, input_rows, [&](Range these) {
+        const Size first = rows.begin + these.begin;
+        sums_.input_gradient(first, first, {these.size()}, call_.dx);
+      });
       return;
     }
     const Range slice = slices[piece / pieces];
     const Size batch = schedule_.batch_size;
-    const Range steps = part_of(stretch.size(), pieces, piece % pieces);
-    const Size first = rows.begin + steps.begin * batch;
-    sums_.input_gradient(first + slice.begin, kept_row(first, slice.begin),
-                         {slice.size(), steps.size(), batch, slice.size()}, call_.dx);
+    in_pieces(part_of(stretch.size(), pieces, piece % pieces),
+              slice.size() * sizes_.gates() * sizes_.input_size, 1, [&](Range steps) {
+                const Size first = rows.begin + steps.begin * batch;
+                sums_.input_gradient(first + slice.begin, kept_row(first, slice.begin),
+                                     {slice.size(), steps.size(), batch, slice.size()}, call_.dx);
+              });
   }
 
   void finish() {
@@ -254,6 +274,7 @@ class BackwardWalk {
   const Schedule& schedule_;
   Team team_;
   Shares<T> shares_;
+  Paces paces_;
   std::vector<Range> stretches_;                // from the last
   std::vector<std::atomic<int>> pieces_taken_;  // of the sums of each
   BackState<T> state_;

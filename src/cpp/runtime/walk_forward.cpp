@@ -3,6 +3,7 @@
 #include <cstring>
 #include <vector>
 
+#include "runtime/pieces.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/thread_pool.hpp"
 #include "runtime/walk.hpp"
@@ -39,6 +40,11 @@ class ForwardWalk {
     const bool near = row_bytes * (sizes_.input_size + O) <= l2_weights;
     const Size bytes = near ? stretch_bytes : stretch_bytes_from_afar;
     stretch_rows_ = std::max(stretch_least_rows, bytes / row_bytes);
+    panels_at_once_ = sizes_.panels();
+    if (!sizes_.shape().whole_rows)
+      panels_at_once_ =
+          std::clamp<Size>(products_at_once / std::max<Size>(1, batch * O * sizes_.panel_stride()),
+                           1, panels_at_once_);
     const bool masked = call_.noise.hidden_mask != nullptr;
     if (kept_ != nullptr) {
       *kept_ = Kept<T>(sizes_, shares_.slices, schedule_.rows, schedule_.rows, batch, masked);
@@ -148,6 +154,7 @@ class ForwardWalk {
     for (Size step = phase.steps.begin; step < phase.steps.end; ++step) {
       const Range rows = shares_.rows_at(step, mine);
       if (rows.size() == 0) continue;
+      steps_[static_cast<std::size_t>(part)].pace.tick();
       StepForward<T>& q = rows_of(step, rows, stretch_row, part);
       if (phase.first) first_product(q, step, rows);
       if (phase.second) finish_step(q, step, rows, part);
@@ -186,14 +193,17 @@ class ForwardWalk {
       steps.count = some.size();
     }
     if (steps.count == 0 || panels.size() == 0) return;
-    input_product(*call_.weights, call_.x.from(all.begin + first),
-                  gates_at(all.begin, first, all.begin), steps, panels);
+    const InputRows<T> x = call_.x.from(all.begin + first);
+    T* const gates = gates_at(all.begin, first, all.begin);
+    in_pieces(panels, steps.count * steps.groups * sizes_.input_size * sizes_.panel_stride(), 1,
+              [&](Range some) { input_product(*call_.weights, x, gates, steps, some); });
   }
 
   // What a part hands to kernels at every step: the same but for a few fields. Parts share no cache
   // line, nor two that are fetched together.
   struct alignas(128) OwnStep {
     StepForward<T> step;
+    Pace pace;
   };
 
   void make_steps() {
@@ -205,7 +215,7 @@ class ForwardWalk {
       q.panel_begin = panels.begin;
       q.panel_end = panels.end;
       q.keep = kept_ != nullptr;
-      steps_.push_back({q});
+      steps_.push_back({q, {}});
     }
   }
 
@@ -232,13 +242,30 @@ class ForwardWalk {
 
   void first_product(StepForward<T>& q, Size step, Range rows) {
     if (call_.noise.hidden_mask == nullptr) {
-      hidden_step(*call_.weights, q, q.h_prev, q.h_prev_row);
+      multiply_hidden(q, q.h_prev, q.h_prev_row);
       return;
     }
     const Size O = sizes_.output_size;
     const T* const masked = step == 0 ? values().hidden0.data() + rows.begin * O
                                       : values().hidden.data() + place(step - 1, rows.begin) * O;
-    hidden_step(*call_.weights, q, masked, O);
+    multiply_hidden(q, masked, O);
+  }
+
+  // Panels of the largest networks' steps take long.
+  void multiply_hidden(StepForward<T>& q, const T* h, Size h_row) {
+    const Range mine{q.panel_begin, q.panel_end};
+    if (mine.size() <= panels_at_once_) {
+      hidden_step(*call_.weights, q, h, h_row);
+      return;
+    }
+    for (Size panel = mine.begin; panel < mine.end; panel += panels_at_once_) {
+      q.panel_begin = panel;
+      q.panel_end = std::min(panel + panels_at_once_, mine.end);
+      check_interrupts();
+      hidden_step(*call_.weights, q, h, h_row);
+    }
+    q.panel_begin = mine.begin;
+    q.panel_end = mine.end;
   }
 
   void finish_step(StepForward<T>& q, Size step, Range rows, int part) {
@@ -289,6 +316,7 @@ class ForwardWalk {
   Team team_;
   Shares<T> shares_;
   Size stretch_rows_ = 1, own_gate_steps_ = 0;
+  Size panels_at_once_ = 1;  // of a step's product
   std::vector<Phase> phases_;
   std::vector<OwnStep> steps_;  // of each part
   std::vector<Trip> trips_;     // one of each part

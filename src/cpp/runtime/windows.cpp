@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <memory>
 
+#include "runtime/pieces.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/step_back.hpp"
 #include "runtime/thread_pool.hpp"
 
 namespace pyrnn {
 namespace {
+
+// Rows whose sums are taken at once at least.
+constexpr Size rows_at_once = 512;
 
 // Multiply-adds of a lag that pay for a thread.
 constexpr double grain_products = 200e3;
@@ -35,7 +39,10 @@ struct LayerState {
         state(*sizes, blocks, of.noise, threads),
         back(of.inputs, *of.kept, of.noise, sums, state),
         dgates(blocks * sizes->gates_row()),
-        total(Buffer<T>::zeros(of.inputs.schedule->rows * sizes->gates_row())) {
+        total(of.inputs.schedule->rows * sizes->gates_row()) {
+    in_pieces({0, total.size()}, products_of_a_copy, 1, [&](Range some) {
+      std::fill(total.data() + some.begin, total.data() + some.end, T(0));
+    });
     if (!lowest) dx = Buffer<T>(blocks * sizes->input_size);
     if (sizes->projected) {
       projected = Buffer<T>(blocks * sizes->padded_output);
@@ -58,12 +65,16 @@ class WindowWalk {
         windows_(quotient_up(schedule_.steps(), k1_)),
         k2_(std::min(k2, windows_ * k1_)),
         team_(num_threads()),
-        threads_(wanted_threads(layers)) {
+        threads_(wanted_threads(layers)),
+        paces_(threads_) {
     const Size blocks = windows_ * schedule_.batch_size;
     for (const WindowLayer<T>& layer : layers) {
       states_.push_back(
           std::make_unique<LayerState<T>>(layer, blocks, &layer == &layers.front(), threads_));
-      zeros_ = std::max(zeros_, layer.inputs.weights->sizes.input_size);
+      const CellSizes<T>& sizes = layer.inputs.weights->sizes;
+      zeros_ = std::max(zeros_, sizes.input_size);
+      window_products_ +=
+          schedule_.batch_size * sizes.gates_row() * (sizes.input_size + sizes.output_size);
     }
     zero_row_ = Buffer<T>::zeros(zeros_ + panel_vectors * states_.front()->sizes->lanes());
   }
@@ -97,22 +108,34 @@ class WindowWalk {
     while (mine.begin < mine.end && position(mine.begin, lag) < 0) ++mine.begin;
     if (mine.begin < mine.end && position(mine.end - 1, lag) >= schedule_.steps()) --mine.end;
     if (mine.begin == mine.end) return;
-    for (std::size_t layer = states_.size(); layer-- > 0;) {
-      step_back(layer, mine, lag, part);
-      if (layer > 0) pass_down(*states_[layer], *states_[layer - 1], mine, lag);
-    }
+    in_pieces(mine, window_products_, 1, [&](Range windows) {
+      paces_.tick(part);
+      for (std::size_t layer = states_.size(); layer-- > 0;) {
+        step_back(layer, windows, lag, part);
+        if (layer > 0) pass_down(*states_[layer], *states_[layer - 1], windows, lag);
+      }
+    });
   }
 
   void sum(int part) {
     for (const auto& state : states_) {
       const CellSizes<T>& sizes = *state->sizes;
       const Size blocks = quotient_up(sizes.padded_output, unit_block(sizes));
-      state->sums.sum(0, schedule_.steps(), 0, part_of(sizes.panels(), threads_, part),
-                      part_of(blocks, threads_, part), part);
+      const Size products = sizes.gates_row() * (sizes.input_size + sizes.output_size) / threads_;
+      const Size rows = std::max(rows_at_once, packing_products_at_once / products);
+      for (Size end = schedule_.steps(), begin = 0; end > 0; end = begin) {
+        begin = schedule_.stretch_to(end, rows);
+        check_interrupts();
+        state->sums.sum(begin, end, 0, part_of(sizes.panels(), threads_, part),
+                        part_of(blocks, threads_, part), part);
+      }
     }
     if (dx_ == nullptr) return;
     const Range rows = part_of(schedule_.rows, threads_, part);
-    states_.front()->sums.input_gradient(rows.begin, rows.begin, {rows.size()}, dx_);
+    const CellSizes<T>& sizes = *states_.front()->sizes;
+    in_pieces(rows, sizes.gates_row() * sizes.input_size, rows_at_once, [&](Range some) {
+      states_.front()->sums.input_gradient(some.begin, some.begin, {some.size()}, dx_);
+    });
   }
 
   // The step of a window at a lag; the sequence may not have it.
@@ -208,8 +231,10 @@ class WindowWalk {
   Size k1_, windows_, k2_;
   Team team_;
   int threads_;
+  Paces paces_;
   std::vector<std::unique_ptr<LayerState<T>>> states_;
   Size zeros_ = 0;
+  Size window_products_ = 0;  // of a lag
   Buffer<T> zero_row_;
 };
 
