@@ -170,3 +170,18 @@ def test_counts_of_steps():
         update_parameters_with_adam(parameters, grads, v, s, 2**63)
     update_parameters_with_adam(parameters, grads, v, s, 2**63 - 1)
     np.testing.assert_allclose(parameters["W1"], -0.01 * 0.1 / np.sqrt(0.001), rtol=1e-4)
+
+
+@pytest.mark.parametrize("value", [None, [1.0], 3, "dW1", np.ones(2)])
+@pytest.mark.parametrize("label", ["grads", "v", "s"])
+def test_what_is_no_dict_is_named(label, value):
+    given = {name: {"dW1": np.ones((2, 3))} for name in ("grads", "v", "s")} | {label: value}
+    with pytest.raises(TypeError, match=f"{label}: expected a dict of arrays, got "):
+        update_parameters_with_adam({"W1": np.ones((2, 3))}, t=1, **given)
+
+
+@pytest.mark.parametrize("label", ["grads", "v", "s"])
+def test_a_missing_name_is_named_beside_keys_of_any_type(label):
+    given = {name: {"dW1": np.ones((2, 3))} for name in ("grads", "v", "s")} | {label: {3: 4}}
+    with pytest.raises(KeyError, match=f"{label}: dW1 is missing; got 3"):
+        update_parameters_with_adam({"W1": np.ones((2, 3))}, t=1, **given)

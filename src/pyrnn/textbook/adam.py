@@ -142,8 +142,11 @@ def _matching(
     parameter = _layout.float_array(name, parameters[name])
     arrays = [parameter]
     for label, other in zip(("grads", "v", "s"), others, strict=True):
+        if not isinstance(other, Mapping):
+            raise TypeError(f"{label}: expected a dict of arrays, got {type(other).__name__}")
         if f"d{name}" not in other:
-            raise KeyError(f"{label}: d{name} is missing; got {', '.join(other) or 'none'}")
+            got = ", ".join(map(str, other)) or "none"
+            raise KeyError(f"{label}: d{name} is missing; got {got}")
         array = _layout.float_array(f"{label}['d{name}']", other[f"d{name}"])
         if array.shape != parameter.shape:
             raise ValueError(

@@ -168,7 +168,7 @@ def _retried(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[An
         return [array.copy() for array in outputs[:1]], layer.backward(cache, a["dy"], a["dstate"])
 
     dy = np.asarray(a["dy"])
-    wrong = [{"dy": dy[..., :-1]}, {"dy": None}, {"dy": dy.astype(np.int8)}, {"dstate": dy[:0]}]
+    wrong = [{"dy": dy[..., :-1]}, {"dy": dy[None]}, {"dy": dy.astype(np.int8)}, {"dstate": dy[:0]}]
     return compute(wrong), compute([])
 
 

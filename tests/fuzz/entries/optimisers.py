@@ -129,3 +129,21 @@ entry("clip_grad_norm", "clip_grad_norm")(
 entry("clip_grad_value", "clip_grad_value")(
     partial(_clip_case, name="clip_grad_value", limit="limit")
 )
+
+
+def merge_case(draw: Draw) -> Case:
+    """Dicts of several layers in one: the same arrays under longer names."""
+    names = draw.random.sample(("weight", "bias", "weight_ih_l0", "x"), draw.integer(1, 4))
+    groups = draw.random.sample(("a", "b", "encoder"), draw.integer(1, 3))
+    arguments: Arguments = {
+        group: {name: draw.array(*_shape(draw)) for name in names} for group in groups
+    }
+    return Case(
+        arguments,
+        lambda a: {name: np.array(v) for name, v in pyrnn.merge_parameters(**a).items()},
+        expected=lambda a: {f"{g}.{n}": np.array(v) for g in a for n, v in a[g].items()},
+    )
+
+
+if hasattr(pyrnn, "merge_parameters"):
+    entry("merge_parameters", "merge_parameters", weight=0.3)(merge_case)
