@@ -1,4 +1,4 @@
-"""The documents: links lead to what is there; the snippets about layers print what they say.
+"""The documents: links lead to what is there; snippets print what they say.
 
 The textbook's snippets have their own test, in textbook/test_document.py.
 """
@@ -10,8 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-LAYERS = ROOT / "docs" / "layers.md"
-SNIPPETS = re.findall(r"```python\n(.*?)```", LAYERS.read_text(encoding="utf-8"), re.DOTALL)
+PAGES = [ROOT / "docs" / name for name in ("layers.md", "numerics.md")]
+SNIPPETS = [
+    snippet
+    for page in PAGES
+    for snippet in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -38,7 +42,7 @@ def test_links(path):
 
 
 def test_snippets_are_found():
-    assert len(SNIPPETS) == 11
+    assert len(SNIPPETS) == 12
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
@@ -46,7 +50,7 @@ def test_snippet(backend, capsys, snippet, tmp_path, monkeypatch):
     if "import torch" in snippet:
         pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
-    exec(compile(snippet, str(LAYERS), "exec"), {})
+    exec(compile(snippet, "snippet", "exec"), {})
     expected = re.findall(r"^ *print\(.*\) +# (.*)$", snippet, re.MULTILINE)
     assert len(expected) == snippet.count("print(")
     assert capsys.readouterr().out.splitlines() == expected
