@@ -109,6 +109,16 @@ template <class T>
 inline Vector<T> negative_multiply_add(Vector<T> a, Vector<T> b, Vector<T> c) {
   return c - a * b;
 }
+// a - q b for q that is about a / b, all but exactly: from halves of the digits of q and b
+inline Vector<double> upper_digits(Vector<double> a) {
+  constexpr std::int64_t upper = -(std::int64_t{1} << 27);
+  return from_bits<double>(as_bits(a) & GenericTypes<double>::Integers{upper, upper});
+}
+inline Vector<double> remainder(Vector<double> a, Vector<double> q, Vector<double> b) {
+  const Vector<double> q_high = upper_digits(q), b_high = upper_digits(b);
+  const Vector<double> q_low = q - q_high, b_low = b - b_high;
+  return ((a - q_high * b_high) - q_high * b_low) - q_low * b_high - q_low * b_low;
+}
 #endif
 
 template <class T>

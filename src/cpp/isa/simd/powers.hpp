@@ -1,4 +1,4 @@
-// Rounding to whole numbers, and powers of two of them, for any vector type.
+// Rounding to whole numbers, powers of two of them, and remainders, for any vector type.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,12 @@ template <class V>
 inline V scaled(V a, V n) {
   const V half = rounded_product(n, typename V::Scalar(0.5));
   return (a * power_of_two(half)) * power_of_two(n - half);
+}
+
+// a - q b, rounded once, for q that is about a / b
+template <class V>
+inline V remainder(V a, V q, V b) {
+  return negative_multiply_add(q, b, a);
 }
 
 }  // namespace
