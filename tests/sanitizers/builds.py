@@ -29,7 +29,10 @@ def compiler() -> list[str]:
 def library(name: str) -> str:
     """The path of one of the compiler's own libraries."""
     command = [*compiler(), f"-print-file-name={name}"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    path = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    if not Path(path).is_absolute():
+        raise SystemExit(f"{name}: expected {compiler()[0]} to come with it")
+    return path
 
 
 def build(name: str, **definitions: str) -> Path:
