@@ -5,6 +5,7 @@ weight meets it, so that sizes around those of vectors are what matters here.
 """
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -199,3 +200,50 @@ def test_losses_have_them_where_the_reference_does(dtype, columns):
                 with pyrnn.use_backend(backend):
                     results.append(pyrnn.softmax_cross_entropy(logits[rows], targets[rows]))
             assert_alike(*results, 1e-6 if dtype == "float32" else 1e-12)
+
+
+OPTIMISERS = {
+    "sgd": partial(pyrnn.SGD, lr=0.1),
+    "momentum": partial(pyrnn.SGD, lr=0.1, momentum=0.9),
+    "nesterov": partial(pyrnn.SGD, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "adagrad": partial(pyrnn.Adagrad, lr=0.1),
+    "rmsprop": partial(pyrnn.RMSprop, lr=0.1),
+    "adam": partial(pyrnn.Adam, lr=0.1, weight_decay=0.1),
+    "adamw": partial(pyrnn.AdamW, lr=0.1),
+}
+
+
+@DTYPES
+@pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
+def test_optimisers_have_them_where_the_reference_does(make, dtype):
+    """In a parameter or a gradient; and huge numbers, and subnormal ones to the smallest normal."""
+    info = np.finfo(dtype)
+    for value in (*VALUES, info.max / 4, np.sqrt(info.max) * 4, 1e-25, info.tiny / 2):
+        for place in range(2):
+            results = []
+            for backend in ("native", "reference"):
+                generator = np.random.default_rng(0)
+                p, g = (generator.standard_normal(37).astype(dtype) for _ in range(2))
+                (p, g)[place][5::9] = value
+                with pyrnn.use_backend(backend):
+                    optimiser = make({"w": p})
+                    for _ in range(3):
+                        optimiser.step({"w": g})
+                moments = optimiser.state_dict()["state"].values()
+                results.append([p, *(moment["w"] for moment in moments)])
+            tolerance = 1e-5 if dtype == "float32" else 1e-12
+            for got, expected in zip(*results, strict=True):
+                np.testing.assert_allclose(got, expected, rtol=tolerance, atol=4 * info.tiny)
+
+
+@DTYPES
+def test_huge_numbers_agree_where_nothing_overflows(make_any, dtype):
+    """One huge number in x, a state or dy, through a layer without layer norm."""
+    huge = 1e30 if dtype == "float32" else 1e250
+    tolerance = 1e-4 if dtype == "float32" else 1e-11
+    for number, place in enumerate(("x", "state", "dy")):
+        case = Case(make_any, sizes_of(number), "plain", dtype, seed=number)
+        if "gain_ih_l0" in case.parameters:
+            return
+        case.put(place, huge)
+        assert_alike(case.run("native"), case.run("reference"), tolerance)

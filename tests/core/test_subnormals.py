@@ -188,6 +188,20 @@ def test_no_call_returns_subnormal_numbers(dtype):
     assert not p.any()
 
 
+@DTYPES
+def test_a_subnormal_input_of_relu_counts_as_zero(dtype):
+    """Where its gradient jumps: the reference, which computes with it, lets the gradient pass."""
+    x = np.full((1, 1, 3), np.finfo(dtype).tiny / 2, dtype)
+    gradients = []
+    for backend in ("native", "reference"):
+        with pyrnn.use_backend(backend):
+            layer = identity(3, dtype)
+            *_, cache = layer.forward(x)
+            gradients.append(layer.backward(cache, np.ones_like(x))[0])
+    assert not gradients[0].any()
+    assert (gradients[1] == 1).all()
+
+
 def slowdown(call, normal, subnormal):
     """How many times longer a call takes with subnormal numbers: the best of alternating runs."""
     best = {}
