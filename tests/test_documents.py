@@ -42,7 +42,7 @@ def test_links(path):
 
 
 def test_snippets_are_found():
-    assert len(SNIPPETS) == 12
+    assert len(SNIPPETS) == 13
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
