@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -74,7 +75,9 @@ def entry(
 def draw_case(entry: Entry, seed: int, number: int, mode: Mode | None = None) -> Case:
     """A case with fresh arguments; each call with the same numbers draws the same."""
     draw = Draw(entry.name, seed, number, mode)
-    case = entry.make(draw)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of layers that are made for the shapes of their weights
+        case = entry.make(draw)
     case.in_numpy |= any(name.startswith("textbook.") for name in entry.covers)
     for _ in range(draw.mutations):
         case.spoiled.append(mutate(draw, case.arguments))
