@@ -77,7 +77,8 @@ def test_every_public_name_has_an_entry(name):
 
 
 NOT_CALLED_METHODS = {
-    "num_parameters", "num_directions", "dropout", "recurrent_dropout", "zoneout", "lr", "check_backward",
+    "num_parameters", "num_directions", "dropout", "recurrent_dropout", "zoneout", "lr",
+    "check_backward",
 }  # fmt: skip
 """Properties that say what a constructor was given, and what every `backward` asks first."""
 
