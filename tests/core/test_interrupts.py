@@ -29,6 +29,8 @@ def raise_stop(*_):
     raise Stop
 
 signal.signal(signal.SIGUSR1, raise_stop)
+# A shell's background job has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def interrupt(call, delay, number=signal.SIGINT):
     '''Seconds from a signal in the middle of a call to its end; None if it ended before.'''
