@@ -8,6 +8,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/computing.hpp"
+#include "bindings/unlisted.hpp"
 #include "runtime/dispatch.hpp"
 
 namespace pyrnn {
@@ -115,6 +116,7 @@ void bind_all(py::module_& module, const char* packed_linear) {
       .def(py::init<const Dense<T>&, const std::optional<Dense<T>>&>(),
            py::arg("weight").noconvert(), py::arg("bias").noconvert())
       .def("__call__", &PackedLinear<T>::operator(), py::arg("x").noconvert());
+  leave_unlisted<PackedLinear<T>>();
   module.def("linear", &linear_of<T>, py::arg("x").noconvert(), py::arg("weight").noconvert(),
              py::arg("bias").noconvert());
   module.def("linear_backward", &linear_backward_of<T>, py::arg("x").noconvert(),

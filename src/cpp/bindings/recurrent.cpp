@@ -9,6 +9,7 @@
 
 #include "bindings/bindings.hpp"
 #include "bindings/calls.hpp"
+#include "bindings/unlisted.hpp"
 #include "runtime/windows.hpp"
 
 namespace pyrnn {
@@ -139,6 +140,8 @@ void bind_all(py::module_& module, const std::string& suffix) {
       .def(py::init<const std::string&, const py::dict&, const std::string&, bool>(),
            py::arg("cell"), py::arg("parameters"), py::arg("suffix") = "",
            py::arg("follow") = false);
+  leave_unlisted<Cache<T>>();
+  leave_unlisted<Weights<T>>();
   module.def("forward", &forward<T>, py::arg("weights"), py::arg("x").noconvert(),
              py::arg("state") = py::none(), py::arg("lengths") = py::none(),
              py::arg("reverse") = false, py::arg("keep") = false, py::arg("checkpoint") = 0,

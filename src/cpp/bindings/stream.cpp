@@ -9,6 +9,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/computing.hpp"
+#include "bindings/unlisted.hpp"
 #include "bindings/weights.hpp"
 #include "runtime/fork.hpp"
 
@@ -151,6 +152,7 @@ void bind_all(py::module_& module, const char* name) {
       .def("step", &BoundStream<T>::step, py::arg("x_t"), py::arg("out") = py::none())
       .def("state", &BoundStream<T>::state)
       .def("set_state", &BoundStream<T>::set_state, py::arg("state"));
+  leave_unlisted<BoundStream<T>>();
 }
 
 }  // namespace
