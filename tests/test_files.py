@@ -1,15 +1,18 @@
-"""Writing files: whole or not at all, with the permissions that were, and nothing left beside."""
+"""Files: written whole or not at all, with the permissions that were, and nothing left beside."""
 
 import os
+import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pyrnn import _files
-from pyrnn._files import check_writable, write_atomically
+from pyrnn._files import check_writable, checked_path, open_regular, shown, write_atomically
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX permissions and locks")
 
@@ -113,6 +116,50 @@ class TestLeftovers:
             (tmp_path / name).touch()
         check_writable(tmp_path / "model")
         assert sorted(os.listdir(tmp_path)) == sorted(names)
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "call", [checked_path, check_writable, lambda p: write_atomically(p, b"")]
+    )
+    def test_that_are_none(self, call: Callable[[Any], object]) -> None:
+        for wrong in (None, 1, 1.5, True, ["x"], bytearray(b"x")):
+            with pytest.raises(TypeError, match=r"^path: expected a file's name \(str, bytes or"):
+                call(wrong)
+        for empty in ("", b"", "a\0b", b"a\0b"):
+            with pytest.raises(ValueError, match=r"^path: expected a file's name, got '"):
+                call(empty)
+
+    def test_in_bytes(self, tmp_path: Path) -> None:
+        path = os.fsencode(tmp_path / "a\n") + b"\xff"
+        write_atomically(path, b"all")
+        assert os.listdir(os.fsencode(tmp_path)) == [b"a\n\xff"]
+        with pytest.raises(OSError, match="it is a folder"):
+            check_writable(os.fsencode(tmp_path))
+
+    def test_are_shown_in_one_line(self) -> None:
+        assert shown(b"model") == shown(Path("model")) == "model"
+        assert shown("") == "''"
+        assert shown(b"a\nb\xff") == r"'a\nb\udcff'"
+
+
+@posix
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket", "device"])
+@pytest.mark.parametrize("call", [open_regular, lambda path: write_atomically(path, b"new")])
+def test_only_regular_files(
+    kind: str, call: Callable[[str], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the name of a socket has to be short
+    path = {"folder": ".", "device": os.devnull}.get(kind, "special")
+    if kind == "pipe":
+        os.mkfifo(path)
+    with socket.socket(socket.AF_UNIX) as server:
+        if kind == "socket":
+            server.bind(path)
+        before = os.stat(path).st_mode
+        with pytest.raises(OSError, match=r"it is (a folder|no regular file)|No such device"):
+            call(path)
+        assert os.stat(path).st_mode == before
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "ü" * 127])

@@ -97,8 +97,21 @@ class TestRead:
             text.read(tmp_path / "nowhere.txt")
         with pytest.raises(TextError, match=r"cannot be read .*directory"):
             text.read(tmp_path)
-        with pytest.raises(TextError, match=r"cannot be read .*null"):
-            text.read("a\0b")
+        for name in ("a\0b", ""):
+            with pytest.raises(TextError, match=r"^path: expected a file's name, got '"):
+                text.read(name)
+        for wrong in (None, 0, ["text"]):
+            with pytest.raises(TypeError, match=r"^path: expected a file's name \(str, bytes or"):
+                text.read(wrong)
+
+    def test_names(self, tmp_path):
+        path = tmp_path / "\u00e9\n.txt"
+        path.write_text("ab", encoding="utf-8")
+        assert text.read(str(path)) == text.read(os.fsencode(path)) == text.read(path) == "ab"
+        path.write_bytes(b"\xff")
+        with pytest.raises(TextError) as caught:
+            text.read(path)
+        assert "\n" not in str(caught.value)
 
 
 class TestStandardLibrary:

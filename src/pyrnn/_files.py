@@ -1,4 +1,4 @@
-"""Writing files so that whatever goes wrong, what was there before stays whole."""
+"""Files: written so that whatever goes wrong, what was there before stays whole; and opened."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
+
+from pyrnn import _checks
 
 try:
     import fcntl
@@ -21,16 +23,51 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.tmp")
 _MOST_BYTES = 255 - len(".01234567.tmp")
 """Of a name, so that it can be added to."""
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+
+AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
-def write_atomically(path: str | Path, data: bytes) -> None:
+def checked_path(path: AnyPath) -> str:
+    """The name of a file as a string; TypeError or ValueError for what can be none."""
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        kind = type(path).__name__
+        raise TypeError(f"path: expected a file's name (str, bytes or os.PathLike), got {kind}")
+    name = os.fsdecode(path)
+    if not name or "\0" in name:
+        raise ValueError(f"path: expected a file's name, got {_checks.shown(name)}")
+    return name
+
+
+def shown(path: AnyPath) -> str:
+    """A file's name as an error shows it, in one line."""
+    name = os.fsdecode(path)
+    return name if name.isprintable() and name else repr(name)
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Open a regular file to read; anything else (a pipe, a device) is an OSError, at once."""
+    descriptor = os.open(path, _READ)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+            raise OSError(errno.EINVAL, f"it is {kind}", path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return open(descriptor, "rb")
+
+
+def write_atomically(path: AnyPath, data: bytes) -> None:
     """Write a file so that its name holds either all of it, or what was there before.
 
     The bytes go to a new file in the same folder, reach the disk, and take over the name. A file
     that was there hands on its permissions, and its owner as far as the system allows; a new one
-    gets the usual permissions. A link stays a link.
+    gets the usual permissions. A link stays a link; what is no regular file is an OSError.
     """
-    target = os.path.realpath(path)
+    target = os.path.realpath(checked_path(path))
+    _check_regular(target, path)
     with _temporary(target) as (file, beside):
         file.write(data)
         file.flush()
@@ -40,21 +77,17 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         os.replace(beside, target)
 
 
-def check_writable(path: str | Path) -> None:
+def check_writable(path: AnyPath) -> None:
     """Raise the OSError that `write_atomically` would; leave everything as it is.
 
     Only temporary files beside it that killed processes left are removed.
     """
-    target = os.path.realpath(path)
-    if _exists(target):
-        if not os.path.isfile(target):
-            kind = "a folder" if os.path.isdir(target) else "no regular file"
-            raise OSError(errno.EINVAL, f"it is {kind}", str(path))
-        if not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, "it is read-only", str(path))
+    target = os.path.realpath(checked_path(path))
+    if _check_regular(target, path) and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "it is read-only", shown(path))
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
-        raise FileNotFoundError(errno.ENOENT, f"there is no folder {folder!r}", str(path))
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {folder!r}", shown(path))
     with _temporary(target):
         pass
     _remove_leftovers(target)
@@ -92,12 +125,15 @@ def _create_locked(path: str, mode: int) -> BinaryIO:
         file.close()
 
 
-def _exists(target: str) -> bool:
-    """Whether there is such a file; unlike `os.path.exists` it tells of names that cannot be."""
+def _check_regular(target: str, path: AnyPath) -> bool:
+    """Whether there is such a file; an OSError if it is something else, or cannot be named so."""
     try:
-        os.lstat(target)
+        os.lstat(target)  # unlike os.path.exists it tells of names that cannot be
     except (FileNotFoundError, NotADirectoryError):
         return False
+    if not os.path.isfile(target):
+        kind = "a folder" if os.path.isdir(target) else "no regular file"
+        raise OSError(errno.EINVAL, f"it is {kind}", shown(path))
     return True
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 import numpy as np
@@ -87,6 +90,26 @@ def _restore(arrays: Mapping[str, Array]) -> ParameterDict:
     return ParameterDict(arrays)
 
 
+# --- first values ---------------------------------------------------------------------------
+
+_room: ContextVar[list[int] | None] = ContextVar("pyrnn_room_for_parameters", default=None)
+"""How many bytes parameters may still have, where nothing is drawn."""
+
+
+@contextlib.contextmanager
+def not_drawn(most: int) -> Iterator[None]:
+    """Inside a ``with`` block parameters begin at zero, because they will be overwritten.
+
+    All together they may have ``most`` bytes; more are a ValueError before there is memory for
+    them.
+    """
+    token = _room.set([most])
+    try:
+        yield
+    finally:
+        _room.reset(token)
+
+
 def uniform(
     shapes: Iterable[tuple[str, tuple[int, ...]]],
     bound: float,
@@ -95,24 +118,36 @@ def uniform(
 ) -> tuple[ParameterDict, np.random.Generator]:
     """Parameters drawn from U(-bound, bound), as torch's layers have them, and the generator."""
     generator = random_generator(seed)
-    arrays = {
-        name: generator.uniform(-bound, bound, _checks.parameter_shape(name, shape)).astype(dtype)
-        for name, shape in shapes
-    }
-    return ParameterDict(arrays), generator
+    return _drawn(shapes, dtype, lambda shape: generator.uniform(-bound, bound, shape)), generator
 
 
 def normal(
     shapes: Iterable[tuple[str, tuple[int, ...]]], dtype: np.dtype[Any], seed: object
 ) -> ParameterDict:
     """Parameters drawn from N(0, 1)."""
-    generator = random_generator(seed)
-    return ParameterDict(
-        {
-            name: generator.standard_normal(_checks.parameter_shape(name, shape)).astype(dtype)
-            for name, shape in shapes
-        }
-    )
+    return _drawn(shapes, dtype, random_generator(seed).standard_normal)
+
+
+def _drawn(
+    shapes: Iterable[tuple[str, tuple[int, ...]]],
+    dtype: np.dtype[Any],
+    draw: Callable[[tuple[int, ...]], Array],
+) -> ParameterDict:
+    """Parameters from a function that draws arrays of a shape, unless they are `not_drawn`."""
+    room, arrays = _room.get(), {}
+    for name, shape in shapes:
+        _checks.parameter_shape(name, shape)
+        if room is None:
+            arrays[name] = draw(shape).astype(dtype)
+            continue
+        room[0] -= math.prod(shape) * dtype.itemsize
+        if room[0] < 0:
+            raise ValueError(
+                f"{name}: expected sizes that fit the tensors' numbers, got shape "
+                f"{_checks.shown(shape)}"
+            )
+        arrays[name] = np.zeros(shape, dtype)
+    return ParameterDict(arrays)
 
 
 def random_generator(seed: object) -> np.random.Generator:

@@ -139,14 +139,11 @@ class Recurrent(Layer):
 
     def _cells_of_parameters(self) -> dict[str, dict[str, Array]]:
         """For each suffix the live arrays of its layer and direction, by the cell's own names."""
-        return {
-            suffix: {
-                name.removesuffix(f"_{suffix}"): array
-                for name, array in self._parameters.items()
-                if name.endswith(f"_{suffix}")
-            }
-            for suffix in self._suffixes()
-        }
+        cells: dict[str, dict[str, Array]] = {suffix: {} for suffix in self._suffixes()}
+        for name, array in self._parameters.items():
+            own, _, number = name.rpartition("_l")
+            cells[f"l{number}"][own] = array
+        return cells
 
     def __getstate__(self) -> dict[str, Any]:
         attributes = super().__getstate__()

@@ -7,19 +7,20 @@ vocabulary. The state of an optimiser, of a stream or of a random generator is n
 
 from __future__ import annotations
 
+import errno
 import json
-import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from pyrnn import _extras
+from pyrnn import _checks, _extras, _parameters, _safetensors
+from pyrnn._files import AnyPath, checked_path, open_regular, shown
 from pyrnn._files import check_writable as check_writable
 from pyrnn._files import write_atomically as write_atomically
 from pyrnn._recurrent import Recurrent
+from pyrnn._safetensors import Contents, FormatError
 from pyrnn._types import Array
 from pyrnn.layers import GRU, LSTM, RNN
 from pyrnn.min_gru import MinGRU
@@ -54,7 +55,15 @@ _OPTIONS: Mapping[str, object] = {
     "recurrent_dropout": 0.0,
     "zoneout": 0.0,
 }
+_OF_MODELS = ("vocabulary", "cell", "hidden_size", "num_layers", "embedding_dim", "dropout")
 _KINDS = {kind.__name__: kind for kind in (CharacterModel, *_ARGUMENTS)}
+
+MOST_VALUES = 200
+"""In a description; beside the vocabulary there are some twenty."""
+MOST_MISSING = 1 << 18
+"""Bytes."""
+MOST_DESCRIPTION = 1 << 24
+"""Characters; all that Unicode has make a vocabulary of so many."""
 
 Saveable = CharacterModel | Recurrent
 
@@ -63,7 +72,7 @@ class ModelFileError(ValueError):
     """A model file that cannot be used; the message is one line and begins with its path."""
 
 
-def save(model: Saveable, path: str | Path) -> None:
+def save(model: Saveable, path: AnyPath) -> None:
     """Save a character model or a recurrent layer.
 
     The file is written beside its place and then renamed, so that whatever goes wrong, a file that
@@ -74,17 +83,18 @@ def save(model: Saveable, path: str | Path) -> None:
     model : CharacterModel, RNN, LSTM, GRU or MinGRU
         Parameters and constructor arguments are saved; the seed, the mode and the state of an
         optimiser are not.
-    path : str or Path
+    path : str, bytes or os.PathLike
         Usually ends in ``.safetensors``.
 
     Raises
     ------
     TypeError
-        If ``model`` is something else.
+        If ``model`` or ``path`` is something else.
     ValueError
-        If a parameter is NaN or infinite.
+        If a parameter is NaN or infinite, or ``path`` is empty or has a null character.
     OSError
-        If the file cannot be written.
+        If the file cannot be written, or there is something else of that name, as a folder or a
+        device.
     MissingExtraError
         If safetensors is not installed.
 
@@ -105,6 +115,7 @@ def save(model: Saveable, path: str | Path) -> None:
     _extras.require("cli", "safetensors")
     from safetensors.numpy import save as to_bytes
 
+    path = checked_path(path)
     description = {"version": FORMAT_VERSION, **_describe(model)}
     # One key, because the order of several differs from one run to the next.
     metadata = {_KEY: json.dumps(description, sort_keys=True)}
@@ -113,47 +124,66 @@ def save(model: Saveable, path: str | Path) -> None:
     write_atomically(path, to_bytes(tensors, metadata))
 
 
-def load(path: str | Path) -> Saveable:
+def load(path: AnyPath) -> Saveable:
     """Load what `save` saved; it starts in train mode, as a new layer does.
+
+    No file is trusted: reading one runs no code, and takes time and memory in proportion to the
+    file's size, whatever it says about itself.
 
     Parameters
     ----------
-    path : str or Path
-        Of a file from `save`.
+    path : str, bytes or os.PathLike
+        Of a regular file from `save`.
 
     Raises
     ------
     ModelFileError
         If the file is missing, unreadable, truncated, of another kind or from a newer pyrnn, or if
         its tensors are not those of the model it describes.
+    TypeError
+        If ``path`` is something else.
     MissingExtraError
         If safetensors is not installed.
     """
     _extras.require("cli", "safetensors")
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            return _read(file, path)
-    except SafetensorError as error:
+        name = checked_path(path)
+    except ValueError as error:
+        raise ModelFileError(str(error)) from error
+    try:
+        with open_regular(name) as file:
+            return _read(file)
+    except FormatError as error:
         raise ModelFileError(
-            f"{path}: expected a whole .safetensors file, got another or a truncated one ({error})"
+            f"{shown(name)}: expected a whole .safetensors file, got another or a truncated one "
+            f"({error})"
         ) from error
+    except _ContentError as error:
+        raise ModelFileError(f"{shown(name)}: {error}") from error
+    except MemoryError as error:
+        raise ModelFileError(f"{shown(name)}: expected a file that fits into memory") from error
     except OSError as error:
-        reason = error.strerror or str(error)
-        if os.path.isdir(path):
-            reason = "it is a folder"
-        elif not os.path.exists(path):
-            reason = "there is no such file"
-        raise ModelFileError(f"{path}: cannot be read ({reason})") from error
+        raise ModelFileError(f"{shown(name)}: cannot be read ({_reason(error, name)})") from error
 
 
-def load_character_model(path: str | Path) -> CharacterModel:
+def load_character_model(path: AnyPath) -> CharacterModel:
     """Load a `CharacterModel`; any other kind is a `ModelFileError`, as all that `load` refuses."""
     model = load(path)
     if not isinstance(model, CharacterModel):
-        raise ModelFileError(f"{path}: expected a CharacterModel, got {type(model).__name__}")
+        kind = type(model).__name__
+        raise ModelFileError(f"{shown(path)}: expected a CharacterModel, got {kind}")
     return model
+
+
+class _ContentError(ValueError):
+    """Sound safetensors that are none of pyrnn's models; the message is one line."""
+
+
+def _reason(error: OSError, name: str) -> str:
+    if os.path.isdir(name):  # which Windows does not open
+        return "it is a folder"
+    known = {errno.ENOENT: "there is no such file", errno.ENXIO: "it is no regular file"}
+    return known.get(error.errno or 0) or error.strerror or str(error)
 
 
 def _describe(model: Saveable) -> dict[str, Any]:
@@ -177,29 +207,30 @@ def _describe(model: Saveable) -> dict[str, Any]:
     return {"kind": type(model).__name__, "arguments": arguments | {"dtype": model.dtype.name}}
 
 
-def _read(file: Any, path: str | Path) -> Saveable:
+def _read(file: BinaryIO) -> Saveable:
     """The object that an open file describes, with its tensors."""
-    description = _description(file.metadata(), path)
-    kind, arguments = description["kind"], description["arguments"]
-    found = {}
-    for name in file.keys():  # noqa: SIM118 - the file is no mapping
-        tensor = file.get_slice(name)
-        found[name] = (tensor.get_dtype(), tuple(tensor.get_shape()))
-    _check_size(kind, arguments, found, path)
+    size = os.fstat(file.fileno()).st_size
+    contents = _safetensors.read_contents(file, size)
+    kind, arguments = _description(contents.metadata)
+    # Set afterwards: a rate that one layer does not use was warned of when it was made.
+    dropout = arguments.pop("dropout", 0.0)
+    data_bytes = size - contents.start
+    _check_arguments(kind, arguments, data_bytes, len(contents.tensors))
     try:
-        # Set afterwards: a rate that one layer does not use was warned of when it was made.
-        dropout = arguments.pop("dropout", 0.0)
-        model: Saveable = _KINDS[kind](**arguments)
+        # More than there are, so that a tensor that is missing or too small can be named.
+        with _parameters.not_drawn(2 * data_bytes + MOST_MISSING):
+            model: Saveable = _KINDS[kind](**arguments)
         (model.rnn if isinstance(model, CharacterModel) else model).dropout = dropout
-    except (TypeError, ValueError, NotImplementedError, MemoryError) as error:
-        raise ModelFileError(f"{path}: expected arguments of {kind}; {error}") from error
-    _check_tensors(model.parameters, found, path)
-    tensors = {name: file.get_tensor(name) for name in found}
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise _ContentError(f"expected arguments of {kind}; {error}") from error
+    parameters = model.parameters
+    _check_tensors(parameters, contents)
+    for name, array in parameters.items():
+        _safetensors.read_into(array, file, contents.start + contents.tensors[name].begin)
     try:
-        _check_finite(tensors)
+        _check_finite(parameters)
     except ValueError as error:
-        raise ModelFileError(f"{path}: {error}") from error
-    model.parameters.update(tensors)
+        raise _ContentError(str(error)) from error
     return model
 
 
@@ -209,76 +240,82 @@ def _check_finite(tensors: Mapping[str, Array]) -> None:
             raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
 
 
-def _description(metadata: Any, path: str | Path) -> dict[str, Any]:
-    """The JSON in the metadata, with the fields that this version knows."""
+def _description(metadata: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """Kind and arguments from the JSON in the metadata."""
     try:
-        description = json.loads((metadata or {})[_KEY])
+        description = _json(metadata[_KEY])
         version, kind = description["version"], description["kind"]
         arguments = description["arguments"]
     except KeyError as error:
-        raise ModelFileError(
-            f"{path}: expected a model saved by pyrnn, got another .safetensors file "
+        raise _ContentError(
+            "expected a model saved by pyrnn, got another .safetensors file "
             f"(its metadata has no {error})"
         ) from error
     except (ValueError, TypeError) as error:
-        raise ModelFileError(f"{path}: expected JSON from pyrnn as metadata ({error})") from error
-    if not isinstance(version, int) or version < 1 or not isinstance(arguments, dict):
-        raise ModelFileError(f"{path}: expected metadata from pyrnn, got version {version!r}")
+        raise _ContentError(f"expected JSON from pyrnn as metadata ({error})") from error
+    if type(version) is not int or version < 1 or not isinstance(arguments, dict):
+        raise _ContentError(f"expected metadata from pyrnn, got version {_checks.shown(version)}")
     if version > FORMAT_VERSION:
-        raise ModelFileError(
-            f"{path}: expected format version {FORMAT_VERSION} or older, got {version}: "
+        raise _ContentError(
+            f"expected format version {FORMAT_VERSION} or older, got {version}: "
             "a newer pyrnn saved it (pip install --upgrade pyrnn)"
         )
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise ModelFileError(f"{path}: expected one of {', '.join(_KINDS)}, got {kind!r}")
-    return {"kind": kind, "arguments": arguments}
+        raise _ContentError(f"expected one of {', '.join(_KINDS)}, got {_checks.shown(kind)}")
+    return kind, arguments
 
 
-def _check_size(
-    kind: str,
-    arguments: Mapping[str, Any],
-    found: Mapping[str, tuple[str, tuple[int, ...]]],
-    path: str | Path,
+def _json(text: str) -> Any:
+    """A description, which is known to be short and flat before it is decoded."""
+    # A vocabulary has none of these more than once.
+    if len(text) > MOST_DESCRIPTION or sum(map(text.count, "[{,")) > MOST_VALUES:
+        raise ValueError("it has too many values")
+    return _safetensors.strict_json(text)
+
+
+def _check_arguments(
+    kind: str, arguments: Mapping[str, Any], data_bytes: int, num_tensors: int
 ) -> None:
-    """Refuse sizes that the tensors cannot bear out, before memory is set aside for them."""
-    available = sum(math.prod(shape) for _, shape in found.values())
+    """Refuse what `save` does not write, and sizes that so much data cannot bear out."""
+    known = {"dtype", *_ARGUMENTS.get(_KINDS[kind], _OF_MODELS), *_OPTIONS}
+    for name in arguments:
+        if name not in known:
+            raise _ContentError(f"expected arguments of {kind}, got {_checks.shown(name)}")
+    dtype = arguments.get("dtype", "float32")
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        expected = ", ".join(_DTYPES)
+        raise _ContentError(f"dtype: expected one of {expected}, got {_checks.shown(dtype)}")
     sizes: dict[str, Any] = {name: arguments.get(name) for name in ("hidden_size", "num_layers")}
-    if arguments.get("proj_size"):
-        sizes["proj_size"] = arguments["proj_size"]
+    optional = ("input_size", "proj_size", "embedding_dim")
+    sizes |= {name: arguments[name] for name in optional if arguments.get(name)}
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
-            raise ModelFileError(f"{path}: {name}: expected a whole number above 0, got {size!r}")
-    inputs = arguments.get("embedding_dim") or arguments.get("input_size") or 1
-    if not isinstance(inputs, int) or _least_numbers(kind, inputs, **sizes) > available:
-        raise ModelFileError(
-            f"{path}: expected sizes that fit the tensors' {available} numbers, got {arguments!r}"
-        )
+        if type(size) is not int or size < 1:
+            raise _ContentError(
+                f"{name}: expected a whole number above 0, got {_checks.shown(size)}"
+            )
+    if isinstance(arguments.get("vocabulary"), str):
+        sizes["vocabulary"] = len(arguments["vocabulary"])
+    numbers = data_bytes // _safetensors.ITEM_BYTES[_DTYPES[dtype]]
+    for name, size in sizes.items():
+        if size > (num_tensors if name == "num_layers" else numbers):
+            raise _ContentError(
+                f"{name}: expected sizes that fit the tensors' {numbers} numbers in {num_tensors} "
+                f"arrays, got {size}"
+            )
 
 
-def _least_numbers(
-    kind: str, inputs: int, hidden_size: int, num_layers: int, proj_size: int = 0
-) -> int:
-    """How many numbers the weights of one gate have, in a stack of layers in one direction."""
-    outputs = proj_size or hidden_size
-    recurrent = 0 if kind == "MinGRU" else num_layers * outputs
-    return hidden_size * (inputs + (num_layers - 1) * outputs + recurrent)
-
-
-def _check_tensors(
-    parameters: Mapping[str, Array],
-    found: Mapping[str, tuple[str, tuple[int, ...]]],
-    path: str | Path,
-) -> None:
+def _check_tensors(parameters: Mapping[str, Array], contents: Contents) -> None:
     """Refuse missing or superfluous tensors, wrong shapes and dtypes."""
     for name, array in parameters.items():
-        if name not in found:
-            raise ModelFileError(f"{path}: expected a tensor {name!r}, got none")
+        found = contents.tensors.get(name)
+        if found is None:
+            raise _ContentError(f"expected a tensor {name!r}, got none")
         expected = (_DTYPES[array.dtype.name], array.shape)
-        if found[name] != expected:
-            raise ModelFileError(
-                f"{path}: {name}: expected {expected[0]} of shape {expected[1]}, "
-                f"got {found[name][0]} of shape {found[name][1]}"
+        if found[:2] != expected:
+            raise _ContentError(
+                f"{name}: expected {expected[0]} of shape {expected[1]}, "
+                f"got {_checks.shown(found.dtype)[1:-1]} of shape {_checks.shown(found.shape)}"
             )
-    superfluous = sorted(set(found) - set(parameters))
-    if superfluous:
-        raise ModelFileError(f"{path}: expected no tensor {superfluous[0]!r}")
+    for name in contents.tensors:
+        if name not in parameters:
+            raise _ContentError(f"expected no tensor {_checks.shown(name)}")

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
+from pyrnn._files import AnyPath, checked_path, shown
 from pyrnn._pickling import Portable
 from pyrnn._types import Indices
 
@@ -193,7 +194,7 @@ class Vocabulary(Portable):
         return "".join(self.characters[index] for index in checked.reshape(-1))
 
 
-def read(path: str | Path) -> str:
+def read(path: AnyPath) -> str:
     r"""The text of a file in UTF-8, with ``\n`` as its line ends.
 
     Raises
@@ -204,7 +205,7 @@ def read(path: str | Path) -> str:
     return "".join(pieces(path))
 
 
-def pieces(path: str | Path) -> Iterator[str]:
+def pieces(path: AnyPath) -> Iterator[str]:
     r"""The text of a file as `read` gives it, piece by piece; none is empty.
 
     Raises
@@ -212,10 +213,14 @@ def pieces(path: str | Path) -> Iterator[str]:
     TextError
         As `read`, once it gets there.
     """
+    try:
+        name = checked_path(path)
+    except ValueError as error:
+        raise TextError(str(error)) from error
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")(), translate=True)
     done, begun, empty = 0, False, True
     try:
-        with _open(path) as file:
+        with _open(name) as file:
             while True:
                 data = file.read(PIECE_BYTES)
                 pending = len(decoder.getstate()[0])
@@ -224,7 +229,7 @@ def pieces(path: str | Path) -> Iterator[str]:
                 except UnicodeDecodeError as error:
                     place = done - pending + error.start
                     raise TextError(
-                        f"{path}: expected text in UTF-8, "
+                        f"{shown(name)}: expected text in UTF-8, "
                         f"got {error.object[error.start]:#04x} at byte {place}"
                     ) from error
                 done += len(data)
@@ -236,16 +241,12 @@ def pieces(path: str | Path) -> Iterator[str]:
                 if not data:
                     break
     except OSError as error:
-        raise TextError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:  # a name with a null character
-        if isinstance(error, TextError):
-            raise
-        raise TextError(f"{path!r}: cannot be read ({error})") from error
+        raise TextError(f"{shown(name)}: cannot be read ({error.strerror})") from error
     if empty:
-        raise TextError(f"{path}: expected text, got an empty file")
+        raise TextError(f"{shown(name)}: expected text, got an empty file")
 
 
-def load(paths: Sequence[str | Path]) -> EncodedCorpus:
+def load(paths: Sequence[AnyPath]) -> EncodedCorpus:
     """Read files, `split` them, and encode them with the vocabulary of what is to train on.
 
     It takes about two bytes of memory for a byte of a file, where `read` and `Vocabulary.encode`
@@ -388,7 +389,7 @@ def chunks(
         yield inputs[start : start + seq_len], targets[start : start + seq_len]
 
 
-def _open(path: str | Path) -> BinaryIO:
+def _open(path: str) -> BinaryIO:
     """A file or a pipe; a device may have no end."""
     file = open(path, "rb")  # noqa: SIM115 - the caller closes it
     kind = os.fstat(file.fileno()).st_mode

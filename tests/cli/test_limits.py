@@ -84,6 +84,13 @@ class TestNumbers:
         assert fails("train", text, *QUICK).startswith("text: expected files that fit into the")
 
 
+@pytest.mark.parametrize("arguments", [("train", ""), ("train", "--out", ""), ("sample", "")])
+def test_a_file_without_a_name(arguments: tuple[str, ...], text: Path, fails: Any) -> None:
+    argument = {"train": "FILE", "--out": "--out", "sample": "MODEL"}[arguments[-2]]
+    assert fails(*arguments) == f"argument {argument}: expected a file's name, got ''"
+    assert os.listdir() == ["text.py"]
+
+
 @pytest.mark.parametrize("limit", [10**9, 12_345])
 def test_a_limit_of_a_container_counts(limit: int, tmp_path: Path, monkeypatch: Any) -> None:
     for number, content in enumerate([str(limit), "max\n", ""]):

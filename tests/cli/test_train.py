@@ -256,7 +256,6 @@ class TestRefused:
             ("nowhere/model.safetensors", "there is no folder"),
             ("text.py/model.safetensors", "there is no folder"),
             (".", "it is a folder"),
-            ("", "it is a folder"),
             (os.devnull, "it is no regular file"),
             ("x" * 300, "too long"),
         ],

@@ -10,7 +10,6 @@ import re
 KNOWN: tuple[tuple[str, str], ...] = (
     ("infinities and NaN", r"difference: .*NaN or infinity elsewhere"),
     ("NumPy's warnings", r"native: warns: RuntimeWarning: (overflow|invalid value|divide by zero)"),
-    ("names of files", r"serialization: .*(null byte|embedded)"),
     ("text of another type", r"^text: \w+: (names no argument|raises AttributeError)"),
 )  # fmt: skip
 """What it is, and a pattern of ``entry: kind: detail``."""

@@ -77,6 +77,13 @@ def _wrong(expected: str, text: str) -> argparse.ArgumentTypeError:
     return argparse.ArgumentTypeError(f"expected {expected}, got {shown}")
 
 
+def file_name(text: str) -> str:
+    """The type of an argument that names a file."""
+    if not text:
+        raise _wrong("a file's name", text)
+    return text
+
+
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """Add ``--threads``."""
     kind = whole(1, threads.MOST_THREADS)

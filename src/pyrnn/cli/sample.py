@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pyrnn.cli._arguments import SEEDS, SIZES, Subparsers, number, whole
+from pyrnn.cli._arguments import SEEDS, SIZES, Subparsers, file_name, number, whole
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import deferred
 from pyrnn.model import CharacterModel
@@ -15,7 +15,9 @@ from pyrnn.text import REPLACEMENT
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command."""
     parser = subparsers.add_parser("sample", help="let a saved model write text")
-    parser.add_argument("model", metavar="MODEL", help="a file that 'pyrnn train' saved")
+    parser.add_argument(
+        "model", type=file_name, metavar="MODEL", help="a file that 'pyrnn train' saved"
+    )
     parser.add_argument("--prompt", metavar="TEXT", help="what to continue (default: a new line)")
     parser.add_argument(
         "--length", type=whole(1, SIZES), default=400, metavar="N", help="characters to write (400)"

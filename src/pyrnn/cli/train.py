@@ -20,6 +20,7 @@ from pyrnn.cli._arguments import (
     Subparsers,
     add_threads,
     check_native,
+    file_name,
     number,
     use_threads,
     whole,
@@ -63,6 +64,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "files",
         nargs="*",
+        type=file_name,
         metavar="FILE",
         help="text in UTF-8 (default: the source of the Python standard library)",
     )
@@ -72,6 +74,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add_threads(parser)
     parser.add_argument(
         "--out",
+        type=file_name,
         metavar="MODEL",
         help="where to save; the picture goes beside it (pyrnn-<cell>.safetensors)",
     )
