@@ -140,7 +140,8 @@ def test_time_and_memory_are_bounded_by_the_size(tmp_path: Path) -> None:
     assert last.endswith(" loaded")
     for name, path, line in zip(FILES, paths, lines, strict=True):
         seconds, _, message = line.partition(" ")
-        assert message.startswith(f"{path}: expected"), name
+        assert message.startswith(f"{path}: "), name
+        assert "expected" in message, name
         assert "fits into memory" not in message, name
         assert len(message) < len(str(path)) + 500, name
         assert float(seconds) < 1, name

@@ -30,7 +30,7 @@ NOT_CALLED = {
     "text.TextError", "text.Corpus", "text.read", "text.standard_library", "text.load",
     "text.pieces", "text.EncodedCorpus",
     "serialization.ModelFileError", "serialization.write_atomically",
-    "serialization.check_writable", "serialization.load_character_model",
+    "serialization.check_writable",
 }  # fmt: skip
 """Modules, classes of errors and what works with files; functions of modules have their names."""
 
@@ -98,6 +98,15 @@ def test_a_short_run_finds_nothing():
     assert answers + refusals == 350
     assert answers >= 175
     assert refusals >= 50
+
+
+def test_spoiled_model_files_are_refused_or_load():
+    done = run("--entry", "spoiled model file", "--cases", 300, "--seed", 0, "--jobs", 2)
+    assert done.returncode == 0, done.stdout + done.stderr
+    answers, refusals = map(int, re.search(r"^all +(\d+) +(\d+)", done.stdout, re.M).groups())
+    assert answers + refusals == 300
+    assert answers >= 15
+    assert refusals >= 150
 
 
 # --- that it finds what is there ------------------------------------------------------------
