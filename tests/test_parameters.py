@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import pyrnn
+from pyrnn import _parameters
 
 
 @pytest.fixture
@@ -98,3 +99,34 @@ def test_keys_stay(layer):
     with pytest.raises(KeyError, match="unknown parameter 'new'"):
         layer.parameters.setdefault("new", np.zeros(3))
     assert len(layer.parameters) == 4
+
+
+MAKERS = {
+    "RNN": lambda: pyrnn.RNN(3, 4),
+    "LSTM": lambda: pyrnn.LSTM(3, 4, 2, bidirectional=True, layer_norm=True),
+    "GRU": lambda: pyrnn.GRU(3, 4, dtype="float64"),
+    "MinGRU": lambda: pyrnn.MinGRU(3, 4),
+    "LSTMCell": lambda: pyrnn.LSTMCell(3, 4),
+    "Linear": lambda: pyrnn.Linear(3, 4),
+    "Embedding": lambda: pyrnn.Embedding(3, 4),
+    "model": lambda: pyrnn.CharacterModel("abc", "gru", 4, 2, 5),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_what_is_not_drawn_has_a_limit(make):
+    drawn = make()
+    count = sum(array.nbytes for array in drawn.parameters.values())
+    with _parameters.not_drawn(count):
+        plain = make()
+    assert list(plain.parameters) == list(drawn.parameters)
+    for name, array in plain.parameters.items():
+        assert array.shape == drawn.parameters[name].shape
+        assert array.dtype == drawn.parameters[name].dtype
+        assert (array == ("gain" in name)).all()
+    with (
+        _parameters.not_drawn(count - 1),
+        pytest.raises(ValueError, match=r"^\w+: expected sizes that fit the tensors' numbers"),
+    ):
+        make()
+    assert any(array.any() for array in make().parameters.values())

@@ -250,6 +250,16 @@ class TestSave:
             serialization.save(layer, path)
         assert not path.exists()
 
+    def test_halves_of_characters(self, path: Path) -> None:
+        for characters in ("\ud83d", "\ude00\ud83d", "\ud83da\ude00", "\ud83d\ud83e"):
+            serialization.save(CharacterModel(characters, hidden_size=2), path)
+            loaded = serialization.load_character_model(path)
+            assert loaded.vocabulary.characters == characters
+        before = path.read_bytes()
+        with pytest.raises(ValueError, match=r"^vocabulary: expected characters that JSON keeps"):
+            serialization.save(CharacterModel("\ud83d\ude00", hidden_size=2), path)
+        assert path.read_bytes() == before
+
     def test_missing_package(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "safetensors", None)
         message = r"^safetensors is not installed; pip install 'pyrnn\[cli\]' brings it$"

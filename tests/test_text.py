@@ -104,6 +104,14 @@ class TestRead:
             with pytest.raises(TypeError, match=r"^path: expected a file's name \(str, bytes or"):
                 text.read(wrong)
 
+    @pytest.mark.skipif(os.name == "nt", reason="needs pipes as POSIX has them")
+    def test_pipe(self, tmp_path):
+        path = tmp_path / "pipe"
+        os.mkfifo(path)
+        writer = subprocess.Popen([sys.executable, "-c", f"open({str(path)!r}, 'w').write('abc')"])
+        assert text.read(path) == "abc"
+        assert writer.wait(timeout=60) == 0
+
     def test_names(self, tmp_path):
         path = tmp_path / "\u00e9\n.txt"
         path.write_text("ab", encoding="utf-8")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -58,6 +59,8 @@ _OPTIONS: Mapping[str, object] = {
 _OF_MODELS = ("vocabulary", "cell", "hidden_size", "num_layers", "embedding_dim", "dropout")
 _KINDS = {kind.__name__: kind for kind in (CharacterModel, *_ARGUMENTS)}
 
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
 MOST_VALUES = 200
 """In a description; beside the vocabulary there are some twenty."""
 MOST_MISSING = 1 << 18
@@ -91,7 +94,8 @@ def save(model: Saveable, path: AnyPath) -> None:
     TypeError
         If ``model`` or ``path`` is something else.
     ValueError
-        If a parameter is NaN or infinite, or ``path`` is empty or has a null character.
+        If a parameter is NaN or infinite, or ``path`` is empty or has a null character, or the
+        vocabulary has both halves of a surrogate pair side by side.
     OSError
         If the file cannot be written, or there is something else of that name, as a folder or a
         device.
@@ -189,6 +193,11 @@ def _reason(error: OSError, name: str) -> str:
 def _describe(model: Saveable) -> dict[str, Any]:
     """Kind and constructor arguments, as JSON has them."""
     if type(model) is CharacterModel:
+        if _PAIR.search(model.vocabulary.characters):
+            raise ValueError(
+                "vocabulary: expected characters that JSON keeps apart, got two halves of one "
+                "(a surrogate pair) side by side"
+            )
         arguments: dict[str, Any] = {
             "cell": model.cell,
             "hidden_size": model.rnn.hidden_size,

@@ -1,5 +1,6 @@
 """``pyrnn sample``: what it prints and what it refuses."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,16 @@ def test_refuses_files(model: CharacterModel, fails: Any) -> None:
     serialization.save(pyrnn.GRU(3, 4, dtype=np.float64), "gru.safetensors")
     message = fails("sample", "gru.safetensors")
     assert message == "gru.safetensors: expected a CharacterModel, got GRU"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs pipes as POSIX has them")
+def test_refuses_a_pipe_at_once(model: CharacterModel, start: Any, fails: Any) -> None:
+    os.mkfifo("pipe")
+    process = start("sample", "pipe")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert err == "pyrnn: error: pipe: cannot be read (it is no regular file)\n"
+    assert fails("sample", "/dev/zero") == "/dev/zero: cannot be read (it is no regular file)"
 
 
 @pytest.mark.parametrize(
