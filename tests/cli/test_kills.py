@@ -60,7 +60,7 @@ def test_a_model_is_never_lost_and_nothing_stays_beside_it(
     moments: tuple[Callable[..., None], ...], text: Path, run: Any, start: Any
 ) -> None:
     assert run("train", text, "--hidden", 8, "--steps", 1).status == 0
-    draw, killed, begun = random.Random(0), 0, set()
+    draw, killed, begun = random.Random(0), 0, 0
     for number, moment in enumerate(moments):
         before = Path(MODEL).read_bytes()
         left = leftovers()
@@ -72,11 +72,11 @@ def test_a_model_is_never_lost_and_nothing_stays_beside_it(
         killed += process.poll() is None
         process.kill()
         process.communicate()
-        begun |= leftovers()
+        begun += bool(leftovers() - left)
         after = Path(MODEL).read_bytes()
         loaded = serialization.load_character_model(MODEL)
         assert after == before or loaded.rnn.hidden_size == 900
     assert killed >= len(moments) / 2
-    assert begun, "no write was cut short"
+    assert begun >= len(moments) / 4, "too few writes were cut short"
     assert run("train", text, "--hidden", 8, "--steps", 1).status == 0
     assert sorted(os.listdir()) == [PICTURE, MODEL, "text.py"]
