@@ -123,10 +123,14 @@ class TestNames:
         "call", [checked_path, check_writable, lambda p: write_atomically(p, b"")]
     )
     def test_that_are_none(self, call: Callable[[Any], object]) -> None:
-        for wrong in (None, 1, 1.5, True, ["x"], bytearray(b"x")):
+        class Wrong:
+            def __fspath__(self) -> Any:
+                return 1
+
+        for wrong in (None, 1, 1.5, True, ["x"], bytearray(b"x"), Wrong()):
             with pytest.raises(TypeError, match=r"^path: expected a file's name \(str, bytes or"):
                 call(wrong)
-        for empty in ("", b"", "a\0b", b"a\0b"):
+        for empty in ("", b"", "a\0b", b"a\0b", "\ud800"):
             with pytest.raises(ValueError, match=r"^path: expected a file's name, got '"):
                 call(empty)
 

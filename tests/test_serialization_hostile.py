@@ -258,7 +258,7 @@ class TestNames:
             with pytest.raises(TypeError, match=r"^path: expected a file's name"):
                 call(wrong)
 
-    @pytest.mark.parametrize("wrong", ["", b"", "a\0b"])
+    @pytest.mark.parametrize("wrong", ["", b"", "a\0b", "\ud800"])
     def test_that_no_file_has(self, wrong: Any) -> None:
         with pytest.raises(ValueError, match=r"^path: expected a file's name, got '"):
             serialization.save(pyrnn.GRU(2, 3), wrong)

@@ -30,11 +30,18 @@ AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 def checked_path(path: AnyPath) -> str:
     """The name of a file as a string; TypeError or ValueError for what can be none."""
-    if not isinstance(path, (str, bytes, os.PathLike)):
+    try:
+        name = os.fsdecode(path)
+    except TypeError as error:
         kind = type(path).__name__
-        raise TypeError(f"path: expected a file's name (str, bytes or os.PathLike), got {kind}")
-    name = os.fsdecode(path)
-    if not name or "\0" in name:
+        raise TypeError(
+            f"path: expected a file's name (str, bytes or os.PathLike), got {kind}"
+        ) from error
+    try:
+        named = bool(name) and b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:  # half a character
+        named = False
+    if not named:
         raise ValueError(f"path: expected a file's name, got {_checks.shown(name)}")
     return name
 
