@@ -149,7 +149,7 @@ def load(path: AnyPath) -> Saveable:
     MissingExtraError
         If safetensors is not installed.
     """
-    _extras.require("cli", "safetensors")
+    _extras.require("cli", "safetensors")  # so that whatever loads can be saved again
     try:
         name = checked_path(path)
     except ValueError as error:
