@@ -49,6 +49,12 @@ class Cache(Generic[Kept]):
             message = "cache: it was used by an earlier backward; call forward again"
             raise ValueError(message) from None
 
+    def __copy__(self) -> Cache[Kept]:
+        """The same cache under another name: one `backward` uses up both."""
+        twin: Cache[Kept] = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
     def __getstate__(self) -> dict[str, Any]:
         if self._kept:
             raise TypeError(

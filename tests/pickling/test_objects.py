@@ -155,8 +155,11 @@ def test_vocabularies_sequences_and_reports(way, assert_same_bits):
 
 
 @EVERY_OTHER
-def test_caches_stay_until_they_are_used(make, way):
-    """A copy of one would be of use to nobody: a backward takes what its own layer kept."""
+def test_caches_stay_until_they_are_used(make, way_together):
+    """A copy of one would be of use to nobody: a backward takes what its own layer kept.
+
+    `copy.copy` gives the same one another name; see the tests of the layers' errors.
+    """
     layer = make()
     x = np.zeros(3, int) if isinstance(layer, (pyrnn.Embedding, CharacterModel)) else None
     if x is None:
@@ -165,9 +168,9 @@ def test_caches_stay_until_they_are_used(make, way):
     if isinstance(layer, CharacterModel):
         cache = cache.rnn
     with pytest.raises(TypeError, match="cache: it cannot be pickled or copied before"):
-        way(cache)
+        way_together(cache)
     cache.use()
-    way(cache)
+    way_together(cache)
 
 
 def test_spawned_processes(check, assert_same_bits):
