@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.docs import BEGIN, END
-from pyrnn import _backend
+from pyrnn.backend import selection
 from pyrnn.reference.cells import CELLS
 
 PAGE = Path(__file__).parents[1] / "docs" / "numerics.md"
@@ -172,7 +172,7 @@ def _draw(cell: str, regime: Regime, seed: int) -> Arrays:
 
 def _run(backend: str, cell: str, case: Arrays, dtype: npt.DTypeLike) -> tuple[Arrays, Arrays]:
     """Outputs and gradients, by name."""
-    run = _backend.BACKENDS[backend]
+    run = selection.BACKENDS[backend]
     arrays = {name: np.asarray(array, dtype) for name, array in case.items()}
     x, dy = arrays.pop("x"), arrays.pop("dy")
     y, state, saved = run.forward(run.pack(cell, arrays), x, None, keep=True)

@@ -11,7 +11,7 @@ from bench.compete import compete
 from bench.options import Options
 from bench.peers import MODULES, Peer
 from bench.shapes import COMPUTE, Case, grid, quick_grid
-from pyrnn import _backend
+from pyrnn.backend import selection
 
 PEERS = tuple(MODULES)
 
@@ -64,7 +64,7 @@ def _measure(
 
 def _peak(threads: int) -> list[float]:
     """GFLOP/s of a loop of fused multiply-adds; nothing where the core cannot measure it."""
-    measure = getattr(_backend.native_module(), "fma_peak", None)
+    measure = getattr(selection.native_module(), "fma_peak", None)
     if measure is None:
         return []
     # As before every turn: threads of whoever ran before may still spin.

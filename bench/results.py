@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.worker import MODES
-from pyrnn.serialization import write_atomically
+from pyrnn.interop.serialization import write_atomically
 
 Result = dict[str, Any]
 

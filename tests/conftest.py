@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     # Without the compiled core the package says so once, at import; the reference is tested then.
     warnings.filterwarnings("ignore", message="pyrnn: the compiled core", category=RuntimeWarning)
     import pyrnn
-    from pyrnn import _backend
+    from pyrnn.backend import selection
 
 # The package ``bench`` is no part of the installed one.
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
-@pytest.fixture(params=sorted(_backend.BACKENDS))
+@pytest.fixture(params=sorted(selection.BACKENDS))
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     """The name of a backend, in force during the test."""
     with pyrnn.use_backend(request.param):

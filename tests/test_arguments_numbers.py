@@ -7,7 +7,7 @@ import pytest
 
 import pyrnn
 from pyrnn import textbook
-from pyrnn.model import CharacterModel
+from pyrnn.text.character_model import CharacterModel
 from pyrnn.textbook import char_rnn, word_rnn
 
 HUGE = [2**31, 2**63, 2**64, 10**5000]

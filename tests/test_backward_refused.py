@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn.model import CharacterModel
+from pyrnn.text.character_model import CharacterModel
 
 N, F, H, T = 2, 3, 4, 5
 OPTIONS = [{}, {"num_layers": 2, "bidirectional": True}, {"batch_first": True}]

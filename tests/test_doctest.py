@@ -7,11 +7,11 @@ import pkgutil
 import pytest
 
 import pyrnn
-from pyrnn import _backend
+from pyrnn.backend import selection
 
 LEFT_OUT = ["pyrnn.cli", "pyrnn.interop", "pyrnn.__main__", "pyrnn._core"]
-if "native" not in _backend.BACKENDS:
-    LEFT_OUT.append("pyrnn._native")
+if "native" not in selection.BACKENDS:
+    LEFT_OUT.append("pyrnn.backend.native")
 
 MODULES = sorted(
     module.name

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 import pyrnn
 from bench import accuracy
-from pyrnn import _backend
+from pyrnn.backend import selection
 
 pytestmark = pytest.mark.skipif(
-    "native" not in _backend.BACKENDS, reason="the compiled core is not built"
+    "native" not in selection.BACKENDS, reason="the compiled core is not built"
 )
 
 TOLERANCE = accuracy.BASE

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import pyrnn
-from pyrnn import _backend
+from pyrnn.backend import selection
 
 pytestmark = pytest.mark.skipif(
-    "native" not in _backend.BACKENDS, reason="the compiled core is not built"
+    "native" not in selection.BACKENDS, reason="the compiled core is not built"
 )
 
 TESTS = Path(__file__).parent

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 import pyrnn
-from pyrnn import serialization
-from pyrnn.model import CharacterModel
-from pyrnn.serialization import ModelFileError
+from pyrnn.interop import serialization
+from pyrnn.interop.serialization import ModelFileError
+from pyrnn.text.character_model import CharacterModel
 
 pytest.importorskip("safetensors")
 
@@ -99,8 +99,8 @@ FILES: dict[str, Callable[[], bytes]] = {
 MEASURE = """
 import resource, sys, time
 import pyrnn
-from pyrnn import serialization
-from pyrnn.model import CharacterModel
+from pyrnn.interop import serialization
+from pyrnn.text.character_model import CharacterModel
 serialization.load(sys.argv[1])  # imports what it needs
 with open("/proc/self/statm", encoding="ascii") as file:
     used = int(file.read().split()[0]) * resource.getpagesize()

@@ -45,7 +45,7 @@ def imported_by(name):
     path = MODULES[name]
     found = set()
     for imported in imports(path.read_text(), name, path.name == "__init__.py"):
-        if imported in MODULES or imported in ("pyrnn._core", "pyrnn._native"):
+        if imported in MODULES or imported in ("pyrnn._core", "pyrnn.backend.native"):
             found.add(imported)
     return found
 
@@ -71,45 +71,82 @@ def later():
     assert "pyrnn.x.y.d" in set(imports("from . import d", "pyrnn.x.y", is_package=True))
 
 
+# From the ground up. A room may import rooms on lower floors and itself, and none beside it.
+FLOORS = [
+    {"_types", "_version", "_extras", "_warnings"},
+    {"_pickling", "_divergence", "reference"},
+    {"backend"},
+    {"_checks"},
+    {"_files"},
+    {"backend.threads"},
+    {"parameters"},
+    {"layers"},
+    {"training"},
+    {"text"},
+    {"diagnostics", "interop", "textbook"},
+    {"cli", "optim", "serialization", "model"},
+    {"", "__main__"},
+]
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def room_of(name):
+    """The folder or single file of the package that a module lives in, or a floor of its own."""
+    inside = name.removeprefix("pyrnn").removeprefix(".")
+    return inside if inside in FLOOR else inside.split(".")[0]
+
+
+def is_arrow_down(above, below):
+    return room_of(above) == room_of(below) or FLOOR[room_of(above)] > FLOOR[room_of(below)]
+
+
 def test_modules_are_found():
-    assert {"pyrnn", "pyrnn._backend", "pyrnn.layers", "pyrnn.reference.cells"} <= set(MODULES)
-    assert "pyrnn.reference.backend" in imported_by("pyrnn._backend")
+    expected = {"pyrnn", "pyrnn.backend.selection", "pyrnn.layers._recurrent", "pyrnn._checks"}
+    assert expected <= set(MODULES)
+    assert "pyrnn.reference.backend" in imported_by("pyrnn.backend.selection")
+
+
+def test_every_room_has_a_floor():
+    assert {room_of(name) for name in MODULES} == set(FLOOR)  # and each floor a room
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_arrows_point_down(name):
+    found = imported_by(name) - {"pyrnn", "pyrnn._core"}
+    assert not {below for below in found if not is_arrow_down(name, below)}
+
+
+def test_an_arrow_up_is_noticed():
+    assert is_arrow_down("pyrnn.text.corpus", "pyrnn._checks")
+    assert not is_arrow_down("pyrnn.layers._recurrent", "pyrnn.training.losses")
+    assert not is_arrow_down("pyrnn.textbook.rnn", "pyrnn.interop.serialization")
+
+
+def test_no_module_imports_itself_in_a_circle():
+    """However late, and for types alone."""
+    packages = {name: {p for p in MODULES if within(name, p)} for name in MODULES}
+    arrows = {name: imported_by(name) & set(MODULES) - packages[name] for name in MODULES}
+    while arrows:
+        ends = {name for name, below in arrows.items() if not below & set(arrows)}
+        assert ends, f"in or above a circle: {sorted(arrows)}"
+        arrows = {name: below for name, below in arrows.items() if name not in ends}
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_only_the_backend_knows_the_compiled_core(name):
-    if name not in ("pyrnn._backend", "pyrnn._native"):
-        assert not imported_by(name) & {"pyrnn._core", "pyrnn._native"}
-
-
-@pytest.mark.parametrize("name", [n for n in MODULES if within(n, "pyrnn.reference")])
-def test_reference_stands_alone(name):
-    outside = {n for n in imported_by(name) if not within(n, "pyrnn.reference")} - {"pyrnn"}
-    assert outside <= {"pyrnn._types"}
+    assert "pyrnn._core" not in imported_by(name) or room_of(name) == "backend"
+    assert "pyrnn.backend.native" not in imported_by(name) or room_of(name) == "backend"
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_only_the_backend_computes_with_the_reference(name):
     """The textbook may show its pointwise functions."""
-    if within(name, "pyrnn.reference") or name == "pyrnn._backend":
+    if room_of(name) in ("reference", "backend"):
         return
     reached = {n for n in imported_by(name) if within(n, "pyrnn.reference")}
     if within(name, "pyrnn.textbook"):
         reached -= {"pyrnn.reference", "pyrnn.reference.activations"}
     assert not reached
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_nothing_below_imports_what_is_on_top(name):
-    on_top = ("pyrnn.cli", "pyrnn.interop", "pyrnn.textbook")
-    if name in ("pyrnn", "pyrnn.__main__") or any(within(name, top) for top in on_top):
-        return
-    assert not {n for n in imported_by(name) if any(within(n, top) for top in on_top)}
-
-
-@pytest.mark.parametrize("name", [n for n in MODULES if within(n, "pyrnn.textbook")])
-def test_textbook_imports_no_command_line(name):
-    assert not {n for n in imported_by(name) if within(n, "pyrnn.cli")}
 
 
 # --- C++ ------------------------------------------------------------------------------------

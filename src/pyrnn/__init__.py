@@ -5,18 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pyrnn._backend import use_backend
-from pyrnn.cells import GRUCell, LSTMCell, RNNCell
-from pyrnn.clipping import clip_grad_norm, clip_grad_value
-from pyrnn.dense import Embedding, Linear
-from pyrnn.gradcheck import GradcheckReport, gradcheck
-from pyrnn.initializers import initialize
-from pyrnn.layers import GRU, LSTM, RNN
-from pyrnn.losses import softmax_cross_entropy
-from pyrnn.merging import merge_parameters
-from pyrnn.min_gru import MinGRU
-from pyrnn.optim import SGD, Adagrad, Adam, AdamW, RMSprop
-from pyrnn.sequences import (
+from pyrnn.backend.selection import use_backend
+from pyrnn.backend.threads import build_info, get_num_threads, release_memory, set_num_threads
+from pyrnn.diagnostics.gradcheck import GradcheckReport, gradcheck
+from pyrnn.layers.cells import GRUCell, LSTMCell, RNNCell
+from pyrnn.layers.dense import Embedding, Linear
+from pyrnn.layers.initializers import initialize
+from pyrnn.layers.min_gru import MinGRU
+from pyrnn.layers.recurrent import GRU, LSTM, RNN
+from pyrnn.layers.sequences import (
     PackedSequence,
     pack_padded_sequence,
     pack_sequence,
@@ -24,12 +21,15 @@ from pyrnn.sequences import (
     pad_sequence,
     unpad_sequence,
 )
-from pyrnn.stream import Stream
-from pyrnn.threads import build_info, get_num_threads, release_memory, set_num_threads
+from pyrnn.layers.stream import Stream
+from pyrnn.parameters.merging import merge_parameters
+from pyrnn.training.clipping import clip_grad_norm, clip_grad_value
+from pyrnn.training.losses import softmax_cross_entropy
+from pyrnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
 if TYPE_CHECKING:
     from pyrnn import textbook
-    from pyrnn.model import CharacterModel
+    from pyrnn.text.character_model import CharacterModel
 
     __version__: str
 

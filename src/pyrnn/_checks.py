@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _backend
 from pyrnn._types import Array, Indices
+from pyrnn.backend import selection
 
 FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 """In the machine's byte order."""
@@ -28,7 +28,7 @@ MAX_COUNT = 2**31 - 1
 MAX_NUMBERS = 2**46
 """More numbers than this fit into no machine; products of sizes below it cannot overflow."""
 
-_CORE = _backend.native_module()
+_CORE = selection.native_module()
 """Answers some questions in a fraction of the time, which training steps of small models notice."""
 
 

@@ -3,13 +3,13 @@
 import pytest
 
 import pyrnn
-from pyrnn import _backend
+from pyrnn.backend import selection
 
 
 @pytest.fixture
 def native():
     """The compiled core in force during the test; the test is skipped where it is missing."""
-    if "native" not in _backend.BACKENDS:
+    if "native" not in selection.BACKENDS:
         pytest.skip("the compiled core is not built")
     with pyrnn.use_backend("native"):
         yield

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pyrnn import serialization
 from pyrnn.cli import _memory, _parser
+from pyrnn.interop import serialization
 
 QUICK = ("--hidden", 8, "--seq-len", 10, "--batch", 4, "--steps", 6)
 

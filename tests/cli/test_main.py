@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import pyrnn
-from pyrnn import _backend
+from pyrnn.backend import selection
 from pyrnn.cli import PACKAGES, _parser, main
 from pyrnn.cli._interrupt import Interrupt
 from pyrnn.cli._training import WARM_UP_STEPS
@@ -96,7 +96,7 @@ class TestInfo:
         assert facts["AMX"].strip() == ("in use" if build["amx"] else "not in use")
         assert facts["ISAs built in"].strip() == (", ".join(build["isas"]) or "none")
 
-    @pytest.mark.skipif("native" not in _backend.BACKENDS, reason="no compiled core")
+    @pytest.mark.skipif("native" not in selection.BACKENDS, reason="no compiled core")
     def test_an_instruction_set_that_is_none(
         self, start: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -160,8 +160,8 @@ class TestEnds:
     def test_text_that_the_terminal_cannot_show(
         self, tmp_path: Path, start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from pyrnn import serialization
-        from pyrnn.model import CharacterModel
+        from pyrnn.interop import serialization
+        from pyrnn.text.character_model import CharacterModel
 
         path = tmp_path / "m.safetensors"
         serialization.save(CharacterModel("é", hidden_size=2, seed=0), path)

@@ -8,7 +8,7 @@ import pytest
 
 from pyrnn.cli import _memory
 from pyrnn.cli._errors import UsageError
-from pyrnn.model import CELLS, CharacterModel
+from pyrnn.text.character_model import CELLS, CharacterModel
 
 
 def arguments(**changes: Any) -> argparse.Namespace:

@@ -11,10 +11,10 @@ import matplotlib
 import numpy as np
 import pytest
 
-from pyrnn import serialization
 from pyrnn.cli import _picture
 from pyrnn.cli._training import Point, Settings, Training
-from pyrnn.model import CharacterModel
+from pyrnn.interop import serialization
+from pyrnn.text.character_model import CharacterModel
 
 QUICK = ("--hidden", 8, "--seq-len", 10, "--batch", 4, "--steps", 6)
 INLINE = "module://matplotlib_inline.backend_inline"

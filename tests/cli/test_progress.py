@@ -9,7 +9,7 @@ import pytest
 
 from pyrnn.cli import _progress
 from pyrnn.cli._training import Settings, Training
-from pyrnn.model import CharacterModel
+from pyrnn.text.character_model import CharacterModel
 
 
 class Terminal(io.StringIO):

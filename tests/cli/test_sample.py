@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn import serialization
-from pyrnn.model import CharacterModel
+from pyrnn.interop import serialization
+from pyrnn.text.character_model import CharacterModel
 
 pytestmark = pytest.mark.usefixtures("backend")
 

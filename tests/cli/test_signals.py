@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pyrnn import serialization
 from pyrnn.cli import _matplotlib, sample
 from pyrnn.cli._interrupt import NAMES, Ended, Interrupt, deferred, ended_by_signals
+from pyrnn.interop import serialization
 
 SMALL = ("--hidden", 8, "--seq-len", 10, "--batch", 4)
 QUICK = (*SMALL, "--steps", 8)
@@ -97,7 +97,7 @@ def test_after_saving_the_rest_is_skipped(
 
 @each_signal
 def test_a_scoring_on_the_way_ends(number: int, text: Path, run: Any, monkeypatch: Any) -> None:
-    from pyrnn.model import softmax_cross_entropy
+    from pyrnn.text.character_model import softmax_cross_entropy
 
     monkeypatch.setattr("pyrnn.model.EVALUATION_STEPS", 4)
     monkeypatch.setattr("pyrnn.model.EVALUATION_STREAMS", 1)

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyrnn import _backend, serialization
-from pyrnn import text as text_module
+from pyrnn.backend import selection
 from pyrnn.cli import train
-from pyrnn.model import CELLS
+from pyrnn.interop import serialization
+from pyrnn.text import corpus as text_module
+from pyrnn.text.character_model import CELLS
 
 SMALL = ("--hidden", 8, "--seq-len", 10, "--batch", 4)
 QUICK = (*SMALL, "--steps", 6)
@@ -98,7 +99,7 @@ class TestResult:
 
     def test_backend_option(self, text: Path, run: Any, fails: Any, monkeypatch: Any) -> None:
         assert ", reference;" in run("train", text, *QUICK, "--backend", "reference").out
-        monkeypatch.delitem(_backend.BACKENDS, "native", raising=False)
+        monkeypatch.delitem(selection.BACKENDS, "native", raising=False)
         message = fails("train", text, *QUICK, "--backend", "native", "--out", "other")
         assert message.startswith("--backend: expected the compiled core, but it is missing")
         assert not Path("other").exists()

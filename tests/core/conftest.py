@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn import _backend
+from pyrnn.backend import selection
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True, scope="module")
 def native_core() -> Iterator[Any]:
     """The compiled core, in force in every test of this folder; they are skipped without it."""
-    core = _backend.native_module()
+    core = selection.native_module()
     if core is None:
         pytest.skip("the compiled core is not built")
     with pyrnn.use_backend("native"):

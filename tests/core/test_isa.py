@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import pyrnn
-from pyrnn import _backend
+from pyrnn.backend import selection
 from pyrnn.reference.cells import CELLS
 
 HERE = Path(__file__).parent
@@ -87,7 +87,7 @@ def test_guarantees_on_every_instruction_set(run_python, isa, file):
 
 
 def test_the_core_and_the_reference_have_the_same_cells():
-    core = _backend.native_module().cells()
+    core = selection.native_module().cells()
     assert core == list(CELLS), (
         f"the core has the cells {core}, the reference {list(CELLS)}: a cell is a header in "
         "src/cpp/isa/cells, a line in its cells.hpp and one in CellIndex of kernel_table.hpp, and "

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn import _backend
+from pyrnn.backend import selection
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -150,7 +150,7 @@ import resource
 import sys
 import numpy as np
 import pyrnn
-from pyrnn import _backend
+from pyrnn.backend import selection
 
 layer = pyrnn.{name}(64, 128, seed=0)
 x = np.ones((50, 16, 64), np.float32)
@@ -200,7 +200,7 @@ def test_a_failing_call_keeps_nothing(make_layer, same_bits):
 @DTYPES
 def test_weights_of_other_layouts_are_packed_but_not_followed(same_bits, dtype):
     """To follow changes of a copy would be to miss those of the array."""
-    backend = _backend.current()
+    backend = selection.current()
     layer = pyrnn.RNN(3, 4, dtype=dtype, seed=0)
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     parameters = {name: np.asfortranarray(layer.parameters[f"{name}_l0"]) for name in names}

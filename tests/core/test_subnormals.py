@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn import _backend
+from pyrnn.backend import selection
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -113,7 +113,7 @@ def test_the_mode_of_another_thread_is_as_it_was(calls, dtype):
 @DTYPES
 def test_the_mode_is_as_it_was_after_an_error(dtype):
     """The core refuses a cache that was used; asked directly, as the layer refuses it before."""
-    backend = _backend.current()
+    backend = selection.current()
     layer = pyrnn.GRU(3, 4, dtype=dtype, seed=0)
     (packed,) = layer._pack(backend)
     state = (np.zeros((2, 4), dtype),)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import pyrnn
-from pyrnn import _backend
+from pyrnn.backend import selection
 from tests.fuzz.case import Case, Relation, entry
 from tests.fuzz.draw import Draw
 
@@ -21,7 +21,7 @@ Arguments = dict[str, Any]
 
 
 def _native() -> bool:
-    return _backend.current().name == "native"
+    return selection.current().name == "native"
 
 
 def plant(name: str, kind: str, weight: float = 1.0) -> Callable[[Callable[[Arguments], Any]], Any]:

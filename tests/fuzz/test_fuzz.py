@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn import _backend, serialization, text, textbook
+from pyrnn import text, textbook
+from pyrnn.backend import selection
+from pyrnn.interop import serialization
 from tests.fuzz import entries, planted
 from tests.fuzz.case import ENTRIES, draw_case
 from tests.fuzz.compare import bit_difference
 from tests.fuzz.layouts import LAYOUTS, expand
 
 pytestmark = pytest.mark.skipif(
-    "native" not in _backend.BACKENDS, reason="the compiled core is not built"
+    "native" not in selection.BACKENDS, reason="the compiled core is not built"
 )
 
 ROOT = Path(__file__).parents[2]

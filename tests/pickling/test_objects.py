@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn.model import CharacterModel
-from pyrnn.text import Vocabulary
+from pyrnn.text.character_model import CharacterModel
+from pyrnn.text.corpus import Vocabulary
 from pyrnn.textbook import cells as textbook_cells
 
 # Arrays of more than 1000 bytes, which NumPy builds on the pickled ones, and of less.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn.model import CharacterModel
+from pyrnn.text.character_model import CharacterModel
 
 OPTIMIZERS = {
     "sgd": pyrnn.SGD,

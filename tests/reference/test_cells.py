@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pyrnn import _backend
 from pyrnn._types import Noise
+from pyrnn.backend import selection
 from pyrnn.reference.cells import CELLS
 
 TIME_STEPS, ROWS, INPUTS, UNITS, PROJECTED = 4, 3, 3, 4, 2
@@ -61,7 +61,7 @@ class Case:
         return Noise(mask.astype(self.dtype), tuple(m.astype(self.dtype) for m in kept))
 
     def forward(self, **options):
-        engine = _backend.current()
+        engine = selection.current()
         packed = engine.pack(self.cell, self.parameters)
         return engine.forward(packed, self.x, self.state, **options)
 
@@ -89,7 +89,7 @@ def check_gradients(case, **options):
 
     y, state, saved = case.forward(keep=True, **options)
     weights = [case.normal(*array.shape) for array in (y, *state)]
-    dx, dstate, grads = _backend.current().backward(saved, weights[0], tuple(weights[1:]))
+    dx, dstate, grads = selection.current().backward(saved, weights[0], tuple(weights[1:]))
     assert set(grads) == set(case.parameters)
     arrays = {"x": (case.x, dx)}
     arrays |= {f"state {n}": pair for n, pair in enumerate(zip(case.state, dstate, strict=True))}

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pyrnn import _backend, use_backend
+from pyrnn import use_backend
+from pyrnn.backend import selection
 from pyrnn.textbook.cells import RNNCell
 
 T, N, INPUT, HIDDEN = 6, 3, 4, 5
@@ -151,12 +152,12 @@ def test_what_the_caller_changes_later_does_not_reach_the_way_back(backend):
 def test_the_step_goes_back_where_it_came_from():
     parameters, x, hidden, dh = draw()
     cell = RNNCell(**parameters)
-    for name in sorted(_backend.BACKENDS):
+    for name in sorted(selection.BACKENDS):
         with use_backend(name):
             hidden = cell(x[0], hidden)
-    for _ in _backend.BACKENDS:
+    for _ in selection.BACKENDS:
         cell.backward(dh[0])
-    assert len(cell.dx_list) == len(_backend.BACKENDS)
+    assert len(cell.dx_list) == len(selection.BACKENDS)
 
 
 def test_float32_stays_float32(backend):

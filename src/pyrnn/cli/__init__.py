@@ -10,15 +10,16 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from pyrnn import _extras, threads
+from pyrnn import _extras
 from pyrnn._divergence import DivergenceError
 from pyrnn._version import version
+from pyrnn.backend import threads
 from pyrnn.cli import compare, info, sample, train
 from pyrnn.cli._arguments import Parser
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import NAMES, STATUS, Ended, ended_by_signals
-from pyrnn.serialization import ModelFileError
-from pyrnn.text import TextError
+from pyrnn.interop.serialization import ModelFileError
+from pyrnn.text.corpus import TextError
 
 PACKAGES = ("rich", "matplotlib", "safetensors")
 """What the extra ``cli`` brings."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-from pyrnn import _backend, threads
+from pyrnn.backend import selection, threads
 from pyrnn.cli._errors import UsageError
 
 SIZES = 2**31 - 1
@@ -105,7 +105,7 @@ def use_threads(count: int | None) -> Iterator[None]:
 
 def check_native(argument: str) -> None:
     """Raise a `UsageError` if the compiled core is missing."""
-    if "native" not in _backend.BACKENDS:
+    if "native" not in selection.BACKENDS:
         raise UsageError(
             f"{argument}: expected the compiled core, but it is missing (pip install pyrnn)"
         )

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import pyrnn
-from pyrnn._recurrent import Recurrent
 from pyrnn._types import Array
+from pyrnn.layers._recurrent import Recurrent
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 """The largest difference allowed, relative to the largest magnitude in the reference's array."""

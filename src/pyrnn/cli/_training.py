@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyrnn._divergence import DivergenceError, check_loss, check_weights
-from pyrnn.clipping import clip_grad_norm
-from pyrnn.losses import softmax_cross_entropy
-from pyrnn.model import CharacterModel
-from pyrnn.optim import Adam
-from pyrnn.text import AnyIndices, chunks, streams
+from pyrnn.text.character_model import CharacterModel
+from pyrnn.text.corpus import AnyIndices, chunks, streams
+from pyrnn.training.clipping import clip_grad_norm
+from pyrnn.training.losses import softmax_cross_entropy
+from pyrnn.training.optimizers import Adam
 
 WARM_UP_STEPS = 20
 """Over so many steps the learning rate rises to its full value, while Adam's moments settle."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import platform
 
-from pyrnn import _backend, threads
+from pyrnn.backend import selection, threads
 from pyrnn.cli._arguments import Subparsers
 
 
@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     build = threads.build_info()
     facts = {
         "pyrnn": build["version"],
-        "backend": _backend.current().name,
+        "backend": selection.current().name,
         "ISA in use": build["isa"] or "none: the compiled core is missing",
         "ISAs built in": ", ".join(build["isas"]) or "none",
         "AMX": "in use" if build["amx"] else "not in use",

@@ -7,9 +7,9 @@ import argparse
 from pyrnn.cli._arguments import SEEDS, SIZES, Subparsers, file_name, number, whole
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import deferred
-from pyrnn.model import CharacterModel
-from pyrnn.serialization import load_character_model
-from pyrnn.text import REPLACEMENT
+from pyrnn.interop.serialization import load_character_model
+from pyrnn.text.character_model import CharacterModel
+from pyrnn.text.corpus import REPLACEMENT
 
 
 def add_parser(subparsers: Subparsers) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pyrnn import _backend, serialization, text
 from pyrnn._divergence import DivergenceError
+from pyrnn.backend import selection
 from pyrnn.cli import _memory, _picture, _progress
 from pyrnn.cli._arguments import (
     SEEDS,
@@ -28,8 +28,10 @@ from pyrnn.cli._arguments import (
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import NAMES, Ended, Interrupt
 from pyrnn.cli._training import Settings, Training
-from pyrnn.model import CELLS, CharacterModel
-from pyrnn.text import REPLACEMENT, EncodedCorpus
+from pyrnn.interop import serialization
+from pyrnn.text import corpus as text
+from pyrnn.text.character_model import CELLS, CharacterModel
+from pyrnn.text.corpus import REPLACEMENT, EncodedCorpus
 
 DEFAULT_SECONDS = 45.0
 """What together with start, evaluations and sample makes about a minute."""
@@ -195,8 +197,8 @@ def _computing(arguments: argparse.Namespace) -> Iterator[None]:
     """The backend and the threads that were asked for."""
     if arguments.backend == "native":
         check_native("--backend")
-    name = arguments.backend or _backend.current().name
-    with _backend.use_backend(name), use_threads(arguments.threads):
+    name = arguments.backend or selection.current().name
+    with selection.use_backend(name), use_threads(arguments.threads):
         yield
 
 
@@ -248,7 +250,7 @@ def _introduction(training: Training, corpus: EncodedCorpus) -> str:
     model = training.model
     return (
         f"{_size(model)}, {model.num_parameters:,} parameters, {model.dtype}, "
-        f"{_backend.current().name}; {len(corpus.train):,} characters to train on, "
+        f"{selection.current().name}; {len(corpus.train):,} characters to train on, "
         f"{len(corpus.held_out):,} held out, {len(model.vocabulary)} different ones"
     )
 

@@ -66,11 +66,11 @@ class ReferenceBackend:
     def pack(
         self, cell: str, parameters: Parameters, suffix: str = "", follow: bool = False
     ) -> Weights:
-        """See `pyrnn._backend.Backend.pack`."""
+        """See `pyrnn.backend.selection.Backend.pack`."""
         return Weights(cell, parameters if follow else _copied(parameters), suffix, follow)
 
     def pack_linear(self, weight: Array, bias: Array | None) -> Callable[[Array], Array]:
-        """See `pyrnn._backend.Backend.pack_linear`."""
+        """See `pyrnn.backend.selection.Backend.pack_linear`."""
         kept = None if bias is None else bias.copy()
         return partial(dense.linear, weight=weight.copy(), bias=kept)
 
@@ -85,7 +85,7 @@ class ReferenceBackend:
         checkpoint: int = 0,
         noise: Noise | None = None,
     ) -> tuple[Array, State, Any]:
-        """See `pyrnn._backend.Backend.forward`."""
+        """See `pyrnn.backend.selection.Backend.forward`."""
         # Later changes must not reach what is kept.
         parameters = _copied(weights.parameters) if weights.follow else weights.parameters
         run = sequence.Run(weights.cell, parameters, x, lengths, reverse, noise, weights.suffix)
@@ -107,7 +107,7 @@ class ReferenceBackend:
         checkpoint: int,
         noise: Sequence[Noise | None],
     ) -> list[tuple[Array, State, Any]]:
-        """See `pyrnn._backend.Backend.forward_both`."""
+        """See `pyrnn.backend.selection.Backend.forward_both`."""
         directions = zip(weights, states, (False, True), noise, strict=True)
         return [
             self.forward(of_one, x, state, lengths, reverse, keep, checkpoint, factors)
@@ -117,7 +117,7 @@ class ReferenceBackend:
     def backward(
         self, saved: sequence.Saved, dy: Array, dstate: State | None
     ) -> tuple[Array | None, State, dict[str, Array]]:
-        """See `pyrnn._backend.Backend.backward`."""
+        """See `pyrnn.backend.selection.Backend.backward`."""
         if dstate is None:
             dstate = sequence.zero_state(saved.run)
         dx, dstate, grads = sequence.backward(saved, dy, dstate)
@@ -126,7 +126,7 @@ class ReferenceBackend:
     def backward_both(
         self, saved: Sequence[sequence.Saved], dy: Sequence[Array], dstates: Sequence[State | None]
     ) -> list[tuple[Array | None, State, dict[str, Array]]]:
-        """See `pyrnn._backend.Backend.backward_both`."""
+        """See `pyrnn.backend.selection.Backend.backward_both`."""
         return [self.backward(*direction) for direction in zip(saved, dy, dstates, strict=True)]
 
     def open_stream(
@@ -136,7 +136,7 @@ class ReferenceBackend:
         check: Callable[[Any, Any], tuple[Array | Indices, Array | None]],
         zoneout: tuple[float, ...] = (),
     ) -> stream.Stream:
-        """See `pyrnn._backend.Backend.open_stream`."""
+        """See `pyrnn.backend.selection.Backend.open_stream`."""
         layers = [of_one.parameters for of_one in weights]
         return stream.Stream(weights[0].cell, layers, batch_size, check, zoneout)
 
@@ -148,6 +148,6 @@ class ReferenceBackend:
         k2: int,
         masks: Sequence[Array | None],
     ) -> tuple[Array | None, list[dict[str, Array]]]:
-        """See `pyrnn._backend.Backend.backward_windows`."""
+        """See `pyrnn.backend.selection.Backend.backward_windows`."""
         dx, grads = truncated.backward_windows(saved, dy, k1, k2, masks)
         return dx, [_named(of_one, one) for of_one, one in zip(grads, saved, strict=True)]

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyrnn import _backend
 from pyrnn._types import Array
+from pyrnn.backend import selection
 from pyrnn.textbook._layout import flip
 
 
@@ -45,7 +45,7 @@ def states(x: Array, a0: Array, weights: Weights) -> Array:
 def gradients(da: Array, x: Array, a0: Array, weights: Weights) -> Gradients:
     """Back-propagation through time of da (n_a, m, T), the gradient of each step's own loss."""
     _, saved = _run(x, a0, weights, keep=True)
-    dx, (da0,), grads = _backend.current().backward(saved, flip(da), None)
+    dx, (da0,), grads = selection.current().backward(saved, flip(da), None)
     assert dx is not None
     return Gradients(
         flip(dx), flip(da0), grads["weight_ih"], grads["weight_hh"], grads["bias_ih"][:, None]
@@ -53,7 +53,7 @@ def gradients(da: Array, x: Array, a0: Array, weights: Weights) -> Gradients:
 
 
 def _run(x: Array, a0: Array, weights: Weights, keep: bool) -> tuple[Array, Any]:
-    backend = _backend.current()
+    backend = selection.current()
     parameters = core_parameters(weights.w_x, weights.w_a, weights.b[:, 0])
     packed = backend.pack("rnn_tanh", parameters)
     y, _, saved = backend.forward(packed, flip(x), (flip(a0),), keep=keep)

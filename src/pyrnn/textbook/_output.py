@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pyrnn import _backend
 from pyrnn._types import Array
+from pyrnn.backend import selection
 from pyrnn.textbook import _layout
 from pyrnn.textbook.activations import softmax
 
@@ -11,7 +11,7 @@ from pyrnn.textbook.activations import softmax
 def predictions(states: Array, weight: Array, bias: Array) -> Array:
     """Probabilities (n_y, m, T) from states as rows (T, m, n_a)."""
     time_steps, batch_size, hidden_size = states.shape
-    logits = _backend.current().linear(
+    logits = selection.current().linear(
         states.reshape(time_steps * batch_size, hidden_size), weight, bias[:, 0]
     )
     return softmax(_layout.flip(logits.reshape(time_steps, batch_size, len(weight))))

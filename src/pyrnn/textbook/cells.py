@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _backend, _checks
+from pyrnn import _checks
 from pyrnn._pickling import Portable, pickled
 from pyrnn._types import Array
+from pyrnn.backend import selection
 from pyrnn.textbook import _layout
 from pyrnn.textbook._layout import Shape
 
@@ -144,7 +145,7 @@ class RNNCell(Portable):
             _SHAPES | {"x": ("N", "I"), "prev_hidden": ("N", "H")},
         )
         self._check_continues(arrays["prev_hidden"])
-        backend = _backend.current()
+        backend = selection.current()
         packed = backend.pack("rnn_tanh", {name: arrays[name] for name in _SHAPES})
         # Copies, because the caller may change x and prev_hidden before the way back.
         _, (hidden,), saved = backend.forward(
@@ -183,7 +184,7 @@ class RNNCell(Portable):
         step = self._steps[-1]
         dh = _layout.checked({"dh": dh}, {"dh": step.hidden.shape})["dh"]
         dh = (dh + self.prev_dh).astype(step.hidden.dtype, copy=False)
-        dx, (dprevious,), grads = _backend.BACKENDS[step.backend].backward(
+        dx, (dprevious,), grads = selection.BACKENDS[step.backend].backward(
             step.saved, dh[None], None
         )
         assert dx is not None

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _backend, _checks
+from pyrnn import _checks
 from pyrnn._divergence import check_loss, check_usable, check_weights
 from pyrnn._types import Array, Indices
+from pyrnn.backend import selection
 from pyrnn.reference.activations import softmax
 from pyrnn.textbook import _layout
 from pyrnn.textbook._elman import core_parameters
@@ -37,7 +38,7 @@ class _Weights(NamedTuple):
     def packed(self, follow: bool = False) -> Any:
         """The recurrence's part, as the backend in force runs it; see `Backend.pack`."""
         parameters = core_parameters(self.Wxh, self.Whh, self.bh)
-        return _backend.current().pack("rnn_tanh", parameters, follow=follow)
+        return selection.current().pack("rnn_tanh", parameters, follow=follow)
 
 
 def loss_fun(
@@ -185,7 +186,7 @@ def train(
     squares = _Weights(*(np.full_like(array, 1e-8) for array in weights))
     zero = np.zeros((1, hidden_size), dtype=weights.Whh.dtype)
     cell = weights.packed(follow=True)
-    adagrad = _backend.current().adagrad
+    adagrad = selection.current().adagrad
     position, state = 0, zero
     for step in range(1, steps + 1):
         if position + seq_length + 1 >= len(data):
@@ -254,7 +255,7 @@ def sample(
     temperature = _checks.finite_number("temperature", temperature, 0.0)
     generator = np.random.default_rng(_checks.size("seed", seed, least=0))
     check_usable(weights._asdict())
-    backend = _backend.current()
+    backend = selection.current()
     cell, output = weights.packed(), backend.pack_linear(weights.Why, weights.by)
     state = np.zeros((1, len(weights.Whh)), dtype=weights.Whh.dtype)
     characters: list[str] = []
@@ -280,7 +281,7 @@ def _gradients(
 
     ``cell`` is the recurrence's part of the weights, packed.
     """
-    backend = _backend.current()
+    backend = selection.current()
     y, (after,), saved = backend.forward(cell, inputs[:, None], (state,), keep=True)
     states = y[:, 0]
     logits = backend.linear(states, weights.Why, weights.by)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _backend
 from pyrnn._types import Array
+from pyrnn.backend import selection
 from pyrnn.textbook import _layout, _output
 from pyrnn.textbook._layout import Shape, flip
 from pyrnn.textbook.activations import sigmoid
@@ -284,7 +284,7 @@ def _walk(
     It goes step by step because the caches show c of every step, of which a backend's run over a
     whole sequence returns only the last.
     """
-    backend = _backend.current()
+    backend = selection.current()
     weights = _core_weights(arrays)
     packed = backend.pack("lstm", weights)
     rows, state = flip(x), (flip(a0), flip(c0))
@@ -307,7 +307,7 @@ def _walk(
 
 def _gates(rows: Array, a_prev: Array, weights: Mapping[str, Array]) -> list[Array]:
     """The gates' values of every step, (T, m, n_a) each, in the core's order."""
-    linear = _backend.current().linear
+    linear = selection.current().linear
     time_steps, batch_size, input_size = rows.shape
     count = time_steps * batch_size
     z = linear(rows.reshape(count, input_size), weights["weight_ih"], weights["bias_ih"])
@@ -320,7 +320,7 @@ def _gradients(
     da: Array, dc: Array, x: Array, a0: Array, c0: Array, arrays: Mapping[str, Array]
 ) -> tuple[Array, Array, Array, dict[str, Array]]:
     """dx (n_x, m, T), da0, dc0 (n_a, m), and the parameters' gradients by the articles' names."""
-    backend = _backend.current()
+    backend = selection.current()
     packed = backend.pack("lstm", _core_weights(arrays))
     _, _, saved = backend.forward(packed, flip(x), (flip(a0), flip(c0)), keep=True)
     dstate = (np.zeros_like(flip(dc)), flip(dc))

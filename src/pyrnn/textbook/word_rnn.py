@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _backend, _checks, _parameters
+from pyrnn import _checks
 from pyrnn._divergence import DivergenceError, check_loss, check_weights
 from pyrnn._types import Array, Indices
+from pyrnn.backend import selection
+from pyrnn.parameters import dictionary
 from pyrnn.textbook import _layout, _output
 from pyrnn.textbook._elman import core_parameters
 from pyrnn.textbook._layout import Shape
@@ -79,7 +81,7 @@ def initialize_parameters(
         "embedding": _checks.size("embedding_size", embedding_size),
         "hidden": _checks.size("hidden_size", hidden_size),
     }
-    generator = _parameters.random_generator(seed)
+    generator = dictionary.random_generator(seed)
     parameters: dict[str, Array] = {}
     for name, letters in _SHAPES.items():
         shape = tuple(sizes[n] if isinstance(n, str) else n for n in letters)
@@ -277,7 +279,7 @@ def _update(targets: Sequence[Array], weights: _Weights) -> None:
 
 def _epoch(data: Sequence[Indices], weights: _Weights, rate: float, window: int | None) -> float:
     """One step per sentence; the bits per predicted word over all of them."""
-    sgd = _backend.current().sgd
+    sgd = selection.current().sgd
     bits, predicted = 0.0, 0
     for number, indices in enumerate(data, 1):
         with np.errstate(over="ignore", invalid="ignore"):  # the loss is looked at
@@ -291,7 +293,7 @@ def _epoch(data: Sequence[Indices], weights: _Weights, rate: float, window: int 
 
 def _run(indices: Indices, weights: _Weights, keep: bool) -> tuple[Array, Any]:
     """States as rows (T, hidden), and what the backend saved."""
-    backend = _backend.current()
+    backend = selection.current()
     packed = backend.pack("rnn_tanh", core_parameters(weights.U, weights.W, weights.ba))
     embedded = backend.embedding(indices, weights.E)
     y, _, saved = backend.forward(packed, embedded[:, None], None, keep=keep)
@@ -300,7 +302,7 @@ def _run(indices: Indices, weights: _Weights, keep: bool) -> tuple[Array, Any]:
 
 def _gradients(indices: Indices, weights: _Weights, window: int | None) -> tuple[float, _Weights]:
     """The loss in bits per word, and its gradients in the core's layout."""
-    backend = _backend.current()
+    backend = selection.current()
     inputs, targets = indices[:-1], indices[1:]
     states, saved = _run(inputs, weights, keep=True)
     logits = backend.linear(states, weights.V, weights.by)

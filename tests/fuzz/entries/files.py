@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyrnn
-from pyrnn import serialization
+from pyrnn.interop import serialization
 from tests.fuzz.case import Case, entry
 from tests.fuzz.draw import Draw
 from tests.fuzz.entries.common import KINDS, build, draw_weights, layer_options

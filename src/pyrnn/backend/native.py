@@ -1,0 +1,64 @@
+"""The compiled core as a backend: names and dtypes translated, nothing computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pyrnn import _core
+from pyrnn._types import Array, Indices, Parameters
+
+# By the size of a number
+_WEIGHTS = {4: _core.WeightsFloat32, 8: _core.WeightsFloat64}
+
+_LINEARS = {4: _core.LinearFloat32, 8: _core.LinearFloat64}
+
+_STREAMS: dict[type, Any] = {
+    _core.WeightsFloat32: _core.StreamFloat32,
+    _core.WeightsFloat64: _core.StreamFloat64,
+}
+
+
+class NativeBackend:
+    """Computes in C++; see `pyrnn.backend.selection.Backend` for what each function means."""
+
+    name = "native"
+
+    forward = staticmethod(_core.forward)
+    forward_both = staticmethod(_core.forward_both)
+    backward = staticmethod(_core.backward)
+    backward_both = staticmethod(_core.backward_both)
+    backward_windows = staticmethod(_core.backward_windows)
+    linear = staticmethod(_core.linear)
+    linear_backward = staticmethod(_core.linear_backward)
+    embedding = staticmethod(_core.embedding)
+    embedding_backward = staticmethod(_core.embedding_backward)
+    softmax_cross_entropy = staticmethod(_core.softmax_cross_entropy)
+    sgd = staticmethod(_core.sgd)
+    adagrad = staticmethod(_core.adagrad)
+    rmsprop = staticmethod(_core.rmsprop)
+    adam = staticmethod(_core.adam)
+    norm = staticmethod(_core.norm)
+    scale = staticmethod(_core.scale)
+    clip = staticmethod(_core.clip)
+
+    def pack(
+        self, cell: str, parameters: Parameters, suffix: str = "", follow: bool = False
+    ) -> Any:
+        """See `pyrnn.backend.selection.Backend.pack`."""
+        weights = _WEIGHTS[parameters["weight_ih"].itemsize]
+        return weights(cell, dict(parameters), suffix, follow)
+
+    def pack_linear(self, weight: Array, bias: Array | None) -> Any:
+        """See `pyrnn.backend.selection.Backend.pack_linear`."""
+        return _LINEARS[weight.itemsize](weight, bias)
+
+    def open_stream(
+        self,
+        weights: Sequence[Any],
+        batch_size: int,
+        check: Callable[[Any, Any], tuple[Array | Indices, Array | None]],
+        zoneout: tuple[float, ...] = (),
+    ) -> Any:
+        """See `pyrnn.backend.selection.Backend.open_stream`."""
+        return _STREAMS[type(weights[0])](weights, batch_size, check, zoneout)

@@ -1,0 +1,313 @@
+"""Who computes: the compiled core (``native``) or the NumPy specification (``reference``).
+
+This is the only module that imports the compiled core. Everything above it asks `current()` for a
+`Backend` and calls the functions listed in that protocol; the two backends are interchangeable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn._types import Array, Indices, Noise, Parameters, State
+
+StepCheck = Callable[[Any, Any], "tuple[Array | Indices, Array | None]"]
+"""Takes ``(x_t, out)`` as a user gave them; returns them fit for a step, or raises."""
+
+
+Forward = tuple[Array, State, Any]
+"""Of one direction of a layer: y, the final states, what was kept."""
+
+Backward = tuple["Array | None", State, "dict[str, Array]"]
+"""Of one direction of a layer: the gradients of x, of the first states and of the parameters."""
+
+
+class StreamEngine(Protocol):
+    """A stack of layers that advances one step a call."""
+
+    def step(self, x_t: Any, out: Any = None, /) -> Array:
+        """Check the arguments and advance; returns the output (N, H), or ``out`` filled with it."""
+
+    def state(self) -> State:
+        """Copies of the states, (layers, N, H) each."""
+
+    def set_state(self, state: State, /) -> None:
+        """Take over states of that shape."""
+
+
+class Backend(Protocol):
+    """What a backend computes. Arrays are checked before they get here."""
+
+    name: str
+
+    # Recurrent layers: one layer, one direction. `cell` is a key of `reference.cells.CELLS`.
+
+    def pack(
+        self, cell: str, parameters: Parameters, suffix: str = "", follow: bool = False
+    ) -> Any:
+        """Bring weights into the form that `forward` takes.
+
+        It does not follow later changes; or, if ``follow``, each `forward` reads the same arrays
+        again, which are contiguous. Their gradients have these names with the suffix.
+        """
+
+    def forward(
+        self,
+        weights: Any,
+        x: Array | Indices,
+        state: State | None,
+        lengths: npt.NDArray[np.intp] | None = None,
+        reverse: bool = False,
+        keep: bool = False,
+        checkpoint: int = 0,
+        noise: Noise | None = None,
+    ) -> Forward:
+        """Run over time: x (T, N, I) or (T, N) of indices, states (N, H) each; None: zeros.
+
+        Returns y (T, N, H), the final states and, if ``keep``, what `backward` needs (else None).
+        With a projection, h and y have P features. ``checkpoint``, if not 0: keep every so many-th
+        state alone and run the steps between them again on the way back, with the same bits.
+        """
+
+    def forward_both(
+        self,
+        weights: Sequence[Any],
+        x: Array | Indices,
+        states: Sequence[State | None],
+        lengths: npt.NDArray[np.intp] | None,
+        keep: bool,
+        checkpoint: int,
+        noise: Sequence[Noise | None],
+    ) -> Sequence[Forward]:
+        """`forward` of the two directions of a layer, the second one reversed: a pair of each."""
+
+    def backward(self, saved: Any, dy: Array, dstate: State | None) -> Backward:
+        """Gradients of x (None for indices), of the initial states and of the parameters.
+
+        The latter are in the order in which `pack` had the parameters. ``dstate`` None: zeros.
+        ``saved`` holds the noise of its forward, for `backward_windows` too.
+        """
+
+    def backward_both(
+        self, saved: Sequence[Any], dy: Sequence[Array], dstates: Sequence[State | None]
+    ) -> Sequence[Backward]:
+        """`backward` of the two directions of a layer: a pair of each."""
+
+    def backward_windows(
+        self, saved: Sequence[Any], dy: Array, k1: int, k2: int, masks: Sequence[Array | None]
+    ) -> tuple[Array | None, list[dict[str, Array]]]:
+        """Truncated BPTT of a stack of layers, lowest first.
+
+        The losses of steps [s, s + k1) go back to step s + k1 - k2, for s = 0, k1, 2 k1, ...
+        ``masks[l]`` is what layer l's output was multiplied with before layer l + 1.
+        """
+
+    def open_stream(
+        self,
+        weights: Sequence[Any],
+        batch_size: int,
+        check: StepCheck,
+        zoneout: tuple[float, ...] = (),
+    ) -> StreamEngine:
+        """Open a stream through a stack of layers, lowest first, with zero states.
+
+        ``weights``: from `pack`, those that do not follow changes; many streams may share them.
+        ``zoneout``: the share of its old value that each state keeps in a step, empty for none.
+        """
+
+    # Around them. Two-dimensional arrays, rows first.
+
+    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        """X Wᵀ + b: (M, K), (N, K), (N,) -> (M, N)."""
+
+    def pack_linear(self, weight: Array, bias: Array | None) -> Callable[[Array], Array]:
+        """`linear` as a function of x, with weights and bias as they are now."""
+
+    def linear_backward(self, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array]:
+        """Gradients (dx, dweight, dbias) of `linear`."""
+
+    def embedding(self, indices: Indices, weight: Array) -> Array:
+        """Rows of weight: (M,), (V, D) -> (M, D)."""
+
+    def embedding_backward(self, indices: Indices, dy: Array, num_embeddings: int) -> Array:
+        """Gradient (V, D) of the rows' sums."""
+
+    def softmax_cross_entropy(self, logits: Array, targets: Indices) -> tuple[float, Array]:
+        """Sum over rows of -ln softmax(logits)[target], and its gradient: (M, V), (M,)."""
+
+    # Optimisers: one step, in place on all parameters and their moments. Each argument holds an
+    # array of each parameter, of its shape and dtype.
+
+    def sgd(
+        self,
+        parameters: Sequence[Array],
+        gradients: Sequence[Array],
+        velocities: Sequence[Array] | None,
+        *,
+        lr: float,
+        momentum: float,
+        nesterov: bool,
+        weight_decay: float,
+    ) -> None:
+        """Stochastic gradient descent with momentum."""
+
+    def adagrad(
+        self,
+        parameters: Sequence[Array],
+        gradients: Sequence[Array],
+        squares: Sequence[Array],
+        *,
+        lr: float,
+        eps: float,
+        weight_decay: float,
+    ) -> None:
+        """Adagrad (Duchi, Hazan, Singer 2011)."""
+
+    def rmsprop(
+        self,
+        parameters: Sequence[Array],
+        gradients: Sequence[Array],
+        squares: Sequence[Array],
+        *,
+        lr: float,
+        alpha: float,
+        eps: float,
+        weight_decay: float,
+    ) -> None:
+        """RMSprop (Tieleman, Hinton 2012)."""
+
+    def adam(
+        self,
+        parameters: Sequence[Array],
+        gradients: Sequence[Array],
+        means: Sequence[Array],
+        squares: Sequence[Array],
+        *,
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        weight_decay: float,
+        decoupled: bool,
+        step: int,
+    ) -> None:
+        """Adam (Kingma, Ba 2015); ``decoupled`` weight decay makes it AdamW."""
+
+    # Gradients as a whole.
+
+    def norm(self, arrays: Sequence[Array]) -> float:
+        """The Euclidean norm over the elements of all, accumulated in float64."""
+
+    def scale(self, arrays: Sequence[Array], factor: float) -> None:
+        """Multiply in place."""
+
+    def clip(self, arrays: Sequence[Array], limit: float) -> None:
+        """Clip each element to [-limit, limit] in place."""
+
+
+def _load_core() -> Any | None:
+    """Import the compiled core; None where it is missing (a broken one is an error)."""
+    try:
+        return importlib.import_module("pyrnn._core")
+    except ModuleNotFoundError as error:
+        if error.name != "pyrnn._core":
+            raise
+        return None
+
+
+def _load() -> Mapping[str, Backend]:
+    from pyrnn.reference.backend import ReferenceBackend
+
+    backends: dict[str, Backend] = {"reference": ReferenceBackend()}
+    if _CORE is not None:
+        from pyrnn.backend.native import NativeBackend
+
+        backends["native"] = NativeBackend()
+    return backends
+
+
+def _default(backends: Mapping[str, Backend]) -> Backend:
+    wanted = os.environ.get("PYRNN_BACKEND")
+    if wanted:
+        return _find(wanted, backends, "PYRNN_BACKEND")
+    if "native" not in backends:
+        warnings.warn(
+            "pyrnn: the compiled core is missing; the slow NumPy reference is used "
+            "(pip install pyrnn builds the core)",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return backends.get("native", backends["reference"])
+
+
+def _find(name: str, backends: Mapping[str, Backend], argument: str) -> Backend:
+    if not isinstance(name, str) or name not in ("native", "reference"):
+        raise ValueError(f"{argument}: expected 'native' or 'reference', got {name!r}")
+    if name not in backends:
+        raise RuntimeError(f"{argument}: 'native' was asked for, but the compiled core is missing")
+    return backends[name]
+
+
+def cell_facts(name: str) -> Any:
+    """The gates, states and parameters of a cell: its entry in `pyrnn.reference.cells`."""
+    from pyrnn.reference.cells import CELLS
+
+    return CELLS[name]
+
+
+_CORE = _load_core()
+BACKENDS = _load()
+_DEFAULT = _default(BACKENDS)
+_chosen: ContextVar[Backend | None] = ContextVar("pyrnn_backend", default=None)
+
+
+def native_module() -> Any | None:
+    """The compiled core (instruction sets, threads), or None where it is missing."""
+    return _CORE
+
+
+def current() -> Backend:
+    """The backend in force here: `use_backend`'s, else ``PYRNN_BACKEND``'s, else native."""
+    return _chosen.get() or _DEFAULT
+
+
+@contextlib.contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Compute with one backend inside a ``with`` block (of this thread or task).
+
+    Parameters
+    ----------
+    name : {"native", "reference"}
+        The compiled core, or the pure NumPy specification.
+
+    Raises
+    ------
+    ValueError
+        If ``name`` is neither.
+    RuntimeError
+        If the compiled core is asked for and missing.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> layer = pyrnn.LSTM(3, 4, seed=0)
+    >>> x = np.ones((5, 2, 3), dtype=np.float32)
+    >>> fast, _ = layer(x)
+    >>> with pyrnn.use_backend("reference"):
+    ...     plain, _ = layer(x)
+    >>> bool(np.allclose(fast, plain, atol=1e-6))
+    True
+    """
+    token = _chosen.set(_find(name, BACKENDS, "name"))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)

@@ -1,0 +1,332 @@
+"""Models and recurrent layers as ``.safetensors`` files.
+
+A file holds the parameters and, as JSON under the one metadata key ``pyrnn``, the version of this
+format, the kind of object, the arguments it was made with and, for a character model, its
+vocabulary. The state of an optimiser, of a stream or of a random generator is not saved.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pyrnn import _checks, _extras
+from pyrnn._files import AnyPath, checked_path, open_regular, shown
+from pyrnn._files import check_writable as check_writable
+from pyrnn._files import write_atomically as write_atomically
+from pyrnn._types import Array
+from pyrnn.interop import _safetensors
+from pyrnn.interop._safetensors import Contents, FormatError
+from pyrnn.layers._recurrent import Recurrent
+from pyrnn.layers.min_gru import MinGRU
+from pyrnn.layers.recurrent import GRU, LSTM, RNN
+from pyrnn.parameters import dictionary
+from pyrnn.text.character_model import CharacterModel
+
+FORMAT_VERSION = 1
+_KEY = "pyrnn"
+_DTYPES = {"float32": "F32", "float64": "F64"}
+_RECURRENT = (
+    "input_size",
+    "hidden_size",
+    "num_layers",
+    "bias",
+    "batch_first",
+    "dropout",
+    "bidirectional",
+)
+_ARGUMENTS: Mapping[type, tuple[str, ...]] = {
+    RNN: ("nonlinearity", *_RECURRENT),
+    LSTM: _RECURRENT,
+    GRU: _RECURRENT,
+    MinGRU: _RECURRENT,
+}
+# These came later. They are saved where they differ from their defaults, so that older versions
+# read every file that needs none of them.
+_OPTIONS: Mapping[str, object] = {
+    "proj_size": 0,
+    "peephole": False,
+    "coupled": False,
+    "layer_norm": False,
+    "reset_after": True,
+    "recurrent_dropout": 0.0,
+    "zoneout": 0.0,
+}
+_OF_MODELS = ("vocabulary", "cell", "hidden_size", "num_layers", "embedding_dim", "dropout")
+_KINDS = {kind.__name__: kind for kind in (CharacterModel, *_ARGUMENTS)}
+
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+MOST_VALUES = 200
+"""In a description; beside the vocabulary there are some twenty."""
+MOST_MISSING = 1 << 18
+"""Bytes."""
+MOST_DESCRIPTION = 1 << 24
+"""Characters; all that Unicode has make a vocabulary of so many."""
+
+Saveable = CharacterModel | Recurrent
+
+
+class ModelFileError(ValueError):
+    """A model file that cannot be used; the message is one line and begins with its path."""
+
+
+def save(model: Saveable, path: AnyPath) -> None:
+    """Save a character model or a recurrent layer.
+
+    The file is written beside its place and then renamed, so that whatever goes wrong, a file that
+    was there before stays whole.
+
+    Parameters
+    ----------
+    model : CharacterModel, RNN, LSTM, GRU or MinGRU
+        Parameters and constructor arguments are saved; the seed, the mode and the state of an
+        optimiser are not.
+    path : str, bytes or os.PathLike
+        Usually ends in ``.safetensors``.
+
+    Raises
+    ------
+    TypeError
+        If ``model`` or ``path`` is something else.
+    ValueError
+        If a parameter is NaN or infinite, or ``path`` is empty or has a null character, or the
+        vocabulary has both halves of a surrogate pair side by side.
+    OSError
+        If the file cannot be written, or there is something else of that name, as a folder or a
+        device.
+    MissingExtraError
+        If safetensors is not installed.
+
+    Examples
+    --------
+    >>> import os, tempfile, pyrnn
+    >>> from pyrnn.interop import serialization
+    >>> layer = pyrnn.GRU(3, 4, seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "layer.safetensors")
+    ...     serialization.save(layer, path)
+    ...     copy = serialization.load(path)
+    >>> copy
+    GRU(3, 4)
+    >>> bool((copy.parameters["bias_ih_l0"] == layer.parameters["bias_ih_l0"]).all())
+    True
+    """
+    _extras.require("cli", "safetensors")
+    from safetensors.numpy import save as to_bytes
+
+    path = checked_path(path)
+    description = {"version": FORMAT_VERSION, **_describe(model)}
+    # One key, because the order of several differs from one run to the next.
+    metadata = {_KEY: json.dumps(description, sort_keys=True)}
+    tensors = {name: np.ascontiguousarray(a) for name, a in model.parameters.items()}
+    _check_finite(tensors)
+    write_atomically(path, to_bytes(tensors, metadata))
+
+
+def load(path: AnyPath) -> Saveable:
+    """Load what `save` saved; it starts in train mode, as a new layer does.
+
+    No file is trusted: reading one runs no code, and takes time and memory in proportion to the
+    file's size, whatever it says about itself.
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+        Of a regular file from `save`.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, unreadable, truncated, of another kind or from a newer pyrnn, or if
+        its tensors are not those of the model it describes.
+    TypeError
+        If ``path`` is something else.
+    MissingExtraError
+        If safetensors is not installed.
+    """
+    _extras.require("cli", "safetensors")  # so that whatever loads can be saved again
+    try:
+        name = checked_path(path)
+    except ValueError as error:
+        raise ModelFileError(str(error)) from error
+    try:
+        with open_regular(name) as file:
+            return _read(file)
+    except FormatError as error:
+        raise ModelFileError(
+            f"{shown(name)}: expected a whole .safetensors file, got another or a truncated one "
+            f"({error})"
+        ) from error
+    except _ContentError as error:
+        raise ModelFileError(f"{shown(name)}: {error}") from error
+    except MemoryError as error:
+        raise ModelFileError(f"{shown(name)}: expected a file that fits into memory") from error
+    except OSError as error:
+        raise ModelFileError(f"{shown(name)}: cannot be read ({_reason(error, name)})") from error
+
+
+def load_character_model(path: AnyPath) -> CharacterModel:
+    """Load a `CharacterModel`; any other kind is a `ModelFileError`, as all that `load` refuses."""
+    model = load(path)
+    if not isinstance(model, CharacterModel):
+        kind = type(model).__name__
+        raise ModelFileError(f"{shown(path)}: expected a CharacterModel, got {kind}")
+    return model
+
+
+class _ContentError(ValueError):
+    """Sound safetensors that are none of pyrnn's models; the message is one line."""
+
+
+def _reason(error: OSError, name: str) -> str:
+    if os.path.isdir(name):  # which Windows does not open
+        return "it is a folder"
+    known = {errno.ENOENT: "there is no such file", errno.ENXIO: "it is no regular file"}
+    return known.get(error.errno or 0) or error.strerror or str(error)
+
+
+def _describe(model: Saveable) -> dict[str, Any]:
+    """Kind and constructor arguments, as JSON has them."""
+    if type(model) is CharacterModel:
+        if _PAIR.search(model.vocabulary.characters):
+            raise ValueError(
+                "vocabulary: expected characters that JSON keeps apart, got two halves of one "
+                "(a surrogate pair) side by side"
+            )
+        arguments: dict[str, Any] = {
+            "cell": model.cell,
+            "hidden_size": model.rnn.hidden_size,
+            "num_layers": model.rnn.num_layers,
+            "embedding_dim": model.embedding_dim,
+            "dropout": model.rnn.dropout,
+            "vocabulary": model.vocabulary.characters,
+        }
+    elif type(model) in _ARGUMENTS:
+        arguments = {name: getattr(model, name) for name in _ARGUMENTS[type(model)]}
+        options = {name: getattr(model, name, usual) for name, usual in _OPTIONS.items()}
+        arguments |= {n: value for n, value in options.items() if value != _OPTIONS[n]}
+    else:
+        kind = type(model).__name__
+        raise TypeError(f"model: expected one of {', '.join(_KINDS)}, got {kind}")
+    return {"kind": type(model).__name__, "arguments": arguments | {"dtype": model.dtype.name}}
+
+
+def _read(file: BinaryIO) -> Saveable:
+    """The object that an open file describes, with its tensors."""
+    size = os.fstat(file.fileno()).st_size
+    contents = _safetensors.read_contents(file, size)
+    kind, arguments = _description(contents.metadata)
+    # Set afterwards: a rate that one layer does not use was warned of when it was made.
+    dropout = arguments.pop("dropout", 0.0)
+    data_bytes = size - contents.start
+    _check_arguments(kind, arguments, data_bytes, len(contents.tensors))
+    try:
+        # More than there are, so that a tensor that is missing or too small can be named.
+        with dictionary.not_drawn(2 * data_bytes + MOST_MISSING):
+            model: Saveable = _KINDS[kind](**arguments)
+        (model.rnn if isinstance(model, CharacterModel) else model).dropout = dropout
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise _ContentError(f"expected arguments of {kind}; {error}") from error
+    parameters = model.parameters
+    _check_tensors(parameters, contents)
+    for name, array in parameters.items():
+        _safetensors.read_into(array, file, contents.start + contents.tensors[name].begin)
+    try:
+        _check_finite(parameters)
+    except ValueError as error:
+        raise _ContentError(str(error)) from error
+    return model
+
+
+def _check_finite(tensors: Mapping[str, Array]) -> None:
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+
+
+def _description(metadata: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """Kind and arguments from the JSON in the metadata."""
+    try:
+        description = _json(metadata[_KEY])
+        version, kind = description["version"], description["kind"]
+        arguments = description["arguments"]
+    except KeyError as error:
+        raise _ContentError(
+            "expected a model saved by pyrnn, got another .safetensors file "
+            f"(its metadata has no {error})"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise _ContentError(f"expected JSON from pyrnn as metadata ({error})") from error
+    if type(version) is not int or version < 1 or not isinstance(arguments, dict):
+        raise _ContentError(f"expected metadata from pyrnn, got version {_checks.shown(version)}")
+    if version > FORMAT_VERSION:
+        raise _ContentError(
+            f"expected format version {FORMAT_VERSION} or older, got {version}: "
+            "a newer pyrnn saved it (pip install --upgrade pyrnn)"
+        )
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise _ContentError(f"expected one of {', '.join(_KINDS)}, got {_checks.shown(kind)}")
+    return kind, arguments
+
+
+def _json(text: str) -> Any:
+    """A description, which is known to be short and flat before it is decoded."""
+    # A vocabulary has none of these more than once.
+    if len(text) > MOST_DESCRIPTION or sum(map(text.count, "[{,")) > MOST_VALUES:
+        raise ValueError("it has too many values")
+    return _safetensors.strict_json(text)
+
+
+def _check_arguments(
+    kind: str, arguments: Mapping[str, Any], data_bytes: int, num_tensors: int
+) -> None:
+    """Refuse what `save` does not write, and sizes that so much data cannot bear out."""
+    known = {"dtype", *_ARGUMENTS.get(_KINDS[kind], _OF_MODELS), *_OPTIONS}
+    for name in arguments:
+        if name not in known:
+            raise _ContentError(f"expected arguments of {kind}, got {_checks.shown(name)}")
+    dtype = arguments.get("dtype", "float32")
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        expected = ", ".join(_DTYPES)
+        raise _ContentError(f"dtype: expected one of {expected}, got {_checks.shown(dtype)}")
+    sizes: dict[str, Any] = {name: arguments.get(name) for name in ("hidden_size", "num_layers")}
+    optional = ("input_size", "proj_size", "embedding_dim")
+    sizes |= {name: arguments[name] for name in optional if arguments.get(name)}
+    for name, size in sizes.items():
+        if type(size) is not int or size < 1:
+            raise _ContentError(
+                f"{name}: expected a whole number above 0, got {_checks.shown(size)}"
+            )
+    if isinstance(arguments.get("vocabulary"), str):
+        sizes["vocabulary"] = len(arguments["vocabulary"])
+    numbers = data_bytes // _safetensors.ITEM_BYTES[_DTYPES[dtype]]
+    for name, size in sizes.items():
+        if size > (num_tensors if name == "num_layers" else numbers):
+            raise _ContentError(
+                f"{name}: expected sizes that fit the tensors' {numbers} numbers in {num_tensors} "
+                f"arrays, got {size}"
+            )
+
+
+def _check_tensors(parameters: Mapping[str, Array], contents: Contents) -> None:
+    """Refuse missing or superfluous tensors, wrong shapes and dtypes."""
+    for name, array in parameters.items():
+        found = contents.tensors.get(name)
+        if found is None:
+            raise _ContentError(f"expected a tensor {name!r}, got none")
+        expected = (_DTYPES[array.dtype.name], array.shape)
+        if found[:2] != expected:
+            raise _ContentError(
+                f"{name}: expected {expected[0]} of shape {expected[1]}, "
+                f"got {_checks.shown(found.dtype)[1:-1]} of shape {_checks.shown(found.shape)}"
+            )
+    for name in contents.tensors:
+        if name not in parameters:
+            raise _ContentError(f"expected no tensor {_checks.shown(name)}")

@@ -1,0 +1,1 @@
+"""Layers, cells and streams, and the sequences that they take."""

@@ -1,0 +1,129 @@
+"""What a recurrent layer is called with, checked; and its results in the layout of the call."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn import _checks
+from pyrnn._types import Array, State
+from pyrnn.layers._cache import SequenceCache
+
+
+class Arguments(NamedTuple):
+    """What the arguments of a stack of layers have to fit.
+
+    ``state_sizes`` are the features of each part of a state by its name; ``stacked`` of them lie
+    upon each other, one for each layer and direction.
+    """
+
+    input_size: int
+    state_sizes: dict[str, int]
+    stacked: int
+    batch_first: bool
+    dtype: np.dtype[Any]
+    most_rows: int
+
+    def check_input(self, x: Any) -> tuple[Any, bool]:
+        """``x`` as (T, N, I) or indices (T, N), and whether it came as a batch."""
+        array = _checks.as_array("x", x)
+        axes = "(N, T" if self.batch_first else "(T, N"
+        if array.dtype.kind in "iu":
+            if array.ndim not in (1, 2):
+                raise TypeError(
+                    f"x: an integer array holds one-hot indices and has shape {axes}) or (T,), "
+                    f"got {array.shape}"
+                )
+            array = _checks.index_array("x", array, self.input_size)
+            batched = array.ndim == 2
+        else:
+            array = _checks.float_array("x", x, self.dtype)
+            if array.ndim not in (2, 3) or array.shape[-1] != self.input_size:
+                raise ValueError(
+                    f"x: expected shape {axes}, {self.input_size}) or (T, {self.input_size}), "
+                    f"got {array.shape}"
+                )
+            batched = array.ndim == 3
+        if not batched:
+            array = array[:, None]
+        elif self.batch_first:
+            array = array.swapaxes(0, 1)
+        if not array.shape[0] or not array.shape[1]:
+            raise ValueError(f"x: expected at least one step and one row, got shape {np.shape(x)}")
+        steps, rows = array.shape[:2]
+        if steps * rows > self.most_rows:
+            raise MemoryError(
+                f"x: expected at most {self.most_rows} rows in all steps, since memory can hold no "
+                f"more of this layer, got {steps} steps of {rows}"
+            )
+        return array, batched
+
+    def check_state(self, name: str, state: Any, batch_size: int, batched: bool) -> State | None:
+        """A state as (layers * directions, N, size) arrays; None, for zeros, as it is."""
+        if state is None:
+            return None
+        checked = []
+        parts = _checks.state_parts(name, state, tuple(self.state_sizes))
+        for (part_name, part), size in zip(parts.items(), self.state_sizes.values(), strict=True):
+            shape = (self.stacked, batch_size, size)
+            expected = shape if batched else (self.stacked, size)
+            array = _checks.state_array(part_name, part, self.dtype, expected)
+            checked.append(_checks.dense(array if batched else array.reshape(shape)))
+        return tuple(checked)
+
+    def check_lengths(
+        self, lengths: Any, time_steps: int, batch_size: int
+    ) -> npt.NDArray[np.intp] | None:
+        """One length in [1, T] for each row; None if not given."""
+        if lengths is None:
+            return None
+        return _checks.lengths_array("lengths", lengths, time_steps, batch_size)
+
+    def check_gradient(self, dy: Any, cache: SequenceCache) -> Array:
+        """``dy`` as (T, N, features), of the shape that the cache's y had; None for zeros."""
+        time_steps, batch_size, features = cache.output_shape
+        if not cache.batched:
+            shape: tuple[int, ...] = (time_steps, features)
+        elif self.batch_first:
+            shape = (batch_size, time_steps, features)
+        else:
+            shape = cache.output_shape
+        if dy is None:
+            dy = np.zeros(shape, self.dtype)
+        array = _checks.float_array("dy", dy, self.dtype, shape)
+        if not cache.batched:
+            return array[:, None]
+        return array.swapaxes(0, 1) if self.batch_first else array
+
+    def user_layout(self, array: Array, batched: bool) -> Array:
+        """(T, N, features) as the caller laid out x."""
+        if not batched:
+            return array[:, 0]
+        return array.swapaxes(0, 1) if self.batch_first else array
+
+    def user_state(self, states: list[State], batched: bool) -> Any:
+        """The states of all layers and directions, (N, size) each, upon each other for the caller.
+
+        Those of one are not copied.
+        """
+        if len(states) == 1:
+            stacked = [part[None] for part in states[0]]
+        else:
+            stacked = [np.stack(part) for part in zip(*states, strict=True)]
+        parts = stacked if batched else [part[:, 0] for part in stacked]
+        return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def part_of(states: State | None, index: int) -> State | None:
+    """The state of one layer in one direction; None, for zeros, as it is."""
+    return None if states is None else tuple([part[index] for part in states])
+
+
+def joined(cell_grads: list[dict[str, Array]]) -> dict[str, Array]:
+    """The gradients of all layers and directions, first to last."""
+    gradients = cell_grads[0]
+    for grads in cell_grads[1:]:
+        gradients |= grads
+    return gradients

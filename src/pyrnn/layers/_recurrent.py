@@ -1,0 +1,532 @@
+"""What all recurrent layers share: arguments, states, the walk through layers and directions."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn import _checks, _warnings
+from pyrnn._types import Array, Noise, State
+from pyrnn.backend import selection
+from pyrnn.layers import _cache, _noise
+from pyrnn.layers._arguments import Arguments, joined, part_of
+from pyrnn.layers._cache import Cache, SequenceCache
+from pyrnn.layers._fixed_weights import FixedWeights, copied
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.initializers import first_values
+from pyrnn.layers.stream import Stream
+from pyrnn.parameters import shapes
+
+_NUMBERS_OF_A_UNIT = 16
+"""At most so many are kept of a unit's step, in both directions."""
+
+
+class Recurrent(Layer):
+    """Base of `RNN`, `LSTM`, `GRU` and `MinGRU`; a subclass names its cell."""
+
+    _state_names: ClassVar[tuple[str, ...]] = ("h",)
+
+    def __init__(
+        self,
+        cell: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        dtype: npt.DTypeLike,
+        seed: object,
+        *,
+        initialization: str,
+        forget_bias: float | None = None,
+        recurrent_dropout: float = 0.0,
+        zoneout: float | tuple[float, ...] = 0.0,
+    ) -> None:
+        self.cell = cell
+        self.input_size = _checks.size("input_size", input_size)
+        self.hidden_size = _checks.size("hidden_size", hidden_size)
+        self.num_layers = _checks.size("num_layers", num_layers, most=_checks.MAX_LAYERS)
+        self.bias = _checks.flag("bias", bias)
+        self.batch_first = _checks.flag("batch_first", batch_first)
+        self.dropout = dropout
+        self.bidirectional = _checks.flag("bidirectional", bidirectional)
+        self.recurrent_dropout = recurrent_dropout
+        self.zoneout = zoneout
+        if self.dropout and self.num_layers == 1:
+            _warnings.warn_user(
+                "dropout acts between layers, so a rate above 0 expects num_layers greater than "
+                f"1, but got dropout={self.dropout} and num_layers=1"
+            )
+        checked = _checks.float_dtype(dtype)
+        parameters, self._generator = first_values(
+            self, self._parameter_shapes(), initialization, checked, seed, forget_bias
+        )
+        super().__init__(parameters, checked)
+        self._cells = self._cells_of_parameters()
+        self._fixed: FixedWeights | None = None  # in eval mode
+        self._streamed: weakref.ref[FixedWeights] | None = None  # by the streams opened last
+        self._arguments = Arguments(
+            self.input_size,
+            self._state_sizes(),
+            self.num_layers * self.num_directions,
+            self.batch_first,
+            checked,
+            _checks.MAX_NUMBERS // (self.input_size + self.hidden_size * _NUMBERS_OF_A_UNIT),
+        )
+
+    @property
+    def dropout(self) -> float:
+        """Probability of a drop between layers; it may be set."""
+        return self._dropout
+
+    @dropout.setter
+    def dropout(self, value: float) -> None:
+        self._dropout = _checks.finite_number("dropout", value, 0.0, 1.0)
+
+    @property
+    def recurrent_dropout(self) -> float:
+        """Probability of a drop from the products with W_hh; it may be set."""
+        return self._recurrent_dropout
+
+    @recurrent_dropout.setter
+    def recurrent_dropout(self, value: float) -> None:
+        rate = _checks.finite_number("recurrent_dropout", value, 0.0, 1.0)
+        if rate and "weight_hh" not in selection.cell_facts(self.cell).parameters:
+            raise ValueError(
+                f"recurrent_dropout: expected 0, since {type(self).__name__} has no product with "
+                f"h, got {value!r}"
+            )
+        self._recurrent_dropout = rate
+
+    @property
+    def zoneout(self) -> float | tuple[float, ...]:
+        """Probability that a unit keeps its old state in a step; it may be set."""
+        return self._zoneout
+
+    @zoneout.setter
+    def zoneout(self, value: float | tuple[float, ...]) -> None:
+        states = len(self._state_names)
+        self._zoneout = _noise.check_zoneout(value, states)
+        self._zoneout_rates = _noise.zoneout_rates(self._zoneout, states)
+
+    # --- parameters -------------------------------------------------------------------------
+
+    @property
+    def num_directions(self) -> int:
+        """2 if bidirectional, else 1."""
+        return 2 if self.bidirectional else 1
+
+    def _suffixes(self) -> list[str]:
+        """``l0``, ``l0_reverse``, ``l1``, ...: one for each layer and direction."""
+        directions = ("", "_reverse")[: self.num_directions]
+        return [f"l{n}{d}" for n, d in itertools.product(range(self.num_layers), directions)]
+
+    def _parameter_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
+        shapes: list[tuple[str, tuple[int, ...]]] = []
+        for index, suffix in enumerate(self._suffixes()):
+            first = index < self.num_directions
+            columns = self.input_size if first else self._output_size * self.num_directions
+            shapes += [(f"{name}_{suffix}", s) for name, s in self._cell_shapes(columns).items()]
+        return shapes
+
+    def _cell_shapes(self, columns: int) -> dict[str, tuple[int, ...]]:
+        """Parameters of one layer in one direction, of which x has that many features."""
+        return shapes.of_cell(self.cell, columns, self.hidden_size, self.bias)
+
+    def _cells_of_parameters(self) -> dict[str, dict[str, Array]]:
+        """For each suffix the live arrays of its layer and direction, by the cell's own names."""
+        cells: dict[str, dict[str, Array]] = {suffix: {} for suffix in self._suffixes()}
+        for name, array in self._parameters.items():
+            own, _, number = name.rpartition("_l")
+            cells[f"l{number}"][own] = array
+        return cells
+
+    def __getstate__(self) -> dict[str, Any]:
+        attributes = super().__getstate__()
+        del attributes["_cells"]
+        return attributes | {"_streamed": None}
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        super().__setstate__(attributes)
+        self._cells = self._cells_of_parameters()
+
+    def _set_training(self, training: bool) -> None:
+        before, self._fixed = self._fixed, None
+        if not training:
+            self._fixed = FixedWeights(self.cell, self._cells)
+        super()._set_training(training)
+        if before is not None:
+            self._streamed = weakref.ref(before)
+            del before
+            kept = self._streamed()
+            if kept is not None:  # by streams
+                kept.detach()
+
+    def _pack(self, backend: selection.Backend) -> list[Any]:
+        """One for each layer and direction."""
+        fixed = self._fixed
+        if fixed is not None:
+            return fixed.packed(backend)
+        return [
+            backend.pack(self.cell, parameters, f"_{suffix}", follow=True)
+            for suffix, parameters in self._cells.items()
+        ]
+
+    def _fixed_weights(self) -> FixedWeights:
+        """The weights as they are now, shared by all streams that were opened with the same."""
+        fixed = self._fixed
+        if fixed is None and self._streamed is not None:
+            fixed = self._streamed()
+            if fixed is not None and not fixed.hold(self._cells):
+                fixed = None
+        if fixed is None:
+            fixed = FixedWeights(self.cell, copied(self._cells))
+            self._streamed = weakref.ref(fixed)
+        return fixed
+
+    # --- computing --------------------------------------------------------------------------
+
+    def __call__(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Array, Any]:
+        """Run over time and keep nothing for a way back.
+
+        Parameters
+        ----------
+        x : array
+            (T, N, input_size), or (N, T, input_size) with ``batch_first``, or (T, input_size) for
+            one sequence; an integer array without the last axis stands for one-hot rows.
+        state : array or pair of arrays, optional
+            The first state, (num_layers * directions, N, hidden_size); zero if not given. The pair
+            (h, c) for LSTM, of which h has proj_size features where there is a projection. Without
+            the axis N for one sequence.
+        lengths : array of int, optional
+            Length of each sequence of the batch, in [1, T]. Outputs past a length are zero.
+
+        Returns
+        -------
+        y : array
+            (T, N, directions * hidden_size), or directions * proj_size; laid out as ``x``.
+        state : array or pair of arrays
+            The state after each sequence's last step, shaped as the argument.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value.
+        """
+        y, final, _ = self._forward(x, state, lengths, keep=False)
+        return y, final
+
+    def forward(
+        self, x: Any, state: Any = None, lengths: Any = None, *, checkpoint: int | None = None
+    ) -> tuple[Array, Any, SequenceCache]:
+        """Run over time as `__call__` does, and keep what `backward` needs.
+
+        Parameters
+        ----------
+        x, state, lengths
+            As for `__call__`.
+        checkpoint : int, optional
+            Keep the state before every ``checkpoint``-th step alone; `backward` runs the steps
+            between them again. The gradients are the same to the bit, the memory is less: about
+            T / checkpoint states and the values of ``checkpoint`` steps, in each layer.
+
+        Returns
+        -------
+        y, state
+            As from `__call__`. ``y`` is read-only, because the cache looks into it.
+        cache : Cache
+            Serves one call of this layer's `backward`. It holds on to ``x``, which must not
+            change until then; the parameters may.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value.
+
+        Notes
+        -----
+        Checkpoints: T. Chen et al., "Training deep nets with sublinear memory cost",
+        arXiv:1604.06174.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.GRU(2, 3, seed=0)
+        >>> y, state, cache = layer.forward(np.ones((100, 1, 2), np.float32))
+        >>> dx, dstate0, grads = layer.backward(cache, np.ones_like(y))
+        >>> dx.shape
+        (100, 1, 2)
+        """
+        steps = 0
+        if checkpoint is not None:
+            # No longer than any sequence
+            steps = min(_checks.size("checkpoint", checkpoint), _checks.MAX_COUNT)
+        y, final, cache = self._forward(x, state, lengths, True, steps)
+        assert cache is not None
+        return y, final, cache
+
+    def _forward(
+        self, x: Any, state: Any, lengths: Any, keep: bool, checkpoint: int = 0
+    ) -> tuple[Array, Any, SequenceCache | None]:
+        arguments = self._arguments
+        y, batched = arguments.check_input(x)
+        time_steps, batch_size = y.shape[:2]
+        states = arguments.check_state("state", state, batch_size, batched)
+        counts = arguments.check_lengths(lengths, time_steps, batch_size)
+        backend = selection.current()
+        weights = self._weights(backend)
+        final: list[State] = []
+        saved: list[Any] = []
+        masks: list[Array | None] = []
+        for layer in range(self.num_layers):
+            mask = self._dropout_mask(y) if layer else None
+            source = y if mask is None else y * mask
+            walks: Sequence[selection.Forward]
+            if self.bidirectional:
+                both = slice(2 * layer, 2 * layer + 2)
+                befores = [part_of(states, 2 * layer), part_of(states, 2 * layer + 1)]
+                noises = [self._draw_noise(time_steps, batch_size) for _ in range(2)]
+                walks = backend.forward_both(
+                    weights[both], source, befores, counts, keep, checkpoint, noises
+                )
+                y = np.concatenate([outputs for outputs, _, _ in walks], axis=2)
+            else:
+                before = part_of(states, layer)
+                noise = self._draw_noise(time_steps, batch_size)
+                walk = backend.forward(
+                    weights[layer], source, before, counts, False, keep, checkpoint, noise
+                )
+                walks, y = (walk,), walk[0]
+            for _, last, kept in walks:
+                final.append(last)
+                saved.append(kept)
+            masks.append(mask)
+        cache = None
+        if keep:
+            y.setflags(write=False)
+            cache = Cache(self, backend.name, (saved, masks), y.shape, batched, counts)
+        return arguments.user_layout(y, batched), arguments.user_state(final, batched), cache
+
+    def backward(
+        self, cache: SequenceCache, dy: Any, dstate: Any = None
+    ) -> tuple[Array | None, Any, dict[str, Array]]:
+        """Back-propagate through time.
+
+        Parameters
+        ----------
+        cache : Cache
+            From this layer's `forward`; it is used up, also by a call that Ctrl-C ends.
+        dy : array or None
+            Gradient of the loss with respect to ``y``, of its shape; None for zeros, where the
+            loss depends on the final state alone.
+        dstate : array or pair of arrays, optional
+            Gradient with respect to the final state; zero if not given, as is None in a pair.
+
+        Returns
+        -------
+        dx : array or None
+            Gradient with respect to ``x``; None if ``x`` held indices.
+        dstate0 : array or pair of arrays
+            Gradient with respect to the first state.
+        grads : dict
+            Gradient of each parameter, by the names of `parameters`.
+
+        Raises
+        ------
+        ValueError
+            If the cache is another layer's or used up, or an argument has a wrong shape, or dy and
+            dstate are both None. The cache can still be used then, unless it was used up.
+        """
+        if dy is None and _checks.none_given(dstate):
+            raise TypeError(
+                "dy: expected a gradient, of y or of the final state, got None for both"
+            )
+        dlayer, dstates = self.check_backward(cache, dy, dstate)
+        arguments = self._arguments
+        saved, masks = cache.use()
+        backend = selection.BACKENDS[cache.backend]
+        dstates0: list[State] = []
+        cell_grads: list[dict[str, Array]] = []
+        dx: Array | None = None
+        for layer in range(self.num_layers - 1, -1, -1):
+            walks: Sequence[selection.Backward]
+            if self.bidirectional:
+                both = slice(2 * layer, 2 * layer + 2)
+                size = self._output_size
+                parts = (dlayer[:, :, :size], dlayer[:, :, size:])
+                afters = [part_of(dstates, 2 * layer), part_of(dstates, 2 * layer + 1)]
+                walks = backend.backward_both(saved[both], parts, afters)
+            else:
+                walks = (backend.backward(saved[layer], dlayer, part_of(dstates, layer)),)
+            dx = None
+            # So far from the last layer and direction to the first.
+            for dpart, dstate0, grads in reversed(walks):
+                dstates0.append(dstate0)
+                cell_grads.append(grads)
+                if dpart is not None:
+                    dx = dpart if dx is None else dx + dpart
+            mask = masks[layer]
+            if mask is not None and dx is not None:
+                dx *= mask
+            if dx is not None:
+                dlayer = dx
+        dstates0.reverse()
+        cell_grads.reverse()
+        dx = None if dx is None else arguments.user_layout(dx, cache.batched)
+        grads = self._gradients(joined(cell_grads))
+        return dx, arguments.user_state(dstates0, cache.batched), grads
+
+    def check_backward(
+        self, cache: SequenceCache, dy: Any, dstate: Any
+    ) -> tuple[Array, State | None]:
+        """Return the arguments of `backward` as arrays that fit, or say what does not."""
+        _cache.check(cache, self)
+        arguments = self._arguments
+        dlayer = arguments.check_gradient(dy, cache)
+        batch_size = cache.output_shape[1]
+        return dlayer, arguments.check_state("dstate", dstate, batch_size, cache.batched)
+
+    def backward_truncated(
+        self, cache: SequenceCache, dy: Any, k1: int, k2: int
+    ) -> tuple[Array | None, dict[str, Array]]:
+        """Truncated back-propagation through time, TBPTT(k1, k2).
+
+        For s = 0, ``k1``, 2 ``k1``, ... the losses of steps s to ``min(s + k1, T) - 1`` go back to
+        step ``max(0, s + k1 - k2)``; the state before it counts as constant. So ``k1 = k2`` is the
+        same as chunks of ``k1`` steps with carried state, the last one shorter if ``k1`` does not
+        divide T. ``k1 = 1`` is the sliding window: each step's loss reaches back over at most
+        ``k2`` steps, counting its own.
+
+        Parameters
+        ----------
+        cache : Cache
+            From this layer's `forward`; it is used up, also by a call that Ctrl-C ends.
+        dy : array
+            Gradient of each step's own loss with respect to that step's output.
+        k1, k2 : int
+            1 <= k1 <= k2.
+
+        Returns
+        -------
+        dx : array or None
+            Gradient with respect to ``x``; None if ``x`` held indices.
+        grads : dict
+            Gradient of each parameter.
+
+        Raises
+        ------
+        ValueError
+            As from `backward`, or if ``k2 < k1``.
+        NotImplementedError
+            For a bidirectional layer or a batch with lengths.
+
+        Notes
+        -----
+        It is BPTT(h; h') with h = ``k2`` and h' = ``k1``. Source: Williams, Peng, "An efficient
+        gradient-based algorithm for on-line training of recurrent network trajectories", Neural
+        Computation 2, 1990.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.RNN(2, 3, dtype="float64", seed=0)
+        >>> y, state, cache = layer.forward(np.ones((6, 1, 2)))
+        >>> dx, grads = layer.backward_truncated(cache, np.ones_like(y), k1=1, k2=3)
+        >>> grads["weight_hh_l0"].shape
+        (3, 3)
+        """
+        k1, k2 = _checks.size("k1", k1), _checks.size("k2", k2)
+        if k2 < k1:
+            shown = _checks.shown
+            raise ValueError(f"k2: expected at least k1 = {shown(k1)}, got {shown(k2)}")
+        _cache.check(cache, self)
+        if self.bidirectional or cache.lengths is not None:
+            raise NotImplementedError(
+                "backward_truncated: a window over time needs one direction and equal lengths"
+            )
+        if dy is None:
+            raise TypeError("dy: expected an array, got None")  # there is no other gradient
+        dlayer = self._arguments.check_gradient(dy, cache)
+        k1 = min(k1, len(dlayer))
+        k2 = min(k2, k1 + len(dlayer))  # every window then goes back to the first step
+        saved, masks = cache.use()
+        dx, cell_grads = selection.BACKENDS[cache.backend].backward_windows(
+            saved, dlayer, k1, k2, [*masks[1:], None]
+        )
+        dx = None if dx is None else self._arguments.user_layout(dx, cache.batched)
+        return dx, self._gradients(joined(cell_grads))
+
+    def stream(self, batch_size: int = 1) -> Stream:
+        """Open a stream that advances one step at a time, with the weights as they are now.
+
+        Parameters
+        ----------
+        batch_size : int
+            How many independent streams advance together.
+
+        Raises
+        ------
+        ValueError
+            For a bidirectional layer, which has to see the end first; for a state of more than
+            2**31 - 1 numbers.
+        """
+        if self.bidirectional:
+            raise ValueError("stream: a bidirectional layer cannot run forward in time alone")
+        size = _checks.size("batch_size", batch_size)
+        _checks.parameter_shape("batch_size", (self.num_layers, size, self.hidden_size))
+        return Stream(self, size)
+
+    # --- sizes ------------------------------------------------------------------------------
+
+    @property
+    def _output_size(self) -> int:
+        """Features of h, and so of y in one direction."""
+        return self.hidden_size
+
+    def _state_sizes(self) -> dict[str, int]:
+        """Features of each part of the state: h, then c."""
+        sizes = (self._output_size, self.hidden_size)
+        return dict(zip(self._state_names, sizes, strict=False))
+
+    # --- noise ------------------------------------------------------------------------------
+
+    def _dropout_mask(self, y: Array) -> Array | None:
+        """A fresh mask of zeros and 1 / (1 - p) between two layers; None where nothing drops."""
+        if not self.training or self.dropout == 0:
+            return None
+        return _noise.dropout_mask(self._generator, y.shape, self.dropout, self.dtype)
+
+    def _draw_noise(self, time_steps: int, batch_size: int) -> Noise | None:
+        """Fresh noise for one layer in one direction; its mean in eval mode."""
+        rates = self._zoneout_rates
+        if not rates and not self.recurrent_dropout:
+            return None
+        sizes = self._arguments.state_sizes.values()
+        shapes = tuple((time_steps, batch_size, size) for size in sizes)
+        if not self.training:
+            return _noise.expected(shapes, rates, self.dtype)
+        return _noise.draw(self._generator, shapes, self.recurrent_dropout, rates, self.dtype)
+
+    # --- looks ------------------------------------------------------------------------------
+
+    def _repr_sizes(self) -> list[str]:
+        return [str(self.input_size), str(self.hidden_size)]
+
+    def _repr_options(self) -> list[tuple[str, object]]:
+        """Options with their defaults: those that differ are shown."""
+        return [
+            ("num_layers", 1),
+            ("bias", True),
+            ("batch_first", False),
+            ("dropout", 0.0),
+            ("bidirectional", False),
+            ("recurrent_dropout", 0.0),
+            ("zoneout", 0.0),
+        ]

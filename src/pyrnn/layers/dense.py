@@ -1,0 +1,227 @@
+"""The layers around the recurrent ones: `Linear` and `Embedding`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy.typing as npt
+
+from pyrnn import _checks
+from pyrnn._types import Array, Indices
+from pyrnn.backend import selection
+from pyrnn.layers import _cache
+from pyrnn.layers._layer import Layer
+from pyrnn.parameters import dictionary
+
+
+class Linear(Layer):
+    """Affine map over the last axis: ``y = x Wᵀ + b``.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Sizes of the last axis of x and of y.
+    bias : bool
+        Whether there is b.
+    dtype : {"float32", "float64"}
+        Of everything.
+    seed : int, optional
+        Makes the first parameters repeatable.
+
+    Notes
+    -----
+    Parameters are "weight" (out_features, in_features) and "bias" (out_features,), drawn from
+    U(-1/√in_features, 1/√in_features), as in `torch.nn.Linear`.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> layer = pyrnn.Linear(3, 2, seed=0)
+    >>> y, cache = layer.forward(np.ones((5, 4, 3), dtype=np.float32))
+    >>> dx, grads = layer.backward(cache, np.ones_like(y))
+    >>> y.shape, dx.shape, grads["weight"].shape
+    ((5, 4, 2), (5, 4, 3), (2, 3))
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: npt.DTypeLike = "float32",
+        seed: int | None = None,
+    ) -> None:
+        self.in_features = _checks.size("in_features", in_features)
+        self.out_features = _checks.size("out_features", out_features)
+        self.bias = _checks.flag("bias", bias)
+        checked = _checks.float_dtype(dtype)
+        weight = _checks.parameter_shape("weight", (self.out_features, self.in_features))
+        shapes: list[tuple[str, tuple[int, ...]]] = [("weight", weight)]
+        if self.bias:
+            shapes.append(("bias", (self.out_features,)))
+        bound = 1 / math.sqrt(self.in_features)
+        super().__init__(dictionary.uniform(shapes, bound, checked, seed)[0], checked)
+
+    def __call__(self, x: Any) -> Array:
+        """Map x (..., in_features) to y (..., out_features)."""
+        rows, shape = self._check_input(x)
+        return self._map(selection.current(), rows, self._parameters["weight"]).reshape(shape)
+
+    def forward(self, x: Any) -> tuple[Array, _cache.Cache[tuple[Array, Array]]]:
+        """Map x as `__call__` does, and keep what `backward` needs.
+
+        Returns
+        -------
+        y : array
+            (..., out_features).
+        cache : Cache
+            Serves one call of this layer's `backward`. It holds on to ``x``, which must not
+            change until then; the parameters may.
+        """
+        rows, shape = self._check_input(x)
+        backend = selection.current()
+        weight = self._parameters["weight"].copy()
+        y = self._map(backend, rows, weight).reshape(shape)
+        return y, _cache.Cache(self, backend.name, (rows, weight), shape, True)
+
+    def backward(
+        self, cache: _cache.Cache[tuple[Array, Array]], dy: Any
+    ) -> tuple[Array, dict[str, Array]]:
+        """Gradients from dy, that of y and of its shape.
+
+        Returns
+        -------
+        dx : array
+            Gradient with respect to ``x``, of its shape.
+        grads : dict
+            Gradient of each parameter, by the names of `parameters`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the cache is another layer's or used up, or dy has a wrong dtype or shape.
+        """
+        _cache.check(cache, self)
+        shape = cache.output_shape
+        rows = _checks.rows(_checks.float_array("dy", dy, self.dtype, shape))
+        x, weight = cache.use()
+        backend = selection.BACKENDS[cache.backend]
+        dx, dweight, dbias = backend.linear_backward(x, weight, rows)
+        grads = {"weight": dweight, "bias": dbias} if self.bias else {"weight": dweight}
+        return dx.reshape(*shape[:-1], self.in_features), self._gradients(grads)
+
+    def _map(self, backend: selection.Backend, rows: Array, weight: Array) -> Array:
+        packed = self._weights(backend)
+        if packed:
+            y: Array = packed[0](rows)
+            return y
+        return backend.linear(rows, weight, self._parameters.get("bias"))
+
+    def _pack(self, backend: selection.Backend) -> list[Any]:
+        """One in eval mode."""
+        if self.training:
+            return []
+        return [backend.pack_linear(self._parameters["weight"], self._parameters.get("bias"))]
+
+    def _check_input(self, x: Any) -> tuple[Array, tuple[int, ...]]:
+        """``x`` as rows, and the shape of y."""
+        array = _checks.float_array("x", x, self.dtype)
+        if array.ndim == 0 or array.shape[-1] != self.in_features:
+            raise ValueError(f"x: expected shape (..., {self.in_features}), got {array.shape}")
+        return _checks.rows(array), (*array.shape[:-1], self.out_features)
+
+    def _repr_sizes(self) -> list[str]:
+        return [str(self.in_features), str(self.out_features)]
+
+    def _repr_options(self) -> list[tuple[str, object]]:
+        return [("bias", True)]
+
+
+class Embedding(Layer):
+    """A row of numbers for each index: ``y = weight[x]``.
+
+    Parameters
+    ----------
+    num_embeddings : int
+        How many indices there are.
+    embedding_dim : int
+        Features of y.
+    dtype : {"float32", "float64"}
+        Of the weight.
+    seed : int, optional
+        Makes the first weight repeatable.
+
+    Notes
+    -----
+    The parameter is "weight" (num_embeddings, embedding_dim), drawn from N(0, 1), as in
+    `torch.nn.Embedding`.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> layer = pyrnn.Embedding(10, 3, seed=0)
+    >>> y, cache = layer.forward(np.array([[1, 2], [1, 0]]))
+    >>> dx, grads = layer.backward(cache, np.ones_like(y))
+    >>> y.shape, dx, grads["weight"][1]
+    ((2, 2, 3), None, array([2., 2., 2.], dtype=float32))
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        dtype: npt.DTypeLike = "float32",
+        seed: int | None = None,
+    ) -> None:
+        self.num_embeddings = _checks.size("num_embeddings", num_embeddings)
+        self.embedding_dim = _checks.size("embedding_dim", embedding_dim)
+        checked = _checks.float_dtype(dtype)
+        shape = (self.num_embeddings, self.embedding_dim)
+        super().__init__(dictionary.normal([("weight", shape)], checked, seed), checked)
+
+    def __call__(self, x: Any) -> Array:
+        """Look up x (...) of integers in [0, num_embeddings): y (..., embedding_dim)."""
+        return self.forward(x)[0]
+
+    def forward(self, x: Any) -> tuple[Array, _cache.Cache[Indices]]:
+        """Look up x as `__call__` does, and keep what `backward` needs.
+
+        Returns
+        -------
+        y : array
+            (..., embedding_dim).
+        cache : Cache
+            Serves one call of this layer's `backward`.
+        """
+        indices = _checks.index_array("x", x, self.num_embeddings)
+        shape = (*indices.shape, self.embedding_dim)
+        rows, backend = indices.reshape(-1), selection.current()
+        y = backend.embedding(rows, self._parameters["weight"]).reshape(shape)
+        return y, _cache.Cache(self, backend.name, rows, shape, True)
+
+    def backward(self, cache: _cache.Cache[Indices], dy: Any) -> tuple[None, dict[str, Array]]:
+        """Gradients from dy, that of y and of its shape.
+
+        Returns
+        -------
+        dx : None
+            Indices have no gradient.
+        grads : dict
+            Gradient of the weight: the sum of dy over the places where each row was looked up.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the cache is another layer's or used up, or dy has a wrong dtype or shape.
+        """
+        _cache.check(cache, self)
+        rows = _checks.rows(_checks.float_array("dy", dy, self.dtype, cache.output_shape))
+        backend = selection.BACKENDS[cache.backend]
+        dweight = backend.embedding_backward(cache.use(), rows, self.num_embeddings)
+        return None, self._gradients({"weight": dweight})
+
+    def _repr_sizes(self) -> list[str]:
+        return [str(self.num_embeddings), str(self.embedding_dim)]

@@ -1,0 +1,252 @@
+"""First values of the parameters of recurrent layers and cells, drawn by schemes with names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from pyrnn import _checks
+from pyrnn._types import Array
+from pyrnn.backend import selection
+from pyrnn.layers._layer import Layer
+from pyrnn.parameters import dictionary
+from pyrnn.parameters.dictionary import ParameterDict
+
+RecurrentLayer = TypeVar("RecurrentLayer", bound=Layer)
+
+
+class _Parameter(NamedTuple):
+    """What a scheme knows of a parameter: ``weight_ih``, ``bias_hh``, ...; its shape; gates."""
+
+    kind: str
+    shape: tuple[int, ...]
+    gates: int
+
+
+# In quotes, because to name the generator is to import numpy.random, which costs time.
+Scheme = Callable[[_Parameter, "np.random.Generator"], "Array | None"]
+"""Draws a parameter; None leaves it as in ``"torch"``."""
+
+
+def initialize(
+    layer: RecurrentLayer,
+    initialization: str,
+    seed: int | None = None,
+    *,
+    forget_bias: float | None = None,
+) -> RecurrentLayer:
+    """Draw all parameters of a recurrent layer or cell anew.
+
+    The values are those of a layer made with the same ``initialization`` and ``seed``.
+
+    Parameters
+    ----------
+    layer : RNN, LSTM, GRU or one of their cells
+        In train mode.
+    initialization : {"torch", "glorot", "orthogonal", "identity"}
+        See Notes.
+    seed : int, optional
+        Makes the values repeatable.
+    forget_bias : float, optional
+        For an LSTM with biases: b_ih of the forget gate is set to this, b_hh of it to 0.
+
+    Returns
+    -------
+    layer
+        The one that was given.
+
+    Raises
+    ------
+    TypeError
+        If ``layer`` is no recurrent layer or cell.
+    ValueError
+        If there is no such scheme, or it is not for this layer, or the layer is in eval mode. The
+        parameters are then as they were.
+
+    Notes
+    -----
+    H is the hidden size, G the number of gates; a layer's weights are (G H, columns).
+
+    ``"torch"``
+        Everything from U(-1/√H, 1/√H), as PyTorch's layers.
+    ``"glorot"``
+        Keras' default: weights of the input from U(-a, a), a = √(6 / (fan_in + fan_out))
+        (Glorot & Bengio, "Understanding the difficulty of training deep feedforward neural
+        networks", AISTATS 2010); recurrent weights orthogonal; biases zero. As in Keras the whole
+        matrix counts: fan_in is the number of columns and fan_out is G H, and the recurrent
+        weights of all gates together have orthonormal columns. A projection's weights, (P, H),
+        are drawn as those of the input. Keras' LSTM has ``forget_bias=1.0`` besides.
+    ``"orthogonal"``
+        Recurrent weights: each gate's (H, H) block is orthogonal, drawn uniformly from all such
+        (Saxe, McClelland, Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep
+        linear neural networks", ICLR 2014). With a projection the blocks are (H, P) and their
+        columns orthonormal. Everything else as in ``"torch"``.
+    ``"identity"``
+        For RNN with ``nonlinearity="relu"``: recurrent weights the identity, biases zero, weights
+        of the input from N(0, 0.001²) (Le, Jaitly, Hinton, "A simple way to initialize recurrent
+        networks of rectified linear units", 2015).
+
+    Parameters that a scheme does not speak of: gains (``gain_*``) are one in each scheme, and the
+    biases of a layer-normalised cell zero; all others, such as ``weight_peephole_*``, are as in
+    ``"torch"``.
+
+    For ``forget_bias``: Jozefowicz, Zaremba, Sutskever, "An empirical exploration of recurrent
+    network architectures", ICML 2015; Keras' ``unit_forget_bias=True`` is 1.0.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> layer = pyrnn.initialize(pyrnn.LSTM(3, 4), "glorot", seed=0, forget_bias=1.0)
+    >>> w = layer.parameters["weight_hh_l0"]
+    >>> bool(np.allclose(w.T @ w, np.eye(4), atol=1e-6))
+    True
+    >>> layer.parameters["bias_ih_l0"].reshape(4, 4)[1].tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+    if not isinstance(layer, Layer) or not hasattr(layer, "cell"):
+        kind = type(layer).__name__
+        raise TypeError(f"layer: expected a recurrent layer or cell, got {kind}")
+    shapes = [(name, array.shape) for name, array in layer.parameters.items()]
+    values, _ = first_values(layer, shapes, initialization, layer.dtype, seed, forget_bias)
+    layer.parameters.update(values)
+    return layer
+
+
+def first_values(
+    layer: Any,
+    shapes: Iterable[tuple[str, tuple[int, ...]]],
+    initialization: str,
+    dtype: np.dtype[Any],
+    seed: object,
+    forget_bias: float | None = None,
+) -> tuple[ParameterDict, np.random.Generator]:
+    """Parameters of a layer by a scheme, and the generator that drew them.
+
+    ``"torch"`` draws all of them first, whatever the scheme, so that those that a scheme leaves
+    alone are the same in each.
+    """
+    draw = _find(initialization, layer)
+    bias = _check_forget_bias(forget_bias, layer, dtype)
+    shapes = [(name, _checks.parameter_shape(name, shape)) for name, shape in shapes]
+    bound = 1 / math.sqrt(layer.hidden_size)
+    parameters, generator = dictionary.uniform(shapes, bound, dtype, seed)
+    gates = selection.cell_facts(layer.cell).gates
+    normalised = any(name.startswith("gain_") for name in parameters)
+    for name, array in parameters.items():
+        kind = "_".join(name.split("_")[:2])
+        value = draw(_Parameter(kind, array.shape, gates), generator)
+        if value is not None:
+            array[...] = value
+        elif normalised and kind.startswith("bias_"):
+            array[...] = 0
+    if bias is not None:
+        _set_forget_bias(parameters, bias, layer.hidden_size)
+    return parameters, generator
+
+
+def _find(name: object, layer: Any) -> Scheme:
+    if not isinstance(name, str) or name not in SCHEMES:
+        known = ", ".join(map(repr, SCHEMES))
+        raise ValueError(f"initialization: expected one of {known}, got {name!r}")
+    if name == "identity" and getattr(layer, "nonlinearity", None) != "relu":
+        kind = type(layer).__name__
+        raise ValueError(
+            "initialization: 'identity' is for an RNN with nonlinearity='relu', "
+            f"got {kind} of cell {layer.cell!r}"
+        )
+    return SCHEMES[name]
+
+
+# --- schemes --------------------------------------------------------------------------------
+
+
+def _torch(parameter: _Parameter, generator: np.random.Generator) -> Array | None:
+    return np.ones(parameter.shape) if parameter.kind.startswith("gain_") else None
+
+
+def _glorot(parameter: _Parameter, generator: np.random.Generator) -> Array | None:
+    if parameter.kind in ("weight_ih", "weight_hr"):
+        limit = math.sqrt(6 / sum(parameter.shape))
+        return generator.uniform(-limit, limit, parameter.shape)
+    if parameter.kind == "weight_hh":
+        rows, columns = parameter.shape
+        return _orthogonal_matrix(rows, columns, generator)
+    return _constant(parameter, generator)
+
+
+def _orthogonal(parameter: _Parameter, generator: np.random.Generator) -> Array | None:
+    if parameter.kind != "weight_hh":
+        return _torch(parameter, generator)
+    rows, columns = parameter.shape
+    blocks = (
+        _orthogonal_matrix(rows // parameter.gates, columns, generator)
+        for _ in range(parameter.gates)
+    )
+    return np.concatenate(list(blocks))
+
+
+def _identity(parameter: _Parameter, generator: np.random.Generator) -> Array | None:
+    if parameter.kind == "weight_ih":
+        return generator.normal(0.0, 0.001, parameter.shape)
+    if parameter.kind == "weight_hh":
+        rows, columns = parameter.shape
+        return np.eye(rows, columns)
+    return _constant(parameter, generator)
+
+
+def _constant(parameter: _Parameter, generator: np.random.Generator) -> Array | None:
+    """Biases zero, gains one."""
+    if parameter.kind.startswith("bias_"):
+        return np.zeros(parameter.shape)
+    return _torch(parameter, generator)
+
+
+SCHEMES: Mapping[str, Scheme] = {
+    "torch": _torch,
+    "glorot": _glorot,
+    "orthogonal": _orthogonal,
+    "identity": _identity,
+}
+
+
+def _orthogonal_matrix(rows: int, columns: int, generator: np.random.Generator) -> Array:
+    """A matrix whose columns (or rows, if they are fewer) are orthonormal, drawn uniformly.
+
+    The sign of R's diagonal makes Q of a Gaussian matrix uniform (Mezzadri, "How to generate
+    random matrices from the classical compact groups", Notices of the AMS 54, 2007).
+    """
+    tall = generator.standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(tall)
+    q *= np.copysign(1.0, np.diagonal(r))
+    return q if rows >= columns else q.T
+
+
+# --- the forget gate ------------------------------------------------------------------------
+
+_FORGET_GATE = 1
+"""Its place among an LSTM's gates i f g o."""
+
+
+def _check_forget_bias(value: float | None, layer: Any, dtype: np.dtype[Any]) -> float | None:
+    """The value as a number; refuse a layer without a forget gate, or without biases."""
+    if value is None:
+        return None
+    # Gates i f g o; a cell with other gates has none to forget with.
+    if selection.cell_facts(layer.cell).gates != 4:
+        raise ValueError(f"forget_bias: expected a cell with a forget gate, got {layer.cell!r}")
+    if not layer.bias:
+        raise ValueError(f"forget_bias: expected None for a layer with bias=False, got {value!r}")
+    largest = float(np.finfo(dtype).max)
+    return _checks.finite_number("forget_bias", value, -largest, largest)
+
+
+def _set_forget_bias(parameters: ParameterDict, value: float, hidden_size: int) -> None:
+    rows = slice(_FORGET_GATE * hidden_size, (_FORGET_GATE + 1) * hidden_size)
+    for name, array in parameters.items():
+        if name.startswith("bias_ih"):
+            array[rows] = value
+        elif name.startswith("bias_hh"):
+            array[rows] = 0

@@ -1,0 +1,202 @@
+"""Streaming: a layer that advances one time step per call and remembers its state."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from pyrnn import _checks
+from pyrnn._pickling import Portable
+from pyrnn._types import Array, Indices
+from pyrnn.backend import selection
+
+if TYPE_CHECKING:
+    from pyrnn.backend.selection import Backend
+    from pyrnn.layers._recurrent import Recurrent
+
+
+class Stream(Portable):
+    """Independent streams through one layer, advanced together; made by ``layer.stream()``.
+
+    ``step`` T times gives, bit for bit, what the layer in eval mode gives for the T steps at once.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> stream = pyrnn.GRU(3, 4, seed=0).stream()
+    >>> stream.step(np.ones((1, 3), dtype=np.float32)).shape
+    (1, 4)
+    """
+
+    def __init__(self, layer: Recurrent, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.input_size = layer.input_size
+        self.hidden_size = layer.hidden_size
+        self._num_layers = layer.num_layers
+        self._state_sizes = layer._arguments.state_sizes
+        self._zoneout = layer._zoneout_rates
+        self._arguments = _StepArguments(
+            batch_size, layer.input_size, layer._output_size, layer.dtype
+        )
+        self._weights = layer._fixed_weights()
+        self._open(selection.current())
+
+    def _open(self, backend: Backend) -> None:
+        self._backend = backend.name
+        self._engine = backend.open_stream(
+            self._weights.packed(backend), self.batch_size, self._arguments.check, self._zoneout
+        )
+        self._step = self._engine.step
+
+    def step(self, x_t: Any, out: Array | None = None) -> Array:
+        """Advance every stream by one time step.
+
+        Parameters
+        ----------
+        x_t : array
+            (batch_size, input_size), or (batch_size,) of one-hot indices.
+        out : array, optional
+            Where to write the output instead of into a new array.
+
+        Returns
+        -------
+        array
+            (batch_size, hidden_size), or (batch_size, proj_size) with a projection.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value; the state is as it was.
+        """
+        return self._step(x_t, out)
+
+    @property
+    def state(self) -> Any:
+        """The state, shaped as the layer's: a copy; assign to it to set it."""
+        states = self._engine.state()
+        return states[0] if len(states) == 1 else states
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        parts = _checks.state_parts("state", value, tuple(self._state_sizes))
+        self._engine.set_state(
+            tuple(
+                _checks.float_array(name, part, self._arguments.dtype, shape)
+                for (name, part), shape in zip(parts.items(), self._state_shapes(), strict=True)
+            )
+        )
+
+    def reset(self, streams: Any = None) -> None:
+        """Set the state of every stream to zero, or of some; the others' stay as they are.
+
+        Parameters
+        ----------
+        streams : int, array of int or array of bool, optional
+            Which ones: indices in [0, batch_size), or a mask (batch_size,). All if not given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``streams`` is neither; the state is as it was.
+
+        Notes
+        -----
+        To reset some, the state is read and written back. While that goes on, no other thread may
+        step the same streams.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> streams = pyrnn.GRU(3, 4, seed=0).stream(3)
+        >>> y = streams.step(np.ones((3, 3), dtype=np.float32))
+        >>> streams.reset([0, 2])
+        >>> streams.state[0].any(axis=1)
+        array([False,  True, False])
+        """
+        if streams is None:
+            dtype = self._arguments.dtype
+            state = tuple(np.zeros(shape, dtype) for shape in self._state_shapes())
+        else:
+            chosen = _check_streams(streams, self.batch_size)
+            state = self._engine.state()
+            for part in state:
+                part[:, chosen] = 0
+        self._engine.set_state(state)
+
+    def _state_shapes(self) -> list[tuple[int, int, int]]:
+        sizes = self._state_sizes.values()
+        return [(self._num_layers, self.batch_size, size) for size in sizes]
+
+    def __getstate__(self) -> dict[str, Any]:
+        attributes = super().__getstate__() | {"_state": self._engine.state()}
+        del attributes["_engine"], attributes["_step"]
+        return attributes
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        state = attributes.pop("_state")
+        self.__dict__.update(attributes)
+        self._open(selection.BACKENDS.get(self._backend, selection.current()))
+        self._engine.set_state(state)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Stream:
+        """Copy all but the weights, which do not change."""
+        attributes = self.__getstate__()
+        weights = attributes.pop("_weights")
+        stream = type(self).__new__(type(self))
+        stream.__setstate__(copy.deepcopy(attributes, memo) | {"_weights": weights})
+        return stream
+
+
+def _check_streams(streams: Any, batch_size: int) -> Indices:
+    """Indices of the streams that indices or a mask say."""
+    array = _checks.as_array("streams", streams)
+    if array.dtype.kind == "b":
+        if array.shape != (batch_size,):
+            raise ValueError(
+                f"streams: expected a mask of shape ({batch_size},), got {array.shape}"
+            )
+        return np.flatnonzero(array)
+    if array.ndim > 1:
+        raise ValueError(f"streams: expected indices of shape (n,), got {array.shape}")
+    if not array.size:  # an empty list has no dtype of its own
+        return np.zeros(0, np.intp)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"streams: expected indices or a mask, got dtype {array.dtype}")
+    return _checks.index_array("streams", array.reshape(-1), batch_size)
+
+
+class _StepArguments(NamedTuple):
+    """What a step's arguments have to fit."""
+
+    batch_size: int
+    input_size: int
+    output_size: int
+    dtype: np.dtype[Any]
+
+    def check(self, x_t: Any, out: Any) -> tuple[Array | Indices, Array | None]:
+        """Return the arguments as arrays that fit, or say what does not."""
+        x = self._check_input(x_t)
+        if out is not None:
+            self._check_out(out)
+        return x, out
+
+    def _check_input(self, x_t: Any) -> Array | Indices:
+        array = _checks.as_array("x_t", x_t)
+        if array.dtype.kind not in "iu":
+            shape = (self.batch_size, self.input_size)
+            checked = _checks.float_array("x_t", x_t, self.dtype, shape)
+            return np.ascontiguousarray(checked)
+        if array.shape != (self.batch_size,):
+            raise ValueError(
+                f"x_t: expected shape ({self.batch_size},) of indices, got {array.shape}"
+            )
+        return _checks.index_array("x_t", array, self.input_size)
+
+    def _check_out(self, out: Any) -> None:
+        if not isinstance(out, np.ndarray):
+            raise TypeError(f"out: expected a NumPy array, got {type(out).__name__}")
+        _checks.float_array("out", out, self.dtype, (self.batch_size, self.output_size))
+        if not out.flags.writeable:
+            raise ValueError("out: expected a writeable array, got a read-only one")

@@ -1,0 +1,158 @@
+"""A layer's parameters, a dict of live arrays that checks what is assigned; their first values."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any, NoReturn
+
+import numpy as np
+
+from pyrnn import _checks
+from pyrnn._pickling import pickled_all
+from pyrnn._types import Array
+from pyrnn.parameters import owners
+
+
+class ParameterDict(dict[str, Array]):
+    """The live arrays of a layer by name.
+
+    Assigning to a key checks shape and dtype and copies into the array that is there, so that
+    views and optimisers keep pointing at it. Keys can be neither added nor taken away.
+    """
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        checked = self._check(name, value)
+        self[name][...] = checked
+
+    def _check(self, name: str, value: Any) -> Array:
+        """What may be assigned to a key."""
+        if name not in self:
+            raise KeyError(f"unknown parameter {name!r}; there are {', '.join(self)}")
+        array = self[name]
+        checked = _checks.float_array(name, value, array.dtype, array.shape)
+        if not array.flags.writeable:
+            raise ValueError(f"{name}: the layer is in eval mode; call train() before changing it")
+        return checked
+
+    def update(self, other: Any = (), /, **named: Any) -> None:
+        """Assign to several keys; all of them are checked before the first is changed."""
+        checked = {name: self._check(name, value) for name, value in dict(other, **named).items()}
+        for name, value in checked.items():
+            self[name][...] = value
+
+    def __or__(self, other: Any) -> Any:
+        owners.refuse_clash(self, other, ParameterDict)
+        return super().__or__(other)
+
+    def __ior__(self, other: Any) -> ParameterDict:  # type: ignore[override]
+        self.update(other)
+        return self
+
+    def setdefault(self, name: str, default: Any = None) -> Array:
+        """Return the array of that name; there is nothing to add."""
+        if name not in self:
+            self[name] = default
+        return self[name]
+
+    def __delitem__(self, name: str) -> NoReturn:
+        self._fixed()
+
+    def pop(self, *args: Any) -> NoReturn:
+        """Refuse: a layer keeps all its parameters."""
+        self._fixed()
+
+    def popitem(self) -> NoReturn:
+        """Refuse: a layer keeps all its parameters."""
+        self._fixed()
+
+    def clear(self) -> NoReturn:
+        """Refuse: a layer keeps all its parameters."""
+        self._fixed()
+
+    def _fixed(self) -> NoReturn:
+        raise TypeError("a layer's parameters can be assigned to, but not removed")
+
+    def __reduce__(self) -> Any:
+        return _restore, (pickled_all(self),)
+
+    def __copy__(self) -> ParameterDict:
+        return ParameterDict(self)
+
+    def set_writeable(self, writeable: bool) -> None:
+        """Make the arrays read-only (eval mode) or writeable again."""
+        for array in self.values():
+            array.flags.writeable = writeable
+
+
+def _restore(arrays: Mapping[str, Array]) -> ParameterDict:
+    return ParameterDict(arrays)
+
+
+# --- first values ---------------------------------------------------------------------------
+
+_room: ContextVar[list[int] | None] = ContextVar("pyrnn_room_for_parameters", default=None)
+"""How many bytes parameters may still have, where nothing is drawn."""
+
+
+@contextlib.contextmanager
+def not_drawn(most: int) -> Iterator[None]:
+    """Inside a ``with`` block parameters begin at zero, because they will be overwritten.
+
+    All together they may have ``most`` bytes; more are a ValueError before there is memory for
+    them.
+    """
+    token = _room.set([most])
+    try:
+        yield
+    finally:
+        _room.reset(token)
+
+
+def uniform(
+    shapes: Iterable[tuple[str, tuple[int, ...]]],
+    bound: float,
+    dtype: np.dtype[Any],
+    seed: object,
+) -> tuple[ParameterDict, np.random.Generator]:
+    """Parameters drawn from U(-bound, bound), as torch's layers have them, and the generator."""
+    generator = random_generator(seed)
+    return _drawn(shapes, dtype, lambda shape: generator.uniform(-bound, bound, shape)), generator
+
+
+def normal(
+    shapes: Iterable[tuple[str, tuple[int, ...]]], dtype: np.dtype[Any], seed: object
+) -> ParameterDict:
+    """Parameters drawn from N(0, 1)."""
+    return _drawn(shapes, dtype, random_generator(seed).standard_normal)
+
+
+def _drawn(
+    shapes: Iterable[tuple[str, tuple[int, ...]]],
+    dtype: np.dtype[Any],
+    draw: Callable[[tuple[int, ...]], Array],
+) -> ParameterDict:
+    """Parameters from a function that draws arrays of a shape, unless they are `not_drawn`."""
+    room, arrays = _room.get(), {}
+    for name, shape in shapes:
+        _checks.parameter_shape(name, shape)
+        if room is None:
+            arrays[name] = draw(shape).astype(dtype)
+            continue
+        room[0] -= math.prod(shape) * dtype.itemsize
+        if room[0] < 0:
+            raise ValueError(
+                f"{name}: expected sizes that fit the tensors' numbers, got shape "
+                f"{_checks.shown(shape)}"
+            )
+        arrays[name] = np.zeros(shape, dtype)
+    return ParameterDict(arrays)
+
+
+def random_generator(seed: object) -> np.random.Generator:
+    """NumPy's generator from a seed (None: from the system's entropy)."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    return np.random.default_rng(_checks.seed(seed))

@@ -1,0 +1,391 @@
+"""A character model: characters in, scores of the next character out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn import _checks, _divergence
+from pyrnn._pickling import Portable
+from pyrnn._types import Array, Indices
+from pyrnn.layers import _cache
+from pyrnn.layers.dense import Embedding, Linear
+from pyrnn.layers.recurrent import GRU, LSTM, RNN
+from pyrnn.parameters.dictionary import ParameterDict, random_generator
+from pyrnn.parameters.owners import Gradients, families_of
+from pyrnn.text.corpus import REPLACEMENT, Vocabulary, chunks, streams
+from pyrnn.training.losses import softmax_cross_entropy
+
+CELLS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+
+EVALUATION_STREAMS = 32
+EVALUATION_STEPS = 256
+CHECKED_AT_ONCE = 1 << 20
+
+
+class ModelCache(NamedTuple):
+    """What the layers of a model keep for one `CharacterModel.backward`."""
+
+    embedding: _cache.Cache[Any] | None
+    rnn: _cache.Cache[Any]
+    linear: _cache.Cache[Any]
+
+
+class CharacterModel(Portable):
+    """Characters to a recurrent layer to a linear layer over the vocabulary.
+
+    Parameters
+    ----------
+    vocabulary : str or Vocabulary
+        The distinct characters that it knows, V of them.
+    cell : {"rnn", "lstm", "gru"}
+        The recurrent layer; "rnn" is the one with tanh.
+    hidden_size, num_layers : int
+        Its sizes.
+    embedding_dim : int, optional
+        Features of an embedding before the recurrent layer; without it, the layer takes one-hot
+        characters.
+    dropout : float
+        Between recurrent layers, in train mode.
+    dtype : {"float32", "float64"}
+        Of everything.
+    seed : int, optional
+        Makes the first parameters and the dropout repeatable.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value.
+
+    Notes
+    -----
+    Parameters start as those of the layers do, but for W_ih under one-hot characters. A step adds
+    one column of it, as for a single input; so it is drawn from U(-1, 1) instead of
+    U(-1/√H, 1/√H), with which training takes much longer to get going.
+
+    Source: A. Graves, "Generating sequences with recurrent neural networks", arXiv:1308.0850.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn import softmax_cross_entropy
+    >>> from pyrnn.text.character_model import CharacterModel
+    >>> model = CharacterModel("helo", hidden_size=8, seed=0)
+    >>> text = model.vocabulary.encode("hello")
+    >>> logits, state, cache = model.forward(text[:-1])
+    >>> loss, dlogits = softmax_cross_entropy(logits, text[1:])
+    >>> grads, dstate0 = model.backward(cache, dlogits)
+    >>> list(grads) == list(model.parameters)
+    True
+    >>> len(model.sample("he", 10, seed=0))
+    10
+    """
+
+    def __init__(
+        self,
+        vocabulary: str | Vocabulary,
+        cell: str = "lstm",
+        hidden_size: int = 256,
+        num_layers: int = 1,
+        embedding_dim: int | None = None,
+        dropout: float = 0.0,
+        *,
+        dtype: npt.DTypeLike = "float32",
+        seed: int | None = None,
+    ) -> None:
+        if not isinstance(vocabulary, Vocabulary):
+            vocabulary = Vocabulary(vocabulary)
+        if not isinstance(cell, str) or cell not in CELLS:
+            raise ValueError(f"cell: expected one of {', '.join(CELLS)}, got {_checks.shown(cell)}")
+        seed = _checks.seed(seed)
+        if embedding_dim is not None:
+            embedding_dim = _checks.size("embedding_dim", embedding_dim)
+        self.vocabulary = vocabulary
+        self.cell = cell
+        self.training = True
+        self.embedding_dim = embedding_dim
+        self.dtype = _checks.float_dtype(dtype)
+        # Seeds of their own, so that no two layers start with the same numbers.
+        first, second, third = np.random.SeedSequence(seed).generate_state(3).tolist()
+        self.embedding: Embedding | None = None
+        if embedding_dim is not None:
+            self.embedding = Embedding(len(vocabulary), embedding_dim, dtype=dtype, seed=first)
+        self.rnn = CELLS[cell](
+            embedding_dim or len(vocabulary),
+            hidden_size,
+            num_layers,
+            dropout=dropout,
+            dtype=dtype,
+            seed=second,
+        )
+        if self.embedding is None:
+            self.rnn.parameters["weight_ih_l0"] *= math.sqrt(self.rnn.hidden_size)
+        self.linear = Linear(self.rnn.hidden_size, len(vocabulary), dtype=dtype, seed=third)
+
+    # --- parameters and modes ---------------------------------------------------------------
+
+    @property
+    def parameters(self) -> ParameterDict:
+        """The live arrays of all layers: "rnn.weight_ih_l0", "linear.weight", ..."""
+        return ParameterDict(
+            {
+                f"{prefix}.{name}": array
+                for prefix, layer in self._layers().items()
+                for name, array in layer.parameters.items()
+            }
+        )
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers the model has learned."""
+        return sum(layer.num_parameters for layer in self._layers().values())
+
+    def eval(self) -> CharacterModel:
+        """Bring all layers into eval mode: packed, read-only, no dropout; returns the model."""
+        self.training = False
+        for layer in self._layers().values():
+            layer.eval()
+        return self
+
+    def train(self) -> CharacterModel:
+        """Undo `eval`; returns the model."""
+        self.training = True
+        for layer in self._layers().values():
+            layer.train()
+        return self
+
+    def _layers(self) -> dict[str, Any]:
+        layers = {"embedding": self.embedding, "rnn": self.rnn, "linear": self.linear}
+        return {name: layer for name, layer in layers.items() if layer is not None}
+
+    # --- computing --------------------------------------------------------------------------
+
+    def __call__(self, indices: Any, state: Any = None) -> tuple[Array, Any]:
+        """Score the next characters and keep nothing for a way back.
+
+        Parameters
+        ----------
+        indices : array of int
+            (T, N), or (T,) for one text: characters by their place in the vocabulary.
+        state : array or pair of arrays, optional
+            The recurrent layer's first state; zero if not given.
+
+        Returns
+        -------
+        logits : array
+            (T, N, V) or (T, V): unnormalised log-probabilities of what follows each character.
+        state : array or pair of arrays
+            The recurrent layer's state after the last character.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value.
+        """
+        x: Any = self._check_indices(indices)
+        if self.embedding is not None:
+            x = self.embedding(x)
+        y, final = self.rnn(x, state)
+        return self.linear(y), final
+
+    def forward(self, indices: Any, state: Any = None) -> tuple[Array, Any, ModelCache]:
+        """Score as `__call__` does, and keep what `backward` needs.
+
+        Returns
+        -------
+        logits, state
+            As from `__call__`.
+        cache : ModelCache
+            Serves one call of this model's `backward`.
+        """
+        x: Any = self._check_indices(indices)
+        embedding_cache = None
+        if self.embedding is not None:
+            x, embedding_cache = self.embedding.forward(x)
+        y, final, rnn_cache = self.rnn.forward(x, state)
+        logits, linear_cache = self.linear.forward(y)
+        return logits, final, ModelCache(embedding_cache, rnn_cache, linear_cache)
+
+    def backward(
+        self, cache: ModelCache, dlogits: Any, dstate: Any = None
+    ) -> tuple[dict[str, Array], Any]:
+        """Back-propagate through the model.
+
+        Parameters
+        ----------
+        cache : ModelCache
+            From this model's `forward`; it is used up.
+        dlogits : array or None
+            Gradient of the loss with respect to ``logits``, of its shape; None for zeros.
+        dstate : array or pair of arrays, optional
+            Gradient with respect to the final state; zero if not given.
+
+        Returns
+        -------
+        grads : dict
+            Gradient of each parameter, by the names of `parameters`.
+        dstate0 : array or pair of arrays
+            Gradient with respect to the first state.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the cache is another model's or used up, or an argument has a wrong shape, or
+            dlogits and dstate are both None. The cache can still be used then, unless it was used
+            up.
+        """
+        if not isinstance(cache, ModelCache):
+            raise TypeError(f"cache: expected what forward returned, got {type(cache).__name__}")
+        if dlogits is None and _checks.none_given(dstate):
+            raise TypeError(
+                "dlogits: expected a gradient, of them or of the final state, got None for both"
+            )
+        _cache.check(cache.linear, self.linear)
+        dlogits = _checks.state_array("dlogits", dlogits, self.dtype, cache.linear.output_shape)
+        self.rnn.check_backward(cache.rnn, None, dstate)
+        if self.embedding is not None:
+            _cache.check(cache.embedding, self.embedding)
+        dy, linear_grads = self.linear.backward(cache.linear, dlogits)
+        dx, dstate0, rnn_grads = self.rnn.backward(cache.rnn, dy, dstate)
+        layers = [("rnn", rnn_grads), ("linear", linear_grads)]
+        if self.embedding is not None and cache.embedding is not None:
+            layers.insert(0, ("embedding", self.embedding.backward(cache.embedding, dx)[1]))
+        grads = {f"{prefix}.{name}": grad for prefix, part in layers for name, grad in part.items()}
+        return Gradients(grads, families_of(self.parameters.values())), dstate0
+
+    def _check_indices(self, indices: Any) -> Indices:
+        array = _checks.index_array("indices", indices, len(self.vocabulary))
+        if array.ndim not in (1, 2) or not array.size:
+            raise ValueError(
+                f"indices: expected shape (T, N) or (T,), not empty, got {array.shape}"
+            )
+        return array
+
+    # --- use --------------------------------------------------------------------------------
+
+    def bits_per_character(
+        self, indices: Any, *, callback: Callable[[], object] | None = None
+    ) -> float:
+        """How well the model foresees a text: -log2 of its probabilities, averaged.
+
+        The text runs through as up to 32 streams side by side, each of 256 characters or more and
+        with its state carried along from zero; all characters count but each stream's first and
+        up to 31 at the end. Dropout is off.
+
+        Parameters
+        ----------
+        indices : array of int
+            (L,), L >= 2: the text, from ``vocabulary.encode``, of any integer dtype.
+        callback : callable, optional
+            Called now and then; an exception that it raises ends the scoring.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If that is no such array.
+        """
+        text = _checks.as_array("indices", indices)
+        if text.ndim != 1 or len(text) < 2:
+            raise ValueError(f"indices: expected shape (L,) with L of at least 2, got {text.shape}")
+        # All is looked at first, piece by piece, because as intp a text takes 8 times the memory.
+        for start in range(0, len(text), CHECKED_AT_ONCE):
+            self._check_indices(text[start : start + CHECKED_AT_ONCE])
+        batch_size = min(EVALUATION_STREAMS, max(1, len(text) // EVALUATION_STEPS))
+        inputs, targets = streams(text, batch_size)
+        was_training = self.training
+        self.eval()
+        try:
+            nats, state = 0.0, None
+            for x, y in chunks(inputs, targets, EVALUATION_STEPS):
+                logits, state = self(x, state)
+                nats += softmax_cross_entropy(logits, y, reduction="sum")[0]
+                if callback is not None:
+                    callback()
+        finally:
+            if was_training:
+                self.train()
+        return nats / (targets.size * math.log(2))
+
+    def sample(
+        self, prompt: str, length: int, temperature: float = 1.0, seed: int | None = None
+    ) -> str:
+        """Continue a text, one character after the other.
+
+        Parameters
+        ----------
+        prompt : str
+            What to continue: one character or more of the vocabulary, after
+            ``vocabulary.normalise``: line ends become a line feed, and characters are composed or
+            decomposed if the vocabulary has them so.
+        length : int
+            How many characters to write.
+        temperature : float
+            Divides the logits: below 1 the likely becomes likelier; 0 always takes the likeliest.
+        seed : int, optional
+            Makes the choice repeatable.
+
+        Returns
+        -------
+        str
+            What follows the prompt, ``length`` characters. The replacement character is never
+            chosen.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong value; an unknown character of the prompt is named.
+        """
+        if not isinstance(prompt, str):
+            raise TypeError(f"prompt: expected a string, got {type(prompt).__name__}")
+        if not prompt:
+            raise ValueError("prompt: expected at least one character, got ''")
+        indices = self.vocabulary.encode(self.vocabulary.normalise(prompt), name="prompt")
+        if self.vocabulary.characters == REPLACEMENT:
+            raise ValueError(
+                f"vocabulary: expected a character to write, got {REPLACEMENT!r} alone"
+            )
+        _divergence.check_usable(self.parameters)
+        length = _checks.size("length", length)
+        temperature = _checks.finite_number("temperature", temperature, 0.0)
+        generator = random_generator(seed)
+        stream = self.rnn.stream()
+        for index in indices[:-1]:
+            stream.step(self._features(index))
+        index = int(indices[-1])
+        written = []
+        for _ in range(length):
+            logits = self.linear(stream.step(self._features(index)))[0]
+            index = self._choose(logits, temperature, generator)
+            written.append(index)
+        return self.vocabulary.decode(written)
+
+    def _features(self, index: int) -> Array | Indices:
+        """One character as a stream of batch size 1 takes it."""
+        one = np.array([index])
+        return one if self.embedding is None else self.embedding(one)
+
+    def _choose(self, logits: Array, temperature: float, generator: np.random.Generator) -> int:
+        """Draw from softmax(logits / temperature), (V,); the likeliest at temperature 0."""
+        scores = logits.astype(np.float64)
+        _divergence.check_usable({"the scores": scores})
+        if self.vocabulary.replacement is not None:
+            scores[self.vocabulary.replacement] = -np.inf
+        scores -= scores.max()
+        if temperature == 0:
+            return int(scores.argmax())
+        with np.errstate(over="ignore"):  # a tiny temperature: e^-inf is the 0 that is meant
+            cumulative = np.exp(scores / temperature).cumsum()
+        # The draw is below the sum, and a choice of probability 0 has no width to fall into.
+        draw = generator.random() * cumulative[-1]
+        return int(np.searchsorted(cumulative, draw, side="right"))
+
+    def __repr__(self) -> str:
+        return (
+            f"CharacterModel({len(self.vocabulary)} characters, {self.cell!r}, "
+            f"hidden_size={self.rnn.hidden_size}, num_layers={self.rnn.num_layers}, "
+            f"{self.num_parameters} parameters)"
+        )

@@ -1,0 +1,1 @@
+"""What training needs around the layers: losses, optimisers, clipping."""

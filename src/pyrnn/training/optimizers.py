@@ -1,0 +1,338 @@
+"""Optimisers with torch's names and defaults; each changes live arrays in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pyrnn._types import Array
+from pyrnn.backend import selection
+from pyrnn.training._optimizer import Optimizer
+from pyrnn.training.clipping import clip_grad_norm, clip_grad_value
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Optimizer",
+    "RMSprop",
+    "clip_grad_norm",
+    "clip_grad_value",
+]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum or Nesterov's momentum if wanted.
+
+    Parameters
+    ----------
+    parameters : dict of arrays
+        The live arrays to change: ``layer.parameters``, or those of several layers from
+        `pyrnn.merge_parameters`.
+    lr : float
+        Learning rate.
+    momentum : float
+        μ in v ← μ v + g, p ← p − lr v.
+    weight_decay : float
+        λ, which adds λ p to the gradient.
+    nesterov : bool
+        Whether p ← p − lr (g + μ v) instead.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``parameters`` does not hold contiguous float arrays, or an option is out of range.
+
+    Notes
+    -----
+    Source: Sutskever, Martens, Dahl, Hinton, "On the importance of initialization and momentum in
+    deep learning", ICML 2013, in the form of `torch.optim.SGD`.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> p = {"w": np.array([1.0, 2.0])}
+    >>> pyrnn.SGD(p, lr=0.5).step({"w": np.array([1.0, -1.0])})
+    >>> p["w"]
+    array([0.5, 2.5])
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Array],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        *,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.nesterov = nesterov
+        super().__init__(parameters, lr, ("velocity",) if self.momentum else ())
+
+    def _check_option(self, name: str, value: Any) -> Any:
+        checked = super()._check_option(name, value)
+        options = self.__dict__ | {name: checked}
+        if options.get("nesterov") and not options["momentum"]:
+            raise ValueError("nesterov: expected a momentum above 0 with it, got 0")
+        if "_state" in options and bool(options["momentum"]) != bool(self._state):
+            kind = "above 0" if self._state else "of 0"
+            raise ValueError(
+                f"momentum: expected one {kind}, as at construction, got {options['momentum']}"
+            )
+        return checked
+
+    def _step(
+        self, backend: selection.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
+    ) -> None:
+        backend.sgd(
+            p,
+            g,
+            moments[0] if moments else None,
+            lr=self.lr,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+        )
+
+    def _options(self) -> dict[str, Any]:
+        return super()._options() | {
+            "momentum": self.momentum,
+            "weight_decay": self.weight_decay,
+            "nesterov": self.nesterov,
+        }
+
+
+class Adagrad(Optimizer):
+    """Adagrad: each element's step shrinks with the sum of its squared gradients.
+
+    Parameters
+    ----------
+    parameters, weight_decay
+        As for `SGD`.
+    lr : float
+        Learning rate.
+    eps : float
+        ε in s ← s + g², p ← p − lr g / (√s + ε).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As from `SGD`.
+
+    Notes
+    -----
+    Source: Duchi, Hazan, Singer, "Adaptive subgradient methods for online learning and stochastic
+    optimization", JMLR 12, 2011, in the form of `torch.optim.Adagrad`.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> p = {"w": np.array([1.0, 2.0])}
+    >>> pyrnn.Adagrad(p, lr=0.5).step({"w": np.array([3.0, -4.0])})
+    >>> p["w"].round(6)
+    array([0.5, 2.5])
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Array],
+        lr: float = 1e-2,
+        *,
+        weight_decay: float = 0.0,
+        eps: float = 1e-10,
+    ) -> None:
+        self.weight_decay = weight_decay
+        self.eps = eps
+        super().__init__(parameters, lr, ("squares",))
+
+    def _step(
+        self, backend: selection.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
+    ) -> None:
+        backend.adagrad(p, g, *moments, lr=self.lr, eps=self.eps, weight_decay=self.weight_decay)
+
+    def _options(self) -> dict[str, Any]:
+        return super()._options() | {"weight_decay": self.weight_decay, "eps": self.eps}
+
+
+class RMSprop(Optimizer):
+    """RMSprop: each element's step is divided by a running root mean square of its gradients.
+
+    Parameters
+    ----------
+    parameters, weight_decay
+        As for `SGD`.
+    lr : float
+        Learning rate.
+    alpha, eps : float
+        α and ε in s ← α s + (1 − α) g², p ← p − lr g / (√s + ε).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As from `SGD`.
+
+    Notes
+    -----
+    Source: Tieleman, Hinton, "Lecture 6.5, RMSProp", Neural networks for machine learning, 2012,
+    in the form of `torch.optim.RMSprop`.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> p = {"w": np.array([1.0, 2.0])}
+    >>> pyrnn.RMSprop(p, lr=0.05).step({"w": np.array([3.0, -4.0])})
+    >>> p["w"].round(6)
+    array([0.5, 2.5])
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Array],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        *,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self.alpha = alpha
+        self.eps = eps
+        self.weight_decay = weight_decay
+        super().__init__(parameters, lr, ("squares",))
+
+    def _step(
+        self, backend: selection.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
+    ) -> None:
+        backend.rmsprop(
+            p,
+            g,
+            *moments,
+            lr=self.lr,
+            alpha=self.alpha,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+        )
+
+    def _options(self) -> dict[str, Any]:
+        return super()._options() | {
+            "alpha": self.alpha,
+            "eps": self.eps,
+            "weight_decay": self.weight_decay,
+        }
+
+
+class Adam(Optimizer):
+    """Adam: running means of the gradient and of its square, both freed of their start at zero.
+
+    Parameters
+    ----------
+    parameters, weight_decay
+        As for `SGD`.
+    lr : float
+        Learning rate.
+    betas : (float, float)
+        β₁ and β₂, the decay of the two means, in [0, 1).
+    eps : float
+        ε in p ← p − lr m̂ / (√v̂ + ε): outside the root, as in the paper.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As from `SGD`.
+
+    Notes
+    -----
+    Source: Kingma, Ba, "Adam: a method for stochastic optimization", ICLR 2015, in the form of
+    `torch.optim.Adam`.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> p = {"w": np.array([1.0, 2.0])}
+    >>> pyrnn.Adam(p, lr=0.5).step({"w": np.array([3.0, -4.0])})
+    >>> p["w"].round(6)
+    array([0.5, 2.5])
+    """
+
+    _decoupled: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Array],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self.betas = betas
+        self.eps = eps
+        self.weight_decay = weight_decay
+        super().__init__(parameters, lr, ("m", "v"))
+
+    def _step(
+        self, backend: selection.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
+    ) -> None:
+        beta1, beta2 = self.betas
+        backend.adam(
+            p,
+            g,
+            *moments,
+            lr=self.lr,
+            beta1=beta1,
+            beta2=beta2,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            decoupled=self._decoupled,
+            step=self._steps + 1,
+        )
+
+    def _options(self) -> dict[str, Any]:
+        return super()._options() | {
+            "betas": self.betas,
+            "eps": self.eps,
+            "weight_decay": self.weight_decay,
+        }
+
+
+class AdamW(Adam):
+    """Adam with weight decay apart from the gradient: p ← p − lr λ p before the step.
+
+    Parameters
+    ----------
+    parameters, lr, betas, eps
+        As for `Adam`.
+    weight_decay : float
+        λ.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As from `SGD`.
+
+    Notes
+    -----
+    Source: Loshchilov, Hutter, "Decoupled weight decay regularization", ICLR 2019, in the form of
+    `torch.optim.AdamW`.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> p = {"w": np.array([1.0, 2.0])}
+    >>> pyrnn.AdamW(p, lr=0.5, weight_decay=0.1).step({"w": np.array([3.0, -4.0])})
+    >>> p["w"].round(6)
+    array([0.45, 2.4 ])
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Array],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(parameters, lr, betas, eps, weight_decay)

@@ -1,0 +1,104 @@
+"""Choosing a backend: the context manager, the variable, what happens without the core."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import pyrnn
+from pyrnn.backend import selection
+
+NATIVE = "native" in selection.BACKENDS
+
+
+def run(code, *flags, **variables):
+    """Run Python code in a process of its own."""
+    path = os.pathsep.join(p for p in sys.path if p)
+    environment = {**os.environ, "PYTHONPATH": path, **variables}
+    return subprocess.run(
+        [sys.executable, *flags, "-c", code],
+        env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_use_backend_nests_and_comes_back():
+    before = selection.current().name
+    with pyrnn.use_backend("reference"):
+        assert selection.current().name == "reference"
+        with pyrnn.use_backend("native" if NATIVE else "reference"):
+            assert selection.current().name == ("native" if NATIVE else "reference")
+        assert selection.current().name == "reference"
+    assert selection.current().name == before
+
+
+def test_use_backend_comes_back_after_an_error():
+    before = selection.current().name
+    with pytest.raises(ZeroDivisionError), pyrnn.use_backend("reference"):
+        raise ZeroDivisionError
+    assert selection.current().name == before
+
+
+def test_another_thread_has_its_own_choice():
+    seen = []
+    default = selection.current().name
+    with pyrnn.use_backend("reference"):
+        thread = threading.Thread(target=lambda: seen.append(selection.current().name))
+        thread.start()
+        thread.join()
+    assert seen == [default]
+
+
+@pytest.mark.parametrize("name", ["cuda", "", None, 3])
+def test_other_names(name):
+    with (
+        pytest.raises(ValueError, match="name: expected 'native' or 'reference', got"),
+        pyrnn.use_backend(name),
+    ):
+        pass
+
+
+@pytest.mark.skipif(NATIVE, reason="the compiled core is there")
+def test_asking_for_a_missing_core():
+    with (
+        pytest.raises(RuntimeError, match="the compiled core is missing"),
+        pyrnn.use_backend("native"),
+    ):
+        pass
+
+
+def test_the_variable_chooses():
+    code = "import pyrnn; print(pyrnn.build_info()['backend'])"
+    result = run(code, "-Werror", PYRNN_BACKEND="reference")
+    assert result.stdout.strip() == "reference", result.stderr
+
+
+def test_a_wrong_variable_is_refused():
+    result = run("import pyrnn", PYRNN_BACKEND="fast")
+    assert result.returncode == 1
+    assert "PYRNN_BACKEND: expected 'native' or 'reference', got 'fast'" in result.stderr
+
+
+def test_a_missing_core_is_said_once():
+    hide = "import sys; sys.modules['pyrnn._core'] = None; import pyrnn; "
+    show = "print(pyrnn.build_info()['isa'], pyrnn.get_num_threads(), pyrnn.build_info()['isas'])"
+    result = run(hide + show, PYRNN_BACKEND="")
+    assert result.stdout.split() == ["None", "1", "[]"], result.stderr
+    assert result.stderr.count("the compiled core is missing") == 1
+
+
+def test_a_broken_core_is_an_error():
+    """A core that is there but cannot be loaded must not be mistaken for a missing one."""
+    code = """
+import importlib.abc, sys
+class Broken(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "pyrnn._core":
+            raise ImportError("undefined symbol")
+sys.meta_path.insert(0, Broken())
+import pyrnn
+"""
+    result = run(code)
+    assert result.returncode == 1
+    assert "undefined symbol" in result.stderr

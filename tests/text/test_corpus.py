@@ -1,0 +1,282 @@
+"""Corpus, vocabulary, streams."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyrnn.text import corpus as text
+from pyrnn.text.corpus import REPLACEMENT, TextError, Vocabulary
+
+
+class TestVocabulary:
+    @given(st.text(min_size=1))
+    def test_decode_undoes_encode(self, sample: str) -> None:
+        vocabulary = Vocabulary.of(sample)
+        known = sample.replace(REPLACEMENT, "")
+        assert vocabulary.decode(vocabulary.encode(known)) == known
+
+    def test_indices_are_places(self) -> None:
+        vocabulary = Vocabulary("hé😀\n")
+        assert vocabulary.encode("\n😀éh").tolist() == [3, 2, 1, 0]
+        assert vocabulary.encode("").shape == (0,)
+        assert len(vocabulary) == 4
+
+    def test_of_is_sorted_and_ends_with_the_replacement(self) -> None:
+        assert Vocabulary.of("banana").characters == "abn" + REPLACEMENT
+        assert Vocabulary.of(f"b{REPLACEMENT}a").characters == "ab" + REPLACEMENT
+        assert Vocabulary.of("").characters == REPLACEMENT
+
+    def test_of_leaves_out_the_rare(self) -> None:
+        often = "a" * 300_000
+        assert Vocabulary.of(often + "bbb").characters == "a" + REPLACEMENT
+        assert Vocabulary.of(often + "bbbb").characters == "ab" + REPLACEMENT
+        assert Vocabulary.of("a" * 99_999 + "b").characters == "ab" + REPLACEMENT
+
+    def test_unknown_characters_are_named(self) -> None:
+        with pytest.raises(ValueError, match=r"^prompt: expected .* vocabulary, got 'x', '€'$"):
+            Vocabulary("ab").encode("a€xx", name="prompt")
+        with pytest.raises(ValueError, match=r"'g', 'h' and 18 more$"):
+            Vocabulary("0").encode("abcdefghijklmnopqrstuvwxyz")
+
+    def test_replacement_is_asked_for_and_there(self) -> None:
+        vocabulary = Vocabulary("ab" + REPLACEMENT)
+        assert vocabulary.encode("axb", replace=True).tolist() == [0, 2, 1]
+        with pytest.raises(ValueError, match=r"got 'x'"):
+            vocabulary.encode("axb")
+        with pytest.raises(ValueError, match=r"got 'x'"):
+            Vocabulary("ab").encode("axb", replace=True)
+        assert vocabulary.replacement == 2
+        assert Vocabulary("ab").replacement is None
+
+    @pytest.mark.parametrize(
+        ("characters", "error", "message"),
+        [
+            ("", ValueError, "at least one character"),
+            ("aba", ValueError, "got 'a' twice"),
+            (["a", "b"], TypeError, "got list"),
+            (b"ab", TypeError, "got bytes"),
+        ],
+    )
+    def test_refuses(self, characters: str, error: type[Exception], message: str) -> None:
+        with pytest.raises(error, match=f"^vocabulary: expected .*{message}"):
+            Vocabulary(characters)
+
+    def test_decode_checks(self) -> None:
+        with pytest.raises(ValueError, match=r"indices: expected indices in \[0, 2\), got 2"):
+            Vocabulary("ab").decode([0, 2])
+
+    def test_equality(self) -> None:
+        assert Vocabulary("ab") == Vocabulary("ab")
+        assert hash(Vocabulary("ab")) == hash(Vocabulary("ab"))
+        assert Vocabulary("ab") != Vocabulary("ba")
+        assert repr(Vocabulary("ab")) == "Vocabulary('ab')"
+
+
+class TestRead:
+    def test_line_ends_and_mark(self, tmp_path: Path) -> None:
+        file = tmp_path / "text.txt"
+        file.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree\n\xc3\xa9")
+        assert text.read(file) == "one\ntwo\nthree\né"
+
+    def test_refuses(self, tmp_path: Path) -> None:
+        latin, empty = tmp_path / "latin.txt", tmp_path / "empty.txt"
+        latin.write_bytes("ab\xe9cd".encode("latin-1"))
+        empty.write_bytes(b"")
+        with pytest.raises(TextError, match=r"latin.txt: expected .* UTF-8, got 0xe9 at byte 2$"):
+            text.read(latin)
+        with pytest.raises(TextError, match=r"empty.txt: expected text, got an empty file"):
+            text.read(empty)
+        with pytest.raises(TextError, match=r"nowhere.txt: cannot be read .*No such file"):
+            text.read(tmp_path / "nowhere.txt")
+        with pytest.raises(TextError, match=r"cannot be read .*directory"):
+            text.read(tmp_path)
+        for name in ("a\0b", ""):
+            with pytest.raises(TextError, match=r"^path: expected a file's name, got '"):
+                text.read(name)
+        for wrong in (None, 0, ["text"]):
+            with pytest.raises(TypeError, match=r"^path: expected a file's name \(str, bytes or"):
+                text.read(wrong)
+
+    @pytest.mark.skipif(os.name == "nt", reason="needs pipes as POSIX has them")
+    def test_pipe(self, tmp_path):
+        path = tmp_path / "pipe"
+        os.mkfifo(path)
+        writer = subprocess.Popen([sys.executable, "-c", f"open({str(path)!r}, 'w').write('abc')"])
+        assert text.read(path) == "abc"
+        assert writer.wait(timeout=60) == 0
+
+    def test_names(self, tmp_path):
+        path = tmp_path / "\u00e9\n.txt"
+        path.write_text("ab", encoding="utf-8")
+        assert text.read(str(path)) == text.read(os.fsencode(path)) == text.read(path) == "ab"
+        path.write_bytes(b"\xff")
+        with pytest.raises(TextError) as caught:
+            text.read(path)
+        assert "\n" not in str(caught.value)
+
+
+class TestStandardLibrary:
+    def test_modules_in_order(self) -> None:
+        names = [path.name for path in text.standard_library()]
+        assert names == sorted(names)
+        assert {"os.py", "argparse.py", "typing.py"} <= set(names)
+        assert os.path.samefile(text.standard_library()[names.index("os.py")], os.__file__)
+
+    def test_without_sources(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path / "python.zip"))
+        with pytest.raises(TextError, match=r"python.zip: expected the source of the standard"):
+            text.standard_library()
+
+
+class TestSplit:
+    def test_holds_out_every_end(self) -> None:
+        texts = ["a" * 95 + "b" * 5, "c" * 190 + "d" * 10]
+        corpus = text.split(texts)
+        assert corpus.train == "a" * 95 + "\n" + "c" * 190
+        assert corpus.held_out == "bbbbb\ndddddddddd"
+
+    def test_cap(self) -> None:
+        corpus = text.split(["x" * 2_000_000, "y" * 2_000_000, "z" * 10])
+        assert 99_000 < len(corpus.held_out) <= text.HELD_OUT_MOST
+        assert set(corpus.held_out) == {"x", "y", "\n"}
+        total = len(corpus.train.replace("\n", "")) + len(corpus.held_out.replace("\n", ""))
+        assert total == 4_000_010
+
+    def test_smallest(self) -> None:
+        assert text.split(["abcd"]) == ("ab", "cd")
+        assert text.split(["x", "abcd"]) == ("x\nab", "cd")
+
+    @pytest.mark.parametrize("texts", [[], [""], ["abc"], ["aa", "bb"]])
+    def test_too_short(self, texts: list[str]) -> None:
+        with pytest.raises(TextError, match=r"text: expected .*at least 4 characters, got"):
+            text.split(texts)
+
+
+class TestStreams:
+    @given(st.integers(2, 200), st.integers(1, 10), st.integers(1, 30))
+    def test_every_character_once(self, length: int, batch_size: int, seq_len: int) -> None:
+        if length <= batch_size:
+            return
+        inputs, targets = text.streams(np.arange(length), batch_size)
+        assert inputs.T.reshape(-1).tolist() == list(range(inputs.size))
+        assert (targets == inputs + 1).all()
+        assert length - 1 - inputs.size < batch_size
+        pieces = list(text.chunks(inputs, targets, seq_len))
+        assert all(len(x) == seq_len for x, _ in pieces[:-1])
+        assert (np.concatenate([x for x, _ in pieces]) == inputs).all()
+        assert (np.concatenate([y for _, y in pieces]) == targets).all()
+
+    def test_too_short(self) -> None:
+        with pytest.raises(TextError, match=r"expected at least 5 characters for 4 streams, got 4"):
+            text.streams(np.arange(4), 4)
+
+
+class TestPieces:
+    @pytest.mark.parametrize("size", [1, 2, 3, 5])
+    def test_cuts_anywhere(
+        self, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(text, "PIECE_BYTES", size)
+        file = tmp_path / "text.txt"
+        file.write_bytes("\ufeffone\r\ntwo\rthree\n\r\né汉😀\ufeff\r".encode())
+        found = list(text.pieces(file))
+        assert "".join(found) == "one\ntwo\nthree\n\né汉😀\ufeff\n"
+        assert "" not in found
+
+    @pytest.mark.parametrize("size", [1, 3, 1000])
+    @pytest.mark.parametrize(("data", "byte", "place"), [
+        (b"\xef\xbb\xbfab\r\n\xe9cd", 0xE9, 7),
+        ("a汉".encode() + b"\xff", 0xFF, 4),
+        (b"abc\xe6\xb1", 0xE6, 3),
+    ])  # fmt: skip
+    def test_names_the_byte_that_is_no_text(
+        self, size: int, data: bytes, byte: int, place: int, tmp_path: Path, monkeypatch: Any
+    ) -> None:
+        monkeypatch.setattr(text, "PIECE_BYTES", size)
+        file = tmp_path / "text.txt"
+        file.write_bytes(data)
+        with pytest.raises(TextError, match=f"got {byte:#04x} at byte {place}$"):
+            list(text.pieces(file))
+
+    @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="needs a device without an end")
+    def test_refuses_devices(self) -> None:
+        with pytest.raises(TextError, match=r"^/dev/zero: cannot be read \(it is a device\)$"):
+            text.read("/dev/zero")
+
+
+class TestLoad:
+    @pytest.mark.parametrize("size", [1, 7, 1 << 18])
+    def test_is_read_split_and_encoded(
+        self, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        contents = ["x", "one\ntwo é\n" * 9, "abc" * 20]
+        paths = [tmp_path / str(number) for number in range(len(contents))]
+        for path, content in zip(paths, contents, strict=True):
+            path.write_text(content, encoding="utf-8", newline="")
+        corpus = text.split(contents)
+        monkeypatch.setattr(text, "PIECE_BYTES", size)
+        loaded = text.load(paths)
+        assert loaded.vocabulary == Vocabulary.of(corpus.train)
+        for part, expected in zip(loaded[1:], corpus, strict=True):
+            assert part.dtype == np.uint8
+            assert part.tolist() == loaded.vocabulary.encode(expected, replace=True).tolist()
+
+    @pytest.mark.parametrize(
+        ("count", "dtype"),
+        [(255, "uint8"), (256, "uint16"), (65_535, "uint16"), (65_536, "uint32")],
+    )
+    def test_smallest_integers(self, count: int, dtype: str) -> None:
+        characters = "".join(map(chr, range(0x10000, 0x10000 + count)))
+        vocabulary = Vocabulary(characters + REPLACEMENT)
+        encoded = vocabulary.encode_pieces([characters[:3], characters[3:] + "a"])
+        assert encoded.dtype == dtype
+        assert encoded.tolist() == list(range(count + 1))
+
+    @pytest.mark.parametrize("rare", ["".join(map(chr, range(0x10000, 0x30000))), REPLACEMENT * 90])
+    def test_refuses_a_text_of_rare_characters_alone(self, rare: str, tmp_path: Path) -> None:
+        (tmp_path / "rare").write_text(rare, encoding="utf-8")
+        with pytest.raises(TextError, match=r"^text: expected characters that make up 1e-05 of it"):
+            text.load([tmp_path / "rare"])
+
+    @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux's figures")
+    @pytest.mark.parametrize(
+        ("line", "most"), [("some text of no great interest\n", 3), ("é汉字 ", 4)]
+    )
+    def test_memory(self, line: str, most: float, tmp_path: Path) -> None:
+        path = tmp_path / "large"
+        path.write_bytes(line.encode() * (24_000_000 // len(line.encode())))
+        code = (
+            "import sys; from pyrnn import text\n"
+            "def peak():\n"
+            "    lines = open('/proc/self/status').read().splitlines()\n"
+            "    return 1024 * next(int(x.split()[1]) for x in lines if x.startswith('VmHWM'))\n"
+            "before = peak(); corpus = text.load([sys.argv[1]])\n"
+            "text.streams(corpus.train, 16)\n"
+            "print((peak() - before) / (len(corpus.train) + len(corpus.held_out)))"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+        )
+        assert float(run.stdout) < most
+
+
+class TestNormalise:
+    @pytest.mark.parametrize(("known", "prompt", "expected"), [
+        ("ab\n", "a\r\nb\ra\n", "a\nb\na\n"),
+        ("ab\r\n", "a\r\nb\r", "a\r\nb\r"),
+        ("é", "e\u0301", "é"),
+        ("e\u0301", "é", "e\u0301"),
+        ("ée\u0301", "ée\u0301", "ée\u0301"),
+        ("é가", "é\u1100\u1161e\u0301", "é가é"),
+        ("é", "e\u0301€", "é€"),
+        ("x", "é", "é"),
+    ])  # fmt: skip
+    def test_as_the_text(self, known: str, prompt: str, expected: str) -> None:
+        assert Vocabulary(known).normalise(prompt) == expected
