@@ -1,0 +1,5 @@
+"""Optimisers, under torch's name for their module."""
+
+from pyrnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"]

@@ -1,0 +1,5 @@
+"""Saving and loading models: `save`, `load`."""
+
+from pyrnn.interop.serialization import ModelFileError, load, load_character_model, save
+
+__all__ = ["ModelFileError", "load", "load_character_model", "save"]
