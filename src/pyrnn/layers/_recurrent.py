@@ -19,7 +19,7 @@ from pyrnn.layers._cache import Cache, SequenceCache
 from pyrnn.layers._fixed_weights import FixedWeights, copied
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.initializers import first_values
-from pyrnn.layers.stream import Stream
+from pyrnn.layers.stream import Stream, StreamSizes
 from pyrnn.parameters import shapes
 
 _NUMBERS_OF_A_UNIT = 16
@@ -481,7 +481,16 @@ class Recurrent(Layer):
             raise ValueError("stream: a bidirectional layer cannot run forward in time alone")
         size = _checks.size("batch_size", batch_size)
         _checks.parameter_shape("batch_size", (self.num_layers, size, self.hidden_size))
-        return Stream(self, size)
+        sizes = StreamSizes(
+            self.num_layers,
+            self.input_size,
+            self.hidden_size,
+            self._output_size,
+            self._arguments.state_sizes,
+            self._zoneout_rates,
+            self.dtype,
+        )
+        return Stream(self._fixed_weights(), sizes, size)
 
     # --- sizes ------------------------------------------------------------------------------
 

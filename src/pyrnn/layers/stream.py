@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,10 +11,20 @@ from pyrnn import _checks
 from pyrnn._pickling import Portable
 from pyrnn._types import Array, Indices
 from pyrnn.backend import selection
+from pyrnn.backend.selection import Backend
+from pyrnn.layers._fixed_weights import FixedWeights
 
-if TYPE_CHECKING:
-    from pyrnn.backend.selection import Backend
-    from pyrnn.layers._recurrent import Recurrent
+
+class StreamSizes(NamedTuple):
+    """What a stream has to know of its layer beside the weights."""
+
+    num_layers: int
+    input_size: int
+    hidden_size: int
+    output_size: int
+    state_sizes: dict[str, int]
+    zoneout: tuple[float, ...]
+    dtype: np.dtype[Any]
 
 
 class Stream(Portable):
@@ -30,17 +40,17 @@ class Stream(Portable):
     (1, 4)
     """
 
-    def __init__(self, layer: Recurrent, batch_size: int) -> None:
+    def __init__(self, weights: FixedWeights, sizes: StreamSizes, batch_size: int) -> None:
         self.batch_size = batch_size
-        self.input_size = layer.input_size
-        self.hidden_size = layer.hidden_size
-        self._num_layers = layer.num_layers
-        self._state_sizes = layer._arguments.state_sizes
-        self._zoneout = layer._zoneout_rates
+        self.input_size = sizes.input_size
+        self.hidden_size = sizes.hidden_size
+        self._num_layers = sizes.num_layers
+        self._state_sizes = sizes.state_sizes
+        self._zoneout = sizes.zoneout
         self._arguments = _StepArguments(
-            batch_size, layer.input_size, layer._output_size, layer.dtype
+            batch_size, sizes.input_size, sizes.output_size, sizes.dtype
         )
-        self._weights = layer._fixed_weights()
+        self._weights = weights
         self._open(selection.current())
 
     def _open(self, backend: Backend) -> None:
