@@ -80,7 +80,7 @@ class TestNumbers:
     ) -> None:
         size = text.stat().st_size
         monkeypatch.setattr(_memory, "_total", lambda: 2 * size - 1)
-        monkeypatch.setattr("pyrnn.text.pieces", lambda path: pytest.fail("it went on"))
+        monkeypatch.setattr("pyrnn.text.corpus.pieces", lambda path: pytest.fail("it went on"))
         assert fails("train", text, *QUICK).startswith("text: expected files that fit into the")
 
 

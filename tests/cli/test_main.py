@@ -154,7 +154,7 @@ class TestEnds:
         def interrupt() -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("pyrnn.text.standard_library", interrupt)
+        monkeypatch.setattr("pyrnn.text.corpus.standard_library", interrupt)
         assert run("train") == (130, "", "pyrnn: interrupted\n")
 
     def test_text_that_the_terminal_cannot_show(
@@ -178,7 +178,7 @@ class TestEnds:
         def fail(*arguments: object) -> None:
             raise PermissionError(13, "Permission denied", "some/file")
 
-        monkeypatch.setattr("pyrnn.text.standard_library", fail)
+        monkeypatch.setattr("pyrnn.text.corpus.standard_library", fail)
         assert fails("train") == "some/file: Permission denied"
 
 

@@ -36,7 +36,7 @@ def once(number: int, function: Any, times: int = 2) -> Callable[..., Any]:
 
 
 @each_signal
-@pytest.mark.parametrize("place", ["pyrnn.text.pieces", "pyrnn.cli._memory.check"])
+@pytest.mark.parametrize("place", ["pyrnn.text.corpus.pieces", "pyrnn.cli._memory.check"])
 def test_before_training_nothing_is_saved(
     number: int, place: str, text: Path, run: Any, monkeypatch: Any
 ) -> None:
@@ -51,8 +51,8 @@ def test_before_training_nothing_is_saved(
     "place",
     [
         "pyrnn.cli._training.clip_grad_norm",
-        "pyrnn.optim.Adam.step",
-        "pyrnn.serialization.save",
+        "pyrnn.training.optimizers.Adam.step",
+        "pyrnn.interop.serialization.save",
         "pyrnn.cli.train.Training.check",
     ],
 )
@@ -77,8 +77,8 @@ def test_while_training_or_saving(
 @pytest.mark.parametrize(
     "place",
     [
-        "pyrnn.model.CharacterModel.bits_per_character",
-        "pyrnn.model.CharacterModel.sample",
+        "pyrnn.text.character_model.CharacterModel.bits_per_character",
+        "pyrnn.text.character_model.CharacterModel.sample",
         "pyrnn.cli._picture.draw",
     ],
 )
@@ -99,8 +99,8 @@ def test_after_saving_the_rest_is_skipped(
 def test_a_scoring_on_the_way_ends(number: int, text: Path, run: Any, monkeypatch: Any) -> None:
     from pyrnn.text.character_model import softmax_cross_entropy
 
-    monkeypatch.setattr("pyrnn.model.EVALUATION_STEPS", 4)
-    monkeypatch.setattr("pyrnn.model.EVALUATION_STREAMS", 1)
+    monkeypatch.setattr("pyrnn.text.character_model.EVALUATION_STEPS", 4)
+    monkeypatch.setattr("pyrnn.text.character_model.EVALUATION_STREAMS", 1)
     scored = []
 
     def score(*arguments: Any, **options: Any) -> Any:
@@ -109,7 +109,7 @@ def test_a_scoring_on_the_way_ends(number: int, text: Path, run: Any, monkeypatc
         scored.append(1)
         return softmax_cross_entropy(*arguments, **options)
 
-    monkeypatch.setattr("pyrnn.model.softmax_cross_entropy", score)
+    monkeypatch.setattr("pyrnn.text.character_model.softmax_cross_entropy", score)
     result = run("train", text, *QUICK)
     assert f"\n{NAMES[number]} after step 1\n" in result.out
     assert serialization.load(MODEL)

@@ -92,7 +92,7 @@ class TestResult:
     def test_standard_library_without_files(
         self, text: Path, run: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("pyrnn.text.standard_library", lambda: [text])
+        monkeypatch.setattr("pyrnn.text.corpus.standard_library", lambda: [text])
         result = run("train", *QUICK)
         assert result.status == 0
         assert "\n\ndef " in result.out
@@ -265,7 +265,7 @@ class TestRefused:
         self, out: str, reason: str, text: Path, fails: Any, monkeypatch: Any
     ) -> None:
         # Found before anything is read or trained.
-        monkeypatch.setattr("pyrnn.text.read", lambda path: pytest.fail("it went on"))
+        monkeypatch.setattr("pyrnn.text.corpus.read", lambda path: pytest.fail("it went on"))
         message = fails("train", text, "--out", out)
         assert message.startswith("--out: cannot write")
         assert reason in message

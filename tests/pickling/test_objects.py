@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import pyrnn
+from pyrnn.layers.cells import Cell
 from pyrnn.text.character_model import CharacterModel
 from pyrnn.text.corpus import Vocabulary
 from pyrnn.textbook import cells as textbook_cells
@@ -46,7 +47,7 @@ def exercise(layer):
     x = rng.integers(0, 5, (4, 3)) if indices else rng.standard_normal((4, 3, 5))
     if not indices:
         x = x.astype(layer.dtype)
-    if isinstance(layer, pyrnn.cells.Cell):
+    if isinstance(layer, Cell):
         x = x[0]
     results = [layer(x)]
     optimizer = pyrnn.Adam(layer.train().parameters)
