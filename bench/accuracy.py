@@ -172,7 +172,7 @@ def _draw(cell: str, regime: Regime, seed: int) -> Arrays:
 
 def _run(backend: str, cell: str, case: Arrays, dtype: npt.DTypeLike) -> tuple[Arrays, Arrays]:
     """Outputs and gradients, by name."""
-    run = selection.BACKENDS[backend]
+    run = selection.find(backend)
     arrays = {name: np.asarray(array, dtype) for name, array in case.items()}
     x, dy = arrays.pop("x"), arrays.pop("dy")
     y, state, saved = run.forward(run.pack(cell, arrays), x, None, keep=True)

@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
-@pytest.fixture(params=sorted(selection.BACKENDS))
+@pytest.fixture(params=sorted(selection.available()))
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     """The name of a backend, in force during the test."""
     with pyrnn.use_backend(request.param):

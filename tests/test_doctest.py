@@ -10,7 +10,7 @@ import pyrnn
 from pyrnn.backend import selection
 
 LEFT_OUT = ["pyrnn.cli", "pyrnn.interop", "pyrnn.__main__", "pyrnn._core"]
-if "native" not in selection.BACKENDS:
+if "native" not in selection.available():
     LEFT_OUT.append("pyrnn.backend.native")
 
 MODULES = sorted(

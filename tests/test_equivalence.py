@@ -12,7 +12,7 @@ from bench import accuracy
 from pyrnn.backend import selection
 
 pytestmark = pytest.mark.skipif(
-    "native" not in selection.BACKENDS, reason="the compiled core is not built"
+    "native" not in selection.available(), reason="the compiled core is not built"
 )
 
 TOLERANCE = accuracy.BASE

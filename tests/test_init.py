@@ -1,56 +1,41 @@
 """The package's face: its names, its version, and that importing it needs NumPy alone."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import pyrnn
 
-PUBLIC = [
-    "RNN",
-    "LSTM",
-    "GRU",
-    "MinGRU",
-    "RNNCell",
-    "LSTMCell",
-    "GRUCell",
-    "Stream",
-    "use_backend",
-    "set_num_threads",
-    "get_num_threads",
-    "build_info",
-    "release_memory",
-    "Linear",
-    "Embedding",
-    "softmax_cross_entropy",
-    "SGD",
-    "Adagrad",
-    "RMSprop",
-    "Adam",
-    "AdamW",
-    "clip_grad_norm",
-    "clip_grad_value",
-    "gradcheck",
-    "initialize",
-    "merge_parameters",
-    "PackedSequence",
-    "pack_padded_sequence",
-    "pack_sequence",
-    "pad_packed_sequence",
-    "pad_sequence",
-    "unpad_sequence",
-    "GradcheckReport",
-    "textbook",
-    "CharacterModel",
-]
+
+def names_for_type_checkers():
+    """Each name that `__init__` imports where types are checked, with the module it comes from."""
+    tree = ast.parse(Path(pyrnn.__file__).read_text())
+    block = next(n for n in tree.body if isinstance(n, ast.If) and "CHECKING" in ast.dump(n.test))
+    for node in block.body:
+        if isinstance(node, ast.ImportFrom):
+            yield from ((alias.asname, node.module) for alias in node.names)
 
 
-def test_public_names():
-    assert sorted(pyrnn.__all__) == sorted(PUBLIC)
-    for name in PUBLIC:
-        assert getattr(pyrnn, name) is not None
-        assert name in dir(pyrnn)
+def test_type_checkers_see_the_names_that_there_are():
+    seen = dict(names_for_type_checkers())
+    assert sorted(seen) == pyrnn.__all__
+    for name, module in seen.items():
+        value = getattr(pyrnn, name)
+        assert value is getattr(__import__(module, fromlist=[name]), name)
+
+
+def test_dir_is_the_public_names():
+    assert set(dir(pyrnn)) == {*pyrnn.__all__, "__version__"}
+
+
+def test_no_function_hides_a_module():
+    folder = Path(pyrnn.__file__).parent
+    for name in pyrnn.__all__:
+        is_module = (folder / name).is_dir() or (folder / f"{name}.py").is_file()
+        assert is_module == isinstance(getattr(pyrnn, name), type(pyrnn))
 
 
 def test_unknown_names():
@@ -63,21 +48,37 @@ def test_version():
     assert pyrnn.__version__ == pyrnn.build_info()["version"]
 
 
-def test_importing_needs_numpy_alone():
-    code = """
-import sys
-sys.path[:0] = {path!r}
-import numpy
-before = set(sys.modules)
-import pyrnn
-new = {{name.partition(".")[0] for name in set(sys.modules) - before}}
-outside = new - set(sys.stdlib_module_names) - {{"pyrnn", "numpy"}}
-assert not outside, outside
-assert "pyrnn.textbook" not in sys.modules
-"""
+def run(code):
     path = [p for p in sys.path if p]
     result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code.format(path=path)],
+        [sys.executable, "-W", "ignore", "-c", f"import sys; sys.path[:0] = {path!r}\n{code}"],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
+
+
+def test_everything_needs_numpy_alone():
+    run("""
+import numpy, numpy.random
+before = set(sys.modules)
+import pyrnn
+layer = pyrnn.LSTM(2, 3)
+y, state, cache = layer.forward(numpy.ones((4, 1, 2), numpy.float32))
+layer.backward(cache, y)
+for name in pyrnn.__all__:
+    getattr(pyrnn, name)
+new = {name.partition(".")[0] for name in set(sys.modules) - before}
+outside = new - set(sys.stdlib_module_names) - {"pyrnn", "numpy"}
+assert not outside, outside
+""")
+
+
+def test_what_is_not_used_is_not_loaded():
+    run("""
+import pyrnn
+assert not [name for name in sys.modules if name.startswith("pyrnn.")]
+pyrnn.GRU
+for room in ("pyrnn.diagnostics", "pyrnn.textbook", "pyrnn.text", "pyrnn.training"):
+    assert room not in sys.modules, room
+assert "pyrnn.reference.sequence" not in sys.modules
+""")

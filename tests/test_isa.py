@@ -14,7 +14,7 @@ import pyrnn
 from pyrnn.backend import selection
 
 pytestmark = pytest.mark.skipif(
-    "native" not in selection.BACKENDS, reason="the compiled core is not built"
+    "native" not in selection.available(), reason="the compiled core is not built"
 )
 
 TESTS = Path(__file__).parent

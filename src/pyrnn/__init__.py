@@ -1,93 +1,105 @@
-"""Recurrent networks on CPUs: RNN, LSTM and GRU, a compiled core beside a readable reference."""
+"""Recurrent networks on CPUs: RNN, LSTM and GRU, a compiled core beside a readable reference.
+
+Names are brought when they are first asked for, so that ``import pyrnn`` takes next to no time.
+"""
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-from pyrnn.backend.selection import use_backend
-from pyrnn.backend.threads import build_info, get_num_threads, release_memory, set_num_threads
-from pyrnn.diagnostics.gradcheck import GradcheckReport, gradcheck
-from pyrnn.layers.cells import GRUCell, LSTMCell, RNNCell
-from pyrnn.layers.dense import Embedding, Linear
-from pyrnn.layers.initializers import initialize
-from pyrnn.layers.min_gru import MinGRU
-from pyrnn.layers.recurrent import GRU, LSTM, RNN
-from pyrnn.layers.sequences import (
-    PackedSequence,
-    pack_padded_sequence,
-    pack_sequence,
-    pad_packed_sequence,
-    pad_sequence,
-    unpad_sequence,
-)
-from pyrnn.layers.stream import Stream
-from pyrnn.parameters.merging import merge_parameters
-from pyrnn.training.clipping import clip_grad_norm, clip_grad_value
-from pyrnn.training.losses import softmax_cross_entropy
-from pyrnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyrnn import textbook
-    from pyrnn.text.character_model import CharacterModel
+    from pyrnn import optim as optim
+    from pyrnn import serialization as serialization
+    from pyrnn import text as text
+    from pyrnn import textbook as textbook
+    from pyrnn.backend.selection import use_backend as use_backend
+    from pyrnn.backend.threads import build_info as build_info
+    from pyrnn.backend.threads import get_num_threads as get_num_threads
+    from pyrnn.backend.threads import release_memory as release_memory
+    from pyrnn.backend.threads import set_num_threads as set_num_threads
+    from pyrnn.diagnostics.gradcheck import GradcheckReport as GradcheckReport
+    from pyrnn.diagnostics.gradcheck import gradcheck as gradcheck
+    from pyrnn.layers.cells import GRUCell as GRUCell
+    from pyrnn.layers.cells import LSTMCell as LSTMCell
+    from pyrnn.layers.cells import RNNCell as RNNCell
+    from pyrnn.layers.dense import Embedding as Embedding
+    from pyrnn.layers.dense import Linear as Linear
+    from pyrnn.layers.initializers import initialize as initialize
+    from pyrnn.layers.min_gru import MinGRU as MinGRU
+    from pyrnn.layers.recurrent import GRU as GRU
+    from pyrnn.layers.recurrent import LSTM as LSTM
+    from pyrnn.layers.recurrent import RNN as RNN
+    from pyrnn.layers.sequences import PackedSequence as PackedSequence
+    from pyrnn.layers.sequences import pack_padded_sequence as pack_padded_sequence
+    from pyrnn.layers.sequences import pack_sequence as pack_sequence
+    from pyrnn.layers.sequences import pad_packed_sequence as pad_packed_sequence
+    from pyrnn.layers.sequences import pad_sequence as pad_sequence
+    from pyrnn.layers.sequences import unpad_sequence as unpad_sequence
+    from pyrnn.layers.stream import Stream as Stream
+    from pyrnn.parameters.merging import merge_parameters as merge_parameters
+    from pyrnn.text.character_model import CharacterModel as CharacterModel
+    from pyrnn.training.clipping import clip_grad_norm as clip_grad_norm
+    from pyrnn.training.clipping import clip_grad_value as clip_grad_value
+    from pyrnn.training.losses import softmax_cross_entropy as softmax_cross_entropy
+    from pyrnn.training.optimizers import SGD as SGD
+    from pyrnn.training.optimizers import Adagrad as Adagrad
+    from pyrnn.training.optimizers import Adam as Adam
+    from pyrnn.training.optimizers import AdamW as AdamW
+    from pyrnn.training.optimizers import RMSprop as RMSprop
 
     __version__: str
 
-__all__ = [
-    "GRU",
-    "LSTM",
-    "RNN",
-    "SGD",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "CharacterModel",
-    "Embedding",
-    "GRUCell",
-    "GradcheckReport",
-    "LSTMCell",
-    "Linear",
-    "MinGRU",
-    "PackedSequence",
-    "RMSprop",
-    "RNNCell",
-    "Stream",
-    "build_info",
-    "clip_grad_norm",
-    "clip_grad_value",
-    "get_num_threads",
-    "gradcheck",
-    "initialize",
-    "merge_parameters",
-    "pack_padded_sequence",
-    "pack_sequence",
-    "pad_packed_sequence",
-    "pad_sequence",
-    "release_memory",
-    "set_num_threads",
-    "softmax_cross_entropy",
-    "textbook",
-    "unpad_sequence",
-    "use_backend",
-]
+_NAMES = {
+    "pyrnn.backend.selection": ["use_backend"],
+    "pyrnn.backend.threads": [
+        "build_info",
+        "get_num_threads",
+        "release_memory",
+        "set_num_threads",
+    ],
+    "pyrnn.diagnostics.gradcheck": ["GradcheckReport", "gradcheck"],
+    "pyrnn.layers.cells": ["GRUCell", "LSTMCell", "RNNCell"],
+    "pyrnn.layers.dense": ["Embedding", "Linear"],
+    "pyrnn.layers.initializers": ["initialize"],
+    "pyrnn.layers.min_gru": ["MinGRU"],
+    "pyrnn.layers.recurrent": ["GRU", "LSTM", "RNN"],
+    "pyrnn.layers.sequences": [
+        "PackedSequence",
+        "pack_padded_sequence",
+        "pack_sequence",
+        "pad_packed_sequence",
+        "pad_sequence",
+        "unpad_sequence",
+    ],
+    "pyrnn.layers.stream": ["Stream"],
+    "pyrnn.parameters.merging": ["merge_parameters"],
+    "pyrnn.text.character_model": ["CharacterModel"],
+    "pyrnn.training.clipping": ["clip_grad_norm", "clip_grad_value"],
+    "pyrnn.training.losses": ["softmax_cross_entropy"],
+    "pyrnn.training.optimizers": ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"],
+}
+_MODULES = ["optim", "serialization", "text", "textbook"]
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
-_LAZY = {"CharacterModel": "pyrnn.model", "textbook": "pyrnn.textbook", "__version__": ""}
+__all__ = sorted([*_HOMES, *_MODULES])
 
+# Type checkers read the imports above; this function would hide misspelt names from them.
+if not TYPE_CHECKING:
 
-def __getattr__(name: str) -> Any:
-    """Bring what a plain run of a layer does not need, when it is first asked for."""
-    if name == "__version__":
-        from pyrnn._version import version
-
-        value: Any = version()
-    elif name in _LAZY:
-        module = importlib.import_module(_LAZY[name])
-        value = module if name == "textbook" else getattr(module, name)
-    else:
-        raise AttributeError(f"module 'pyrnn' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+    def __getattr__(name):
+        """Bring a public name when it is first asked for."""
+        if name == "__version__":
+            value = importlib.import_module("pyrnn._version").version()
+        elif name in _HOMES:
+            value = getattr(importlib.import_module(_HOMES[name]), name)
+        elif name in _MODULES:
+            value = importlib.import_module(f"pyrnn.{name}")
+        else:
+            raise AttributeError(f"module 'pyrnn' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+    return [*__all__, "__version__"]

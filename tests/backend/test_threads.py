@@ -6,7 +6,7 @@ import pytest
 import pyrnn
 from pyrnn.backend import selection
 
-NATIVE = "native" in selection.BACKENDS
+NATIVE = "native" in selection.available()
 
 
 def test_build_info():

@@ -9,7 +9,7 @@ from pyrnn.backend import selection
 @pytest.fixture
 def native():
     """The compiled core in force during the test; the test is skipped where it is missing."""
-    if "native" not in selection.BACKENDS:
+    if "native" not in selection.available():
         pytest.skip("the compiled core is not built")
     with pyrnn.use_backend("native"):
         yield

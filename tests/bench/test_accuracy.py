@@ -10,7 +10,9 @@ from pyrnn.backend import selection
 from pyrnn.reference.cells import CELLS
 
 pytestmark = [
-    pytest.mark.skipif("native" not in selection.BACKENDS, reason="the compiled core is not built"),
+    pytest.mark.skipif(
+        "native" not in selection.available(), reason="the compiled core is not built"
+    ),
     pytest.mark.skipif(
         np.finfo(np.longdouble).nmant < 63, reason="long double is no wider than double"
     ),
@@ -39,7 +41,7 @@ def test_ten_thousand_steps_keep_the_promise(cell, dtype):
 @pytest.mark.parametrize("cell", CELLS)
 def test_an_error_in_the_core_is_seen(cell, dtype, monkeypatch):
     """One number of the outputs, off by more than is allowed."""
-    native = selection.BACKENDS["native"]
+    native = selection.find("native")
     forward = native.forward
 
     def wrong(*arguments, **options):

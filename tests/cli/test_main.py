@@ -96,7 +96,7 @@ class TestInfo:
         assert facts["AMX"].strip() == ("in use" if build["amx"] else "not in use")
         assert facts["ISAs built in"].strip() == (", ".join(build["isas"]) or "none")
 
-    @pytest.mark.skipif("native" not in selection.BACKENDS, reason="no compiled core")
+    @pytest.mark.skipif("native" not in selection.available(), reason="no compiled core")
     def test_an_instruction_set_that_is_none(
         self, start: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -70,7 +70,7 @@ def check(entry: Entry, seed: int, number: int) -> Verdict:
             outcome = run("reference", mode)
         return None if outcome.error else compare.flatten(outcome.result)
 
-    backends = [name for name in ("native", "reference") if name in selection.BACKENDS]
+    backends = [name for name in ("native", "reference") if name in selection.available()]
     draw = Draw(entry.name, seed, number)
     outcomes = [run(name) for name in backends]
     first, last = outcomes[0], outcomes[-1]
@@ -250,7 +250,7 @@ def _other_ways(
         return draw_case(entry, seed, number)
 
     problems = []
-    backend = "native" if "native" in selection.BACKENDS else "reference"
+    backend = "native" if "native" in selection.available() else "reference"
     if draw.chance(0.3):
         for count in (1, 3):
             with _threads(count), pyrnn.use_backend(backend):

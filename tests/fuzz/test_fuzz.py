@@ -19,7 +19,7 @@ from tests.fuzz.compare import bit_difference
 from tests.fuzz.layouts import LAYOUTS, expand
 
 pytestmark = pytest.mark.skipif(
-    "native" not in selection.BACKENDS, reason="the compiled core is not built"
+    "native" not in selection.available(), reason="the compiled core is not built"
 )
 
 ROOT = Path(__file__).parents[2]

@@ -3,6 +3,7 @@
 `test_layers_arguments` has the shapes and values of each argument.
 """
 
+import copy
 import math
 import pickle
 

@@ -168,7 +168,7 @@ def test_steps_of_a_stack_of_many_units(make_layer, dtype, batch_size, backend):
 @pytest.mark.parametrize("batch_size", [1, 20])
 def test_a_step_into_out_allocates_nothing(make_layer, batch_size, indices):
     """The core's. The call itself takes a tuple or so, which comes and goes."""
-    if "native" not in selection.BACKENDS:
+    if "native" not in selection.available():
         pytest.skip("the compiled core is not built")
     with pyrnn.use_backend("native"):
         stream = make_layer(3, 500, 2, seed=0).stream(batch_size)

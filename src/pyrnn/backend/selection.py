@@ -1,16 +1,17 @@
 """Who computes: the compiled core (``native``) or the NumPy specification (``reference``).
 
-This is the only module that imports the compiled core. Everything above it asks `current()` for a
-`Backend` and calls the functions listed in that protocol; the two backends are interchangeable.
+Everything above asks `current()` for a `Backend` and calls the functions listed in that protocol;
+the two backends are interchangeable.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -213,8 +214,15 @@ class Backend(Protocol):
         """Clip each element to [-limit, limit] in place."""
 
 
-def _load_core() -> Any | None:
-    """Import the compiled core; None where it is missing (a broken one is an error)."""
+NAMES = ("native", "reference")
+
+_chosen: ContextVar[Backend | None] = ContextVar("pyrnn_backend", default=None)
+_loaded: dict[str, Backend] = {}
+
+
+@functools.cache
+def native_module() -> Any | None:
+    """The compiled core, or None where it is missing (one that cannot be loaded is an error)."""
     try:
         return importlib.import_module("pyrnn._core")
     except ModuleNotFoundError as error:
@@ -223,37 +231,52 @@ def _load_core() -> Any | None:
         return None
 
 
-def _load() -> Mapping[str, Backend]:
-    from pyrnn.reference.backend import ReferenceBackend
+def available() -> tuple[str, ...]:
+    """The names of the backends that are there."""
+    return NAMES if native_module() is not None else ("reference",)
 
-    backends: dict[str, Backend] = {"reference": ReferenceBackend()}
-    if _CORE is not None:
+
+def find(name: str, argument: str = "name") -> Backend:
+    """The backend of that name, which an error calls ``argument``; loaded when first asked for."""
+    if not isinstance(name, str) or name not in NAMES:
+        raise ValueError(f"{argument}: expected 'native' or 'reference', got {name!r}")
+    return _loaded.get(name) or _load(name, argument)
+
+
+def _load(name: str, argument: str) -> Backend:
+    if name not in available():
+        raise RuntimeError(f"{argument}: 'native' was asked for, but the compiled core is missing")
+    backend: Backend
+    if name == "reference":
+        from pyrnn.reference.backend import ReferenceBackend
+
+        backend = ReferenceBackend()
+    else:
         from pyrnn.backend.native import NativeBackend
 
-        backends["native"] = NativeBackend()
-    return backends
+        backend = NativeBackend()
+    _loaded[name] = backend
+    return backend
 
 
-def _default(backends: Mapping[str, Backend]) -> Backend:
+def current() -> Backend:
+    """The active backend: `use_backend`'s, else ``PYRNN_BACKEND``'s, else native."""
+    return _chosen.get() or find(_default(), "PYRNN_BACKEND")
+
+
+@functools.cache
+def _default() -> str:
     wanted = os.environ.get("PYRNN_BACKEND")
     if wanted:
-        return _find(wanted, backends, "PYRNN_BACKEND")
-    if "native" not in backends:
+        return wanted
+    if "native" not in available():
         warnings.warn(
             "pyrnn: the compiled core is missing; the slow NumPy reference is used "
             "(pip install pyrnn builds the core)",
             RuntimeWarning,
             stacklevel=3,
         )
-    return backends.get("native", backends["reference"])
-
-
-def _find(name: str, backends: Mapping[str, Backend], argument: str) -> Backend:
-    if not isinstance(name, str) or name not in ("native", "reference"):
-        raise ValueError(f"{argument}: expected 'native' or 'reference', got {name!r}")
-    if name not in backends:
-        raise RuntimeError(f"{argument}: 'native' was asked for, but the compiled core is missing")
-    return backends[name]
+    return available()[0]
 
 
 def cell_facts(name: str) -> Any:
@@ -261,22 +284,6 @@ def cell_facts(name: str) -> Any:
     from pyrnn.reference.cells import CELLS
 
     return CELLS[name]
-
-
-_CORE = _load_core()
-BACKENDS = _load()
-_DEFAULT = _default(BACKENDS)
-_chosen: ContextVar[Backend | None] = ContextVar("pyrnn_backend", default=None)
-
-
-def native_module() -> Any | None:
-    """The compiled core (instruction sets, threads), or None where it is missing."""
-    return _CORE
-
-
-def current() -> Backend:
-    """The backend in force here: `use_backend`'s, else ``PYRNN_BACKEND``'s, else native."""
-    return _chosen.get() or _DEFAULT
 
 
 @contextlib.contextmanager
@@ -306,7 +313,7 @@ def use_backend(name: str) -> Iterator[None]:
     >>> bool(np.allclose(fast, plain, atol=1e-6))
     True
     """
-    token = _chosen.set(_find(name, BACKENDS, "name"))
+    token = _chosen.set(find(name))
     try:
         yield
     finally:

@@ -105,7 +105,7 @@ def use_threads(count: int | None) -> Iterator[None]:
 
 def check_native(argument: str) -> None:
     """Raise a `UsageError` if the compiled core is missing."""
-    if "native" not in selection.BACKENDS:
+    if "native" not in selection.available():
         raise UsageError(
             f"{argument}: expected the compiled core, but it is missing (pip install pyrnn)"
         )

@@ -351,7 +351,7 @@ class Recurrent(Layer):
         dlayer, dstates = self.check_backward(cache, dy, dstate)
         arguments = self._arguments
         saved, masks = cache.use()
-        backend = selection.BACKENDS[cache.backend]
+        backend = selection.find(cache.backend)
         dstates0: list[State] = []
         cell_grads: list[dict[str, Array]] = []
         dx: Array | None = None
@@ -457,7 +457,7 @@ class Recurrent(Layer):
         k1 = min(k1, len(dlayer))
         k2 = min(k2, k1 + len(dlayer))  # every window then goes back to the first step
         saved, masks = cache.use()
-        dx, cell_grads = selection.BACKENDS[cache.backend].backward_windows(
+        dx, cell_grads = selection.find(cache.backend).backward_windows(
             saved, dlayer, k1, k2, [*masks[1:], None]
         )
         dx = None if dx is None else self._arguments.user_layout(dx, cache.batched)

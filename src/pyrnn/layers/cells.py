@@ -124,7 +124,7 @@ class Cell(Layer):
         batch_size = cache.output_shape[0]
         dstates = self._check_state("dstate", dstate, batch_size, cache.batched)
         dy = np.zeros((1, batch_size, self.hidden_size), self.dtype)
-        backend = selection.BACKENDS[cache.backend]
+        backend = selection.find(cache.backend)
         dx, dbefore, grads = backend.backward(cache.use(), dy, dstates)
         if dx is not None:
             dx = dx[0] if cache.batched else dx[0, 0]

@@ -107,7 +107,7 @@ class Linear(Layer):
         shape = cache.output_shape
         rows = _checks.rows(_checks.float_array("dy", dy, self.dtype, shape))
         x, weight = cache.use()
-        backend = selection.BACKENDS[cache.backend]
+        backend = selection.find(cache.backend)
         dx, dweight, dbias = backend.linear_backward(x, weight, rows)
         grads = {"weight": dweight, "bias": dbias} if self.bias else {"weight": dweight}
         return dx.reshape(*shape[:-1], self.in_features), self._gradients(grads)
@@ -219,7 +219,7 @@ class Embedding(Layer):
         """
         _cache.check(cache, self)
         rows = _checks.rows(_checks.float_array("dy", dy, self.dtype, cache.output_shape))
-        backend = selection.BACKENDS[cache.backend]
+        backend = selection.find(cache.backend)
         dweight = backend.embedding_backward(cache.use(), rows, self.num_embeddings)
         return None, self._gradients({"weight": dweight})
 

@@ -147,7 +147,8 @@ class Stream(Portable):
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         state = attributes.pop("_state")
         self.__dict__.update(attributes)
-        self._open(selection.BACKENDS.get(self._backend, selection.current()))
+        known = self._backend in selection.available()
+        self._open(selection.find(self._backend) if known else selection.current())
         self._engine.set_state(state)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Stream:

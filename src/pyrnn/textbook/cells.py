@@ -184,9 +184,7 @@ class RNNCell(Portable):
         step = self._steps[-1]
         dh = _layout.checked({"dh": dh}, {"dh": step.hidden.shape})["dh"]
         dh = (dh + self.prev_dh).astype(step.hidden.dtype, copy=False)
-        dx, (dprevious,), grads = selection.BACKENDS[step.backend].backward(
-            step.saved, dh[None], None
-        )
+        dx, (dprevious,), grads = selection.find(step.backend).backward(step.saved, dh[None], None)
         assert dx is not None
         dtanh = dh * (1 - step.hidden**2)
         self.dx_list.insert(0, dx[0])
