@@ -157,6 +157,15 @@ def test_cache_of_a_layer_of_another_kind(make_layer, backend):
     layer.backward(cache, np.zeros_like(y))
 
 
+def test_a_copy_of_a_cache_is_no_second_use(make_layer, backend):
+    layer = make_layer(3, 4)
+    y, _, cache = layer.forward(X)
+    twin = copy.copy(cache)
+    layer.backward(cache, np.zeros_like(y))
+    with pytest.raises(ValueError, match="cache: it was used by an earlier backward"):
+        layer.backward(twin, np.zeros_like(y))
+
+
 # --- sizes ----------------------------------------------------------------------------------
 
 
