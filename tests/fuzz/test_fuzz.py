@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn import text, textbook
+from pyrnn import serialization, text, textbook
 from pyrnn.backend import selection
-from pyrnn.interop import serialization
 from tests.fuzz import entries, planted
 from tests.fuzz.case import ENTRIES, draw_case
 from tests.fuzz.compare import bit_difference
@@ -45,6 +44,13 @@ def run(*arguments):
 # --- what is fuzzed -------------------------------------------------------------------------
 
 
+def listed(module, prefix):
+    """The functions and classes that a module lists."""
+    for name in module.__all__:
+        if callable(getattr(module, name)):
+            yield f"{prefix}.{name}" if prefix else name
+
+
 def public_functions(module, prefix):
     """Names of the functions and classes that a module defines."""
     for name, value in vars(module).items():
@@ -55,12 +61,12 @@ def public_functions(module, prefix):
 
 
 def public_names():
-    yield from pyrnn.__all__
+    yield from listed(pyrnn, "")
     yield from (f"textbook.{name}" for name in textbook.__all__)
     for module in (textbook.cells, textbook.char_rnn, textbook.uwv, textbook.word_rnn):
         yield from public_functions(module, module.__name__.removeprefix("pyrnn."))
-    yield from public_functions(serialization, "serialization")
-    yield from public_functions(text, "text")
+    yield from listed(serialization, "serialization")
+    yield from listed(text, "text")
 
 
 def public_methods():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn import _parameters
+from pyrnn.parameters import dictionary
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ MAKERS = {
 def test_what_is_not_drawn_has_a_limit(make):
     drawn = make()
     count = sum(array.nbytes for array in drawn.parameters.values())
-    with _parameters.not_drawn(count):
+    with dictionary.not_drawn(count):
         plain = make()
     assert list(plain.parameters) == list(drawn.parameters)
     for name, array in plain.parameters.items():
@@ -125,7 +125,7 @@ def test_what_is_not_drawn_has_a_limit(make):
         assert array.dtype == drawn.parameters[name].dtype
         assert (array == ("gain" in name)).all()
     with (
-        _parameters.not_drawn(count - 1),
+        dictionary.not_drawn(count - 1),
         pytest.raises(ValueError, match=r"^\w+: expected sizes that fit the tensors' numbers"),
     ):
         make()

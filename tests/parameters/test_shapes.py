@@ -20,7 +20,7 @@ def test_torch_s_order():
 
 
 @pytest.mark.parametrize(
-    ("cell", "proj_size", "shapes"),
+    ("cell", "proj_size", "expected"),
     [
         ("lstm", 2, {"weight_ih": (16, 3), "weight_hh": (16, 2), "weight_hr": (2, 4)}),
         ("lstm_peephole", 0, {"weight_hh": (16, 4), "weight_peephole": (12,)}),
@@ -32,5 +32,5 @@ def test_torch_s_order():
         ("min_gru", 0, {"weight_ih": (8, 3), "bias_ih": (8,)}),
     ],
 )
-def test_shapes(cell, proj_size, shapes):
-    assert shapes.of_cell(cell, 3, 4, True, proj_size).items() >= shapes.items()
+def test_shapes(cell, proj_size, expected):
+    assert shapes.of_cell(cell, 3, 4, True, proj_size).items() >= expected.items()
