@@ -15,8 +15,7 @@ from bench.shapes import Case
 def version() -> str:
     """Its own, and the instruction set in use."""
     info = pyrnn.build_info()
-    isa = f"{info['isa']} and AMX" if info["amx"] else info["isa"]
-    return f"{info['version']} ({info['backend']}, {isa})"
+    return f"{info['version']} ({info['backend']}, {info['isa']})"
 
 
 def contenders(case: Case, problem: Problem, threads: int) -> list[Contender]:

@@ -121,12 +121,6 @@ struct OuterSide {
 
 constexpr int max_outer_sides = 2;
 
-// Whether a sum of so many rows, of so many numbers in all, is worth a way that slows down what is
-// around it: a processor takes a while to change between AMX and other work.
-static constexpr bool is_large_sum(Size rows, Size numbers) {
-  return numbers >= 64 * 1024 && rows * numbers >= 64 * 1024 * 1024;
-}
-
 // C[m, :] (+)= sum over rows r of A[r, m] B[r, :], rows in the order of their groups, for each
 // side. A's rows are pre-activations; the units of a panel's slot are the rows gate * units + unit
 // of C.
@@ -143,7 +137,6 @@ struct OuterProduct {
   OuterSide<T> sides[max_outer_sides];
   int side_count;
   bool accumulate;
-  bool large;  // is_large_sum of all that is summed, in this call and others
   T* scratch;  // outer_scratch(columns of one side, of the other) numbers
 };
 
@@ -300,7 +293,6 @@ struct KernelTable {
   const char* isa;
   Kernels<float> f32;
   Kernels<double> f64;
-  bool amx = false;  // whether some of the kernels use it
 };
 
 template <class T>
@@ -319,7 +311,5 @@ const KernelTable& kernel_table_baseline();
 const KernelTable& kernel_table_avx2();
 const KernelTable& kernel_table_avx512();
 const KernelTable& kernel_table_neon();
-// The table of AVX-512 with what AMX does better; defined in isa/amx.cpp, where it was built.
-KernelTable with_amx(KernelTable table);
 
 }  // namespace pyrnn

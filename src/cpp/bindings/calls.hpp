@@ -153,7 +153,7 @@ class BackwardCall {
   void run() {
     const Size O = sizes_.output_size, I = sizes_.input_size, rows = cache_.schedule.rows;
     const std::optional<PackedBatch>& packed = cache_.packed;
-    GradientSums<T> sums(*cache_.weights, !dense(), gradients_.pointers, rows, cache_.batch_size,
+    GradientSums<T> sums(*cache_.weights, !dense(), gradients_.pointers, cache_.batch_size,
                          cache_.schedule.bands);
     Buffer<T> packed_dy, packed_dx;
     if (packed) {

@@ -40,7 +40,6 @@ double fma_peak(int threads, double seconds) {
 void bind_info(pybind11::module_& module) {
   module.def("isa", [] { return std::string(active_table().isa); });
   module.def("isas", &built_isas);
-  module.def("amx", [] { return active_table().amx; });
   module.def("cells", [] {
     std::vector<std::string> names;
     for (const auto& cell : active_table().f32.cells) names.emplace_back(cell.shape.name);

@@ -75,7 +75,6 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
     q.units = out;
     q.panel_begin = units.begin / block;
     q.panel_end = quotient_up(units.end, block);
-    q.large = is_large_sum(rows, in * out);
     q.side_count = 1;
     OuterSide<T>& side = q.sides[0];
     side.slot_end = 1;

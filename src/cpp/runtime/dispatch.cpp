@@ -3,8 +3,6 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#include "runtime/amx.hpp"
-
 namespace pyrnn {
 namespace {
 
@@ -20,16 +18,6 @@ bool always() { return true; }
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #endif
 #if defined(PYRNN_WITH_AVX512)
-const KernelTable& best_table_avx512() {
-  [[maybe_unused]] const bool amx = use_amx();
-#if defined(PYRNN_WITH_AMX)
-  if (amx) {
-    static const KernelTable table = with_amx(kernel_table_avx512());
-    return table;
-  }
-#endif
-  return kernel_table_avx512();
-}
 bool has_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
@@ -47,7 +35,7 @@ constexpr Isa isas[] = {
     {"avx2", kernel_table_avx2, has_avx2},
 #endif
 #if defined(PYRNN_WITH_AVX512)
-    {"avx512", best_table_avx512, has_avx512},
+    {"avx512", kernel_table_avx512, has_avx512},
 #endif
 };
 

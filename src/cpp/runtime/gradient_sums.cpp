@@ -30,13 +30,11 @@ struct GradientSums<T>::Rows {
 
 template <class T>
 GradientSums<T>::GradientSums(const CellWeights<T>& weights, bool one_hot,
-                              const Gradients<T>& gradients, Size rows, Size unit_rows, int bands)
+                              const Gradients<T>& gradients, Size unit_rows, int bands)
     : weights_(weights),
       sizes_(weights.sizes),
       gradients_(gradients),
       one_hot_(one_hot),
-      large_(is_large_sum(
-          rows, sizes_.gates() * (sizes_.output_size + (one_hot ? 0 : sizes_.input_size)))),
       unit_rows_(unit_rows) {
   zeros_ = Buffer<T>::zeros(panel_vectors * sizes_.lanes());
   units_ = Buffer<T>::zeros(unit_rows * sizes_.shape().unit_blocks() * sizes_.padded);
@@ -146,7 +144,6 @@ OuterProduct<T> GradientSums<T>::outer_of(const Rows& rows, Range panels, bool a
   q.panel_begin = panels.begin;
   q.panel_end = panels.end;
   q.accumulate = accumulate;
-  q.large = large_;
   q.scratch = scratch_[static_cast<std::size_t>(thread)].data();
   return q;
 }

@@ -48,10 +48,10 @@ struct GradientRows {
 template <class T>
 class GradientSums {
  public:
-  // rows: of all parts; unit_rows: how many rows of `units()` there are; bands: of the batch,
+  // unit_rows: how many rows of `units()` there are; bands: of the batch,
   // summed apart
   GradientSums(const CellWeights<T>& weights, bool one_hot, const Gradients<T>& gradients,
-               Size rows, Size unit_rows, int bands = 1);
+               Size unit_rows, int bands = 1);
 
   // Begins with a part of the sequence; `threads` may call `sum` at a time.
   void begin(const LayerInputs<T>& inputs, const Kept<T>& kept, const GradientRows<T>& rows,
@@ -97,7 +97,7 @@ class GradientSums {
   const CellWeights<T>& weights_;
   const CellSizes<T>& sizes_;
   const Gradients<T> gradients_;
-  const bool one_hot_, large_;
+  const bool one_hot_;
   const Size unit_rows_;
   LayerInputs<T> inputs_{};
   const Kept<T>* kept_ = nullptr;

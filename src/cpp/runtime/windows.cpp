@@ -34,8 +34,7 @@ struct LayerState {
   LayerState(const WindowLayer<T>& of, Size blocks, bool lowest, int threads)
       : layer(&of),
         sizes(&of.inputs.weights->sizes),
-        sums(*of.inputs.weights, of.inputs.x.indices != nullptr, of.gradients,
-             of.inputs.schedule->rows, blocks),
+        sums(*of.inputs.weights, of.inputs.x.indices != nullptr, of.gradients, blocks),
         state(*sizes, blocks, of.noise, threads),
         back(of.inputs, *of.kept, of.noise, sums, state),
         dgates(blocks * sizes->gates_row()),

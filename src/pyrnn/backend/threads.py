@@ -87,22 +87,20 @@ def build_info() -> dict[str, Any]:
     -------
     dict
         ``version`` of this package; ``isa``, the instruction set in use (None without the compiled
-        core), and ``isas``, those built in; ``amx``, whether the gradients of float32 weights are
-        summed on the processor's AMX tiles; ``threads``; ``numpy``, its version; ``backend``, the
+        core), and ``isas``, those built in; ``threads``; ``numpy``, its version; ``backend``, the
         one in force.
 
     Examples
     --------
     >>> import pyrnn
     >>> sorted(pyrnn.build_info())
-    ['amx', 'backend', 'isa', 'isas', 'numpy', 'threads', 'version']
+    ['backend', 'isa', 'isas', 'numpy', 'threads', 'version']
     """
     core = selection.native_module()
     return {
         "version": version(),
         "isa": None if core is None else core.isa(),
         "isas": [] if core is None else list(core.isas()),
-        "amx": core is not None and core.amx(),
         "threads": get_num_threads(),
         "numpy": np.__version__,
         "backend": selection.current().name,

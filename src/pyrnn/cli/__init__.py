@@ -103,7 +103,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _check_instruction_set() -> None:
-    """The core reads PYRNN_ISA and PYRNN_AMX at its first use, and refuses what it cannot do."""
+    """The core reads PYRNN_ISA at its first use, and refuses what it cannot do."""
     try:
         threads.build_info()
     except RuntimeError as error:

@@ -23,7 +23,6 @@ def run(arguments: argparse.Namespace) -> int:
         "backend": selection.current().name,
         "ISA in use": build["isa"] or "none: the compiled core is missing",
         "ISAs built in": ", ".join(build["isas"]) or "none",
-        "AMX": "in use" if build["amx"] else "not in use",
         "threads": build["threads"],
         "NumPy": build["numpy"],
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
