@@ -52,6 +52,13 @@ def flag(name: str, value: object) -> bool:
     return bool(value)
 
 
+def string(name: str, value: object) -> str:
+    """A string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected a string, got {shown(value)}")
+    return value
+
+
 def choice(name: str, value: object, options: Iterable[str]) -> str:
     """One of several strings."""
     names = list(options)

@@ -28,13 +28,15 @@ class Noise(NamedTuple):
     the same at all times (Gal and Ghahramani 2016). The direct path that h takes past the product
     in a GRU does not see it.
 
-    ``zoneout``: for each state m (T, N, size), the share of the old value that a state keeps:
-    ``state' = m * old + (1 - m) * new`` (Krueger et al. 2017). It lies along x: ``m[t]`` belongs to
-    the step that reads ``x[t]``, in a reversed walk too; past a length nothing of it is read.
+    ``zoneout``: for each state how much of its old value it keeps (Krueger et al. 2017). In
+    training an array m (T, N, size), 1 where the old value stays and 0 where the new one comes. It
+    lies along x: ``m[t]`` belongs to the step that reads ``x[t]``, in a reversed walk too; past a
+    length nothing of it is read. Otherwise one number p for all:
+    ``state' = p * old + (1 - p) * new``.
     """
 
     hidden_mask: Array | None = None
-    zoneout: tuple[Array, ...] | None = None
+    zoneout: tuple[Array | float, ...] | None = None
 
 
 def is_indices(x: Array | Indices) -> TypeGuard[Indices]:

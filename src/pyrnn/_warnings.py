@@ -1,9 +1,11 @@
-"""Warnings that point at the user's line that calls the package."""
+"""Warnings that point at the user's line that calls the package; and NumPy's, which none needs."""
 
 from __future__ import annotations
 
 import sys
 import warnings
+
+import numpy as np
 
 
 def warn_user(message: str) -> None:
@@ -12,6 +14,14 @@ def warn_user(message: str) -> None:
     while frame.f_back is not None and _is_own(frame.f_globals.get("__name__", "")):
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, UserWarning, stacklevel=depth)
+
+
+def unwarned() -> np.errstate:
+    """For NumPy's work on a user's numbers: an infinity or NaN among them is the user's business.
+
+    The core gives no warnings either, and does not heed `numpy.seterr`.
+    """
+    return np.errstate(all="ignore")
 
 
 def _is_own(module: str) -> bool:

@@ -16,7 +16,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.fuzz.case import ENTRIES, Entry, draw_case
-from tests.fuzz.known import is_known
 from tests.fuzz.workers import Report, entry_of, run_all, work
 
 
@@ -76,10 +75,8 @@ def fuzz(options: argparse.Namespace, known: dict[str, Entry]) -> int:
             print(f"\r{done} cases, {len(report.counts)} findings", end="", file=sys.stderr)
     print(table(report))
     print(f"{time.monotonic() - begun:.0f} s")
-    new = {finding for finding in report.counts if not is_known(finding)}
-    print(findings(report, set(report.counts) - new, "known"))
-    print(findings(report, new, "new"))
-    return 1 if new else 0
+    print(findings(report))
+    return 1 if report.counts else 0
 
 
 def table(report: Report) -> str:
@@ -97,10 +94,11 @@ def table(report: Report) -> str:
     return "\n".join(rows)
 
 
-def findings(report: Report, which: set[tuple[str, str, str]], word: str) -> str:
+def findings(report: Report) -> str:
     """Each kind of finding once, with how often it was found and its first case."""
-    rows = [f"{len(which) or 'no'} {word} findings{'; --replay CASE shows one' * bool(which)}"]
-    for finding in sorted(which):
+    count = len(report.counts)
+    rows = [f"{count or 'no'} findings{'; --replay CASE shows one' * bool(count)}"]
+    for finding in sorted(report.counts):
         name, kind, detail = finding
         rows.append(f"{report.counts[finding]:6} x  {name}: {kind}: {detail}")
         rows.append(f"          {report.first[finding]}")

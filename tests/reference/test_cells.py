@@ -54,11 +54,12 @@ class Case:
     def states(self):
         return tuple(self.normal(ROWS, size) for size in self.sizes)
 
-    def noise(self):
-        """A mask as dropout has it, and zoneout by shares of every size."""
+    def noise(self, training):
+        """A mask as dropout has it, and zoneout: drawn in training, else a share of each state."""
         mask = (self.generator.random((ROWS, self.sizes[0])) < 0.6) / 0.6
-        kept = [self.generator.random((TIME_STEPS, ROWS, size)) for size in self.sizes]
-        return Noise(mask.astype(self.dtype), tuple(m.astype(self.dtype) for m in kept))
+        kept = [self.generator.random((TIME_STEPS, ROWS, size)) < 0.4 for size in self.sizes]
+        drawn = tuple(m.astype(self.dtype) for m in kept)
+        return Noise(mask.astype(self.dtype), drawn if training else (0.3, 0.6)[: len(kept)])
 
     def forward(self, **options):
         engine = selection.current()
@@ -108,17 +109,18 @@ def test_gradients(cell, projected, bias, backend):
 
 
 @EVERY_VARIANT
+@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_gradients_under_noise(cell, projected, reverse, backend):
-    case = Case(cell, projected, seed=1)
+def test_gradients_under_noise(cell, projected, reverse, training, backend):
+    case = Case(cell, projected, seed=2)
     lengths = np.array([2, 4, 1])
-    check_gradients(case, lengths=lengths, reverse=reverse, noise=case.noise())
+    check_gradients(case, lengths=lengths, reverse=reverse, noise=case.noise(training))
 
 
 @EVERY_VARIANT
 def test_sizes(cell, projected, backend):
     case = Case(cell, projected, dtype="float32")
-    y, state, _ = case.forward(noise=case.noise())
+    y, state, _ = case.forward(noise=case.noise(training=True))
     assert y.shape == (TIME_STEPS, ROWS, PROJECTED if projected else UNITS)
     assert [s.shape[1] for s in state] == [*case.sizes] == [y.shape[2], UNITS][: len(state)]
     assert {a.dtype.name for a in (y, *state)} == {"float32"}

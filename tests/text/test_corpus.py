@@ -280,3 +280,57 @@ class TestNormalise:
     ])  # fmt: skip
     def test_as_the_text(self, known: str, prompt: str, expected: str) -> None:
         assert Vocabulary(known).normalise(prompt) == expected
+
+
+VOCABULARY = Vocabulary("abc")
+NO_STRINGS = [None, 3, 1.5, b"abc", ["a"], np.array("a")]
+NO_LISTS = ["abcdef", None, 5, 2.5, [1], ["abcdef", None], [["abcdef"]], [b"abcdef"]]
+NO_SIZES = [None, 0, -1, 1.5, True, "2", [1]]
+NO_INDICES = [None, 3, "abc", [0.5, 1.5, 2.5], np.ones((4, 2), int), [[1, 2], [3]], [True, False]]
+CUT = np.arange(12).reshape(6, 2)
+
+
+class TestArguments:
+    """Wrong ones are refused by name, before anything is computed."""
+
+    @pytest.mark.parametrize(
+        ("name", "call", "wrong"),
+        [
+            ("text", VOCABULARY.encode, NO_STRINGS),
+            ("prompt", VOCABULARY.normalise, NO_STRINGS),
+            ("replace", lambda value: VOCABULARY.encode("a", replace=value), [None, 1, "yes"]),
+            ("name", lambda value: VOCABULARY.encode("x", name=value), [None, 1]),
+            ("pieces", VOCABULARY.encode_pieces, NO_LISTS),
+            ("text", Vocabulary.of, NO_LISTS[1:]),
+            ("vocabulary", Vocabulary, [*NO_STRINGS, ""]),
+            ("indices", VOCABULARY.decode, ["ab", [0.5], [3], [-1]]),
+            ("texts", text.split, NO_LISTS),
+            ("paths", text.load, [None, "file.txt", b"file.txt", Path("file.txt"), 3]),
+            ("path", text.load, [[None], [3.5]]),
+            ("indices", lambda value: text.streams(value, 1), NO_INDICES),
+            ("batch_size", lambda value: text.streams(np.arange(9), value), NO_SIZES),
+            ("inputs", lambda value: text.chunks(value, CUT, 2), [None, 3, "a", [1], CUT / 2]),
+            ("targets", lambda value: text.chunks(CUT, value, 2), [None, 3, [1], CUT / 2, CUT[1:]]),
+            ("seq_len", lambda value: text.chunks(CUT, CUT, value), NO_SIZES),
+        ],
+    )
+    def test_are_refused_by_name(self, name: str, call: Any, wrong: list[Any]) -> None:
+        for value in wrong:
+            with pytest.raises((TypeError, ValueError), match=rf"^{name}\b.*: expected"):
+                call(value)
+
+    def test_sizes_of_any_length(self) -> None:
+        assert [len(x) for x, _ in text.chunks(CUT, CUT, 2**80)] == [6]
+        with pytest.raises(TextError, match="characters"):
+            text.streams(np.arange(9), 10**5000)
+
+    def test_lists_and_generators_are_taken(self) -> None:
+        assert text.split(piece for piece in ["abcd"]) == ("ab", "cd")
+        assert Vocabulary.of(iter(["ab", "ba"])).characters == "ab" + REPLACEMENT
+        inputs, targets = text.streams([1, 2, 3], 1)
+        assert (inputs.tolist(), targets.tolist()) == ([[1], [2]], [[2], [3]])
+
+    def test_streams_are_views(self) -> None:
+        indices = np.arange(9, dtype=np.uint8)
+        for part in text.streams(indices, 2):
+            assert np.shares_memory(part, indices)

@@ -15,7 +15,8 @@ template <class T>
 class NoiseArrays {
  public:
   NoiseArrays() = default;
-  // noise: None, or (hidden_mask (N, O) or None, None or for each state an array (T, N, size))
+  // noise: None, or (hidden_mask (N, O) or None, None or for each state an array (T, N, size) or
+  // one share for all)
   NoiseArrays(const py::object& noise, const CellSizes<T>& sizes, Size time_steps, Size batch,
               const std::optional<PackedBatch>& packed) {
     if (noise.is_none()) return;
@@ -37,34 +38,27 @@ class NoiseArrays {
     const auto zoneout = parts[1].cast<py::tuple>();
     require(static_cast<int>(zoneout.size()) == sizes.shape().states, "noise: zoneout");
     for (std::size_t s = 0; s < zoneout.size(); ++s)
-      add_zoneout(zoneout[s].cast<py::array_t<T>>(), sizes.state_size(static_cast<int>(s)),
-                  time_steps, batch, packed);
+      add_zoneout(zoneout[s], sizes.state_size(static_cast<int>(s)), time_steps, batch, packed);
   }
 
   Noise<T> pointers() const {
     Noise<T> noise;
     noise.hidden_mask = mask_.data();
-    for (std::size_t s = 0; s < zoneout_.size(); ++s) {
-      noise.zoneout[s] = zoneout_[s].data();
-      noise.zoneout_row[s] = zoneout_row_[s];
-    }
+    std::copy(zoneout_.begin(), zoneout_.end(), noise.zoneout);
     return noise;
   }
 
  private:
-  void add_zoneout(const py::array_t<T>& array, Size size, Size time_steps, Size batch,
+  void add_zoneout(const py::object& state, Size size, Size time_steps, Size batch,
                    const std::optional<PackedBatch>& packed) {
+    if (py::isinstance<py::float_>(state)) {
+      zoneout_.push_back(Zoneout<T>::of(state.cast<double>()));
+      return;
+    }
+    const py::array_t<T> array = state.cast<py::array_t<T>>();
     require(array.ndim() == 3 && array.shape(0) == time_steps && array.shape(1) == batch &&
                 array.shape(2) == size,
             "noise: zoneout shapes");
-    if (array.strides(0) == 0 && array.strides(1) == 0 && array.strides(2) == 0) {
-      // One number for all
-      Buffer<T> row(size);
-      std::fill(row.data(), row.data() + size, *array.data());
-      zoneout_.push_back(std::move(row));
-      zoneout_row_.push_back(0);
-      return;
-    }
     const Dense<T> dense = dense_of<Dense<T>>(array);
     const Size rows = packed ? packed->schedule.rows : time_steps * batch;
     Buffer<T> all(rows * size);
@@ -73,13 +67,16 @@ class NoiseArrays {
     } else {
       std::copy(dense.data(), dense.data() + rows * size, all.data());
     }
-    zoneout_.push_back(std::move(all));
-    zoneout_row_.push_back(size);
+    Zoneout<T> zoneout;
+    zoneout.drawn = all.data();
+    zoneout.row = size;
+    zoneout_.push_back(zoneout);
+    drawn_.push_back(std::move(all));
   }
 
   Buffer<T> mask_;
-  std::vector<Buffer<T>> zoneout_;
-  std::vector<Size> zoneout_row_;
+  std::vector<Zoneout<T>> zoneout_;
+  std::vector<Buffer<T>> drawn_;  // what they point to
 };
 
 }  // namespace pyrnn

@@ -22,7 +22,7 @@ template <class T>
 class BoundStream {
  public:
   BoundStream(const std::vector<Weights<T>*>& layers, Size batch_size, py::object check,
-              const std::vector<T>& zoneout)
+              const std::vector<double>& zoneout)
       : stream_(packed(layers), batch_size, zoneout), check_(std::move(check)) {
     require(zoneout.empty() || static_cast<int>(zoneout.size()) == stream_.lowest().shape().states,
             "zoneout: how many");
@@ -146,9 +146,10 @@ class BoundStream {
 template <class T>
 void bind_all(py::module_& module, const char* name) {
   py::class_<BoundStream<T>>(module, name)
-      .def(py::init<const std::vector<Weights<T>*>&, Size, py::object, const std::vector<T>&>(),
-           py::arg("layers"), py::arg("batch_size"), py::arg("check"),
-           py::arg("zoneout") = std::vector<T>())
+      .def(
+          py::init<const std::vector<Weights<T>*>&, Size, py::object, const std::vector<double>&>(),
+          py::arg("layers"), py::arg("batch_size"), py::arg("check"),
+          py::arg("zoneout") = std::vector<double>())
       .def("step", &BoundStream<T>::step, py::arg("x_t"), py::arg("out") = py::none())
       .def("state", &BoundStream<T>::state)
       .def("set_state", &BoundStream<T>::set_state, py::arg("state"));

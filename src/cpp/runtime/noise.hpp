@@ -1,6 +1,9 @@
 // Random factors of a layer in training: what regularises it inside the step.
 #pragma once
 
+#include <algorithm>
+#include <limits>
+
 #include "kernel_table.hpp"
 #include "runtime/range.hpp"
 
@@ -8,22 +11,45 @@ namespace pyrnn {
 
 constexpr int max_states = 2;
 
+// How much of a state's old value stays in a step: all or nothing as drawn for each unit, or the
+// same share of every unit.
+template <class T>
+struct Zoneout {
+  const T* drawn = nullptr;  // (rows, size): 1 where the old value stays, 0 where the new one comes
+  Size row = 0;
+  T old_share = 0, new_share = 1;  // where nothing is drawn
+
+  // 1 - share is rounded once: from a share rounded to T it would be wrong near 1. Subnormal shares
+  // are zero on every thread, whatever its flush mode.
+  static Zoneout of(double share) {
+    Zoneout zoneout;
+    if (share >= static_cast<double>(std::numeric_limits<T>::min()))
+      zoneout.old_share = static_cast<T>(share);
+    zoneout.new_share = static_cast<T>(1 - share);
+    return zoneout;
+  }
+  bool on() const { return drawn != nullptr || old_share != 0; }
+  // The same from a row of the sequence on
+  Zoneout from(Size begin) const {
+    Zoneout later = *this;
+    if (drawn != nullptr) later.drawn += begin * row;
+    return later;
+  }
+};
+
 // Factors as Python drew them; null where there are none.
 template <class T>
 struct Noise {
   // (batch, O): what h is multiplied with before every product of a step, the same at all steps
   const T* hidden_mask = nullptr;
-  // For each state (rows, size): the share of the old value that stays. A row stride of 0 has one
-  // row for all.
-  const T* zoneout[max_states] = {};
-  Size zoneout_row[max_states] = {};
+  Zoneout<T> zoneout[max_states];
 
-  bool zones() const { return zoneout[0] != nullptr || zoneout[1] != nullptr; }
+  bool zones() const { return zoneout[0].on() || zoneout[1].on(); }
   // The same from a row of the sequence on; sequences stay.
   Noise from(Size row) const {
     Noise later = *this;
-    for (int s = 0; s < max_states; ++s)
-      if (zoneout[s] != nullptr) later.zoneout[s] += row * zoneout_row[s];
+    for (Zoneout<T>& zoneout_of_state : later.zoneout)
+      zoneout_of_state = zoneout_of_state.from(row);
     return later;
   }
 };
@@ -35,29 +61,52 @@ struct UnitRows {
   Size row;
 };
 
-// next = m previous + (1 - m) next: exactly the old value where m is one
+// next = share previous + (1 - share) next. A share of 0 or 1 chooses: an infinity that is not
+// chosen is not multiplied by 0, which would make it NaN.
 template <class T>
-void zone_out(UnitRows<const T> m, UnitRows<const T> previous, UnitRows<T> next, Size rows,
+void zone_out(const Zoneout<T>& zoneout, UnitRows<const T> previous, UnitRows<T> next, Size rows,
               Range units) {
+  if (!zoneout.on()) return;
+  const T old_share = zoneout.old_share, new_share = zoneout.new_share;
   for (Size row = 0; row < rows; ++row) {
-    const T* const share = m.data + row * m.row;
     const T* const old = previous.data + row * previous.row;
     T* const to = next.data + row * next.row;
-    for (Size unit = units.begin; unit < units.end; ++unit)
-      to[unit] = share[unit] * old[unit] + (T(1) - share[unit]) * to[unit];
+    if (zoneout.drawn != nullptr) {
+      const T* const keeps = zoneout.drawn + row * zoneout.row;
+      for (Size unit = units.begin; unit < units.end; ++unit)
+        to[unit] = keeps[unit] != 0 ? old[unit] : to[unit];
+    } else if (new_share == 0) {
+      std::copy(old + units.begin, old + units.end, to + units.begin);
+    } else {
+      for (Size unit = units.begin; unit < units.end; ++unit)
+        to[unit] = old_share * old[unit] + new_share * to[unit];
+    }
   }
 }
 
-// The way back: what goes past the step leaves d for `passed`.
+// The backward pass: what goes past the step leaves d for `passed`.
 template <class T>
-void zone_out_back(UnitRows<const T> m, UnitRows<T> d, UnitRows<T> passed, Size rows, Range units) {
+void zone_out_back(const Zoneout<T>& zoneout, UnitRows<T> d, UnitRows<T> passed, Size rows,
+                   Range units) {
+  const T old_share = zoneout.old_share, new_share = zoneout.new_share;
   for (Size row = 0; row < rows; ++row) {
-    const T* const share = m.data + row * m.row;
     T* const inside = d.data + row * d.row;
     T* const past = passed.data + row * passed.row;
-    for (Size unit = units.begin; unit < units.end; ++unit) {
-      past[unit] = share[unit] * inside[unit];
-      inside[unit] = (T(1) - share[unit]) * inside[unit];
+    if (zoneout.drawn != nullptr) {
+      const T* const keeps = zoneout.drawn + row * zoneout.row;
+      for (Size unit = units.begin; unit < units.end; ++unit) {
+        const T all = inside[unit];
+        past[unit] = keeps[unit] != 0 ? all : T(0);
+        inside[unit] = keeps[unit] != 0 ? T(0) : all;
+      }
+    } else if (new_share == 0) {
+      std::copy(inside + units.begin, inside + units.end, past + units.begin);
+      std::fill(inside + units.begin, inside + units.end, T(0));
+    } else {
+      for (Size unit = units.begin; unit < units.end; ++unit) {
+        past[unit] = old_share * inside[unit];
+        inside[unit] = new_share * inside[unit];
+      }
     }
   }
 }

@@ -74,15 +74,14 @@ class StepBack {
   void enter(const BackRows<T>& at, Range units, Range inner_units) {
     const UnitRows<T> dh{state_.dh.data() + at.state * padded_output(), padded_output()};
     if (at.dy != nullptr) add_rows<T>({at.dy, at.dy_row}, dh, at.count, units);
-    if (noise_.zoneout[0] != nullptr)
-      zone_out_back<T>(zone(0, at), dh, passed(0, at), at.count, units);
+    if (noise_.zoneout[0].on()) zone_out_back<T>(zone(0, at), dh, passed(0, at), at.count, units);
     if (sizes_.projected) {
       for (Size row = 0; row < at.count; ++row)
         std::copy(dh.data + row * dh.row + units.begin, dh.data + row * dh.row + units.end,
                   at.projected + row * padded_output() + units.begin);
     }
     for (int s = 1; s <= sizes_.inner_states(); ++s) {
-      if (noise_.zoneout[s] != nullptr)
+      if (noise_.zoneout[s].on())
         zone_out_back<T>(zone(s, at), dinner(s, at), passed(s, at), at.count, inner_units);
     }
   }
@@ -168,9 +167,9 @@ class StepBack {
                     dh.data + row * dh.row + units.begin);
       }
     }
-    if (noise_.zoneout[0] != nullptr) add(passed(0, at), dh, at.count, units);
+    if (noise_.zoneout[0].on()) add(passed(0, at), dh, at.count, units);
     for (int s = 1; s <= sizes_.inner_states(); ++s) {
-      if (noise_.zoneout[s] != nullptr) add(passed(s, at), dinner(s, at), at.count, inner_units);
+      if (noise_.zoneout[s].on()) add(passed(s, at), dinner(s, at), at.count, inner_units);
     }
   }
 
@@ -181,9 +180,7 @@ class StepBack {
   static void add(UnitRows<T> a, UnitRows<T> to, Size rows, Range units) {
     add_rows<T>({a.data, a.row}, to, rows, units);
   }
-  UnitRows<const T> zone(int s, const BackRows<T>& at) const {
-    return {noise_.zoneout[s] + at.row * noise_.zoneout_row[s], noise_.zoneout_row[s]};
-  }
+  Zoneout<T> zone(int s, const BackRows<T>& at) const { return noise_.zoneout[s].from(at.row); }
   UnitRows<T> dinner(int s, const BackRows<T>& at) {
     return {state_.dinner.data() + ((s - 1) * state_.rows + at.state) * sizes_.padded,
             sizes_.padded};

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "runtime/interrupts.hpp"
-#include "runtime/noise.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/thread_pool.hpp"
 
@@ -33,12 +32,9 @@ constexpr Size chunks_at_once = 64;
 
 template <class T>
 Stream<T>::Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Size batch_size,
-                  const std::vector<T>& zoneout)
+                  const std::vector<double>& zoneout)
     : batch_size_(batch_size) {
-  for (const T share : zoneout) {
-    zoneout_.emplace_back(layers.front()->sizes.padded);
-    std::fill(zoneout_.back().data(), zoneout_.back().data() + zoneout_.back().size(), share);
-  }
+  for (const double share : zoneout) zoneout_.push_back(Zoneout<T>::of(share));
   for (auto& weights : layers) {
     Layer layer;
     const CellSizes<T>& sizes = weights->sizes;
@@ -203,11 +199,10 @@ void Stream<T>::finish_step(Layer& layer, StepForward<T>& q, const Share& share)
 
 template <class T>
 void Stream<T>::zone_out_layer(const StepForward<T>& q, Range outputs, Range units) const {
-  zone_out<T>({zoneout_[0].data(), 0}, {q.h_prev, q.h_prev_row}, {q.h_next, q.h_next_row}, q.rows,
-              outputs);
+  zone_out<T>(zoneout_[0], {q.h_prev, q.h_prev_row}, {q.h_next, q.h_next_row}, q.rows, outputs);
   for (std::size_t s = 1; s < zoneout_.size(); ++s) {
     const Size state = static_cast<Size>(s - 1) * q.inner_prev_state;
-    zone_out<T>({zoneout_[s].data(), 0}, {q.inner_prev + state, q.inner_row},
+    zone_out<T>(zoneout_[s], {q.inner_prev + state, q.inner_row},
                 {q.inner_next + state, q.inner_row}, q.rows, units);
   }
 }

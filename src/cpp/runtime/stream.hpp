@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runtime/cell_step.hpp"
+#include "runtime/noise.hpp"
 #include "runtime/thread_pool.hpp"
 
 namespace pyrnn {
@@ -14,7 +15,7 @@ class Stream {
  public:
   // layers: lowest first; zoneout: for each state the share of the old value that stays, or none
   Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Size batch_size,
-         const std::vector<T>& zoneout);
+         const std::vector<double>& zoneout);
 
   // x (batch, I) or indices (batch,) -> y (batch, O)
   void step(const InputRows<T>& x, T* y);
@@ -60,10 +61,10 @@ class Stream {
 
   std::vector<Layer> layers_;
   Size batch_size_;
-  std::vector<Buffer<T>> zoneout_;  // for each state a row, or none at all
-  bool by_rows_ = false;            // whether threads share the streams, or the units
-  int threads_ = 1;                 // that pay
-  Size block_ = 1;                  // streams that a thread takes at a time
+  std::vector<Zoneout<T>> zoneout_;  // of each state, or none at all
+  bool by_rows_ = false;             // whether threads share the streams, or the units
+  int threads_ = 1;                  // that pay
+  Size block_ = 1;                   // streams that a thread takes at a time
   // Which of the states are those of now. A step is done when this changes: until then, a thread
   // that ends it early and a process that forks leave the states as they were.
   int now_ = 0;

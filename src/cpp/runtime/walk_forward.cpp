@@ -279,12 +279,10 @@ class ForwardWalk {
     const Noise<T>& noise = call_.noise;
     const Range units = shares_.units(part), outputs = shares_.output_units(part);
     const Size O = sizes_.output_size;
-    if (noise.zoneout[0] != nullptr)
-      zone_out<T>({noise.zoneout[0] + row * noise.zoneout_row[0], noise.zoneout_row[0]},
-                  {q.h_prev, q.h_prev_row}, {q.h_next, q.h_next_row}, q.rows, outputs);
+    zone_out<T>(noise.zoneout[0].from(row), {q.h_prev, q.h_prev_row}, {q.h_next, q.h_next_row},
+                q.rows, outputs);
     for (int s = 1; s <= sizes_.inner_states(); ++s) {
-      if (noise.zoneout[s] == nullptr) continue;
-      zone_out<T>({noise.zoneout[s] + row * noise.zoneout_row[s], noise.zoneout_row[s]},
+      zone_out<T>(noise.zoneout[s].from(row),
                   {q.inner_prev + (s - 1) * q.inner_prev_state, q.inner_row},
                   {q.inner_next + (s - 1) * q.inner_next_state, q.inner_row}, q.rows, units);
     }

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyrnn import _checks
+from pyrnn import _checks, _warnings
 from pyrnn._types import Array
 from pyrnn.diagnostics._differentiable import Differentiable, Gradients, Point
 
@@ -141,7 +141,9 @@ def gradcheck(
         If x, the state or a parameter is not float64: in float32 a difference of two outputs
         keeps too few digits.
     ValueError
-        If a gradient has another shape or name than what it belongs to.
+        If a gradient has another shape or name than what it belongs to; if x, the state, a
+        parameter or an output is not finite, as there are no differences then. A gradient that is
+        not finite is a wrong one: the report shows it.
 
     Notes
     -----
@@ -176,13 +178,14 @@ def gradcheck(
     evaluation = differentiable.at(point)
     outputs = evaluation.outputs()
     arrays = outputs.arrays()
+    for array in arrays:
+        _refuse_infinities("target", array, "outputs")
     weights: list[Array] = [generator.standard_normal(array.shape) for array in arrays]
     analytic = _by_name(point, evaluation.gradients(outputs, weights))
-    squares = [np.square(w * y).sum() for w, y in zip(weights, arrays, strict=True)]
     probe = _Probe(
         lambda: differentiable.at(point).outputs().arrays(),
         weights,
-        ROUNDING * math.sqrt(sum(squares)),
+        ROUNDING * _norm([w * y for w, y in zip(weights, arrays, strict=True)]),
     )
     entries = {}
     for name, array in _arrays(point).items():
@@ -204,16 +207,35 @@ def _check_doubles(
                 f"target: expected float64 parameters, got {array.dtype} in {name!r}; build it "
                 "with dtype='float64'"
             )
+        _refuse_infinities("target", array, f"parameters in {name!r}")
     double = np.dtype(np.float64)
     values = np.array(_checks.as_array("x", x), order="C")
     if values.dtype.kind not in "iu":
         values = _checks.float_array("x", values, double)
+        _refuse_infinities("x", values)
     if state is not None:
         if not differentiable.has_state:
             raise TypeError(f"state: expected None, since {type(target).__name__} takes none")
         parts = state if isinstance(state, (tuple, list)) else (state,)
         state = tuple(_checks.float_array("state", part, double) for part in parts)
+        for part in state:
+            _refuse_infinities("state", part)
     return values, state
+
+
+def _refuse_infinities(name: str, array: Array, what: str = "numbers") -> None:
+    wrong = np.argwhere(~np.isfinite(array))
+    if len(wrong):
+        at = tuple(int(i) for i in wrong[0])
+        raise ValueError(f"{name}: expected finite {what}, got {array[at]} at {at}")
+
+
+def _norm(arrays: list[Array]) -> float:
+    """√(Σ a²), also where a² would overflow."""
+    largest = max((float(np.abs(array).max(initial=0.0)) for array in arrays), default=0.0)
+    if largest == 0:
+        return 0.0
+    return largest * math.sqrt(sum(float(np.square(array / largest).sum()) for array in arrays))
 
 
 def _arrays(point: Point) -> dict[str, Array]:
@@ -279,11 +301,12 @@ def _differences(
         outputs_below = probe.evaluate()
         flat[position] = value
         # The outputs are subtracted before they are summed: what they share cancels exactly.
-        change = sum(
-            float(np.sum(w * (a - b)))
-            for w, a, b in zip(probe.weights, outputs_above, outputs_below, strict=True)
-        )
-        differences[n] = change / (above - below)
+        with _warnings.unwarned():
+            change = sum(
+                float(np.sum(w * (a - b)))
+                for w, a, b in zip(probe.weights, outputs_above, outputs_below, strict=True)
+            )
+            differences[n] = change / (above - below)
     return differences, probe.rounding / steps
 
 
@@ -297,14 +320,20 @@ def _resolved(
 ) -> tuple[Array, Array]:
     """`_differences`, over larger steps where rounding alone could excuse a wrong gradient."""
     numeric, rounding = _differences(probe, array, picked, epsilon)
-    errors = np.abs(analytic - numeric)
+    errors = _errors(analytic, numeric)
     excused = (errors > tolerance * _largest(analytic, numeric)) & (errors <= rounding)
     again = np.flatnonzero(excused)
     if again.size and epsilon < WIDE / 2:
         whole, _ = _differences(probe, array, picked[again], WIDE)
         half, left = _differences(probe, array, picked[again], WIDE / 2)
-        numeric[again], rounding[again] = half, left + np.abs(half - whole)
+        numeric[again], rounding[again] = half, left + _errors(half, whole)
     return numeric, rounding
+
+
+def _errors(a: Array, b: Array) -> Array:
+    with _warnings.unwarned():
+        errors: Array = np.abs(a - b)
+    return errors
 
 
 def _largest(analytic: Array, numeric: Array) -> float:
@@ -320,8 +349,9 @@ def _entry(
     rounding: Array,
     tolerance: float,
 ) -> GradcheckEntry:
-    errors = np.abs(analytic - numeric)
-    relative = errors / (_largest(analytic, numeric) or 1.0)  # NaN stays NaN
+    errors = _errors(analytic, numeric)
+    with _warnings.unwarned():
+        relative = errors / (_largest(analytic, numeric) or 1.0)  # NaN stays NaN
     explained = errors <= rounding
     relative[explained] = np.minimum(relative[explained], tolerance)
     worst = int(np.argmax(relative))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn import _checks
+from pyrnn import _checks, _warnings
 from pyrnn._types import Array, Noise
 
 
@@ -38,6 +38,13 @@ def dropout_mask(
     return mask
 
 
+def masked(y: Array, mask: Array) -> Array:
+    """y times a mask; what is dropped of an infinity is NaN, as in PyTorch."""
+    with _warnings.unwarned():
+        product: Array = y * mask
+    return product
+
+
 def draw(
     generator: np.random.Generator,
     shapes: tuple[tuple[int, int, int], ...],
@@ -53,23 +60,12 @@ def draw(
     if recurrent_dropout:
         mask = dropout_mask(generator, shapes[0][1:], recurrent_dropout, dtype)
     kept = tuple(
-        (generator.random(shape) < rate).astype(dtype) if rate else _constant(0.0, shape, dtype)
+        (generator.random(shape) < rate).astype(dtype) if rate else 0.0
         for rate, shape in zip(zoneout, shapes, strict=False)
     )
     return Noise(mask, kept or None) if recurrent_dropout or kept else None
 
 
-def expected(
-    shapes: tuple[tuple[int, int, int], ...], zoneout: tuple[float, ...], dtype: np.dtype[Any]
-) -> Noise | None:
-    """What stands for the noise in eval mode: its mean, which takes no memory."""
-    kept = tuple(
-        _constant(rate, shape, dtype) for rate, shape in zip(zoneout, shapes, strict=False)
-    )
-    return Noise(None, kept) if kept else None
-
-
-def _constant(value: float, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """A read-only array of one value."""
-    constant: Array = np.broadcast_to(dtype.type(value), shape)
-    return constant
+def expected(zoneout: tuple[float, ...]) -> Noise | None:
+    """What stands for the noise in eval mode: its mean."""
+    return Noise(None, zoneout) if zoneout else None

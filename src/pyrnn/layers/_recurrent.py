@@ -287,7 +287,7 @@ class Recurrent(Layer):
         masks: list[Array | None] = []
         for layer in range(self.num_layers):
             mask = self._dropout_mask(y) if layer else None
-            source = y if mask is None else y * mask
+            source = y if mask is None else _noise.masked(y, mask)
             walks: Sequence[selection.Forward]
             if self.bidirectional:
                 both = slice(2 * layer, 2 * layer + 2)
@@ -371,10 +371,11 @@ class Recurrent(Layer):
                 dstates0.append(dstate0)
                 cell_grads.append(grads)
                 if dpart is not None:
-                    dx = dpart if dx is None else dx + dpart
+                    with _warnings.unwarned():
+                        dx = dpart if dx is None else dx + dpart
             mask = masks[layer]
             if mask is not None and dx is not None:
-                dx *= mask
+                dx = _noise.masked(dx, mask)
             if dx is not None:
                 dlayer = dx
         dstates0.reverse()
@@ -517,10 +518,10 @@ class Recurrent(Layer):
         rates = self._zoneout_rates
         if not rates and not self.recurrent_dropout:
             return None
+        if not self.training:
+            return _noise.expected(rates)
         sizes = self._arguments.state_sizes.values()
         shapes = tuple((time_steps, batch_size, size) for size in sizes)
-        if not self.training:
-            return _noise.expected(shapes, rates, self.dtype)
         return _noise.draw(self._generator, shapes, self.recurrent_dropout, rates, self.dtype)
 
     # --- looks ------------------------------------------------------------------------------

@@ -35,13 +35,13 @@ class Run(NamedTuple):
 class Step(NamedTuple):
     """One step of the walk: the rows it advanced, the time each was at, the cell's values.
 
-    ``kept`` is the share of its old value that each state kept, where there is zoneout.
+    ``kept`` is how much of its old value each state kept, where there is zoneout.
     """
 
     rows: npt.NDArray[np.intp]
     times: npt.NDArray[np.intp]
     saved: Any
-    kept: tuple[Array, ...] | None
+    kept: zoneout.Kept | None
 
 
 class Saved(NamedTuple):
@@ -81,7 +81,7 @@ def walk(run: Run, state: State, steps: range) -> Iterator[tuple[Step, Array]]:
         new, saved = step_forward(run.x[times, rows], old, run.parameters, mask)
         kept = None
         if noise.zoneout is not None:
-            kept = tuple(m[times, rows] for m in noise.zoneout)
+            kept = tuple(m if isinstance(m, float) else m[times, rows] for m in noise.zoneout)
             new = zoneout.mix(new, old, kept)
         for whole, part in zip(state, new, strict=True):
             whole[rows] = part

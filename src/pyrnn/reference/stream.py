@@ -30,7 +30,7 @@ class Stream:
         self._layers = layers
         self._check = check
         dtype = layers[0]["weight_ih"].dtype
-        self._kept = tuple(np.asarray(rate, dtype) for rate in zoneout)
+        self._kept = zoneout
         self._state: State = tuple(
             np.zeros((len(layers), batch_size, size), dtype)
             for size in self._cell.state_sizes(layers[0])

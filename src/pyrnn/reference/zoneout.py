@@ -1,7 +1,9 @@
 """Zoneout: a state keeps a share m of its old value, state' = m ∘ old + (1 − m) ∘ new.
 
-In training m is 0 or 1, drawn for each unit and step; afterwards it is the probability of 1. The
-cell computes ``new`` from whole old states: an LSTM's h' from c' before any of c' is held back.
+In training m is 0 or 1, drawn for each unit and step; afterwards it is the probability of 1. Where
+m is 0 or 1, one of the values is chosen: what is not chosen has no part in the state, nor in
+gradients, even if it is infinite or NaN. The cell computes ``new`` from whole old states: an LSTM's
+h' from c' before any of c' is held back.
 
 Source: D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden activations",
 ICLR 2017.
@@ -9,15 +11,31 @@ ICLR 2017.
 
 from __future__ import annotations
 
+import numpy as np
+
 from pyrnn._types import Array, State
 
+Kept = tuple["Array | float", ...]
+"""For each state m: zeros and ones (rows, size), or one number for all."""
 
-def mix(new: State, old: State, kept: tuple[Array, ...]) -> State:
+
+def mix(new: State, old: State, kept: Kept) -> State:
     """The states after a step, for each its share that is kept."""
-    return tuple(m * o + (1 - m) * n for n, o, m in zip(new, old, kept, strict=True))
+    return tuple(_mixed(n, o, m) for n, o, m in zip(new, old, kept, strict=True))
 
 
-def mix_backward(dstate: State, kept: tuple[Array, ...]) -> tuple[State, State]:
+def mix_backward(dstate: State, kept: Kept) -> tuple[State, State]:
     """The way back of `mix`: gradients of the new and of the old states."""
-    dold = tuple(m * d for d, m in zip(dstate, kept, strict=True))
-    return tuple(d - part for d, part in zip(dstate, dold, strict=True)), dold
+    zeros = tuple(np.zeros_like(d) for d in dstate)
+    return mix(dstate, zeros, kept), mix(zeros, dstate, kept)
+
+
+def _mixed(new: Array, old: Array, m: Array | float) -> Array:
+    if not isinstance(m, float):
+        chosen: Array = np.where(m == 1, old, new)
+        return chosen
+    dtype = new.dtype.type
+    if m < np.finfo(dtype).tiny:
+        return new
+    share, rest = dtype(m), dtype(1 - m)  # 1 - m is rounded once
+    return old if rest == 0 else share * old + rest * new

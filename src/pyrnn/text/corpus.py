@@ -105,7 +105,7 @@ class Vocabulary(Portable):
         shorter text has none, so it keeps all that it has. A text may come in pieces.
         """
         counts, total = np.zeros(0, dtype=np.int64), 0
-        for piece in _cut(text):
+        for piece in _cut(text if isinstance(text, str) else _strings("text", text)):
             found = np.bincount(_codes(piece))
             counts = np.pad(counts, (0, max(0, len(found) - len(counts))))
             counts[: len(found)] += found
@@ -150,10 +150,14 @@ class Vocabulary(Portable):
 
         Raises
         ------
+        TypeError
+            If an argument has a wrong type.
         ValueError
             If there are unknown characters that are not replaced; it names them.
         """
-        codes = _codes(text)
+        name = _checks.string("name", name)
+        codes = _codes(_checks.string(name, text))
+        replace = _checks.flag("replace", replace)
         places = np.searchsorted(self._sorted, codes)
         places[places == len(self)] = 0
         known = self._sorted[places] == codes
@@ -169,6 +173,7 @@ class Vocabulary(Portable):
 
         Unknown characters become `REPLACEMENT`, where the vocabulary has that, as in `encode`.
         """
+        pieces = _strings("pieces", pieces)
         dtype = np.min_scalar_type(len(self) - 1)
         indices = np.empty(sum(map(len, pieces)), dtype=dtype)
         start = 0
@@ -183,6 +188,7 @@ class Vocabulary(Portable):
         Line ends become ``\n``, as `read` makes them. If characters are unknown, the prompt is
         composed (NFC) or decomposed (NFD) where then fewer are.
         """
+        prompt = _checks.string("prompt", prompt)
         if "\r" not in self.characters:
             prompt = _line_ends(prompt)
         forms = [prompt, *(unicodedata.normalize(form, prompt) for form in ("NFC", "NFD"))]
@@ -254,9 +260,13 @@ def load(paths: Sequence[AnyPath]) -> EncodedCorpus:
 
     Raises
     ------
+    TypeError
+        If that is no sequence of files' names.
     TextError
         As from `pieces` and `split`, and if no character is common enough to learn.
     """
+    if isinstance(paths, (str, bytes)) or not isinstance(paths, Iterable):
+        raise TypeError(f"paths: expected a sequence of files' names, got {_checks.shown(paths)}")
     corpus = _split([list(pieces(path)) for path in paths])
     vocabulary = Vocabulary.of(corpus[0])
     if vocabulary.characters == REPLACEMENT:
@@ -296,6 +306,8 @@ def split(texts: Sequence[str]) -> Corpus:
 
     Raises
     ------
+    TypeError
+        If that is no sequence of strings.
     TextError
         If the texts are too short to have two characters on either side.
 
@@ -306,7 +318,9 @@ def split(texts: Sequence[str]) -> Corpus:
     >>> corpus.held_out
     'bbbbb'
     """
-    return Corpus(*("".join(part) for part in _split([[text] for text in texts])))
+    return Corpus(
+        *("".join(part) for part in _split([[text] for text in _strings("texts", texts)]))
+    )
 
 
 def _split(texts: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
@@ -357,6 +371,8 @@ def streams(indices: AnyIndices, batch_size: int) -> tuple[AnyIndices, AnyIndice
 
     Raises
     ------
+    TypeError, ValueError
+        If an argument has a wrong type, shape or value.
     TextError
         If the text has fewer than N + 1 characters.
 
@@ -368,11 +384,15 @@ def streams(indices: AnyIndices, batch_size: int) -> tuple[AnyIndices, AnyIndice
     >>> inputs.T.tolist(), targets.T.tolist()
     ([[0, 1, 2], [3, 4, 5]], [[1, 2, 3], [4, 5, 6]])
     """
+    indices = _integers("indices", indices)
+    if indices.ndim != 1:
+        raise ValueError(f"indices: expected shape (L,), got {indices.shape}")
+    batch_size = _checks.size("batch_size", batch_size)
     steps = (len(indices) - 1) // batch_size
     if steps < 1:
         raise TextError(
-            f"text: expected at least {batch_size + 1} characters for {batch_size} streams, "
-            f"got {len(indices)}"
+            f"text: expected at least {_checks.shown(batch_size + 1)} characters for "
+            f"{_checks.shown(batch_size)} streams, got {len(indices)}"
         )
     used = steps * batch_size
     inputs, targets = (
@@ -384,9 +404,23 @@ def streams(indices: AnyIndices, batch_size: int) -> tuple[AnyIndices, AnyIndice
 def chunks(
     inputs: AnyIndices, targets: AnyIndices, seq_len: int
 ) -> Iterator[tuple[AnyIndices, AnyIndices]]:
-    """Successive chunks of up to ``seq_len`` steps of streams (T, N); the last may be shorter."""
-    for start in range(0, len(inputs), seq_len):
-        yield inputs[start : start + seq_len], targets[start : start + seq_len]
+    """Successive chunks of up to ``seq_len`` steps of streams (T, N); the last may be shorter.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value, or the two differ in shape.
+    """
+    inputs, targets = _integers("inputs", inputs), _integers("targets", targets)
+    if inputs.ndim != 2:
+        raise ValueError(f"inputs: expected shape (T, N), got {inputs.shape}")
+    if targets.shape != inputs.shape:
+        raise ValueError(f"targets: expected shape {inputs.shape}, got {targets.shape}")
+    steps = min(_checks.size("seq_len", seq_len), max(1, len(inputs)))
+    return (
+        (inputs[start : start + steps], targets[start : start + steps])
+        for start in range(0, len(inputs), steps)
+    )
 
 
 def _open(path: str) -> BinaryIO:
@@ -408,6 +442,21 @@ def _cut(text: str | Iterable[str]) -> Iterator[str]:
     for piece in [text] if isinstance(text, str) else text:
         for start in range(0, len(piece), PIECE_BYTES):
             yield piece[start : start + PIECE_BYTES]
+
+
+def _strings(name: str, texts: object) -> list[str]:
+    """Several strings; one alone would count as a sequence of its characters."""
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        raise TypeError(f"{name}: expected a sequence of strings, got {_checks.shown(texts)}")
+    return [_checks.string(f"{name}[{number}]", text) for number, text in enumerate(texts)]
+
+
+def _integers(name: str, value: object) -> AnyIndices:
+    """An array of integers of any size; not a copy where it is one already."""
+    array = _checks.as_array(name, value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected an integer array, got dtype {array.dtype}")
+    return array
 
 
 def _codes(text: str) -> npt.NDArray[np.uint32]:

@@ -108,7 +108,7 @@ struct LstmLayerNorm {
       const V dz = d * o * negative_multiply_add(tanh_c, tanh_c, one);
       add_to(dunit + gain_c * block + unit, dz * n);
       add_to(dunit + bias_c * block + unit, dz);
-      back.add(dz * gain, n);
+      back.add(dz * gain, n, q.units - unit);
       (dz * gain).store(s + 5 * block + unit);
       (d * tanh_c * (o * (one - o))).store(s + 3 * block + unit);
     }

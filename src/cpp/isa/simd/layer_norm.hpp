@@ -26,7 +26,9 @@ struct Moments {
   V normalised(V a) const { return (a - mean) * scale; }
 };
 
-// Of the numbers of `units` units, each `VECTORS` vectors side by side, in steps of `stride`.
+// Of the numbers of `units` units, each `VECTORS` vectors side by side, in steps of `stride`. Lanes
+// past them have no part in it: they may hold NaN of an infinity in a step before, where zoneout
+// has kept finite states.
 template <class V, int VECTORS>
 Moments<V> moments(const typename V::Scalar* row, Size stride, Size units) {
   using T = typename V::Scalar;
@@ -35,7 +37,8 @@ Moments<V> moments(const typename V::Scalar* row, Size stride, Size units) {
   const T* from = row;
   for (Size unit = 0; unit < units; unit += V::lanes, from += stride) {
 #pragma GCC unroll 4
-    for (int s = 0; s < VECTORS; ++s) total = total + V::load(from + s * V::lanes);
+    for (int s = 0; s < VECTORS; ++s)
+      total = total + without_padding(V::load(from + s * V::lanes), units - unit);
   }
   const V mean = V::broadcast(sum_of_lanes(total) / count);
   V squares = V::zero();
@@ -56,9 +59,11 @@ template <class V>
 struct NormBackward {
   V sum = V::zero(), product_sum = V::zero();
 
-  void add(V dn, V n) {
+  // Of the first `valid` lanes
+  void add(V dn, V n, Size valid) {
+    dn = without_padding(dn, valid);
     sum = sum + dn;
-    product_sum = multiply_add(dn, n, product_sum);
+    product_sum = multiply_add(dn, without_padding(n, valid), product_sum);
   }
   void finish(Size count) {
     const auto all = static_cast<typename V::Scalar>(count);
@@ -84,7 +89,7 @@ void backward_side(const typename V::Scalar* a, typename V::Scalar* da, Size str
     for (int s = 0; s < GATES; ++s) {
       const V n = at.normalised(V::load(from + s * V::lanes));
       const V d = V::load(dz[s] + unit);
-      back.add(d * V::load(gain + s * block + unit), n);
+      back.add(d * V::load(gain + s * block + unit), n, units - unit);
       multiply_add(d, n, V::load(dgain + s * block + unit)).store(dgain + s * block + unit);
       add_to(dbias + s * block + unit, d);
     }
@@ -95,7 +100,7 @@ void backward_side(const typename V::Scalar* a, typename V::Scalar* da, Size str
     for (int s = 0; s < GATES; ++s) {
       const V n = at.normalised(V::load(a + s * V::lanes));
       const V dn = V::load(dz[s] + unit) * V::load(gain + s * block + unit);
-      back.da(at, dn, n).store(da + s * V::lanes);
+      without_padding(back.da(at, dn, n), units - unit).store(da + s * V::lanes);
     }
   }
 }
