@@ -68,3 +68,15 @@ def test_large_outputs_excuse_nothing(backend):
     right = pyrnn.Linear(2, 3, dtype="float64", seed=0)
     right.parameters["weight"] *= 1e200
     assert pyrnn.gradcheck(right, np.ones((4, 2)))
+
+
+@pytest.mark.parametrize(("make", "count"), [(pyrnn.GRU, 1), (pyrnn.LSTM, 2)])
+@pytest.mark.parametrize("given", [1, 2, 3, 4])
+def test_a_state_of_another_number_of_parts_is_named(make, count, given, backend):
+    layer = make(2, 3, dtype="float64", seed=0)
+    state = tuple(np.zeros((1, 2, 3)) for _ in range(given))
+    if given == count:
+        assert pyrnn.gradcheck(layer, np.ones((3, 2, 2)), state)
+    else:
+        with pytest.raises((TypeError, ValueError), match=r"^state: expected"):
+            pyrnn.gradcheck(layer, np.ones((3, 2, 2)), state)

@@ -114,7 +114,7 @@ def _wrong_integer(draw: Draw, name: str, value: int) -> Any:
 
 
 def _wrong_float(draw: Draw, name: str, value: float) -> Any:
-    value = min(float(value), 1e30) if value < 2**1000 else 1e30
+    value = min(float(value), 1e30) if abs(value) < 2**1000 else 1e30
     return draw.choice(
         (float("nan"), float("inf"), -value, -1.0, 2.0, 1e400, 1, str(value), np.float32(value),
          np.array(value), np.array([value, value]), None, True, 1 + 0j, 10**400, 5e-324)

@@ -223,6 +223,10 @@ def test_wrong_arguments_change_nothing(backend):
     before = {name: array.copy() for name, array in parameters.items()}
     for arguments, error, message in [
         ({"sentences": []}, ValueError, "sentences: expected at least one sentence"),
+        *(
+            ({"sentences": wrong}, TypeError, r"sentences: expected a sequence of arrays")
+            for wrong in (None, 3, 2.5, True, ..., int, "words")
+        ),
         ({"sentences": [[1, 2], [3]]}, ValueError, r"sentences\[1\]: expected a sequence of at le"),
         ({"learning_rate": -1}, ValueError, "learning_rate: expected a number in"),
         ({"epochs": -1}, ValueError, "epochs: expected a whole number of at least 0, got -1"),

@@ -177,6 +177,8 @@ def gradcheck(
     point = differentiable.point(x, state, generator)
     evaluation = differentiable.at(point)
     outputs = evaluation.outputs()
+    if len(outputs.state) != len(point.state):
+        raise ValueError(f"state: expected {len(outputs.state)} arrays, got {len(point.state)}")
     arrays = outputs.arrays()
     for array in arrays:
         _refuse_infinities("target", array, "outputs")

@@ -108,7 +108,7 @@ def _act(
         results.append(stream.step(a[f"x_t_{number}"]))
     elif action == "out":
         filled = stream.step(a[f"x_t_{number}"], a[f"out_{number}"])
-        if filled is not a[f"out_{number}"]:
+        if a[f"out_{number}"] is not None and filled is not a[f"out_{number}"]:
             raise AssertionError("another array came back than out")
         results.append(np.array(filled, filled.dtype.newbyteorder("=")))
     elif action == "state":
