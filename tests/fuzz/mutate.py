@@ -104,7 +104,7 @@ def _wrong_integer(draw: Draw, name: str, value: int) -> Any:
         value + 1,
         value - 1,
         -(2**63),
-        float(value),
+        float(max(-(2**1000), min(value, 2**1000))),  # it may be wrong, and huge, already
         np.int8(max(-100, min(value, 100))),
         None,
     )
@@ -114,7 +114,10 @@ def _wrong_integer(draw: Draw, name: str, value: int) -> Any:
 
 
 def _wrong_float(draw: Draw, name: str, value: float) -> Any:
-    value = min(float(value), 1e30) if abs(value) < 2**1000 else 1e30
+    try:
+        value = min(float(value), 1e30)
+    except OverflowError:  # an int that was wrong already
+        value = 1e30
     return draw.choice(
         (float("nan"), float("inf"), -value, -1.0, 2.0, 1e400, 1, str(value), np.float32(value),
          np.array(value), np.array([value, value]), None, True, 1 + 0j, 10**400, 5e-324)
