@@ -311,7 +311,7 @@ def test_that_nobody_may_read(locked: str, tmp_path: Path) -> None:
     for parent in [tmp_path, *tmp_path.parents][:3]:
         parent.chmod(0o755)
     code = (
-        "import os, sys, safetensors.numpy; from pyrnn import serialization, threads\n"
+        "import os, sys, safetensors.numpy; from pyrnn import serialization; from pyrnn.backend import threads\n"
         "import numpy.random, pyrnn.reference.cells\n"
         "os.geteuid() or os.setuid(65534)\n"
         "try: serialization.load(sys.argv[1])\n"
