@@ -311,8 +311,8 @@ def test_that_nobody_may_read(locked: str, tmp_path: Path) -> None:
     for parent in [tmp_path, *tmp_path.parents][:3]:
         parent.chmod(0o755)
     code = (
-        "import os, sys, safetensors.numpy; from pyrnn import serialization; from pyrnn.backend import threads\n"
-        "import numpy.random, pyrnn.reference.cells\n"
+        "import os, sys, safetensors.numpy, numpy.random, pyrnn.reference.cells\n"
+        "from pyrnn import *\n"  # what it needs may lie where the other user cannot read
         "os.geteuid() or os.setuid(65534)\n"
         "try: serialization.load(sys.argv[1])\n"
         "except serialization.ModelFileError as error: print(error)"
