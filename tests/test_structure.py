@@ -12,6 +12,23 @@ ROOT = Path(__file__).parents[1]
 PYTHON = ROOT / "src"
 CPP = ROOT / "src" / "cpp"
 
+
+def in_or_above_a_circle(arrows):
+    """What is left of the arrows {from: to all these} when ends are taken off, again and again."""
+    while arrows:
+        ends = {name for name, below in arrows.items() if not below & set(arrows)}
+        if not ends:
+            break
+        arrows = {name: below for name, below in arrows.items() if name not in ends}
+    return sorted(arrows)
+
+
+def test_a_circle_is_noticed():
+    arrows = {"a": {"b", "e"}, "b": {"c"}, "c": {"d"}, "d": {"b"}, "e": {"f"}, "f": set()}
+    assert in_or_above_a_circle(arrows) == ["a", "b", "c", "d"]
+    assert not in_or_above_a_circle({**arrows, "d": {"e"}})
+
+
 # --- Python ---------------------------------------------------------------------------------
 
 
@@ -126,10 +143,7 @@ def test_no_module_imports_itself_in_a_circle():
     """However late, and for types alone."""
     packages = {name: {p for p in MODULES if within(name, p)} for name in MODULES}
     arrows = {name: imported_by(name) & set(MODULES) - packages[name] for name in MODULES}
-    while arrows:
-        ends = {name for name, below in arrows.items() if not below & set(arrows)}
-        assert ends, f"in or above a circle: {sorted(arrows)}"
-        arrows = {name: below for name, below in arrows.items() if name not in ends}
+    assert not in_or_above_a_circle(arrows)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -200,6 +214,63 @@ def test_sources_of_every_layer_are_found():
     assert "Python.h" not in system
 
 
+# From the ground up, as for Python. A single file of a room may have a floor of its own.
+CPP_FLOORS = [
+    {"kernel_table.hpp"},
+    {"isa/simd", "runtime/machine", "runtime/memory"},
+    {"isa/gemm", "runtime/threads"},
+    {"isa/cells", "runtime/layout"},
+    {"isa", "runtime/walk", "runtime/dense", "runtime/optimizers"},
+    {"bindings/bindings.hpp", "bindings/python"},
+    {"bindings/recurrent"},
+    {"bindings"},
+]
+CPP_FLOOR = {room: number for number, rooms in enumerate(CPP_FLOORS) for room in rooms}
+
+
+def cpp_room(header):
+    """The folder of an own file, or the file where it has a floor of its own."""
+    return header if header in CPP_FLOOR else header.rpartition("/")[0]
+
+
+def is_include_down(above, below):
+    room, other = cpp_room(above), cpp_room(below)
+    return room == other or CPP_FLOOR[room] > CPP_FLOOR[other]
+
+
+INCLUDED = {path.relative_to(CPP).as_posix(): includes(path)[1] for path in SOURCES}
+
+
+def test_every_room_of_sources_has_a_floor():
+    assert {cpp_room(name) for name in INCLUDED} == set(CPP_FLOOR)  # and each floor a room
+
+
+@pytest.mark.parametrize("name", INCLUDED)
+def test_includes_point_down(name):
+    assert not {below for below in INCLUDED[name] if not is_include_down(name, below)}
+
+
+def test_an_include_turned_round_is_noticed():
+    between = {
+        (name, below)
+        for name, found in INCLUDED.items()
+        for below in found
+        if cpp_room(name) != cpp_room(below)
+    }
+    assert ("runtime/threads/pool.cpp", "runtime/machine/flush_scope.hpp") in between
+    assert ("bindings/recurrent/calls.hpp", "runtime/walk/plan.hpp") in between
+    assert not {arrow for arrow in between if is_include_down(*reversed(arrow))}
+
+
+def test_an_include_sideways_is_noticed():
+    assert not is_include_down("runtime/walk/windows.cpp", "runtime/dense/dense.hpp")
+    assert not is_include_down("runtime/memory/memory.cpp", "runtime/machine/dispatch.hpp")
+
+
+def test_no_header_includes_itself_in_a_circle():
+    assert not in_or_above_a_circle(INCLUDED)
+
+
 @below("isa")
 def test_code_per_instruction_set_knows_kernels_alone(path):
     system, own = includes(path)
@@ -230,9 +301,10 @@ def test_runtime_knows_no_bindings_and_no_kernels(path):
     assert not {h for h in system if h == "Python.h" or h.startswith(("pybind11", "numpy"))}
 
 
-def test_border_includes_nothing_of_its_own():
-    _, own = includes(CPP / "kernel_table.hpp")
-    assert not own
+@below("bindings")
+def test_bindings_know_no_kernels(path):
+    _, own = includes(path)
+    assert {layer(header) for header in own} <= {"bindings", "runtime", "kernel_table.hpp"}
 
 
 def test_both_lists_of_cells_are_one():

@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/python/arrays.hpp"
 
 namespace pyrnn {
 namespace {

@@ -1,15 +1,15 @@
 // Linear, embedding, softmax cross-entropy.
-#include "runtime/dense.hpp"
+#include "runtime/dense/dense.hpp"
 
 #include <pybind11/stl.h>
 
 #include <optional>
 
-#include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
-#include "bindings/computing.hpp"
-#include "bindings/unlisted.hpp"
-#include "runtime/dispatch.hpp"
+#include "bindings/python/arrays.hpp"
+#include "bindings/python/computing.hpp"
+#include "bindings/python/unlisted.hpp"
+#include "runtime/machine/dispatch.hpp"
 
 namespace pyrnn {
 namespace {

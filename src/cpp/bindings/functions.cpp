@@ -1,8 +1,8 @@
 // The vector functions on arrays, so that they can be tested: for subnormal numbers too, which are
 // not flushed here.
-#include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
-#include "runtime/dispatch.hpp"
+#include "bindings/python/arrays.hpp"
+#include "runtime/machine/dispatch.hpp"
 
 namespace pyrnn {
 namespace {

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "bindings/bindings.hpp"
-#include "bindings/gil.hpp"
-#include "runtime/dispatch.hpp"
-#include "runtime/memory.hpp"
-#include "runtime/thread_pool.hpp"
+#include "bindings/python/gil.hpp"
+#include "runtime/machine/dispatch.hpp"
+#include "runtime/memory/memory.hpp"
+#include "runtime/threads/pool.hpp"
 
 namespace pyrnn {
 namespace {

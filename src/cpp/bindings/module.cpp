@@ -2,8 +2,8 @@
 #include <pybind11/numpy.h>
 
 #include "bindings/bindings.hpp"
-#include "bindings/gil.hpp"
-#include "runtime/memory.hpp"
+#include "bindings/python/gil.hpp"
+#include "runtime/memory/memory.hpp"
 
 namespace {
 

@@ -9,10 +9,10 @@
 #include <type_traits>
 #include <vector>
 
-#include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
-#include "bindings/computing.hpp"
-#include "runtime/operands.hpp"
+#include "bindings/python/arrays.hpp"
+#include "bindings/python/computing.hpp"
+#include "runtime/optimizers/operands.hpp"
 
 namespace pyrnn {
 namespace {

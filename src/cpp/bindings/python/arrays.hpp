@@ -1,0 +1,138 @@
+// NumPy arrays as the core sees them: a pointer, and how far apart rows are.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+#include "runtime/memory/buffer.hpp"
+#include "runtime/memory/memory_marks.hpp"
+
+namespace pyrnn {
+
+namespace py = pybind11;
+
+template <class T>
+using Dense = py::array_t<T, py::array::c_style | py::array::forcecast>;
+using IndexArray = Dense<std::int64_t>;
+
+// An array as one whose numbers follow each other: a copy if they do not, for which alone it can
+// fail. What Python said of that is gone by then.
+template <class D>
+D dense_of(const py::object& array) {
+  D dense = D::ensure(array);
+  if (!dense) throw std::bad_alloc();
+  return dense;
+}
+
+// NumPy keeps the memory of smaller arrays itself.
+constexpr Size least_own_bytes = 32 << 10;
+
+// Straight from NumPy, which finds strides and memory itself: handing it lists of shape and strides
+// was a fifth of a stream's short step.
+template <class T>
+py::array_t<T> small_array(std::initializer_list<Size> shape) {
+  const auto& numpy = py::detail::npy_api::get();
+  PyObject* const array = numpy.PyArray_NewFromDescr_(
+      numpy.PyArray_Type_, py::dtype::of<T>().release().ptr(), static_cast<int>(shape.size()),
+      shape.begin(), nullptr, nullptr, 0, nullptr);
+  if (array == nullptr) throw py::error_already_set();
+  auto owner = py::reinterpret_steal<py::array_t<T>>(array);
+  mark_unwritten(const_cast<T*>(owner.data()), static_cast<std::size_t>(owner.nbytes()));
+  return owner;
+}
+
+// How many numbers an array of that shape has, if so many have a place in memory.
+template <class T>
+Size checked_size(std::initializer_list<Size> shape) {
+  Size size = 1, bytes = 0;
+  for (const Size n : shape)
+    if (__builtin_mul_overflow(size, n, &size)) throw std::bad_alloc();
+  if (__builtin_mul_overflow(size, static_cast<Size>(sizeof(T)), &bytes)) throw std::bad_alloc();
+  return size;
+}
+
+// An array of uninitialised numbers, in memory that later arrays use again.
+template <class T>
+py::array_t<T> empty(std::initializer_list<Size> shape) {
+  const Size size = checked_size<T>(shape);
+  if (size * static_cast<Size>(sizeof(T)) < least_own_bytes) return small_array<T>(shape);
+  auto buffer = std::make_unique<Buffer<T>>(size);
+  T* const data = buffer->data();
+  const py::capsule owner(buffer.get(),
+                          [](void* memory) { delete static_cast<Buffer<T>*>(memory); });
+  buffer.release();
+  return py::array_t<T>(py::array::ShapeContainer(shape), data, owner);
+}
+
+// An array whose last axis is dense and whose leading axes are equally spaced rows; others are
+// copied into one. Keeps the array alive.
+template <class T>
+struct RowsView {
+  py::array_t<T> array;
+  const T* data;
+  Size row;
+
+  explicit RowsView(const py::array_t<T>& given) : array(given) {
+    if (!has_rows(array)) array = dense_of<Dense<T>>(given);
+    data = array.data();
+    const py::ssize_t axes = array.ndim();
+    row = array.shape(axes - 1);
+    // the stride of an axis of one element says nothing
+    for (py::ssize_t axis = axes - 2; axis >= 0; --axis) {
+      if (array.shape(axis) > 1) {
+        row = array.strides(axis) / static_cast<Size>(sizeof(T));
+        break;
+      }
+    }
+  }
+
+ private:
+  static bool has_rows(const py::array_t<T>& array) {
+    const py::ssize_t axes = array.ndim();
+    const auto item = static_cast<py::ssize_t>(sizeof(T));
+    if (axes < 2 || (array.shape(axes - 1) > 1 && array.strides(axes - 1) != item)) return false;
+    py::ssize_t expected = -1;
+    for (py::ssize_t axis = axes - 2; axis >= 0; --axis) {
+      if (array.shape(axis) == 1) continue;
+      const py::ssize_t stride = array.strides(axis);
+      if (expected < 0) {
+        if (stride < array.shape(axes - 1) * item || stride % item != 0) return false;
+      } else if (stride != expected) {
+        return false;
+      }
+      expected = stride * array.shape(axis);
+    }
+    return true;
+  }
+};
+
+// Of NumPy's own class: a subclass may have an arithmetic of its own, or a mask.
+inline bool is_plain(py::handle object) {
+  return Py_TYPE(object.ptr()) == py::detail::npy_api::get().PyArray_Type_;
+}
+
+// Whether an array's numbers are float64, or else float32, in the machine's byte order.
+inline bool holds(const py::array& array, bool is_float64) {
+  return is_float64 ? py::isinstance<py::array_t<double>>(array)
+                    : py::isinstance<py::array_t<float>>(array);
+}
+
+// Whether kernels can take an array, of such flags, as it is.
+inline bool is_dense(int flags, bool writeable) {
+  using Numpy = py::detail::npy_api;
+  const int wanted = Numpy::NPY_ARRAY_C_CONTIGUOUS_ | Numpy::NPY_ARRAY_ALIGNED_ |
+                     (writeable ? Numpy::NPY_ARRAY_WRITEABLE_ : 0);
+  return (flags & wanted) == wanted;
+}
+
+inline void require(bool holds, const char* what) {
+  if (!holds) throw std::invalid_argument(what);
+}
+
+}  // namespace pyrnn

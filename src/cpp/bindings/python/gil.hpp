@@ -1,0 +1,50 @@
+// Letting go of the interpreter while the core computes, and coming back to it.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "runtime/threads/interrupts.hpp"
+
+namespace pyrnn {
+
+// Whether a signal whose handler raises ends the call at once; else handlers wait for its end.
+enum class Signals { end_the_call, wait };
+
+// The interpreter is another thread's while it lives. In Python's main thread, handlers of signals
+// run now and then meanwhile. A thread that would come back while the interpreter is being taken
+// down stays here for good: Python would end it, and nothing below may be left that way.
+class WithoutGil {
+ public:
+  explicit WithoutGil(Signals signals = Signals::end_the_call);
+  ~WithoutGil();
+  WithoutGil(const WithoutGil&) = delete;
+  WithoutGil& operator=(const WithoutGil&) = delete;
+
+ private:
+  static void run_handlers(void* self);
+
+  PyThreadState* thread_;
+  InterruptScope interrupts_;
+};
+
+// Ends, for good, what this thread does.
+[[noreturn]] void rest() noexcept;
+
+// Calls what runs Python, in which the interpreter may be taken down.
+template <class Call>
+auto or_rest(const Call& call) {
+#ifdef __GLIBCXX__
+  try {
+    return call();
+  } catch (const abi::__forced_unwind&) {
+    rest();
+  }
+#else
+  return call();
+#endif
+}
+
+// To be called once, with the interpreter.
+void find_main_thread();
+
+}  // namespace pyrnn

@@ -1,0 +1,166 @@
+// Streams: the path of one step from Python to the kernels, kept short.
+#include "runtime/walk/stream.hpp"
+
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <vector>
+
+#include "bindings/bindings.hpp"
+#include "bindings/python/arrays.hpp"
+#include "bindings/python/computing.hpp"
+#include "bindings/python/unlisted.hpp"
+#include "bindings/recurrent/weights.hpp"
+#include "runtime/threads/fork.hpp"
+
+namespace pyrnn {
+namespace {
+
+// A step takes exact arguments as they are; others go through `check`, a Python function
+// (x_t, out) -> (x_t, out) that converts what can be taken and refuses the rest.
+template <class T>
+class BoundStream {
+ public:
+  BoundStream(const std::vector<Weights<T>*>& layers, Size batch_size, py::object check,
+              const std::vector<double>& zoneout)
+      : stream_(packed(layers), batch_size, zoneout), check_(std::move(check)) {
+    require(zoneout.empty() || static_cast<int>(zoneout.size()) == stream_.lowest().shape().states,
+            "zoneout: how many");
+  }
+
+  py::object step(const py::object& x_t, const py::object& out) {
+    if (exact_input(x_t) && (out.is_none() || exact(out, stream_.output_size(), true)))
+      return run(x_t, out);
+    const py::tuple checked = or_rest([&] { return py::tuple(check_(x_t, out)); });
+    const py::object x = checked[0], y = checked[1];
+    if (!exact(y, stream_.output_size(), true) && !y.is_none()) {
+      // an `out` that is laid out in some other way
+      const py::object result = run(x, py::none());
+      or_rest([&] { return y.attr("__setitem__")(py::ellipsis(), result); });
+      return y;
+    }
+    return run(x, y);
+  }
+
+  py::tuple state() {
+    const int states = stream_.lowest().shape().states;
+    py::tuple arrays(static_cast<std::size_t>(states));
+    std::vector<T*> to;
+    for (int i = 0; i < states; ++i) {
+      auto array =
+          empty<T>({stream_.layers(), stream_.batch_size(), stream_.lowest().state_size(i)});
+      to.push_back(array.mutable_data());
+      arrays[static_cast<std::size_t>(i)] = array;
+    }
+    alone([&] {
+      for (int i = 0; i < states; ++i) stream_.read_state(i, to[static_cast<std::size_t>(i)]);
+    });
+    return arrays;
+  }
+
+  void set_state(const std::vector<Dense<T>>& state) {
+    require(static_cast<int>(state.size()) == stream_.lowest().shape().states, "state: how many");
+    for (std::size_t i = 0; i < state.size(); ++i) {
+      const Size size = stream_.lowest().state_size(static_cast<int>(i));
+      require(state[i].size() == stream_.layers() * stream_.batch_size() * size, "state: shapes");
+    }
+    alone([&] {
+      for (std::size_t i = 0; i < state.size(); ++i)
+        stream_.write_state(static_cast<int>(i), state[i].data());
+    });
+  }
+
+ private:
+  static std::vector<std::shared_ptr<const CellWeights<T>>> packed(
+      const std::vector<Weights<T>*>& layers) {
+    std::vector<std::shared_ptr<const CellWeights<T>>> all;
+    for (Weights<T>* layer : layers) {
+      require(!layer->follow, "layers: expected weights that do not follow changes");
+      all.push_back(layer->packed(false, [] { return false; }));
+    }
+    return all;
+  }
+
+  // A (batch, columns) array of T, dense, aligned. Of the usual dtype object, which is compared by
+  // identity: another object for the same dtype takes the way through `check`.
+  bool exact(const py::object& object, Size columns, bool writeable) const {
+    namespace detail = py::detail;
+    if (!is_plain(object)) return false;
+    const detail::PyArray_Proxy& array = *detail::array_proxy(object.ptr());
+    return array.descr == dtype_.ptr() && array.nd == 2 &&
+           array.dimensions[0] == stream_.batch_size() && array.dimensions[1] == columns &&
+           is_dense(array.flags, writeable);
+  }
+
+  bool exact_input(const py::object& object) const {
+    return exact(object, stream_.lowest().input_size, false);
+  }
+
+  py::object run(const py::object& x_t, const py::object& out) {
+    InputRows<T> x;
+    std::optional<IndexArray> indices;
+    std::optional<Dense<T>> dense;
+    if (exact_input(x_t)) {
+      x.dense =
+          static_cast<const T*>(static_cast<const void*>(py::detail::array_proxy(x_t.ptr())->data));
+      x.row = stream_.lowest().input_size;
+    } else if (py::isinstance<py::array_t<T>>(x_t)) {
+      dense.emplace(dense_of<Dense<T>>(x_t));
+      require(dense->size() == stream_.batch_size() * stream_.lowest().input_size, "x_t: shapes");
+      x.dense = dense->data();
+      x.row = stream_.lowest().input_size;
+    } else {
+      indices.emplace(dense_of<IndexArray>(x_t));
+      require(*indices && indices->size() == stream_.batch_size(), "x_t: shapes");
+      x.indices = indices->data();
+    }
+    py::object y = out;
+    if (y.is_none()) y = empty<T>({stream_.batch_size(), stream_.output_size()});
+    T* const to = static_cast<T*>(static_cast<void*>(py::detail::array_proxy(y.ptr())->data));
+    alone([&] { stream_.step(x, to); });
+    return y;
+  }
+
+  // One thread at a time. A short step is not worth letting go of the interpreter, which keeps
+  // others out as well.
+  template <class Work>
+  void alone(const Work& work) {
+    if (short_) {
+      const FlushScope flush;
+      return work();
+    }
+    const Computing computing;
+    const auto lock = mutex_.hold();
+    work();
+  }
+
+  pyrnn::Stream<T> stream_;
+  ForkSafeMutex mutex_;
+  py::object check_;
+  py::dtype dtype_ = py::dtype::of<T>();
+  bool short_ = stream_.lowest().hidden_size * stream_.output_size() * stream_.batch_size() *
+                    stream_.layers() <
+                20'000;
+};
+
+template <class T>
+void bind_all(py::module_& module, const char* name) {
+  py::class_<BoundStream<T>>(module, name)
+      .def(
+          py::init<const std::vector<Weights<T>*>&, Size, py::object, const std::vector<double>&>(),
+          py::arg("layers"), py::arg("batch_size"), py::arg("check"),
+          py::arg("zoneout") = std::vector<double>())
+      .def("step", &BoundStream<T>::step, py::arg("x_t"), py::arg("out") = py::none())
+      .def("state", &BoundStream<T>::state)
+      .def("set_state", &BoundStream<T>::set_state, py::arg("state"));
+  leave_unlisted<BoundStream<T>>();
+}
+
+}  // namespace
+
+void bind_streams(py::module_& module) {
+  bind_all<float>(module, "StreamFloat32");
+  bind_all<double>(module, "StreamFloat64");
+}
+
+}  // namespace pyrnn

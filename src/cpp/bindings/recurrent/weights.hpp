@@ -1,0 +1,146 @@
+// A cell's weights as Python hands them over: packed for the way forward when first used, for the
+// way back when first kept; at each call where they may have changed since.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/python/arrays.hpp"
+#include "bindings/python/computing.hpp"
+#include "bindings/recurrent/parameters.hpp"
+#include "runtime/layout/cell_weights.hpp"
+#include "runtime/machine/dispatch.hpp"
+
+namespace pyrnn {
+
+inline CellIndex cell_index(const std::string& name) {
+  for (int i = 0; i < static_cast<int>(CellIndex::count); ++i) {
+    if (name == active_table().f32.cells[i].shape.name) return static_cast<CellIndex>(i);
+  }
+  throw std::invalid_argument("unknown cell '" + name + "'");
+}
+
+template <class T>
+struct Weights {
+  using List = std::vector<Parameter>;
+
+  bool follow;  // whether the arrays may change from call to call
+  std::vector<Dense<T>> arrays;
+  std::shared_ptr<const List> parameters;  // of these arrays, in this order
+  CellSizes<T> sizes;
+  std::shared_ptr<const CellWeights<T>> inference, training;
+
+  Weights(const std::string& cell, const py::dict& given, const std::string& suffix, bool followed)
+      : Weights(cell_index(cell), given, suffix, followed) {}
+
+  Weights(CellIndex cell, const py::dict& given, const std::string& suffix, bool followed)
+      : follow(followed),
+        arrays(arrays_of(given, followed)),
+        parameters(list_of(given, suffix, arrays, shape_of(cell))),
+        sizes(sizes_of(*parameters, cell)) {
+    check();
+    require(!sizes.shape().has_hidden() || find(*parameters, places::weight_hh) != nullptr,
+            "weight_hh: missing");
+  }
+
+  // Where the arrays' numbers are now.
+  CellParameters<T> pointers() const {
+    check();
+    ParameterPointers<const T*> pointers;
+    for (std::size_t i = 0; i < arrays.size(); ++i)
+      pointers.at[(*parameters)[i].place] = arrays[i].data();
+    return pointers.template as<CellParameters<T>>();
+  }
+
+  // What is packed once, now if it has not been; null where arrays may change from call to call.
+  template <class Condition>
+  std::shared_ptr<const CellWeights<T>> packed(bool keep, const Condition& several_readers) {
+    if (follow) return nullptr;
+    auto& wanted = keep ? training : inference;
+    if (wanted == nullptr) {
+      const CellParameters<T> from = pointers();
+      const bool several = several_readers();
+      std::shared_ptr<const CellWeights<T>> made;
+      {
+        const Computing computing;
+        made = std::make_shared<const CellWeights<T>>(sizes, from, PackedFor{keep, keep, several});
+      }
+      // Another thread may have been as far in the meantime, with the same result.
+      if (wanted == nullptr) wanted = made;
+    }
+    return wanted;
+  }
+
+ private:
+  static const CellShape& shape_of(CellIndex cell) {
+    return kernels_of<T>(active_table()).cells[static_cast<int>(cell)].shape;
+  }
+
+  static std::vector<Dense<T>> arrays_of(const py::dict& given, bool followed) {
+    std::vector<Dense<T>> arrays;
+    for (const auto& [key, array] : given) {
+      arrays.push_back(array.template cast<Dense<T>>());
+      require(!followed || arrays.back().is(array), "parameters: a copy cannot be followed");
+    }
+    return arrays;
+  }
+
+  static std::shared_ptr<const List> list_of(const py::dict& given, const std::string& suffix,
+                                             const std::vector<Dense<T>>& arrays,
+                                             const CellShape& shape) {
+    List list;
+    for (const auto& [key, array] : given) {
+      const auto name = key.template cast<std::string>();
+      const Dense<T>& dense = arrays[list.size()];
+      list.push_back({py::str(name + suffix),
+                      std::vector<Size>(dense.shape(), dense.shape() + dense.ndim()),
+                      place_of(shape, name)});
+    }
+    return std::make_shared<const List>(std::move(list));
+  }
+
+  static const Parameter* find(const List& list, int place) {
+    for (const Parameter& parameter : list)
+      if (parameter.place == place) return &parameter;
+    return nullptr;
+  }
+
+  static CellSizes<T> sizes_of(const List& list, CellIndex cell) {
+    const int gates = shape_of(cell).gates;
+    const Parameter* const weight_ih = find(list, places::weight_ih);
+    const Parameter* const projection = find(list, places::weight_hr);
+    require(
+        weight_ih != nullptr && weight_ih->shape.size() == 2 && weight_ih->shape[0] % gates == 0,
+        "weight_ih: shape");
+    const Size H = weight_ih->shape[0] / gates;
+    return {kernels_of<T>(active_table()),
+            cell,
+            weight_ih->shape[1],
+            H,
+            projection == nullptr ? H : projection->shape[0],
+            projection != nullptr};
+  }
+
+  // Arrays of the sizes that the cell's shape asks for; nothing else keeps an array's size.
+  void check() const {
+    for (std::size_t i = 0; i < arrays.size(); ++i)
+      require(arrays[i].size() == expected_size((*parameters)[i]), "parameters: shapes");
+  }
+
+  Size expected_size(const Parameter& parameter) const {
+    const CellShape& shape = sizes.shape();
+    const Size H = sizes.hidden_size, rows = shape.gates * H;
+    switch (parameter.place) {
+      case places::weight_ih: return rows * sizes.input_size;
+      case places::weight_hh: return rows * sizes.output_size;
+      case places::weight_hr: return sizes.output_size * H;
+      case places::bias_ih:
+      case places::bias_hh: return rows;
+      default: return shape.unit_parameters[parameter.place - places::unit].blocks * H;
+    }
+  }
+};
+
+}  // namespace pyrnn

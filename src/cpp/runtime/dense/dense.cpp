@@ -1,0 +1,176 @@
+#include "runtime/dense/dense.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "runtime/dense/plain_product.hpp"
+
+namespace pyrnn {
+namespace {
+
+// Multiply-adds that a thread must get to pay for its waking.
+constexpr Size grain_products = 200'000;
+// Numbers that pay for a thread to copy them.
+constexpr Size grain_numbers = 64 * 1024;
+// Columns of a sum over rows that take as long as packing those that all of them are summed with.
+constexpr Size packing_columns = 32;
+// Rows of which a sum is taken at once, or multiples of them.
+constexpr Size summed_rows = 512;
+
+// What a number counts for in a softmax.
+constexpr Size products_of_an_exp = 64;
+
+// Numbers, or zeros if there are none, and zeros up to whole vectors.
+template <class T>
+Buffer<T> whole_vectors(const Kernels<T>& kernels, const T* numbers, Size count) {
+  Buffer<T> all = Buffer<T>::zeros(quotient_up(count, kernels.lanes) * kernels.lanes);
+  if (numbers != nullptr) std::copy(numbers, numbers + count, all.data());
+  return all;
+}
+
+}  // namespace
+
+template <class T>
+void linear(const Kernels<T>& kernels, const T* x, const T* weight, const T* bias, T* y, Size rows,
+            Size in, Size out) {
+  const Buffer<T> init = whole_vectors(kernels, bias, out);
+  multiply(kernels, PlainProduct<T>{x, weight, true, init.data(), y, rows, in, out});
+}
+
+template <class T>
+LinearWeights<T>::LinearWeights(const Kernels<T>& kernels, const T* plain_weight,
+                                const T* plain_bias, Size in_size, Size out_size)
+    : in(in_size),
+      out(out_size),
+      weight(pack_transposed(kernels, plain_weight, out_size, in_size)),
+      bias(whole_vectors(kernels, plain_bias, out_size)) {}
+
+template <class T>
+void linear(const Kernels<T>& kernels, const T* x, const LinearWeights<T>& weights, T* y,
+            Size rows) {
+  multiply_packed(kernels, PlainProduct<T>{x, weights.weight.data(), true, weights.bias.data(), y,
+                                           rows, weights.in, weights.out});
+}
+
+template <class T>
+void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, const T* dy, T* dx,
+                     T* dweight, T* dbias, Size rows, Size in, Size out) {
+  if (rows == 0) {
+    std::fill(dweight, dweight + out * in, T{0});
+    std::fill(dbias, dbias + out, T{0});
+    return;
+  }
+  const Buffer<T> zeros = whole_vectors(kernels, static_cast<const T*>(nullptr), in);
+  multiply(kernels, PlainProduct<T>{dy, weight, false, zeros.data(), dx, rows, out, in});
+
+  const Size block = panel_vectors * kernels.lanes;
+  const auto sum = [&](Range units, Range columns) {
+    Buffer<T> scratch(kernels.outer_scratch(columns.size(), 0));
+    OuterProduct<T> q{};
+    q.a = dy;
+    q.a_row = out;
+    q.slots = 1;
+    q.unit_vectors = panel_vectors;
+    q.units = out;
+    q.panel_begin = units.begin / block;
+    q.panel_end = quotient_up(units.end, block);
+    q.side_count = 1;
+    OuterSide<T>& side = q.sides[0];
+    side.slot_end = 1;
+    side.b = x + columns.begin;
+    side.b_row = side.c_row = in;
+    side.columns = columns.size();
+    side.c = dweight + columns.begin;
+    q.scratch = scratch.data();
+    in_pieces(
+        {0, rows}, units.size() * columns.size(), summed_rows,
+        [&](Range some) {
+          const Size first = some.begin, count = some.size();
+          const RowGroups these{&first, &count, 1};
+          q.a_groups = side.b_groups = these;
+          q.accumulate = some.begin > 0;
+          kernels.outer_product(q);
+          if (columns.begin == 0)
+            kernels.column_sums(dy, out, these, units.begin, units.end, q.accumulate, dbias);
+        },
+        packing_products_at_once);
+  };
+  const int threads = threads_for(rows * in * out, grain_products);
+  const Size units = quotient_up(quotient_up(out, block), threads) * block;
+  const Size columns = quotient_up(quotient_up(in, kernels.lanes), threads) * kernels.lanes;
+  if (std::min(units, out) * (in + packing_columns) <= out * (columns + packing_columns)) {
+    parallel_on(threads, out, block, [&](Range part) { sum(part, {0, in}); });
+  } else {
+    parallel_on(threads, in, kernels.lanes, [&](Range part) { sum({0, out}, part); });
+  }
+}
+
+template <class T>
+void embedding(const std::int64_t* indices, const T* weight, T* y, Size count, Size width) {
+  parallel_on(threads_for(count * width, grain_numbers), count, 1, [&](Range part) {
+    in_pieces(part, width * products_of_a_copy, 1, [&](Range some) {
+      for (Size i = some.begin; i < some.end; ++i)
+        std::copy(weight + indices[i] * width, weight + (indices[i] + 1) * width, y + i * width);
+    });
+  });
+}
+
+// Each thread looks at all indices, for those of its own rows.
+template <class T>
+void embedding_backward(const Kernels<T>& kernels, const std::int64_t* indices, const T* dy,
+                        T* dweight, Size count, Size rows, Size width) {
+  parallel_on(threads_for((rows + count) * width, grain_numbers), rows, 1, [&](Range part) {
+    in_pieces(part, width * products_of_a_copy, 1, [&](Range some) {
+      std::fill(dweight + some.begin * width, dweight + some.end * width, T(0));
+    });
+    in_pieces({0, count}, width * products_of_a_copy, 1, [&](Range some) {
+      for (Size i = some.begin; i < some.end; ++i) {
+        if (indices[i] >= part.begin && indices[i] < part.end)
+          kernels.add(dweight + indices[i] * width, dy + i * width, width);
+      }
+    });
+  });
+}
+
+template <class T>
+double softmax_cross_entropy(const Kernels<T>& kernels, const T* logits,
+                             const std::int64_t* targets, T* dlogits, Size rows, Size columns) {
+  std::vector<double> losses(static_cast<std::size_t>(rows));
+  const Size grain = std::max<Size>(1, 16'000 / columns);
+  parallel_for(rows, grain, 1, [&](Range part) {
+    in_pieces(part, columns * products_of_an_exp, 1, [&](Range some) {
+      kernels.softmax_cross_entropy(logits + some.begin * columns, targets + some.begin,
+                                    dlogits + some.begin * columns, losses.data() + some.begin,
+                                    some.size(), columns);
+    });
+  });
+  return std::accumulate(losses.begin(), losses.end(), 0.0);
+}
+
+template void linear(const Kernels<float>&, const float*, const float*, const float*, float*, Size,
+                     Size, Size);
+template void linear(const Kernels<double>&, const double*, const double*, const double*, double*,
+                     Size, Size, Size);
+template struct LinearWeights<float>;
+template struct LinearWeights<double>;
+template void linear(const Kernels<float>&, const float*, const LinearWeights<float>&, float*,
+                     Size);
+template void linear(const Kernels<double>&, const double*, const LinearWeights<double>&, double*,
+                     Size);
+template void linear_backward(const Kernels<float>&, const float*, const float*, const float*,
+                              float*, float*, float*, Size, Size, Size);
+template void linear_backward(const Kernels<double>&, const double*, const double*, const double*,
+                              double*, double*, double*, Size, Size, Size);
+template void embedding(const std::int64_t*, const float*, float*, Size, Size);
+template void embedding(const std::int64_t*, const double*, double*, Size, Size);
+template void embedding_backward(const Kernels<float>&, const std::int64_t*, const float*, float*,
+                                 Size, Size, Size);
+template void embedding_backward(const Kernels<double>&, const std::int64_t*, const double*,
+                                 double*, Size, Size, Size);
+template double softmax_cross_entropy(const Kernels<float>&, const float*, const std::int64_t*,
+                                      float*, Size, Size);
+template double softmax_cross_entropy(const Kernels<double>&, const double*, const std::int64_t*,
+                                      double*, Size, Size);
+
+}  // namespace pyrnn

@@ -1,0 +1,121 @@
+#include "runtime/layout/cell_weights.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "runtime/threads/parallel.hpp"
+#include "runtime/threads/pieces.hpp"
+
+namespace pyrnn {
+namespace {
+
+// Numbers that pay for a thread to pack them.
+constexpr Size pack_grain = 8 * 1024;
+// The same where they lie far apart.
+constexpr Size choose_grain = 4 * 1024;
+
+// (slots * padded,): slots fed by both sides get the sum of both biases
+template <class T>
+Buffer<T> bias_row(const CellSizes<T>& sizes, const CellParameters<T>& parameters) {
+  Buffer<T> row = Buffer<T>::zeros(sizes.gates());
+  const CellShape& shape = sizes.shape();
+  for (int slot = 0; slot < shape.slots; ++slot) {
+    const Size gate = shape.gate_of_slot[slot] * sizes.hidden_size;
+    const auto add = [&](const T* bias) {
+      if (bias == nullptr) return;
+      sizes.each_run(slot, [&](Size unit, Size offset, Size count) {
+        for (Size i = 0; i < count; ++i) row.data()[offset + i] += bias[gate + unit + i];
+      });
+    };
+    if (shape.of_input(slot)) add(parameters.bias_ih);
+    if (shape.of_hidden(slot)) add(parameters.bias_hh);
+  }
+  return row;
+}
+
+// Some columns of a matrix (rows, columns), side by side.
+template <class T>
+Buffer<T> chosen_columns(const T* from, Size rows, Size columns, const std::vector<Size>& chosen) {
+  const Size count = static_cast<Size>(chosen.size());
+  Buffer<T> to(rows * count);
+  parallel_for(rows, std::max<Size>(1, choose_grain / count), 1, [&](Range part) {
+    T* next = to.data() + part.begin * count;
+    for (Size row = part.begin; row < part.end; ++row)
+      for (const Size column : chosen) *next++ = from[row * columns + column];
+  });
+  return to;
+}
+
+// (unit blocks, padded), zeros where a parameter is missing
+template <class T>
+Buffer<T> unit_rows(const CellSizes<T>& sizes, const CellParameters<T>& parameters) {
+  Buffer<T> rows = Buffer<T>::zeros(sizes.shape().unit_blocks() * sizes.padded);
+  T* to = rows.data();
+  for (int i = 0; i < max_unit_parameters; ++i) {
+    const T* from = parameters.unit[i];
+    for (int block = 0; block < sizes.shape().unit_parameters[i].blocks; ++block) {
+      if (from != nullptr) std::copy(from, from + sizes.hidden_size, to);
+      if (from != nullptr) from += sizes.hidden_size;
+      to += sizes.padded;
+    }
+  }
+  return rows;
+}
+
+}  // namespace
+
+template <class T>
+CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters<T>& parameters,
+                            PackedFor use)
+    : sizes(cell_sizes),
+      input_columns(std::move(use.input_columns)),
+      bias(bias_row(cell_sizes, parameters)),
+      unit(unit_rows(cell_sizes, parameters)),
+      zeros(Buffer<T>::zeros(panel_vectors * cell_sizes.lanes())) {
+  const CellShape& shape = sizes.shape();
+  const Size H = sizes.hidden_size, O = sizes.output_size;
+  // Who reads them alone packs them alone: to fetch them from another core takes longer.
+  const Size grain = use.several_readers ? pack_grain : std::numeric_limits<Size>::max();
+  Buffer<T> chosen;
+  const T* weight_ih = parameters.weight_ih;
+  if (!input_columns.empty()) {
+    chosen = chosen_columns(weight_ih, shape.gates * H, sizes.input_size, input_columns);
+    weight_ih = chosen.data();
+  }
+  pack_slots(weight_ih, input_count(), shape.input_begin, shape.input_end, grain, input,
+             use.back_to_input ? &input_back : nullptr);
+  pack_slots(parameters.weight_hh, O, shape.hidden_begin, shape.hidden_end, grain, hidden,
+             use.back ? &hidden_back : nullptr);
+  pack_slots(parameters.weight_hh, O, shape.second_begin, shape.second_end, grain, second,
+             use.back ? &second_back : nullptr);
+  if (!sizes.projected) return;
+  second = Buffer<T>(H * sizes.padded_output);
+  sizes.kernels->pack_matrix(parameters.weight_hr, H, H, O, true, second.data());
+  if (!use.back) return;
+  second_back = Buffer<T>(O * sizes.padded);
+  sizes.kernels->pack_matrix(parameters.weight_hr, H, O, H, false, second_back.data());
+}
+
+// The rows of a weight (gates * H, columns) that belong to some slots.
+template <class T>
+void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, int slot_end,
+                                Size grain, Buffer<T>& forward, Buffer<T>* back) const {
+  const Size slots = slot_end - slot_begin;
+  if (slots == 0) return;
+  forward = Buffer<T>(columns * slots * sizes.padded);
+  if (back != nullptr) *back = Buffer<T>(sizes.whole_vectors(columns) * slots * sizes.padded);
+  const Size panel_numbers = columns * slots * sizes.run();
+  parallel_for(sizes.panels(), std::max<Size>(1, grain / panel_numbers), 1, [&](Range panels) {
+    in_pieces(panels, panel_numbers * products_of_a_copy, 1, [&](Range some) {
+      sizes.kernels->pack_weights({weight, columns, sizes.hidden_size, columns, sizes.shape(),
+                                   slot_begin, slot_end, some.begin, some.end, forward.data(),
+                                   back == nullptr ? nullptr : back->data()});
+    });
+  });
+}
+
+template struct CellWeights<float>;
+template struct CellWeights<double>;
+
+}  // namespace pyrnn

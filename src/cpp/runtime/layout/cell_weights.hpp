@@ -1,0 +1,121 @@
+// A cell's weights as the kernels read them, packed from torch's layout.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "kernel_table.hpp"
+#include "runtime/memory/buffer.hpp"
+#include "runtime/threads/range.hpp"
+
+namespace pyrnn {
+
+// Weights in torch's layout, each null where the cell has none: (gates * H, I), (gates * H, O),
+// (O, H), (gates * H,) twice, (blocks * H,) each. O is H, or the size of the projection.
+template <class T>
+struct CellParameters {
+  const T* weight_ih = nullptr;
+  const T* weight_hh = nullptr;
+  const T* weight_hr = nullptr;
+  const T* bias_ih = nullptr;
+  const T* bias_hh = nullptr;
+  const T* unit[max_unit_parameters] = {};
+};
+
+// Sizes, and where things lie in a row of pre-activations.
+template <class T>
+struct CellSizes {
+  const Kernels<T>* kernels;
+  const CellKernels<T>* cell;
+  Size input_size, hidden_size;
+  Size output_size;    // of h: the hidden size, or what it is projected to
+  bool projected;      // whether h is a product of the cell's own output
+  Size padded;         // hidden units in whole vectors
+  Size padded_output;  // h in whole vectors
+
+  CellSizes(const Kernels<T>& table, CellIndex index, Size input, Size hidden, Size output,
+            bool projection)
+      : kernels(&table),
+        cell(&table.cells[static_cast<int>(index)]),
+        input_size(input),
+        hidden_size(hidden),
+        output_size(output),
+        projected(projection),
+        padded(whole_vectors(hidden)),
+        padded_output(whole_vectors(output)) {}
+
+  Size whole_vectors(Size n) const { return quotient_up(n, lanes()) * lanes(); }
+  const CellShape& shape() const { return cell->shape; }
+  Size lanes() const { return kernels->lanes; }
+  Size gates() const { return padded * shape().slots; }  // numbers of a row of pre-activations
+  // From row to row. A multiple of a page would put the same panel of all rows into the same few
+  // sets of a cache, which then cannot hold them.
+  Size gates_row() const {
+    constexpr Size page = 4096 / sizeof(T);
+    return gates() + (gates() % page == 0 ? lanes() : 0);
+  }
+  Size run() const { return shape().unit_vectors * lanes(); }  // units a panel
+  Size panels() const { return quotient_up(padded, run()); }
+  Size panel_stride() const { return run() * shape().slots; }  // in a row
+  Size input_slots() const { return shape().input_end - shape().input_begin; }
+  Size hidden_slots() const { return shape().hidden_end - shape().hidden_begin; }
+  Size second_slots() const { return shape().second_end - shape().second_begin; }
+  // Whether a step has two products, one after the other.
+  bool two_products() const { return projected || shape().has_second(); }
+  Size state_size(int state) const { return state == 0 ? output_size : hidden_size; }
+  // Calls work(unit, offset, count) for the units of each panel: where the numbers of a slot lie
+  // together in a row. The last panel of a cell of one slot may be narrower.
+  template <class Work>
+  void each_run(int slot, const Work& work) const {
+    each_run(slot, {0, panels()}, work);
+  }
+  template <class Work>
+  void each_run(int slot, Range of_panels, const Work& work) const {
+    for (Size panel = of_panels.begin; panel < of_panels.end; ++panel) {
+      const Size unit = panel * run();
+      const Size width = std::min(run(), padded - unit);
+      work(unit, panel * panel_stride() + slot * width, std::min(run(), hidden_size - unit));
+    }
+  }
+  // Slots of cells with several lie a vector apart.
+  Size slot_offset(int slot) const { return slot * lanes(); }
+  int inner_states() const { return shape().states - 1; }
+};
+
+// What weights are packed for, besides the way forward.
+struct PackedFor {
+  bool back;                             // to h and to a second product's vector
+  bool back_to_input;                    // to x, unless it is indices
+  bool several_readers;                  // whether several threads will walk
+  std::vector<Size> input_columns = {};  // of weight_ih, those that indices choose; or all
+};
+
+// Packed for the way back from the beginning: a cache must not see later changes of the parameters.
+template <class T>
+struct CellWeights {
+  CellSizes<T> sizes;
+  std::vector<Size> input_columns;  // of weight_ih, packed alone for indices; all if there are none
+  Buffer<T> input, hidden;          // (I or O) x slots x padded, in panels
+  Buffer<T> second;                 // H x slots x padded, or H x O of a projection, in panels
+  Buffer<T> bias;                   // one row of pre-activations
+  Buffer<T> unit;                   // (unit blocks, padded)
+  Buffer<T> zeros;                  // of one panel: where products without a bias start
+  // slots x padded x (I, O, H), or O x H of a projection, in panels
+  Buffer<T> input_back, hidden_back, second_back;
+
+  CellWeights(const CellSizes<T>& cell_sizes, const CellParameters<T>& parameters, PackedFor use);
+
+  // Columns of weight_ih that are packed.
+  Size input_count() const {
+    return input_columns.empty() ? sizes.input_size : static_cast<Size>(input_columns.size());
+  }
+
+ private:
+  void pack_slots(const T* weight, Size columns, int slot_begin, int slot_end, Size grain,
+                  Buffer<T>& forward, Buffer<T>* back) const;
+};
+
+extern template struct CellWeights<float>;
+extern template struct CellWeights<double>;
+
+}  // namespace pyrnn

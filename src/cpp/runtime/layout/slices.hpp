@@ -1,0 +1,60 @@
+// Where values of the sequences of a batch lie in memory.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "runtime/threads/range.hpp"
+
+namespace pyrnn {
+
+// The batch in slices, one after another, and in each its steps: what a thread writes while it
+// walks a slice has no neighbours. Were all sequences of a step side by side, a core would fetch
+// ahead what the next one is about to write, and take it away from there. One slice is the order
+// of the packed batch.
+class Slices {
+ public:
+  explicit Slices(Size batch_size = 0) : bounds_{0, batch_size} {}
+  // bounds: 0, where a slice ends and the next begins, and the batch size
+  explicit Slices(std::vector<Size> bounds) : bounds_(std::move(bounds)) {}
+
+  int count() const { return static_cast<int>(bounds_.size()) - 1; }
+  Range operator[](int index) const {
+    const auto at = static_cast<std::size_t>(index);
+    return {bounds_[at], bounds_[at + 1]};
+  }
+
+  // Sequence n's row in a buffer of `steps` steps, where the packed batch has it at first + n.
+  Size row(Size first, Size n, Size steps) const {
+    if (count() == 1) return first + n;
+    const Range slice = around(n);
+    return slice.begin * steps + first / bounds_.back() * slice.size() + n - slice.begin;
+  }
+  // From a row of sequence n to that of its next step.
+  Size apart(Size n) const { return around(n).size(); }
+
+  // Calls work(part) for the parts of some sequences that lie in a slice each.
+  template <class Work>
+  void each(Range rows, const Work& work) const {
+    if (count() == 1) {
+      work(rows);
+      return;
+    }
+    for (int index = 0; index < count(); ++index) {
+      const Range slice = (*this)[index];
+      const Range part{std::max(rows.begin, slice.begin), std::min(rows.end, slice.end)};
+      if (part.size() > 0) work(part);
+    }
+  }
+
+ private:
+  Range around(Size n) const {
+    int index = 0;
+    while (index + 1 < count() && bounds_[static_cast<std::size_t>(index) + 1] <= n) ++index;
+    return (*this)[index];
+  }
+
+  std::vector<Size> bounds_;
+};
+
+}  // namespace pyrnn

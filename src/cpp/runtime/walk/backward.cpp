@@ -1,0 +1,295 @@
+// Back-propagation through time: step by step back through a stretch of time, then the large
+// products of that stretch (weights' gradients, dx) while its gradients are in cache.
+//
+// Those products wait for nobody, so they are cut into pieces for whoever has done its own share of
+// the next stretch: cores are seldom equally fast, and a neighbour's work can halve the speed of
+// one. A thread begins with those whose rows or columns are its own.
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <vector>
+
+#include "runtime/threads/pieces.hpp"
+#include "runtime/threads/pool.hpp"
+#include "runtime/walk/plan.hpp"
+#include "runtime/walk/step_back.hpp"
+#include "runtime/walk/walk.hpp"
+
+namespace pyrnn {
+namespace {
+
+// Rows of a slice whose gradients are summed at once.
+constexpr Size stretch_rows = 512;
+
+// Pieces of such sums for a thread at most; and the pre-activations of one at least, as each packs
+// the other side of its product anew.
+constexpr int pieces_of_a_thread = 2;
+constexpr Size piece_columns = 256;
+
+// Rows of dx that are made at once at least.
+constexpr Size input_rows = 64;
+
+template <class T>
+class BackwardWalk {
+ public:
+  BackwardWalk(const Backward<T>& call, Kept<T>& kept, GradientSums<T>& sums)
+      : call_(call),
+        kept_(kept),
+        sums_(sums),
+        sizes_(call.inputs.weights->sizes),
+        schedule_(*call.inputs.schedule),
+        team_(num_threads()),
+        shares_(sizes_, schedule_, team_.size(), kept.slices),
+        paces_(shares_.plan.threads),
+        state_(sizes_, schedule_.batch_size, call.noise, shares_.plan.threads),
+        back_(call.inputs, kept, call.noise, sums, state_) {
+    const Size batch = schedule_.batch_size, padded = sizes_.padded;
+    const Size H = sizes_.hidden_size, O = sizes_.output_size;
+    if (sizes_.projected) projected_ = Buffer<T>(schedule_.rows * sizes_.padded_output);
+    copy_rows(call_.dh_last, O, state_.dh.data(), sizes_.padded_output, batch, O);
+    copy_rows(call_.dinner_last, H, state_.dinner.data(), padded, sizes_.inner_states() * batch, H);
+    sums_.begin(call.inputs, kept, {kept.gates.data(), projected_.data()}, shares_.plan.threads);
+    for (Size end = schedule_.steps(); end > 0; end = stretches_.back().begin)
+      stretches_.push_back({schedule_.stretch_to(end, rows_of_stretch()), end});
+    pieces_taken_ = std::vector<std::atomic<int>>(stretches_.size() *
+                                                  static_cast<std::size_t>(shares_.plan.threads));
+  }
+
+  void run() {
+    const int parts = shares_.plan.threads;
+    if (shares_.plan.split == Split::units && sizes_.shape().has_hidden()) {
+      team_.run(parts, schedule_.steps() * step_phases() + 1,
+                [this](Size phase, int part) { work_by_step(phase, part); });
+    } else {
+      team_.run(parts, static_cast<Size>(stretches_.size()) + 1,
+                [this](Size phase, int part) { work_by_stretch(phase, part); });
+    }
+    finish();
+  }
+
+ private:
+  Size rows_of_stretch() const {
+    if (shares_.plan.split != Split::sums) return stretch_rows * shares_.slices.count();
+    return std::clamp(schedule_.rows / summed_stretches, least_summed_rows, stretch_rows);
+  }
+
+  // A part of the rows: the steps of a stretch, then pieces of the sums of the last that all have
+  // walked, which is the one before if there are others.
+  void work_by_stretch(Size phase, int part) {
+    const std::size_t stretch = static_cast<std::size_t>(phase);
+    const std::size_t others = shares_.plan.threads > 1 ? 1 : 0;
+    if (stretch < stretches_.size()) walk_stretch(stretches_[stretch], part);
+    if (stretch >= others && stretch - others < stretches_.size())
+      sum_stretch(stretch - others, part);
+  }
+
+  void walk_stretch(Range stretch, int part) {
+    const auto [begin, end] = stretch;
+    const Range mine = shares_.rows(begin, end, part);
+    for (Size step = end - 1; step >= begin; --step) {
+      const Range rows = shares_.rows_at(step, mine);
+      if (rows.size() == 0) continue;
+      paces_.tick(part);
+      each(step, rows, [&](const BackRows<T>& at) {
+        enter(at, part);
+        differentiate(at, part);
+        differentiate_first(at, part);
+        leave(at, part);
+      });
+    }
+  }
+
+  // A part of the units: the end of the step before this, then this one up to where products need
+  // what other parts have found.
+  Size step_phases() const { return 1 + projections() + (sizes_.shape().has_second() ? 1 : 0); }
+  Size projections() const { return sizes_.projected ? 1 : 0; }
+
+  void work_by_step(Size phase, int part) {
+    const Size step = schedule_.steps() - 1 - phase / step_phases();
+    const Size in_step = phase % step_phases();
+    paces_.tick(part);
+    if (in_step == 0 && step + 1 < schedule_.steps())
+      each(step + 1, {0, schedule_.count_of(step + 1)},
+           [&](const BackRows<T>& at) { leave(at, part); });
+    if (step >= 0) {
+      each(step, {0, schedule_.count_of(step)}, [&](const BackRows<T>& at) {
+        if (in_step == 0) enter(at, part);
+        if (in_step == projections()) differentiate(at, part);
+        if (in_step == step_phases() - 1) differentiate_first(at, part);
+      });
+    }
+    if (in_step == 0 && step + 1 < schedule_.steps()) sum_if_over(step + 1, part);
+  }
+
+  // Pieces of the sums of the stretch that begins with a step, if there is one.
+  void sum_if_over(Size step, int part) {
+    const auto stretch = std::lower_bound(stretches_.begin(), stretches_.end(), step,
+                                          [](Range at, Size begin) { return at.begin > begin; });
+    if (stretch->begin == step)
+      sum_stretch(static_cast<std::size_t>(stretch - stretches_.begin()), part);
+  }
+
+  void enter(const BackRows<T>& at, int part) {
+    if (back_.enters()) back_.enter(at, shares_.output_units(part), shares_.units(part));
+  }
+
+  void differentiate(const BackRows<T>& at, int part) {
+    if (sizes_.projected) back_.project(at, shares_.unit_columns(part));
+    back_.pointwise(at, shares_.panels(part), part);
+  }
+
+  void differentiate_first(const BackRows<T>& at, int part) {
+    if (!sizes_.shape().has_second()) return;
+    back_.second_product(at, shares_.unit_columns(part));
+    back_.pointwise_first(at, shares_.panels(part), part);
+  }
+
+  void leave(const BackRows<T>& at, int part) {
+    back_.carry(at, shares_.outputs(part));
+    if (back_.leaves()) back_.leave(at, shares_.output_units(part), shares_.units(part));
+  }
+
+  // Calls work(rows) for some rows of a step, slice by slice.
+  template <class Work>
+  void each(Size step, Range rows, const Work& work) {
+    shares_.slices.each(rows, [&](Range part) { work(rows_of(step, part)); });
+  }
+
+  Size kept_row(Size first, Size n) const {
+    return shares_.slices.row(first, n, schedule_.steps());
+  }
+
+  BackRows<T> rows_of(Size step, Range rows) {
+    BackRows<T> at{};
+    at.row = schedule_.first_of(step) + rows.begin;
+    at.kept = kept_row(schedule_.first_of(step), rows.begin);
+    at.previous = at.kept_previous = -1;
+    if (step > 0) {
+      at.previous = schedule_.first_of(step - 1) + rows.begin;
+      at.kept_previous = kept_row(schedule_.first_of(step - 1), rows.begin);
+    }
+    at.sequence = at.state = rows.begin;
+    at.last_first = step % 2 == 1;
+    at.count = rows.size();
+    at.dy = call_.dy + at.row * call_.dy_row;
+    at.dy_row = call_.dy_row;
+    at.dgates = kept_.gates.data() + at.kept * sizes_.gates_row();
+    at.projected = projected_.data() + at.kept * sizes_.padded_output;
+    return at;
+  }
+
+  // The stretch's share of the gradients of weights and biases, and its dx: each thread's pieces,
+  // then those of the others, until none is left that nobody has taken.
+  void sum_stretch(std::size_t stretch, int part) {
+    const int threads = shares_.plan.threads;
+    for (int i = 0, owner = part; i < threads; ++i, owner = owner + 1 < threads ? owner + 1 : 0) {
+      const Range weights = part_of(weight_pieces(), threads, owner);
+      const Range inputs = part_of(input_pieces(), threads, owner);
+      const std::size_t at = stretch * static_cast<std::size_t>(threads);
+      std::atomic<int>& taken = pieces_taken_[at + static_cast<std::size_t>(owner)];
+      for (Size piece = taken++; piece < weights.size() + inputs.size(); piece = taken++) {
+        if (piece < weights.size()) {
+          sum_weights(stretches_[stretch], static_cast<int>(weights.begin + piece), part);
+        } else {
+          const Size input = inputs.begin + piece - weights.size();
+          sum_inputs(stretches_[stretch], static_cast<int>(input));
+        }
+      }
+    }
+  }
+
+  // Bands, and the panels of each in pieces where there are too few of them.
+  int weight_pieces() const { return schedule_.bands * band_pieces(); }
+  int band_pieces() const {
+    const int threads = shares_.plan.threads;
+    if (schedule_.bands >= threads) return 1;
+    const Size most = std::max<Size>(threads, sizes_.gates() / piece_columns);
+    return static_cast<int>(std::min<Size>(most, threads * pieces_of_a_thread));
+  }
+  int input_pieces() const {
+    return call_.dx == nullptr ? 0 : shares_.slices.count() * slice_pieces();
+  }
+  int slice_pieces() const {
+    const int threads = shares_.plan.threads;
+    return threads == 1 ? 1 : std::max(1, threads * pieces_of_a_thread / shares_.slices.count());
+  }
+
+  void sum_weights(Range stretch, int piece, int part) {
+    const int pieces = band_pieces(), index = piece % pieces;
+    const Size blocks = quotient_up(sizes_.padded_output, unit_block(sizes_));
+    const Range rows = schedule_.rows_of(stretch.begin, stretch.end);
+    const Size inputs = call_.inputs.x.indices == nullptr ? sizes_.input_size : 0;
+    const int cuts = pieces_of(
+        rows.size() * sizes_.gates() / pieces / schedule_.bands * (inputs + sizes_.output_size),
+        packing_products_at_once);
+    for (int cut = index * cuts; cut < (index + 1) * cuts; ++cut) {
+      if (cuts > 1) check_interrupts();
+      sums_.sum(stretch.begin, stretch.end, piece / pieces,
+                part_of(sizes_.panels(), pieces * cuts, cut), part_of(blocks, pieces * cuts, cut),
+                part);
+    }
+  }
+
+  // Pieces of all rows of the stretch, or of those of a slice.
+  void sum_inputs(Range stretch, int piece) {
+    const Slices& slices = shares_.slices;
+    const Range rows = schedule_.rows_of(stretch.begin, stretch.end);
+    const int pieces = slice_pieces();
+    if (slices.count() == 1) {
+      const Range some = part_of(rows.size(), pieces, piece);
+      in_pieces(some, sizes_.gates() * sizes_.input_size, input_rows, [&](Range these) {
+        const Size first = rows.begin + these.begin;
+        sums_.input_gradient(first, first, {these.size()}, call_.dx);
+      });
+      return;
+    }
+    const Range slice = slices[piece / pieces];
+    const Size batch = schedule_.batch_size;
+    in_pieces(part_of(stretch.size(), pieces, piece % pieces),
+              slice.size() * sizes_.gates() * sizes_.input_size, 1, [&](Range steps) {
+                const Size first = rows.begin + steps.begin * batch;
+                sums_.input_gradient(first + slice.begin, kept_row(first, slice.begin),
+                                     {slice.size(), steps.size(), batch, slice.size()}, call_.dx);
+              });
+  }
+
+  void finish() {
+    const Size H = sizes_.hidden_size, O = sizes_.output_size, batch = schedule_.batch_size;
+    copy_rows(state_.dh.data(), sizes_.padded_output, call_.dh0, O, batch, O);
+    copy_rows(state_.dinner.data(), sizes_.padded, call_.dinner0, H, sizes_.inner_states() * batch,
+              H);
+    sums_.end();
+  }
+
+  static void copy_rows(const T* from, Size from_row, T* to, Size to_row, Size rows, Size columns) {
+    for (Size row = 0; row < rows; ++row)
+      std::memcpy(to + row * to_row, from + row * from_row,
+                  static_cast<std::size_t>(columns) * sizeof(T));
+  }
+
+  const Backward<T>& call_;
+  Kept<T>& kept_;
+  GradientSums<T>& sums_;
+  const CellSizes<T>& sizes_;
+  const Schedule& schedule_;
+  Team team_;
+  Shares<T> shares_;
+  Paces paces_;
+  std::vector<Range> stretches_;                // from the last
+  std::vector<std::atomic<int>> pieces_taken_;  // of the sums of each
+  BackState<T> state_;
+  StepBack<T> back_;
+  Buffer<T> projected_;
+};
+
+}  // namespace
+
+template <class T>
+void walk_backward(const Backward<T>& call, Kept<T>& kept, GradientSums<T>& sums) {
+  BackwardWalk<T>(call, kept, sums).run();
+}
+
+template void walk_backward(const Backward<float>&, Kept<float>&, GradientSums<float>&);
+template void walk_backward(const Backward<double>&, Kept<double>&, GradientSums<double>&);
+
+}  // namespace pyrnn

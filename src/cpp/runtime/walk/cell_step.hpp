@@ -1,0 +1,171 @@
+// The two halves of a step, with the kernels' arguments filled in: what x brings to the
+// pre-activations, and the step of the hidden state on them.
+#pragma once
+
+#include "runtime/layout/cell_weights.hpp"
+#include "runtime/threads/range.hpp"
+
+namespace pyrnn {
+
+// Input rows: dense (rows, I), or one-hot positions (rows,).
+template <class T>
+struct InputRows {
+  const T* dense = nullptr;
+  Size row = 0;
+  const std::int64_t* indices = nullptr;
+
+  InputRows from(Size first) const {
+    return {dense == nullptr ? nullptr : dense + first * row, row,
+            indices == nullptr ? nullptr : indices + first};
+  }
+};
+
+// Rows of some steps: `count` of each of `groups`, which are `apart` from one step to the next;
+// their pre-activations `gates_apart`.
+struct StepRows {
+  Size count, groups = 1, apart = 0, gates_apart = 0;
+};
+
+// gates (rows, slots * padded) = x W_ih + b, in the slots that x reaches
+template <class T>
+void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gates,
+                   const StepRows& rows, Range panels, bool last_first = false) {
+  const CellSizes<T>& sizes = weights.sizes;
+  const CellShape& shape = sizes.shape();
+  const Size slot = sizes.slot_offset(shape.input_begin);
+  Product<T> product{};
+  product.a = x.dense;
+  product.a_row = x.row;
+  product.b = weights.input.data();
+  product.width = sizes.input_slots() * shape.unit_vectors;
+  product.vectors = sizes.input_slots() * sizes.padded / sizes.lanes();
+  product.init = weights.bias.data() + slot;
+  product.init_panel = product.c_panel = sizes.panel_stride();
+  product.c = gates + slot;
+  product.c_row = sizes.gates_row();
+  product.columns = product.vectors * sizes.lanes();
+  product.rows = rows.count;
+  product.groups = rows.groups;
+  product.a_group = rows.apart * (x.indices != nullptr ? 1 : x.row);
+  product.c_group = rows.gates_apart * sizes.gates_row();
+  product.k_outer = 1;
+  product.k_inner = weights.input_count();
+  product.panel_begin = panels.begin;
+  product.panel_end = panels.end;
+  product.last_first = last_first;
+  if (x.indices != nullptr) {
+    sizes.kernels->gather_product(product, x.indices);
+  } else {
+    sizes.kernels->product(product);
+  }
+}
+
+// Packed weights onto some slots of pre-activations: what is the same in every step. Set in place,
+// as a copy would have to wait for what was just written to it.
+template <class T>
+void set_weights(const CellSizes<T>& sizes, Product<T>& product, const Buffer<T>& weights,
+                 int slot_begin, int slot_end, Size k) {
+  const Size slots = slot_end - slot_begin;
+  product.b = weights.data();
+  product.width = slots * sizes.shape().unit_vectors;
+  product.vectors = slots * sizes.padded / sizes.lanes();
+  product.init_row = product.c_row = sizes.gates_row();
+  product.init_panel = product.c_panel = sizes.panel_stride();
+  product.columns = product.vectors * sizes.lanes();
+  product.k_outer = 1;
+  product.k_inner = k;
+}
+
+// The product of a step, or its first: that of W_hh, if there is one before u is made.
+template <class T>
+void set_hidden_weights(const CellWeights<T>& weights, Product<T>& product) {
+  const CellShape& shape = weights.sizes.shape();
+  if (shape.has_hidden())
+    set_weights(weights.sizes, product, weights.hidden, shape.hidden_begin, shape.hidden_end,
+                weights.sizes.output_size);
+}
+
+// A step with the fields that follow from the weights.
+template <class T>
+StepForward<T> step_of(const CellWeights<T>& weights) {
+  const CellSizes<T>& sizes = weights.sizes;
+  StepForward<T> step{};
+  set_hidden_weights(weights, step.product);
+  step.gates_row = sizes.gates_row();
+  step.bias = weights.bias.data();
+  step.units = sizes.hidden_size;
+  step.inner_row = step.u_row = step.unit_block = sizes.padded;
+  step.unit = weights.unit.data();
+  return step;
+}
+
+// Rows of `a`, and of a step's pre-activations from a slot on.
+template <class T>
+void set_rows(const CellSizes<T>& sizes, StepForward<T>& step, int slot, const T* a, Size a_row) {
+  Product<T>& product = step.product;
+  product.a = a;
+  product.a_row = a_row;
+  product.init = product.c = step.gates + sizes.slot_offset(slot);
+  product.rows = step.rows;
+  product.panel_begin = step.panel_begin;
+  product.panel_end = step.panel_end;
+}
+
+// Runs `step` (states, rows, gates, u, panels are set) with the product of W_hh and `hidden`
+// (rows, O), which is h or h masked: all of it, or up to the second product.
+template <class T>
+void hidden_step(const CellWeights<T>& weights, StepForward<T>& step, const T* hidden,
+                 Size hidden_row) {
+  const CellSizes<T>& sizes = weights.sizes;
+  const CellShape& shape = sizes.shape();
+  if (shape.has_hidden()) set_rows(sizes, step, shape.hidden_begin, hidden, hidden_row);
+  if (shape.has_second()) {
+    StepForward<T> first = step;
+    first.h_prev = hidden;
+    first.h_prev_row = hidden_row;
+    sizes.cell->forward_first(first);
+  } else if (sizes.projected) {
+    StepForward<T> inside = step;
+    inside.h_next = step.u;
+    inside.h_next_row = step.u_row;
+    sizes.cell->forward(inside);
+  } else {
+    sizes.cell->forward(step);
+  }
+}
+
+// The rest of a step of two products, for all units of u: what its own panels of units lack, or
+// the panels `outputs` of h.
+template <class T>
+void second_step(const CellWeights<T>& weights, StepForward<T>& step, Range outputs) {
+  const CellSizes<T>& sizes = weights.sizes;
+  const CellShape& shape = sizes.shape();
+  if (shape.has_second()) {
+    set_weights(sizes, step.product, weights.second, shape.second_begin, shape.second_end,
+                sizes.hidden_size);
+    set_rows(sizes, step, shape.second_begin, static_cast<const T*>(step.u), step.u_row);
+    sizes.cell->forward(step);
+    set_hidden_weights(weights, step.product);  // for the step after
+    return;
+  }
+  if (outputs.size() == 0) return;
+  Product<T> product{};
+  product.a = step.u;
+  product.a_row = step.u_row;
+  product.b = weights.second.data();
+  product.width = panel_vectors;
+  product.vectors = sizes.padded_output / sizes.lanes();
+  product.init = weights.zeros.data();
+  product.c = step.h_next;
+  product.c_row = step.h_next_row;
+  product.c_panel = panel_vectors * sizes.lanes();
+  product.columns = sizes.output_size;
+  product.rows = step.rows;
+  product.k_outer = 1;
+  product.k_inner = sizes.hidden_size;
+  product.panel_begin = outputs.begin;
+  product.panel_end = outputs.end;
+  sizes.kernels->product(product);
+}
+
+}  // namespace pyrnn

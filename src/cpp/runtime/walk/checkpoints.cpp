@@ -1,0 +1,112 @@
+#include "runtime/walk/checkpoints.hpp"
+
+#include <algorithm>
+
+namespace pyrnn {
+namespace {
+
+// States of the first `count` sequences of a batch: (states, from_batch, H) to (states, to_batch,
+// H)
+template <class T>
+void copy_states(const T* from, Size from_batch, T* to, Size to_batch, Size count, Size states,
+                 Size H) {
+  for (Size s = 0; s < states; ++s)
+    std::copy(from + s * from_batch * H, from + (s * from_batch + count) * H,
+              to + s * to_batch * H);
+}
+
+// One part of a sequence, and what it is fed.
+template <class T>
+struct Part {
+  Schedule schedule;
+  Size row;     // its first
+  const T* h0;  // of its first step
+
+  Part(const Schedule& whole, Size begin, Size end, const T* h0_of_all, const T* y, Size y_row)
+      : schedule(whole.part(begin, end)),
+        row(whole.rows_of(begin, end).begin),
+        h0(begin == 0 ? h0_of_all : y + whole.first_of(begin - 1) * y_row) {}
+};
+
+}  // namespace
+
+template <class T>
+void walk_forward(const Forward<T>& call, Checkpoints<T>& checkpoints) {
+  const Schedule& whole = *call.schedule;
+  const CellSizes<T>& sizes = call.weights->sizes;
+  const Size states = sizes.inner_states(), H = sizes.hidden_size, batch = whole.batch_size;
+  checkpoints.inner.clear();
+  checkpoints.inner.emplace_back(states * batch * H);
+  std::copy(call.inner0, call.inner0 + states * batch * H, checkpoints.inner.back().data());
+  for (Size begin = 0; begin < whole.steps(); begin += checkpoints.steps) {
+    const Size end = std::min(begin + checkpoints.steps, whole.steps());
+    const Part<T> part(whole, begin, end, call.h0, call.y, call.y_row);
+    const Size count = part.schedule.batch_size;
+    Buffer<T> last(states * count * H);
+    Forward<T> piece = call;
+    piece.schedule = &part.schedule;
+    piece.x = call.x.from(part.row);
+    piece.h0 = part.h0;
+    piece.inner0 = checkpoints.inner.back().data();
+    piece.y = call.y + part.row * call.y_row;
+    piece.inner_last = last.data();
+    piece.noise = call.noise.from(part.row);
+    walk_forward(piece, static_cast<Kept<T>*>(nullptr));
+    // Sequences that end here have their last states; others will have them written over.
+    copy_states(last.data(), count, call.inner_last, batch, count, states, H);
+    if (end == whole.steps()) break;
+    const Size next = whole.count_of(end);
+    checkpoints.inner.emplace_back(states * next * H);
+    copy_states(last.data(), count, checkpoints.inner.back().data(), next, next, states, H);
+  }
+}
+
+template <class T>
+void walk_backward(const Backward<T>& call, const Checkpoints<T>& checkpoints,
+                   GradientSums<T>& sums) {
+  const LayerInputs<T>& inputs = call.inputs;
+  const Schedule& whole = *inputs.schedule;
+  const CellSizes<T>& sizes = inputs.weights->sizes;
+  const Size states = sizes.inner_states(), H = sizes.hidden_size, O = sizes.output_size;
+  const Size batch = whole.batch_size;
+  // Gradients of the states between parts; sequences that a later part does not have wait here.
+  Buffer<T> dh(batch * O), dinner(states * batch * H);
+  std::copy(call.dh_last, call.dh_last + batch * O, dh.data());
+  std::copy(call.dinner_last, call.dinner_last + states * batch * H, dinner.data());
+  for (std::size_t index = checkpoints.inner.size(); index-- > 0;) {
+    const Size begin = static_cast<Size>(index) * checkpoints.steps;
+    const Size end = std::min(begin + checkpoints.steps, whole.steps());
+    const Part<T> part(whole, begin, end, inputs.h0, inputs.y, inputs.y_row);
+    const Size count = part.schedule.batch_size;
+    Buffer<T> part_dinner(states * count * H), unused(states * count * H);
+    copy_states(dinner.data(), batch, part_dinner.data(), count, count, states, H);
+    const InputRows<T> x = inputs.x.from(part.row);
+    Buffer<T> y(part.schedule.rows * O);
+    const Noise<T> noise = call.noise.from(part.row);
+    const Forward<T> again{
+        inputs.weights, &part.schedule, x, part.h0, checkpoints.inner[index].data(), y.data(), O,
+        unused.data(),  noise};
+    Kept<T> kept;
+    walk_forward(again, &kept);
+    Backward<T> back = call;
+    back.inputs = {inputs.weights, &part.schedule, x, part.h0, y.data(), O};
+    back.dy = call.dy + part.row * call.dy_row;
+    back.dh_last = back.dh0 = dh.data();
+    back.dinner_last = back.dinner0 = part_dinner.data();
+    back.dx = call.dx == nullptr ? nullptr : call.dx + part.row * sizes.input_size;
+    back.noise = noise;
+    walk_backward(back, kept, sums);
+    copy_states(part_dinner.data(), count, dinner.data(), batch, count, states, H);
+  }
+  std::copy(dh.data(), dh.data() + batch * O, call.dh0);
+  std::copy(dinner.data(), dinner.data() + states * batch * H, call.dinner0);
+}
+
+template void walk_forward(const Forward<float>&, Checkpoints<float>&);
+template void walk_forward(const Forward<double>&, Checkpoints<double>&);
+template void walk_backward(const Backward<float>&, const Checkpoints<float>&,
+                            GradientSums<float>&);
+template void walk_backward(const Backward<double>&, const Checkpoints<double>&,
+                            GradientSums<double>&);
+
+}  // namespace pyrnn

@@ -1,0 +1,35 @@
+// A sequence of which only the states every some steps are kept: the way back runs forward again,
+// part by part from the last one, so that memory goes with the number of parts and the length of
+// one. Every number is computed as without it, so gradients are the same bit for bit.
+#pragma once
+
+#include <vector>
+
+#include "runtime/walk/walk.hpp"
+
+namespace pyrnn {
+
+template <class T>
+struct Checkpoints {
+  Size steps = 0;                // of a part, 0 if all is kept
+  std::vector<Buffer<T>> inner;  // first states after h of each part: (inner states, its batch, H)
+};
+
+// As walk_forward, keeping `checkpoints` only; checkpoints.steps is set.
+template <class T>
+void walk_forward(const Forward<T>& call, Checkpoints<T>& checkpoints);
+
+// As walk_backward. The outputs of a part are computed again elsewhere than in `inputs.y`, which
+// others may be reading.
+template <class T>
+void walk_backward(const Backward<T>& call, const Checkpoints<T>& checkpoints,
+                   GradientSums<T>& sums);
+
+extern template void walk_forward(const Forward<float>&, Checkpoints<float>&);
+extern template void walk_forward(const Forward<double>&, Checkpoints<double>&);
+extern template void walk_backward(const Backward<float>&, const Checkpoints<float>&,
+                                   GradientSums<float>&);
+extern template void walk_backward(const Backward<double>&, const Checkpoints<double>&,
+                                   GradientSums<double>&);
+
+}  // namespace pyrnn

@@ -1,0 +1,334 @@
+// The walk forward: x W_ih for a stretch of time at once, then step by step through the stretch.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "runtime/threads/pieces.hpp"
+#include "runtime/threads/pool.hpp"
+#include "runtime/walk/plan.hpp"
+#include "runtime/walk/walk.hpp"
+
+namespace pyrnn {
+namespace {
+
+// Pre-activations of this many bytes stay in L2 between the large product and the steps: few where
+// the weights stay there as well, more where the product would read its own anew from afar.
+constexpr Size stretch_bytes = 128 * 1024, stretch_bytes_from_afar = 768 * 1024;
+constexpr Size stretch_least_rows = 64;
+
+// (batch, H) into (batch, padded) with zeros behind
+template <class T>
+void pad_rows(const T* from, Size rows, Size units, Size padded, T* to) {
+  for (Size row = 0; row < rows; ++row) {
+    std::memcpy(to + row * padded, from + row * units, static_cast<std::size_t>(units) * sizeof(T));
+    std::fill(to + row * padded + units, to + (row + 1) * padded, T(0));
+  }
+}
+
+template <class T>
+class ForwardWalk {
+ public:
+  ForwardWalk(const Forward<T>& call, Kept<T>* kept)
+      : call_(call),
+        kept_(kept),
+        sizes_(call.weights->sizes),
+        schedule_(*call.schedule),
+        team_(num_threads()),
+        shares_(sizes_, schedule_, team_.size(), kept != nullptr) {
+    const Size batch = schedule_.batch_size, O = sizes_.output_size;
+    const Size row_bytes = sizes_.gates_row() * static_cast<Size>(sizeof(T));
+    const bool near = row_bytes * (sizes_.input_size + O) <= l2_weights;
+    const Size bytes = near ? stretch_bytes : stretch_bytes_from_afar;
+    stretch_rows_ = std::max(stretch_least_rows, bytes / row_bytes);
+    panels_at_once_ = sizes_.panels();
+    if (!sizes_.shape().whole_rows)
+      panels_at_once_ =
+          std::clamp<Size>(products_at_once / std::max<Size>(1, batch * O * sizes_.panel_stride()),
+                           1, panels_at_once_);
+    const bool masked = call_.noise.hidden_mask != nullptr;
+    if (kept_ != nullptr) {
+      *kept_ = Kept<T>(sizes_, shares_.slices, schedule_.rows, schedule_.rows, batch, masked);
+    } else {
+      // Pre-activations of a stretch; of the others two steps, as each looks at the one before.
+      const Size gate_rows = std::min(std::max(stretch_rows_, batch), schedule_.rows);
+      own_ = Kept<T>(sizes_, shares_.slices, gate_rows, 2 * batch, batch, masked);
+      own_gate_steps_ = gate_rows / std::max<Size>(1, batch);
+    }
+    pad_rows(call_.inner0, sizes_.inner_states() * batch, sizes_.hidden_size, sizes_.padded,
+             values().inner0.data());
+    if (masked)
+      mask_rows<T>({call_.h0, O}, {call_.noise.hidden_mask, O}, {values().hidden0.data(), O}, batch,
+                   {0, O});
+  }
+
+  void run() {
+    phases_ = phases();
+    make_steps();
+    const int parts = shares_.plan.threads;
+    if (by_step() || shares_by_stretch()) {
+      team_.run(parts, static_cast<Size>(phases_.size()), [&](Size phase, int part) {
+        const Phase& now = phases_[static_cast<std::size_t>(phase)];
+        work(now, shares_.rows(now.stretch.begin, now.stretch.end, part), part);
+      });
+    } else {
+      for (int part = 0; part < parts; ++part)
+        trips_.push_back({shares_.rows(0, schedule_.steps(), part), 0, 0});
+      team_.run_divisible(parts, [&](int part) { walk(part); });
+    }
+    finish();
+  }
+
+ private:
+  // Whether threads need what the others have found at the step before.
+  bool by_step() const { return shares_.plan.split == Split::units && sizes_.shape().has_hidden(); }
+  // Whether threads get other rows in each stretch; they keep them if sequences are equally long.
+  bool shares_by_stretch() const {
+    return shares_.plan.split == Split::batch && !schedule_.uniform();
+  }
+
+  // What a part does without looking at what others do.
+  struct Phase {
+    Range stretch, steps;
+    bool hoists;         // begins with the stretch's products of x
+    bool first, second;  // which of a step's two products; the second goes with what is left of it
+  };
+
+  std::vector<Phase> phases() const {
+    std::vector<Phase> phases;
+    for (Size begin = 0, end = 0; begin < schedule_.steps(); begin = end) {
+      end = schedule_.stretch_from(begin, stretch_rows_);
+      const Range stretch{begin, end};
+      if (by_step()) {
+        for (Size step = begin; step < end; ++step) {
+          const Range steps{step, step + 1};
+          phases.push_back({stretch, steps, step == begin, true, !sizes_.two_products()});
+          if (sizes_.two_products()) phases.push_back({stretch, steps, false, false, true});
+        }
+      } else if (shares_by_stretch()) {
+        phases.push_back({stretch, {begin, begin}, true, false, false});
+        phases.push_back({stretch, stretch, false, true, true});
+      } else {
+        phases.push_back({stretch, stretch, true, true, true});
+      }
+    }
+    return phases;
+  }
+
+  // Rows that a part walks from a step on, through all stretches from `phase` on.
+  struct Trip {
+    Range rows;
+    std::size_t phase;
+    Size step;
+  };
+
+  // All stretches for rows that no other part looks at. Cores are seldom equally fast: a thread
+  // that is through with its own gets half of what is left to another.
+  void walk(int part) {
+    Trip trip = trips_[static_cast<std::size_t>(part)];
+    for (; trip.phase < phases_.size(); ++trip.phase) {
+      Phase phase = phases_[trip.phase];
+      for (; trip.step < phase.stretch.end; ++trip.step) {
+        divide(trip);
+        phase.steps = {trip.step, trip.step + 1};
+        phase.hoists = trip.step == phase.stretch.begin;
+        work(phase, trip.rows, part);
+      }
+    }
+  }
+
+  void divide(Trip& trip) {
+    if (shares_.plan.split != Split::batch || !team_.has_waiting()) return;
+    if (!worth_dividing(sizes_, trip.rows.size(), schedule_.steps() - trip.step)) return;
+    const int part = team_.vacant_part();
+    if (part < 0) return;
+    const Size middle = trip.rows.begin + trip.rows.size() / 2;
+    trips_[static_cast<std::size_t>(part)] = {{middle, trip.rows.end}, trip.phase, trip.step};
+    trip.rows.end = middle;
+    team_.give(part);
+  }
+
+  void work(const Phase& phase, Range mine, int part) {
+    const auto [begin, end] = phase.stretch;
+    if (phase.hoists) hoist(begin, end, mine, part);
+    const Size stretch_row = schedule_.rows_of(begin, end).begin;
+    for (Size step = phase.steps.begin; step < phase.steps.end; ++step) {
+      const Range rows = shares_.rows_at(step, mine);
+      if (rows.size() == 0) continue;
+      steps_[static_cast<std::size_t>(part)].pace.tick();
+      StepForward<T>& q = rows_of(step, rows, stretch_row, part);
+      if (phase.first) first_product(q, step, rows);
+      if (phase.second) finish_step(q, step, rows, part);
+    }
+  }
+
+  Kept<T>& values() { return kept_ != nullptr ? *kept_ : own_; }
+
+  // Where a sequence's values of a step are among those that are kept: a row of each.
+  Size place(Size step, Size n) const {
+    if (kept_ != nullptr) return shares_.slices.row(schedule_.first_of(step), n, schedule_.steps());
+    return shares_.slices.row(step % 2 * schedule_.batch_size, n, 2);
+  }
+
+  // Pre-activations of sequence n, of the step whose rows begin at `first`: in the cache, or among
+  // those of the stretch alone.
+  T* gates_at(Size first, Size n, Size stretch_row) {
+    const Slices& slices = shares_.slices;
+    const Size at = kept_ != nullptr ? slices.row(first, n, schedule_.steps())
+                                     : slices.row(first - stretch_row, n, own_gate_steps_);
+    return values().gates.data() + at * sizes_.gates_row();
+  }
+
+  // x W_ih + b for steps [begin, end): for the rows that this part walks, or its share of all, or
+  // the panels that it owns.
+  void hoist(Size begin, Size end, Range mine, int part) {
+    const Range all = schedule_.rows_of(begin, end), panels = shares_.panels(part);
+    Size first = 0;
+    StepRows steps{all.size()};
+    if (shares_.plan.split == Split::batch && schedule_.uniform()) {
+      first = mine.begin;
+      steps = {mine.size(), end - begin, schedule_.batch_size, shares_.slices.apart(first)};
+    } else if (shares_.plan.split == Split::batch) {
+      const Range some = part_of(all.size(), shares_.plan.threads, part);
+      first = some.begin;
+      steps.count = some.size();
+    }
+    if (steps.count == 0 || panels.size() == 0) return;
+    const InputRows<T> x = call_.x.from(all.begin + first);
+    T* const gates = gates_at(all.begin, first, all.begin);
+    in_pieces(panels, steps.count * steps.groups * sizes_.input_size * sizes_.panel_stride(), 1,
+              [&](Range some) { input_product(*call_.weights, x, gates, steps, some); });
+  }
+
+  // What a part hands to kernels at every step: the same but for a few fields. Parts share no cache
+  // line, nor two that are fetched together.
+  struct alignas(128) OwnStep {
+    StepForward<T> step;
+    Pace pace;
+  };
+
+  void make_steps() {
+    for (int part = 0; part < shares_.plan.threads; ++part) {
+      const Range panels = shares_.panels(part);
+      StepForward<T> q = step_of(*call_.weights);
+      q.h_next_row = call_.y_row;
+      q.inner_next_state = values().rows * sizes_.padded;
+      q.panel_begin = panels.begin;
+      q.panel_end = panels.end;
+      q.keep = kept_ != nullptr;
+      steps_.push_back({q, {}});
+    }
+  }
+
+  StepForward<T>& rows_of(Size step, Range rows, Size stretch_row, int part) {
+    const Size O = sizes_.output_size, padded = sizes_.padded, batch = schedule_.batch_size;
+    const Size first = schedule_.first_of(step), row = first + rows.begin;
+    const Size at = place(step, rows.begin);
+    const Size before = step == 0 ? rows.begin : place(step - 1, rows.begin);
+    Kept<T>& values = this->values();
+    StepForward<T>& q = steps_[static_cast<std::size_t>(part)].step;
+    q.gates = gates_at(first, rows.begin, stretch_row);
+    q.h_prev = step == 0 ? call_.h0 + rows.begin * O
+                         : call_.y + (schedule_.first_of(step - 1) + rows.begin) * call_.y_row;
+    q.h_prev_row = step == 0 ? O : call_.y_row;
+    q.h_next = call_.y + row * call_.y_row;
+    q.inner_prev = (step == 0 ? values.inner0.data() : values.inner.data()) + before * padded;
+    q.inner_prev_state = step == 0 ? batch * padded : q.inner_next_state;
+    q.inner_next = values.inner.data() + at * padded;
+    q.u = values.u.data() + at * padded;
+    q.rows = rows.size();
+    q.product.last_first = step % 2 == 1;
+    return q;
+  }
+
+  void first_product(StepForward<T>& q, Size step, Range rows) {
+    if (call_.noise.hidden_mask == nullptr) {
+      multiply_hidden(q, q.h_prev, q.h_prev_row);
+      return;
+    }
+    const Size O = sizes_.output_size;
+    const T* const masked = step == 0 ? values().hidden0.data() + rows.begin * O
+                                      : values().hidden.data() + place(step - 1, rows.begin) * O;
+    multiply_hidden(q, masked, O);
+  }
+
+  // Panels of the largest networks' steps take long.
+  void multiply_hidden(StepForward<T>& q, const T* h, Size h_row) {
+    const Range mine{q.panel_begin, q.panel_end};
+    if (mine.size() <= panels_at_once_) {
+      hidden_step(*call_.weights, q, h, h_row);
+      return;
+    }
+    for (Size panel = mine.begin; panel < mine.end; panel += panels_at_once_) {
+      q.panel_begin = panel;
+      q.panel_end = std::min(panel + panels_at_once_, mine.end);
+      check_interrupts();
+      hidden_step(*call_.weights, q, h, h_row);
+    }
+    q.panel_begin = mine.begin;
+    q.panel_end = mine.end;
+  }
+
+  void finish_step(StepForward<T>& q, Size step, Range rows, int part) {
+    if (sizes_.two_products()) second_step(*call_.weights, q, shares_.outputs(part));
+    add_noise(q, schedule_.first_of(step) + rows.begin, rows.begin, place(step, rows.begin), part);
+  }
+
+  // What regularises, on what this part owns: some of the old values stay; h is masked for the
+  // products of the next step.
+  void add_noise(const StepForward<T>& q, Size row, Size sequence, Size at, int part) {
+    const Noise<T>& noise = call_.noise;
+    const Range units = shares_.units(part), outputs = shares_.output_units(part);
+    const Size O = sizes_.output_size;
+    zone_out<T>(noise.zoneout[0].from(row), {q.h_prev, q.h_prev_row}, {q.h_next, q.h_next_row},
+                q.rows, outputs);
+    for (int s = 1; s <= sizes_.inner_states(); ++s) {
+      zone_out<T>(noise.zoneout[s].from(row),
+                  {q.inner_prev + (s - 1) * q.inner_prev_state, q.inner_row},
+                  {q.inner_next + (s - 1) * q.inner_next_state, q.inner_row}, q.rows, units);
+    }
+    if (noise.hidden_mask != nullptr)
+      mask_rows<T>({q.h_next, q.h_next_row}, {noise.hidden_mask + sequence * O, O},
+                   {values().hidden.data() + at * O, O}, q.rows, outputs);
+  }
+
+  // The last states after h, each sequence's at its own last step.
+  void finish() {
+    const Size H = sizes_.hidden_size, batch = schedule_.batch_size;
+    for (int state = 0; state < sizes_.inner_states(); ++state) {
+      for (Size step = 0; step < schedule_.steps(); ++step) {
+        const Size next = step + 1 < schedule_.steps() ? schedule_.count_of(step + 1) : 0;
+        for (Size n = next; n < schedule_.count_of(step); ++n) {
+          const T* from =
+              values().inner.data() + (state * values().rows + place(step, n)) * sizes_.padded;
+          std::memcpy(call_.inner_last + (state * batch + n) * H, from,
+                      static_cast<std::size_t>(H) * sizeof(T));
+        }
+      }
+    }
+  }
+
+  const Forward<T>& call_;
+  Kept<T>* kept_;
+  const CellSizes<T>& sizes_;
+  const Schedule& schedule_;
+  Team team_;
+  Shares<T> shares_;
+  Size stretch_rows_ = 1, own_gate_steps_ = 0;
+  Size panels_at_once_ = 1;  // of a step's product
+  std::vector<Phase> phases_;
+  std::vector<OwnStep> steps_;  // of each part
+  std::vector<Trip> trips_;     // one of each part
+  Kept<T> own_;
+};
+
+}  // namespace
+
+template <class T>
+void walk_forward(const Forward<T>& call, Kept<T>* kept) {
+  ForwardWalk<T>(call, kept).run();
+}
+
+template void walk_forward(const Forward<float>&, Kept<float>*);
+template void walk_forward(const Forward<double>&, Kept<double>*);
+
+}  // namespace pyrnn

@@ -1,0 +1,153 @@
+// The gradients of a layer's parameters and of its input, from the gradients of its
+// pre-activations.
+//
+// Sums over time run from the last step to the first, whatever the stretches in which they are
+// taken; the first step's share of dweight_hh, which multiplies h0, is the last. A batch may be cut
+// into bands of sequences, each with sums of its own, which are added up in their order.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "runtime/layout/kept.hpp"
+#include "runtime/layout/schedule.hpp"
+#include "runtime/walk/cell_step.hpp"
+
+namespace pyrnn {
+
+// Where gradients go, in torch's layout, each null where the cell has no such parameter; all are
+// written, not added to.
+template <class T>
+struct Gradients {
+  T* weight_ih = nullptr;
+  T* weight_hh = nullptr;
+  T* weight_hr = nullptr;
+  T* bias_ih = nullptr;
+  T* bias_hh = nullptr;
+  T* unit[max_unit_parameters] = {};
+};
+
+// What was fed to the layer, and what it gave.
+template <class T>
+struct LayerInputs {
+  const CellWeights<T>* weights;
+  const Schedule* schedule;
+  InputRows<T> x;
+  const T* h0;  // (batch, O)
+  const T* y;   // (rows, O), row by row
+  Size y_row;
+};
+
+// Gradients of pre-activations, and of h where it is projected; rows in the order of what is kept.
+template <class T>
+struct GradientRows {
+  const T* dgates;               // (rows, slots * padded)
+  const T* projected = nullptr;  // (rows, padded output)
+};
+
+template <class T>
+class GradientSums {
+ public:
+  // unit_rows: how many rows of `units()` there are; bands: of the batch,
+  // summed apart
+  GradientSums(const CellWeights<T>& weights, bool one_hot, const Gradients<T>& gradients,
+               Size unit_rows, int bands = 1);
+
+  // Begins with a part of the sequence; `threads` may call `sum` at a time.
+  void begin(const LayerInputs<T>& inputs, const Kept<T>& kept, const GradientRows<T>& rows,
+             int threads);
+  // The share of steps [begin, end) of a band for some panels of units and of h; the last steps
+  // come first.
+  void sum(Size begin, Size end, int band, Range panels, Range outputs, int thread);
+  // dx (rows, I) from row `row` on, for rows that are kept from `kept` on; rows.gates_apart is that
+  // of what is kept
+  void input_gradient(Size row, Size kept, const StepRows& rows, T* dx) const;
+  // To be called once, after the last `sum` of a part.
+  void end() { fresh_ = false; }
+  // Gradients of the parameters that act on units, summed over time by the steps themselves:
+  // (unit rows, unit blocks, padded). A row for each sequence, so that no thread waits for another.
+  T* units() { return units_.data(); }
+  // Adds the bands up, and brings what was kept in the core's layout into torch's.
+  void finish();
+
+ private:
+  // The sums of one band: the first's weights go where all shall go.
+  struct Band {
+    Gradients<T> to;
+    Buffer<T> weight_ih, weight_hh, weight_hr;  // of the others
+    Buffer<T> bias, one_hot;                    // as rows of pre-activations
+  };
+  struct Rows;
+
+  Band new_band(int index) const;
+  Rows rows_of(Size begin, Size end, int band) const;
+  void sum_bias(Band& band, const Rows& rows, Range panels, bool accumulate);
+  void sum_one_hot(Band& band, const Rows& rows, Range panels);
+  void sum_second(const Band& band, const Rows& rows, Range panels, Range outputs, bool accumulate,
+                  int thread);
+  void add_bands();
+  void finish_one_hot();
+  void finish_chosen(const T* from, Size count, T* to) const;
+  void finish_units();
+  OuterProduct<T> outer_of(const Rows& rows, Range panels, bool accumulate, int thread);
+  OuterSide<T> input_side(const Band& band, const Rows& rows) const;
+  OuterSide<T> hidden_side(const Band& band, const Rows& rows, bool first_step) const;
+  Range columns_of(Range panels) const;
+
+  const CellWeights<T>& weights_;
+  const CellSizes<T>& sizes_;
+  const Gradients<T> gradients_;
+  const bool one_hot_;
+  const Size unit_rows_;
+  LayerInputs<T> inputs_{};
+  const Kept<T>* kept_ = nullptr;
+  GradientRows<T> rows_{};
+  bool fresh_ = true;
+  Buffer<T> zeros_, units_;
+  std::vector<Band> bands_;
+  std::vector<Buffer<T>> scratch_;
+};
+
+// dz times packed weights of the way back: all but C of the product, for rows of pre-activations'
+// gradients that begin at `dgates`.
+template <class T>
+Product<T> back_product(const CellSizes<T>& sizes, const T* dgates, int slot_begin, Size slots) {
+  Product<T> product{};
+  product.a_row = sizes.gates_row();
+  product.a = dgates + sizes.slot_offset(slot_begin);
+  const bool whole = slots == sizes.shape().slots;
+  product.k_outer = whole ? 1 : sizes.panels();
+  // What pads the units of a cell of one slot is not packed.
+  const Size all = slots > 1 ? sizes.gates() : sizes.hidden_size;
+  product.k_inner = whole ? all : slots * sizes.lanes();
+  product.a_outer = sizes.panel_stride();
+  product.width = panel_vectors;
+  product.init_panel = product.c_panel = panel_vectors * sizes.lanes();
+  return product;
+}
+
+// Bands whose sums pay: each of several threads can then have rows and sums of its own. What the
+// sums take of memory, and of time to be added up, must be little beside what is kept for the way
+// back and what is done with it.
+template <class T>
+int band_count(const CellSizes<T>& sizes, const Schedule& schedule) {
+  const Size sums = sizes.gates() * (sizes.input_size + sizes.output_size);
+  if (sums * static_cast<Size>(sizeof(T)) > l2_weights) return 1;
+  const Size row = sizes.gates() + sizes.inner_states() * sizes.padded + sizes.output_size;
+  const Size kept = schedule.rows * row;
+  // Where much is kept, memory matters.
+  constexpr Size much = 8 * 1024 * 1024 / static_cast<Size>(sizeof(T));
+  const Size share = kept < much ? 12 : 100;
+  const auto pays = [&](int bands) {
+    const Size least_rows = bands == 2 ? 4 : 8;
+    return schedule.batch_size >= bands * least_rows && kept >= (bands - 1) * sums * share;
+  };
+  int bands = 8;
+  while (bands > 1 && !pays(bands)) bands /= 2;
+  return bands;
+}
+
+extern template class GradientSums<float>;
+extern template class GradientSums<double>;
+
+}  // namespace pyrnn

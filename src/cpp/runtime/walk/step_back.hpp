@@ -1,0 +1,250 @@
+// One step back of some rows, in the parts between which threads may have to wait for each other:
+//   enter       what comes from above and from later joins; what zoneout takes past the step leaves
+//   project     h was projected: gradients of the cell's own output
+//   pointwise   gates become gradients of pre-activations
+//   second      a second product inside the step: gradients of u, then the rest of pointwise
+//   carry       through W_hh to the h before
+//   leave       what went past the products joins again
+#pragma once
+
+#include "runtime/threads/pieces.hpp"
+#include "runtime/walk/gradient_sums.hpp"
+#include "runtime/walk/noise.hpp"
+
+namespace pyrnn {
+
+// Gradients in flight, of `rows` sequences (or windows of sequences).
+template <class T>
+struct BackState {
+  Size rows;
+  Buffer<T> dh;       // (rows, padded output)
+  Buffer<T> dinner;   // (inner states, rows, padded)
+  Buffer<T> du;       // (rows, padded): of u, or of the cell's output before its projection
+  Buffer<T> dhidden;  // (rows, padded output): of h as products take it, where it is masked
+  Buffer<T> passed;   // (states, rows, padded output or padded): past the step
+  Buffer<T> scratch;  // (threads, scratch blocks, padded)
+  Buffer<T> zeros;    // (padded output,)
+
+  BackState(const CellSizes<T>& sizes, Size count, const Noise<T>& noise, int threads)
+      : rows(count),
+        dh(Buffer<T>::zeros(count * sizes.padded_output)),
+        dinner(Buffer<T>::zeros(sizes.inner_states() * count * sizes.padded)),
+        scratch(threads * sizes.shape().scratch_blocks * sizes.padded),
+        zeros(Buffer<T>::zeros(std::max(sizes.padded_output, sizes.padded))) {
+    if (sizes.two_products()) du = Buffer<T>(count * sizes.padded);
+    if (noise.hidden_mask != nullptr) dhidden = Buffer<T>(count * sizes.padded_output);
+    if (noise.zones()) passed = Buffer<T>(sizes.shape().states * count * sizes.padded);
+  }
+};
+
+// Which rows a step back takes.
+template <class T>
+struct BackRows {
+  Size row;                  // the first of them in the packed batch
+  Size previous;             // its row a step before; less than 0 where there is none
+  Size kept, kept_previous;  // the same among the values that are kept
+  Size sequence;             // the first sequence
+  Size state;                // the first row of the BackState
+  Size count;
+  const T* dy;  // (count, O), or null
+  Size dy_row;
+  T* dgates;                // (count, slots * padded)
+  T* projected;             // (count, padded output): where gradients of a projected h go
+  bool last_first = false;  // as of products; other than at the step before
+};
+
+template <class T>
+class StepBack {
+ public:
+  StepBack(const LayerInputs<T>& inputs, const Kept<T>& kept, const Noise<T>& noise,
+           GradientSums<T>& sums, BackState<T>& state)
+      : inputs_(inputs),
+        weights_(*inputs.weights),
+        sizes_(inputs.weights->sizes),
+        kept_(kept),
+        noise_(noise),
+        sums_(sums),
+        state_(state) {}
+
+  // Whether `enter` has anything to do, and `leave`.
+  bool enters() const { return sizes_.projected || noise_.zones(); }
+  bool leaves() const { return noise_.zones() || masked(); }
+
+  // units: of h; inner_units: of the other states
+  void enter(const BackRows<T>& at, Range units, Range inner_units) {
+    const UnitRows<T> dh{state_.dh.data() + at.state * padded_output(), padded_output()};
+    if (at.dy != nullptr) add_rows<T>({at.dy, at.dy_row}, dh, at.count, units);
+    if (noise_.zoneout[0].on()) zone_out_back<T>(zone(0, at), dh, passed(0, at), at.count, units);
+    if (sizes_.projected) {
+      for (Size row = 0; row < at.count; ++row)
+        std::copy(dh.data + row * dh.row + units.begin, dh.data + row * dh.row + units.end,
+                  at.projected + row * padded_output() + units.begin);
+    }
+    for (int s = 1; s <= sizes_.inner_states(); ++s) {
+      if (noise_.zoneout[s].on())
+        zone_out_back<T>(zone(s, at), dinner(s, at), passed(s, at), at.count, inner_units);
+    }
+  }
+
+  void project(const BackRows<T>& at, Range unit_columns) {
+    Product<T> product{};
+    product.a = at.projected;
+    product.a_row = padded_output();
+    product.k_outer = 1;
+    product.k_inner = sizes_.output_size;
+    product.b = weights_.second_back.data();
+    product.last_first = at.last_first;
+    columns(product, state_.du.data() + at.state * sizes_.padded, sizes_.padded, at.count,
+            unit_columns);
+  }
+
+  void pointwise(const BackRows<T>& at, Range panels, int thread) {
+    StepBackward<T> q = step(at, panels, thread);
+    if (sizes_.projected) {
+      q.dh = state_.du.data() + at.state * sizes_.padded;
+    } else if (!enters()) {
+      q.dy = at.dy;
+      q.dy_row = at.dy_row;
+    }
+    sizes_.cell->backward(q);
+  }
+
+  // du = dz W_hh of the slots that u feeds
+  void second_product(const BackRows<T>& at, Range unit_columns) {
+    Product<T> product = back_product(sizes_, static_cast<const T*>(at.dgates),
+                                      sizes_.shape().second_begin, sizes_.second_slots());
+    product.b = weights_.second_back.data();
+    product.last_first = at.last_first;
+    columns(product, state_.du.data() + at.state * sizes_.padded, sizes_.padded, at.count,
+            unit_columns);
+  }
+
+  void pointwise_first(const BackRows<T>& at, Range panels, int thread) {
+    StepBackward<T> q = step(at, panels, thread);
+    q.gates = q.dgates;
+    q.du = state_.du.data() + at.state * sizes_.padded;
+    if (masked()) {
+      q.h_prev = at.previous < 0 ? kept_.hidden0.data() + at.sequence * sizes_.output_size
+                                 : kept_.hidden.data() + at.kept_previous * sizes_.output_size;
+      q.h_prev_row = sizes_.output_size;
+      q.dh = state_.dhidden.data() + at.state * padded_output();
+      const Range units = {panels.begin * sizes_.run(),
+                           std::min(panels.end * sizes_.run(), padded_output())};
+      for (Size row = 0; row < at.count; ++row)
+        std::fill(q.dh + row * q.d_row + units.begin, q.dh + row * q.d_row + units.end, T(0));
+    }
+    sizes_.cell->backward_first(q);
+  }
+
+  // dh = past the product + dz W_hh
+  void carry(const BackRows<T>& at, Range outputs) {
+    const CellShape& shape = sizes_.shape();
+    if (!shape.has_hidden()) return;
+    Product<T> product = back_product(sizes_, static_cast<const T*>(at.dgates), shape.hidden_begin,
+                                      sizes_.hidden_slots());
+    product.b = weights_.hidden_back.data();
+    product.last_first = at.last_first;
+    T* const to = (masked() ? state_.dhidden : state_.dh).data() + at.state * padded_output();
+    // What is there already: h reached h' past the product, or by way of u.
+    const bool onto = masked() ? shape.has_second() : shape.direct;
+    columns(product, to, padded_output(), at.count, outputs, onto);
+  }
+
+  void leave(const BackRows<T>& at, Range units, Range inner_units) {
+    const UnitRows<T> dh{state_.dh.data() + at.state * padded_output(), padded_output()};
+    if (masked()) {
+      const Size O = sizes_.output_size;
+      const UnitRows<T> dhidden{state_.dhidden.data() + at.state * padded_output(),
+                                padded_output()};
+      mask_rows<T>({dhidden.data, dhidden.row}, {noise_.hidden_mask + at.sequence * O, O}, dhidden,
+                   at.count, units);
+      if (sizes_.shape().direct) {
+        add_rows<T>({dhidden.data, dhidden.row}, dh, at.count, units);
+      } else {
+        for (Size row = 0; row < at.count; ++row)
+          std::copy(dhidden.data + row * dhidden.row + units.begin,
+                    dhidden.data + row * dhidden.row + units.end,
+                    dh.data + row * dh.row + units.begin);
+      }
+    }
+    if (noise_.zoneout[0].on()) add(passed(0, at), dh, at.count, units);
+    for (int s = 1; s <= sizes_.inner_states(); ++s) {
+      if (noise_.zoneout[s].on()) add(passed(s, at), dinner(s, at), at.count, inner_units);
+    }
+  }
+
+ private:
+  bool masked() const { return noise_.hidden_mask != nullptr; }
+  Size padded_output() const { return sizes_.padded_output; }
+
+  static void add(UnitRows<T> a, UnitRows<T> to, Size rows, Range units) {
+    add_rows<T>({a.data, a.row}, to, rows, units);
+  }
+  Zoneout<T> zone(int s, const BackRows<T>& at) const { return noise_.zoneout[s].from(at.row); }
+  UnitRows<T> dinner(int s, const BackRows<T>& at) {
+    return {state_.dinner.data() + ((s - 1) * state_.rows + at.state) * sizes_.padded,
+            sizes_.padded};
+  }
+  UnitRows<T> passed(int s, const BackRows<T>& at) {
+    return {state_.passed.data() + (s * state_.rows + at.state) * sizes_.padded, sizes_.padded};
+  }
+
+  StepBackward<T> step(const BackRows<T>& at, Range panels, int thread) {
+    const Size padded = sizes_.padded, O = sizes_.output_size;
+    const bool first = at.previous < 0;
+    const CellShape& shape = sizes_.shape();
+    StepBackward<T> q{};
+    q.gates_row = q.dgates_row = sizes_.gates_row();
+    q.dgates = at.dgates;
+    q.gates = kept_.gates.data() + at.kept * q.gates_row;
+    q.h_prev = first ? inputs_.h0 + at.sequence * O : inputs_.y + at.previous * inputs_.y_row;
+    q.h_prev_row = first ? O : inputs_.y_row;
+    q.inner_prev = first ? kept_.inner0.data() + at.sequence * padded
+                         : kept_.inner.data() + at.kept_previous * padded;
+    q.inner_prev_state = (first ? kept_.batch : kept_.rows) * padded;
+    q.inner_row = padded;
+    q.dh = state_.dh.data() + at.state * padded_output();
+    q.dinner = state_.dinner.data() + at.state * padded;
+    q.d_row = padded;
+    q.dinner_state = state_.rows * padded;
+    q.unit = weights_.unit.data();
+    q.dunit = sums_.units() + at.state * shape.unit_blocks() * padded;
+    q.unit_block = padded;
+    q.scratch = state_.scratch.data() + thread * shape.scratch_blocks * padded;
+    q.rows = at.count;
+    q.units = sizes_.hidden_size;
+    q.panel_begin = panels.begin;
+    q.panel_end = panels.end;
+    return q;
+  }
+
+  // C's part of a product with whole padded columns, which starts from what is there or from zero.
+  void columns(Product<T>& product, T* to, Size padded, Size rows, Range panels,
+               bool onto = false) const {
+    if (panels.size() == 0 || rows == 0) return;
+    product.width = panel_vectors;
+    product.vectors = padded / sizes_.lanes();
+    product.c = to;
+    product.c_row = product.columns = padded;
+    product.c_panel = product.init_panel = panel_vectors * sizes_.lanes();
+    product.init = onto ? to : state_.zeros.data();
+    product.init_row = onto ? padded : 0;
+    product.rows = rows;
+    const Size panel_products = rows * product.k_outer * product.k_inner * product.c_panel;
+    in_pieces(panels, panel_products, 1, [&](Range some) {
+      product.panel_begin = some.begin;
+      product.panel_end = some.end;
+      sizes_.kernels->product(product);
+    });
+  }
+
+  const LayerInputs<T>& inputs_;
+  const CellWeights<T>& weights_;
+  const CellSizes<T>& sizes_;
+  const Kept<T>& kept_;
+  const Noise<T>& noise_;
+  GradientSums<T>& sums_;
+  BackState<T>& state_;
+};
+
+}  // namespace pyrnn

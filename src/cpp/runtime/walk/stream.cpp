@@ -1,0 +1,241 @@
+#include "runtime/walk/stream.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "runtime/threads/interrupts.hpp"
+#include "runtime/threads/pool.hpp"
+#include "runtime/walk/plan.hpp"
+
+namespace pyrnn {
+namespace {
+
+// Cycles of a step that pay for one more thread: many times what waking it takes while the cores
+// are ours, as it takes much longer where they are not.
+constexpr double thread_cycles = 40'000;
+
+// Streams that are worth a thread of their own; fewer share the units.
+constexpr Size least_rows = 16;
+
+// Pre-activations of this many bytes stay in L2 from one product to the next.
+constexpr Size block_bytes = 192 * 1024;
+
+// Weights of this many bytes are still in L2 when the next step begins with them; but as many
+// panels at least as keep two multiply-adds a cycle in flight.
+constexpr Size chunk_bytes = 512 * 1024;
+constexpr Size least_chunk = 2;
+// So many are taken between two looks at whether to go on.
+constexpr Size chunks_at_once = 64;
+
+}  // namespace
+
+template <class T>
+Stream<T>::Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Size batch_size,
+                  const std::vector<double>& zoneout)
+    : batch_size_(batch_size) {
+  for (const double share : zoneout) zoneout_.push_back(Zoneout<T>::of(share));
+  for (auto& weights : layers) {
+    Layer layer;
+    const CellSizes<T>& sizes = weights->sizes;
+    const Size inner = sizes.inner_states() * batch_size * sizes.padded;
+    for (Buffer<T>& h : layer.h) h = Buffer<T>::zeros(batch_size * sizes.output_size);
+    for (Buffer<T>& states : layer.inner) states = Buffer<T>::zeros(inner);
+    layer.chunk = chunk_panels(sizes);
+    layer.weights = std::move(weights);
+    layers_.push_back(std::move(layer));
+  }
+  by_rows_ = batch_size >= 2 * least_rows;
+  threads_ = wanted_threads();
+  block_ = batch_size;
+  for (Layer& layer : layers_) {
+    const Size row_bytes = layer.weights->sizes.gates_row() * static_cast<Size>(sizeof(T));
+    if (by_rows_) block_ = std::min(block_, std::max(least_rows, block_bytes / row_bytes));
+  }
+  const Size rows = by_rows_ ? threads_ * block_ : batch_size;
+  for (Layer& layer : layers_) {
+    const CellSizes<T>& sizes = layer.weights->sizes;
+    layer.gates = Buffer<T>(rows * sizes.gates_row());
+    if (sizes.two_products()) layer.u = Buffer<T>(rows * sizes.padded);
+  }
+}
+
+template <class T>
+int Stream<T>::wanted_threads() const {
+  double cycles = 0;
+  Size blocks = 0;
+  for (const Layer& layer : layers_) {
+    const CellSizes<T>& sizes = layer.weights->sizes;
+    if (sizes.shape().whole_rows && !by_rows_) return 1;
+    const double both =
+        1 + static_cast<double>(sizes.input_size) / static_cast<double>(sizes.hidden_size);
+    cycles += both * step_cycles(sizes, batch_size_, sizes.padded);
+    blocks = quotient_up(sizes.padded, unit_block(sizes));
+  }
+  const double threads = 1 + cycles / thread_cycles;
+  const Size most = by_rows_ ? batch_size_ / least_rows : blocks;
+  return static_cast<int>(std::min(threads, static_cast<double>(most)));
+}
+
+template <class T>
+void Stream<T>::step(const InputRows<T>& x, T* y) {
+  const Size phases = by_rows_ ? 1 : layers() * layer_phases();
+  if (threads_ == 1) {
+    for (Size phase = 0; phase < phases; ++phase) work(x, phase, 1, 0);
+  } else {
+    Team team(threads_);
+    const int parts = team.size();
+    team.run(parts, phases, [&](Size phase, int part) { work(x, phase, parts, part); });
+  }
+  now_ = 1 - now_;
+  const Buffer<T>& last = layers_.back().h[now_];
+  std::memcpy(y, last.data(), static_cast<std::size_t>(last.size()) * sizeof(T));
+}
+
+template <class T>
+void Stream<T>::work(const InputRows<T>& x, Size phase, int parts, int part) {
+  if (by_rows_) {
+    work_on_rows(x, parts, part);
+  } else {
+    work_on_units(x, phase, parts, part);
+  }
+}
+
+// All layers for some rows, a block of them at a time.
+template <class T>
+void Stream<T>::work_on_rows(const InputRows<T>& x, int parts, int part) {
+  const Range mine = part_of(batch_size_, parts, part);
+  for (Size row = mine.begin; row < mine.end; row += block_) {
+    if (row > mine.begin) check_interrupts();
+    const Share share{{row, std::min(row + block_, mine.end)}, part * block_, 1, 0};
+    for (std::size_t index = 0; index < layers_.size(); ++index) {
+      Layer& layer = layers_[index];
+      StepForward<T> q = rows_of(layer, share);
+      first_product(layer, input_of(index, x).from(row), q);
+      finish_step(layer, q, share);
+    }
+  }
+}
+
+// Some units of a layer, for all rows.
+template <class T>
+void Stream<T>::work_on_units(const InputRows<T>& x, Size phase, int parts, int part) {
+  const std::size_t index = static_cast<std::size_t>(phase / layer_phases());
+  Layer& layer = layers_[index];
+  const Share share{{0, batch_size_}, 0, parts, part};
+  StepForward<T> q = rows_of(layer, share);
+  if (phase % layer_phases() == 0) first_product(layer, input_of(index, x), q);
+  if (phase % layer_phases() == layer_phases() - 1) finish_step(layer, q, share);
+}
+
+template <class T>
+InputRows<T> Stream<T>::input_of(std::size_t layer, const InputRows<T>& x) const {
+  if (layer == 0) return x;
+  const Layer& below = layers_[layer - 1];
+  return {below.h[1 - now_].data(), below.weights->sizes.output_size, nullptr};
+}
+
+template <class T>
+StepForward<T> Stream<T>::rows_of(Layer& layer, const Share& share) const {
+  const CellSizes<T>& sizes = layer.weights->sizes;
+  const Range panels = panels_of(sizes, share.parts, share.part);
+  const Size row = share.rows.begin, O = sizes.output_size;
+  StepForward<T> q = step_of(*layer.weights);
+  q.gates = layer.gates.data() + share.place * sizes.gates_row();
+  q.u = layer.u.data() + share.place * sizes.padded;
+  q.h_prev = layer.h[now_].data() + row * O;
+  q.h_next = layer.h[1 - now_].data() + row * O;
+  q.h_prev_row = q.h_next_row = O;
+  q.inner_prev = layer.inner[now_].data() + row * sizes.padded;
+  q.inner_next = layer.inner[1 - now_].data() + row * sizes.padded;
+  q.inner_prev_state = q.inner_next_state = batch_size_ * sizes.padded;
+  q.rows = share.rows.size();
+  q.panel_begin = panels.begin;
+  q.panel_end = panels.end;
+  q.product.last_first = now_ == 1;
+  return q;
+}
+
+// x: the rows of q. Both products of some panels after those of others, so that a step finds in
+// cache the weights of both that the step before it has read last.
+template <class T>
+void Stream<T>::first_product(Layer& layer, const InputRows<T>& x, StepForward<T>& q) const {
+  const Range mine{q.panel_begin, q.panel_end};
+  const Size chunk = layer.chunk;
+  const Size chunks = std::max<Size>(1, mine.size() / chunk);
+  const bool last_first = now_ == 1;
+  for (Size i = 0; i < chunks; ++i) {
+    if (i % chunks_at_once == chunks_at_once - 1) check_interrupts();
+    const Size index = last_first ? chunks - 1 - i : i;
+    q.panel_begin = mine.begin + index * chunk;
+    q.panel_end = index + 1 == chunks ? mine.end : q.panel_begin + chunk;
+    const Range panels{q.panel_begin, q.panel_end};
+    if (panels.size() > 0) input_product(*layer.weights, x, q.gates, {q.rows}, panels, last_first);
+    hidden_step(*layer.weights, q, q.h_prev, q.h_prev_row);
+  }
+  q.panel_begin = mine.begin;
+  q.panel_end = mine.end;
+}
+
+// Panels whose weights for both products are found again.
+template <class T>
+Size Stream<T>::chunk_panels(const CellSizes<T>& sizes) {
+  if (sizes.shape().whole_rows) return sizes.panels();
+  const Size columns =
+      sizes.input_slots() * sizes.input_size + sizes.hidden_slots() * sizes.output_size;
+  const Size panel_bytes = sizes.run() * columns * static_cast<Size>(sizeof(T));
+  return std::max<Size>(least_chunk, chunk_bytes / panel_bytes);
+}
+
+template <class T>
+void Stream<T>::finish_step(Layer& layer, StepForward<T>& q, const Share& share) const {
+  const CellSizes<T>& sizes = layer.weights->sizes;
+  const Range outputs = columns_of(sizes, sizes.padded_output, share.parts, share.part);
+  if (sizes.two_products()) second_step(*layer.weights, q, outputs);
+  if (!zoneout_.empty())
+    zone_out_layer(q, within(outputs, unit_block(sizes), sizes.output_size),
+                   within({q.panel_begin, q.panel_end}, sizes.run(), sizes.hidden_size));
+}
+
+template <class T>
+void Stream<T>::zone_out_layer(const StepForward<T>& q, Range outputs, Range units) const {
+  zone_out<T>(zoneout_[0], {q.h_prev, q.h_prev_row}, {q.h_next, q.h_next_row}, q.rows, outputs);
+  for (std::size_t s = 1; s < zoneout_.size(); ++s) {
+    const Size state = static_cast<Size>(s - 1) * q.inner_prev_state;
+    zone_out<T>(zoneout_[s], {q.inner_prev + state, q.inner_row},
+                {q.inner_next + state, q.inner_row}, q.rows, units);
+  }
+}
+
+template <class T>
+void Stream<T>::read_state(int state, T* to) const {
+  for (const Layer& layer : layers_) {
+    const CellSizes<T>& sizes = layer.weights->sizes;
+    const Size size = sizes.state_size(state);
+    for (Size row = 0; row < batch_size_; ++row, to += size) {
+      const T* const from =
+          state == 0 ? layer.h[now_].data() + row * size
+                     : layer.inner[now_].data() + ((state - 1) * batch_size_ + row) * sizes.padded;
+      std::copy(from, from + size, to);
+    }
+  }
+}
+
+template <class T>
+void Stream<T>::write_state(int state, const T* from) {
+  for (Layer& layer : layers_) {
+    const CellSizes<T>& sizes = layer.weights->sizes;
+    const Size size = sizes.state_size(state);
+    for (Size row = 0; row < batch_size_; ++row, from += size) {
+      T* const to =
+          state == 0 ? layer.h[now_].data() + row * size
+                     : layer.inner[now_].data() + ((state - 1) * batch_size_ + row) * sizes.padded;
+      std::copy(from, from + size, to);
+    }
+  }
+}
+
+template class Stream<float>;
+template class Stream<double>;
+
+}  // namespace pyrnn

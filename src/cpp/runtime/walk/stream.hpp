@@ -1,0 +1,76 @@
+// A stack of layers that advances one step a call and keeps its state and buffers between calls.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "runtime/threads/pool.hpp"
+#include "runtime/walk/cell_step.hpp"
+#include "runtime/walk/noise.hpp"
+
+namespace pyrnn {
+
+template <class T>
+class Stream {
+ public:
+  // layers: lowest first; zoneout: for each state the share of the old value that stays, or none
+  Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Size batch_size,
+         const std::vector<double>& zoneout);
+
+  // x (batch, I) or indices (batch,) -> y (batch, O)
+  void step(const InputRows<T>& x, T* y);
+
+  // h, then the other states: (layers, batch, size) each
+  void read_state(int state, T* to) const;
+  void write_state(int state, const T* from);
+
+  const CellSizes<T>& lowest() const { return layers_.front().weights->sizes; }
+  Size output_size() const { return lowest().output_size; }
+  Size batch_size() const { return batch_size_; }
+  Size layers() const { return static_cast<Size>(layers_.size()); }
+
+ private:
+  struct Layer {
+    std::shared_ptr<const CellWeights<T>> weights;
+    // From one of them to the other at every step: (batch, O), (inner states, batch, padded)
+    Buffer<T> h[2], inner[2];
+    Buffer<T> gates;  // (places, slots * padded)
+    Buffer<T> u;      // (places, padded)
+    Size chunk;       // panels that both products take at a time
+  };
+
+  // A part of a step: some rows, and some of the units.
+  struct Share {
+    Range rows;
+    Size place;  // of the first row among the places for pre-activations
+    int parts, part;
+  };
+
+  // In how many phases threads that share units go through a layer.
+  Size layer_phases() const { return lowest().two_products() ? 2 : 1; }
+  void work(const InputRows<T>& x, Size phase, int parts, int part);
+  void work_on_rows(const InputRows<T>& x, int parts, int part);
+  void work_on_units(const InputRows<T>& x, Size phase, int parts, int part);
+  InputRows<T> input_of(std::size_t layer, const InputRows<T>& x) const;
+  StepForward<T> rows_of(Layer& layer, const Share& share) const;
+  void first_product(Layer& layer, const InputRows<T>& x, StepForward<T>& q) const;
+  static Size chunk_panels(const CellSizes<T>& sizes);
+  void finish_step(Layer& layer, StepForward<T>& q, const Share& share) const;
+  void zone_out_layer(const StepForward<T>& q, Range outputs, Range units) const;
+  int wanted_threads() const;
+
+  std::vector<Layer> layers_;
+  Size batch_size_;
+  std::vector<Zoneout<T>> zoneout_;  // of each state, or none at all
+  bool by_rows_ = false;             // whether threads share the streams, or the units
+  int threads_ = 1;                  // that pay
+  Size block_ = 1;                   // streams that a thread takes at a time
+  // Which of the states are those of now. A step is done when this changes: until then, a thread
+  // that ends it early and a process that forks leave the states as they were.
+  int now_ = 0;
+};
+
+extern template class Stream<float>;
+extern template class Stream<double>;
+
+}  // namespace pyrnn

@@ -1,0 +1,50 @@
+// The walk over time of one layer in one direction: forward, and back-propagation through time.
+#pragma once
+
+#include "runtime/layout/kept.hpp"
+#include "runtime/walk/gradient_sums.hpp"
+#include "runtime/walk/noise.hpp"
+
+namespace pyrnn {
+
+template <class T>
+struct Forward {
+  const CellWeights<T>* weights;
+  const Schedule* schedule;
+  InputRows<T> x;
+  const T* h0;      // (batch, O)
+  const T* inner0;  // (inner states, batch, H)
+  T* y;             // (rows, O), row by row
+  Size y_row;
+  T* inner_last;  // (inner states, batch, H)
+  Noise<T> noise;
+};
+
+// Runs the walk; fills `kept` if given.
+template <class T>
+void walk_forward(const Forward<T>& call, Kept<T>* kept);
+
+template <class T>
+struct Backward {
+  LayerInputs<T> inputs;
+  const T* dy;  // (rows, O)
+  Size dy_row;
+  const T* dh_last;      // (batch, O)
+  const T* dinner_last;  // (inner states, batch, H)
+  T* dx;                 // (rows, I), or null
+  T* dh0;                // may be dh_last
+  T* dinner0;            // may be dinner_last
+  Noise<T> noise;
+};
+
+// Uses `kept` up: pre-activations' gradients take the place of the gates. The parameters' gradients
+// go to `sums`; of several parts of a sequence, the last comes first.
+template <class T>
+void walk_backward(const Backward<T>& call, Kept<T>& kept, GradientSums<T>& sums);
+
+extern template void walk_forward(const Forward<float>&, Kept<float>*);
+extern template void walk_forward(const Forward<double>&, Kept<double>*);
+extern template void walk_backward(const Backward<float>&, Kept<float>&, GradientSums<float>&);
+extern template void walk_backward(const Backward<double>&, Kept<double>&, GradientSums<double>&);
+
+}  // namespace pyrnn
