@@ -8,8 +8,14 @@
 namespace pyrnn {
 namespace {
 
+// n has two slots, because r is multiplied with what h brings to it alone.
+constexpr CellShape gru_shape() {
+  constexpr int r = 0, z = 1, n = 2;
+  return CellShape::of("gru", {from_x(n), from_x_and_h(r), from_x_and_h(z), from_h(n)}).passing_h();
+}
+
 struct Gru {
-  static constexpr CellShape shape{"gru", 3, 1, 4, 0, 3, 1, 4, {2, 0, 1, 2}, true, 1};
+  static constexpr CellShape shape = gru_shape();
 
   template <class V>
   static void forward(V (&z)[4], V (&state)[1], const V*) {

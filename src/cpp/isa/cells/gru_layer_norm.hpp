@@ -8,15 +8,17 @@
 namespace pyrnn {
 namespace {
 
+// Each gate has two slots, because each product is normalised by itself.
 constexpr CellShape gru_layer_norm_shape() {
-  CellShape shape{"gru_layer_norm", 3, 1, 6, 0, 3, 3, 6, {0, 1, 2, 0, 1, 2}, true, 1};
-  shape.whole_rows = true;
-  shape.scratch_blocks = 4;
-  shape.unit_parameters[0] = {"gain_ih", 3};
-  shape.unit_parameters[1] = {"gain_hh", 3};
-  shape.unit_parameters[2] = {"bias_ih", 3};
-  shape.unit_parameters[3] = {"bias_hh", 3};
-  return shape;
+  constexpr int r = 0, z = 1, n = 2;
+  return CellShape::of("gru_layer_norm",
+                       {from_x(r), from_x(z), from_x(n), from_h(r), from_h(z), from_h(n)})
+      .passing_h()
+      .over_whole_rows(4)
+      .with({"gain_ih", 3})
+      .with({"gain_hh", 3})
+      .with({"bias_ih", 3})
+      .with({"bias_hh", 3});
 }
 
 struct GruLayerNorm {

@@ -9,10 +9,9 @@ namespace pyrnn {
 namespace {
 
 constexpr CellShape gru_reset_before_shape() {
-  CellShape shape{"gru_reset_before", 3, 1, 3, 0, 3, 0, 2, {0, 1, 2}, true, 1};
-  shape.second_begin = 2;
-  shape.second_end = 3;
-  return shape;
+  constexpr int r = 0, z = 1, n = 2;
+  return CellShape::of("gru_reset_before", {from_x_and_h(r), from_x_and_h(z), from_x_and_u(n)})
+      .passing_h();
 }
 
 struct GruResetBefore {

@@ -12,14 +12,19 @@ namespace {
 template <bool PEEPHOLE, bool COUPLED>
 constexpr CellShape lstm_shape() {
   if (COUPLED) {
-    CellShape shape{"lstm_coupled", 3, 2, 3, 0, 3, 0, 3, {0, 1, 2}, false, 1};
-    if (PEEPHOLE) shape.name = "lstm_coupled_peephole";
-    if (PEEPHOLE) shape.unit_parameters[0] = {"weight_peephole", 2};
+    constexpr int i = 0, g = 1, o = 2;
+    CellShape shape = CellShape::of(PEEPHOLE ? "lstm_coupled_peephole" : "lstm_coupled",
+                                    {from_x_and_h(i), from_x_and_h(g), from_x_and_h(o)})
+                          .carrying(2);
+    if (PEEPHOLE) shape.with({"weight_peephole", 2});
     return shape;
   }
-  CellShape shape{"lstm", 4, 2, 4, 0, 4, 0, 4, {0, 1, 2, 3}, false, 1};
-  if (PEEPHOLE) shape.name = "lstm_peephole";
-  if (PEEPHOLE) shape.unit_parameters[0] = {"weight_peephole", 3};
+  constexpr int i = 0, f = 1, g = 2, o = 3;
+  CellShape shape =
+      CellShape::of(PEEPHOLE ? "lstm_peephole" : "lstm",
+                    {from_x_and_h(i), from_x_and_h(f), from_x_and_h(g), from_x_and_h(o)})
+          .carrying(2);
+  if (PEEPHOLE) shape.with({"weight_peephole", 3});
   return shape;
 }
 

@@ -8,17 +8,19 @@
 namespace pyrnn {
 namespace {
 
+// Each gate has two slots, because each product is normalised by itself.
 constexpr CellShape lstm_layer_norm_shape() {
-  CellShape shape{"lstm_layer_norm", 4, 2, 8, 0, 4, 4, 8, {0, 1, 2, 3, 0, 1, 2, 3}, false, 1};
-  shape.whole_rows = true;
-  shape.scratch_blocks = 6;
-  shape.unit_parameters[0] = {"gain_ih", 4};
-  shape.unit_parameters[1] = {"gain_hh", 4};
-  shape.unit_parameters[2] = {"bias_ih", 4};
-  shape.unit_parameters[3] = {"bias_hh", 4};
-  shape.unit_parameters[4] = {"gain_c", 1};
-  shape.unit_parameters[5] = {"bias_c", 1};
-  return shape;
+  constexpr int i = 0, f = 1, g = 2, o = 3;
+  return CellShape::of("lstm_layer_norm", {from_x(i), from_x(f), from_x(g), from_x(o), from_h(i),
+                                           from_h(f), from_h(g), from_h(o)})
+      .carrying(2)
+      .over_whole_rows(6)
+      .with({"gain_ih", 4})
+      .with({"gain_hh", 4})
+      .with({"bias_ih", 4})
+      .with({"bias_hh", 4})
+      .with({"gain_c", 1})
+      .with({"bias_c", 1});
 }
 
 struct LstmLayerNorm {

@@ -8,8 +8,13 @@
 namespace pyrnn {
 namespace {
 
+constexpr CellShape min_gru_shape() {
+  constexpr int z = 0, n = 1;
+  return CellShape::of("min_gru", {from_x(z), from_x(n)}).passing_h();
+}
+
 struct MinGru {
-  static constexpr CellShape shape{"min_gru", 2, 1, 2, 0, 2, 2, 2, {0, 1}, true, 1};
+  static constexpr CellShape shape = min_gru_shape();
 
   template <class V>
   static void forward(V (&z)[2], V (&state)[1], const V*) {

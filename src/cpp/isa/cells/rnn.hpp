@@ -8,7 +8,7 @@ namespace pyrnn {
 namespace {
 
 struct RnnTanh {
-  static constexpr CellShape shape{"rnn_tanh", 1, 1, 1, 0, 1, 0, 1, {0}, false, panel_vectors};
+  static constexpr CellShape shape = CellShape::of("rnn_tanh", {from_x_and_h(0)}).in_wide_panels();
 
   template <class V>
   static void forward(V (&z)[1], V (&state)[1], const V*) {
@@ -24,7 +24,7 @@ struct RnnTanh {
 };
 
 struct RnnRelu {
-  static constexpr CellShape shape{"rnn_relu", 1, 1, 1, 0, 1, 0, 1, {0}, false, panel_vectors};
+  static constexpr CellShape shape = CellShape::of("rnn_relu", {from_x_and_h(0)}).in_wide_panels();
 
   template <class V>
   static void forward(V (&z)[1], V (&state)[1], const V*) {
