@@ -91,7 +91,7 @@ def _own_step(model: pyrnn.CharacterModel, x: Any, y: Any) -> Callable[[], float
         nonlocal state
         logits, state, cache = model.forward(x, state)
         loss, dlogits = pyrnn.softmax_cross_entropy(logits, y)
-        grads, _ = model.backward(cache, dlogits)
+        _, _, grads = model.backward(cache, dlogits)
         pyrnn.clip_grad_norm(grads, CLIP)
         optimizer.step(grads)
         return loss

@@ -1,6 +1,7 @@
 """Check a hand-written recurrent network: its gradients, its outputs, an article's functions.
 
-`gradcheck` takes any object with `parameters`, `forward` and `backward` as below.
+`gradcheck` takes any object with `parameters`, `forward` and `backward` as below, and checks what
+backward returns: the gradients of x, of the first state and of the parameters.
 """
 
 import numpy as np
@@ -18,23 +19,25 @@ class OwnRNN:
         self.parameters = {name: 0.5 * draw(shape) for name, shape in shapes.items()}
 
     def forward(self, x, h):
-        """All outputs, the last state, and what the way back needs."""
+        """All outputs, the last state, and what the backward pass needs."""
         p, states = self.parameters, [h]
         for x_t in x:
             states.append(np.tanh(x_t @ p["Wxh"].T + states[-1] @ p["Whh"].T + p["bh"]))
         return np.stack(states[1:]), states[-1], (x, states)
 
     def backward(self, cache, dy, dh):
-        """Gradients of the parameters, and of the first state."""
+        """Gradients of x, of the first state and of the parameters."""
         x, states = cache
+        dx = np.empty_like(x)
         grads = {name: np.zeros_like(p) for name, p in self.parameters.items()}
         for t in reversed(range(len(x))):
             dz = (dy[t] + dh) * (1 - states[t + 1] ** 2)  # try it without the square
             grads["Wxh"] += dz.T @ x[t]
             grads["Whh"] += dz.T @ states[t]
             grads["bh"] += dz.sum(axis=0)
+            dx[t] = dz @ self.parameters["Wxh"]
             dh = dz @ self.parameters["Whh"]
-        return grads, dh
+        return dx, dh, grads
 
 
 def main() -> None:

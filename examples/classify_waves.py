@@ -31,12 +31,12 @@ def main(steps: int = 150) -> None:
     for step in range(1, steps + 1):
         x, kinds = waves(generator)
         y, _, lstm_cache = lstm.forward(x)
-        logits, linear_cache = linear.forward(y)
+        logits, _, linear_cache = linear.forward(y)
         # Every step has to name the wave, from what came before it.
         targets = np.broadcast_to(kinds, (TIME, BATCH))
         loss, dlogits = pyrnn.softmax_cross_entropy(logits, targets)
 
-        dy, linear_grads = linear.backward(linear_cache, dlogits)
+        dy, _, linear_grads = linear.backward(linear_cache, dlogits)
         _, _, lstm_grads = lstm.backward(lstm_cache, dy)
 
         grads = lstm_grads | linear_grads

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyrnn import serialization as serialization
     from pyrnn import text as text
     from pyrnn import textbook as textbook
+    from pyrnn import typing as typing
     from pyrnn.backend.selection import use_backend as use_backend
     from pyrnn.backend.threads import build_info as build_info
     from pyrnn.backend.threads import get_num_threads as get_num_threads
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pyrnn.backend.threads import set_num_threads as set_num_threads
     from pyrnn.diagnostics.gradcheck import GradcheckReport as GradcheckReport
     from pyrnn.diagnostics.gradcheck import gradcheck as gradcheck
+    from pyrnn.layers._layer import Layer as Layer
     from pyrnn.layers.cells import GRUCell as GRUCell
     from pyrnn.layers.cells import LSTMCell as LSTMCell
     from pyrnn.layers.cells import RNNCell as RNNCell
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from pyrnn.layers.stream import Stream as Stream
     from pyrnn.parameters.merging import merge_parameters as merge_parameters
     from pyrnn.text.character_model import CharacterModel as CharacterModel
+    from pyrnn.training._optimizer import Optimizer as Optimizer
     from pyrnn.training.clipping import clip_grad_norm as clip_grad_norm
     from pyrnn.training.clipping import clip_grad_value as clip_grad_value
     from pyrnn.training.losses import softmax_cross_entropy as softmax_cross_entropy
@@ -59,6 +62,7 @@ _NAMES = {
         "set_num_threads",
     ],
     "pyrnn.diagnostics.gradcheck": ["GradcheckReport", "gradcheck"],
+    "pyrnn.layers._layer": ["Layer"],
     "pyrnn.layers.cells": ["GRUCell", "LSTMCell", "RNNCell"],
     "pyrnn.layers.dense": ["Embedding", "Linear"],
     "pyrnn.layers.initializers": ["initialize"],
@@ -75,11 +79,12 @@ _NAMES = {
     "pyrnn.layers.stream": ["Stream"],
     "pyrnn.parameters.merging": ["merge_parameters"],
     "pyrnn.text.character_model": ["CharacterModel"],
+    "pyrnn.training._optimizer": ["Optimizer"],
     "pyrnn.training.clipping": ["clip_grad_norm", "clip_grad_value"],
     "pyrnn.training.losses": ["softmax_cross_entropy"],
     "pyrnn.training.optimizers": ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"],
 }
-_MODULES = ["optim", "serialization", "text", "textbook"]
+_MODULES = ["optim", "serialization", "text", "textbook", "typing"]
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted([*_HOMES, *_MODULES])

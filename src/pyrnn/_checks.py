@@ -312,6 +312,16 @@ def none_given(state: object) -> bool:
     return all(part is None for part in parts)
 
 
+def not_taken(owner: object, **given: object) -> None:
+    """Refuse arguments that a convention has, but not this layer."""
+    for name, value in given.items():
+        if value is not None:
+            kind = type(owner).__name__
+            raise TypeError(
+                f"{name}: expected None, since {kind} takes none, got {type(value).__name__}"
+            )
+
+
 def state_array(name: str, value: object, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
     """One part of a state, `float_array`; None stands for zeros."""
     return np.zeros(shape, dtype) if value is None else float_array(name, value, dtype, shape)

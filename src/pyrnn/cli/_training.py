@@ -178,7 +178,7 @@ class Training:
         logits, state[0], cache = self.model.forward(x, state[0])
         loss, dlogits = softmax_cross_entropy(logits, y)
         check_loss("--lr", self.settings.lr, loss, self.step + 1)
-        grads, _ = self.model.backward(cache, dlogits)
+        _, _, grads = self.model.backward(cache, dlogits)
         clip_grad_norm(grads, self.settings.clip)
         warm_up = min(1.0, (self.step + 1) / WARM_UP_STEPS)
         self._optimizer.lr = self.settings.lr * warm_up * (1 - self.progress)

@@ -1,17 +1,16 @@
-"""Layers, cells and models behind one face for `gradcheck`: outputs and gradients at a point."""
+"""Whatever computes behind one face for `gradcheck`: outputs and gradients at a point."""
 
 from __future__ import annotations
 
 import copy
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pyrnn import _checks
 from pyrnn._types import Array
-from pyrnn.layers._recurrent import Recurrent
-from pyrnn.layers.cells import Cell
-from pyrnn.layers.dense import Embedding, Linear
 
 
 class Point(NamedTuple):
@@ -23,16 +22,15 @@ class Point(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What a forward gave: y (None for a cell), the arrays of the state after, the cache."""
+    """What a forward gave: y, the arrays of the state after, the cache."""
 
-    y: Array | None
+    y: Array
     state: tuple[Array, ...]
     cache: Any
 
     def arrays(self) -> list[Array]:
         """All outputs, as arrays of the base class: others may multiply otherwise."""
-        parts = [*([] if self.y is None else [self.y]), *self.state]
-        return [_checks.as_array("outputs", part) for part in parts]
+        return [_checks.as_array("outputs", part) for part in (self.y, *self.state)]
 
 
 class Gradients(NamedTuple):
@@ -40,30 +38,27 @@ class Gradients(NamedTuple):
 
     dx: Array | None
     dstate: tuple[Array, ...]
-    grads: dict[str, Array]
+    grads: Mapping[str, Array]
 
 
 class Differentiable:
-    """A target with the way it is called."""
+    """A target that follows the convention; it may leave out state, lengths and dstate."""
 
     def __init__(self, target: Any, lengths: Any = None) -> None:
         if not all(hasattr(target, name) for name in ("parameters", "forward", "backward")):
             raise TypeError(
                 f"target: expected a layer, a cell or a model, got {type(target).__name__}"
             )
-        if lengths is not None and not isinstance(target, Recurrent):
-            raise TypeError(f"lengths: expected None, since {type(target).__name__} takes none")
+        if lengths is not None and not _takes(target.forward, None, lengths=lengths):
+            _checks.not_taken(target, lengths=lengths)
         self._target = target
         self._options = {} if lengths is None else {"lengths": lengths}
-
-    @property
-    def has_state(self) -> bool:
-        """Whether the target takes a state."""
-        return not isinstance(self._target, (Linear, Embedding))
 
     def point(self, x: Any, state: Any, generator: np.random.Generator) -> Point:
         """A point of copies: x, the state (drawn if None), the parameters as they are."""
         parameters = {name: array.copy() for name, array in self._target.parameters.items()}
+        if state is not None and not _takes(self._target.forward, x, state):
+            _checks.not_taken(self._target, state=state)
         if state is None:
             after = self.at(Point(x, (), parameters)).outputs().state
             parts: tuple[Array, ...] = tuple(generator.standard_normal(a.shape) for a in after)
@@ -94,32 +89,47 @@ class Evaluation:
 
     def outputs(self) -> Outputs:
         """Run forward."""
-        target, x = self._target, self._point.x
-        if isinstance(target, (Linear, Embedding)):
-            y, cache = target.forward(x)
-            return Outputs(y, (), cache)
-        state = _whole(self._point.state)
-        if isinstance(target, Cell):
-            after, cache = target.forward(x, state)
-            return Outputs(None, _parts(after), cache)
-        y, after, cache = target.forward(x, state, **self._options)
-        return Outputs(y, _parts(after), cache)
+        forward, arguments = self._target.forward, [self._point.x]
+        if self._point.state or _takes(forward, None, None):
+            arguments.append(_whole(self._point.state))
+        y, state, cache = _three(
+            "forward", "(y, state, cache)", forward(*arguments, **self._options)
+        )
+        return Outputs(y, _parts(state), cache)
 
     def gradients(self, outputs: Outputs, weights: list[Array]) -> Gradients:
         """Run backward: the gradients of the sum of outputs, each weighted with an array."""
-        target, cache = self._target, outputs.cache
-        if isinstance(target, (Linear, Embedding)):
-            dx, grads = target.backward(cache, weights[0])
-            return Gradients(dx, (), grads)
-        if isinstance(target, Cell):
-            dx, dbefore, grads = target.backward(cache, _whole(tuple(weights)))
-            return Gradients(dx, _parts(dbefore), grads)
-        dy, dstate = weights[0], _whole(tuple(weights[1:]))
-        if isinstance(target, Recurrent):
-            dx, dbefore, grads = target.backward(cache, dy, dstate)
-            return Gradients(dx, _parts(dbefore), grads)
-        grads, dbefore = target.backward(cache, dy, dstate)
-        return Gradients(None, _parts(dbefore), grads)
+        backward, arguments = self._target.backward, [outputs.cache, weights[0]]
+        if outputs.state or _takes(backward, None, None, None):
+            arguments.append(_whole(tuple(weights[1:])))
+        dx, dstate0, grads = _three("backward", "(dx, dstate0, grads)", backward(*arguments))
+        if not isinstance(grads, Mapping):
+            raise TypeError(
+                "backward: expected (dx, dstate0, grads) with a dict of gradients, got "
+                f"{type(grads).__name__}"
+            )
+        return Gradients(dx, _parts(dstate0), grads)
+
+
+def _takes(function: Callable[..., Any], *arguments: Any, **options: Any) -> bool:
+    """Whether a function can be called with that many arguments, and options of these names."""
+    try:
+        inspect.signature(function).bind(*arguments, **options)
+    except TypeError:
+        return False
+    except ValueError:  # a compiled function that does not say what it takes
+        return True
+    return True
+
+
+def _three(name: str, expected: str, returned: Any) -> tuple[Any, Any, Any]:
+    """The three results that a method has by the convention."""
+    if not isinstance(returned, (tuple, list)) or len(returned) != 3:
+        pair = isinstance(returned, (tuple, list))
+        got = f"{len(returned)} values" if pair else type(returned).__name__
+        raise TypeError(f"{name}: expected {expected}, got {got}")
+    first, second, third = returned
+    return first, second, third
 
 
 def _parts(state: Any) -> tuple[Array, ...]:

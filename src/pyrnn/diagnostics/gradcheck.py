@@ -110,16 +110,18 @@ def gradcheck(
     Parameters
     ----------
     target : layer, cell or model
-        In float64. It stays as it is. A model has a dict ``parameters`` of live arrays,
-        ``forward(x, state) -> y, state, cache`` and ``backward(cache, dy, dstate) -> grads,
-        dstate0``, and can be copied with `copy.deepcopy`.
+        In float64. It stays as it is. One of your own has a dict ``parameters`` of live arrays,
+        ``forward(x, state=None) -> (y, state, cache)`` and ``backward(cache, dy, dstate=None) ->
+        (dx, dstate0, grads)``, always three, and can be copied with `copy.deepcopy`. Without a
+        state it returns None for it, and need not take it. ``dx`` is None where it has none; then
+        x is not checked.
     x : array
         As the target takes it: float64, or indices, which have no gradient.
     state : array or pair of arrays, optional
         The first state; drawn from N(0, 1) if not given, since at zero a wrong gradient of the
-        recurrent weights would not show in one step. Linear and Embedding have none.
+        recurrent weights would not show in one step.
     lengths : array of int, optional
-        As recurrent layers take it.
+        For a target whose forward takes it, as recurrent layers do.
     epsilon : float
         ε.
     tolerance : float
@@ -139,9 +141,10 @@ def gradcheck(
     ------
     TypeError
         If x, the state or a parameter is not float64: in float32 a difference of two outputs
-        keeps too few digits.
+        keeps too few digits. If forward or backward does not return three values.
     ValueError
-        If a gradient has another shape or name than what it belongs to; if x, the state, a
+        If a gradient has another shape or name than what it belongs to, or indices
+        have one; if x, the state, a
         parameter or an output is not finite, as there are no differences then. A gradient that is
         not finite is a wrong one: the report shows it.
 
@@ -173,7 +176,7 @@ def gradcheck(
         samples = _checks.size("samples", samples)
     generator = np.random.default_rng(_checks.size("seed", seed, least=0))
     differentiable = Differentiable(target, lengths)
-    x, state = _check_doubles(differentiable, target, x, state)
+    x, state = _check_doubles(target, x, state)
     point = differentiable.point(x, state, generator)
     evaluation = differentiable.at(point)
     outputs = evaluation.outputs()
@@ -199,9 +202,7 @@ def gradcheck(
     return GradcheckReport(entries, tolerance)
 
 
-def _check_doubles(
-    differentiable: Differentiable, target: Any, x: Any, state: Any
-) -> tuple[Any, Any]:
+def _check_doubles(target: Any, x: Any, state: Any) -> tuple[Any, Any]:
     """A copy of x and the state's arrays, if everything is float64."""
     for name, array in target.parameters.items():
         if array.dtype != np.float64:
@@ -216,8 +217,6 @@ def _check_doubles(
         values = _checks.float_array("x", values, double)
         _refuse_infinities("x", values)
     if state is not None:
-        if not differentiable.has_state:
-            raise TypeError(f"state: expected None, since {type(target).__name__} takes none")
         parts = state if isinstance(state, (tuple, list)) else (state,)
         state = tuple(_checks.float_array("state", part, double) for part in parts)
         for part in state:
@@ -261,8 +260,10 @@ def _by_name(point: Point, gradients: Gradients) -> dict[str, Array]:
         raise ValueError(
             f"dstate0: expected {len(point.state)} arrays, got {len(gradients.dstate)}"
         )
+    if gradients.dx is not None and point.x.dtype.kind in "iu":
+        raise ValueError("dx: expected None, since x holds indices")
     named = {} if gradients.dx is None else {"x": gradients.dx}
-    named |= _state_names(gradients.dstate) | gradients.grads
+    named |= {**_state_names(gradients.dstate), **gradients.grads}
     checked = {}
     for name, array in _arrays(point).items():
         if name in named:

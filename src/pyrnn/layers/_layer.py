@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
+from pyrnn import _checks
 from pyrnn._pickling import Portable
 from pyrnn._types import Array
 from pyrnn.backend import selection
@@ -23,15 +26,45 @@ _FIXED = frozenset(
 
 
 class Layer(Portable):
-    """Base of all layers; a subclass that computes with packed weights overrides `_pack`."""
+    """Base of all layers and cells: parameters, train and eval mode, and how to be called.
 
-    def __init__(self, parameters: ParameterDict, dtype: np.dtype[Any]) -> None:
-        self._parameters = parameters
-        self.dtype = dtype
+    A layer of one's own defines `forward` and `backward`.
+
+    Parameters
+    ----------
+    parameters : dict
+        The layer's arrays by name, contiguous and of ``dtype``. They stay the user's own.
+    dtype : {"float32", "float64"}
+        Of everything.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> class Scale(pyrnn.Layer):
+    ...     def __init__(self, size):
+    ...         super().__init__({"factor": np.ones(size)}, "float64")
+    ...
+    ...     def forward(self, x, state=None):
+    ...         return x * self.parameters["factor"], None, x
+    ...
+    ...     def backward(self, cache, dy, dstate=None):
+    ...         return dy * self.parameters["factor"], None, {"factor": (dy * cache).sum(axis=0)}
+    >>> print(pyrnn.gradcheck(Scale(3), np.ones((2, 3))).ok)
+    True
+    """
+
+    def __init__(self, parameters: Mapping[str, Array], dtype: npt.DTypeLike) -> None:
+        self.dtype = _checks.float_dtype(dtype)
+        self._parameters = _own_dictionary(parameters, self.dtype)
         self.training = True
         self._packed: dict[str, list[Any]] = {}
         self._family = owners.new_family()
-        owners.register(parameters.values(), self._family)
+        owners.register(self._parameters.values(), self._family)
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in _FIXED and "_parameters" in self.__dict__ and hasattr(self, name):
@@ -40,6 +73,36 @@ class Layer(Portable):
                 f"{type(self).__name__}"
             )
         super().__setattr__(name, value)
+
+    def forward(self, x: Any, state: Any = None) -> tuple[Any, Any, Any]:
+        """Compute, and keep what `backward` needs.
+
+        Returns
+        -------
+        y : array
+            The output.
+        state : array or pair of arrays
+            The state after; None for a layer without one.
+        cache
+            Serves one call of this layer's `backward`.
+        """
+        raise NotImplementedError
+
+    def backward(
+        self, cache: Any, dy: Any, dstate: Any = None
+    ) -> tuple[Array | None, Any, dict[str, Array]]:
+        """Gradients from those of ``y`` and of the state after.
+
+        Returns
+        -------
+        dx : array or None
+            Gradient with respect to ``x``; None if ``x`` held indices.
+        dstate0 : array or pair of arrays
+            Gradient with respect to the first state; None for a layer without one.
+        grads : dict
+            Gradient of each parameter, by the names of `parameters`.
+        """
+        raise NotImplementedError
 
     @property
     def parameters(self) -> ParameterDict:
@@ -75,7 +138,10 @@ class Layer(Portable):
         self._packed = {}
 
     def _pack(self, backend: selection.Backend) -> list[Any]:
-        """The weights in the form that the backend computes with; it follows them in train mode."""
+        """The weights in the form that the backend computes with; it follows them in train mode.
+
+        A subclass that computes with packed weights overrides it.
+        """
         return []
 
     def _weights(self, backend: selection.Backend) -> list[Any]:
@@ -110,8 +176,21 @@ class Layer(Portable):
 
     def _repr_sizes(self) -> list[str]:
         """The leading arguments, always shown."""
-        raise NotImplementedError
+        return []
 
     def _repr_options(self) -> list[tuple[str, object]]:
         """Options with their defaults: those that differ are shown."""
         return []
+
+
+def _own_dictionary(parameters: Mapping[str, Array], dtype: np.dtype[Any]) -> ParameterDict:
+    """The arrays themselves, in a dict that checks what is assigned."""
+    if isinstance(parameters, ParameterDict):
+        return parameters
+    if not isinstance(parameters, Mapping):
+        raise TypeError(f"parameters: expected a dict of arrays, got {type(parameters).__name__}")
+    arrays = _checks.live_float_arrays("parameters", parameters)
+    for name, array in arrays.items():
+        if array.dtype != dtype:
+            raise TypeError(f"parameters[{name!r}]: expected dtype {dtype}, got {array.dtype}")
+    return ParameterDict(arrays)

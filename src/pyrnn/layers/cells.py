@@ -65,34 +65,42 @@ class Cell(Layer):
         TypeError, ValueError
             If an argument has a wrong dtype, shape or value.
         """
-        return self._forward(x, state, keep=False)[0]
+        return self._forward(x, state, keep=False)[1]
 
-    def forward(self, x: Any, state: Any = None) -> tuple[Any, _cache.Cache[Any]]:
+    def forward(self, x: Any, state: Any = None) -> tuple[Array, Any, _cache.Cache[Any]]:
         """Advance by one step as `__call__` does, and keep what `backward` needs.
 
         Returns
         -------
+        h : array
+            The output, (N, hidden_size). It is read-only, because the cache looks into it.
         state : array or pair of arrays
-            The next state.
+            The next state, as `__call__` returns it: h again, or the pair (h, c) for LSTM.
         cache : Cache
             Serves one call of this cell's `backward`. It holds on to ``x``, which must not
             change until then; the parameters may.
         """
-        following, saved, shape, batched = self._forward(x, state, keep=True)
-        return following, _cache.Cache(self, selection.current().name, saved, shape, batched)
+        y, following, cache = self._forward(x, state, keep=True)
+        assert cache is not None
+        y.setflags(write=False)
+        return y[0] if cache.batched else y[0, 0], following, cache
 
-    def _forward(self, x: Any, state: Any, keep: bool) -> tuple[Any, Any, tuple[int, ...], bool]:
+    def _forward(
+        self, x: Any, state: Any, keep: bool
+    ) -> tuple[Array, Any, _cache.Cache[Any] | None]:
+        """The output (1, N, H), the state as the user has it, and the cache if it is to be kept."""
         rows, batched = self._check_input(x)
         states = None
         if state is not None:
             states = self._check_state("state", state, len(rows), batched)
         backend = selection.current()
         (weights,) = self._weights(backend)
-        _, following, saved = backend.forward(weights, rows[None], states, keep=keep)
-        return self._user_state(following, batched), saved, following[0].shape, batched
+        y, following, saved = backend.forward(weights, rows[None], states, keep=keep)
+        cache = _cache.Cache(self, backend.name, saved, y.shape[1:], batched) if keep else None
+        return y, self._user_state(following, batched), cache
 
     def backward(
-        self, cache: _cache.Cache[Any], dstate: Any
+        self, cache: _cache.Cache[Any], dy: Any, dstate: Any = None
     ) -> tuple[Array | None, Any, dict[str, Array]]:
         """Back-propagate through the step.
 
@@ -100,15 +108,17 @@ class Cell(Layer):
         ----------
         cache : Cache
             From this cell's `forward`; it is used up.
-        dstate : array or pair of arrays
-            Gradient of the loss with respect to the next state, of its shape. None in a pair
-            stands for zeros.
+        dy : array or None
+            Gradient of the loss with respect to the output h, of its shape; None for zeros.
+        dstate : array or pair of arrays, optional
+            Gradient with respect to the next state; zero if not given, as is None in a pair. What
+            it has for h and ``dy`` add up.
 
         Returns
         -------
         dx : array or None
             Gradient with respect to ``x``; None if ``x`` held indices.
-        dstate : array or pair of arrays
+        dstate0 : array or pair of arrays
             Gradient with respect to the state before.
         grads : dict
             Gradient of each parameter, by the names of `parameters`.
@@ -116,16 +126,20 @@ class Cell(Layer):
         Raises
         ------
         TypeError, ValueError
-            If the cache is another cell's or used up, or dstate has a wrong dtype or shape.
+            If the cache is another cell's or used up, or an argument has a wrong dtype or shape,
+            or dy and dstate are both None. The cache can still be used then, unless it was used up.
         """
         _cache.check(cache, self)
-        if _checks.none_given(dstate):
-            raise TypeError("dstate: expected a gradient, got None")
-        batch_size = cache.output_shape[0]
-        dstates = self._check_state("dstate", dstate, batch_size, cache.batched)
-        dy = np.zeros((1, batch_size, self.hidden_size), self.dtype)
+        if dy is None and _checks.none_given(dstate):
+            raise TypeError("dy: expected a gradient, of h or of the next state, got None for both")
+        shape = cache.output_shape
+        expected = shape if cache.batched else shape[1:]
+        doutput = _checks.state_array("dy", dy, self.dtype, expected).reshape(1, *shape)
+        dstates = None
+        if dstate is not None:
+            dstates = self._check_state("dstate", dstate, shape[0], cache.batched)
         backend = selection.find(cache.backend)
-        dx, dbefore, grads = backend.backward(cache.use(), dy, dstates)
+        dx, dbefore, grads = backend.backward(cache.use(), doutput, dstates)
         if dx is not None:
             dx = dx[0] if cache.batched else dx[0, 0]
         return dx, self._user_state(dbefore, cache.batched), self._gradients(grads)
@@ -202,7 +216,7 @@ class RNNCell(Cell):
     --------
     >>> import numpy as np, pyrnn
     >>> cell = pyrnn.RNNCell(3, 4, seed=0)
-    >>> h, cache = cell.forward(np.ones((2, 3), dtype=np.float32))
+    >>> h, state, cache = cell.forward(np.ones((2, 3), dtype=np.float32))
     >>> dx, dh, grads = cell.backward(cache, np.ones_like(h))
     >>> h.shape, dx.shape, dh.shape, grads["weight_hh"].shape
     ((2, 4), (2, 3), (2, 4), (4, 4))

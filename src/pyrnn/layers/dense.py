@@ -38,8 +38,8 @@ class Linear(Layer):
     --------
     >>> import numpy as np, pyrnn
     >>> layer = pyrnn.Linear(3, 2, seed=0)
-    >>> y, cache = layer.forward(np.ones((5, 4, 3), dtype=np.float32))
-    >>> dx, grads = layer.backward(cache, np.ones_like(y))
+    >>> y, _, cache = layer.forward(np.ones((5, 4, 3), dtype=np.float32))
+    >>> dx, _, grads = layer.backward(cache, np.ones_like(y))
     >>> y.shape, dx.shape, grads["weight"].shape
     ((5, 4, 2), (5, 4, 3), (2, 3))
     """
@@ -69,32 +69,46 @@ class Linear(Layer):
         rows, shape = self._check_input(x)
         return self._map(selection.current(), rows, self._parameters["weight"]).reshape(shape)
 
-    def forward(self, x: Any) -> tuple[Array, _cache.Cache[tuple[Array, Array]]]:
+    def forward(
+        self, x: Any, state: None = None, *, lengths: None = None
+    ) -> tuple[Array, None, _cache.Cache[tuple[Array, Array]]]:
         """Map x as `__call__` does, and keep what `backward` needs.
+
+        Parameters
+        ----------
+        x : array
+            (..., in_features).
+        state, lengths : None
+            As recurrent layers have them; a linear layer takes none.
 
         Returns
         -------
         y : array
             (..., out_features).
+        state : None
+            There is none.
         cache : Cache
             Serves one call of this layer's `backward`. It holds on to ``x``, which must not
             change until then; the parameters may.
         """
+        _checks.not_taken(self, state=state, lengths=lengths)
         rows, shape = self._check_input(x)
         backend = selection.current()
         weight = self._parameters["weight"].copy()
         y = self._map(backend, rows, weight).reshape(shape)
-        return y, _cache.Cache(self, backend.name, (rows, weight), shape, True)
+        return y, None, _cache.Cache(self, backend.name, (rows, weight), shape, True)
 
     def backward(
-        self, cache: _cache.Cache[tuple[Array, Array]], dy: Any
-    ) -> tuple[Array, dict[str, Array]]:
-        """Gradients from dy, that of y and of its shape.
+        self, cache: _cache.Cache[tuple[Array, Array]], dy: Any, dstate: None = None
+    ) -> tuple[Array, None, dict[str, Array]]:
+        """Gradients from dy, that of y and of its shape; there is no state.
 
         Returns
         -------
         dx : array
             Gradient with respect to ``x``, of its shape.
+        dstate0 : None
+            There is no state.
         grads : dict
             Gradient of each parameter, by the names of `parameters`.
 
@@ -104,13 +118,14 @@ class Linear(Layer):
             If the cache is another layer's or used up, or dy has a wrong dtype or shape.
         """
         _cache.check(cache, self)
+        _checks.not_taken(self, dstate=dstate)
         shape = cache.output_shape
         rows = _checks.rows(_checks.float_array("dy", dy, self.dtype, shape))
         x, weight = cache.use()
         backend = selection.find(cache.backend)
         dx, dweight, dbias = backend.linear_backward(x, weight, rows)
         grads = {"weight": dweight, "bias": dbias} if self.bias else {"weight": dweight}
-        return dx.reshape(*shape[:-1], self.in_features), self._gradients(grads)
+        return dx.reshape(*shape[:-1], self.in_features), None, self._gradients(grads)
 
     def _map(self, backend: selection.Backend, rows: Array, weight: Array) -> Array:
         packed = self._weights(backend)
@@ -162,8 +177,8 @@ class Embedding(Layer):
     --------
     >>> import numpy as np, pyrnn
     >>> layer = pyrnn.Embedding(10, 3, seed=0)
-    >>> y, cache = layer.forward(np.array([[1, 2], [1, 0]]))
-    >>> dx, grads = layer.backward(cache, np.ones_like(y))
+    >>> y, _, cache = layer.forward(np.array([[1, 2], [1, 0]]))
+    >>> dx, _, grads = layer.backward(cache, np.ones_like(y))
     >>> y.shape, dx, grads["weight"][1]
     ((2, 2, 3), None, array([2., 2., 2.], dtype=float32))
     """
@@ -186,29 +201,45 @@ class Embedding(Layer):
         """Look up x (...) of integers in [0, num_embeddings): y (..., embedding_dim)."""
         return self.forward(x)[0]
 
-    def forward(self, x: Any) -> tuple[Array, _cache.Cache[Indices]]:
+    def forward(
+        self, x: Any, state: None = None, *, lengths: None = None
+    ) -> tuple[Array, None, _cache.Cache[Indices]]:
         """Look up x as `__call__` does, and keep what `backward` needs.
+
+        Parameters
+        ----------
+        x : array of int
+            (...), in [0, num_embeddings).
+        state, lengths : None
+            As recurrent layers have them; an embedding takes none.
 
         Returns
         -------
         y : array
             (..., embedding_dim).
+        state : None
+            There is none.
         cache : Cache
             Serves one call of this layer's `backward`.
         """
+        _checks.not_taken(self, state=state, lengths=lengths)
         indices = _checks.index_array("x", x, self.num_embeddings)
         shape = (*indices.shape, self.embedding_dim)
         rows, backend = indices.reshape(-1), selection.current()
         y = backend.embedding(rows, self._parameters["weight"]).reshape(shape)
-        return y, _cache.Cache(self, backend.name, rows, shape, True)
+        return y, None, _cache.Cache(self, backend.name, rows, shape, True)
 
-    def backward(self, cache: _cache.Cache[Indices], dy: Any) -> tuple[None, dict[str, Array]]:
-        """Gradients from dy, that of y and of its shape.
+    def backward(
+        self, cache: _cache.Cache[Indices], dy: Any, dstate: None = None
+    ) -> tuple[None, None, dict[str, Array]]:
+        """Gradients from dy, that of y and of its shape; there is no state.
 
         Returns
         -------
         dx : None
             Indices have no gradient.
+        dstate0 : None
+            There is no state.
         grads : dict
             Gradient of the weight: the sum of dy over the places where each row was looked up.
 
@@ -218,10 +249,11 @@ class Embedding(Layer):
             If the cache is another layer's or used up, or dy has a wrong dtype or shape.
         """
         _cache.check(cache, self)
+        _checks.not_taken(self, dstate=dstate)
         rows = _checks.rows(_checks.float_array("dy", dy, self.dtype, cache.output_shape))
         backend = selection.find(cache.backend)
         dweight = backend.embedding_backward(cache.use(), rows, self.num_embeddings)
-        return None, self._gradients({"weight": dweight})
+        return None, None, self._gradients({"weight": dweight})
 
     def _repr_sizes(self) -> list[str]:
         return [str(self.num_embeddings), str(self.embedding_dim)]

@@ -40,10 +40,10 @@ def merge_parameters(**groups: Mapping[str, Array]) -> dict[str, Array]:
     >>> import numpy as np, pyrnn
     >>> a, b = pyrnn.Linear(3, 3, seed=0), pyrnn.Linear(3, 3, seed=1)
     >>> optimizer = pyrnn.SGD(pyrnn.merge_parameters(a=a.parameters, b=b.parameters))
-    >>> y, cache_a = a.forward(np.ones((2, 3), np.float32))
-    >>> z, cache_b = b.forward(y)
-    >>> dy, grads_b = b.backward(cache_b, z)
-    >>> dx, grads_a = a.backward(cache_a, dy)
+    >>> y, _, cache_a = a.forward(np.ones((2, 3), np.float32))
+    >>> z, _, cache_b = b.forward(y)
+    >>> dy, _, grads_b = b.backward(cache_b, z)
+    >>> dx, _, grads_a = a.backward(cache_a, dy)
     >>> optimizer.step(pyrnn.merge_parameters(a=grads_a, b=grads_b))
     """
     merged: dict[str, Any] = {}

@@ -78,7 +78,7 @@ class CharacterModel(Portable):
     >>> text = model.vocabulary.encode("hello")
     >>> logits, state, cache = model.forward(text[:-1])
     >>> loss, dlogits = softmax_cross_entropy(logits, text[1:])
-    >>> grads, dstate0 = model.backward(cache, dlogits)
+    >>> _, dstate0, grads = model.backward(cache, dlogits)
     >>> list(grads) == list(model.parameters)
     True
     >>> len(model.sample("he", 10, seed=0))
@@ -192,8 +192,17 @@ class CharacterModel(Portable):
         y, final = self.rnn(x, state)
         return self.linear(y), final
 
-    def forward(self, indices: Any, state: Any = None) -> tuple[Array, Any, ModelCache]:
+    def forward(
+        self, indices: Any, state: Any = None, *, lengths: None = None
+    ) -> tuple[Array, Any, ModelCache]:
         """Score as `__call__` does, and keep what `backward` needs.
+
+        Parameters
+        ----------
+        indices, state
+            As for `__call__`.
+        lengths : None
+            As recurrent layers have them; a character model takes none.
 
         Returns
         -------
@@ -202,17 +211,18 @@ class CharacterModel(Portable):
         cache : ModelCache
             Serves one call of this model's `backward`.
         """
+        _checks.not_taken(self, lengths=lengths)
         x: Any = self._check_indices(indices)
         embedding_cache = None
         if self.embedding is not None:
-            x, embedding_cache = self.embedding.forward(x)
+            x, _, embedding_cache = self.embedding.forward(x)
         y, final, rnn_cache = self.rnn.forward(x, state)
-        logits, linear_cache = self.linear.forward(y)
+        logits, _, linear_cache = self.linear.forward(y)
         return logits, final, ModelCache(embedding_cache, rnn_cache, linear_cache)
 
     def backward(
         self, cache: ModelCache, dlogits: Any, dstate: Any = None
-    ) -> tuple[dict[str, Array], Any]:
+    ) -> tuple[None, Any, dict[str, Array]]:
         """Back-propagate through the model.
 
         Parameters
@@ -226,10 +236,12 @@ class CharacterModel(Portable):
 
         Returns
         -------
-        grads : dict
-            Gradient of each parameter, by the names of `parameters`.
+        dx : None
+            Indices have no gradient.
         dstate0 : array or pair of arrays
             Gradient with respect to the first state.
+        grads : dict
+            Gradient of each parameter, by the names of `parameters`.
 
         Raises
         ------
@@ -249,13 +261,14 @@ class CharacterModel(Portable):
         self.rnn.check_backward(cache.rnn, None, dstate)
         if self.embedding is not None:
             _cache.check(cache.embedding, self.embedding)
-        dy, linear_grads = self.linear.backward(cache.linear, dlogits)
+        dy, _, linear_grads = self.linear.backward(cache.linear, dlogits)
         dx, dstate0, rnn_grads = self.rnn.backward(cache.rnn, dy, dstate)
         layers = [("rnn", rnn_grads), ("linear", linear_grads)]
         if self.embedding is not None and cache.embedding is not None:
-            layers.insert(0, ("embedding", self.embedding.backward(cache.embedding, dx)[1]))
+            _, _, embedding_grads = self.embedding.backward(cache.embedding, dx)
+            layers.insert(0, ("embedding", embedding_grads))
         grads = {f"{prefix}.{name}": grad for prefix, part in layers for name, grad in part.items()}
-        return Gradients(grads, families_of(self.parameters.values())), dstate0
+        return None, dstate0, Gradients(grads, families_of(self.parameters.values()))
 
     def _check_indices(self, indices: Any) -> Indices:
         array = _checks.index_array("indices", indices, len(self.vocabulary))
