@@ -1,6 +1,7 @@
 """Arrays of every kind at every entry point: taken as the plain array is, or refused by name."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -125,10 +126,10 @@ def cell(x):
     return pyrnn.LSTMCell(F, H, dtype="float64", seed=0)(x)[0]
 
 
-def cell_backward(dstate):
+def cell_backward(dy, dstate=None):
     module = pyrnn.GRUCell(F, H, dtype="float64", seed=0)
-    _, cache = module.forward(np.ones((N, F)))
-    return module.backward(cache, dstate)[0]
+    *_, cache = module.forward(np.ones((N, F)))
+    return module.backward(cache, dy, dstate)[0]
 
 
 def linear(x):
@@ -137,14 +138,14 @@ def linear(x):
 
 def linear_backward(dy):
     layer = pyrnn.Linear(F, H, dtype="float64", seed=0)
-    _, cache = layer.forward(np.ones((N, F)))
+    *_, cache = layer.forward(np.ones((N, F)))
     return layer.backward(cache, dy)[0]
 
 
 def embedding_backward(dy):
     layer = pyrnn.Embedding(F, H, dtype="float64", seed=0)
-    _, cache = layer.forward(np.array([0, 1, 0]))
-    return layer.backward(cache, dy)[1]["weight"]
+    *_, cache = layer.forward(np.array([0, 1, 0]))
+    return layer.backward(cache, dy)[2]["weight"]
 
 
 def stream(x_t):
@@ -212,7 +213,8 @@ CALLS = {
     "dy": (layer_backward, (T, N, H)),
     "dy truncated": (truncated, (T, N, H)),
     "x of a cell": (cell, (N, F)),
-    "dstate of a cell": (cell_backward, (N, H)),
+    "dy of a cell": (cell_backward, (N, H)),
+    "dstate of a cell": (partial(cell_backward, np.ones((N, H))), (N, H)),
     "x of Linear": (linear, (N, F)),
     "dy of Linear": (linear_backward, (N, H)),
     "dy of Embedding": (embedding_backward, (N, H)),
@@ -232,7 +234,7 @@ CALLS = {
     "dW1 of the textbook": (textbook_adam, (N, F)),
     "softmax": (textbook.softmax, (N, F)),
 }
-MAY_BE_NONE = {"state", "dy"}
+MAY_BE_NONE = {"state", "dy", "dstate of a cell"}
 TAKES_ANY_SHAPE = {"softmax"}
 
 

@@ -108,8 +108,10 @@ def test_none_in_a_pair_is_zero(missing, backend):
     assert_same(layer.backward(cache, y, tuple(given)), layer.backward(other, y, tuple(zeros)))
     given, zeros = ([None if s is None else s[0] for s in pair] for pair in (given, zeros))
     assert_same(cell(x[0], tuple(given)), cell(x[0], tuple(zeros)))
-    caches = [cell.forward(x[0])[1] for _ in "ab"]
-    results = [cell.backward(c, tuple(d)) for c, d in zip(caches, (given, zeros), strict=True)]
+    caches = [cell.forward(x[0])[2] for _ in "ab"]
+    results = [
+        cell.backward(c, None, tuple(d)) for c, d in zip(caches, (given, zeros), strict=True)
+    ]
     assert_same(*results)
 
 
@@ -117,15 +119,17 @@ def test_none_in_a_pair_is_zero(missing, backend):
 def test_cells(make_cell, wrong, backend):
     cell = make_cell(F, H, dtype="float64", seed=0)
     x = values(N, F)
-    state, cache = cell.forward(x)
-    dstate = like(state)
+    h, state, cache = cell.forward(x)
+    dy, dstate = values(*h.shape), like(state)
     broken = (*parts(dstate)[:-1], wrong(parts(dstate)[-1]))
     with pytest.raises((TypeError, ValueError), match="dstate"):
-        cell.backward(cache, broken if isinstance(dstate, tuple) else broken[0])
+        cell.backward(cache, dy, broken if isinstance(dstate, tuple) else broken[0])
     for none in (None, tuple(None for _ in parts(state))):
-        with pytest.raises(TypeError, match="dstate: expected a gradient, got None"):
-            cell.backward(cache, none)
-    assert_same(cell.backward(cache, dstate), cell.backward(cell.forward(x)[1], dstate))
+        with pytest.raises(TypeError, match="dy: expected a gradient, of h or of the next state"):
+            cell.backward(cache, None, none)
+    with pytest.raises((TypeError, ValueError), match="dy: expected"):
+        cell.backward(cache, wrong(dy), dstate)
+    assert_same(cell.backward(cache, dy, dstate), cell.backward(cell.forward(x)[2], dy, dstate))
 
 
 @pytest.mark.parametrize("wrong", [*WRONG, lambda a: None])
@@ -133,10 +137,12 @@ def test_cells(make_cell, wrong, backend):
 def test_linear_and_embedding(kind, wrong, backend):
     layer = kind(F, H, dtype="float64", seed=0)
     x = np.array([0, 1, 0]) if kind is pyrnn.Embedding else values(N, F)
-    y, cache = layer.forward(x)
+    y, _, cache = layer.forward(x)
     with pytest.raises((TypeError, ValueError), match="dy: expected"):
         layer.backward(cache, wrong(y))
-    assert_same(layer.backward(cache, y), layer.backward(layer.forward(x)[1], y))
+    with pytest.raises(TypeError, match=f"dstate: expected None, since {kind.__name__} takes none"):
+        layer.backward(cache, y, y)
+    assert_same(layer.backward(cache, y), layer.backward(layer.forward(x)[2], y))
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])

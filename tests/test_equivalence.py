@@ -214,10 +214,11 @@ def test_cells(make_cell, dtype, input_size, hidden_size, batch_size, bias, seed
 
     pair = isinstance(cell, pyrnn.LSTMCell)
     state, dstate = ((one(), one()), (one(), one())) if pair else (one(), one())
+    dy = one()
 
     def compute():
-        after, cache = cell.forward(x, state)
-        return after, cell.backward(cache, dstate)
+        h, after, cache = cell.forward(x, state)
+        return (h, after), cell.backward(cache, dy, dstate)
 
     (after, gradients), (expected_after, expected_gradients) = on_both(compute)
     assert_same(after, expected_after, TOLERANCE[dtype])
@@ -233,7 +234,7 @@ def test_linear(dtype, in_features, out_features, count, bias, seed):
     dy = generator.standard_normal((count, 2, out_features)).astype(dtype)
 
     def compute():
-        y, cache = layer.forward(x)
+        y, _, cache = layer.forward(x)
         return y, *layer.backward(cache, dy)
 
     got, expected = on_both(compute)
@@ -249,7 +250,7 @@ def test_embedding(dtype, num_embeddings, embedding_dim, count, seed):
     dy = generator.standard_normal((count, 5, embedding_dim)).astype(dtype)
 
     def compute():
-        y, cache = layer.forward(x)
+        y, _, cache = layer.forward(x)
         return y, *layer.backward(cache, dy)
 
     got, expected = on_both(compute)

@@ -39,7 +39,7 @@ def on_all_threads(same_bits, num_threads):
 
 
 def linear(layer, x, dy):
-    y, cache = layer.forward(x)
+    y, _, cache = layer.forward(x)
     return y, *layer.backward(cache, dy)
 
 

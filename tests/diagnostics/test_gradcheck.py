@@ -159,21 +159,159 @@ class Model:
 
     def forward(self, x, state=None):
         h, state, rnn_cache = self.rnn.forward(x, state)
-        y, linear_cache = self.linear.forward(h)
+        y, _, linear_cache = self.linear.forward(h)
         return y, state, (rnn_cache, linear_cache)
 
     def backward(self, cache, dy, dstate=None):
-        dh, linear_grads = self.linear.backward(cache[1], dy)
-        _, dstate0, grads = self.rnn.backward(cache[0], self.factor * dh, dstate)
-        return grads | linear_grads, dstate0
+        dh, _, linear_grads = self.linear.backward(cache[1], dy)
+        dx, dstate0, grads = self.rnn.backward(cache[0], self.factor * dh, dstate)
+        return dx, dstate0, grads | linear_grads
 
 
 def test_a_model(backend):
     report = pyrnn.gradcheck(Model(), random(5, 2, 3), samples=10)
     assert report, str(report)
-    assert {"weight_ih_l0", "weight", "state[1]"} < set(report.entries)
-    assert "x" not in report.entries
+    assert {"x", "weight_ih_l0", "weight", "state[1]"} < set(report.entries)
     assert not pyrnn.gradcheck(Model(factor=0.99), random(5, 2, 3), samples=10)
+
+
+class Own:
+    """h' = tanh(w x + h) over time, written by a user with whatever it takes; x (T, N)."""
+
+    def __init__(self):
+        self.parameters = {"w": np.array([0.7])}
+
+    def run(self, x, h=0.0, counts=None):
+        hs = [h]
+        for t, x_t in enumerate(x):
+            following = np.tanh(self.parameters["w"] * x_t + hs[-1])
+            hs.append(following if counts is None else np.where(t < counts, following, hs[-1]))
+        return np.stack(hs[1:]), hs[-1], (x, hs, counts)
+
+    def run_back(self, cache, dy, dh=0.0):
+        x, hs, counts = cache
+        dx, dw = np.empty_like(x), 0.0
+        for t in reversed(range(len(x))):
+            dh = dh + dy[t]
+            live = 1.0 if counts is None else t < counts
+            dz = dh * (1 - hs[t + 1] ** 2) * live
+            dx[t] = dz * self.parameters["w"]
+            dw += (dz * x[t]).sum(keepdims=True)
+            dh = dz + dh * (1.0 - live)
+        return dx, dh, {"w": np.array(dw).reshape(1)}
+
+
+class Stateless(Own):
+    def forward(self, x):
+        y, _, cache = self.run(x)
+        return y, None, cache
+
+    def backward(self, cache, dy):
+        dx, _, grads = self.run_back(cache, dy)
+        return dx, None, grads
+
+
+class Required(Own):
+    def forward(self, x, h):
+        return self.run(x, h)
+
+    def backward(self, cache, dy, dh):
+        return self.run_back(cache, dy, dh)
+
+
+class Optional(Own):
+    def forward(self, x, state=None, *, lengths=None):
+        state = np.zeros(x.shape[1:]) if state is None else state
+        return self.run(x, state, None if lengths is None else np.array(lengths))
+
+    def backward(self, cache, dy, dstate=None):
+        return self.run_back(cache, dy, 0.0 if dstate is None else dstate)
+
+
+class Anything(Own):
+    def forward(self, *arguments, **options):
+        return Optional.forward(self, *arguments, **options)
+
+    def backward(self, *arguments):
+        return self.run_back(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "options"),
+    [
+        (Stateless, None, {}),
+        (Required, random(2, seed=1), {}),
+        (Optional, None, {}),
+        (Optional, random(2, seed=1), {}),
+        (Optional, None, {"lengths": [5, 3]}),
+        (Anything, None, {"lengths": [5, 3]}),
+    ],
+)
+@pytest.mark.parametrize("wrong", [None, "x", "state", "w"])
+def test_a_layer_of_ones_own(kind, state, options, wrong):
+    class Changed(kind):
+        def run_back(self, *arguments):
+            dx, dh, grads = super().run_back(*arguments)
+            if wrong == "w":
+                return dx, dh, {"w": 1.01 * grads["w"]}
+            return dx * (1 + (wrong == "x")), dh * (1 + (wrong == "state")), grads
+
+    report = pyrnn.gradcheck(Changed(), random(5, 2), state, **options)
+    has_state = kind is not Stateless
+    assert list(report.entries) == ["x", *["state"] * has_state, "w"]
+    found = {name for name, entry in report.entries.items() if entry.relative > 1e-6}
+    assert found == ({wrong} & set(report.entries)), str(report)
+
+
+def test_no_gradient_of_x_is_not_checked():
+    class NoInput(Optional):
+        def run_back(self, *arguments):
+            return None, *super().run_back(*arguments)[1:]
+
+    report = pyrnn.gradcheck(NoInput(), random(5, 2))
+    assert report
+    assert list(report.entries) == ["state", "w"]
+
+
+@pytest.mark.parametrize(
+    ("method", "returned", "message"),
+    [
+        ("forward", lambda y, state, cache: (y, cache), r"forward: .* cache\), got 2 values"),
+        ("forward", lambda y, state, cache: y, r"forward: expected \(y, state, cache\), got ndar"),
+        ("backward", lambda dx, dh, grads: (grads, dh), r"backward: .* grads\), got 2 values"),
+        ("backward", lambda dx, dh, grads: grads, r"backward: expected \(dx, .*\), got dict"),
+        ("backward", lambda dx, dh, grads: (grads, dh, dx), "backward: .* dict of .*, got ndarray"),
+    ],
+)
+def test_other_orders_are_refused(method, returned, message):
+    class Other(Optional):
+        pass
+
+    own = getattr(Optional, method)
+    setattr(Other, method, lambda self, *args, **options: returned(*own(self, *args, **options)))
+    with pytest.raises(TypeError, match=message):
+        pyrnn.gradcheck(Other(), random(5, 2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "options", "message"),
+    [
+        (Stateless, (random(5, 2), random(2)), {}, "state: .*, since Stateless takes none"),
+        (Required, (random(5, 2), random(2)), {"lengths": [5, 3]}, "lengths: .* Required takes n"),
+    ],
+)
+def test_what_a_layer_of_ones_own_does_not_take(kind, arguments, options, message):
+    with pytest.raises(TypeError, match=message):
+        pyrnn.gradcheck(kind(), *arguments, **options)
+
+
+def test_indices_have_no_gradient():
+    class Table(pyrnn.Embedding):
+        def backward(self, cache, dy, dstate=None):
+            return np.zeros(3), *super().backward(cache, dy)[1:]
+
+    with pytest.raises(ValueError, match="dx: expected None, since x holds indices"):
+        pyrnn.gradcheck(Table(3, 4, dtype="float64"), np.array([0, 2, 1]))
 
 
 def test_the_report_is_a_table(backend):

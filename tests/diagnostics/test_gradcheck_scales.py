@@ -15,13 +15,12 @@ class Wrong:
         self.layer, self.name, self.factor = layer, name, factor
         self.parameters = layer.parameters
 
-    def forward(self, x, state):
-        y, cache = self.layer.forward(x)
-        return y, None, cache
+    def forward(self, x):
+        return self.layer.forward(x)
 
-    def backward(self, cache, dy, dstate):
-        _, grads = self.layer.backward(cache, dy)
-        return {n: g * self.factor if n == self.name else g for n, g in grads.items()}, None
+    def backward(self, cache, dy):
+        dx, _, grads = self.layer.backward(cache, dy)
+        return dx, None, {n: g * self.factor if n == self.name else g for n, g in grads.items()}
 
 
 class WrongInput(pyrnn.Linear):
@@ -29,9 +28,9 @@ class WrongInput(pyrnn.Linear):
 
     factor = 3.0
 
-    def backward(self, cache, dy):
-        dx, grads = super().backward(cache, dy)
-        return dx * self.factor, grads
+    def backward(self, cache, dy, dstate=None):
+        dx, _, grads = super().backward(cache, dy, dstate)
+        return dx * self.factor, None, grads
 
 
 def values(*shape):
@@ -111,11 +110,12 @@ def test_gradients_of_other_classes():
         def __init__(self):
             self.parameters = {"w": values(3, 2)}
 
-        def forward(self, x, state):
+        def forward(self, x, state=None):
             return np.matrix(x) @ self.parameters["w"], None, x
 
-        def backward(self, x, dy, dstate):
-            return {"w": np.asfortranarray(np.matrix(x).T @ dy)}, None
+        def backward(self, x, dy, dstate=None):
+            dx = np.matrix(dy) @ self.parameters["w"].T
+            return dx, None, {"w": np.asfortranarray(np.matrix(x).T @ dy)}
 
     with pytest.warns(PendingDeprecationWarning):
         report = pyrnn.gradcheck(Model(), values(4, 3))
@@ -134,9 +134,9 @@ def test_gradients_of_other_classes():
 )
 def test_what_is_no_gradient(gradient, error, match):
     class Layer(Wrong):
-        def backward(self, cache, dy, dstate):
-            grads, _ = super().backward(cache, dy, dstate)
-            return grads | {"weight": gradient}, None
+        def backward(self, cache, dy):
+            dx, _, grads = super().backward(cache, dy)
+            return dx, None, grads | {"weight": gradient}
 
     with pytest.raises(error, match=match):
         pyrnn.gradcheck(Layer(linear(), "weight", 1.0), values(5, 3))

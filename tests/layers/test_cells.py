@@ -43,17 +43,54 @@ def test_is_a_layer_of_one_step(make_cell, bias, backend, assert_close):
     cell = make_cell(3, 4, bias, dtype="float64", seed=0)
     layer = layer_of(cell)
     x, state, dstate = random(2, 3), random_state(cell, 2, 4), random_state(cell, 2, 4)
-    after, cache = cell.forward(x, state)
-    dx, dbefore, grads = cell.backward(cache, dstate)
+    dy = random(2, 4, seed=5)
+    h, after, cache = cell.forward(x, state)
+    dx, dbefore, grads = cell.backward(cache, dy, dstate)
 
     def lift(s):
         return tuple(a[None] for a in s) if is_lstm(cell) else s[None]
 
     y, last, layer_cache = layer.forward(x[None], lift(state))
-    dx_l, dbefore_l, grads_l = layer.backward(layer_cache, np.zeros_like(y), lift(dstate))
-    assert_close((lift(after), dx[None], lift(dbefore)), (last, dx_l, dbefore_l), 1e-15)
+    dx_l, dbefore_l, grads_l = layer.backward(layer_cache, dy[None], lift(dstate))
+    assert_close((h[None], lift(after)), (y, last), 1e-15)
+    assert_close((dx[None], lift(dbefore)), (dx_l, dbefore_l), 1e-15)
     assert_close({f"{n}_l0": g for n, g in grads.items()}, grads_l, 1e-15)
     assert_close(cell(x, state), after, 0.0)
+
+
+def plus(dstate, dy):
+    """A gradient of the state with that of the output added to h."""
+    return (dstate[0] + dy, dstate[1]) if isinstance(dstate, tuple) else dstate + dy
+
+
+@pytest.mark.parametrize("lead", [(), (2,)], ids=str)
+def test_gradients_of_output_and_state_add_up(make_cell, lead, backend, assert_close):
+    cell = make_cell(3, 4, dtype="float64", seed=0)
+    x, dstate, dy = random(*lead, 3), random_state(cell, *lead, 4), random(*lead, 4, seed=5)
+    zeros = tuple(map(np.zeros_like, dstate)) if is_lstm(cell) else np.zeros_like(dstate)
+
+    def gradients(dy, dstate=None):
+        return cell.backward(cell.forward(x)[2], dy, dstate)
+
+    assert_close(gradients(dy, dstate), gradients(None, plus(dstate, dy)), 0.0)
+    assert_close(gradients(dy), gradients(None, plus(zeros, dy)), 0.0)
+    if is_lstm(cell):
+        assert_close(gradients(dy, (None, dstate[1])), gradients(None, (dy, dstate[1])), 0.0)
+
+
+def test_output_is_h_and_stands_alone(make_cell, backend, assert_close):
+    cell = make_cell(3, 4, dtype="float64", seed=0)
+    x, dy = random(2, 3), random(2, 4)
+    expected = cell.backward(cell.forward(x)[2], dy)
+    h, state, cache = cell.forward(x)
+    assert np.array_equal(h, parts(state)[0])
+    kept = h.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        h[...] = 7
+    for part in parts(state):
+        part[...] = 7
+    assert np.array_equal(h, kept)
+    assert_close(cell.backward(cache, dy), expected, 0.0)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -82,8 +119,8 @@ def test_agrees_with_torch(make_cell, backend, assert_close):
 def test_shapes_and_dtypes(make_cell, dtype, backend):
     cell = make_cell(3, 4, dtype=dtype)
     for lead in ((), (2,)):
-        state, cache = cell.forward(random(*lead, 3, dtype=dtype))
-        dx, dstate, grads = cell.backward(cache, state)
+        _, state, cache = cell.forward(random(*lead, 3, dtype=dtype))
+        dx, dstate, grads = cell.backward(cache, None, state)
         assert dx.shape == (*lead, 3)
         assert all(s.shape == (*lead, 4) for s in (*parts(state), *parts(dstate)))
         assert {n: g.shape for n, g in grads.items()} == {
@@ -105,23 +142,23 @@ def test_one_row_is_a_batch_of_one(make_cell, backend, assert_close):
 def test_other_memory_layouts_give_the_same(make_cell, backend, assert_close):
     cell = make_cell(3, 4, dtype="float64", seed=0)
     x, state, dstate = random(2, 3), random_state(cell, 2, 4), random_state(cell, 2, 4)
-    after, cache = cell.forward(x, state)
-    expected = after, *cell.backward(cache, dstate)
+    _, after, cache = cell.forward(x, state)
+    expected = after, *cell.backward(cache, None, dstate)
 
     def turned(s):
         return tuple(map(np.asfortranarray, s)) if is_lstm(cell) else np.asfortranarray(s)
 
-    after, cache = cell.forward(np.asfortranarray(x), turned(state))
-    assert_close((after, *cell.backward(cache, turned(dstate))), expected, 1e-13)
+    _, after, cache = cell.forward(np.asfortranarray(x), turned(state))
+    assert_close((after, *cell.backward(cache, None, turned(dstate))), expected, 1e-13)
 
 
 def test_indices_stand_for_one_hot_rows(make_cell, backend, assert_close):
     cell = make_cell(3, 4, dtype="float64", seed=0)
     indices = np.array([2, 0, 2], np.int8)
-    after, cache = cell.forward(indices)
-    dx, dbefore, grads = cell.backward(cache, after)
-    expected, cache = cell.forward(np.eye(3)[indices])
-    _, dbefore_hot, grads_hot = cell.backward(cache, after)
+    _, after, cache = cell.forward(indices)
+    dx, dbefore, grads = cell.backward(cache, None, after)
+    _, expected, cache = cell.forward(np.eye(3)[indices])
+    _, dbefore_hot, grads_hot = cell.backward(cache, None, after)
     assert dx is None
     assert_close((after, dbefore, grads), (expected, dbefore_hot, grads_hot), 1e-14)
 
@@ -215,17 +252,19 @@ def test_x(make_cell, x, error, message, backend):
 def test_state_and_dstate(make_cell, backend):
     cell = make_cell(3, 4, dtype="float64")
     x = random(2, 3)
-    _, cache = cell.forward(x)
+    _, _, cache = cell.forward(x)
     for name, call in {
         "state": lambda s: cell(x, s),
-        "dstate": lambda s: cell.backward(cache, s),
+        "dstate": lambda s: cell.backward(cache, None, s),
     }.items():
         where = f"{name}'s h" if is_lstm(cell) else name
         with pytest.raises(ValueError, match=rf"{where}: expected shape \(2, 4\), got \(2, 5\)"):
             call(random_state(cell, 2, 5))
         with pytest.raises(TypeError, match=f"{where}: expected dtype float64, got float32"):
             call(random_state(cell, 2, 4, dtype="float32"))
-    with pytest.raises(TypeError, match="dstate: expected"):
+    with pytest.raises(ValueError, match=r"dy: expected shape \(2, 4\), got \(2, 5\)"):
+        cell.backward(cache, random(2, 5))
+    with pytest.raises(TypeError, match="dy: expected a gradient, of h or of the next state"):
         cell.backward(cache, None)
     with pytest.raises(ValueError, match=r"expected shape \(4,\), got \(1, 4\)"):
         cell(x[0], random_state(cell, 1, 4))
@@ -238,11 +277,11 @@ def test_state_of_lstm_is_a_pair(backend):
 
 def test_cache_serves_once_and_only_its_own_cell(make_cell, backend):
     cell, other = make_cell(3, 4, dtype="float64"), make_cell(3, 4, dtype="float64")
-    state, cache = cell.forward(random(2, 3))
+    _, state, cache = cell.forward(random(2, 3))
     with pytest.raises(ValueError, match="cache: it came from another layer"):
-        other.backward(cache, state)
-    cell.backward(cache, state)
+        other.backward(cache, None, state)
+    cell.backward(cache, None, state)
     with pytest.raises(ValueError, match="cache: it was used by an earlier backward"):
-        cell.backward(cache, state)
+        cell.backward(cache, None, state)
     with pytest.raises(TypeError, match="cache: expected what forward returned last"):
-        cell.backward(None, state)
+        cell.backward(None, None, state)

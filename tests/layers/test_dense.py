@@ -91,13 +91,13 @@ def test_gradients_of_embedding(shape, backend):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_shapes_and_dtypes(dtype, backend):
     linear = pyrnn.Linear(3, 5, dtype=dtype)
-    y, cache = linear.forward(random(2, 4, 3, dtype=dtype))
-    dx, grads = linear.backward(cache, y)
+    y, _, cache = linear.forward(random(2, 4, 3, dtype=dtype))
+    dx, _, grads = linear.backward(cache, y)
     assert [a.shape for a in (y, dx, *grads.values())] == [(2, 4, 5), (2, 4, 3), (5, 3), (5,)]
     assert {a.dtype for a in (y, dx, *grads.values())} == {np.dtype(dtype)}
     embedding = pyrnn.Embedding(7, 5, dtype=dtype)
-    y, cache = embedding.forward(np.zeros((2, 4), int))
-    dx, grads = embedding.backward(cache, y)
+    y, _, cache = embedding.forward(np.zeros((2, 4), int))
+    dx, _, grads = embedding.backward(cache, y)
     assert dx is None
     assert [a.shape for a in (y, *grads.values())] == [(2, 4, 5), (7, 5)]
     assert {a.dtype for a in (y, *grads.values())} == {np.dtype(dtype)}
@@ -107,8 +107,8 @@ def test_shapes_and_dtypes(dtype, backend):
 def test_no_rows_give_no_rows_and_zero_gradients(kind, backend):
     make, x = LAYERS[kind]
     layer = make(dtype="float64")
-    y, cache = layer.forward(x[:0])
-    _, grads = layer.backward(cache, y)
+    y, _, cache = layer.forward(x[:0])
+    _, _, grads = layer.backward(cache, y)
     assert y.shape == (0, 5)
     assert not any(grad.any() for grad in grads.values())
 
@@ -126,11 +126,11 @@ def test_other_memory_layouts_give_the_same(backend):
     layer = pyrnn.Linear(3, 5, dtype="float64", seed=0)
     for lead in ((4,), (4, 6)):
         x, dy = random(*lead, 3), random(*lead, 5)
-        y, cache = layer.forward(x)
-        dx, grads = layer.backward(cache, dy)
+        y, _, cache = layer.forward(x)
+        dx, _, grads = layer.backward(cache, dy)
         for change in OTHER_LAYOUTS:
-            other_y, cache = layer.forward(change(x))
-            other_dx, other_grads = layer.backward(cache, change(dy))
+            other_y, _, cache = layer.forward(change(x))
+            other_dx, _, other_grads = layer.backward(cache, change(dy))
             np.testing.assert_allclose(other_y, y, rtol=1e-13)
             np.testing.assert_allclose(other_dx, dx, rtol=1e-13)
             for name, grad in grads.items():
@@ -140,11 +140,11 @@ def test_other_memory_layouts_give_the_same(backend):
 def test_other_memory_layouts_of_embedding_give_the_same(backend):
     layer = pyrnn.Embedding(7, 5, dtype="float64", seed=0)
     x, dy = np.array([6, 0, 6, 1]), random(4, 5)
-    y, cache = layer.forward(x)
-    _, grads = layer.backward(cache, dy)
+    y, _, cache = layer.forward(x)
+    _, _, grads = layer.backward(cache, dy)
     for change in OTHER_LAYOUTS:
-        other_y, cache = layer.forward(change(x))
-        _, other_grads = layer.backward(cache, change(dy))
+        other_y, _, cache = layer.forward(change(x))
+        _, _, other_grads = layer.backward(cache, change(dy))
         assert np.array_equal(other_y, y)
         assert np.array_equal(other_grads["weight"], grads["weight"])
 
@@ -188,7 +188,7 @@ def test_eval_makes_parameters_read_only_and_train_undoes_it(kind):
 def test_cache_serves_once_and_only_its_own_layer(kind, backend):
     make, x = LAYERS[kind]
     layer, other = make(dtype="float64"), make(dtype="float64")
-    y, cache = layer.forward(x)
+    y, _, cache = layer.forward(x)
     with pytest.raises(ValueError, match="cache: it came from another layer"):
         other.backward(cache, y)
     layer.backward(cache, y)
@@ -201,8 +201,8 @@ def test_cache_serves_once_and_only_its_own_layer(kind, backend):
 def test_cache_keeps_the_parameters_of_its_forward(backend):
     layer = pyrnn.Linear(3, 5, dtype="float64", seed=0)
     x, dy = random(4, 3), random(4, 5)
-    expected, _ = layer.backward(layer.forward(x)[1], dy)
-    _, cache = layer.forward(x)
+    expected, _, _ = layer.backward(layer.forward(x)[2], dy)
+    _, _, cache = layer.forward(x)
     layer.parameters["weight"][...] = 7
     assert np.array_equal(layer.backward(cache, dy)[0], expected)
 
@@ -210,9 +210,9 @@ def test_cache_keeps_the_parameters_of_its_forward(backend):
 def test_cache_of_embedding_keeps_its_indices(backend):
     layer = pyrnn.Embedding(3, 5)
     x = np.array([0, 1])
-    y, cache = layer.forward(x)
+    y, _, cache = layer.forward(x)
     x[...] = 1000
-    _, grads = layer.backward(cache, np.ones_like(y))
+    _, _, grads = layer.backward(cache, np.ones_like(y))
     assert grads["weight"].sum(axis=1).tolist() == [5, 5, 0]
 
 
@@ -295,7 +295,7 @@ def test_x_of_embedding(x, error, message, backend):
 def test_dy(kind, backend):
     make, x = LAYERS[kind]
     layer = make(dtype="float64")
-    y, cache = layer.forward(x)
+    y, _, cache = layer.forward(x)
     with pytest.raises(ValueError, match=r"dy: expected shape \(4, 5\), got \(4, 1\)"):
         layer.backward(cache, y[:, :1])
     with pytest.raises(TypeError, match="dy: expected dtype float64, got float32"):

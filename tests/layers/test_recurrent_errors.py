@@ -153,7 +153,7 @@ def test_cache_of_a_layer_of_another_kind(make_layer, backend):
             other.backward(cache, np.zeros_like(y))
     cell = pyrnn.GRUCell(3, 4)
     with pytest.raises(ValueError, match="cache: it came from another layer"):
-        layer.backward(cell.forward(X[0])[1], np.zeros_like(y))
+        layer.backward(cell.forward(X[0])[2], np.zeros_like(y))
     layer.backward(cache, np.zeros_like(y))
 
 

@@ -47,10 +47,11 @@ class TestComputing:
         logits, state, cache = model.forward(some_indices(6, 2))
         assert logits.shape == (6, 2, len(LETTERS))
         assert logits.dtype == dtype
-        grads, dstate0 = model.backward(cache, np.ones_like(logits))
+        dx, dstate0, grads = model.backward(cache, np.ones_like(logits))
         assert {n: g.shape for n, g in grads.items()} == {
             n: p.shape for n, p in model.parameters.items()
         }
+        assert dx is None
         assert np.shape(dstate0) == np.shape(state)
 
     def test_call_equals_forward_in_both_modes(self) -> None:
@@ -319,7 +320,7 @@ def test_learns(cell: str, backend: str) -> None:
             x, y = indices[start : start + 12, None], indices[start + 1 : start + 13, None]
             logits, state, cache = model.forward(x, state)
             _, dlogits = pyrnn.softmax_cross_entropy(logits, y)
-            grads, _ = model.backward(cache, dlogits)
+            _, _, grads = model.backward(cache, dlogits)
             pyrnn.clip_grad_norm(grads, 1.0)
             optimizer.step(grads)
     assert model.bits_per_character(indices) < 0.3

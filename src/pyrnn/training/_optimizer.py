@@ -42,6 +42,14 @@ class Optimizer(Portable):
     """Base of all optimisers: arguments, checks, the moments of each parameter.
 
     A subclass names its options and moments, and makes one step of one parameter.
+
+    Examples
+    --------
+    >>> import pyrnn
+    >>> adam = pyrnn.Adam(pyrnn.Linear(2, 3).parameters, lr=0.1)
+    >>> isinstance(adam, pyrnn.Optimizer)
+    True
+    >>> adam.lr /= 2  # as any optimiser's, it can be set between steps
     """
 
     def __init__(

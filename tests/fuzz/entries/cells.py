@@ -34,6 +34,7 @@ def cell_case(draw: Draw, kind: str) -> Case:
         "weights": draw_weights(draw, cell),
         "x": x,
         "state": draw_state(draw, sizes, lead),
+        "dy": draw.array(*lead, hidden),
         "dstate": tuple(dstate) if parts == 2 else dstate[0],
     }
     training = draw.chance(0.8)
@@ -72,14 +73,14 @@ def _forward_backward(draw: Draw, kind: str, training: bool, a: Arguments) -> di
     cell = _cell(draw, kind, a)
     if not training:
         cell.eval()
-    state, cache = cell.forward(a["x"], a["state"])
-    dx, dbefore, grads = cell.backward(cache, a["dstate"])
-    return {"state": state, "dx": dx, "dbefore": dbefore, "grads": grads}
+    h, state, cache = cell.forward(a["x"], a["state"])
+    dx, dbefore, grads = cell.backward(cache, a["dy"], a["dstate"])
+    return {"h": h, "state": state, "dx": dx, "dbefore": dbefore, "grads": grads}
 
 
 def _call(draw: Draw, kind: str, training: bool, a: Arguments) -> tuple[Any, Any]:
     cell = _cell(draw, kind, a)
-    expected = cell.forward(a["x"], a["state"])[0]
+    expected = cell.forward(a["x"], a["state"])[1]
     if not training:
         cell.eval()
     return copy.deepcopy(cell)(a["x"], a["state"]), expected
@@ -94,9 +95,8 @@ def _alone(run: Any, row: int, a: Arguments) -> tuple[Any, Any]:
         return np.asarray(value)[row : row + 1]
 
     whole = run(a)
-    rows = {"x": np.asarray(a["x"]), "state": a["state"], "dstate": a["dstate"]}
-    one = run(a | {name: cut(value) for name, value in rows.items()})
-    keys = [key for key in ("state", "dx", "dbefore") if whole[key] is not None]
+    one = run(a | {name: cut(a[name]) for name in ("x", "state", "dy", "dstate")})
+    keys = [key for key in ("h", "state", "dx", "dbefore") if whole[key] is not None]
     return {key: one[key] for key in keys}, {key: cut(whole[key]) for key in keys}
 
 

@@ -31,8 +31,8 @@ def _run_layer(draw: Draw, make: Any, training: bool, a: Arguments) -> dict[str,
         layer.parameters.update(a["weights"])
     if not training:
         layer.eval()
-    y, *_, cache = layer.forward(a["x"])
-    dx, *_, grads = layer.backward(cache, a["dy"])
+    y, _, cache = layer.forward(a["x"])
+    dx, _, grads = layer.backward(cache, a["dy"])
     return {"y": y, "dx": dx, "grads": grads, "called": copy.deepcopy(layer)(a["x"])}
 
 

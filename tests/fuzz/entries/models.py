@@ -72,7 +72,7 @@ def model_case(draw: Draw) -> Case:
         if not training:
             model.eval()
         logits, state, cache = model.forward(a["indices"], a["state"])
-        grads, dstate0 = model.backward(cache, a["dlogits"], a["dstate"])
+        _, dstate0, grads = model.backward(cache, a["dlogits"], a["dstate"])
         return {"logits": logits, "state": state, "grads": grads, "dstate0": dstate0}
 
     def called(a: Arguments) -> tuple[Any, Any]:
