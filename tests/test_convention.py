@@ -1,6 +1,7 @@
 """Whatever computes is called alike: three results of forward and of backward, in one order."""
 
 import inspect
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,19 @@ import pytest
 import pyrnn
 from pyrnn.layers.cells import Cell
 
+LAYERS = {
+    "RNN": pyrnn.RNN,
+    "RNN-both-ways": partial(pyrnn.RNN, num_layers=2, bidirectional=True, batch_first=True),
+    "LSTM": pyrnn.LSTM,
+    "LSTM-projected": partial(pyrnn.LSTM, proj_size=2, peephole=True),
+    "LSTM-coupled": partial(pyrnn.LSTM, coupled=True, zoneout=0.3),
+    "LSTM-norm": partial(pyrnn.LSTM, layer_norm=True),
+    "GRU": pyrnn.GRU,
+    "GRU-dropout": partial(pyrnn.GRU, num_layers=2, dropout=0.5, recurrent_dropout=0.3),
+    "GRU-reset": partial(pyrnn.GRU, reset_after=False),
+    "GRU-norm": partial(pyrnn.GRU, layer_norm=True),
+    "MinGRU": pyrnn.MinGRU,
+}
 CELLS = {"rnn": pyrnn.RNNCell, "lstm": pyrnn.LSTMCell, "gru": pyrnn.GRUCell}
 STATELESS = {"linear": pyrnn.Linear, "embedding": pyrnn.Embedding}
 MODELS = {
@@ -25,14 +39,16 @@ def make_model(cell, embedding_dim):
     )
 
 
-@pytest.fixture(params=["any", *CELLS, *STATELESS, *MODELS])
-def target(request):
-    """Each layer, with its options; each cell; each model."""
-    name = request.param
+def make(name):
     if name in MODELS:
         return make_model(*MODELS[name])
-    make = request.getfixturevalue("make_any") if name == "any" else (CELLS | STATELESS)[name]
-    return make(3, 4, dtype="float64", seed=0)
+    return (LAYERS | CELLS | STATELESS)[name](3, 4, dtype="float64", seed=0)
+
+
+@pytest.fixture(params=[*LAYERS, *CELLS, *STATELESS, *MODELS])
+def target(request):
+    """Each layer, with its options; each cell; each model."""
+    return make(request.param)
 
 
 def inputs(target):
@@ -47,8 +63,19 @@ def has_state(target):
     return not isinstance(target, (pyrnn.Linear, pyrnn.Embedding))
 
 
+def parts(state):
+    return state if isinstance(state, tuple) else (state,)
+
+
 def shapes(state):
-    return [part.shape for part in (state if isinstance(state, tuple) else (state,))]
+    return [part.shape for part in parts(state)]
+
+
+def test_every_public_layer_is_held_to_it():
+    public = {getattr(pyrnn, name) for name in pyrnn.__all__}
+    layers = {c for c in public if inspect.isclass(c) and issubclass(c, pyrnn.Layer)}
+    held = {type(make(name)) for name in (*LAYERS, *CELLS, *STATELESS)}
+    assert layers - {pyrnn.Layer} == held
 
 
 def test_three_results_in_one_order(target, backend):
@@ -86,15 +113,16 @@ def test_arguments_by_name(target):
 
 
 def test_call_has_no_cache_and_the_same_bits(target, backend):
+    target.eval()  # where no dropout is drawn anew
     for x in inputs(target):
         y, state, _ = target.forward(x)
         called = target(x)
         if not has_state(target):
             called = (called, None)
         elif isinstance(target, Cell):  # torch's cells return the state alone
-            called = (called[0] if isinstance(called, tuple) else called, called)
+            called = (parts(called)[0], called)
         assert np.array_equal(called[0], y)
-        for part, other in zip(np.atleast_1d(called[1]), np.atleast_1d(state), strict=True):
+        for part, other in zip(parts(called[1]), parts(state), strict=True):
             assert np.array_equal(part, other)
 
 
