@@ -18,17 +18,18 @@ class OwnRNN:
         shapes = {"Wxh": (hidden_size, input_size), "Whh": (hidden_size,) * 2, "bh": hidden_size}
         self.parameters = {name: 0.5 * draw(shape) for name, shape in shapes.items()}
 
-    def forward(self, x, h):
+    def forward(self, x, state=None):
         """All outputs, the last state, and what the backward pass needs."""
-        p, states = self.parameters, [h]
+        p = self.parameters
+        states = [np.zeros((x.shape[1], len(p["bh"]))) if state is None else state]
         for x_t in x:
             states.append(np.tanh(x_t @ p["Wxh"].T + states[-1] @ p["Whh"].T + p["bh"]))
         return np.stack(states[1:]), states[-1], (x, states)
 
-    def backward(self, cache, dy, dh):
+    def backward(self, cache, dy, dstate=None):
         """Gradients of x, of the first state and of the parameters."""
         x, states = cache
-        dx = np.empty_like(x)
+        dx, dh = np.empty_like(x), 0 if dstate is None else dstate
         grads = {name: np.zeros_like(p) for name, p in self.parameters.items()}
         for t in reversed(range(len(x))):
             dz = (dy[t] + dh) * (1 - states[t + 1] ** 2)  # try it without the square

@@ -110,11 +110,11 @@ def gradcheck(
     Parameters
     ----------
     target : layer, cell or model
-        In float64. It stays as it is. One of your own has a dict ``parameters`` of live arrays,
+        In float64. It is not modified. One of your own has a dict ``parameters`` of live arrays,
         ``forward(x, state=None) -> (y, state, cache)`` and ``backward(cache, dy, dstate=None) ->
-        (dx, dstate0, grads)``, always three, and can be copied with `copy.deepcopy`. Without a
-        state it returns None for it, and need not take it. ``dx`` is None where it has none; then
-        x is not checked.
+        (dx, dstate0, grads)``, and can be copied with `copy.deepcopy`. If it has no state, it
+        returns None for both states and need not take ``state`` and ``dstate``. If ``dx`` is
+        None, x is not checked.
     x : array
         As the target takes it: float64, or indices, which have no gradient.
     state : array or pair of arrays, optional

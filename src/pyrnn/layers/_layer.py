@@ -33,7 +33,7 @@ class Layer(Portable):
     Parameters
     ----------
     parameters : dict
-        The layer's arrays by name, contiguous and of ``dtype``. They stay the user's own.
+        The layer's arrays by name, contiguous and of ``dtype``. They are not copied.
     dtype : {"float32", "float64"}
         Of everything.
 

@@ -45,7 +45,7 @@ class Cell(Layer):
         return [backend.pack(self.cell, self._parameters, follow=self.training)]
 
     def __call__(self, x: Any, state: Any = None) -> Any:
-        """Advance by one step and keep nothing for a way back.
+        """Advance by one step, for inference only.
 
         Parameters
         ----------

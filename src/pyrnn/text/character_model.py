@@ -165,7 +165,7 @@ class CharacterModel(Portable):
     # --- computing --------------------------------------------------------------------------
 
     def __call__(self, indices: Any, state: Any = None) -> tuple[Array, Any]:
-        """Score the next characters and keep nothing for a way back.
+        """Score the next characters, for inference only.
 
         Parameters
         ----------
