@@ -263,6 +263,28 @@ def test_a_layer_of_ones_own(kind, state, options, wrong):
     assert found == ({wrong} & set(report.entries)), str(report)
 
 
+@pytest.mark.parametrize("factor", [1.0, 1.01])
+def test_a_layer_of_ones_own_may_change_what_it_gets(factor):
+    class InPlace:
+        def __init__(self):
+            self.parameters = {"w": random(3)}
+
+        def forward(self, x, h):
+            x *= self.parameters["w"]
+            h += x.sum(axis=0)
+            return x, h, x.copy()
+
+        def backward(self, cache, dy, dh):
+            dy += dh
+            grads = {"w": (dy * cache / self.parameters["w"]).sum(axis=0)}
+            dy *= factor * self.parameters["w"]
+            return dy, dh, grads
+
+    report = pyrnn.gradcheck(InPlace(), random(4, 3), random(3))
+    wrong = [name for name, entry in report.entries.items() if entry.relative > 1e-6]
+    assert wrong == ([] if factor == 1 else ["x"]), str(report)
+
+
 def test_no_gradient_of_x_is_not_checked():
     class NoInput(Optional):
         def run_back(self, *arguments):

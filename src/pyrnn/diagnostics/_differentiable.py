@@ -80,7 +80,7 @@ class Differentiable:
 
 
 class Evaluation:
-    """One copy of a target at one point."""
+    """One copy of a target at one point; it gets copies of arrays, which it may change."""
 
     def __init__(self, target: Any, point: Point, options: dict[str, Any]) -> None:
         self._target = target
@@ -89,9 +89,9 @@ class Evaluation:
 
     def outputs(self) -> Outputs:
         """Run forward."""
-        forward, arguments = self._target.forward, [self._point.x]
+        forward, arguments = self._target.forward, [self._point.x.copy()]
         if self._point.state or _takes(forward, None, None):
-            arguments.append(_whole(self._point.state))
+            arguments.append(_whole(tuple(part.copy() for part in self._point.state)))
         y, state, cache = _three(
             "forward", "(y, state, cache)", forward(*arguments, **self._options)
         )
@@ -99,9 +99,10 @@ class Evaluation:
 
     def gradients(self, outputs: Outputs, weights: list[Array]) -> Gradients:
         """Run backward: the gradients of the sum of outputs, each weighted with an array."""
-        backward, arguments = self._target.backward, [outputs.cache, weights[0]]
+        dy, *dstate = [array.copy() for array in weights]
+        backward, arguments = self._target.backward, [outputs.cache, dy]
         if outputs.state or _takes(backward, None, None, None):
-            arguments.append(_whole(tuple(weights[1:])))
+            arguments.append(_whole(tuple(dstate)))
         dx, dstate0, grads = _three("backward", "(dx, dstate0, grads)", backward(*arguments))
         if not isinstance(grads, Mapping):
             raise TypeError(

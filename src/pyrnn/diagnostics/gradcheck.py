@@ -143,10 +143,9 @@ def gradcheck(
         If x, the state or a parameter is not float64: in float32 a difference of two outputs
         keeps too few digits. If forward or backward does not return three values.
     ValueError
-        If a gradient has another shape or name than what it belongs to, or indices
-        have one; if x, the state, a
-        parameter or an output is not finite, as there are no differences then. A gradient that is
-        not finite is a wrong one: the report shows it.
+        If a gradient has another shape or name than what it belongs to, or indices have one; if x,
+        the state, a parameter or an output is not finite, as there are no differences then. A
+        gradient that is not finite is a wrong one: the report shows it.
 
     Notes
     -----
@@ -186,11 +185,12 @@ def gradcheck(
     for array in arrays:
         _refuse_infinities("target", array, "outputs")
     weights: list[Array] = [generator.standard_normal(array.shape) for array in arrays]
+    rounding = ROUNDING * _norm([w * y for w, y in zip(weights, arrays, strict=True)])
     analytic = _by_name(point, evaluation.gradients(outputs, weights))
     probe = _Probe(
         lambda: differentiable.at(point).outputs().arrays(),
         weights,
-        ROUNDING * _norm([w * y for w, y in zip(weights, arrays, strict=True)]),
+        rounding,
     )
     entries = {}
     for name, array in _arrays(point).items():
