@@ -49,9 +49,9 @@ def test_linear_rows(same_bits, dtype, in_features, out_features, count, bias, s
     layer = pyrnn.Linear(in_features, out_features, bias, dtype=dtype, seed=seed)
     x = random(count, in_features, dtype=dtype, seed=seed)
     dy = random(count, out_features, dtype=dtype, seed=seed + 1)
-    y, dx, _ = linear(layer, x, dy)
+    y, dx, _, _ = linear(layer, x, dy)
     for n in range(count):
-        y_n, dx_n, _ = linear(layer, x[n : n + 1], dy[n : n + 1])
+        y_n, dx_n, _, _ = linear(layer, x[n : n + 1], dy[n : n + 1])
         same_bits(y[n : n + 1], y_n)
         same_bits(dx[n : n + 1], dx_n)
 
@@ -85,9 +85,9 @@ def test_linear_threads(on_all_threads, dtype, sizes):
 def test_rows_of_a_large_linear(same_bits, num_threads, dtype, sizes):
     layer, x, dy = large_linear(sizes, dtype)
     with num_threads(2):
-        y, dx, _ = linear(layer, x, dy)
+        y, dx, _, _ = linear(layer, x, dy)
         for n in (0, len(x) - 1):
-            y_n, dx_n, _ = linear(layer, x[n : n + 1], dy[n : n + 1])
+            y_n, dx_n, _, _ = linear(layer, x[n : n + 1], dy[n : n + 1])
             same_bits(y[n : n + 1], y_n)
             same_bits(dx[n : n + 1], dx_n)
 
