@@ -24,8 +24,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 LONG = os.environ.get("PYRNN_LONG_TESTS") == "1"
 
 # The short form tries the same examples every time; the long form looks for new ones.
-hypothesis.settings.register_profile("short", deadline=None, max_examples=60, derandomize=True)
-hypothesis.settings.register_profile("long", deadline=None, max_examples=300)
+# How fast the machine is at that moment is no fault of what is tested.
+CHECKS = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("short", max_examples=60, derandomize=True, **CHECKS)
+hypothesis.settings.register_profile("long", max_examples=300, **CHECKS)
 hypothesis.settings.load_profile("long" if LONG else "short")
 
 

@@ -48,10 +48,13 @@ def interrupt(call, delay, number=signal.SIGINT):
         used = (time.process_time() - sent[1]) / pyrnn.get_num_threads()
         return min(time.perf_counter() - sent[0], used)
 
-def quickest(make_call, number=signal.SIGINT):
-    call, start, times = make_call(), time.perf_counter(), []
+def seconds(call):
+    start = time.perf_counter()
     call()
-    whole = time.perf_counter() - start
+    return time.perf_counter() - start
+
+def quickest(make_call, number=signal.SIGINT):
+    whole, times = seconds(make_call()), []
     for share in (0.3, 0.2, 0.4):
         call = make_call()
         try:
@@ -237,10 +240,11 @@ def train():
     return [y, *state, *layer.backward(cache, y)[2].values()]
 
 expected = train()
-time_of = interrupt(lambda: layer.forward(long), 0.2)
+delay = 0.3 * seconds(lambda: layer.forward(long))
+time_of = interrupt(lambda: layer.forward(long), delay)
 same = all(map(np.array_equal, train(), expected))
 y, state, cache = layer.forward(long)
-time_back = interrupt(lambda: layer.backward(cache, y), 0.2)
+time_back = interrupt(lambda: layer.backward(cache, y), delay)
 same = same and all(map(np.array_equal, train(), expected))
 try:
     layer.backward(cache, y)
@@ -322,7 +326,7 @@ def repeat():
 thread = threading.Thread(target=repeat)
 thread.start()
 long = random(500_000, 1, 16)
-took = interrupt(lambda: layer(long), 0.3)
+took = interrupt(lambda: layer(long), 0.3 * seconds(lambda: layer(long)))
 done.set()
 thread.join()
 print(took is not None, len(results) > 0, all(results))
@@ -333,5 +337,5 @@ print(took is not None, len(results) > 0, all(results))
 
 def test_the_signal_that_python_does_not_handle_kills(run_python):
     code = "signal.signal(signal.SIGINT, signal.SIG_DFL)\n" + CALLS["forward"]
-    result = run_python("-c", START + code + "interrupt(make_call(), 0.2)")
+    result = run_python("-c", START + code + "interrupt(make_call(), 0.3 * seconds(make_call()))")
     assert result.returncode == -signal.SIGINT

@@ -29,8 +29,8 @@ inline void load_slots(V (&z)[Cell::shape.slots], const typename V::Scalar* gate
 }
 
 template <class V, class Cell>
-inline void store_slots(const V (&z)[Cell::shape.slots], typename V::Scalar* gates, Size slot,
-                        int begin = 0, int end = Cell::shape.slots) {
+inline void store_slots(const V* z, typename V::Scalar* gates, Size slot, int begin = 0,
+                        int end = Cell::shape.slots) {
 #pragma GCC unroll 4
   for (int s = begin; s < end; ++s) z[s].store(gates + s * slot);
 }
@@ -38,8 +38,8 @@ inline void store_slots(const V (&z)[Cell::shape.slots], typename V::Scalar* gat
 // Gradients of pre-activations, which the next products read with the padding, unless there is but
 // one slot (`pack_weights`).
 template <class V, class Cell>
-inline void store_gradients(V (&z)[Cell::shape.slots], typename V::Scalar* gates, Size slot,
-                            Size valid, int end = Cell::shape.slots) {
+inline void store_gradients(V* z, typename V::Scalar* gates, Size slot, Size valid,
+                            int end = Cell::shape.slots) {
   if (Cell::shape.slots > 1) {
 #pragma GCC unroll 4
     for (int s = 0; s < end; ++s) z[s] = without_padding(z[s], valid);
