@@ -261,7 +261,7 @@ def _load(name: str, argument: str) -> Backend:
 
 def current() -> Backend:
     """The active backend: `use_backend`'s, else ``PYRNN_BACKEND``'s, else native."""
-    return _chosen.get() or find(_default(), "PYRNN_BACKEND")
+    return _chosen.get() or _loaded.get(_default()) or find(_default(), "PYRNN_BACKEND")
 
 
 @functools.cache
