@@ -14,7 +14,7 @@ CPP = ROOT / "src" / "cpp"
 
 
 def in_or_above_a_circle(arrows):
-    """What is left of the arrows {from: to all these} when ends are taken off, again and again."""
+    """What is left of the arrows {from: to all these} when ends are removed, again and again."""
     while arrows:
         ends = {name for name, below in arrows.items() if not below & set(arrows)}
         if not ends:

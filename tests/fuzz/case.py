@@ -24,7 +24,7 @@ class Relation(NamedTuple):
 class Case:
     """Arguments, and what is done with them.
 
-    ``run`` makes the calls on the backend in force and returns arrays within tuples, lists and
+    ``run`` makes the calls on the active backend and returns arrays within tuples, lists and
     dicts. ``expected`` is the right answer where no backend computes it. ``changes`` names the
     arguments that are changed in place, only if nothing is refused; or, if ``late``, also if one
     of several calls is refused (``run`` looks after that one then). ``in_numpy``: some of it is

@@ -88,7 +88,7 @@ def build_info() -> dict[str, Any]:
     dict
         ``version`` of this package; ``isa``, the instruction set in use (None without the compiled
         core), and ``isas``, those built in; ``threads``; ``numpy``, its version; ``backend``, the
-        one in force.
+        active one.
 
     Examples
     --------

@@ -239,7 +239,7 @@ class Workers {
     cancelled_ = true;
   }
 
-  // A signal that the caller takes notice of amid a job may fork: the child has no workers, and
+  // A signal that the caller takes notice of during a job may fork: the child has no workers, and
   // nobody else is at the work.
   void refuse_fork() const {
     if (generation != fork_generation())
