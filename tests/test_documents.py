@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+TUNING = ROOT / "docs" / "tuning"
+MOST_BYTES_OF_THE_MAP = 12 * 1024
 PAGES = [ROOT / "docs" / name for name in ("layers.md", "numerics.md")]
 SNIPPETS = [
     snippet
@@ -46,6 +48,32 @@ def test_files_that_are_named(path):
     """Files and folders of the tree by their whole path, as in `tests/core/test_threads.py`."""
     named = re.findall(r"`((?:tests|src|bench)/[\w./-]*)`", path.read_text(encoding="utf-8"))
     assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_the_map_stays_short():
+    assert len((ROOT / "ARCHITECTURE.md").read_bytes()) <= MOST_BYTES_OF_THE_MAP
+
+
+def test_the_map_repeats_no_measurement():
+    """Ratios, percentages and times belong into docs/tuning/."""
+    measured = re.compile(r"\d ?(?:%|x\b|µs|us\b|ms\b)")
+    assert not measured.findall((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+
+
+def test_the_index_of_records_is_whole():
+    linked = {link.partition("#")[0] for link in LINK.findall((TUNING / "README.md").read_text())}
+    assert {path.name for path in TUNING.iterdir()} - {"README.md"} <= linked
+
+
+@pytest.mark.parametrize("path", sorted(TUNING.glob("*.md")), ids=lambda p: p.name)
+def test_records_name_their_machine_and_commit(path):
+    if path.name == "README.md":
+        return
+    text = path.read_text(encoding="utf-8")
+    named = re.findall(r"^\*.*\b20\d\d · [0-9a-f]{7}\b", text, re.MULTILINE)
+    headings = re.findall(r"^## ", text, re.MULTILINE)
+    in_table = re.findall(r"[XZ]\d, [0-9a-f]{7}", text)
+    assert len(named) >= max(1, len(headings)) or in_table
 
 
 def test_snippets_are_found():
