@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn.layers.cells import Cell
+from pyrnn.layers.recurrent._cell import Cell
 
 LAYERS = {
     "RNN": pyrnn.RNN,

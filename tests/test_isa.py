@@ -38,8 +38,8 @@ def test_numbers_on_every_instruction_set(isa):
         pytest.skip(f"this processor does not run {isa}")
     assert told.stdout.strip() == isa, told.stderr
     files = [
-        "test_equivalence.py", "layers/test_recurrent_torch.py", "layers/test_stream.py",
-        "training/test_losses.py",
+        "test_equivalence.py", "layers/recurrent/test_stack_torch.py",
+        "layers/recurrent/test_stream.py", "training/test_losses.py",
     ]  # fmt: skip
     result = run(isa, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(TESTS / f for f in files))
     assert result.returncode == 0, result.stdout[-3000:]

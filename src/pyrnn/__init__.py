@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from pyrnn.diagnostics.gradcheck import GradcheckReport as GradcheckReport
     from pyrnn.diagnostics.gradcheck import gradcheck as gradcheck
     from pyrnn.layers._layer import Layer as Layer
-    from pyrnn.layers.cells import GRUCell as GRUCell
-    from pyrnn.layers.cells import LSTMCell as LSTMCell
-    from pyrnn.layers.cells import RNNCell as RNNCell
     from pyrnn.layers.dense import Embedding as Embedding
     from pyrnn.layers.dense import Linear as Linear
     from pyrnn.layers.initializers import initialize as initialize
-    from pyrnn.layers.min_gru import MinGRU as MinGRU
-    from pyrnn.layers.recurrent import GRU as GRU
-    from pyrnn.layers.recurrent import LSTM as LSTM
-    from pyrnn.layers.recurrent import RNN as RNN
+    from pyrnn.layers.recurrent._cell import GRUCell as GRUCell
+    from pyrnn.layers.recurrent._cell import LSTMCell as LSTMCell
+    from pyrnn.layers.recurrent._cell import RNNCell as RNNCell
+    from pyrnn.layers.recurrent.lstm import GRU as GRU
+    from pyrnn.layers.recurrent.lstm import LSTM as LSTM
+    from pyrnn.layers.recurrent.lstm import RNN as RNN
+    from pyrnn.layers.recurrent.min_gru import MinGRU as MinGRU
+    from pyrnn.layers.recurrent.stream import Stream as Stream
     from pyrnn.layers.sequences import PackedSequence as PackedSequence
     from pyrnn.layers.sequences import pack_padded_sequence as pack_padded_sequence
     from pyrnn.layers.sequences import pack_sequence as pack_sequence
     from pyrnn.layers.sequences import pad_packed_sequence as pad_packed_sequence
     from pyrnn.layers.sequences import pad_sequence as pad_sequence
     from pyrnn.layers.sequences import unpad_sequence as unpad_sequence
-    from pyrnn.layers.stream import Stream as Stream
     from pyrnn.parameters.merging import merge_parameters as merge_parameters
     from pyrnn.text.character_model import CharacterModel as CharacterModel
     from pyrnn.training._optimizer import Optimizer as Optimizer
@@ -63,11 +63,11 @@ _NAMES = {
     ],
     "pyrnn.diagnostics.gradcheck": ["GradcheckReport", "gradcheck"],
     "pyrnn.layers._layer": ["Layer"],
-    "pyrnn.layers.cells": ["GRUCell", "LSTMCell", "RNNCell"],
+    "pyrnn.layers.recurrent._cell": ["GRUCell", "LSTMCell", "RNNCell"],
     "pyrnn.layers.dense": ["Embedding", "Linear"],
     "pyrnn.layers.initializers": ["initialize"],
-    "pyrnn.layers.min_gru": ["MinGRU"],
-    "pyrnn.layers.recurrent": ["GRU", "LSTM", "RNN"],
+    "pyrnn.layers.recurrent.min_gru": ["MinGRU"],
+    "pyrnn.layers.recurrent.lstm": ["GRU", "LSTM", "RNN"],
     "pyrnn.layers.sequences": [
         "PackedSequence",
         "pack_padded_sequence",
@@ -76,7 +76,7 @@ _NAMES = {
         "pad_sequence",
         "unpad_sequence",
     ],
-    "pyrnn.layers.stream": ["Stream"],
+    "pyrnn.layers.recurrent.stream": ["Stream"],
     "pyrnn.parameters.merging": ["merge_parameters"],
     "pyrnn.text.character_model": ["CharacterModel"],
     "pyrnn.training._optimizer": ["Optimizer"],

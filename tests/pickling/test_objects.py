@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn.layers.cells import Cell
+from pyrnn.layers.recurrent._cell import Cell
 from pyrnn.text.character_model import CharacterModel
 from pyrnn.text.corpus import Vocabulary
 from pyrnn.textbook import cells as textbook_cells

@@ -13,7 +13,7 @@ import numpy as np
 
 import pyrnn
 from pyrnn._types import Array
-from pyrnn.layers._recurrent import Recurrent
+from pyrnn.layers.recurrent._stack import Recurrent
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 """The largest difference allowed, relative to the largest magnitude in the reference's array."""

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyrnn._divergence import DivergenceError, check_loss, check_weights
+from pyrnn.text.batches import AnyIndices, chunks, streams
 from pyrnn.text.character_model import CharacterModel
-from pyrnn.text.corpus import AnyIndices, chunks, streams
 from pyrnn.training.clipping import clip_grad_norm
 from pyrnn.training.losses import softmax_cross_entropy
 from pyrnn.training.optimizers import Adam

@@ -23,9 +23,9 @@ from pyrnn._files import write_atomically as write_atomically
 from pyrnn._types import Array
 from pyrnn.interop import _safetensors
 from pyrnn.interop._safetensors import Contents, FormatError
-from pyrnn.layers._recurrent import Recurrent
-from pyrnn.layers.min_gru import MinGRU
-from pyrnn.layers.recurrent import GRU, LSTM, RNN
+from pyrnn.layers.recurrent._stack import Recurrent
+from pyrnn.layers.recurrent.lstm import GRU, LSTM, RNN
+from pyrnn.layers.recurrent.min_gru import MinGRU
 from pyrnn.parameters import dictionary
 from pyrnn.text.character_model import CharacterModel
 

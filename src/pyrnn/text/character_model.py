@@ -14,10 +14,11 @@ from pyrnn._pickling import Portable
 from pyrnn._types import Array, Indices
 from pyrnn.layers import _cache
 from pyrnn.layers.dense import Embedding, Linear
-from pyrnn.layers.recurrent import GRU, LSTM, RNN
+from pyrnn.layers.recurrent.lstm import GRU, LSTM, RNN
 from pyrnn.parameters.dictionary import ParameterDict, random_generator
 from pyrnn.parameters.owners import Gradients, families_of
-from pyrnn.text.corpus import REPLACEMENT, Vocabulary, chunks, streams
+from pyrnn.text.batches import chunks, streams
+from pyrnn.text.corpus import REPLACEMENT, Vocabulary
 from pyrnn.training.losses import softmax_cross_entropy
 
 CELLS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}

@@ -1,4 +1,4 @@
-"""Text as a character model sees it: corpus, vocabulary, parallel streams."""
+"""Text as a character model sees it: corpus and vocabulary."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from pyrnn._pickling import Portable
 from pyrnn._types import Indices
 
 SmallIndices = npt.NDArray[np.unsignedinteger[Any]]
-AnyIndices = npt.NDArray[np.integer[Any]]
 
 PIECE_BYTES = 1 << 18
 """Text is read and encoded in pieces of so many bytes or characters."""
@@ -353,76 +352,6 @@ def _split(texts: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
     return train, held_out
 
 
-def streams(indices: AnyIndices, batch_size: int) -> tuple[AnyIndices, AnyIndices]:
-    """Cut a text into streams that run side by side.
-
-    Parameters
-    ----------
-    indices : array of int
-        (L,): the text.
-    batch_size : int
-        How many streams, N. Up to N - 1 characters at the end of the text are left out.
-
-    Returns
-    -------
-    inputs, targets : array of int
-        ((L - 1) // N, N) each: column n is the n-th part of the text, and what follows each of its
-        characters. They are views of ``indices``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has a wrong type, shape or value.
-    TextError
-        If the text has fewer than N + 1 characters.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pyrnn.text import streams
-    >>> inputs, targets = streams(np.arange(7), 2)
-    >>> inputs.T.tolist(), targets.T.tolist()
-    ([[0, 1, 2], [3, 4, 5]], [[1, 2, 3], [4, 5, 6]])
-    """
-    indices = _integers("indices", indices)
-    if indices.ndim != 1:
-        raise ValueError(f"indices: expected shape (L,), got {indices.shape}")
-    batch_size = _checks.size("batch_size", batch_size)
-    steps = (len(indices) - 1) // batch_size
-    if steps < 1:
-        raise TextError(
-            f"text: expected at least {_checks.shown(batch_size + 1)} characters for "
-            f"{_checks.shown(batch_size)} streams, got {len(indices)}"
-        )
-    used = steps * batch_size
-    inputs, targets = (
-        part.reshape(batch_size, steps).T for part in (indices[:used], indices[1 : used + 1])
-    )
-    return inputs, targets
-
-
-def chunks(
-    inputs: AnyIndices, targets: AnyIndices, seq_len: int
-) -> Iterator[tuple[AnyIndices, AnyIndices]]:
-    """Successive chunks of up to ``seq_len`` steps of streams (T, N); the last may be shorter.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has a wrong type or value, or the two differ in shape.
-    """
-    inputs, targets = _integers("inputs", inputs), _integers("targets", targets)
-    if inputs.ndim != 2:
-        raise ValueError(f"inputs: expected shape (T, N), got {inputs.shape}")
-    if targets.shape != inputs.shape:
-        raise ValueError(f"targets: expected shape {inputs.shape}, got {targets.shape}")
-    steps = min(_checks.size("seq_len", seq_len), max(1, len(inputs)))
-    return (
-        (inputs[start : start + steps], targets[start : start + steps])
-        for start in range(0, len(inputs), steps)
-    )
-
-
 def _open(path: str) -> BinaryIO:
     """A file or a pipe; a device may have no end."""
     file = open(path, "rb")  # noqa: SIM115 - the caller closes it
@@ -449,14 +378,6 @@ def _strings(name: str, texts: object) -> list[str]:
     if isinstance(texts, str) or not isinstance(texts, Iterable):
         raise TypeError(f"{name}: expected a sequence of strings, got {_checks.shown(texts)}")
     return [_checks.string(f"{name}[{number}]", text) for number, text in enumerate(texts)]
-
-
-def _integers(name: str, value: object) -> AnyIndices:
-    """An array of integers of any size; not a copy where it is one already."""
-    array = _checks.as_array(name, value)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name}: expected an integer array, got dtype {array.dtype}")
-    return array
 
 
 def _codes(text: str) -> npt.NDArray[np.uint32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy.typing as npt
 
 from pyrnn import _checks
-from pyrnn.layers._recurrent import Recurrent
+from pyrnn.layers.recurrent._stack import Recurrent
 from pyrnn.parameters import shapes
 
 

@@ -13,13 +13,14 @@ import numpy.typing as npt
 from pyrnn import _checks, _warnings
 from pyrnn._types import Array, Noise, State
 from pyrnn.backend import selection
-from pyrnn.layers import _cache, _noise
-from pyrnn.layers._arguments import Arguments, joined, part_of
+from pyrnn.layers import _cache
 from pyrnn.layers._cache import Cache, SequenceCache
-from pyrnn.layers._fixed_weights import FixedWeights, copied
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.initializers import first_values
-from pyrnn.layers.stream import Stream, StreamSizes
+from pyrnn.layers.recurrent import _noise
+from pyrnn.layers.recurrent._arguments import Arguments, joined, part_of
+from pyrnn.layers.recurrent._fixed_weights import FixedWeights, copied
+from pyrnn.layers.recurrent.stream import Stream, StreamSizes
 from pyrnn.parameters import shapes
 
 _NUMBERS_OF_A_UNIT = 16

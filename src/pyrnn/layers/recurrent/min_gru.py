@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from pyrnn.layers._recurrent import Recurrent
+from pyrnn.layers.recurrent._stack import Recurrent
 
 
 class MinGRU(Recurrent):

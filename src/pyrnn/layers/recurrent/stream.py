@@ -12,7 +12,7 @@ from pyrnn._pickling import Portable
 from pyrnn._types import Array, Indices
 from pyrnn.backend import selection
 from pyrnn.backend.selection import Backend
-from pyrnn.layers._fixed_weights import FixedWeights
+from pyrnn.layers.recurrent._fixed_weights import FixedWeights
 
 
 class StreamSizes(NamedTuple):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyrnn.layers import _noise
+from pyrnn.layers.recurrent import _noise
 
 SHAPES = ((5, 40, 30), (5, 40, 30))
 FLOAT32 = np.dtype("float32")

@@ -1,0 +1,92 @@
+"""A text as streams that run side by side, in chunks of some steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn import _checks
+from pyrnn.text.corpus import TextError
+
+AnyIndices = npt.NDArray[np.integer[Any]]
+
+
+def streams(indices: AnyIndices, batch_size: int) -> tuple[AnyIndices, AnyIndices]:
+    """Cut a text into streams that run side by side.
+
+    Parameters
+    ----------
+    indices : array of int
+        (L,): the text.
+    batch_size : int
+        How many streams, N. Up to N - 1 characters at the end of the text are left out.
+
+    Returns
+    -------
+    inputs, targets : array of int
+        ((L - 1) // N, N) each: column n is the n-th part of the text, and what follows each of its
+        characters. They are views of ``indices``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type, shape or value.
+    TextError
+        If the text has fewer than N + 1 characters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn.text import streams
+    >>> inputs, targets = streams(np.arange(7), 2)
+    >>> inputs.T.tolist(), targets.T.tolist()
+    ([[0, 1, 2], [3, 4, 5]], [[1, 2, 3], [4, 5, 6]])
+    """
+    indices = _integers("indices", indices)
+    if indices.ndim != 1:
+        raise ValueError(f"indices: expected shape (L,), got {indices.shape}")
+    batch_size = _checks.size("batch_size", batch_size)
+    steps = (len(indices) - 1) // batch_size
+    if steps < 1:
+        raise TextError(
+            f"text: expected at least {_checks.shown(batch_size + 1)} characters for "
+            f"{_checks.shown(batch_size)} streams, got {len(indices)}"
+        )
+    used = steps * batch_size
+    inputs, targets = (
+        part.reshape(batch_size, steps).T for part in (indices[:used], indices[1 : used + 1])
+    )
+    return inputs, targets
+
+
+def chunks(
+    inputs: AnyIndices, targets: AnyIndices, seq_len: int
+) -> Iterator[tuple[AnyIndices, AnyIndices]]:
+    """Successive chunks of up to ``seq_len`` steps of streams (T, N); the last may be shorter.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value, or the two differ in shape.
+    """
+    inputs, targets = _integers("inputs", inputs), _integers("targets", targets)
+    if inputs.ndim != 2:
+        raise ValueError(f"inputs: expected shape (T, N), got {inputs.shape}")
+    if targets.shape != inputs.shape:
+        raise ValueError(f"targets: expected shape {inputs.shape}, got {targets.shape}")
+    steps = min(_checks.size("seq_len", seq_len), max(1, len(inputs)))
+    return (
+        (inputs[start : start + steps], targets[start : start + steps])
+        for start in range(0, len(inputs), steps)
+    )
+
+
+def _integers(name: str, value: object) -> AnyIndices:
+    """An array of integers of any size; not a copy where it is one already."""
+    array = _checks.as_array(name, value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected an integer array, got dtype {array.dtype}")
+    return array
