@@ -101,7 +101,7 @@ FLOORS = [
     {"training"},
     {"text"},
     {"diagnostics", "interop", "textbook"},
-    {"cli", "optim", "serialization", "model", "typing"},
+    {"cli", "losses", "optim", "serialization", "model", "typing"},
     {"", "__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

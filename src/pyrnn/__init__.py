@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pyrnn import losses as losses
     from pyrnn import optim as optim
     from pyrnn import serialization as serialization
     from pyrnn import text as text
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from pyrnn.training._optimizer import Optimizer as Optimizer
     from pyrnn.training.clipping import clip_grad_norm as clip_grad_norm
     from pyrnn.training.clipping import clip_grad_value as clip_grad_value
-    from pyrnn.training.losses import softmax_cross_entropy as softmax_cross_entropy
+    from pyrnn.training.losses.classification import softmax_cross_entropy as softmax_cross_entropy
     from pyrnn.training.optimizers import SGD as SGD
     from pyrnn.training.optimizers import Adagrad as Adagrad
     from pyrnn.training.optimizers import Adam as Adam
@@ -81,10 +82,10 @@ _NAMES = {
     "pyrnn.text.character_model": ["CharacterModel"],
     "pyrnn.training._optimizer": ["Optimizer"],
     "pyrnn.training.clipping": ["clip_grad_norm", "clip_grad_value"],
-    "pyrnn.training.losses": ["softmax_cross_entropy"],
+    "pyrnn.training.losses.classification": ["softmax_cross_entropy"],
     "pyrnn.training.optimizers": ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"],
 }
-_MODULES = ["optim", "serialization", "text", "textbook", "typing"]
+_MODULES = ["losses", "optim", "serialization", "text", "textbook", "typing"]
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted([*_HOMES, *_MODULES])

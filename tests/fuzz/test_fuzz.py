@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn import serialization, text, textbook
+from pyrnn import losses, serialization, text, textbook
 from pyrnn.backend import selection
 from tests.fuzz import entries, planted
 from tests.fuzz.case import ENTRIES, draw_case
@@ -68,6 +68,7 @@ def public_names():
         yield from public_functions(module, module.__name__.removeprefix("pyrnn."))
     yield from listed(serialization, "serialization")
     yield from listed(text, "text")
+    yield from listed(losses, "losses")
 
 
 def public_methods():

@@ -7,6 +7,7 @@ from typing import Any
 
 from pyrnn import _core
 from pyrnn._types import Array, Indices, Parameters
+from pyrnn.reference import losses
 
 # By the size of a number
 _WEIGHTS = {4: _core.WeightsFloat32, 8: _core.WeightsFloat64}
@@ -34,6 +35,8 @@ class NativeBackend:
     embedding = staticmethod(_core.embedding)
     embedding_backward = staticmethod(_core.embedding_backward)
     softmax_cross_entropy = staticmethod(_core.softmax_cross_entropy)
+    weighted_cross_entropy = staticmethod(losses.weighted_cross_entropy)  # NumPy's work here too
+    elementwise_loss = staticmethod(losses.elementwise)
     sgd = staticmethod(_core.sgd)
     adagrad = staticmethod(_core.adagrad)
     rmsprop = staticmethod(_core.rmsprop)

@@ -144,6 +144,16 @@ class Backend(Protocol):
     def softmax_cross_entropy(self, logits: Array, targets: Indices) -> tuple[float, Array]:
         """Sum over rows of -ln softmax(logits)[target], and its gradient: (M, V), (M,)."""
 
+    def weighted_cross_entropy(
+        self, logits: Array, targets: Indices, weights: Array, smoothing: float
+    ) -> tuple[Array, Array]:
+        """The loss of each row and its gradient, float64: (M, V), (M,), (V,) -> (M,), (M, V)."""
+
+    def elementwise_loss(
+        self, name: str, y: Array, targets: Array, **options: Any
+    ) -> tuple[Array, Array]:
+        """A loss of `pyrnn.reference.losses.ELEMENTWISE`: of each element, with its derivative."""
+
     # Optimisers: one step, in place on all parameters and their moments. Each argument holds an
     # array of each parameter, of its shape and dtype.
 

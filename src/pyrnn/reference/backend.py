@@ -55,6 +55,8 @@ class ReferenceBackend:
     embedding = staticmethod(dense.embedding)
     embedding_backward = staticmethod(dense.embedding_backward)
     softmax_cross_entropy = staticmethod(losses.softmax_cross_entropy)
+    weighted_cross_entropy = staticmethod(losses.weighted_cross_entropy)
+    elementwise_loss = staticmethod(losses.elementwise)
     sgd = staticmethod(_of_all(optim.sgd))
     adagrad = staticmethod(_of_all(optim.adagrad))
     rmsprop = staticmethod(_of_all(optim.rmsprop))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from pyrnn._types import Array, Indices
@@ -23,3 +26,105 @@ def softmax_cross_entropy(logits: Array, targets: Indices) -> tuple[float, Array
     dlogits = exponentials / sums
     dlogits[rows, targets] -= 1
     return float(loss), dlogits
+
+
+def weighted_cross_entropy(
+    logits: Array, targets: Indices, weights: Array, smoothing: float
+) -> tuple[Array, Array]:
+    """Cross-entropy of each row against a smoothed target, with a weight for each class.
+
+    With p = softmax(logits), target t, V classes and smoothing ε, in float64:
+    loss = −(1−ε) w_t ln p_t − ε/V Σ_c w_c ln p_c,
+    dlogits_j = p_j ((1−ε) w_t + ε/V Σ_c w_c) − (1−ε) w_t [j = t] − ε/V w_j.
+    """
+    rows = np.arange(len(targets))
+    scores = logits.astype(np.float64)
+    scores -= scores.max(axis=1, keepdims=True)
+    log_p = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    own = (1 - smoothing) * weights[targets]
+    losses = -own * log_p[rows, targets]
+    total = own
+    gradient = np.zeros_like(scores)
+    if smoothing:
+        share = smoothing / len(weights)
+        losses -= share * (weights * log_p).sum(axis=1)
+        total = own + share * weights.sum()
+        gradient -= share * weights
+    gradient[rows, targets] -= own
+    gradient += np.exp(log_p) * total[:, None]
+    return losses, gradient
+
+
+# --- losses of single elements --------------------------------------------------------------
+# Each gives the loss of every element and its derivative, both in float64.
+
+
+def binary_cross_entropy(y: Array, targets: Array, positive: Array) -> tuple[Array, Array]:
+    """−p t ln σ(y) − (1−t) ln(1 − σ(y)) with a weight p of what is positive; no term overflows.
+
+    = (1−t) y + w ln(1 + e⁻ʸ) with w = 1 + (p−1) t; its derivative is (1−t) − w σ(−y).
+    """
+    wide, t = y.astype(np.float64), targets.astype(np.float64)
+    weight = 1 + (positive - 1) * t
+    losses = (1 - t) * wide + weight * np.logaddexp(0, -wide)
+    gradient = (1 - t) - weight * np.exp(-np.logaddexp(0, wide))
+    return losses, gradient
+
+
+def mse(y: Array, targets: Array) -> tuple[Array, Array]:
+    """(y − t)²."""
+    error = y.astype(np.float64) - targets
+    return error * error, 2 * error
+
+
+def l1(y: Array, targets: Array) -> tuple[Array, Array]:
+    """|y − t|, with the derivative 0 at 0."""
+    error = y.astype(np.float64) - targets
+    return np.abs(error), np.sign(error)
+
+
+def huber(y: Array, targets: Array, delta: float) -> tuple[Array, Array]:
+    """(y − t)²/2 up to |y − t| = δ, beyond that δ (|y − t| − δ/2)."""
+    error = y.astype(np.float64) - targets
+    size = np.abs(error)
+    losses = np.where(size <= delta, 0.5 * error * error, delta * (size - 0.5 * delta))
+    return losses, np.clip(error, -delta, delta)
+
+
+def gaussian_nll(y: Array, targets: Array, full: bool) -> tuple[Array, Array]:
+    """−ln N(t; μ, e^s) where y has μ and s side by side in its last axis.
+
+    = (s + (t − μ)² e⁻ˢ) / 2, and ln(2π)/2 more if ``full``.
+    """
+    mean, log_variance = np.split(y.astype(np.float64), 2, axis=-1)
+    error = mean - targets
+    scaled = error * np.exp(-log_variance)
+    losses = 0.5 * (log_variance + error * scaled)
+    if full:
+        losses += 0.5 * np.log(2 * np.pi)
+    gradient = np.concatenate([scaled, 0.5 - 0.5 * error * scaled], axis=-1)
+    return losses, gradient
+
+
+def quantile(y: Array, targets: Array, quantiles: Array) -> tuple[Array, Array]:
+    """max(q (t − y), (q − 1) (t − y)), with the derivative 0 at y = t."""
+    below = targets - y.astype(np.float64)
+    losses = np.maximum(quantiles * below, (quantiles - 1) * below)
+    gradient = np.where(below > 0, -quantiles, np.where(below < 0, 1 - quantiles, 0 * below))
+    return losses, gradient
+
+
+ELEMENTWISE: dict[str, Callable[..., tuple[Array, Array]]] = {
+    "binary_cross_entropy": binary_cross_entropy,
+    "mse": mse,
+    "l1": l1,
+    "huber": huber,
+    "gaussian_nll": gaussian_nll,
+    "quantile": quantile,
+}
+"""Losses of single elements by name."""
+
+
+def elementwise(name: str, y: Array, targets: Array, **options: Any) -> tuple[Array, Array]:
+    """The loss of that name."""
+    return ELEMENTWISE[name](y, targets, **options)

@@ -1,11 +1,11 @@
-"""Softmax cross-entropy: by hand, by finite differences, at the edges of the numbers."""
+"""Cross-entropies: by hand, by finite differences, at the edges of the numbers."""
 
 import math
 
 import numpy as np
 import pytest
 
-from pyrnn import softmax_cross_entropy
+from pyrnn import losses, softmax_cross_entropy
 
 
 def test_two_rows_by_hand(backend):
@@ -127,3 +127,74 @@ def test_agrees_with_torch(backend):
 def test_wrong_arguments(arguments, error, message, backend):
     with pytest.raises(error, match=message):
         softmax_cross_entropy(*arguments)
+
+
+# --- cross_entropy with torch's options -----------------------------------------------------
+
+
+def test_plain_cross_entropy_is_softmax_cross_entropy(backend):
+    generator = np.random.default_rng(0)
+    logits, targets = generator.standard_normal((3, 4, 5)), generator.integers(0, 5, (3, 4))
+    for reduction in ("mean", "sum"):
+        expected = softmax_cross_entropy(logits, targets, reduction)
+        loss, dlogits = losses.cross_entropy(logits, targets, reduction=reduction)
+        assert loss == expected[0]
+        assert np.array_equal(dlogits, expected[1])
+
+
+def test_ignored_rows_are_as_if_they_were_not_there(backend):
+    logits = np.random.default_rng(0).standard_normal((4, 5))
+    loss, dlogits = losses.cross_entropy(logits, [1, -100, 4, -100])
+    alone, dalone = losses.cross_entropy(logits[[0, 2]], [1, 4])
+    assert loss == alone
+    assert np.array_equal(dlogits[[0, 2]], dalone)
+    assert not dlogits[[1, 3]].any()
+
+
+def test_all_ignored_is_nothing_for_the_sum_and_refused_for_the_mean(backend):
+    logits = np.ones((2, 3))
+    loss, dlogits = losses.cross_entropy(logits, [-100, -100], reduction="sum")
+    assert (loss, dlogits.any()) == (0, False)
+    with pytest.raises(ValueError, match="expected an element that counts for the mean, got none"):
+        losses.cross_entropy(logits, [-100, -100])
+
+
+def test_large_logits_with_smoothing_do_not_overflow(backend):
+    loss, dlogits = losses.cross_entropy(np.array([[1e4, 0.0]], "f"), [0], label_smoothing=0.1)
+    assert loss == pytest.approx(500.0)
+    assert np.isfinite(dlogits).all()
+    loss, dlogits = losses.binary_cross_entropy_with_logits(np.array([1e4, -1e4]), np.array([0, 1]))
+    assert loss == 1e4
+    assert dlogits.tolist() == [0.5, -0.5]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"weight": [1.0, 2.0]}, ValueError, r"weight: expected a number or shape \(3,\), got"),
+        ({"weight": 2.0}, ValueError, r"weight: expected shape \(3,\), got \(\)"),
+        ({"weight": [1.0, -1.0, 0.0]}, ValueError, "weight: expected finite numbers of at least 0"),
+        ({"weight": "abc"}, TypeError, "weight: expected numbers, got dtype"),
+        ({"label_smoothing": 1.5}, ValueError, r"label_smoothing: expected a number in \[0.0, 1.0"),
+        ({"ignore_index": 0.5}, TypeError, "ignore_index: expected a whole number, got 0.5"),
+    ],
+)
+def test_wrong_options_of_cross_entropy(options, error, words):
+    with pytest.raises(error, match=words):
+        losses.cross_entropy(np.zeros((2, 3)), [0, 1], **options)
+
+
+def test_wrong_targets_of_cross_entropy():
+    with pytest.raises(ValueError, match=r"targets: expected indices in \[0, 3\), got -100"):
+        losses.cross_entropy(np.zeros((2, 3)), [0, -100], ignore_index=None)
+    with pytest.raises(TypeError, match="targets: expected an integer array, got float64"):
+        losses.cross_entropy(np.zeros((2, 3)), np.zeros(2))
+
+
+def test_chances_outside_their_range():
+    with pytest.raises(ValueError, match=r"targets: expected numbers in \[0, 1\], got others"):
+        losses.binary_cross_entropy_with_logits(np.zeros(2), np.array([0.0, 1.5]))
+    with pytest.raises(TypeError, match="targets: expected numbers"):
+        losses.binary_cross_entropy_with_logits(np.zeros(2), np.array(["a", "b"]))
+    value, _ = losses.binary_cross_entropy_with_logits(np.zeros(2), np.array([True, False]))
+    assert value == pytest.approx(math.log(2))

@@ -1,0 +1,268 @@
+"""Losses of classes: softmax and sigmoid cross-entropy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pyrnn import _checks, _warnings
+from pyrnn._types import Array, Indices
+from pyrnn.backend import selection
+from pyrnn.training.losses import _reduction
+from pyrnn.training.losses._reduction import Counted, Value
+
+
+def softmax_cross_entropy(
+    logits: Any, targets: Any, reduction: str = "mean"
+) -> tuple[float, Array]:
+    """Cross-entropy of softmax(logits) against the right classes, and its gradient.
+
+    Parameters
+    ----------
+    logits : array
+        (..., V), float32 or float64: unnormalised scores.
+    targets : array of int
+        (...), the right class of each row, in [0, V).
+    reduction : {"mean", "sum"}
+        Over all rows.
+
+    Returns
+    -------
+    loss : float
+        In nats, accumulated in float64; divide by ln 2 for bits.
+    dlogits : array
+        Gradient with respect to ``logits``, of its shape and dtype: softmax(logits) minus the
+        one-hot target, divided by the number of rows for the mean.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong dtype, shape or value, or there is no row.
+
+    Notes
+    -----
+    The largest logit of each row is subtracted first, so that no exponential overflows. Source:
+    Goodfellow, Bengio, Courville, "Deep Learning", 2016, section 6.2.2.3.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> loss, dlogits = pyrnn.softmax_cross_entropy(np.zeros((1, 4)), np.array([2]))
+    >>> round(loss, 4)  # ln 4
+    1.3863
+    >>> dlogits
+    array([[ 0.25,  0.25, -0.75,  0.25]])
+    """
+    _checks.choice("reduction", reduction, ("mean", "sum"))
+    scores = _checks.any_float_array("logits", logits)
+    if scores.ndim == 0 or not scores.size:
+        raise ValueError(f"logits: expected shape (..., V) with a row or more, got {scores.shape}")
+    classes = scores.shape[-1]
+    indices = _checks.index_array("targets", targets, classes)
+    if indices.shape != scores.shape[:-1]:
+        raise ValueError(f"targets: expected shape {scores.shape[:-1]}, got {indices.shape}")
+    backend = selection.current()
+    loss, dlogits = backend.softmax_cross_entropy(_checks.rows(scores), indices.reshape(-1))
+    if reduction == "mean":
+        loss /= indices.size
+        backend.scale([dlogits], 1 / indices.size)
+    return loss, dlogits.reshape(scores.shape)
+
+
+def cross_entropy(
+    logits: Any,
+    targets: Any,
+    *,
+    weight: Any = None,
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    mask: Any = None,
+    lengths: Any = None,
+    batch_first: bool = False,
+) -> tuple[Value, Array]:
+    """Cross-entropy of softmax(logits) with all of torch's options, and its gradient.
+
+    Parameters
+    ----------
+    logits : array
+        (..., V), float32 or float64: unnormalised scores. In torch the classes are the second
+        axis; here they are the last one, as layers give them.
+    targets : array of int
+        (...), the right class of each row, in [0, V), or ``ignore_index``.
+    weight : array, optional
+        (V,), of each class, 0 or more.
+    ignore_index : int or None
+        Rows with this target do not count.
+    label_smoothing : float
+        In [0, 1]: this share of the target is spread over all classes alike.
+    reduction : {"mean", "sum", "none"}
+        Over the rows that count. The mean divides by the sum of their targets' weights. "none"
+        gives the loss of each row, and the gradient of each row's own loss.
+    mask : array of bool, optional
+        The shape of ``targets`` or its first axes: which rows count.
+    lengths : array of int, optional
+        (N,), for logits (T, N, ..., V): steps past a sequence's length do not count.
+    batch_first : bool
+        Whether logits are (N, T, ..., V), for ``lengths``.
+
+    Returns
+    -------
+    loss : float
+        In nats, accumulated in float64; an array (...) of float64 for "none".
+    dlogits : array
+        Gradient with respect to ``logits``, of its shape and dtype; 0 in rows that do not count.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong dtype, shape or value, or nothing counts for the mean.
+
+    Notes
+    -----
+    Source: `torch.nn.functional.cross_entropy`; label smoothing: Szegedy et al., "Rethinking the
+    inception architecture for computer vision", CVPR 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn import losses
+    >>> logits = np.log([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]])
+    >>> loss, dlogits = losses.cross_entropy(logits, [0, -100])
+    >>> round(loss, 4)  # ln 2; the second row does not count
+    0.6931
+    >>> dlogits
+    array([[-0.5 ,  0.25,  0.25],
+           [ 0.  ,  0.  ,  0.  ]])
+    """
+    _checks.choice("reduction", reduction, _reduction.REDUCTIONS)
+    smoothing = _checks.finite_number("label_smoothing", label_smoothing, 0.0, 1.0)
+    scores = _checks.any_float_array("logits", logits)
+    if scores.ndim == 0 or not scores.size:
+        raise ValueError(f"logits: expected shape (..., V) with a row or more, got {scores.shape}")
+    shape, classes = scores.shape[:-1], scores.shape[-1]
+    indices, known = _classes(targets, classes, shape, ignore_index)
+    counted = _reduction.counted_elements(shape, mask, lengths, batch_first)
+    counted = known if counted is None else counted if known is None else counted & known
+    rows, flat = _checks.rows(scores), indices.reshape(-1)
+    if weight is None and not smoothing and reduction != "none":
+        return _plain(scores, rows, flat, counted, reduction)
+    weights: Array = np.ones(classes)
+    if weight is not None:
+        weights = _reduction.broadcast_option("weight", weight, (classes,), np.dtype("f8"))
+        if weights.shape != (classes,):
+            raise ValueError(f"weight: expected shape ({classes},), got {weights.shape}")
+    with _warnings.unwarned():
+        values, gradient = selection.current().weighted_cross_entropy(
+            rows, flat, weights, smoothing
+        )
+        return _reduction.reduced(
+            values.reshape(shape),
+            gradient.reshape(scores.shape),
+            scores.dtype,
+            counted,
+            reduction,
+            weights[indices],
+        )
+
+
+def _classes(
+    targets: Any, classes: int, shape: tuple[int, ...], ignore_index: int | None
+) -> tuple[Indices, Counted | None]:
+    """The targets, those to ignore as 0; and which ones count, None for all."""
+    array = _checks.as_array("targets", targets)
+    if array.shape != shape:
+        raise ValueError(f"targets: expected shape {shape}, got {array.shape}")
+    known = None
+    if ignore_index is not None and array.dtype.kind in "iu":
+        ignored = array == _checks.size("ignore_index", ignore_index, -(2**63), 2**63 - 1)
+        if ignored.any():
+            array = np.where(ignored, np.zeros_like(array), array)
+            known = ~ignored
+    return _checks.index_array("targets", array, classes), known
+
+
+def _plain(
+    scores: Array, rows: Array, targets: Indices, counted: Counted | None, reduction: str
+) -> tuple[float, Array]:
+    """Without weights and smoothing: the core's work, on the rows that count."""
+    divisor = 1.0
+    if reduction == "mean":
+        divisor = _reduction.divisor(len(rows), counted, None)
+    backend = selection.current()
+    chosen = None if counted is None else np.flatnonzero(counted)
+    if chosen is None or len(chosen) == len(rows):
+        loss, dlogits = backend.softmax_cross_entropy(rows, targets)
+    else:
+        dlogits = np.zeros_like(rows)
+        loss = 0.0
+        if len(chosen):
+            loss, dlogits[chosen] = backend.softmax_cross_entropy(rows[chosen], targets[chosen])
+    if divisor != 1:
+        loss /= divisor
+        backend.scale([dlogits], 1 / divisor)
+    return loss, dlogits.reshape(scores.shape)
+
+
+def binary_cross_entropy_with_logits(
+    logits: Any,
+    targets: Any,
+    *,
+    pos_weight: Any = 1.0,
+    reduction: str = "mean",
+    mask: Any = None,
+    lengths: Any = None,
+    batch_first: bool = False,
+) -> tuple[Value, Array]:
+    """Cross-entropy of sigmoid(logits) against targets in [0, 1], and its gradient.
+
+    Parameters
+    ----------
+    logits : array
+        Any shape, float32 or float64.
+    targets : array
+        Of the same shape: numbers in [0, 1], or booleans.
+    pos_weight : float or array
+        Weight of the positive part; an array has one for each element of the last axis.
+    reduction, mask, lengths, batch_first
+        As for `cross_entropy`; every element has a loss of its own.
+
+    Returns
+    -------
+    loss : float
+        In nats, accumulated in float64; an array of float64 for "none".
+    dlogits : array
+        Gradient with respect to ``logits``, of its shape and dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong dtype, shape or value, or nothing counts for the mean.
+
+    Notes
+    -----
+    Source: `torch.nn.functional.binary_cross_entropy_with_logits`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn import losses
+    >>> loss, dlogits = losses.binary_cross_entropy_with_logits(np.zeros(2), np.array([0.0, 1.0]))
+    >>> round(loss, 4), dlogits
+    (0.6931, array([ 0.25, -0.25]))
+    """
+    scores = _checks.any_float_array("logits", logits)
+    array = _checks.as_array("targets", targets)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"targets: expected numbers in [0, 1], got dtype {array.dtype}")
+    if array.shape != scores.shape:
+        raise ValueError(f"targets: expected shape {scores.shape}, got {array.shape}")
+    wanted = array.astype(np.float64)
+    if not ((wanted >= 0) & (wanted <= 1)).all():
+        raise ValueError("targets: expected numbers in [0, 1], got others")
+    positive = _reduction.broadcast_option("pos_weight", pos_weight, scores.shape, np.dtype("f8"))
+    return _reduction.elementwise(
+        "binary_cross_entropy", scores, wanted, scores.shape, {"positive": positive},
+        reduction, mask, lengths, batch_first,
+    )  # fmt: skip

@@ -1,0 +1,297 @@
+"""Losses of numbers: squared, absolute and Huber's error, a Gaussian's likelihood, quantiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pyrnn import _checks
+from pyrnn._types import Array
+from pyrnn.training.losses import _reduction
+from pyrnn.training.losses._reduction import Value
+
+
+def mse_loss(
+    y: Any,
+    targets: Any,
+    *,
+    reduction: str = "mean",
+    mask: Any = None,
+    lengths: Any = None,
+    batch_first: bool = False,
+) -> tuple[Value, Array]:
+    """Squared error, (y − t)², and its gradient.
+
+    Parameters
+    ----------
+    y : array
+        Any shape, float32 or float64: what the model gives.
+    targets : array
+        Of the shape and dtype of ``y``. Nothing is broadcast.
+    reduction : {"mean", "sum", "none"}
+        Over the elements that count. "none" gives the loss of each element, and the gradient of
+        each element's own loss.
+    mask : array of bool, optional
+        The shape of ``y`` or its first axes: which elements count.
+    lengths : array of int, optional
+        (N,), for y (T, N, ...): steps past a sequence's length do not count.
+    batch_first : bool
+        Whether y is (N, T, ...), for ``lengths``.
+
+    Returns
+    -------
+    loss : float
+        Accumulated in float64; an array of float64 for "none".
+    dy : array
+        Gradient with respect to ``y``, of its shape and dtype; 0 where nothing counts.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong dtype, shape or value, or nothing counts for the mean.
+
+    Notes
+    -----
+    Source: `torch.nn.functional.mse_loss`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn import losses
+    >>> losses.mse_loss(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
+    (2.0, array([0., 2.]))
+    """
+    y, t = _pair(y, targets)
+    return _reduction.elementwise("mse", y, t, y.shape, {}, reduction, mask, lengths, batch_first)
+
+
+def l1_loss(
+    y: Any,
+    targets: Any,
+    *,
+    reduction: str = "mean",
+    mask: Any = None,
+    lengths: Any = None,
+    batch_first: bool = False,
+) -> tuple[Value, Array]:
+    """Absolute error of y against t, and its gradient, which is 0 at 0.
+
+    Parameters
+    ----------
+    y, targets, reduction, mask, lengths, batch_first
+        As for `mse_loss`.
+
+    Returns
+    -------
+    loss, dy
+        As from `mse_loss`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As from `mse_loss`.
+
+    Notes
+    -----
+    Source: `torch.nn.functional.l1_loss`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn import losses
+    >>> losses.l1_loss(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
+    (1.0, array([0. , 0.5]))
+    """
+    y, t = _pair(y, targets)
+    return _reduction.elementwise("l1", y, t, y.shape, {}, reduction, mask, lengths, batch_first)
+
+
+def huber_loss(
+    y: Any,
+    targets: Any,
+    *,
+    delta: float = 1.0,
+    reduction: str = "mean",
+    mask: Any = None,
+    lengths: Any = None,
+    batch_first: bool = False,
+) -> tuple[Value, Array]:
+    """Half the squared error where it is small, linear beyond ``delta``; and its gradient.
+
+    Parameters
+    ----------
+    y, targets, reduction, mask, lengths, batch_first
+        As for `mse_loss`.
+    delta : float
+        Above 0: up to this absolute error it is quadratic.
+
+    Returns
+    -------
+    loss, dy
+        As from `mse_loss`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As from `mse_loss`.
+
+    Notes
+    -----
+    Source: Huber, "Robust estimation of a location parameter", 1964, in the form of
+    `torch.nn.functional.huber_loss`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn import losses
+    >>> losses.huber_loss(np.array([1.5, 3.0]), np.array([1.0, 1.0]))
+    (0.8125, array([0.25, 0.5 ]))
+    """
+    y, t = _pair(y, targets)
+    width = _checks.finite_number("delta", delta, 0.0)
+    if width == 0:
+        raise ValueError("delta: expected a number above 0, got 0")
+    return _reduction.elementwise(
+        "huber", y, t, y.shape, {"delta": width}, reduction, mask, lengths, batch_first
+    )
+
+
+def gaussian_nll_loss(
+    y: Any,
+    targets: Any,
+    *,
+    full: bool = False,
+    reduction: str = "mean",
+    mask: Any = None,
+    lengths: Any = None,
+    batch_first: bool = False,
+) -> tuple[Value, Array]:
+    """Negative logarithm of a Gaussian whose mean and variance the model gives; and its gradient.
+
+    Parameters
+    ----------
+    y : array
+        (..., 2 F), float32 or float64: F means, then the logarithms of F variances. Torch's
+        function takes means and variances as two arguments.
+    targets : array
+        (..., F), of the dtype of ``y``.
+    full : bool
+        Whether ln(2π)/2 is added, which changes no gradient.
+    reduction, mask, lengths, batch_first
+        As for `mse_loss`; there is a loss for each element of ``targets``.
+
+    Returns
+    -------
+    loss : float
+        Accumulated in float64; an array of float64, of the targets' shape, for "none".
+    dy : array
+        Gradient with respect to ``y``, of its shape and dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As from `mse_loss`.
+
+    Notes
+    -----
+    Source: Nix, Weigend, "Estimating the mean and variance of the target probability
+    distribution", ICNN 1994; `torch.nn.functional.gaussian_nll_loss`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn import losses
+    >>> losses.gaussian_nll_loss(np.array([[2.0, 0.0]]), np.array([[1.0]]))  # mean 2, variance 1
+    (0.5, array([[1., 0.]]))
+    """
+    output = _checks.any_float_array("y", y)
+    if output.ndim == 0 or output.shape[-1] % 2 or not output.size:
+        raise ValueError(f"y: expected shape (..., 2 F), not empty, got {output.shape}")
+    shape = (*output.shape[:-1], output.shape[-1] // 2)
+    t = _checks.float_array("targets", targets, output.dtype, shape)
+    full = _checks.flag("full", full)
+    return _reduction.elementwise(
+        "gaussian_nll", output, t, shape, {"full": full}, reduction, mask, lengths, batch_first
+    )
+
+
+def quantile_loss(
+    y: Any,
+    targets: Any,
+    *,
+    quantiles: Any = 0.5,
+    reduction: str = "mean",
+    mask: Any = None,
+    lengths: Any = None,
+    batch_first: bool = False,
+) -> tuple[Value, Array]:
+    """Pinball loss: who minimises it foresees quantiles of the targets; and its gradient.
+
+    Parameters
+    ----------
+    y : array
+        float32 or float64: of the targets' shape for one quantile, (..., Q) for Q of them.
+    targets : array
+        (...), of the dtype of ``y``.
+    quantiles : float or array
+        Each above 0 and below 1; an array (Q,) where y has an axis for them.
+    reduction, mask, lengths, batch_first
+        As for `mse_loss`; there is a loss for each element of ``y``.
+
+    Returns
+    -------
+    loss, dy
+        As from `mse_loss`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As from `mse_loss`.
+
+    Notes
+    -----
+    max(q (t − y), (q − 1) (t − y)). Source: Koenker, Bassett, "Regression quantiles",
+    Econometrica 46, 1978.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn import losses
+    >>> y = np.array([[0.0, 1.0, 2.0]])
+    >>> losses.quantile_loss(y, np.array([2.0]), quantiles=[0.1, 0.5, 0.9], reduction="sum")
+    (0.7, array([[-0.1, -0.5,  0. ]]))
+    """
+    output = _checks.any_float_array("y", y)
+    levels = _checks.as_array("quantiles", quantiles)
+    if levels.dtype.kind != "f" or levels.ndim > 1 or not levels.size:
+        shown = _checks.shown(quantiles)
+        raise TypeError(f"quantiles: expected a number or an array of shape (Q,), got {shown}")
+    if not ((levels > 0) & (levels < 1)).all():
+        shown = _checks.shown(quantiles)
+        raise ValueError(f"quantiles: expected numbers above 0 and below 1, got {shown}")
+    shape = output.shape
+    if levels.ndim:
+        if not shape or shape[-1] != len(levels):
+            raise ValueError(f"y: expected shape (..., {len(levels)}), got {shape}")
+        shape = shape[:-1]
+    t = _checks.float_array("targets", targets, output.dtype, shape)
+    if levels.ndim:
+        t = t[..., None]
+    _check_some(output)
+    options = {"quantiles": levels.astype(np.float64)}
+    return _reduction.elementwise(
+        "quantile", output, t, output.shape, options, reduction, mask, lengths, batch_first
+    )
+
+
+def _pair(y: Any, targets: Any) -> tuple[Array, Array]:
+    """What a model gives and its targets, of one shape and dtype."""
+    output = _checks.any_float_array("y", y)
+    _check_some(output)
+    return output, _checks.float_array("targets", targets, output.dtype, output.shape)
+
+
+def _check_some(output: Array) -> None:
+    if not output.size:
+        raise ValueError(f"y: expected an element or more, got shape {output.shape}")
