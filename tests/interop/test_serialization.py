@@ -262,7 +262,7 @@ class TestSave:
 
     def test_missing_package(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "safetensors", None)
-        message = r"^safetensors is not installed; pip install 'pyrnn\[cli\]' brings it$"
+        message = r"^safetensors is not installed; pip install 'pyrnn\[safetensors\]' brings it$"
         with pytest.raises(ImportError, match=message):
             serialization.save(MODELS["rnn"](), path)
         with pytest.raises(ImportError, match=message):

@@ -118,7 +118,7 @@ def save(model: Saveable, path: AnyPath) -> None:
     >>> bool((copy.parameters["bias_ih_l0"] == layer.parameters["bias_ih_l0"]).all())
     True
     """
-    _extras.require("cli", "safetensors")
+    _extras.require("safetensors", "safetensors")
     from safetensors.numpy import save as to_bytes
 
     path = checked_path(path)
@@ -151,7 +151,7 @@ def load(path: AnyPath) -> Saveable:
     MissingExtraError
         If safetensors is not installed.
     """
-    _extras.require("cli", "safetensors")  # so that whatever loads can be saved again
+    _extras.require("safetensors", "safetensors")  # so that whatever loads can be saved again
     try:
         name = checked_path(path)
     except ValueError as error:
