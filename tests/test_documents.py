@@ -76,6 +76,18 @@ def test_records_name_their_machine_and_commit(path):
     assert len(named) >= max(1, len(headings)) or in_table
 
 
+def test_records_that_the_core_names_are_there():
+    """A number that was measured names its record; a comment elsewhere may."""
+    sources = [*(ROOT / "src" / "cpp").rglob("*.hpp"), *(ROOT / "src" / "cpp").rglob("*.cpp")]
+    named = {
+        name
+        for source in sources
+        for name in re.findall(r"docs/tuning/[\w-]+\.md", source.read_text(encoding="utf-8"))
+    }
+    assert len(named) >= 5
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
 def test_snippets_are_found():
     assert len(SNIPPETS) == 14
 

@@ -172,6 +172,7 @@ def test_only_the_backend_computes_with_the_reference(name):
 
 SOURCES = sorted(p for p in CPP.rglob("*") if p.suffix in (".hpp", ".cpp"))
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+SHARED = {"kernel_table.hpp", "tuning.hpp"}
 INTRINSICS = {"immintrin.h", "x86intrin.h", "arm_neon.h"}
 NOT_PER_INSTRUCTION_SET = {
     # containers and what allocates
@@ -221,6 +222,7 @@ def test_sources_of_every_layer_are_found():
 
 # From the ground up, as for Python. A single file of a room may have a floor of its own.
 CPP_FLOORS = [
+    {"tuning.hpp"},
     {"kernel_table.hpp"},
     {"isa/simd", "runtime/machine", "runtime/memory"},
     {"isa/gemm", "runtime/threads"},
@@ -279,7 +281,7 @@ def test_no_header_includes_itself_in_a_circle():
 @below("isa")
 def test_code_per_instruction_set_knows_kernels_alone(path):
     system, own = includes(path)
-    assert {layer(header) for header in own} <= {"isa", "kernel_table.hpp"}
+    assert {layer(header) for header in own} <= {"isa", *SHARED}
     assert not system & NOT_PER_INSTRUCTION_SET
     assert not {h for h in system if h == "Python.h" or h.startswith(("pybind11", "numpy"))}
 
@@ -302,14 +304,14 @@ def test_cells_see_the_abstract_vector_alone():
 @below("runtime")
 def test_runtime_knows_no_bindings_and_no_kernels(path):
     system, own = includes(path)
-    assert {layer(header) for header in own} <= {"runtime", "kernel_table.hpp"}
+    assert {layer(header) for header in own} <= {"runtime", *SHARED}
     assert not {h for h in system if h == "Python.h" or h.startswith(("pybind11", "numpy"))}
 
 
 @below("bindings")
 def test_bindings_know_no_kernels(path):
     _, own = includes(path)
-    assert {layer(header) for header in own} <= {"bindings", "runtime", "kernel_table.hpp"}
+    assert {layer(header) for header in own} <= {"bindings", "runtime", *SHARED}
 
 
 def test_both_lists_of_cells_are_one():

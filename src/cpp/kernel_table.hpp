@@ -15,6 +15,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tuning.hpp"
+
 namespace pyrnn {
 
 using Size = std::ptrdiff_t;
@@ -26,8 +28,7 @@ constexpr int max_slots = 8;
 constexpr int panel_vectors = 4;
 constexpr int max_unit_parameters = 6;
 
-// Bytes of weights that stay in L2 beside what is multiplied with them.
-constexpr Size l2_weights = 1536 * 1024;
+using tuning::l2_weights;
 
 // A parameter that acts on units one by one: `blocks` numbers a unit, (blocks * units,).
 struct UnitParameter {

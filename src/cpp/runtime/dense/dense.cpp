@@ -5,21 +5,10 @@
 #include <vector>
 
 #include "runtime/dense/plain_product.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 namespace {
-
-// Multiply-adds that a thread must get to pay for its waking.
-constexpr Size grain_products = 200'000;
-// Numbers that pay for a thread to copy them.
-constexpr Size grain_numbers = 64 * 1024;
-// Columns of a sum over rows that take as long as packing those that all of them are summed with.
-constexpr Size packing_columns = 32;
-// Rows of which a sum is taken at once, or multiples of them.
-constexpr Size summed_rows = 512;
-
-// What a number counts for in a softmax.
-constexpr Size products_of_an_exp = 64;
 
 // Numbers, or zeros if there are none, and zeros up to whole vectors.
 template <class T>
@@ -84,7 +73,7 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
     side.c = dweight + columns.begin;
     q.scratch = scratch.data();
     in_pieces(
-        {0, rows}, units.size() * columns.size(), summed_rows,
+        {0, rows}, units.size() * columns.size(), tuning::summed_rows,
         [&](Range some) {
           const Size first = some.begin, count = some.size();
           const RowGroups these{&first, &count, 1};
@@ -94,12 +83,13 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
           if (columns.begin == 0)
             kernels.column_sums(dy, out, these, units.begin, units.end, q.accumulate, dbias);
         },
-        packing_products_at_once);
+        tuning::packing_piece_products);
   };
-  const int threads = threads_for(rows * in * out, grain_products);
+  const int threads = threads_for(rows * in * out, tuning::outer_product_grain);
   const Size units = quotient_up(quotient_up(out, block), threads) * block;
   const Size columns = quotient_up(quotient_up(in, kernels.lanes), threads) * kernels.lanes;
-  if (std::min(units, out) * (in + packing_columns) <= out * (columns + packing_columns)) {
+  if (std::min(units, out) * (in + tuning::packing_columns) <=
+      out * (columns + tuning::packing_columns)) {
     parallel_on(threads, out, block, [&](Range part) { sum(part, {0, in}); });
   } else {
     parallel_on(threads, in, kernels.lanes, [&](Range part) { sum({0, out}, part); });
@@ -108,8 +98,8 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
 
 template <class T>
 void embedding(const std::int64_t* indices, const T* weight, T* y, Size count, Size width) {
-  parallel_on(threads_for(count * width, grain_numbers), count, 1, [&](Range part) {
-    in_pieces(part, width * products_of_a_copy, 1, [&](Range some) {
+  parallel_on(threads_for(count * width, tuning::copy_grain), count, 1, [&](Range part) {
+    in_pieces(part, width * tuning::products_of_a_copy, 1, [&](Range some) {
       for (Size i = some.begin; i < some.end; ++i)
         std::copy(weight + indices[i] * width, weight + (indices[i] + 1) * width, y + i * width);
     });
@@ -120,11 +110,11 @@ void embedding(const std::int64_t* indices, const T* weight, T* y, Size count, S
 template <class T>
 void embedding_backward(const Kernels<T>& kernels, const std::int64_t* indices, const T* dy,
                         T* dweight, Size count, Size rows, Size width) {
-  parallel_on(threads_for((rows + count) * width, grain_numbers), rows, 1, [&](Range part) {
-    in_pieces(part, width * products_of_a_copy, 1, [&](Range some) {
+  parallel_on(threads_for((rows + count) * width, tuning::copy_grain), rows, 1, [&](Range part) {
+    in_pieces(part, width * tuning::products_of_a_copy, 1, [&](Range some) {
       std::fill(dweight + some.begin * width, dweight + some.end * width, T(0));
     });
-    in_pieces({0, count}, width * products_of_a_copy, 1, [&](Range some) {
+    in_pieces({0, count}, width * tuning::products_of_a_copy, 1, [&](Range some) {
       for (Size i = some.begin; i < some.end; ++i) {
         if (indices[i] >= part.begin && indices[i] < part.end)
           kernels.add(dweight + indices[i] * width, dy + i * width, width);
@@ -137,9 +127,9 @@ template <class T>
 double softmax_cross_entropy(const Kernels<T>& kernels, const T* logits,
                              const std::int64_t* targets, T* dlogits, Size rows, Size columns) {
   std::vector<double> losses(static_cast<std::size_t>(rows));
-  const Size grain = std::max<Size>(1, 16'000 / columns);
+  const Size grain = std::max<Size>(1, tuning::softmax_grain / columns);
   parallel_for(rows, grain, 1, [&](Range part) {
-    in_pieces(part, columns * products_of_an_exp, 1, [&](Range some) {
+    in_pieces(part, columns * tuning::products_of_an_exponential, 1, [&](Range some) {
       kernels.softmax_cross_entropy(logits + some.begin * columns, targets + some.begin,
                                     dlogits + some.begin * columns, losses.data() + some.begin,
                                     some.size(), columns);

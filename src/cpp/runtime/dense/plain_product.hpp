@@ -7,6 +7,7 @@
 #include "runtime/memory/buffer.hpp"
 #include "runtime/threads/parallel.hpp"
 #include "runtime/threads/pieces.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 
@@ -20,18 +21,6 @@ struct PlainProduct {
   T* c;           // (rows, columns)
   Size rows, k, columns;
 };
-
-// Rows whose products take as long as packing what they are multiplied with; and columns for which
-// they take as long as fetching a row.
-constexpr Size packing_rows = 32, fetching_columns = 20;
-// Bytes of B at a time: those of few rows are multiplied while they are near; products of many rows
-// fetch them ahead.
-constexpr Size few_rows = 64, bytes_for_few = 64 * 1024, bytes_for_many = 16 * 1024 * 1024;
-// Multiply-adds, those included, that pay for a thread.
-constexpr Size plain_grain = 400'000;
-// Rows whose products take as long as reading what is packed; and multiply-adds, those included,
-// that pay for a thread then.
-constexpr Size reading_rows = 8, packed_grain = 1'000'000;
 
 // All of it at once, if B is in panels.
 template <class T>
@@ -58,7 +47,7 @@ template <class T>
 void multiply_in_pieces(const Kernels<T>& kernels, const Product<T>& whole) {
   const Range panels{whole.panel_begin, whole.panel_end};
   const Size panel_products = whole.k_inner * whole.c_panel;
-  in_pieces({0, whole.rows}, panel_products * panels.size(), few_rows, [&](Range rows) {
+  in_pieces({0, whole.rows}, panel_products * panels.size(), tuning::few_rows, [&](Range rows) {
     Product<T> product = whole;
     product.a += rows.begin * whole.a_row;
     product.c += rows.begin * whole.c_row;
@@ -77,7 +66,9 @@ void multiply_in_pieces(const Kernels<T>& kernels, const Product<T>& whole) {
 template <class T>
 void multiply_share(const Kernels<T>& kernels, const PlainProduct<T>& q, Range rows,
                     Range columns) {
-  const Size block_numbers = (q.rows > few_rows ? bytes_for_many : bytes_for_few) / Size{sizeof(T)};
+  const Size block_numbers =
+      (q.rows > tuning::few_rows ? tuning::bytes_for_many_rows : tuning::bytes_for_few_rows) /
+      Size{sizeof(T)};
   const Size panel = panel_vectors * kernels.lanes;
   const Size k_block = std::min(q.k, block_numbers / panel);
   const Size at_once = std::max<Size>(1, block_numbers / (k_block * panel)) * panel;
@@ -115,12 +106,13 @@ void multiply_share(const Kernels<T>& kernels, const PlainProduct<T>& q, Range r
 template <class T>
 void multiply(const Kernels<T>& kernels, const PlainProduct<T>& q) {
   const Size vectors = quotient_up(q.columns, kernels.lanes);
-  const Size work = (q.rows + packing_rows) * q.k * q.columns;
-  const int threads = threads_for(work, plain_grain);
+  const Size work = (q.rows + tuning::packing_rows) * q.k * q.columns;
+  const int threads = threads_for(work, tuning::product_grain);
   const Size lanes = kernels.lanes, share = quotient_up(q.rows, threads);
-  const Size by_rows = (share + packing_rows) * vectors * lanes + share * fetching_columns;
-  const Size by_columns =
-      (q.rows + packing_rows) * quotient_up(vectors, threads) * lanes + q.rows * fetching_columns;
+  const Size by_rows =
+      (share + tuning::packing_rows) * vectors * lanes + share * tuning::fetching_columns;
+  const Size by_columns = (q.rows + tuning::packing_rows) * quotient_up(vectors, threads) * lanes +
+                          q.rows * tuning::fetching_columns;
   if (by_rows < by_columns) {
     parallel_on(threads, q.rows, 1,
                 [&](Range rows) { multiply_share(kernels, q, rows, {0, q.columns}); });
@@ -135,7 +127,7 @@ template <class T>
 Buffer<T> pack_transposed(const Kernels<T>& kernels, const T* b, Size columns, Size k) {
   Buffer<T> packed(quotient_up(columns, kernels.lanes) * kernels.lanes * k);
   const Size panel = panel_vectors * kernels.lanes;
-  in_pieces({0, columns}, k * products_of_a_copy, panel, [&](Range some) {
+  in_pieces({0, columns}, k * tuning::products_of_a_copy, panel, [&](Range some) {
     kernels.pack_matrix(b + some.begin * k, k, k, some.size(), true,
                         packed.data() + some.begin * k);
   });
@@ -147,10 +139,11 @@ Buffer<T> pack_transposed(const Kernels<T>& kernels, const T* b, Size columns, S
 template <class T>
 void multiply_packed(const Kernels<T>& kernels, const PlainProduct<T>& q) {
   const Product<T> whole = whole_product(kernels, q);
-  const int threads = threads_for((q.rows + reading_rows) * q.k * q.columns, packed_grain);
-  const Size by_rows = (quotient_up(q.rows, threads) + reading_rows) * whole.vectors;
+  const int threads =
+      threads_for((q.rows + tuning::reading_rows) * q.k * q.columns, tuning::packed_product_grain);
+  const Size by_rows = (quotient_up(q.rows, threads) + tuning::reading_rows) * whole.vectors;
   const Size by_panels =
-      (q.rows + reading_rows) * quotient_up(whole.panel_end, threads) * panel_vectors;
+      (q.rows + tuning::reading_rows) * quotient_up(whole.panel_end, threads) * panel_vectors;
   if (by_rows < by_panels) {
     parallel_on(threads, q.rows, 1, [&](Range rows) {
       Product<T> product = whole;

@@ -6,14 +6,10 @@
 
 #include "runtime/threads/parallel.hpp"
 #include "runtime/threads/pieces.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 namespace {
-
-// Numbers that pay for a thread to pack them.
-constexpr Size pack_grain = 8 * 1024;
-// The same where they lie far apart.
-constexpr Size choose_grain = 4 * 1024;
 
 // (slots * padded,): slots fed by both sides get the sum of both biases
 template <class T>
@@ -39,7 +35,7 @@ template <class T>
 Buffer<T> chosen_columns(const T* from, Size rows, Size columns, const std::vector<Size>& chosen) {
   const Size count = static_cast<Size>(chosen.size());
   Buffer<T> to(rows * count);
-  parallel_for(rows, std::max<Size>(1, choose_grain / count), 1, [&](Range part) {
+  parallel_for(rows, std::max<Size>(1, tuning::choose_grain / count), 1, [&](Range part) {
     T* next = to.data() + part.begin * count;
     for (Size row = part.begin; row < part.end; ++row)
       for (const Size column : chosen) *next++ = from[row * columns + column];
@@ -76,7 +72,7 @@ CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters
   const CellShape& shape = sizes.shape();
   const Size H = sizes.hidden_size, O = sizes.output_size;
   // Who reads them alone packs them alone: to fetch them from another core takes longer.
-  const Size grain = use.several_readers ? pack_grain : std::numeric_limits<Size>::max();
+  const Size grain = use.several_readers ? tuning::pack_grain : std::numeric_limits<Size>::max();
   Buffer<T> chosen;
   const T* weight_ih = parameters.weight_ih;
   if (!input_columns.empty()) {
@@ -107,7 +103,7 @@ void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, i
   if (back != nullptr) *back = Buffer<T>(sizes.whole_vectors(columns) * slots * sizes.padded);
   const Size panel_numbers = columns * slots * sizes.run();
   parallel_for(sizes.panels(), std::max<Size>(1, grain / panel_numbers), 1, [&](Range panels) {
-    in_pieces(panels, panel_numbers * products_of_a_copy, 1, [&](Range some) {
+    in_pieces(panels, panel_numbers * tuning::products_of_a_copy, 1, [&](Range some) {
       sizes.kernels->pack_weights({weight, columns, sizes.hidden_size, columns, sizes.shape(),
                                    slot_begin, slot_end, some.begin, some.end, forward.data(),
                                    back == nullptr ? nullptr : back->data()});

@@ -6,11 +6,14 @@
 #include <vector>
 
 #include "kernel_table.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 
 // Whether so many indices are few enough: to look for a column takes longer than to pack the next.
-constexpr bool few_indices(Size indices, Size columns) { return indices <= columns / 4; }
+constexpr bool few_indices(Size indices, Size columns) {
+  return indices <= columns / tuning::columns_an_index;
+}
 
 // The different ones of the indices, ascending. The indices, all less than `columns`, become places
 // among them.

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "runtime/threads/interrupts.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 
@@ -40,18 +41,19 @@ double sum_of_squares(const std::vector<Operands>& all) {
   for (const Operands& operands : all)
     for (Size first = 0; first < operands.size; first += most) blocks.push_back({&operands, first});
   std::vector<double> sums(blocks.size());
-  parallel_for(static_cast<Size>(blocks.size()), operand_grain / most + 1, 1, [&](Range part) {
-    Pace pace;
-    for (Size i = part.begin; i < part.end; ++i) {
-      pace.tick();
-      const auto& [operands, first] = blocks[static_cast<std::size_t>(i)];
-      double& sum = sums[static_cast<std::size_t>(i)];
-      with_numbers(*operands, first, std::min(most, operands->size - first),
-                   [&](const auto& kernels, const auto& at, Size count) {
-                     sum = kernels.sum_of_squares(at[0], count);
-                   });
-    }
-  });
+  parallel_for(static_cast<Size>(blocks.size()), tuning::optimizer_grain / most + 1, 1,
+               [&](Range part) {
+                 Pace pace;
+                 for (Size i = part.begin; i < part.end; ++i) {
+                   pace.tick();
+                   const auto& [operands, first] = blocks[static_cast<std::size_t>(i)];
+                   double& sum = sums[static_cast<std::size_t>(i)];
+                   with_numbers(*operands, first, std::min(most, operands->size - first),
+                                [&](const auto& kernels, const auto& at, Size count) {
+                                  sum = kernels.sum_of_squares(at[0], count);
+                                });
+                 }
+               });
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 

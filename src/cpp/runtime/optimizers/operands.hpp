@@ -9,6 +9,7 @@
 
 #include "runtime/machine/dispatch.hpp"
 #include "runtime/threads/parallel.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 
@@ -30,8 +31,6 @@ struct Operands {
   }
 };
 
-constexpr Size operand_grain = 40'000;  // elements that pay for a thread
-
 // step(kernels, arrays, count) for `count` numbers of one operand: the arrays begin with them.
 template <class Step>
 void with_numbers(const Operands& operands, Size first, Size count, const Step& step) {
@@ -52,8 +51,8 @@ void each_part(const std::vector<Operands>& all, const Step& step) {
   constexpr Size unit = 64;  // no two threads write to one cache line
   Size total = 0;
   for (const Operands& operands : all) total += operands.size;
-  const bool in_order = total >= 2 * operand_grain && share_memory(all);
-  parallel_for(total, in_order ? total : operand_grain, unit, [&](Range part) {
+  const bool in_order = total >= 2 * tuning::optimizer_grain && share_memory(all);
+  parallel_for(total, in_order ? total : tuning::optimizer_grain, unit, [&](Range part) {
     Size before = 0;
     for (const Operands& operands : all) {
       const Size begin = std::max<Size>(part.begin - before, 0);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/machine/flush_scope.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 namespace {
@@ -10,7 +11,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int most_ticks = 1 << 20;
-constexpr auto between_looks = std::chrono::milliseconds(1);
 
 thread_local Question question;
 thread_local Clock::time_point asked;  // in this call or an earlier one
@@ -55,8 +55,8 @@ void Pace::look() {
   const Clock::time_point now = Clock::now();
   const auto passed = now - last_;
   const bool first = last_ == Clock::time_point{};
-  if (!first && passed < between_looks) every_ = std::min(4 * every_, most_ticks);
-  if (!first && passed > 4 * between_looks) every_ = std::max(1, every_ / 4);
+  if (!first && passed < tuning::between_looks) every_ = std::min(4 * every_, most_ticks);
+  if (!first && passed > 4 * tuning::between_looks) every_ = std::max(1, every_ / 4);
   last_ = now;
   left_ = every_;
   check_cancelled();

@@ -5,21 +5,15 @@
 
 #include "runtime/threads/interrupts.hpp"
 #include "runtime/threads/range.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
-
-// Multiply-adds between two looks at whether to go on: some 20 ms of a slow thread.
-constexpr Size products_at_once = Size{1} << 28;
-// The same where each piece has something to pack anew.
-constexpr Size packing_products_at_once = Size{1} << 30;
-// What a number that is moved counts for.
-constexpr Size products_of_a_copy = 16;
 
 // Calls work(piece) for pieces of a range, one after another. Each of its items takes so many
 // multiply-adds; `unit` is what pieces are multiples of.
 template <class Work>
 void in_pieces(Range range, Size products, Size unit, const Work& work,
-               Size at_once = products_at_once) {
+               Size at_once = tuning::piece_products) {
   if (range.size() * products <= at_once) return work(range);
   const Size units = at_once / std::max<Size>(1, products) / unit;
   const Size most = std::max<Size>(1, units) * unit;
@@ -30,7 +24,7 @@ void in_pieces(Range range, Size products, Size unit, const Work& work,
 }
 
 // How many pieces some work is to be cut into.
-inline int pieces_of(Size products, Size at_once = products_at_once) {
+inline int pieces_of(Size products, Size at_once = tuning::piece_products) {
   return static_cast<int>(std::min<Size>(1 << 16, 1 + products / at_once));
 }
 

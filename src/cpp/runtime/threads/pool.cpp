@@ -17,16 +17,12 @@
 #include "runtime/threads/interrupts.hpp"
 #include "runtime/threads/placement.hpp"
 #include "runtime/threads/waiting.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// A thread that waits for another's part burns a core which that may have lost. Between two calls
-// nobody is held up, and a core that sleeps takes some 100 us to wake.
-constexpr auto spin_for_part = std::chrono::microseconds(20);
-constexpr auto spin_for_job = std::chrono::microseconds(100);
 
 // Where the system refuses a thread it may give one later, but each try takes time.
 constexpr auto between_tries = std::chrono::milliseconds(100);
@@ -46,7 +42,7 @@ struct alignas(64) Worker {
   std::atomic<ThreadId> id{0};        // once it runs
   std::atomic<std::uint64_t> job{0};  // the last one that has a part for it
   std::atomic<bool> stop{false};
-  Waiting waiting{spin_for_job};
+  Waiting waiting{tuning::spin_for_job};
   ProcessorSet allowed;  // of its own, while it is kept elsewhere
   bool kept_elsewhere = false;
   std::thread thread;
@@ -309,7 +305,7 @@ class Workers {
   bool refused_ = false;  // whether the system would not start one
   Clock::time_point next_try_{};
   std::mutex placing_;  // who moves a thread reads first where it may run, and restores that
-  Waiting for_part_{spin_for_part};
+  Waiting for_part_{tuning::spin_for_part};
   std::uint64_t job_ = 0;
   const std::function<void(Size, int)>* work_ = nullptr;
   std::uint64_t first_ = 0;

@@ -14,20 +14,10 @@
 #include "runtime/walk/plan.hpp"
 #include "runtime/walk/step_back.hpp"
 #include "runtime/walk/walk.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 namespace {
-
-// Rows of a slice whose gradients are summed at once.
-constexpr Size stretch_rows = 512;
-
-// Pieces of such sums for a thread at most; and the pre-activations of one at least, as each packs
-// the other side of its product anew.
-constexpr int pieces_of_a_thread = 2;
-constexpr Size piece_columns = 256;
-
-// Rows of dx that are made at once at least.
-constexpr Size input_rows = 64;
 
 template <class T>
 class BackwardWalk {
@@ -69,8 +59,9 @@ class BackwardWalk {
 
  private:
   Size rows_of_stretch() const {
-    if (shares_.plan.split != Split::sums) return stretch_rows * shares_.slices.count();
-    return std::clamp(schedule_.rows / summed_stretches, least_summed_rows, stretch_rows);
+    if (shares_.plan.split != Split::sums) return tuning::summed_rows * shares_.slices.count();
+    return std::clamp(schedule_.rows / tuning::stretches_behind, tuning::least_rows_behind,
+                      tuning::summed_rows);
   }
 
   // A part of the rows: the steps of a stretch, then pieces of the sums of the last that all have
@@ -203,15 +194,17 @@ class BackwardWalk {
   int band_pieces() const {
     const int threads = shares_.plan.threads;
     if (schedule_.bands >= threads) return 1;
-    const Size most = std::max<Size>(threads, sizes_.gates() / piece_columns);
-    return static_cast<int>(std::min<Size>(most, threads * pieces_of_a_thread));
+    const Size most = std::max<Size>(threads, sizes_.gates() / tuning::piece_columns);
+    return static_cast<int>(std::min<Size>(most, threads * tuning::pieces_of_a_thread));
   }
   int input_pieces() const {
     return call_.dx == nullptr ? 0 : shares_.slices.count() * slice_pieces();
   }
   int slice_pieces() const {
     const int threads = shares_.plan.threads;
-    return threads == 1 ? 1 : std::max(1, threads * pieces_of_a_thread / shares_.slices.count());
+    return threads == 1
+               ? 1
+               : std::max(1, threads * tuning::pieces_of_a_thread / shares_.slices.count());
   }
 
   void sum_weights(Range stretch, int piece, int part) {
@@ -221,7 +214,7 @@ class BackwardWalk {
     const Size inputs = call_.inputs.x.indices == nullptr ? sizes_.input_size : 0;
     const int cuts = pieces_of(
         rows.size() * sizes_.gates() / pieces / schedule_.bands * (inputs + sizes_.output_size),
-        packing_products_at_once);
+        tuning::packing_piece_products);
     for (int cut = index * cuts; cut < (index + 1) * cuts; ++cut) {
       if (cuts > 1) check_interrupts();
       sums_.sum(stretch.begin, stretch.end, piece / pieces,
@@ -237,7 +230,7 @@ class BackwardWalk {
     const int pieces = slice_pieces();
     if (slices.count() == 1) {
       const Range some = part_of(rows.size(), pieces, piece);
-      in_pieces(some, sizes_.gates() * sizes_.input_size, input_rows, [&](Range these) {
+      in_pieces(some, sizes_.gates() * sizes_.input_size, tuning::input_rows, [&](Range these) {
         const Size first = rows.begin + these.begin;
         sums_.input_gradient(first, first, {these.size()}, call_.dx);
       });

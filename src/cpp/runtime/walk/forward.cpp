@@ -7,14 +7,10 @@
 #include "runtime/threads/pool.hpp"
 #include "runtime/walk/plan.hpp"
 #include "runtime/walk/walk.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 namespace {
-
-// Pre-activations of this many bytes stay in L2 between the large product and the steps: few where
-// the weights stay there as well, more where the product would read its own anew from afar.
-constexpr Size stretch_bytes = 128 * 1024, stretch_bytes_from_afar = 768 * 1024;
-constexpr Size stretch_least_rows = 64;
 
 // (batch, H) into (batch, padded) with zeros behind
 template <class T>
@@ -37,14 +33,14 @@ class ForwardWalk {
         shares_(sizes_, schedule_, team_.size(), kept != nullptr) {
     const Size batch = schedule_.batch_size, O = sizes_.output_size;
     const Size row_bytes = sizes_.gates_row() * static_cast<Size>(sizeof(T));
-    const bool near = row_bytes * (sizes_.input_size + O) <= l2_weights;
-    const Size bytes = near ? stretch_bytes : stretch_bytes_from_afar;
-    stretch_rows_ = std::max(stretch_least_rows, bytes / row_bytes);
+    const bool near = row_bytes * (sizes_.input_size + O) <= tuning::l2_weights;
+    const Size bytes = near ? tuning::stretch_bytes : tuning::far_stretch_bytes;
+    stretch_rows_ = std::max(tuning::least_stretch_rows, bytes / row_bytes);
     panels_at_once_ = sizes_.panels();
     if (!sizes_.shape().whole_rows)
-      panels_at_once_ =
-          std::clamp<Size>(products_at_once / std::max<Size>(1, batch * O * sizes_.panel_stride()),
-                           1, panels_at_once_);
+      panels_at_once_ = std::clamp<Size>(
+          tuning::piece_products / std::max<Size>(1, batch * O * sizes_.panel_stride()), 1,
+          panels_at_once_);
     const bool masked = call_.noise.hidden_mask != nullptr;
     if (kept_ != nullptr) {
       *kept_ = Kept<T>(sizes_, shares_.slices, schedule_.rows, schedule_.rows, batch, masked);

@@ -7,6 +7,7 @@
 #include "runtime/layout/schedule.hpp"
 #include "runtime/layout/slices.hpp"
 #include "runtime/threads/range.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 
@@ -54,18 +55,14 @@ double step_cycles(const CellSizes<T>& sizes, Size rows, Size units) {
       static_cast<double>(sizes.lanes());
   const double filled = static_cast<double>(std::max<Size>(rows, 2));
   const double bytes = products * static_cast<double>(sizes.lanes()) * sizeof(T);
-  const double bytes_per_cycle = bytes < 24e3 ? 64 : bytes < 1e6 ? 32 : 10;
-  const double pointwise = 30.0 * static_cast<double>(rows * units * sizes.shape().slots) /
+  const double bytes_a_cycle = bytes < tuning::near_weights  ? tuning::near_bytes_a_cycle
+                               : bytes < tuning::far_weights ? tuning::bytes_a_cycle
+                                                             : tuning::far_bytes_a_cycle;
+  const double pointwise = tuning::pointwise_cycles *
+                           static_cast<double>(rows * units * sizes.shape().slots) /
                            static_cast<double>(sizes.lanes());
-  return std::max(products * filled / 2, bytes / bytes_per_cycle) + pointwise;
+  return std::max(products * filled / 2, bytes / bytes_a_cycle) + pointwise;
 }
-
-// The end of a phase between two cores, and waking a team, in cycles. A phase takes some 700 while
-// both cores are ours; it counts for more, as it may cost a time slice where one is not.
-constexpr double phase_cycles = 3000;
-constexpr double team_cycles = 15000;
-// Handing work over: another thread may have to wake, and finds nothing of it in its cache.
-constexpr double handing_cycles = 60000;
 
 template <class T>
 Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int available) {
@@ -74,24 +71,20 @@ Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int avail
   for (int threads = 2; threads <= available; ++threads) {
     if (batch_size >= threads) {
       const Size rows = quotient_up(batch_size, threads);
-      const double cycles = step_cycles(sizes, rows, sizes.padded) * walk + team_cycles;
-      if (cycles < best.cycles * 0.95) best = {Split::batch, threads, cycles};
+      const double cycles = step_cycles(sizes, rows, sizes.padded) * walk + tuning::team_cost;
+      if (cycles < best.cycles * tuning::plan_margin) best = {Split::batch, threads, cycles};
     }
     const Size block = unit_block(sizes);
     const Size blocks = quotient_up(sizes.padded, block);
     if (blocks >= threads && !sizes.shape().whole_rows) {
       const Size units = std::min(sizes.padded, quotient_up(blocks, threads) * block);
       const double cycles =
-          (step_cycles(sizes, batch_size, units) + phase_cycles) * walk + team_cycles;
-      if (cycles < best.cycles * 0.95) best = {Split::units, threads, cycles};
+          (step_cycles(sizes, batch_size, units) + tuning::phase_cost) * walk + tuning::team_cost;
+      if (cycles < best.cycles * tuning::plan_margin) best = {Split::units, threads, cycles};
     }
   }
   return best;
 }
-
-// Stretches of time of which one is walked while another thread sums that before: short ones leave
-// it little to do at last, but are summed less quickly.
-constexpr Size summed_stretches = 8, least_summed_rows = 64;
 
 template <class T>
 Plan make_plan_back(const CellSizes<T>& sizes, const Schedule& schedule, int available) {
@@ -99,8 +92,8 @@ Plan make_plan_back(const CellSizes<T>& sizes, const Schedule& schedule, int ava
   if (plan.split != Split::none || available == 1) return plan;
   const Size products = sizes.gates() * (2 * sizes.input_size + sizes.output_size);
   const double cycles = static_cast<double>(schedule.rows * products / sizes.lanes()) / 2;
-  const bool several = schedule.rows >= summed_stretches / 2 * least_summed_rows;
-  return several && cycles > 2 * team_cycles ? Plan{Split::sums, 2, plan.cycles} : plan;
+  const bool several = schedule.rows >= tuning::stretches_behind / 2 * tuning::least_rows_behind;
+  return several && cycles > 2 * tuning::team_cost ? Plan{Split::sums, 2, plan.cycles} : plan;
 }
 
 // Whether the two directions of a layer had better be walked at once, by a thread each, than one
@@ -110,10 +103,11 @@ bool directions_at_once(const CellSizes<T>& sizes, Size batch_size, Size steps, 
   if (available < 2) return false;
   const Plan plan = make_plan(sizes, batch_size, steps, available);
   const Size bytes = sizes.gates() * sizes.output_size * static_cast<Size>(sizeof(T));
-  if (plan.split == Split::units && bytes > l2_weights) return false;
+  if (plan.split == Split::units && bytes > tuning::l2_weights) return false;
   const double alone = make_plan(sizes, batch_size, steps, 1).cycles;
   // Either way work is handed over, if by several: once, or in each direction.
-  return alone + handing_cycles < 2 * (plan.cycles + (plan.threads > 1 ? handing_cycles : 0));
+  return alone + tuning::handing_cost <
+         2 * (plan.cycles + (plan.threads > 1 ? tuning::handing_cost : 0));
 }
 
 // Whether it pays to hand half of some rows, with so many steps to go, to a thread that waits: not
@@ -122,7 +116,8 @@ template <class T>
 bool worth_dividing(const CellSizes<T>& sizes, Size rows, Size steps) {
   const double all = step_cycles(sizes, rows, sizes.padded);
   const double saved = all - step_cycles(sizes, rows - rows / 2, sizes.padded);
-  return saved > all / 4 && saved * static_cast<double>(steps) > handing_cycles;
+  return saved > all * tuning::least_saving &&
+         saved * static_cast<double>(steps) > tuning::handing_cost;
 }
 
 // What each thread of a plan owns, on both ways.

@@ -7,28 +7,9 @@
 #include "runtime/threads/interrupts.hpp"
 #include "runtime/threads/pool.hpp"
 #include "runtime/walk/plan.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
-namespace {
-
-// Cycles of a step that pay for one more thread: many times what waking it takes while the cores
-// are ours, as it takes much longer where they are not.
-constexpr double thread_cycles = 40'000;
-
-// Streams that are worth a thread of their own; fewer share the units.
-constexpr Size least_rows = 16;
-
-// Pre-activations of this many bytes stay in L2 from one product to the next.
-constexpr Size block_bytes = 192 * 1024;
-
-// Weights of this many bytes are still in L2 when the next step begins with them; but as many
-// panels at least as keep two multiply-adds a cycle in flight.
-constexpr Size chunk_bytes = 512 * 1024;
-constexpr Size least_chunk = 2;
-// So many are taken between two looks at whether to go on.
-constexpr Size chunks_at_once = 64;
-
-}  // namespace
 
 template <class T>
 Stream<T>::Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Size batch_size,
@@ -45,12 +26,14 @@ Stream<T>::Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Siz
     layer.weights = std::move(weights);
     layers_.push_back(std::move(layer));
   }
-  by_rows_ = batch_size >= 2 * least_rows;
+  by_rows_ = batch_size >= 2 * tuning::least_stream_rows;
   threads_ = wanted_threads();
   block_ = batch_size;
   for (Layer& layer : layers_) {
     const Size row_bytes = layer.weights->sizes.gates_row() * static_cast<Size>(sizeof(T));
-    if (by_rows_) block_ = std::min(block_, std::max(least_rows, block_bytes / row_bytes));
+    if (by_rows_)
+      block_ = std::min(
+          block_, std::max(tuning::least_stream_rows, tuning::stream_block_bytes / row_bytes));
   }
   const Size rows = by_rows_ ? threads_ * block_ : batch_size;
   for (Layer& layer : layers_) {
@@ -72,8 +55,8 @@ int Stream<T>::wanted_threads() const {
     cycles += both * step_cycles(sizes, batch_size_, sizes.padded);
     blocks = quotient_up(sizes.padded, unit_block(sizes));
   }
-  const double threads = 1 + cycles / thread_cycles;
-  const Size most = by_rows_ ? batch_size_ / least_rows : blocks;
+  const double threads = 1 + cycles / tuning::stream_grain;
+  const Size most = by_rows_ ? batch_size_ / tuning::least_stream_rows : blocks;
   return static_cast<int>(std::min(threads, static_cast<double>(most)));
 }
 
@@ -165,7 +148,7 @@ void Stream<T>::first_product(Layer& layer, const InputRows<T>& x, StepForward<T
   const Size chunks = std::max<Size>(1, mine.size() / chunk);
   const bool last_first = now_ == 1;
   for (Size i = 0; i < chunks; ++i) {
-    if (i % chunks_at_once == chunks_at_once - 1) check_interrupts();
+    if (i % tuning::stream_piece_panels == tuning::stream_piece_panels - 1) check_interrupts();
     const Size index = last_first ? chunks - 1 - i : i;
     q.panel_begin = mine.begin + index * chunk;
     q.panel_end = index + 1 == chunks ? mine.end : q.panel_begin + chunk;
@@ -184,7 +167,7 @@ Size Stream<T>::chunk_panels(const CellSizes<T>& sizes) {
   const Size columns =
       sizes.input_slots() * sizes.input_size + sizes.hidden_slots() * sizes.output_size;
   const Size panel_bytes = sizes.run() * columns * static_cast<Size>(sizeof(T));
-  return std::max<Size>(least_chunk, chunk_bytes / panel_bytes);
+  return std::max<Size>(tuning::least_stream_panels, tuning::stream_weight_bytes / panel_bytes);
 }
 
 template <class T>

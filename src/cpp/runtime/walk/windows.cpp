@@ -7,15 +7,10 @@
 #include "runtime/threads/pool.hpp"
 #include "runtime/walk/plan.hpp"
 #include "runtime/walk/step_back.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 namespace {
-
-// Rows whose sums are taken at once at least.
-constexpr Size rows_at_once = 512;
-
-// Multiply-adds of a lag that pay for a thread.
-constexpr double grain_products = 200e3;
 
 // One layer's gradients in flight: a block of `batch` rows for each window.
 template <class T>
@@ -39,7 +34,7 @@ struct LayerState {
         back(of.inputs, *of.kept, of.noise, sums, state),
         dgates(blocks * sizes->gates_row()),
         total(of.inputs.schedule->rows * sizes->gates_row()) {
-    in_pieces({0, total.size()}, products_of_a_copy, 1, [&](Range some) {
+    in_pieces({0, total.size()}, tuning::products_of_a_copy, 1, [&](Range some) {
       std::fill(total.data() + some.begin, total.data() + some.end, T(0));
     });
     if (!lowest) dx = Buffer<T>(blocks * sizes->input_size);
@@ -91,8 +86,8 @@ class WindowWalk {
       products += static_cast<double>(windows_ * schedule_.batch_size * sizes.gates_row()) *
                   static_cast<double>(sizes.hidden_size);
     }
-    return static_cast<int>(
-        std::clamp(products / grain_products, 1.0, static_cast<double>(team_.size())));
+    return static_cast<int>(std::clamp(products / static_cast<double>(tuning::window_grain), 1.0,
+                                       static_cast<double>(team_.size())));
   }
 
   // A lag of some windows; after the last lag, some of the sums.
@@ -121,7 +116,7 @@ class WindowWalk {
       const CellSizes<T>& sizes = *state->sizes;
       const Size blocks = quotient_up(sizes.padded_output, unit_block(sizes));
       const Size products = sizes.gates_row() * (sizes.input_size + sizes.output_size) / threads_;
-      const Size rows = std::max(rows_at_once, packing_products_at_once / products);
+      const Size rows = std::max(tuning::summed_rows, tuning::packing_piece_products / products);
       for (Size end = schedule_.steps(), begin = 0; end > 0; end = begin) {
         begin = schedule_.stretch_to(end, rows);
         check_interrupts();
@@ -132,7 +127,7 @@ class WindowWalk {
     if (dx_ == nullptr) return;
     const Range rows = part_of(schedule_.rows, threads_, part);
     const CellSizes<T>& sizes = *states_.front()->sizes;
-    in_pieces(rows, sizes.gates_row() * sizes.input_size, rows_at_once, [&](Range some) {
+    in_pieces(rows, sizes.gates_row() * sizes.input_size, tuning::summed_rows, [&](Range some) {
       states_.front()->sums.input_gradient(some.begin, some.begin, {some.size()}, dx_);
     });
   }
