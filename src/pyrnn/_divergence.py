@@ -1,4 +1,4 @@
-"""Trainings that diverge: their numbers are no longer finite, or say less than a guess would."""
+"""Training that diverges: numbers are no longer finite, or the model is worse than a guess."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from pyrnn._types import Array
 
 
 class DivergenceError(ValueError):
-    """A training has diverged; the message is one line and begins with the rate's name.
+    """Training has diverged. The message is one line and begins with the learning rate's name.
 
     Parameters
     ----------
     name : str
-        What the user calls the learning rate.
+        The argument that holds the learning rate.
     rate : float
-        What it was.
+        Its value.
     reason : str
-        What was seen.
+        What was found.
     """
 
     def __init__(self, name: str, rate: float, reason: str) -> None:
-        super().__init__(f"{name}: expected a rate that training bears, got {rate:g}: {reason}")
+        super().__init__(
+            f"{name}: expected a rate at which training converges, got {rate:g}: {reason}"
+        )
 
 
 def all_finite(arrays: Iterable[Array]) -> bool:
-    """Whether no array has a NaN or an infinity."""
+    """Return whether no array has a NaN or an infinity."""
     return all(bool(np.isfinite(array).all()) for array in arrays)
 
 
@@ -45,10 +47,10 @@ def check_weights(name: str, rate: float, weights: Iterable[Array]) -> None:
 
 
 def check_usable(arrays: Mapping[str, Array]) -> None:
-    """Raise a ValueError if parameters, or what a model makes of them, are not finite numbers."""
+    """Raise a ValueError if parameters, or values computed from them, are not finite."""
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(
-                "parameters: expected finite numbers; the model scores NaN or infinity "
+                "parameters: expected finite numbers; the model computes NaN or infinity "
                 f"(seen in {name})"
             )

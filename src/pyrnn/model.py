@@ -1,4 +1,4 @@
-"""The character model, where it has always been found."""
+"""The character model, under the module name that users know."""
 
 from pyrnn.text.character_model import CharacterModel
 

@@ -1,4 +1,4 @@
-"""Optimisers, under torch's name for their module."""
+"""The optimisers, under the module name that torch uses."""
 
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop

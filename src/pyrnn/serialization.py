@@ -1,4 +1,4 @@
-"""Saving and loading models: `save`, `load`."""
+"""Save and load models: `save`, `load`."""
 
 from pyrnn.interop.serialization import ModelFileError, load, load_character_model, save
 

@@ -1,4 +1,4 @@
-"""Types for annotations around pyrnn."""
+"""Types to annotate code that uses pyrnn."""
 
 from pyrnn._types import Array, Indices, Parameters
 

@@ -304,7 +304,7 @@ class TestGoodFileSurvives:
     def test_divergence(self, text: Path, fails: Any, unchanged: Any, backend: str) -> None:
         message = fails("train", text, *QUICK, "--lr", 1e300)
         assert message.startswith(
-            "--lr: expected a rate that training bears, got 1e+300: the loss became"
+            "--lr: expected a rate at which training converges, got 1e+300: the loss became"
         )
         assert unchanged()
 
@@ -312,7 +312,7 @@ class TestGoodFileSurvives:
         self, text: Path, fails: Any, unchanged: Any, backend: str
     ) -> None:
         message = fails("train", text, *SMALL, "--steps", 1, "--lr", 1e300, "--clip", 1e30)
-        assert message.startswith("--lr: expected a rate that training bears, got 1e+300")
+        assert message.startswith("--lr: expected a rate at which training converges, got 1e+300")
         assert unchanged()
 
     def test_full_disk(self, text: Path, fails: Any, unchanged: Any, monkeypatch: Any) -> None:
@@ -337,7 +337,7 @@ class TestGoodFileSurvives:
         out = ("--out", "pyrnn-lstm.safetensors")
         message = fails("train", text, *SMALL, "--cell", cell, "--steps", steps, "--lr", 50, *out)
         assert message.startswith(
-            "--lr: expected a rate that training bears, got 50: it ended with"
+            "--lr: expected a rate at which training converges, got 50: it ended with"
         )
         assert unchanged()
 

@@ -326,7 +326,7 @@ def test_wrong_arguments_of_sample(backend, changed, error, message):
 @pytest.mark.parametrize("clip", [5.0, None])
 @pytest.mark.usefixtures("backend")
 def test_divergence(rate: float, dtype: str, clip: float | None) -> None:
-    message = r"^learning_rate: expected a rate that training bears, got 1e\+"
+    message = r"^learning_rate: expected a rate at which training converges, got 1e\+"
     with pytest.raises(ValueError, match=message):
         char_rnn.train("hello world " * 20, 8, 5, 60, rate, dtype=dtype, clip=clip)
 

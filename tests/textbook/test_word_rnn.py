@@ -261,7 +261,7 @@ def test_divergence_changes_nothing(dtype: str, rate: float, epochs: int) -> Non
     first = word_rnn.initialize_parameters(5, 4, 8)
     parameters = {name: array.astype(dtype) for name, array in first.items()}
     before = {name: array.copy() for name, array in parameters.items()}
-    message = r"^learning_rate: expected a rate that training bears, got "
+    message = r"^learning_rate: expected a rate at which training converges, got "
     with pytest.raises(ValueError, match=message):
         word_rnn.train([[0, 1, 2, 3, 4]] * 4, parameters, rate, epochs)
     for name, array in parameters.items():

@@ -21,11 +21,11 @@ import numpy.typing as npt
 from pyrnn._types import Array, Indices, Noise, Parameters, State
 
 StepCheck = Callable[[Any, Any], "tuple[Array | Indices, Array | None]"]
-"""Takes ``(x_t, out)`` as a user gave them; returns them fit for a step, or raises."""
+"""Checks ``(x_t, out)`` as a user gave them; returns them ready for a step, or raises."""
 
 
 Forward = tuple[Array, State, Any]
-"""Of one direction of a layer: y, the final states, what was kept."""
+"""Of one direction of a layer: y, the final states, the cache."""
 
 Backward = tuple["Array | None", State, "dict[str, Array]"]
 """Of one direction of a layer: the gradients of x, of the first states and of the parameters."""
@@ -38,10 +38,10 @@ class StreamEngine(Protocol):
         """Check the arguments and advance; returns the output (N, H), or ``out`` filled with it."""
 
     def state(self) -> State:
-        """Copies of the states, (layers, N, H) each."""
+        """Return copies of the states, (layers, N, H) each."""
 
     def set_state(self, state: State, /) -> None:
-        """Take over states of that shape."""
+        """Set the states, of the shapes that `state` returns."""
 
 
 class Backend(Protocol):
@@ -56,8 +56,8 @@ class Backend(Protocol):
     ) -> Any:
         """Bring weights into the form that `forward` takes.
 
-        It does not follow later changes; or, if ``follow``, each `forward` reads the same arrays
-        again, which are contiguous. Their gradients have these names with the suffix.
+        Later changes of the arrays have no effect, unless ``follow``: then each `forward` reads the
+        arrays anew, which must be contiguous. Gradients get the parameters' names with the suffix.
         """
 
     def forward(
@@ -74,8 +74,9 @@ class Backend(Protocol):
         """Run over time: x (T, N, I) or (T, N) of indices, states (N, H) each; None: zeros.
 
         Returns y (T, N, H), the final states and, if ``keep``, what `backward` needs (else None).
-        With a projection, h and y have P features. ``checkpoint``, if not 0: keep every so many-th
-        state alone and run the steps between them again on the way back, with the same bits.
+        With a projection, h and y have P features. ``checkpoint``, if not 0: keep the state of
+        every ``checkpoint``-th time step only; the backward pass computes the steps between them
+        again, with the same bits.
         """
 
     def forward_both(
@@ -242,12 +243,12 @@ def native_module() -> Any | None:
 
 
 def available() -> tuple[str, ...]:
-    """The names of the backends that are there."""
+    """Return the names of the backends that are installed."""
     return NAMES if native_module() is not None else ("reference",)
 
 
 def find(name: str, argument: str = "name") -> Backend:
-    """The backend of that name, which an error calls ``argument``; loaded when first asked for."""
+    """Return the backend of that name, loaded at its first use. Errors call it ``argument``."""
     if not isinstance(name, str) or name not in NAMES:
         raise ValueError(f"{argument}: expected 'native' or 'reference', got {name!r}")
     return _loaded.get(name) or _load(name, argument)
@@ -270,7 +271,7 @@ def _load(name: str, argument: str) -> Backend:
 
 
 def current() -> Backend:
-    """The active backend: `use_backend`'s, else ``PYRNN_BACKEND``'s, else native."""
+    """Return the active backend: that of `use_backend`, else of ``PYRNN_BACKEND``, else native."""
     return _chosen.get() or _loaded.get(_default()) or find(_default(), "PYRNN_BACKEND")
 
 
@@ -290,7 +291,7 @@ def _default() -> str:
 
 
 def cell_facts(name: str) -> Any:
-    """The gates, states and parameters of a cell: its entry in `pyrnn.reference.cells`."""
+    """Return the gates, states and parameters of a cell: its entry in `pyrnn.reference.cells`."""
     from pyrnn.reference.cells import CELLS
 
     return CELLS[name]
@@ -298,12 +299,19 @@ def cell_facts(name: str) -> Any:
 
 @contextlib.contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Compute with one backend inside a ``with`` block (of this thread or task).
+    """Select the backend that computes inside a ``with`` block.
+
+    The choice holds for the current thread, or asyncio task, only.
 
     Parameters
     ----------
     name : {"native", "reference"}
-        The compiled core, or the pure NumPy specification.
+        The compiled core, or the NumPy reference.
+
+    Yields
+    ------
+    None
+        The block runs with that backend; afterwards the former one is active again.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The compiled core as built and set: threads, memory, instruction sets, versions."""
+"""Settings of the compiled core and facts about it: threads, memory, instruction sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ MOST_THREADS = 1024
 
 
 def set_num_threads(n: int) -> None:
-    """Let the compiled core use at most ``n`` threads. The reference computes as NumPy does.
+    """Set the largest number of threads that the compiled core may use.
+
+    The reference backend is not affected: it uses the threads that NumPy uses.
 
     Parameters
     ----------
@@ -43,7 +45,12 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads the compiled core may use; 1 where it is missing.
+    """Return how many threads the compiled core may use.
+
+    Returns
+    -------
+    int
+        From 1 to 1024; 1 where the compiled core is missing.
 
     Examples
     --------
@@ -56,16 +63,16 @@ def get_num_threads() -> int:
 
 
 def release_memory() -> int:
-    """Give memory that no call uses at present back to the system.
+    """Return all memory that no call is using to the system.
 
-    Buffers of a call are kept for the next one: up to 17 MiB for good; beyond that, what has been
-    idle for 3 seconds goes back by itself. This function gives all of it back at once, and, with
-    glibc, the free pages of the C library's heap as well. The next call takes its memory anew.
+    Buffers of a call are kept for the next one: up to 17 MiB permanently, and what exceeds that
+    until it has been idle for 3 seconds. This function returns all of it at once and, with glibc,
+    the free pages of the C library's heap as well. The next call allocates anew.
 
     Returns
     -------
     int
-        How many bytes were kept; 0 where the compiled core is missing.
+        The number of bytes that were kept; 0 where the compiled core is missing.
 
     Examples
     --------
@@ -81,7 +88,7 @@ def release_memory() -> int:
 
 
 def build_info() -> dict[str, Any]:
-    """What is installed and how it computes here.
+    """Return what is installed and how it computes on this machine.
 
     Returns
     -------

@@ -11,29 +11,29 @@ from pyrnn.parameters.dictionary import ParameterDict
 
 
 def merge_parameters(**groups: Mapping[str, Array]) -> dict[str, Array]:
-    """Put the parameters, or the gradients, of several layers into one dict.
+    """Merge the parameters, or the gradients, of several layers into one dict.
 
-    Each name gets its layer's before it: ``merge_parameters(encoder=a.parameters)`` has
-    ``"encoder.weight"``. Without that, ``{**a.parameters, **b.parameters}`` keeps one array of
-    each name: of two Linears, only the second.
+    Each name is prefixed with that of its layer: ``merge_parameters(encoder=a.parameters)`` has the
+    key ``"encoder.weight"``. (``{**a.parameters, **b.parameters}`` keeps only one array of each
+    name: of two Linears, the second.)
 
     Parameters
     ----------
     **groups : dict of arrays
-        A name for each dict. For names that are no identifiers, ``**{"encoder.0": ...}``.
+        One dict for each prefix. For prefixes that are no identifiers: ``**{"encoder.0": ...}``.
 
     Returns
     -------
     dict
-        The same arrays, not copies, in the order given. If all dicts are layers' parameters,
-        assigning to a key copies into the array that is there, as in each of them.
+        The same arrays, not copies, in the order given. If all dicts are parameters of layers,
+        assigning to a key copies into the existing array, as it does in each of them.
 
     Raises
     ------
     TypeError
-        If one is no dict of arrays.
+        If an argument is not a dict of arrays.
     ValueError
-        If two names become the same.
+        If two names become equal.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What all optimisers share: live arrays, checks before the first change, state to go on from."""
+"""What all optimisers share: the parameter arrays, checks before any change, saved state."""
 
 from __future__ import annotations
 
@@ -35,13 +35,29 @@ OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
     "betas": _check_betas,
     "nesterov": _checks.flag,
 }
-"""What each option of an optimiser may be, whenever it is set."""
+"""The check of each option, made whenever it is set."""
 
 
 class Optimizer(Portable):
-    """Base of all optimisers: arguments, checks, the moments of each parameter.
+    """Base class of all optimisers: it checks arguments and keeps the moments of each parameter.
 
-    A subclass names its options and moments, and makes one step of one parameter.
+    A subclass passes the names of its moments on, and computes one step in ``_step``.
+
+    Parameters
+    ----------
+    parameters : dict of arrays
+        The live arrays to change: ``layer.parameters``, or those of several layers from
+        `pyrnn.merge_parameters`.
+    lr : float
+        Learning rate.
+    moments : tuple of str, optional
+        Names of the arrays that are kept for each parameter, such as ``("velocity",)``. They start
+        at zero.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``parameters`` does not hold contiguous float arrays, or an option is out of range.
 
     Examples
     --------
@@ -65,17 +81,17 @@ class Optimizer(Portable):
         }
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Check an option; options can be set between steps, with effect from the next one."""
+        """Check options, which may be set between steps and count from the next one on."""
         super().__setattr__(name, self._check_option(name, value) if name in OPTIONS else value)
 
     def _check_option(self, name: str, value: Any) -> Any:
-        """What the option is set to, if it may be."""
+        """Return the value that the option gets, or raise."""
         return OPTIONS[name](name, value)
 
     def step(self, grads: Mapping[str, Array]) -> None:
         """Change every parameter by one step.
 
-        A signal such as Ctrl-C takes effect before or after a step, never in the middle of it.
+        A signal such as Ctrl-C takes effect before or after a step, never within it.
 
         Parameters
         ----------
@@ -90,6 +106,18 @@ class Optimizer(Portable):
         TypeError, ValueError
             If a gradient has another dtype or shape than its parameter, or a parameter is
             read-only, or the gradients are another layer's. Nothing has changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> linear = pyrnn.Linear(2, 1, seed=0)
+        >>> optimizer = pyrnn.SGD(linear.parameters, lr=0.1)
+        >>> y, _, cache = linear.forward(np.ones((4, 2), np.float32))
+        >>> dx, _, grads = linear.backward(cache, np.ones_like(y))
+        >>> before = linear.parameters["bias"].copy()
+        >>> optimizer.step(grads)
+        >>> (linear.parameters["bias"] - before).round(6)
+        array([-0.4], dtype=float32)
         """
         parameters, gradients = self._check_grads(grads)
         moments = [list(arrays.values()) for arrays in self._state.values()]
@@ -99,11 +127,11 @@ class Optimizer(Portable):
     def _step(
         self, backend: selection.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
     ) -> None:
-        """One step of all parameters; moments are those of each kind."""
+        """Change all parameters by one step; ``moments`` holds one list for each kind of moment."""
         raise NotImplementedError
 
     def _check_grads(self, grads: Mapping[str, Array]) -> tuple[list[Array], list[Array]]:
-        """The parameters and their gradients, as a backend takes them."""
+        """Return the parameters and their gradients as a backend takes them, or raise."""
         if not isinstance(grads, Mapping):
             raise TypeError(f"grads: expected a dict of arrays, got {type(grads).__name__}")
         _check_names("grads", grads, self._parameters)
@@ -131,13 +159,21 @@ class Optimizer(Portable):
         return live, checked
 
     def state_dict(self) -> dict[str, Any]:
-        """Copy what a later run needs to go on: options, count of steps, moments.
+        """Return a copy of what a later run needs to continue: options, count of steps, moments.
 
         Returns
         -------
         dict
             ``{"optimizer": name, "options": {...}, "steps": int, "state": {moment: {parameter
             name: array}}}``.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> sgd = pyrnn.SGD({"w": np.zeros(2)}, lr=0.1, momentum=0.9)
+        >>> sgd.step({"w": np.ones(2)})
+        >>> sgd.state_dict()["state"]
+        {'velocity': {'w': array([1., 1.])}}
         """
         return {
             "optimizer": type(self).__name__,
@@ -150,12 +186,28 @@ class Optimizer(Portable):
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave, options included.
+        """Continue from what `state_dict` returned, options included.
+
+        Parameters
+        ----------
+        state_dict : dict
+            From an optimiser of the same class, for parameters of the same names and shapes. It is
+            copied.
 
         Raises
         ------
         KeyError, TypeError, ValueError
-            If it is another optimiser's, or is for other parameters. Nothing has changed then.
+            If it is another optimiser's, or for other parameters. Nothing has changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> first = pyrnn.Adam({"w": np.zeros(2)}, lr=0.1)
+        >>> first.step({"w": np.ones(2)})
+        >>> second = pyrnn.Adam({"w": np.zeros(2)})
+        >>> second.load_state_dict(first.state_dict())
+        >>> second
+        Adam(1 parameters, lr=0.1, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"state_dict: expected a dict, got {type(state_dict).__name__}")

@@ -1,4 +1,4 @@
-"""Gradients kept within bounds before an optimiser's step, in place."""
+"""Gradient clipping by norm and by value, in place."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def clip_grad_norm(grads: Mapping[str, Array], max_norm: float) -> float:
     Parameters
     ----------
     grads : dict of arrays
-        float32 or float64; changed in place where the norm is larger.
+        The gradients, float32 or float64. They are changed in place if the norm is larger.
     max_norm : float
         The bound, 0 or more.
 
     Returns
     -------
     float
-        The norm before, over the elements of all arrays, accumulated in float64.
+        The norm before clipping, over the elements of all arrays, accumulated in float64.
 
     Raises
     ------
@@ -65,14 +65,15 @@ def clip_grad_value(grads: Mapping[str, Array], limit: float) -> None:
     Parameters
     ----------
     grads : dict of arrays
-        float32 or float64; changed in place. NaN stays NaN.
+        The gradients, float32 or float64. They are changed in place; NaN stays NaN.
     limit : float
         The bound, 0 or more.
 
     Raises
     ------
     TypeError, ValueError
-        As from `clip_grad_norm`.
+        If ``grads`` does not hold writeable contiguous float arrays, each with memory of its own,
+        or ``limit`` is negative or not a number. Nothing has changed then.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Optimisers with torch's names and defaults; each changes live arrays in place."""
+"""Optimisers with torch's names and defaults. Each changes the parameter arrays in place."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ __all__ = [
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum or Nesterov's momentum if wanted.
+    """Stochastic gradient descent, optionally with momentum or Nesterov's momentum.
 
     Parameters
     ----------
     parameters : dict of arrays
         The live arrays to change: ``layer.parameters``, or those of several layers from
         `pyrnn.merge_parameters`.
-    lr : float
+    lr : float, default 1e-3
         Learning rate.
-    momentum : float
-        μ in v ← μ v + g, p ← p − lr v.
-    weight_decay : float
-        λ, which adds λ p to the gradient.
-    nesterov : bool
-        Whether p ← p − lr (g + μ v) instead.
+    momentum : float, default 0
+        Decay of the velocity: μ in v ← μ v + g, p ← p − lr v.
+    weight_decay : float, default 0
+        L2 penalty: ``weight_decay * p`` is added to the gradient of each parameter p.
+    nesterov : bool, default False
+        Nesterov's momentum: p ← p − lr (g + μ v) instead. It needs a momentum above 0.
 
     Raises
     ------
@@ -106,21 +106,24 @@ class SGD(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """Adagrad: each element's step shrinks with the sum of its squared gradients.
+    """Adagrad: the step of each element shrinks with the sum of its squared gradients.
 
     Parameters
     ----------
-    parameters, weight_decay
-        As for `SGD`.
-    lr : float
+    parameters : dict of arrays
+        The live arrays to change: ``layer.parameters``, or those of several layers from
+        `pyrnn.merge_parameters`.
+    lr : float, default 1e-2
         Learning rate.
-    eps : float
-        ε in s ← s + g², p ← p − lr g / (√s + ε).
+    weight_decay : float, default 0
+        L2 penalty: ``weight_decay * p`` is added to the gradient of each parameter p.
+    eps : float, default 1e-10
+        Keeps the divisor above 0: ε in s ← s + g², p ← p − lr g / (√s + ε).
 
     Raises
     ------
     TypeError, ValueError
-        As from `SGD`.
+        If ``parameters`` does not hold contiguous float arrays, or an option is out of range.
 
     Notes
     -----
@@ -158,21 +161,26 @@ class Adagrad(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """RMSprop: each element's step is divided by a running root mean square of its gradients.
+    """RMSprop: the gradient of each element is divided by its running root mean square.
 
     Parameters
     ----------
-    parameters, weight_decay
-        As for `SGD`.
-    lr : float
+    parameters : dict of arrays
+        The live arrays to change: ``layer.parameters``, or those of several layers from
+        `pyrnn.merge_parameters`.
+    lr : float, default 1e-2
         Learning rate.
-    alpha, eps : float
-        α and ε in s ← α s + (1 − α) g², p ← p − lr g / (√s + ε).
+    alpha : float, default 0.99
+        Decay of the mean square: α in s ← α s + (1 − α) g².
+    eps : float, default 1e-8
+        Keeps the divisor above 0: ε in p ← p − lr g / (√s + ε).
+    weight_decay : float, default 0
+        L2 penalty: ``weight_decay * p`` is added to the gradient of each parameter p.
 
     Raises
     ------
     TypeError, ValueError
-        As from `SGD`.
+        If ``parameters`` does not hold contiguous float arrays, or an option is out of range.
 
     Notes
     -----
@@ -224,23 +232,27 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam: running means of the gradient and of its square, both freed of their start at zero.
+    """Adam: running means of the gradient and of its square, corrected for their start at zero.
 
     Parameters
     ----------
-    parameters, weight_decay
-        As for `SGD`.
-    lr : float
+    parameters : dict of arrays
+        The live arrays to change: ``layer.parameters``, or those of several layers from
+        `pyrnn.merge_parameters`.
+    lr : float, default 1e-3
         Learning rate.
-    betas : (float, float)
-        β₁ and β₂, the decay of the two means, in [0, 1).
-    eps : float
-        ε in p ← p − lr m̂ / (√v̂ + ε): outside the root, as in the paper.
+    betas : (float, float), default (0.9, 0.999)
+        Decay of the means, in [0, 1): m ← β₁ m + (1 − β₁) g and v ← β₂ v + (1 − β₂) g².
+    eps : float, default 1e-8
+        Keeps the divisor above 0: ε in p ← p − lr m̂ / (√v̂ + ε), outside the root as in the paper,
+        with m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ) after t steps.
+    weight_decay : float, default 0
+        L2 penalty: ``weight_decay * p`` is added to the gradient of each parameter p.
 
     Raises
     ------
     TypeError, ValueError
-        As from `SGD`.
+        If ``parameters`` does not hold contiguous float arrays, or an option is out of range.
 
     Notes
     -----
@@ -297,19 +309,27 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay apart from the gradient: p ← p − lr λ p before the step.
+    """Adam with decoupled weight decay: the decay acts on the parameters, not on the gradients.
 
     Parameters
     ----------
-    parameters, lr, betas, eps
-        As for `Adam`.
-    weight_decay : float
-        λ.
+    parameters : dict of arrays
+        The live arrays to change: ``layer.parameters``, or those of several layers from
+        `pyrnn.merge_parameters`.
+    lr : float, default 1e-3
+        Learning rate.
+    betas : (float, float), default (0.9, 0.999)
+        Decay of the means, in [0, 1): m ← β₁ m + (1 − β₁) g and v ← β₂ v + (1 − β₂) g².
+    eps : float, default 1e-8
+        Keeps the divisor above 0: ε in p ← p − lr m̂ / (√v̂ + ε), with m̂ = m / (1 − β₁ᵗ) and
+        v̂ = v / (1 − β₂ᵗ) after t steps.
+    weight_decay : float, default 1e-2
+        Decay of the parameters: λ in p ← p − lr λ p, before each step.
 
     Raises
     ------
     TypeError, ValueError
-        As from `SGD`.
+        If ``parameters`` does not hold contiguous float arrays, or an option is out of range.
 
     Notes
     -----
