@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
+from pyrnn import _warnings
 from pyrnn._types import Array
+
+JUDGED = 4096
+"""Whether a training has diverged is judged by so many of the characters or words read last."""
+
+TOLERANCE = 0.01
+"""A training that changes next to nothing may end this much worse than it began."""
 
 
 class DivergenceError(ValueError):
@@ -44,6 +51,27 @@ def check_weights(name: str, rate: float, weights: Iterable[Array]) -> None:
     """Raise `DivergenceError` unless all weights are finite numbers."""
     if not all_finite(weights):
         raise DivergenceError(name, rate, "some weights became NaN or infinite")
+
+
+def worse_than_a_guess(bits: float, classes: int, untrained: Callable[[], float]) -> str:
+    """Say how a trained model foresees less than one without training; nothing if it does not.
+
+    ``bits`` is what it needs per character, or word, of which there are so many; a guess takes each
+    for equally likely. ``untrained`` says what the model needed before, and is asked if it decides.
+    """
+    guess = math.log2(classes)
+    if bits <= guess or bits <= (1 + TOLERANCE) * max(guess, untrained()):
+        return ""
+    return f"{bits:.4g} bits where a guess needs {guess:.4g}"
+
+
+def warn_if_worse(name: str, rate: float, reason: str) -> None:
+    """Warn of such a model: a training that is soon ended may well be on its way to better ones."""
+    if reason:
+        _warnings.warn_user(
+            f"{name}: training with {rate:g} ended worse than it began: {reason}. Train longer, or "
+            "with a lower rate"
+        )
 
 
 def check_usable(arrays: Mapping[str, Array]) -> None:

@@ -172,15 +172,17 @@ class TestOutput:
         process = start("train", text, *QUICK, code=code)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 2
-        assert err.startswith("pyrnn: error: --out: cannot write 'pyrnn-lstm.safetensors' (File")
+        assert err == (
+            "pyrnn: error: --out: cannot write 'pyrnn-lstm.safetensors' (File too large)\n"
+        )
         assert Path("pyrnn-lstm.safetensors").read_bytes() == before
         assert sorted(os.listdir()) == ["pyrnn-lstm.png", "pyrnn-lstm.safetensors", "text.py"]
 
     @pytest.mark.parametrize("closed", [(1,), (2,), (1, 2)])
     def test_none(self, closed: tuple[int, ...], start: Callable[..., Any]) -> None:
         code = (
-            f"import os, sys; [os.close(n) for n in {closed}]\n"
-            f"os.execv({sys.executable!r}, ['python', '-m', 'pyrnn', 'info', *sys.argv[1:]])"
+            f"import os, sys; [os.close(n) for n in {closed}]; python = {sys.executable!r}\n"
+            "os.execv(python, [python, '-m', 'pyrnn', 'info', *sys.argv[1:]])"
         )
         for arguments, status in [((), 0), (("--wrong",), 2)]:
             process = start(*arguments, code=code)

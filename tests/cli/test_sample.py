@@ -117,3 +117,30 @@ def test_never_begins_with_the_replacement(model: CharacterModel, run: Any, fail
     serialization.save(CharacterModel("\ufffd", hidden_size=3, seed=0), "m.safetensors")
     message = fails("sample", "m.safetensors")
     assert message == "vocabulary: expected a character to write, got '\ufffd' alone"
+
+
+CONTROLS = "a\x1b\x07\r\x9b\x7f\u202e\u2028"
+
+
+@pytest.fixture
+def controlling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CharacterModel:
+    """A model over characters that a terminal obeys."""
+    monkeypatch.chdir(tmp_path)
+    model = CharacterModel(CONTROLS + "\n\t\u00e9", hidden_size=3, seed=0)
+    serialization.save(model, "m.safetensors")
+    return model
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_control_characters_are_escaped_on_a_terminal(
+    controlling: CharacterModel, run: Any, monkeypatch: Any, terminal: bool, raw: bool
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    arguments = ("--prompt", "\u00e9\n\t" + CONTROLS, "--length", 99, "--seed", 1)
+    out = run("sample", "m.safetensors", *arguments, *["--raw"] * raw).out
+    if terminal and not raw:
+        assert out.startswith("\u00e9\n\t" + r"a\x1b\x07\r\x9b\x7f\u202e\u2028")
+        assert not set(out) & set(CONTROLS[1:])
+    else:
+        assert out == "\u00e9\n\t" + CONTROLS + controlling.sample(arguments[1], 99, 0.7, 1) + "\n"

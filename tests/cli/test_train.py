@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pyrnn import CharacterModel
 from pyrnn.backend import selection
 from pyrnn.cli import train
 from pyrnn.interop import serialization
@@ -316,6 +318,8 @@ class TestGoodFileSurvives:
         assert unchanged()
 
     def test_full_disk(self, text: Path, fails: Any, unchanged: Any, monkeypatch: Any) -> None:
+        """No folder has room."""
+
         def fail(descriptor: int) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -323,6 +327,35 @@ class TestGoodFileSurvives:
         message = fails("train", text, *QUICK)
         assert message == ("--out: cannot write 'pyrnn-lstm.safetensors' (No space left on device)")
         assert unchanged()
+
+    def test_a_disk_that_becomes_full_does_not_cost_the_training(
+        self, text: Path, fails: Any, unchanged: Any, tmp_path: Path, monkeypatch: Any
+    ) -> None:
+        rooms = {
+            name: tmp_path.parent / f"{tmp_path.name}-{name}" for name in ("temporary", "home")
+        }
+        for room in rooms.values():
+            room.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(rooms["temporary"]))
+        monkeypatch.setattr(Path, "home", lambda: rooms["home"])
+        full, fsync = [tmp_path], os.fsync
+
+        def fail(descriptor: int) -> None:
+            if Path(os.readlink(f"/proc/self/fd/{descriptor}")).parent in full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", fail)
+        for room in rooms.values():
+            message = fails("train", text, *QUICK, "--seed", 3)
+            (saved,) = room.iterdir()
+            assert message == (
+                "--out: cannot write 'pyrnn-lstm.safetensors' (No space left on device); "
+                f"the model is in {str(saved)!r} instead"
+            )
+            assert isinstance(serialization.load(saved), CharacterModel)
+            assert unchanged()
+            full.append(room)
 
     def test_wrong_argument(self, text: Path, fails: Any, unchanged: Any) -> None:
         fails("train", text, "--hidden", "0")

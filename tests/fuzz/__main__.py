@@ -11,12 +11,13 @@ import os
 import sys
 import time
 import traceback
+from dataclasses import fields
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.fuzz.case import ENTRIES, Entry, draw_case
-from tests.fuzz.workers import Report, entry_of, run_all, work
+from tests.fuzz.workers import Report, Share, entry_of, run_all, work
 
 
 def main() -> int:
@@ -70,7 +71,7 @@ def fuzz(options: argparse.Namespace, known: dict[str, Entry]) -> int:
     for report in run_all(
         command, options.cases, options.start, max(1, options.jobs), options.timeout, name_of
     ):
-        done = sum(share.right + share.refused for share in report.shares.values())
+        done = sum(share.cases for share in report.shares.values())
         if sys.stderr.isatty():
             print(f"\r{done} cases, {len(report.counts)} findings", end="", file=sys.stderr)
     print(table(report))
@@ -80,18 +81,19 @@ def fuzz(options: argparse.Namespace, known: dict[str, Entry]) -> int:
 
 
 def table(report: Report) -> str:
-    """How many cases of each entry point ended in an answer and in a refusal."""
-    rows = [f"{'entry point':32} {'answers':>8} {'refusals':>8} {'ms a case':>10}"]
-    total = [0, 0, 0.0]
+    """How many cases of each entry point ended in an answer, in a refusal, and undecided."""
+    rows = [f"{'entry point':32} {'answers':>8} {'refusals':>8} {'undecided':>9} {'ms a case':>10}"]
+    total = Share()
     for name, share in sorted(report.shares.items()):
-        cases = share.right + share.refused
-        rows.append(
-            f"{name:32} {share.right:8} {share.refused:8} {1e3 * share.seconds / cases:10.2f}"
-        )
-        total = [total[0] + share.right, total[1] + share.refused, total[2] + share.seconds]
-    cases = max(1, total[0] + total[1])
-    rows.append(f"{'all':32} {total[0]:8} {total[1]:8} {1e3 * total[2] / cases:10.2f}")
-    return "\n".join(rows)
+        rows.append(_row(name, share))
+        for part in fields(Share):
+            setattr(total, part.name, getattr(total, part.name) + getattr(share, part.name))
+    return "\n".join([*rows, _row("all", total)])
+
+
+def _row(name: str, share: Share) -> str:
+    each = 1e3 * share.seconds / max(1, share.cases)
+    return f"{name:32} {share.right:8} {share.refused:8} {share.undecided:9} {each:10.2f}"
 
 
 def findings(report: Report) -> str:

@@ -31,6 +31,8 @@ class Case:
     NumPy's work on either backend. ``shares`` names those that
     results may share memory with, ``names`` what an error may name besides the arguments,
     ``errors`` classes of exceptions that are documented besides the usual ones.
+    ``nan_or_infinity`` says of the arguments whether one backend may have NaN where the other has
+    an infinity.
     """
 
     arguments: dict[str, Any]
@@ -43,6 +45,7 @@ class Case:
     shares: frozenset[str] = frozenset()
     names: Iterable[str] = ()
     errors: tuple[type[BaseException], ...] = ()
+    nan_or_infinity: Callable[[dict[str, Any]], bool] = lambda arguments: False
     spoiled: list[str] = field(default_factory=list)
 
 

@@ -55,7 +55,7 @@ class Draw:
         self.random = random.Random(f"{entry}/{seed}/{number}")
         self._numbers = np.random.Generator(np.random.PCG64(self.random.getrandbits(128)))
         self._nudges = np.random.default_rng(mode.nudge) if mode and mode.nudge else None
-        self._mode = mode
+        self.mode = mode
         self.drawn_dtype = self.random.choice(("float32", "float32", "float64"))
         self.dtype = (mode and mode.dtype) or self.drawn_dtype
         """What a case's arrays have: what was drawn, or what the mode says."""
@@ -114,13 +114,13 @@ class Draw:
                 unit = np.finfo(self.drawn_dtype).eps
                 values *= 1 + unit * self._nudges.choice((-1, 0, 1), values.shape)
                 values = values.astype(self.drawn_dtype)
-            if self._mode is not None and self._mode.flush:
+            if self.mode is not None and self.mode.flush:
                 values[np.abs(values) < np.finfo(self.drawn_dtype).tiny] = 0
             return values.astype(self.dtype)
 
     def settle(self, parameters: dict[str, Any]) -> None:
         """The same for a layer's first values, in place."""
-        if self._mode is not None:
+        if self.mode is not None:
             for array in parameters.values():
                 array[...] = self.settled(array)
 
@@ -146,7 +146,10 @@ class Draw:
                 values *= self.choice(scales)
             elif values.size:
                 places = self._numbers.random(shape) < self.choice((0.02, 0.2))
-                values[places] = self._numbers.choice(specials, int(places.sum()))
+                count = int(places.sum())
+                values[places] = self._numbers.choice(specials, count)
+                if self.wild == "huge":  # no two equal ones, whose sum would be all rounding
+                    values[places] *= self._numbers.uniform(1, 2, count)
         elif kind > 0.97:
             values[...] = self.choice((0.0, 1.0, -1.0))
         elif kind > 0.94:

@@ -172,7 +172,7 @@ def _wrong_dtype(draw: Draw, array: np.ndarray) -> Any:
     with np.errstate(all="ignore"):
         if array.dtype.kind not in "biufc":
             return array
-        plain = np.nan_to_num(array.astype(np.float64), posinf=1e30, neginf=-1e30)
+        plain = np.nan_to_num(array.real.astype(np.float64), posinf=1e30, neginf=-1e30)
         if dtype.kind in "iuMV":
             plain = np.clip(plain, 0, 100).astype(np.int64)
         return np.zeros(array.shape, dtype) if dtype.kind == "V" else plain.astype(dtype)

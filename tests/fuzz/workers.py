@@ -39,7 +39,13 @@ class Share:
 
     right: int = 0
     refused: int = 0
+    undecided: int = 0
     seconds: float = 0.0
+
+    @property
+    def cases(self) -> int:
+        """How many there were."""
+        return self.right + self.refused + self.undecided
 
 
 @dataclass
@@ -99,7 +105,9 @@ def work(
                 verdict = Verdict(False, [Finding(entry.name, "fuzzer", said)])
             share = shares.setdefault(entry.name, Share())
             share.seconds += time.perf_counter() - begun
-            if verdict.refused:
+            if verdict.undecided:
+                share.undecided += 1
+            elif verdict.refused:
                 share.refused += 1
             else:
                 share.right += 1

@@ -333,6 +333,7 @@ def test_divergence(rate: float, dtype: str, clip: float | None) -> None:
 
 @pytest.mark.parametrize("steps", [1, 2, 60, 400])
 @pytest.mark.parametrize("rate", [1e30, 1e38, 1e160, 1e300])
+@pytest.mark.filterwarnings("ignore:learning_rate")
 def test_what_training_returns_is_finite(rate: float, steps: int, backend: str) -> None:
     with contextlib.suppress(_divergence.DivergenceError):
         parameters, _ = char_rnn.train("hello world " * 20, 8, 5, steps, rate)
@@ -347,3 +348,17 @@ def test_sample_refuses_what_is_not_finite(name: str, value: float) -> None:
     for temperature in (0.0, 1.0):
         with pytest.raises(ValueError, match=rf"NaN or infinity \(seen in {name}\)$"):
             char_rnn.sample(parameters, vocabulary, "h", 3, temperature)
+
+
+@pytest.mark.usefixtures("backend")
+def test_a_training_that_ends_worse_than_a_guess_warns() -> None:
+    with pytest.warns(UserWarning, match=r"^learning_rate: .* ended worse .* needs 3\.") as said:
+        parameters, _ = char_rnn.train("hello world, how are you? " * 9, 8, 5, 60, 50.0)
+    assert said[0].filename == __file__
+    assert all(np.isfinite(array).all() for array in parameters.values())
+
+
+@pytest.mark.parametrize(("rate", "steps"), [(0.1, 300), (0.0, 3), (1e-12, 3), (50.0, 0)])
+@pytest.mark.usefixtures("backend")
+def test_one_that_helps_or_does_nothing_does_not_warn(rate: float, steps: int) -> None:
+    char_rnn.train("hello world, how are you? " * 9, 8, 5, steps, rate)  # warnings are errors

@@ -157,6 +157,7 @@ def test_training_learns_by_heart(backend):
     assert word_rnn.forward([0, 4], parameters)[0][:, 1].argmax() == 5
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate")
 def test_the_learning_rate_halves_when_the_loss_rises(backend):
     sentences = [[0, 1, 2, 3], [3, 2, 1, 0]]
     plain, halving = draw(seed=7), draw(seed=7)
@@ -266,3 +267,21 @@ def test_divergence_changes_nothing(dtype: str, rate: float, epochs: int) -> Non
         word_rnn.train([[0, 1, 2, 3, 4]] * 4, parameters, rate, epochs)
     for name, array in parameters.items():
         np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.usefixtures("backend")
+def test_a_training_that_ends_worse_than_a_guess_warns() -> None:
+    parameters = word_rnn.initialize_parameters(5, 4, 8)
+    before = {name: array.copy() for name, array in parameters.items()}
+    with pytest.warns(UserWarning, match=r"^learning_rate: .* a guess needs 2\.322") as said:
+        word_rnn.train([[0, 1, 2, 3, 4], [4, 3, 1, 0]], parameters, 1e3, 1)
+    assert said[0].filename == __file__
+    assert all((parameters[name] != before[name]).any() for name in NAMES)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-9, 0.5])
+@pytest.mark.usefixtures("backend")
+def test_one_that_helps_or_does_nothing_does_not_warn(rate: float) -> None:
+    parameters = word_rnn.initialize_parameters(5, 4, 8)
+    parameters["by"][0] = 30.0  # worse than a guess from the beginning
+    word_rnn.train([[1, 2, 3, 4]], parameters, rate, 3)  # warnings are errors

@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyrnn._divergence import DivergenceError, check_loss, check_weights
+from pyrnn._divergence import (
+    JUDGED,
+    DivergenceError,
+    check_loss,
+    check_weights,
+    worse_than_a_guess,
+)
 from pyrnn.text.batches import AnyIndices, chunks, streams
 from pyrnn.text.character_model import CharacterModel
 from pyrnn.training.clipping import clip_grad_norm
@@ -25,12 +31,6 @@ EVALUATIONS = 8
 
 SMOOTHING_STEPS = 20
 """The loss that is shown is an average that forgets over so many steps."""
-
-JUDGED_CHARACTERS = 4096
-"""Whether a training has diverged is judged by so many of the characters it read last."""
-
-TOLERANCE = 0.01
-"""A training that changes next to nothing may end this much worse than it began."""
 
 
 @dataclass(frozen=True)
@@ -123,13 +123,15 @@ class Training:
         worse than who takes every character for equally likely, and worse than it did untrained.
         """
         check_weights("--lr", self.settings.lr, self.model.parameters.values())
-        bits, guess = self._recent_bits(self.model), math.log2(len(self.model.vocabulary))
-        if bits <= guess:
-            return
-        untrained = self._recent_bits(self._untrained())
-        if not bits <= (1 + TOLERANCE) * max(guess, untrained):
-            reason = f"it ended with {bits:.4g} bits per character; a mere guess needs {guess:.4g}"
-            raise DivergenceError("--lr", self.settings.lr, reason)
+        reason = worse_than_a_guess(
+            self._recent_bits(self.model),
+            len(self.model.vocabulary),
+            lambda: self._recent_bits(self._untrained()),
+        )
+        if reason:
+            raise DivergenceError(
+                "--lr", self.settings.lr, f"it ended with {reason}, per character"
+            )
 
     def evaluate(self, stop: Callable[[], bool] = lambda: False) -> float:
         """Score the held-out text, in bits per character; `_Stopped` if ``stop()``."""
@@ -146,7 +148,7 @@ class Training:
     def _recent_bits(self, model: CharacterModel) -> float:
         """How well a model foresees the characters that were read last, from a state of zero."""
         inputs, targets = self._streams
-        steps = max(self.settings.seq_len, JUDGED_CHARACTERS // self.settings.batch_size)
+        steps = max(self.settings.seq_len, JUDGED // self.settings.batch_size)
         start = max(0, self._read - steps)
         with np.errstate(over="ignore", invalid="ignore"):
             logits, _ = model(inputs[start : start + steps])

@@ -7,6 +7,7 @@ import argparse
 from pyrnn.cli._arguments import SEEDS, SIZES, Subparsers, file_name, number, whole
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import deferred
+from pyrnn.cli._terminal import print_written
 from pyrnn.interop.serialization import load_character_model
 from pyrnn.text.character_model import CharacterModel
 from pyrnn.text.corpus import REPLACEMENT
@@ -35,6 +36,9 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="N",
         help="makes the text repeatable (default: chance)",
     )
+    parser.add_argument(
+        "--raw", action="store_true", help="print control characters as they are on a terminal too"
+    )
     parser.set_defaults(run=run)
 
 
@@ -49,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         written = model.sample(prompt, arguments.length, arguments.temperature, arguments.seed)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    print(model.vocabulary.normalise(prompt) + written)
+    print_written(model.vocabulary.normalise(prompt) + written, raw=arguments.raw)
     return 0
 
 

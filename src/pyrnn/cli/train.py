@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import secrets
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +29,7 @@ from pyrnn.cli._arguments import (
 )
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import NAMES, Ended, Interrupt
+from pyrnn.cli._terminal import print_written
 from pyrnn.cli._training import Settings, Training
 from pyrnn.interop import serialization
 from pyrnn.text import corpus as text
@@ -162,8 +165,25 @@ def _outputs(arguments: argparse.Namespace, files: Sequence[str | Path]) -> Outp
 
 def _save(training: Training, path: Path) -> None:
     training.check()
-    with _writing(path):
-        serialization.save(training.model, path)
+    try:
+        with _writing(path):
+            serialization.save(training.model, path)
+    except UsageError as error:
+        other = _save_elsewhere(training.model)
+        if other is None:
+            raise
+        raise UsageError(f"{error}; the model is in {str(other)!r} instead") from error
+
+
+def _save_elsewhere(model: CharacterModel) -> Path | None:
+    """Save a model where there is room, so that its training was not in vain."""
+    name = f"pyrnn-{model.cell}-{secrets.token_hex(4)}.safetensors"
+    for folder in (tempfile.gettempdir, Path.home, Path.cwd):
+        with contextlib.suppress(OSError, RuntimeError):  # there may be no such folder
+            path = Path(folder()) / name
+            serialization.save(model, path)
+            return path
+    return None
 
 
 def _draw(training: Training, title: str, path: Path) -> bool:
@@ -290,4 +310,4 @@ def _prompt(arguments: argparse.Namespace, corpus: EncodedCorpus) -> str:
 
 def _print_sample(model: CharacterModel, prompt: str, seed: int) -> None:
     written = model.sample(prompt, SAMPLE_LENGTH, SAMPLE_TEMPERATURE, seed)
-    print(f"\n{prompt}{written}\n")
+    print_written(f"\n{prompt}{written}\n")

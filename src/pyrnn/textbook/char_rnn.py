@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _checks
-from pyrnn._divergence import check_loss, check_usable, check_weights
+from pyrnn import _checks, _warnings
+from pyrnn._divergence import (
+    JUDGED,
+    check_loss,
+    check_usable,
+    check_weights,
+    warn_if_worse,
+    worse_than_a_guess,
+)
 from pyrnn._types import Array, Indices
 from pyrnn.backend import selection
 from pyrnn.reference.activations import softmax
@@ -160,6 +168,12 @@ def train(
         If the text is too short, or another argument has a wrong type or value; or if training
         diverges: the loss or a weight is no longer finite.
 
+    Warns
+    -----
+    UserWarning
+        If what is learned foresees the last 4096 characters that were read worse than a guess that
+        takes all for equally likely, and worse than the first weights did.
+
     Notes
     -----
     Adagrad here is min-char-rnn's ``g / sqrt(sum of squares + 1e-8)``. Source: as for `loss_fun`,
@@ -201,6 +215,19 @@ def train(
         if callback is not None:
             callback(step, loss)
     check_weights("learning_rate", rate, weights)
+    if steps:
+        read = slice(max(0, position - max(seq_length, JUDGED)), position)
+
+        def bits(judged: _Weights) -> float:
+            return _bits(data[read], data[read.start + 1 : read.stop + 1], judged)
+
+        def untrained() -> float:
+            return bits(_weights(_initial(hidden_size, len(vocabulary), seed, zero.dtype)))
+
+        needed = bits(weights)
+        check_loss("learning_rate", rate, needed, steps)
+        reason = worse_than_a_guess(needed, len(vocabulary), untrained)
+        warn_if_worse("learning_rate", rate, reason)
     return parameters, vocabulary
 
 
@@ -292,6 +319,16 @@ def _gradients(
     if limit is not None:
         backend.clip(grads, limit)
     return loss, grads, after
+
+
+def _bits(inputs: Indices, targets: Indices, weights: _Weights) -> float:
+    """Bits per character of a piece of text, read from a state of zero."""
+    backend = selection.current()
+    with _warnings.unwarned():
+        y, _, _ = backend.forward(weights.packed(), inputs[:, None], None)
+        logits = backend.linear(y[:, 0], weights.Why, weights.by)
+        loss, _ = backend.softmax_cross_entropy(logits, targets)
+    return loss / (math.log(2) * len(targets))
 
 
 def _initial(

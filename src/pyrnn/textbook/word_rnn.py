@@ -12,8 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _checks
-from pyrnn._divergence import DivergenceError, check_loss, check_weights
+from pyrnn import _checks, _warnings
+from pyrnn._divergence import (
+    JUDGED,
+    DivergenceError,
+    check_loss,
+    check_weights,
+    warn_if_worse,
+    worse_than_a_guess,
+)
 from pyrnn._types import Array, Indices
 from pyrnn.backend import selection
 from pyrnn.parameters import dictionary
@@ -237,6 +244,12 @@ def train(
         has a wrong dtype, shape or value; or if training diverges: the loss or a parameter is no
         longer finite. Then nothing has changed.
 
+    Warns
+    -----
+    UserWarning
+        If what is learned foresees the last 4096 words or so worse than a guess that takes all for
+        equally likely, and worse than the parameters did before.
+
     Notes
     -----
     Source: D. Britz, "Recurrent neural networks tutorial, part 2", 2015.
@@ -263,13 +276,40 @@ def train(
             if halve_on_rise and len(losses) > 1 and losses[-1] > losses[-2]:
                 rate /= 2
         check_weights("learning_rate", rate, weights)
+        reason = _judge(data, _weights(parameters), weights, rate) if epochs else ""
     except DivergenceError:
         raise
     except BaseException:
         _update(targets, weights)
         raise
     _update(targets, weights)
+    warn_if_worse("learning_rate", rate, reason)
     return losses
+
+
+def _judge(data: Sequence[Indices], before: _Weights, after: _Weights, rate: float) -> str:
+    """Say how what was learned is worse than a guess, if so; raise if its loss is not finite."""
+    count, words = 0, 0
+    while count < len(data) and words < JUDGED:
+        count += 1
+        words += len(data[-count])
+    judged = data[-count:]
+    bits = _bits(judged, after)
+    check_loss("learning_rate", rate, bits, len(data))
+    return worse_than_a_guess(bits, len(after.E), lambda: _bits(judged, before))
+
+
+def _bits(data: Sequence[Indices], weights: _Weights) -> float:
+    """Bits per predicted word over sentences."""
+    backend = selection.current()
+    nats, predicted = 0.0, 0
+    with _warnings.unwarned():
+        for indices in data:
+            states, _ = _run(indices[:-1], weights, keep=False)
+            logits = backend.linear(states, weights.V, weights.by)
+            nats += backend.softmax_cross_entropy(logits, indices[1:])[0]
+            predicted += len(indices) - 1
+    return nats / (math.log(2) * predicted)
 
 
 def _update(targets: Sequence[Array], weights: _Weights) -> None:

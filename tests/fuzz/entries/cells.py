@@ -11,9 +11,17 @@ import numpy as np
 import pyrnn
 from tests.fuzz.case import Case, Relation, entry
 from tests.fuzz.draw import Draw
-from tests.fuzz.entries.common import draw_input, draw_state, draw_weights
+from tests.fuzz.entries.common import (
+    caches_refused,
+    draw_gradient,
+    draw_input,
+    draw_state,
+    draw_weights,
+)
 
 Arguments = dict[str, Any]
+STATES = ("state", "dstate", "dbefore")
+"""What is a pair in an LSTM; other lists are arrays."""
 KINDS = {"RNNCell": pyrnn.RNNCell, "LSTMCell": pyrnn.LSTMCell, "GRUCell": pyrnn.GRUCell}
 
 
@@ -34,8 +42,8 @@ def cell_case(draw: Draw, kind: str) -> Case:
         "weights": draw_weights(draw, cell),
         "x": x,
         "state": draw_state(draw, sizes, lead),
-        "dy": draw.array(*lead, hidden),
-        "dstate": tuple(dstate) if parts == 2 else dstate[0],
+        "dy": draw_gradient(draw, *lead, hidden),
+        "dstate": None if draw.chance(0.1) else tuple(dstate) if parts == 2 else dstate[0],
     }
     training = draw.chance(0.8)
     run = partial(_forward_backward, draw, kind, training)
@@ -43,6 +51,7 @@ def cell_case(draw: Draw, kind: str) -> Case:
     if batched:
         ways.append(Relation("row alone", partial(_alone, run, draw.integer(0, lead[0] - 1))))
     ways.append(Relation("layer", partial(_layer, draw, kind, batched)))
+    ways.append(Relation("caches", partial(_caches, draw, kind, training)))
     names = {"cache", *cell.parameters, "nonlinearity", "bias", "initialization", "forget_bias"}
     return Case(arguments, run, [draw.choice(ways)], names=names)
 
@@ -86,18 +95,28 @@ def _call(draw: Draw, kind: str, training: bool, a: Arguments) -> tuple[Any, Any
     return copy.deepcopy(cell)(a["x"], a["state"]), expected
 
 
+def _caches(draw: Draw, kind: str, training: bool, a: Arguments) -> tuple[Any, Any]:
+    """Backward beside calls with the cache of another cell, none, and a used one."""
+
+    def make() -> Any:
+        cell = _cell(draw, kind, a)
+        return cell if training else cell.eval()
+
+    return caches_refused(make, (a["x"], a["state"]), (a["dy"], a["dstate"]))
+
+
 def _alone(run: Any, row: int, a: Arguments) -> tuple[Any, Any]:
-    def cut(value: Any) -> Any:
+    def cut(name: str, value: Any) -> Any:
         if value is None:
             return None
-        if isinstance(value, (tuple, list)):
+        if name in STATES and isinstance(value, (tuple, list)):
             return tuple(np.asarray(part)[row : row + 1] for part in value)
         return np.asarray(value)[row : row + 1]
 
     whole = run(a)
-    one = run(a | {name: cut(a[name]) for name in ("x", "state", "dy", "dstate")})
+    one = run(a | {name: cut(name, a[name]) for name in ("x", "state", "dy", "dstate")})
     keys = [key for key in ("h", "state", "dx", "dbefore") if whole[key] is not None]
-    return {key: one[key] for key in keys}, {key: cut(whole[key]) for key in keys}
+    return {key: one[key] for key in keys}, {key: cut(key, whole[key]) for key in keys}
 
 
 def _layer(draw: Draw, kind: str, batched: bool, a: Arguments) -> tuple[Any, Any]:

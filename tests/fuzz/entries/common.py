@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,6 +122,38 @@ def is_noisy(options: dict[str, Any]) -> bool:
     """Whether a layer draws masks in train mode, which depend on the batch."""
     noise = (options.get("dropout", 0), options.get("recurrent_dropout", 0))
     return any(noise) or bool(np.any(options.get("zoneout", 0)))
+
+
+def draw_gradient(draw: Draw, *shape: int) -> Any:
+    """The gradient of an output; None, which counts as zeros, now and then."""
+    return None if draw.chance(0.06) else draw.array(*shape)
+
+
+def caches_refused(make: Callable[[], Any], given: Sequence[Any], gradients: Sequence[Any]) -> Any:
+    """The result of `backward` amid calls whose cache is wrong, beside that of a plain one.
+
+    ``make`` makes a layer, ``given`` is what its forward takes, ``gradients`` what its backward
+    takes after the cache.
+    """
+    layer, other, plain = make(), make(), make()
+    expected = plain.backward(plain.forward(*given)[-1], *gradients)
+    cache = layer.forward(*given)[-1]
+    _refuses_cache(other, cache, gradients)
+    _refuses_cache(layer, None, gradients)
+    got = layer.backward(cache, *gradients)
+    _refuses_cache(layer, cache, gradients)
+    _refuses_cache(other, cache, gradients)
+    return got, expected
+
+
+def _refuses_cache(layer: Any, cache: Any, gradients: Sequence[Any]) -> None:
+    try:
+        layer.backward(cache, *gradients)
+    except (TypeError, ValueError) as error:
+        if not str(error).startswith("cache: "):
+            raise
+    else:
+        raise AssertionError("took a wrong cache")
 
 
 class ChangedByRefusalError(AssertionError):

@@ -11,7 +11,7 @@ import numpy as np
 import pyrnn
 from tests.fuzz.case import Case, Relation, entry
 from tests.fuzz.draw import Draw
-from tests.fuzz.entries.common import draw_weights
+from tests.fuzz.entries.common import caches_refused, draw_weights
 
 Arguments = dict[str, Any]
 
@@ -24,16 +24,24 @@ def _lead(draw: Draw) -> tuple[int, ...]:
     return (*lead, draw.choice(range(30, 90))) if draw.large else lead
 
 
-def _run_layer(draw: Draw, make: Any, training: bool, a: Arguments) -> dict[str, Any]:
+def _layer(draw: Draw, make: Any, training: bool, a: Arguments) -> Any:
     layer = make(**a["options"])
     draw.settle(layer.parameters)
     if a["weights"] is not None:
         layer.parameters.update(a["weights"])
-    if not training:
-        layer.eval()
+    return layer if training else layer.eval()
+
+
+def _run_layer(draw: Draw, make: Any, training: bool, a: Arguments) -> dict[str, Any]:
+    layer = _layer(draw, make, training, a)
     y, _, cache = layer.forward(a["x"])
     dx, _, grads = layer.backward(cache, a["dy"])
     return {"y": y, "dx": dx, "grads": grads, "called": copy.deepcopy(layer)(a["x"])}
+
+
+def _caches(draw: Draw, make: Any, training: bool, a: Arguments) -> tuple[Any, Any]:
+    """Backward beside calls with the cache of another layer, none, and a used one."""
+    return caches_refused(partial(_layer, draw, make, training, a), (a["x"],), (a["dy"],))
 
 
 def _called(run: Any, a: Arguments) -> tuple[Any, Any]:
@@ -57,8 +65,12 @@ def linear_case(draw: Draw) -> Case:
         "x": draw.array(*lead, options["in_features"]),
         "dy": draw.array(*lead, options["out_features"]),
     }
-    run = partial(_run_layer, draw, pyrnn.Linear, draw.chance(0.7))
-    relations = [Relation("call", partial(_called, run))]
+    training = draw.chance(0.7)
+    run = partial(_run_layer, draw, pyrnn.Linear, training)
+    relations = [
+        Relation("call", partial(_called, run)),
+        Relation("caches", partial(_caches, draw, pyrnn.Linear, training)),
+    ]
     if lead and lead[0]:
         relations.append(Relation("row alone", partial(_row_alone, run, draw.integer(0, 99))))
     return Case(arguments, run, relations, names={"cache", "bias", *layer.parameters})
@@ -86,8 +98,12 @@ def embedding_case(draw: Draw) -> Case:
         "x": draw.integers(*lead, below=options["num_embeddings"]),
         "dy": draw.array(*lead, options["embedding_dim"]),
     }
-    run = partial(_run_layer, draw, pyrnn.Embedding, draw.chance(0.7))
-    relations = [Relation("call", partial(_called, run))]
+    training = draw.chance(0.7)
+    run = partial(_run_layer, draw, pyrnn.Embedding, training)
+    relations = [
+        Relation("call", partial(_called, run)),
+        Relation("caches", partial(_caches, draw, pyrnn.Embedding, training)),
+    ]
     return Case(arguments, run, relations, names={"cache", *layer.parameters})
 
 

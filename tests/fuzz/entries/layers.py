@@ -15,6 +15,8 @@ from tests.fuzz.draw import Draw
 from tests.fuzz.entries.common import (
     KINDS,
     build,
+    caches_refused,
+    draw_gradient,
     draw_input,
     draw_state,
     draw_weights,
@@ -54,6 +56,8 @@ class Setup:
 
     def row(self, array: Any, row: int) -> Any:
         """One sequence of x, y or their gradients, as a batch of one."""
+        if array is None:
+            return None
         rows = slice(row, row + 1)
         return np.asarray(array)[rows] if self.first else np.asarray(array)[:, rows]
 
@@ -76,7 +80,7 @@ def layer_case(draw: Draw, kind: str) -> Case:
         "weights": draw_weights(draw, layer),
         "x": draw_input(draw, setup.lead(), options["input_size"]),
         "state": draw_state(draw, setup.sizes, setup.state_lead()),
-        "dy": draw.array(*setup.lead(), setup.directions * setup.sizes[0]),
+        "dy": draw_gradient(draw, *setup.lead(), setup.directions * setup.sizes[0]),
         "dstate": draw_state(draw, setup.sizes, setup.state_lead()),
     }
     if setup.batched and draw.chance(0.35):
@@ -130,7 +134,9 @@ def _relations(
         ways.append(Relation("stream", partial(_streamed, draw, setup)))
     if lengths is not None:
         ways.append(Relation("padding", partial(_padded, run, setup)))
-    ways.append(Relation("retry", partial(_retried, draw, setup, training)))
+    if arguments["dy"] is not None:
+        ways.append(Relation("retry", partial(_retried, draw, setup, training)))
+    ways.append(Relation("caches", partial(_caches, draw, setup, training)))
     return draw.random.sample(ways, 2)
 
 
@@ -170,6 +176,12 @@ def _retried(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[An
     dy = np.asarray(a["dy"])
     wrong = [{"dy": dy[..., :-1]}, {"dy": dy[None]}, {"dy": dy.astype(np.int8)}, {"dstate": dy[:0]}]
     return compute(wrong), compute([])
+
+
+def _caches(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[Any, Any]:
+    """Backward beside calls with the cache of another layer, none, and a used one."""
+    given, gradients = (a["x"], a["state"], a.get("lengths")), (a["dy"], a["dstate"])
+    return caches_refused(partial(_layer, draw, setup, training, a), given, gradients)
 
 
 def _alone(run: Any, setup: Setup, chosen: int, a: Arguments) -> tuple[Any, Any]:
@@ -216,12 +228,13 @@ def _streamed(draw: Draw, setup: Setup, a: Arguments) -> tuple[Any, Any]:
 
 def _padded(run: Any, setup: Setup, a: Arguments) -> tuple[Any, Any]:
     """Something else past the lengths, in x and dy."""
-    x, dy = np.array(a["x"]), np.array(a["dy"])
+    x, dy = np.array(a["x"]), np.array(np.zeros(1) if a["dy"] is None else a["dy"])
     by_row = (lambda v: v) if setup.first else (lambda v: v.swapaxes(0, 1))
     for row, length in enumerate(np.asarray(a["lengths"])):
         by_row(x)[row, int(length) :] = 0 if x.dtype.kind in "iu" else np.nan
-        by_row(dy)[row, int(length) :] = np.inf
-    return run(a | {"x": x, "dy": dy}), run(a)
+        if a["dy"] is not None:
+            by_row(dy)[row, int(length) :] = np.inf
+    return run(a | {"x": x, "dy": None if a["dy"] is None else dy}), run(a)
 
 
 def truncated_case(draw: Draw) -> Case:
@@ -251,7 +264,11 @@ def truncated_case(draw: Draw) -> Case:
             Relation("no checkpoint", lambda a: (run(a | {"checkpoint": None}), run(a)))
         )
     names = {"cache", "lengths", *layer.parameters, *_option_names(kind)}
-    return Case(arguments, run, relations, names=names)
+    # The core multiplies the sum over overlapping windows with an infinite x or weight once.
+    return Case(
+        arguments, run, relations, names=names,
+        nan_or_infinity=lambda a: not np.array_equal(a["k1"], a["k2"]),
+    )  # fmt: skip
 
 
 def _truncated(draw: Draw, kind: str, a: Arguments) -> dict[str, Any]:

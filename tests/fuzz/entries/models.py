@@ -11,7 +11,15 @@ import pyrnn
 from pyrnn import text as pyrnn_text
 from tests.fuzz.case import Case, Relation, entry
 from tests.fuzz.draw import Draw
-from tests.fuzz.entries.common import KINDS, draw_input, draw_state, layer_options, state_sizes
+from tests.fuzz.entries.common import (
+    KINDS,
+    caches_refused,
+    draw_gradient,
+    draw_input,
+    draw_state,
+    layer_options,
+    state_sizes,
+)
 
 Arguments = dict[str, Any]
 LETTERS = "abcdefgh \n\u00e9\u4e2d\U0001f600\ufffd\ud800"
@@ -62,7 +70,7 @@ def model_case(draw: Draw) -> Case:
         "options": options,
         "indices": draw.integers(*lead, below=classes),
         "state": draw_state(draw, sizes, state_lead),
-        "dlogits": draw.array(*lead, classes),
+        "dlogits": draw_gradient(draw, *lead, classes),
         "dstate": draw_state(draw, sizes, state_lead),
     }
     training = draw.chance(0.7)
@@ -80,9 +88,17 @@ def model_case(draw: Draw) -> Case:
         forward = model.eval().forward(a["indices"], a["state"])[:2]
         return model(a["indices"], a["state"]), forward
 
+    def caches(a: Arguments) -> tuple[Any, Any]:
+        def make() -> Any:
+            model = _model(draw, a["options"])
+            return model if training else model.eval()
+
+        return caches_refused(make, (a["indices"], a["state"]), (a["dlogits"], a["dstate"]))
+
+    ways = [Relation("call", called), Relation("caches", caches)]
     # Its layers name what they get from it: x, dy.
     names = {"x", "dy", "cache", "embedding_dim", "dropout", "num_layers", "weight_ih_l0", "weight"}
-    return Case(arguments, run, [Relation("call", called)], names=names)
+    return Case(arguments, run, ways, names=names)
 
 
 @entry("CharacterModel.sample", "CharacterModel.sample", "CharacterModel.bits_per_character")
