@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from pyrnn.text.character_model import CharacterModel as CharacterModel
     from pyrnn.training._optimizer import Optimizer as Optimizer
     from pyrnn.training.clipping import clip_grad_norm as clip_grad_norm
+    from pyrnn.training.clipping import clip_grad_norm_ as clip_grad_norm_
     from pyrnn.training.clipping import clip_grad_value as clip_grad_value
+    from pyrnn.training.clipping import clip_grad_value_ as clip_grad_value_
     from pyrnn.training.losses.classification import softmax_cross_entropy as softmax_cross_entropy
     from pyrnn.training.optimizers import SGD as SGD
     from pyrnn.training.optimizers import Adagrad as Adagrad
@@ -81,7 +83,12 @@ _NAMES = {
     "pyrnn.parameters.merging": ["merge_parameters"],
     "pyrnn.text.character_model": ["CharacterModel"],
     "pyrnn.training._optimizer": ["Optimizer"],
-    "pyrnn.training.clipping": ["clip_grad_norm", "clip_grad_value"],
+    "pyrnn.training.clipping": [
+        "clip_grad_norm",
+        "clip_grad_norm_",
+        "clip_grad_value",
+        "clip_grad_value_",
+    ],
     "pyrnn.training.losses.classification": ["softmax_cross_entropy"],
     "pyrnn.training.optimizers": ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"],
 }

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn import losses, serialization, text, textbook
+from pyrnn import losses, optim, serialization, text, textbook
 from pyrnn.backend import selection
 from tests.fuzz import entries, planted
 from tests.fuzz.case import ENTRIES, draw_case
@@ -32,6 +32,7 @@ NOT_CALLED = {
     "text.pieces", "text.EncodedCorpus",
     "serialization.ModelFileError", "serialization.write_atomically",
     "serialization.check_writable", "Layer", "Optimizer", "typing",
+    "optim.lr_scheduler.LRScheduler",
 }  # fmt: skip
 """Modules, classes of errors, bases and what works with files; functions of modules have their
 names."""
@@ -69,6 +70,7 @@ def public_names():
     yield from listed(serialization, "serialization")
     yield from listed(text, "text")
     yield from listed(losses, "losses")
+    yield from listed(optim.lr_scheduler, "optim.lr_scheduler")
 
 
 def public_methods():

@@ -210,7 +210,9 @@ def test_state_dict_holds_plain_things():
     state = optimiser.state_dict()
     assert state["optimizer"] == "Adam"
     assert state["steps"] == 1
-    assert state["options"] == {"lr": 0.1, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
+    options = {"lr": 0.1, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
+    assert state["param_groups"] == [{"params": ["w"], **options}]
+    assert state["frozen"] == []
     assert {m: list(a) for m, a in state["state"].items()} == {"m": ["w"], "v": ["w"]}
 
 
@@ -222,9 +224,13 @@ def test_state_dict_holds_plain_things():
         (lambda s: s.update(extra=1), KeyError, r"unknown \['extra'\]"),
         (lambda s: s.update(steps=-1), ValueError, "steps.*at least 0, got -1"),
         (lambda s: s.update(steps=1.5), TypeError, r"steps.*got 1\.5"),
-        (lambda s: s.update(options=None), TypeError, "options.*expected a dict, got NoneType"),
-        (lambda s: s["options"].update(lr="fast"), TypeError, "lr: expected a number"),
-        (lambda s: s["options"].pop("eps"), KeyError, r"options.*missing \['eps'\]"),
+        (lambda s: s.update(param_groups=None), ValueError, "param_groups.*expected 1 groups, got"),
+        (lambda s: s["param_groups"].append(1), ValueError, "param_groups.*expected 1 groups, got"),
+        (lambda s: s["param_groups"][0].update(lr="fast"), TypeError, "lr: expected a number"),
+        (lambda s: s["param_groups"][0].pop("eps"), KeyError, r"groups.*missing \['eps'\]"),
+        (lambda s: s["param_groups"][0].update(params=["v"]), ValueError, "the parameters.*got.*v"),
+        (lambda s: s.update(frozen=["v"]), ValueError, "frozen.*expected parameters, got 'v'"),
+        (lambda s: s.update(frozen=3), TypeError, "frozen.*expected a list of names, got 3"),
         (lambda s: s["state"].pop("m"), KeyError, r"state.*missing \['m'\]"),
         (lambda s: s["state"]["v"].pop("w"), KeyError, r"\['v'\]: missing \['w'\]"),
         (lambda s: s["state"]["v"].update(w=np.ones(3)), ValueError, r"\['w'\]: expected shape"),
@@ -308,7 +314,7 @@ def test_parameters_of_a_layer_in_eval_mode_are_refused(optimiser, backend):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ([np.ones(2)], TypeError, "parameters: expected a dict of arrays, got list"),
+        ([np.ones(2)], TypeError, r"parameters\[0\]: expected a dict with .params."),
         ({}, ValueError, "parameters: expected one array or more"),
         ({"w": [1.0, 2.0]}, TypeError, r"parameters\['w'\]: expected a NumPy array, got list"),
         ({"w": np.ones(2, int)}, TypeError, r"parameters\['w'\]: expected float32 or float64"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import Any
+import fnmatch
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,46 +13,21 @@ from pyrnn._pickling import Portable, pickled_all
 from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.parameters import owners
-
-
-def _check_betas(name: str, betas: Any) -> tuple[float, float]:
-    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-        raise TypeError(f"{name}: expected a pair of numbers, got {_checks.shown(betas)}")
-    beta1, beta2 = (_checks.finite_number(name, beta, 0.0, 1.0) for beta in betas)
-    if beta1 == 1 or beta2 == 1:
-        raise ValueError(f"{name}: expected numbers below 1, got {betas!r}")
-    return beta1, beta2
-
-
-_at_least_zero = partial(_checks.finite_number, low=0.0)
-
-OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
-    "lr": _at_least_zero,
-    "momentum": _at_least_zero,
-    "weight_decay": _at_least_zero,
-    "eps": _at_least_zero,
-    "alpha": partial(_checks.finite_number, low=0.0, high=1.0),
-    "betas": _check_betas,
-    "nesterov": _checks.flag,
-}
-"""The check of each option, made whenever it is set."""
+from pyrnn.training._groups import OPTIONS, ParamGroup, make_groups
 
 
 class Optimizer(Portable):
     """Base class of all optimisers: it checks arguments and keeps the moments of each parameter.
 
-    A subclass passes the names of its moments on, and computes one step in ``_step``.
+    A subclass names its moments in ``_moments``, and computes one step in ``_step``.
 
     Parameters
     ----------
-    parameters : dict of arrays
+    parameters : dict of arrays, or list of dicts
         The live arrays to change: ``layer.parameters``, or those of several layers from
-        `pyrnn.merge_parameters`.
-    lr : float
-        Learning rate.
-    moments : tuple of str, optional
-        Names of the arrays that are kept for each parameter, such as ``("velocity",)``. They start
-        at zero.
+        `pyrnn.merge_parameters`; or groups with options of their own.
+    **options
+        Learning rate and the others, with their values for groups that do not have their own.
 
     Raises
     ------
@@ -68,25 +43,108 @@ class Optimizer(Portable):
     >>> adam.lr /= 2  # as any optimiser's, it can be set between steps
     """
 
-    def __init__(
-        self, parameters: Mapping[str, Array], lr: float, moments: tuple[str, ...] = ()
-    ) -> None:
-        self.lr = lr
-        self._parameters = _check_parameters(parameters)
+    lr: float
+
+    def __init__(self, parameters: Any, **options: Any) -> None:
+        self.param_groups = make_groups(parameters, options)
+        self._parameters: dict[str, Array] = {}
+        for group in self.param_groups:
+            self._parameters |= group.parameters
         self._families = owners.families_of(self._parameters.values())
+        self._frozen: frozenset[str] = frozenset()
         self._steps = 0
-        self._state = {
-            moment: {name: np.zeros_like(p, subok=False) for name, p in self._parameters.items()}
-            for moment in moments
-        }
+        self._state: dict[str, dict[str, Array]] = {}
+        for group in self.param_groups:
+            for moment in self._moments(group.options):
+                arrays = self._state.setdefault(moment, {})
+                for name, p in group.parameters.items():
+                    arrays[name] = np.zeros_like(p, subok=False)
+        self._plan: _Plan | None = None
+
+    @staticmethod
+    def _moments(options: Mapping[str, Any]) -> tuple[str, ...]:
+        """The names of what is remembered of each parameter, under these options."""
+        return ()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Check options, which may be set between steps and count from the next one on."""
-        super().__setattr__(name, self._check_option(name, value) if name in OPTIONS else value)
+        """Check an option and set it in all groups, with effect from the next step."""
+        groups = self.__dict__.get("param_groups")
+        if groups is None or name not in OPTIONS or name not in groups[0].options:
+            super().__setattr__(name, value)
+            return
+        checked = [group.checked(name, value) for group in groups]
+        for group, option in zip(groups, checked, strict=True):
+            group.options[name] = option
 
-    def _check_option(self, name: str, value: Any) -> Any:
-        """Return the value that the option gets, or raise."""
-        return OPTIONS[name](name, value)
+    def __getattr__(self, name: str) -> Any:
+        """An option, of the first group."""
+        groups = self.__dict__.get("param_groups")
+        if groups and name in groups[0].options:
+            return groups[0].options[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def frozen(self) -> list[str]:
+        """The names of the parameters that steps leave as they are."""
+        return [name for name in self._parameters if name in self._frozen]
+
+    def freeze(self, *patterns: str) -> None:
+        """Leave some parameters as they are in all steps from now on, moments included.
+
+        Their gradients may be given to `step` or left out.
+
+        Parameters
+        ----------
+        *patterns : str
+            Names, or patterns of them as for files: ``"embedding.*"``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If one is no string or fits no parameter. Nothing has changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.Linear(2, 1, seed=0)
+        >>> optimizer = pyrnn.SGD(layer.parameters, lr=0.1)
+        >>> optimizer.freeze("w*")
+        >>> optimizer.frozen
+        ['weight']
+        >>> optimizer.step({"bias": np.ones(1, np.float32)})
+        """
+        self._set_frozen(self._frozen | self._matching(patterns))
+
+    def unfreeze(self, *patterns: str) -> None:
+        """Undo `freeze`, for all parameters if no pattern is given.
+
+        Parameters
+        ----------
+        *patterns : str
+            As for `freeze`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As from `freeze`.
+        """
+        self._set_frozen(self._frozen - self._matching(patterns or ("*",)))
+
+    def _set_frozen(self, names: frozenset[str]) -> None:
+        self._frozen, self._plan = names, None
+
+    def _matching(self, patterns: Iterable[str]) -> frozenset[str]:
+        found: set[str] = set()
+        for pattern in patterns:
+            _checks.string("patterns", pattern)
+            names = fnmatch.filter(self._parameters, pattern)
+            if not names:
+                raise ValueError(
+                    f"patterns: expected some that fit a parameter, got {_checks.shown(pattern)}; "
+                    f"there are {', '.join(self._parameters)}"
+                )
+            found.update(names)
+        return frozenset(found)
 
     def step(self, grads: Mapping[str, Array]) -> None:
         """Change every parameter by one step.
@@ -97,7 +155,7 @@ class Optimizer(Portable):
         ----------
         grads : dict
             The gradient of every parameter, by the same names, with the same shapes and dtypes.
-            It is not changed.
+            It is not changed. Those of frozen parameters may be missing.
 
         Raises
         ------
@@ -119,35 +177,60 @@ class Optimizer(Portable):
         >>> (linear.parameters["bias"] - before).round(6)
         array([-0.4], dtype=float32)
         """
-        parameters, gradients = self._check_grads(grads)
-        moments = [list(arrays.values()) for arrays in self._state.values()]
-        self._step(selection.current(), parameters, gradients, moments)
+        plan = self._plan
+        if plan is None:
+            plan = self._plan = self._make_plan()
+        parameters, gradients = self._check_grads(grads, plan)
+        backend = selection.current()
+        for part in plan.parts:
+            mine = slice(part.start, part.stop)
+            options = part.group.options
+            self._step(backend, parameters[mine], gradients[mine], part.moments, options)
         self._steps += 1
 
+    def _make_plan(self) -> _Plan:
+        """What a step does, as lists that need not be made each time."""
+        parts: list[_Part] = []
+        names: list[str] = []
+        for group in self.param_groups:
+            own = [name for name in group.parameters if name not in self._frozen]
+            if own:
+                kinds = self._moments(group.options)
+                moments = [[self._state[kind][name] for name in own] for kind in kinds]
+                parts.append(_Part(group, len(names), len(names) + len(own), moments))
+                names += own
+        return _Plan(parts, names, [self._parameters[name] for name in names])
+
     def _step(
-        self, backend: selection.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
+        self,
+        backend: selection.Backend,
+        p: list[Array],
+        g: list[Array],
+        moments: list[list[Array]],
+        options: Mapping[str, Any],
     ) -> None:
-        """Change all parameters by one step; ``moments`` holds one list for each kind of moment."""
+        """One step of all parameters of a group; moments are those of each kind."""
         raise NotImplementedError
 
-    def _check_grads(self, grads: Mapping[str, Array]) -> tuple[list[Array], list[Array]]:
-        """Return the parameters and their gradients as a backend takes them, or raise."""
+    def _check_grads(
+        self, grads: Mapping[str, Array], plan: _Plan
+    ) -> tuple[list[Array], list[Array]]:
+        """The parameters that change and their gradients, as a backend takes them."""
         if not isinstance(grads, Mapping):
             raise TypeError(f"grads: expected a dict of arrays, got {type(grads).__name__}")
-        _check_names("grads", grads, self._parameters)
+        _check_names("grads", grads, plan.names, self._frozen)
         if isinstance(grads, owners.Gradients) and not self._families <= grads.families:
             raise ValueError(
                 "grads: expected the gradients of the optimiser's parameters, got those of another "
                 "layer. For several layers use pyrnn.merge_parameters(a=..., b=...), since "
                 "{**a.parameters, **b.parameters} loses what has the same name"
             )
-        parameters = list(self._parameters.values())
-        gradients = [grads[name] for name in self._parameters]
-        if _checks.fit(parameters, gradients):
-            return parameters, gradients
-        live = [_checks.as_array(name, p) for name, p in self._parameters.items()]
+        gradients = [grads[name] for name in plan.names]
+        if _checks.fit(plan.arrays, gradients):
+            return plan.arrays, gradients
+        live = [_checks.as_array(name, p) for name, p in zip(plan.names, plan.arrays, strict=True)]
         checked = []
-        for (name, p), gradient in zip(self._parameters.items(), gradients, strict=True):
+        for name, p, gradient in zip(plan.names, plan.arrays, gradients, strict=True):
             if not p.flags.writeable:
                 raise ValueError(
                     f"{name}: the parameter is read-only; if its layer is in eval mode, call "
@@ -164,8 +247,8 @@ class Optimizer(Portable):
         Returns
         -------
         dict
-            ``{"optimizer": name, "options": {...}, "steps": int, "state": {moment: {parameter
-            name: array}}}``.
+            ``{"optimizer": name, "param_groups": [{"params": [names], options...}], "frozen":
+            [names], "steps": int, "state": {moment: {parameter name: array}}}``.
 
         Examples
         --------
@@ -177,7 +260,8 @@ class Optimizer(Portable):
         """
         return {
             "optimizer": type(self).__name__,
-            "options": self._options(),
+            "param_groups": [{name: group[name] for name in group} for group in self.param_groups],
+            "frozen": self.frozen,
             "steps": self._steps,
             "state": {
                 moment: {name: array.copy() for name, array in arrays.items()}
@@ -211,15 +295,15 @@ class Optimizer(Portable):
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"state_dict: expected a dict, got {type(state_dict).__name__}")
-        _check_names("state_dict", state_dict, ("optimizer", "options", "steps", "state"))
+        expected = ("optimizer", "param_groups", "frozen", "steps", "state")
+        _check_names("state_dict", state_dict, expected)
         kind = type(self).__name__
         if state_dict["optimizer"] != kind:
             got = _checks.shown(state_dict["optimizer"])
             raise ValueError(f"state_dict: expected one of {kind}, got {got}")
         steps = _checks.size("state_dict['steps']", state_dict["steps"], 0, _checks.MAX_STEPS)
-        options = state_dict["options"]
-        _check_names("state_dict['options']", options, self._options())
-        loaded = type(self)(self._parameters, **options)
+        loaded = type(self)(self._groups_of(state_dict["param_groups"]))
+        loaded._frozen = self._check_frozen(state_dict["frozen"])
         _check_names("state_dict['state']", state_dict["state"], loaded._state)
         for moment, arrays in loaded._state.items():
             where = f"state_dict['state'][{moment!r}]"
@@ -229,39 +313,77 @@ class Optimizer(Portable):
                 label = f"{where}[{name!r}]"
                 array[...] = _checks.float_array(label, given[name], array.dtype, array.shape)
         loaded._steps = steps
+        for mine, other in zip(self.param_groups, loaded.param_groups, strict=True):
+            mine.options = other.options  # whoever holds a group goes on holding it
+        loaded.param_groups = self.param_groups
         self.__dict__.update(loaded.__dict__)
 
-    def _options(self) -> dict[str, Any]:
-        """The keyword arguments of the constructor."""
-        return {"lr": self.lr}
+    def _groups_of(self, saved: Any) -> list[dict[str, Any]]:
+        """The groups as they are, with the options of a state dict."""
+        where = "state_dict['param_groups']"
+        if not isinstance(saved, (list, tuple)) or len(saved) != len(self.param_groups):
+            got = _checks.shown(saved)
+            raise ValueError(f"{where}: expected {len(self.param_groups)} groups, got {got}")
+        groups = []
+        for number, (mine, other) in enumerate(zip(self.param_groups, saved, strict=True)):
+            _check_names(f"{where}[{number}]", other, list(mine))
+            if list(other["params"]) != mine["params"]:
+                got = _checks.shown(other["params"])
+                raise ValueError(
+                    f"{where}[{number}]: expected the parameters {mine['params']}, got {got}"
+                )
+            groups.append({**other, "params": mine.parameters})
+        return groups
+
+    def _check_frozen(self, saved: Any) -> frozenset[str]:
+        where = "state_dict['frozen']"
+        if not isinstance(saved, (list, tuple)):
+            raise TypeError(f"{where}: expected a list of names, got {_checks.shown(saved)}")
+        for name in saved:
+            if name not in self._parameters:
+                raise ValueError(f"{where}: expected parameters, got {_checks.shown(name)}")
+        return frozenset(saved)
 
     def __getstate__(self) -> dict[str, Any]:
         moments = {moment: pickled_all(arrays) for moment, arrays in self._state.items()}
         parameters = pickled_all(self._parameters)
-        return super().__getstate__() | {"_parameters": parameters, "_state": moments}
+        own = {"_parameters": parameters, "_state": moments, "_plan": None}
+        return super().__getstate__() | own
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self._options().items())
-        return f"{type(self).__name__}({len(self._parameters)} parameters, {options})"
+        options = [f"{n}={value!r}" for n, value in self.param_groups[0].options.items()]
+        if len(self.param_groups) > 1:
+            options = [f"{len(self.param_groups)} groups"]
+        return f"{type(self).__name__}({len(self._parameters)} parameters, {', '.join(options)})"
 
 
-def _check_parameters(parameters: Mapping[str, Array]) -> dict[str, Array]:
-    if not isinstance(parameters, Mapping):
-        raise TypeError(f"parameters: expected a dict of arrays, got {type(parameters).__name__}")
-    if not parameters:
-        raise ValueError("parameters: expected one array or more, got an empty dict")
-    _checks.live_float_arrays("parameters", parameters)
-    return dict(parameters)
+class _Part(NamedTuple):
+    """A group's share of a step: [start, stop) of the parameters that change."""
+
+    group: ParamGroup
+    start: int
+    stop: int
+    moments: list[list[Array]]
 
 
-def _check_names(where: str, given: object, expected: Iterable[str]) -> None:
-    """Refuse a mapping whose keys are not exactly the expected ones."""
+class _Plan(NamedTuple):
+    """What a step changes: the parameters that are not frozen, group after group."""
+
+    parts: list[_Part]
+    names: list[str]
+    arrays: list[Array]
+
+
+def _check_names(
+    where: str, given: object, expected: Iterable[str], optional: frozenset[str] = frozenset()
+) -> None:
+    """Refuse a mapping whose keys are not exactly the expected ones, but for optional ones."""
     if not isinstance(given, Mapping):
         raise TypeError(f"{where}: expected a dict, got {type(given).__name__}")
     names = list(expected)
     if names == list(given):
         return
     missing = [name for name in names if name not in given]
-    unknown = [name for name in given if name not in names]
+    unknown = [name for name in given if name not in names and name not in optional]
     if missing or unknown:
         raise KeyError(f"{where}: missing {missing}, unknown {unknown}; expected {names}")

@@ -88,6 +88,13 @@ def clip_grad_value(grads: Mapping[str, Array], limit: float) -> None:
     selection.current().clip(arrays, bound)
 
 
+clip_grad_norm_ = clip_grad_norm
+"""Torch's name of it: it changes the gradients in place."""
+
+clip_grad_value_ = clip_grad_value
+"""Torch's name of it."""
+
+
 def _check_grads(grads: Mapping[str, Array]) -> list[Array]:
     if not isinstance(grads, Mapping):
         raise TypeError(f"grads: expected a dict of arrays, got {type(grads).__name__}")

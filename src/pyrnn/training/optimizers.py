@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from pyrnn._types import Array
+from pyrnn._types import Array, Parameters
 from pyrnn.backend import selection
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.clipping import clip_grad_norm, clip_grad_value
@@ -27,9 +27,10 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    parameters : dict of arrays
+    parameters : dict of arrays, or list of dicts
         The live arrays to change: ``layer.parameters``, or those of several layers from
-        `pyrnn.merge_parameters`.
+        `pyrnn.merge_parameters`. Or groups with options of their own, as in torch:
+        ``[{"params": a, "lr": 0.1}, {"params": b}]``; no name is in two groups.
     lr : float, default 1e-3
         Learning rate.
     momentum : float, default 0
@@ -56,53 +57,46 @@ class SGD(Optimizer):
     >>> pyrnn.SGD(p, lr=0.5).step({"w": np.array([1.0, -1.0])})
     >>> p["w"]
     array([0.5, 2.5])
+
+    Two groups; an option that is set on the optimiser is set in all of them:
+
+    >>> groups = [{"params": {"a": np.ones(1)}, "lr": 0.1}, {"params": {"b": np.ones(1)}}]
+    >>> optimizer = pyrnn.SGD(groups, lr=0.5)
+    >>> [group["lr"] for group in optimizer.param_groups]
+    [0.1, 0.5]
     """
 
     def __init__(
         self,
-        parameters: Mapping[str, Array],
+        parameters: Parameters | Sequence[Mapping[str, Any]],
         lr: float = 1e-3,
         momentum: float = 0.0,
         *,
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.nesterov = nesterov
-        super().__init__(parameters, lr, ("velocity",) if self.momentum else ())
+        super().__init__(
+            parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov
+        )
 
-    def _check_option(self, name: str, value: Any) -> Any:
-        checked = super()._check_option(name, value)
-        options = self.__dict__ | {name: checked}
-        if options.get("nesterov") and not options["momentum"]:
-            raise ValueError("nesterov: expected a momentum above 0 with it, got 0")
-        if "_state" in options and bool(options["momentum"]) != bool(self._state):
-            kind = "above 0" if self._state else "of 0"
-            raise ValueError(
-                f"momentum: expected one {kind}, as at construction, got {options['momentum']}"
-            )
-        return checked
+    @staticmethod
+    def _moments(options: Mapping[str, Any]) -> tuple[str, ...]:
+        return ("velocity",) if options["momentum"] else ()
 
     def _step(
-        self, backend: selection.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
+        self,
+        backend: selection.Backend,
+        p: list[Array],
+        g: list[Array],
+        moments: list[list[Array]],
+        options: Mapping[str, Any],
     ) -> None:
         backend.sgd(
             p,
             g,
             moments[0] if moments else None,
-            lr=self.lr,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
-            weight_decay=self.weight_decay,
+            **options,
         )
-
-    def _options(self) -> dict[str, Any]:
-        return super()._options() | {
-            "momentum": self.momentum,
-            "weight_decay": self.weight_decay,
-            "nesterov": self.nesterov,
-        }
 
 
 class Adagrad(Optimizer):
@@ -141,23 +135,27 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        parameters: Mapping[str, Array],
+        parameters: Parameters | Sequence[Mapping[str, Any]],
         lr: float = 1e-2,
         *,
         weight_decay: float = 0.0,
         eps: float = 1e-10,
     ) -> None:
-        self.weight_decay = weight_decay
-        self.eps = eps
-        super().__init__(parameters, lr, ("squares",))
+        super().__init__(parameters, lr=lr, weight_decay=weight_decay, eps=eps)
+
+    @staticmethod
+    def _moments(options: Mapping[str, Any]) -> tuple[str, ...]:
+        return ("squares",)
 
     def _step(
-        self, backend: selection.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
+        self,
+        backend: selection.Backend,
+        p: list[Array],
+        g: list[Array],
+        moments: list[list[Array]],
+        options: Mapping[str, Any],
     ) -> None:
-        backend.adagrad(p, g, *moments, lr=self.lr, eps=self.eps, weight_decay=self.weight_decay)
-
-    def _options(self) -> dict[str, Any]:
-        return super()._options() | {"weight_decay": self.weight_decay, "eps": self.eps}
+        backend.adagrad(p, g, *moments, **options)
 
 
 class RMSprop(Optimizer):
@@ -198,37 +196,28 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        parameters: Mapping[str, Array],
+        parameters: Parameters | Sequence[Mapping[str, Any]],
         lr: float = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
         *,
         weight_decay: float = 0.0,
     ) -> None:
-        self.alpha = alpha
-        self.eps = eps
-        self.weight_decay = weight_decay
-        super().__init__(parameters, lr, ("squares",))
+        super().__init__(parameters, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay)
+
+    @staticmethod
+    def _moments(options: Mapping[str, Any]) -> tuple[str, ...]:
+        return ("squares",)
 
     def _step(
-        self, backend: selection.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
+        self,
+        backend: selection.Backend,
+        p: list[Array],
+        g: list[Array],
+        moments: list[list[Array]],
+        options: Mapping[str, Any],
     ) -> None:
-        backend.rmsprop(
-            p,
-            g,
-            *moments,
-            lr=self.lr,
-            alpha=self.alpha,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-        )
-
-    def _options(self) -> dict[str, Any]:
-        return super()._options() | {
-            "alpha": self.alpha,
-            "eps": self.eps,
-            "weight_decay": self.weight_decay,
-        }
+        backend.rmsprop(p, g, *moments, **options)
 
 
 class Adam(Optimizer):
@@ -272,40 +261,39 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        parameters: Mapping[str, Array],
+        parameters: Parameters | Sequence[Mapping[str, Any]],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        self.betas = betas
-        self.eps = eps
-        self.weight_decay = weight_decay
-        super().__init__(parameters, lr, ("m", "v"))
+        super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    @staticmethod
+    def _moments(options: Mapping[str, Any]) -> tuple[str, ...]:
+        return ("m", "v")
 
     def _step(
-        self, backend: selection.Backend, p: list[Array], g: list[Array], moments: list[list[Array]]
+        self,
+        backend: selection.Backend,
+        p: list[Array],
+        g: list[Array],
+        moments: list[list[Array]],
+        options: Mapping[str, Any],
     ) -> None:
-        beta1, beta2 = self.betas
+        beta1, beta2 = options["betas"]
         backend.adam(
             p,
             g,
             *moments,
-            lr=self.lr,
+            lr=options["lr"],
             beta1=beta1,
             beta2=beta2,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
+            eps=options["eps"],
+            weight_decay=options["weight_decay"],
             decoupled=self._decoupled,
             step=self._steps + 1,
         )
-
-    def _options(self) -> dict[str, Any]:
-        return super()._options() | {
-            "betas": self.betas,
-            "eps": self.eps,
-            "weight_decay": self.weight_decay,
-        }
 
 
 class AdamW(Adam):
@@ -349,7 +337,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        parameters: Mapping[str, Array],
+        parameters: Parameters | Sequence[Mapping[str, Any]],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

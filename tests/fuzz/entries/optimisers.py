@@ -47,13 +47,18 @@ def optimiser_case(draw: Draw, kind: str) -> Case:
             for n in range(STEPS)
         },
     }
+    plan: Arguments = {}
+    if len(shapes) > 1 and draw.chance(0.3):
+        plan["split"] = draw.choice(({"lr": 0.01}, {"weight_decay": 0.5}, {}))
+    if draw.chance(0.2):
+        plan["frozen"] = draw.choice(list(shapes))
     way = draw.choice(("go on", "go on", "state_dict", "pickle", "deepcopy"))
     names = {"lr", "grads", "parameters", "parameter", "state_dict", "momentum", "betas", *shapes}
     relations = []
     if way != "go on":
-        relations.append(Relation("going on", partial(_both_ways, kind, way)))
+        relations.append(Relation("going on", partial(_both_ways, kind, way, plan)))
     return Case(
-        arguments, partial(_steps, kind, way), relations,
+        arguments, partial(_steps, kind, way, plan), relations,
         changes=frozenset({"parameters"}), late=True, names=names,
     )  # fmt: skip
 
@@ -74,15 +79,18 @@ def _options(draw: Draw, kind: str) -> dict[str, Any]:
     return options
 
 
-def _steps(kind: str, way: str, a: Arguments) -> dict[str, Any]:
+def _steps(kind: str, way: str, plan: Arguments, a: Arguments) -> dict[str, Any]:
     parameters = a["parameters"]
-    optimiser = KINDS[kind](parameters, **a["options"])
+    optimiser = KINDS[kind](_groups(parameters, plan), **a["options"])
+    if "frozen" in plan:
+        optimiser.freeze(plan["frozen"])
     for number in range(STEPS):
         with unchanged_if_refused(parameters):
             optimiser.step(a[f"grads_{number}"])
         if number == 0 and way == "state_dict":
             state = optimiser.state_dict()
-            optimiser = KINDS[kind](parameters, lr=0.5)
+            momentum = {"momentum": 0.5} if a["options"].get("momentum") else {}
+            optimiser = KINDS[kind](_groups(parameters, plan), lr=0.5, **momentum)
             optimiser.load_state_dict(state)
         elif number == 0 and way != "go on":
             optimiser = _replica(optimiser, way)
@@ -92,17 +100,27 @@ def _steps(kind: str, way: str, a: Arguments) -> dict[str, Any]:
     return {"parameters": kept, "state": state["state"], "steps": state["steps"]}
 
 
+def _groups(parameters: Any, plan: Arguments) -> Any:
+    """The parameters in two groups, if the case has them so."""
+    if "split" not in plan or not isinstance(parameters, dict) or "weight" not in parameters:
+        return parameters
+    first = {"weight": parameters["weight"]}
+    others = {name: p for name, p in parameters.items() if name != "weight"}
+    return [{"params": first, **plan["split"]}, {"params": others}]
+
+
 def _replica(optimiser: Any, way: str) -> Any:
     return pickle.loads(pickle.dumps(optimiser)) if way == "pickle" else copy.deepcopy(optimiser)
 
 
-def _both_ways(kind: str, way: str, a: Arguments) -> tuple[Any, Any]:
+def _both_ways(kind: str, way: str, plan: Arguments, a: Arguments) -> tuple[Any, Any]:
     kept = copy.deepcopy(a)
-    return _steps(kind, way, a), _steps(kind, "go on", kept)
+    return _steps(kind, way, plan, a), _steps(kind, "go on", plan, kept)
 
 
 for _kind in KINDS:
-    entry(_kind, _kind, f"{_kind}.step", f"{_kind}.state_dict", f"{_kind}.load_state_dict")(
+    _methods = ("step", "state_dict", "load_state_dict", "freeze", "unfreeze", "frozen")
+    entry(_kind, _kind, *(f"{_kind}.{method}" for method in _methods))(
         partial(optimiser_case, kind=_kind)
     )
 
@@ -123,10 +141,10 @@ def _clip_case(draw: Draw, name: str, limit: str) -> Case:
     return Case(arguments, run, changes=frozenset({"grads"}))
 
 
-entry("clip_grad_norm", "clip_grad_norm")(
+entry("clip_grad_norm", "clip_grad_norm", "clip_grad_norm_")(
     partial(_clip_case, name="clip_grad_norm", limit="max_norm")
 )
-entry("clip_grad_value", "clip_grad_value")(
+entry("clip_grad_value", "clip_grad_value", "clip_grad_value_")(
     partial(_clip_case, name="clip_grad_value", limit="limit")
 )
 

@@ -1,0 +1,124 @@
+"""What all schedules share: the rates at the start, a count of steps, state to go on from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pyrnn import _checks
+from pyrnn._pickling import Portable
+from pyrnn.training._optimizer import Optimizer
+
+
+class LRScheduler(Portable):
+    """Base of all schedules: each `step` sets the learning rate of every group.
+
+    A schedule of one's own defines `get_lr`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose rates are set. As they are now, they are the rates at the start.
+
+    Raises
+    ------
+    TypeError
+        If that is no optimiser.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> class Halved(pyrnn.optim.lr_scheduler.LRScheduler):
+    ...     def get_lr(self):
+    ...         return [rate / 2**self.last_epoch for rate in self.base_lrs]
+    >>> optimizer = pyrnn.SGD({"w": np.ones(2)}, lr=1.0)
+    >>> schedule = Halved(optimizer)
+    >>> schedule.step()
+    >>> optimizer.lr
+    0.5
+    """
+
+    each_batch: ClassVar[bool] = False
+    """Whether a `Trainer` steps it after each batch; otherwise after each epoch."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            got = _checks.shown(optimizer)
+            raise TypeError(f"optimizer: expected one of pyrnn.optim, got {got}")
+        self.optimizer = optimizer
+        self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
+        self.last_epoch = 0
+        self._apply()
+
+    def get_lr(self) -> list[float]:
+        """The rate of each group after ``last_epoch`` steps."""
+        raise NotImplementedError
+
+    def get_last_lr(self) -> list[float]:
+        """The rate of each group as it is now."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def step(self) -> None:
+        """Go on by one step, after the optimiser's."""
+        self.last_epoch += 1
+        self._apply()
+
+    def _apply(self) -> None:
+        for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            group["lr"] = rate
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a later run needs to go on, beside the arguments of the constructor."""
+        own = {n: v for n, v in self.__dict__.items() if n != "optimizer"}
+        return {"scheduler": type(self).__name__, **own}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave, and set the rates accordingly.
+
+        Raises
+        ------
+        TypeError, KeyError, ValueError
+            If it is another schedule's. Nothing has changed then.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"state_dict: expected a dict, got {type(state_dict).__name__}")
+        mine = self.state_dict()
+        if set(state_dict) != set(mine):
+            raise KeyError(
+                f"state_dict: expected {sorted(mine)}, got {sorted(map(str, state_dict))}"
+            )
+        if state_dict["scheduler"] != mine["scheduler"]:
+            got = _checks.shown(state_dict["scheduler"])
+            raise ValueError(f"state_dict: expected one of {mine['scheduler']}, got {got}")
+        for name, value in mine.items():
+            _check_like(f"state_dict[{name!r}]", state_dict[name], value)
+        before = dict(self.__dict__)
+        self.__dict__.update({n: v for n, v in state_dict.items() if n != "scheduler"})
+        try:
+            self._restore()
+        except Exception:
+            self.__dict__.update(before)
+            raise
+
+    def _restore(self) -> None:
+        """Set what `load_state_dict` has brought."""
+        self._apply()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(last_epoch={self.last_epoch}, lr={self.get_last_lr()})"
+
+
+def _check_like(where: str, value: Any, mine: Any) -> None:
+    """Refuse a value of another kind; numbers are of one kind, and None may have become one."""
+    if isinstance(mine, list):
+        if not isinstance(value, (list, tuple)) or len(value) != len(mine):
+            raise ValueError(f"{where}: expected {len(mine)} numbers, got {_checks.shown(value)}")
+        for one in value:
+            _checks.finite_number(where, one, 0.0)
+    elif isinstance(mine, bool):
+        _checks.flag(where, value)
+    elif isinstance(mine, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"{where}: expected a number, got {_checks.shown(value)}")
+    elif isinstance(mine, str) and value != mine:
+        raise ValueError(f"{where}: expected {mine!r}, got {_checks.shown(value)}")
