@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pyrnn.backend.threads import set_num_threads as set_num_threads
     from pyrnn.diagnostics.gradcheck import GradcheckReport as GradcheckReport
     from pyrnn.diagnostics.gradcheck import gradcheck as gradcheck
-    from pyrnn.diagnostics.gradcheck_loss import gradcheck_loss as gradcheck_loss
     from pyrnn.layers._layer import Layer as Layer
     from pyrnn.layers.dense import Embedding as Embedding
     from pyrnn.layers.dense import Linear as Linear
@@ -66,7 +65,6 @@ _NAMES = {
         "set_num_threads",
     ],
     "pyrnn.diagnostics.gradcheck": ["GradcheckReport", "gradcheck"],
-    "pyrnn.diagnostics.gradcheck_loss": ["gradcheck_loss"],
     "pyrnn.layers._layer": ["Layer"],
     "pyrnn.layers.recurrent._cell": ["GRUCell", "LSTMCell", "RNNCell"],
     "pyrnn.layers.dense": ["Embedding", "Linear"],

@@ -1,4 +1,4 @@
-"""softmax and sigmoid, without overflow for large values."""
+"""The two functions that every article begins with, safe for large values."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ def softmax(x: npt.ArrayLike) -> Array:
     Parameters
     ----------
     x : array
-        (features, m), (features, m, T) or (features,), float32 or float64 (integers are converted
-        to float64).
+        (features, m), (features, m, T) or (features,), float32 or float64 (integers count as
+        float64).
 
     Returns
     -------
     array
-        The probabilities, of the same shape; each column sums to 1.
+        Of the same shape; each column sums to 1.
 
     Raises
     ------
     TypeError
-        If ``x`` does not hold real numbers.
+        If ``x`` holds something else than real numbers.
     ValueError
         If ``x`` has no axis or no element.
 
     Notes
     -----
-    The maximum of the column is subtracted before the exponential: the result is the same, and
-    nothing overflows. Source: J. S. Bridle, "Probabilistic interpretation of feedforward
+    The column's maximum is taken off before the exponential, which changes nothing but that no
+    logit is too large. Source: J. S. Bridle, "Probabilistic interpretation of feedforward
     classification network outputs", 1990.
 
     Examples
@@ -51,26 +51,26 @@ def softmax(x: npt.ArrayLike) -> Array:
 
 
 def sigmoid(x: npt.ArrayLike) -> Array:
-    """Map each element into (0, 1): ``1 / (1 + e^-x)``.
+    """Squash into (0, 1): ``1 / (1 + e^-x)``, element by element.
 
     Parameters
     ----------
     x : array
-        Of any shape, float32 or float64 (integers are converted to float64).
+        Of any shape, float32 or float64 (integers count as float64).
 
     Returns
     -------
     array
-        The values, of the same shape.
+        Of the same shape.
 
     Raises
     ------
     TypeError
-        If ``x`` does not hold real numbers.
+        If ``x`` holds something else than real numbers.
 
     Notes
     -----
-    It is computed with ``e^-|x|``, so that nothing overflows. Source: P.-F. Verhulst, 1838.
+    Written with ``e^-|x|``, so that nothing overflows. Source: P.-F. Verhulst, 1838.
 
     Examples
     --------

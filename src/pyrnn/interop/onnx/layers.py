@@ -1,0 +1,268 @@
+"""The layers in an ONNX graph, each as an ordinary layer of pyrnn."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pyrnn._files import AnyPath
+from pyrnn._types import Array
+from pyrnn.interop.onnx.equations import Settings, Weights
+from pyrnn.interop.onnx.graph import AnyArray, Graph, GraphError, Node, Program, UnsupportedError
+from pyrnn.interop.onnx.operators import OPERATORS
+from pyrnn.interop.onnx.operators._build import Build, folding
+from pyrnn.interop.onnx.operators.recurrent import settings_of, weights_of
+from pyrnn.interop.onnx.weights import cell_of, to_cell
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.dense import Embedding, Linear
+from pyrnn.layers.recurrent.lstm import GRU, LSTM, RNN
+from pyrnn.parameters import dictionary
+
+RECURRENT = ("RNN", "GRU", "LSTM")
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class Found(NamedTuple):
+    """The layers of a graph by the names of their nodes; and why others are none, by name."""
+
+    layers: dict[str, Layer]
+    refused: dict[str, str]
+
+
+def layers(path: AnyPath) -> dict[str, Layer]:
+    """The layers in an ``.onnx`` file, by the names of their nodes, in the order of the graph.
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+        Of a model.
+
+    Returns
+    -------
+    dict
+        RNN, LSTM and GRU with what their nodes say (``layout=1`` is ``batch_first``); Gemm, and
+        MatMul with the Add behind it, as `Linear`; Gather of rows as `Embedding`. Each node is a
+        layer of its own; `pyrnn.interop.stacking.stack` joins several. A first state that the file
+        holds is no part of a layer.
+
+    Warns
+    -----
+    UserWarning
+        For each recurrent node that no layer of pyrnn computes; `prepare` runs it all the same.
+
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be read.
+    MissingExtraError
+        If onnx is not installed.
+
+    Examples
+    --------
+    >>> import os, tempfile, pyrnn
+    >>> from pyrnn.interop import onnx
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "lstm.onnx")
+    ...     onnx.save(pyrnn.LSTM(3, 4), path)
+    ...     onnx.layers(path)
+    {'lstm_l0': LSTM(3, 4)}
+    """
+    from pyrnn.interop.onnx.read import read
+
+    found = find(read(path))
+    for name, reason in found.refused.items():
+        warnings.warn(f"{name}: {reason}", UserWarning, stacklevel=2)
+    return found.layers
+
+
+def find(program: Program) -> Found:
+    """The layers of a graph and of the graphs in it."""
+    found = Found({}, {})
+    for build, readers in _builds(program.graph, program.opset, {}):
+        name = build.node.name
+        while name in found.layers or name in found.refused:
+            name += "_"
+        try:
+            layer = _layer(build, readers)
+        except (UnsupportedError, GraphError, ValueError, TypeError) as error:
+            if build.node.op in RECURRENT:
+                found.refused[name] = _reason(build.node, error)
+            continue
+        if layer is not None:
+            found.layers[name] = layer
+    return found
+
+
+def _reason(node: Node, error: Exception) -> str:
+    return str(error).removeprefix(f"{node}: ")
+
+
+# --- the graph ------------------------------------------------------------------------------
+
+Readers = Mapping[str, list[Node]]
+
+
+def _builds(
+    graph: Graph, opset: int, outer: Mapping[str, AnyArray]
+) -> Iterator[tuple[Build, Readers]]:
+    """Every node with all constants that there are before it, and who reads which name."""
+    known: dict[str, AnyArray] = {**outer, **graph.constants}
+    readers: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node)
+    for node in graph.nodes:
+        build = Build(node, opset, known)
+        yield build, readers
+        for inner in node.subgraphs():
+            yield from _builds(inner, opset, known)
+        _fold(build, known)
+
+
+def _fold(build: Build, known: dict[str, AnyArray]) -> None:
+    """Add what a node makes of constants alone, where that can be computed."""
+    node = build.node
+    if node.domain or node.op not in OPERATORS or node.op in RECURRENT:
+        return
+    if not all(name == "" or name in known for name in node.inputs):
+        return
+    try:
+        with folding(), np.errstate(all="ignore"):
+            arguments = [known[name] if name else None for name in node.inputs]
+            result = OPERATORS[node.op](build)(*arguments)
+    except Exception:  # whatever it is, the node has no constant result
+        return
+    parts = result if type(result) is tuple else (result,)
+    known.update((n, np.asarray(p)) for n, p in zip(node.outputs, parts, strict=False) if n)
+
+
+# --- one node -------------------------------------------------------------------------------
+
+
+def _layer(build: Build, readers: Readers) -> Layer | None:
+    """The layer that a node is; None for other operators."""
+    op = build.node.op
+    if build.node.domain:
+        return None
+    if op in RECURRENT:
+        return _recurrent(build)
+    if op == "Gemm":
+        return _gemm(build)
+    if op == "MatMul":
+        return _matmul(build, readers)
+    if op == "Gather":
+        return _embedding(build)
+    return None
+
+
+def _recurrent(build: Build) -> Layer:
+    settings = settings_of(build)
+    fixed = [build.constant(index) for index in (1, 2, 3, 7)]
+    for index, name in ((1, "W"), (2, "R"), (3, "B"), (7, "P")):
+        if build.given(index) and build.constant(index) is None:
+            raise UnsupportedError(f"{name} is computed from the inputs, so it is no parameter")
+    settings, weights = weights_of(settings, *fixed)
+    if weights[0].W.dtype not in _FLOATS:
+        raise UnsupportedError(f"weights of dtype {weights[0].W.dtype} are not implemented")
+    cell = cell_of(settings, weights[0].P is not None)
+    if cell is None:
+        raise UnsupportedError(
+            f"no layer has {_described(settings)}; prepare(...) runs the node all the same"
+        )
+    if settings.backwards == (True,):
+        raise UnsupportedError("no layer runs backwards alone; prepare(...) runs the node")
+    return layer_of(cell, settings, weights, fixed[2] is not None, build.flag("layout"))
+
+
+def _described(settings: Settings) -> str:
+    names = dict.fromkeys(f.name for functions in settings.activations for f in functions)
+    clip = "" if settings.clip is None else f" and clip={settings.clip:g}"
+    return f"activations {', '.join(names)}{clip}"
+
+
+def layer_of(
+    cell: str, settings: Settings, weights: list[Weights], bias: bool, batch_first: bool = False
+) -> Layer:
+    """An RNN, LSTM or GRU with these weights."""
+    options: dict[str, Any] = {
+        "bias": bias,
+        "batch_first": batch_first,
+        "bidirectional": len(weights) == 2,
+        "dtype": weights[0].W.dtype,
+    }
+    sizes = (weights[0].W.shape[1], settings.hidden_size)
+    arrays = [to_cell(cell, one, bias) for one in weights]
+    with dictionary.not_drawn(2 * sum(a.nbytes for one in arrays for a in one.values()) + 1024):
+        layer: RNN | LSTM | GRU
+        if settings.kind == "RNN":
+            layer = RNN(*sizes, nonlinearity=cell.removeprefix("rnn_"), **options)
+        elif settings.kind == "GRU":
+            layer = GRU(*sizes, reset_after=cell == "gru", **options)
+        else:
+            layer = LSTM(
+                *sizes, peephole="_peephole" in cell, coupled="_coupled" in cell, **options
+            )
+    for suffix, one in zip(("l0", "l0_reverse"), arrays, strict=False):
+        for name, array in one.items():
+            layer.parameters[f"{name}_{suffix}"] = array
+    return layer
+
+
+def linear_of(weight: Array, bias: Array | None) -> Linear:
+    """A `Linear` with copies of a weight (out, in) and a bias (out,)."""
+    out, inputs = weight.shape
+    with dictionary.not_drawn(2 * weight.nbytes + 1024):
+        layer = Linear(inputs, out, bias is not None, dtype=weight.dtype)
+    layer.parameters["weight"] = np.ascontiguousarray(weight)
+    if bias is not None:
+        layer.parameters["bias"] = np.ascontiguousarray(bias)
+    return layer
+
+
+def embedding_of(weight: Array) -> Embedding:
+    """An `Embedding` with a copy of its rows (num_embeddings, embedding_dim)."""
+    with dictionary.not_drawn(2 * weight.nbytes + 1024):
+        layer = Embedding(*weight.shape, dtype=weight.dtype)
+    layer.parameters["weight"] = np.ascontiguousarray(weight)
+    return layer
+
+
+def _is_weight(array: AnyArray | None) -> bool:
+    return array is not None and array.ndim == 2 and array.dtype in _FLOATS and array.size > 0
+
+
+def _gemm(build: Build) -> Layer | None:
+    weight, bias = build.constant(1), build.constant(2)
+    scaled = (build.number("alpha", 1.0), build.number("beta", 1.0)) != (1.0, 1.0)
+    if not _is_weight(weight) or weight is None or scaled or build.flag("transA"):
+        return None
+    weight = weight if build.flag("transB") else weight.T
+    if build.given(2):
+        if bias is None or bias.dtype != weight.dtype or bias.size not in (1, len(weight)):
+            return None
+        bias = np.broadcast_to(bias.reshape(-1), len(weight))
+    return linear_of(weight, bias)
+
+
+def _matmul(build: Build, readers: Readers) -> Layer | None:
+    weight = build.constant(1)
+    if not _is_weight(weight) or weight is None:
+        return None
+    behind = readers.get(build.node.outputs[0], [])
+    bias = None
+    if len(behind) == 1 and behind[0].op == "Add":
+        (other,) = [name for name in behind[0].inputs if name != build.node.outputs[0]] or [""]
+        found = build.constants.get(other)
+        if found is not None and found.shape == (weight.shape[1],) and found.dtype == weight.dtype:
+            bias = found
+    return linear_of(weight.T, bias)
+
+
+def _embedding(build: Build) -> Layer | None:
+    weight = build.constant(0)
+    if not _is_weight(weight) or weight is None or build.integer("axis", 0) != 0:
+        return None
+    return None if build.constant(1) is not None else embedding_of(weight)

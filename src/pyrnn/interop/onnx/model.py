@@ -1,0 +1,133 @@
+"""A whole model that runs with NumPy alone, from an ONNX file or from a converted one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyrnn import _checks
+from pyrnn.interop.onnx.graph import AnyArray, GraphError, Program, UnsupportedError, Value
+from pyrnn.interop.onnx.plan import Plan, check_supported
+
+
+class Model:
+    """An ONNX graph, ready to run; made by `prepare` or `load`.
+
+    Recurrent operators, and convolutions and products whose weights never change, run in pyrnn's
+    core, with weights that are packed once; the rest is NumPy. It may be called from several
+    threads at once.
+
+    Parameters
+    ----------
+    program : Program
+        A graph in plain values.
+
+    Raises
+    ------
+    UnsupportedError
+        If the graph has operators, attributes or types that are not implemented; all operators are
+        named.
+    GraphError
+        If the graph contradicts itself.
+    """
+
+    def __init__(self, program: Program) -> None:
+        check_supported(program)
+        self.program = program
+        try:
+            self._plan = Plan(program.graph, program.opset)
+        except RecursionError as error:
+            raise GraphError("expected graphs that are not so deep in each other") from error
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the inputs, in order."""
+        return [value.name for value in self.program.graph.inputs]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the outputs, in order."""
+        return [value.name for value in self.program.graph.outputs]
+
+    def run(self, inputs: Any) -> tuple[AnyArray, ...]:
+        """Compute the outputs.
+
+        Parameters
+        ----------
+        inputs : sequence, dict or array
+            An array for each input, in order or by name; one array where there is one input.
+
+        Returns
+        -------
+        tuple of arrays
+            The outputs, in order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an input is missing, or has another dtype or shape than the graph says; or if the
+            arrays do not fit each other: then the message names the node.
+        """
+        values = [
+            _checked(value, array)
+            for value, array in zip(self.program.graph.inputs, self._in_order(inputs), strict=True)
+        ]
+        with np.errstate(all="ignore"):
+            results = self._plan.run(values)
+        return tuple([_own(array, values) for array in results])
+
+    def _in_order(self, inputs: Any) -> list[Any]:
+        names = self.inputs
+        if isinstance(inputs, Mapping):
+            for name in names:
+                if name not in inputs:
+                    raise ValueError(f"inputs: expected {', '.join(names)}, got no {name!r}")
+            for name in inputs:
+                if name not in names:
+                    raise ValueError(
+                        f"inputs: expected {', '.join(names)}, got {_checks.shown(name)}"
+                    )
+            return [inputs[name] for name in names]
+        if isinstance(inputs, np.ndarray) or not isinstance(inputs, (list, tuple)):
+            inputs = [inputs]
+        if len(inputs) != len(names):
+            raise ValueError(
+                f"inputs: expected {len(names)} ({', '.join(names)}), got {len(inputs)}"
+            )
+        return list(inputs)
+
+    def __repr__(self) -> str:
+        nodes = len(self.program.graph.nodes)
+        return f"Model({', '.join(self.inputs)} -> {', '.join(self.outputs)}; {nodes} nodes)"
+
+
+def _checked(value: Value, given: Any) -> AnyArray:
+    array: AnyArray = given if type(given) is np.ndarray else np.asarray(given)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{value.name}: expected an array of numbers, got dtype {array.dtype}")
+    if value.dtype is not None and array.dtype != value.dtype:
+        raise TypeError(f"{value.name}: expected dtype {value.dtype}, got {array.dtype}")
+    if value.shape is not None and not _fits(array.shape, value.shape):
+        wanted = ", ".join("any" if size is None else str(size) for size in value.shape)
+        raise ValueError(f"{value.name}: expected shape ({wanted}), got {array.shape}")
+    return array
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(
+        size is None or size == given for size, given in zip(wanted, shape, strict=True)
+    )
+
+
+def _own(result: Any, inputs: list[AnyArray]) -> AnyArray:
+    """An output as an array of its own, that the caller may write into."""
+    array = np.ascontiguousarray(result) if np.ndim(result) else np.asarray(result)
+    shared = not array.flags.writeable or array.base is not None
+    if shared or any(array is given for given in inputs):
+        array = array.copy()
+    return array
+
+
+__all__ = ["GraphError", "Model", "UnsupportedError"]

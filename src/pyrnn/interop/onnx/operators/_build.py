@@ -1,0 +1,148 @@
+"""What an operator is built from: a node's attributes, its opset, and inputs that are constant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from pyrnn.interop.onnx.graph import DTYPES, AnyArray, GraphError, Node, UnsupportedError
+
+Function = Callable[..., Any]
+"""Takes the inputs (None for one left out); returns the output, or a tuple of several."""
+
+Kind = TypeVar("Kind")
+
+MOST_NUMBERS = (1 << 31) - 1
+FOLDED_NUMBERS = 1 << 22
+_most_numbers: ContextVar[int] = ContextVar("pyrnn_onnx_most_numbers", default=MOST_NUMBERS)
+
+
+class Build(NamedTuple):
+    """A node, and what is known of it before any input is."""
+
+    node: Node
+    opset: int
+    constants: Mapping[str, AnyArray]
+
+    def constant(self, index: int) -> AnyArray | None:
+        """An input that never changes; None for any other and for one left out."""
+        return self.constants.get(self.node.inputs[index]) if self.given(index) else None
+
+    def given(self, index: int) -> bool:
+        """Whether the node has this input."""
+        return index < len(self.node.inputs) and self.node.inputs[index] != ""
+
+    def wanted(self, index: int) -> bool:
+        """Whether somebody asks for this output."""
+        return index < len(self.node.outputs) and self.node.outputs[index] != ""
+
+    def integer(self, name: str, default: int) -> int:
+        """A whole number."""
+        return self._of(name, int, default)
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """A number that is 0 or not."""
+        return self.integer(name, int(default)) != 0
+
+    def number(self, name: str, default: float) -> float:
+        """A float."""
+        return self._of(name, float, default)
+
+    def text(self, name: str, default: str) -> str:
+        """A string."""
+        return self._of(name, str, default)
+
+    def integers(self, name: str) -> tuple[int, ...] | None:
+        """Whole numbers; None if it is not there."""
+        return self._many(name, int)
+
+    def numbers(self, name: str) -> tuple[float, ...] | None:
+        """Floats; None if it is not there."""
+        return self._many(name, float)
+
+    def texts(self, name: str) -> tuple[str, ...] | None:
+        """Strings; None if it is not there."""
+        return self._many(name, str)
+
+    def array(self, name: str) -> AnyArray | None:
+        """A tensor; None if it is not there."""
+        return self._of(name, np.ndarray, None) if name in self.node.attributes else None
+
+    def unsupported(self, what: str) -> UnsupportedError:
+        """The error for something that this node asks for."""
+        return UnsupportedError(f"{self.node}: {what} is not implemented")
+
+    def _of(self, name: str, kind: type[Kind], default: Any) -> Kind:
+        value = self.node.attributes.get(name, default)
+        if name in self.node.attributes and not isinstance(value, kind):
+            raise GraphError(
+                f"{self.node}: {name}: expected {kind.__name__}, got {type(value).__name__}"
+            )
+        found: Kind = value
+        return found
+
+    def _many(self, name: str, kind: type[Kind]) -> tuple[Kind, ...] | None:
+        if name not in self.node.attributes:
+            return None
+        values = self._of(name, tuple, ())
+        if not all(isinstance(value, kind) for value in values):
+            raise GraphError(f"{self.node}: {name}: expected numbers of one kind, got {values!r}")
+        return values
+
+
+Builder = Callable[[Build], Function]
+
+
+def plain(function: Function) -> Builder:
+    """An operator without attributes."""
+    return lambda build: function
+
+
+def dtype_of(build: Build, number: int) -> np.dtype[Any]:
+    """The dtype that ONNX gives this number."""
+    if number not in DTYPES:
+        raise build.unsupported(f"element type {number}")
+    return DTYPES[number]
+
+
+# --- sizes ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def folding() -> Iterator[None]:
+    """What is computed before any input is known stays small."""
+    token = _most_numbers.set(FOLDED_NUMBERS)
+    try:
+        yield
+    finally:
+        _most_numbers.reset(token)
+
+
+class TooManyNumbersError(MemoryError):
+    """An operator would make an array larger than anything that is meant."""
+
+
+def check_size(shape: Sequence[int]) -> None:
+    """Refuse a shape that a few numbers of the file, not its data, have made huge."""
+    most = _most_numbers.get()
+    if math.prod(map(int, shape)) > most:
+        raise TooManyNumbersError(
+            f"expected at most {most} numbers, got shape {tuple(map(int, shape))}"
+        )
+
+
+def axis_of(axis: int, ndim: int) -> int:
+    """An axis counted from the front."""
+    if not -ndim <= axis < max(ndim, 1):
+        raise ValueError(f"axis: expected one of {ndim} axes, got {axis}")
+    return axis % ndim if ndim else 0
+
+
+def ints(array: Any) -> list[int]:
+    """The whole numbers of an input that says sizes or axes."""
+    return [int(number) for number in np.asarray(array).reshape(-1)]

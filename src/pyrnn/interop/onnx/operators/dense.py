@@ -1,0 +1,159 @@
+"""Products with weights, which the core computes where they never change; and normalisations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyrnn._types import Array
+from pyrnn.backend import selection
+from pyrnn.interop.onnx.graph import AnyArray
+from pyrnn.interop.onnx.operators._build import Build, Builder, Function, axis_of
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+"""What the core computes with."""
+
+
+class Packed:
+    """X Wᵀ + b with fixed weights (out, in), packed once for each backend that computes."""
+
+    def __init__(self, weight: Array, bias: Array | None = None) -> None:
+        self.weight = np.ascontiguousarray(weight)
+        self.bias = None if bias is None else np.ascontiguousarray(bias)
+        self._packed: dict[str, Function] = {}
+
+    def __call__(self, rows: Array) -> Array:
+        """(M, in) -> (M, out), a new array."""
+        backend = selection.current()
+        packed = self._packed.get(backend.name)
+        if packed is None:
+            packed = self._packed[backend.name] = backend.pack_linear(self.weight, self.bias)
+        product: Array = packed(rows)
+        return product
+
+
+def can_pack(weight: AnyArray | None, bias: AnyArray | None = None) -> bool:
+    """Whether weights and bias are known, and of what the core computes with."""
+    if weight is None or weight.dtype not in FLOATS or not weight.size:
+        return False
+    return bias is None or (bias.dtype == weight.dtype and bias.ndim == 1)
+
+
+def _matmul(build: Build) -> Function:
+    weight = build.constant(1)
+    if weight is None or not can_pack(weight) or weight.ndim != 2:
+        return np.matmul
+    packed = Packed(weight.T)
+    features = weight.shape[0]
+
+    def product(x: AnyArray, _: AnyArray) -> Any:
+        if x.dtype != packed.weight.dtype or x.ndim < 2 or x.shape[-1] != features or not x.size:
+            return np.matmul(x, weight)
+        rows = np.ascontiguousarray(x.reshape(-1, features))
+        return packed(rows).reshape(*x.shape[:-1], -1)
+
+    return product
+
+
+def _gemm(build: Build) -> Function:
+    alpha, beta = build.number("alpha", 1.0), build.number("beta", 1.0)
+    flip_a, flip_b = build.flag("transA"), build.flag("transB")
+    weight, bias = build.constant(1), build.constant(2)
+    known = bias is not None or not build.given(2)
+
+    def product(a: AnyArray, b: AnyArray, c: AnyArray | None = None) -> Any:
+        y = np.matmul(a.T if flip_a else a, b.T if flip_b else b)
+        if alpha != 1:
+            y = y * y.dtype.type(alpha)
+        if c is not None:
+            y = y + (c if beta == 1 else c * c.dtype.type(beta))
+        return y
+
+    if weight is None or not known or not can_pack(weight) or (alpha, beta) != (1.0, 1.0):
+        return product
+    out = weight.shape[0 if flip_b else 1]
+    if bias is not None:
+        if bias.dtype != weight.dtype or bias.size not in (1, out) or bias.ndim > 2:
+            return product
+        if bias.ndim == 2 and bias.shape[0] != 1:
+            return product
+        bias = np.broadcast_to(bias.reshape(-1), (out,))
+    packed = Packed(weight if flip_b else weight.T, bias)
+    features = packed.weight.shape[1]
+
+    def fast(a: AnyArray, b: AnyArray, c: AnyArray | None = None) -> Any:
+        rows = a.T if flip_a else a
+        if rows.dtype != packed.weight.dtype or rows.ndim != 2 or rows.shape[1] != features:
+            return product(a, b, c)
+        return packed(np.ascontiguousarray(rows)) if rows.size else product(a, b, c)
+
+    return fast
+
+
+# --- normalisations -------------------------------------------------------------------------
+
+
+def _along_channels(values: AnyArray, ndim: int) -> AnyArray:
+    return values.reshape(-1, *(1,) * (ndim - 2))
+
+
+def _batch_normalization(build: Build) -> Function:
+    epsilon = build.number("epsilon", 1e-5)
+    if build.flag("training_mode") or any(build.wanted(i) for i in range(1, 5)):
+        raise build.unsupported("training")
+
+    def run(
+        x: AnyArray, scale: AnyArray, bias: AnyArray, mean: AnyArray, variance: AnyArray
+    ) -> Any:
+        factor = scale / np.sqrt(variance + variance.dtype.type(epsilon))
+        shift = bias - mean * factor
+        y = x * _along_channels(factor, x.ndim) + _along_channels(shift, x.ndim)
+        return y.astype(x.dtype, copy=False)
+
+    return run
+
+
+def _instance_normalization(build: Build) -> Function:
+    epsilon = build.number("epsilon", 1e-5)
+
+    def run(x: AnyArray, scale: AnyArray, bias: AnyArray) -> Any:
+        axes = tuple(range(2, x.ndim))
+        centred = x - x.mean(axis=axes, keepdims=True)
+        variance = np.square(centred).mean(axis=axes, keepdims=True)
+        y = centred / np.sqrt(variance + x.dtype.type(epsilon))
+        return y * _along_channels(scale, x.ndim) + _along_channels(bias, x.ndim)
+
+    return run
+
+
+def _layer_normalization(build: Build) -> Function:
+    epsilon, axis = build.number("epsilon", 1e-5), build.integer("axis", -1)
+
+    def run(x: AnyArray, scale: AnyArray, bias: AnyArray | None = None) -> Any:
+        axes = tuple(range(axis_of(axis, x.ndim), x.ndim))
+        mean = x.mean(axis=axes, keepdims=True)
+        centred = x - mean
+        variance = np.square(centred).mean(axis=axes, keepdims=True)
+        inverse = 1 / np.sqrt(variance + x.dtype.type(epsilon))
+        y = centred * inverse * scale
+        y = y if bias is None else y + bias
+        return (y, mean, inverse) if len(build.node.outputs) > 1 else y
+
+    return run
+
+
+def _einsum(build: Build) -> Function:
+    equation = build.text("equation", "")
+    return lambda *arrays: np.einsum(equation, *arrays)
+
+
+TABLE: Mapping[str, Builder] = {
+    "BatchNormalization": _batch_normalization,
+    "Einsum": _einsum,
+    "Gemm": _gemm,
+    "InstanceNormalization": _instance_normalization,
+    "LayerNormalization": _layer_normalization,
+    "MatMul": _matmul,
+}

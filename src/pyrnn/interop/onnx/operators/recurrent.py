@@ -1,0 +1,256 @@
+"""The operators RNN, GRU and LSTM: the core's cells where they compute the same, else equations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyrnn._types import Array
+from pyrnn.backend import selection
+from pyrnn.interop.onnx import equations
+from pyrnn.interop.onnx.equations import DEFAULTS, DIRECTIONS, GATES, Settings, Weights
+from pyrnn.interop.onnx.graph import AnyArray, GraphError
+from pyrnn.interop.onnx.operators._build import Build, Builder, Function
+from pyrnn.interop.onnx.operators.dense import FLOATS
+from pyrnn.interop.onnx.weights import cell_of, to_cell
+
+
+def settings_of(build: Build) -> Settings:
+    """The attributes of a node, checked."""
+    kind = build.node.op
+    direction = build.text("direction", "forward")
+    if direction not in DIRECTIONS:
+        raise GraphError(
+            f"{build.node}: direction: expected one of {', '.join(DIRECTIONS)}, got {direction!r}"
+        )
+    backwards = DIRECTIONS[direction]
+    count = len(DEFAULTS[kind])
+    names = build.texts("activations") or DEFAULTS[kind] * len(backwards)
+    if len(names) != count * len(backwards):
+        raise GraphError(
+            f"{build.node}: activations: expected {count * len(backwards)}, got {len(names)}"
+        )
+    try:
+        found = equations.activations(
+            names,
+            build.numbers("activation_alpha") or (),
+            build.numbers("activation_beta") or (),
+        )
+    except GraphError as error:
+        raise GraphError(f"{build.node}: {error}") from error
+    clip = build.number("clip", 0.0) if "clip" in build.node.attributes else None
+    if clip is not None and not clip > 0:
+        clip = None
+    hidden = build.integer("hidden_size", 0)
+    return Settings(
+        kind,
+        hidden,
+        backwards,
+        tuple(tuple(found[n * count : (n + 1) * count]) for n in range(len(backwards))),
+        clip,
+        build.flag("input_forget"),
+        build.flag("linear_before_reset"),
+    )
+
+
+def _recurrent(build: Build) -> Function:
+    layout = build.integer("layout", 0)
+    if layout not in (0, 1):
+        raise GraphError(f"{build.node}: layout: expected 0 or 1, got {layout}")
+    operator = _Operator(build, settings_of(build))
+    return operator.batch_first if layout else operator
+
+
+class _Operator:
+    """One node. Weights that never change are brought into the cell's form once."""
+
+    def __init__(self, build: Build, settings: Settings) -> None:
+        self.settings = settings
+        self.weights: list[Weights] | None = None
+        self.packed: dict[str, list[Any]] = {}
+        self.cell: str | None = None
+        fixed = [build.constant(index) for index in (1, 2, 3, 7)]
+        places = [1, 2, *(index for index in (3, 7) if build.given(index))]
+        if all(build.constant(index) is not None for index in places):
+            try:
+                self.settings, self.weights = weights_of(settings, *fixed)
+            except ValueError as error:
+                raise GraphError(f"{build.node}: {error}") from error
+            self.cell = self._cell(self.weights)
+
+    def batch_first(self, x: AnyArray, *rest: AnyArray | None) -> tuple[AnyArray, ...]:
+        """With layout=1: x (N, T, I), states (N, directions, H), Y (N, T, directions, H)."""
+        turned: list[Any] = [
+            array.swapaxes(0, 1) if array is not None and index in (5, 6) else array
+            for index, array in enumerate(rest, start=1)
+        ]
+        y, *states = self(x.swapaxes(0, 1), *turned)
+        return y.transpose(2, 0, 1, 3), *(state.swapaxes(0, 1) for state in states)
+
+    def __call__(
+        self,
+        x: AnyArray,
+        W: AnyArray,
+        R: AnyArray,
+        B: AnyArray | None = None,
+        lengths: AnyArray | None = None,
+        h: AnyArray | None = None,
+        c: AnyArray | None = None,
+        P: AnyArray | None = None,
+    ) -> tuple[AnyArray, ...]:
+        """Y (T, directions, N, H), Y_h (directions, N, H) and, of an LSTM, Y_c."""
+        settings, weights, cell = self.settings, self.weights, self.cell
+        if weights is None:
+            settings, weights = weights_of(settings, W, R, B, P)
+            cell = self._cell(weights)
+        _check_input(x, weights[0])
+        steps, rows = x.shape[:2]
+        counts = _checked_lengths(lengths, steps, rows)
+        names = ("initial_h", "initial_c") if settings.kind == "LSTM" else ("initial_h",)
+        states = _checked_states(settings, names, (h, c), rows, x.dtype)
+        if cell is None or not x.size or (counts is not None and not counts.all()):
+            return _by_equations(settings, x, weights, counts, states)
+        return self._by_core(cell, x, weights, counts, states)
+
+    def _cell(self, weights: Sequence[Weights]) -> str | None:
+        if weights[0].W.dtype not in FLOATS or not weights[0].W.size:
+            return None
+        return cell_of(self.settings, weights[0].P is not None)
+
+    def _by_core(
+        self,
+        cell: str,
+        x: AnyArray,
+        weights: Sequence[Weights],
+        counts: Any,
+        states: Sequence[AnyArray] | None,
+    ) -> tuple[AnyArray, ...]:
+        backend = selection.current()
+        packed = self.packed.get(backend.name)
+        if packed is None:
+            packed = [backend.pack(cell, to_cell(cell, one)) for one in weights]
+            if self.weights is not None:
+                self.packed[backend.name] = packed
+        x = np.ascontiguousarray(x)
+        firsts: list[Any] = [
+            None if states is None else tuple(part[n] for part in states)
+            for n in range(len(packed))
+        ]
+        if len(packed) == 1:
+            reverse = self.settings.backwards[0]
+            y, last, _ = backend.forward(packed[0], x, firsts[0], counts, reverse)
+            return y[:, None], *(part[None] for part in last)
+        both = backend.forward_both(packed, x, firsts, counts, False, 0, [None, None])
+        y = np.stack([one[0] for one in both], axis=1)
+        return y, *(np.stack(parts) for parts in zip(*(one[1] for one in both), strict=True))
+
+
+def _by_equations(
+    settings: Settings,
+    x: AnyArray,
+    weights: Sequence[Weights],
+    counts: Any,
+    states: Sequence[AnyArray] | None,
+) -> tuple[AnyArray, ...]:
+    steps, rows = x.shape[:2]
+    if counts is None:
+        counts = np.full(rows, steps)
+    if states is None:
+        parts = 2 if settings.kind == "LSTM" else 1
+        shape = (len(weights), rows, settings.hidden_size)
+        states = [np.zeros(shape, x.dtype) for _ in range(parts)]
+    firsts = [tuple(part[n] for part in states) for n in range(len(weights))]
+    y, lasts = equations.run(settings, x, weights, counts, firsts)
+    return y, *(np.stack(parts) for parts in zip(*lasts, strict=True))
+
+
+# --- what comes in --------------------------------------------------------------------------
+
+
+def weights_of(
+    settings: Settings,
+    W: AnyArray | None,
+    R: AnyArray | None,
+    B: AnyArray | None,
+    P: AnyArray | None,
+) -> tuple[Settings, list[Weights]]:
+    """The weights of each direction, checked; and the settings with the size that they have."""
+    if W is None or R is None:
+        raise ValueError("W, R: expected weights, got none")
+    gates, directions = GATES[settings.kind], len(settings.backwards)
+    hidden = settings.hidden_size or R.shape[-1]
+    rows = gates * hidden
+    inputs = W.shape[-1] if W.ndim == 3 else 0
+    expected = {
+        "W": (W, (directions, rows, inputs)),
+        "R": (R, (directions, rows, hidden)),
+        "B": (B, (directions, 2 * rows)),
+        "P": (P, (directions, 3 * hidden)),
+    }
+    for name, (array, shape) in expected.items():
+        if array is None:
+            continue
+        if array.shape != shape:
+            raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+        if array.dtype != W.dtype or W.dtype.kind != "f":
+            raise ValueError(f"{name}: expected floats of one dtype, got {array.dtype}")
+    if B is None:
+        B = np.zeros((directions, 2 * rows), W.dtype)
+    found = [
+        Weights(W[n], R[n], B[n, :rows], B[n, rows:], None if P is None else P[n])
+        for n in range(directions)
+    ]
+    return settings._replace(hidden_size=hidden), found
+
+
+def _check_input(x: AnyArray, weights: Weights) -> None:
+    features = weights.W.shape[1]
+    if x.ndim != 3 or x.shape[2] != features or x.dtype != weights.W.dtype:
+        raise ValueError(
+            f"X: expected {weights.W.dtype} of 3 axes, the last of {features}, "
+            f"got {x.dtype} of shape {x.shape}"
+        )
+
+
+def _checked_lengths(lengths: AnyArray | None, steps: int, rows: int) -> Any:
+    """None if every sequence has all steps."""
+    if lengths is None:
+        return None
+    if lengths.shape != (rows,) or lengths.dtype.kind not in "iu":
+        raise ValueError(
+            f"sequence_lens: expected integers of shape ({rows},), "
+            f"got {lengths.dtype} of shape {lengths.shape}"
+        )
+    if ((lengths < 0) | (lengths > steps)).any():
+        raise ValueError(f"sequence_lens: expected lengths in [0, {steps}], got {lengths}")
+    counts = lengths.astype(np.intp)
+    return None if (counts == steps).all() else counts
+
+
+def _checked_states(
+    settings: Settings,
+    names: Sequence[str],
+    given: Sequence[AnyArray | None],
+    rows: int,
+    dtype: Any,
+) -> list[Array] | None:
+    """The first states, (directions, N, H) each; None if there are none."""
+    parts = list(zip(names, given, strict=False))
+    if all(part is None for _, part in parts):
+        return None
+    shape = (len(settings.backwards), rows, settings.hidden_size)
+    found = []
+    for name, part in parts:
+        if part is None:
+            part = np.zeros(shape, dtype)
+        if part.shape != shape or part.dtype != dtype:
+            raise ValueError(
+                f"{name}: expected {dtype} of shape {shape}, got {part.dtype} of {part.shape}"
+            )
+        found.append(np.ascontiguousarray(part))
+    return found
+
+
+TABLE: Mapping[str, Builder] = {"GRU": _recurrent, "LSTM": _recurrent, "RNN": _recurrent}

@@ -1,0 +1,283 @@
+"""A graph made ready to run: names become places in a list, operators functions of arrays.
+
+Everything is checked and whatever does not depend on an input is computed once, when the plan is
+made; weights are packed then or at the first run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pyrnn.interop.onnx.graph import (
+    AnyArray,
+    Graph,
+    GraphError,
+    Node,
+    Program,
+    UnsupportedError,
+    all_nodes,
+    free_names,
+)
+from pyrnn.interop.onnx.operators import OPERATORS
+from pyrnn.interop.onnx.operators._build import (
+    Build,
+    Function,
+    TooManyNumbersError,
+    check_size,
+    folding,
+    ints,
+)
+
+NESTING = 50
+
+
+class Step(NamedTuple):
+    """One node: its function, the places of its inputs and outputs, and those free afterwards."""
+
+    run: Function
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    done: tuple[int, ...]
+    node: Node
+
+
+def check_supported(program: Program) -> None:
+    """Raise `UnsupportedError` that names every operator that there is no function for."""
+    missing = sorted(
+        {
+            f"{node.domain}.{node.op}" if node.domain else node.op
+            for node in all_nodes(program.graph)
+            if node.domain or (node.op not in OPERATORS and node.op not in _CONTROL)
+        }
+    )
+    if missing:
+        raise UnsupportedError(f"operators that are not implemented: {', '.join(missing)}")
+
+
+class Plan:
+    """One graph, ready to run; ``outer`` are the names that it reads of the graphs around it."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        opset: int,
+        outer: Sequence[str] = (),
+        known: Mapping[str, AnyArray] | None = None,
+        depth: int = 0,
+    ) -> None:
+        if depth > NESTING:
+            raise GraphError(f"expected graphs in graphs at most {NESTING} deep")
+        self.opset = opset
+        self._depth = depth
+        self._constants: dict[str, AnyArray] = {**(known or {}), **graph.constants}
+        self._places: dict[str, int] = {"": 0}
+        self._steps: list[Step] = []
+        self._start: list[Any] = [None]
+        for name in self._constants:
+            self._start[self._new(name)] = self._constants[name]
+        self._arguments = [self._new(value.name) for value in graph.inputs]
+        self._outer = [self._new(name) for name in outer if name not in self._constants]
+        for node in graph.nodes:
+            self._add(node)
+        self._results = [self._place(value.name, "the graph") for value in graph.outputs]
+        self._free()
+        self.outer = [name for name in outer if name not in (known or {})]
+
+    def run(self, arguments: Sequence[Any], outer: Sequence[Any] = ()) -> list[Any]:
+        """The outputs for these inputs."""
+        values = self._start.copy()
+        for place, value in zip(self._arguments, arguments, strict=True):
+            values[place] = value
+        for place, value in zip(self._outer, outer, strict=True):
+            values[place] = value
+        step = None
+        try:
+            for step in self._steps:
+                result = step.run(*[values[place] for place in step.inputs])
+                if type(result) is tuple:
+                    for place, part in zip(step.outputs, result, strict=False):
+                        values[place] = part
+                else:
+                    values[step.outputs[0]] = result
+                for place in step.done:
+                    values[place] = None
+        except (NotImplementedError, TooManyNumbersError):
+            raise
+        except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as error:
+            raise _named(error, step) from error
+        return [values[place] for place in self._results]
+
+    # --- making it --------------------------------------------------------------------------
+
+    def _new(self, name: str) -> int:
+        """A place for something that a name will mean from here on."""
+        if name in self._places and name != "":
+            raise GraphError(f"expected one node for each name, got {name!r} twice")
+        self._places[name] = len(self._start)
+        self._start.append(None)
+        return self._places[name]
+
+    def _place(self, name: str, reader: object) -> int:
+        if name not in self._places:
+            raise GraphError(f"{reader}: it reads {name!r}, which nothing before it makes")
+        return self._places[name]
+
+    def _add(self, node: Node) -> None:
+        inputs = [self._place(name, node) for name in node.inputs]
+        build = Build(node, self.opset, self._constants)
+        if node.op in _CONTROL:
+            run, captured = _CONTROL[node.op](build, self._sub)
+            names = [*node.inputs, *captured]
+            inputs += [self._place(name, node) for name in captured]
+        else:
+            run, names = OPERATORS[node.op](build), list(node.inputs)
+        fixed = all(name == "" or name in self._constants for name in names)
+        if fixed and self._fold(node, run, names):
+            return
+        outputs = tuple(self._new(name) if name else 0 for name in node.outputs)
+        if 0 in outputs:  # whatever lands there is nobody's
+            spare = len(self._start)
+            self._start.append(None)
+            outputs = tuple(place or spare for place in outputs)
+        self._steps.append(Step(run, tuple(inputs), outputs, (), node))
+
+    def _fold(self, node: Node, run: Function, names: Sequence[str]) -> bool:
+        """Compute a node all of whose inputs are known; False if it would be large."""
+        known = [self._constants[name] if name else None for name in names]
+        try:
+            with folding(), np.errstate(all="ignore"):
+                result = run(*known)
+        except TooManyNumbersError:
+            return False
+        except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as error:
+            raise GraphError(f"{node}: {error}") from error
+        parts = result if type(result) is tuple else (result,)
+        for name, part in zip(node.outputs, parts, strict=False):
+            if name:
+                array = np.asarray(part)
+                self._start[self._new(name)] = array
+                self._constants[name] = array
+        return True
+
+    def _sub(self, graph: Graph) -> tuple[Plan, list[str]]:
+        """The plan of a graph in this one, and which of this one's names it is to be given."""
+        free = free_names(graph)
+        known = {name: self._constants[name] for name in free if name in self._constants}
+        plan = Plan(graph, self.opset, free, known, self._depth + 1)
+        return plan, plan.outer
+
+    def _free(self) -> None:
+        """Say of each step which values nobody reads after it."""
+        kept = {0, *self._results}
+        kept.update(place for place, value in enumerate(self._start) if value is not None)
+        for number in range(len(self._steps) - 1, -1, -1):
+            step = self._steps[number]
+            last = {*step.inputs, *step.outputs} - kept
+            kept |= last
+            self._steps[number] = step._replace(done=tuple(sorted(last)))
+
+
+def _named(error: Exception, step: Step | None) -> ValueError:
+    reason = " ".join(str(error).split())
+    return ValueError(f"{step.node}: {reason}" if step else reason)
+
+
+# --- graphs in graphs -----------------------------------------------------------------------
+
+Sub = Callable[[Graph], "tuple[Plan, list[str]]"]
+
+
+def _body(build: Build, name: str) -> Graph:
+    graph = build.node.attributes.get(name)
+    if not isinstance(graph, Graph):
+        raise GraphError(f"{build.node}: {name}: expected a graph, got {type(graph).__name__}")
+    return graph
+
+
+def _if(build: Build, sub: Sub) -> tuple[Function, list[str]]:
+    """Only the branch that is taken is computed."""
+    plans = [sub(_body(build, name)) for name in ("then_branch", "else_branch")]
+    captured = list(dict.fromkeys(name for _, names in plans for name in names))
+    places = [[captured.index(name) for name in names] for _, names in plans]
+    condition = build.constant(0)
+    if condition is not None and condition.size == 1:  # the other one need not even be possible
+        plan, names = plans[0 if condition.reshape(()) else 1]
+        return lambda _, *outer: tuple(plan.run((), outer)), names
+
+    def run(wanted: AnyArray, *outer: Any) -> Any:
+        branch = 0 if wanted.reshape(()) else 1
+        plan = plans[branch][0]
+        return tuple(plan.run((), [outer[place] for place in places[branch]]))
+
+    return run, captured
+
+
+def _loop(build: Build, sub: Sub) -> tuple[Function, list[str]]:
+    """Carried values go round; what the body gives besides is stacked."""
+    plan, captured = sub(_body(build, "body"))
+    carried = max(0, len(build.node.inputs) - 2)
+
+    def run(count: Any, condition: Any, *rest: Any) -> Any:
+        values, outer = list(rest[:carried]), rest[carried:]
+        most = None if count is None else ints(count)[0]
+        going = True if condition is None else bool(condition.reshape(()))
+        stacks: list[list[Any]] = [[] for _ in range(len(build.node.outputs) - carried)]
+        turn = 0
+        while going and (most is None or turn < most):
+            counter = np.array(turn, np.int64)
+            results = plan.run((counter, np.array(True), *values), outer)
+            going, values = bool(results[0].reshape(())), results[1 : 1 + carried]
+            for stack, part in zip(stacks, results[1 + carried :], strict=False):
+                stack.append(part)
+                check_size((len(stack), *part.shape))
+            turn += 1
+        return (*values, *(np.stack(s) if s else np.zeros(0, np.float32) for s in stacks))
+
+    return run, captured
+
+
+def _scan(build: Build, sub: Sub) -> tuple[Function, list[str]]:
+    """States go round while some inputs are read slice by slice (version 9 and later)."""
+    if build.opset < 9:
+        raise build.unsupported("Scan before version 9")
+    body = _body(build, "body")
+    plan, captured = sub(body)
+    scanned = build.integer("num_scan_inputs", 1)
+    states = len(build.node.inputs) - scanned
+    given = len(body.outputs) - states
+    axes = build.integers("scan_input_axes") or (0,) * scanned
+    out_axes = build.integers("scan_output_axes") or (0,) * given
+    back = build.integers("scan_input_directions") or (0,) * scanned
+    out_back = build.integers("scan_output_directions") or (0,) * given
+
+    def run(*arguments: Any) -> Any:
+        values, outer = list(arguments[:states]), arguments[states + scanned :]
+        inputs = [
+            np.moveaxis(x, axis, 0)[:: -1 if reverse else 1]
+            for x, axis, reverse in zip(
+                arguments[states : states + scanned], axes, back, strict=True
+            )
+        ]
+        stacks: list[list[Any]] = [[] for _ in range(given)]
+        for slices in zip(*inputs, strict=True):
+            results = plan.run((*values, *slices), outer)
+            values = results[:states]
+            for stack, part in zip(stacks, results[states:], strict=True):
+                stack.append(part)
+        joined = [
+            np.stack(stack[:: -1 if reverse else 1], axis=axis)
+            for stack, axis, reverse in zip(stacks, out_axes, out_back, strict=True)
+        ]
+        return (*values, *joined)
+
+    return run, captured
+
+
+_CONTROL: Mapping[str, Callable[[Build, Sub], tuple[Function, list[str]]]] = {
+    "If": _if,
+    "Loop": _loop,
+    "Scan": _scan,
+}

@@ -1,0 +1,107 @@
+"""One recurrent layer's weights in ONNX's layout and in pyrnn's, which is torch's.
+
+ONNX has (directions, G·H, ·) with the gates i o f c (LSTM) and z r h (GRU), both biases in one row,
+Wb then Rb, and peepholes i o f. pyrnn has one array each, with gates i f g o and r z n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pyrnn._types import Array
+from pyrnn.interop.onnx.equations import Named, Settings, Weights
+
+# Which of ONNX's blocks of rows stands at each place in pyrnn's. A coupled cell has gates i g o,
+# and peepholes i o.
+_GATES = {
+    "rnn_tanh": (0,),
+    "rnn_relu": (0,),
+    "gru": (1, 0, 2),
+    "gru_reset_before": (1, 0, 2),
+    "lstm": (0, 2, 3, 1),
+    "lstm_peephole": (0, 2, 3, 1),
+    "lstm_coupled": (0, 3, 1),
+    "lstm_coupled_peephole": (0, 3, 1),
+}
+_PEEPHOLES = {"lstm_peephole": (0, 2, 1), "lstm_coupled_peephole": (0, 1)}
+_BLOCKS = {"rnn": 1, "gru": 3, "lstm": 4}
+"""Blocks of rows in ONNX."""
+
+
+def cell_of(settings: Settings, peepholes: bool) -> str | None:
+    """The cell of pyrnn that computes this, if there is one."""
+    plain = set(settings.activations)
+    if settings.clip is not None or len(plain) != 1:
+        return None
+    (functions,) = plain
+    names = tuple(function.name for function in functions)
+    if settings.kind == "RNN":
+        return {"Tanh": "rnn_tanh", "Relu": "rnn_relu"}.get(names[0])
+    if settings.kind == "GRU":
+        if names != ("Sigmoid", "Tanh"):
+            return None
+        return "gru" if settings.linear_before_reset else "gru_reset_before"
+    if names != ("Sigmoid", "Tanh", "Tanh"):
+        return None
+    return "lstm" + "_coupled" * settings.input_forget + "_peephole" * peepholes
+
+
+def settings_of(cell: str, hidden_size: int, backwards: tuple[bool, ...]) -> Settings:
+    """The attributes that a cell of pyrnn has in ONNX."""
+    kind = cell.partition("_")[0].upper()
+    names = {"RNN": ("Relu" if cell == "rnn_relu" else "Tanh",), "GRU": ("Sigmoid", "Tanh")}
+    functions = tuple(Named(n, None, None) for n in names.get(kind, ("Sigmoid", "Tanh", "Tanh")))
+    return Settings(
+        kind,
+        hidden_size,
+        backwards,
+        (functions,) * len(backwards),
+        None,
+        "_coupled" in cell,
+        cell == "gru",
+    )
+
+
+def to_cell(cell: str, weights: Weights, bias: bool = True) -> dict[str, Array]:
+    """One direction's weights as a cell of pyrnn has them."""
+    gates = _GATES[cell]
+    blocks = _BLOCKS[cell.partition("_")[0]]
+    found = {
+        "weight_ih": _picked(weights.W, blocks, gates),
+        "weight_hh": _picked(weights.R, blocks, gates),
+    }
+    if bias:
+        found["bias_ih"] = _picked(weights.Wb, blocks, gates)
+        found["bias_hh"] = _picked(weights.Rb, blocks, gates)
+    if weights.P is not None and cell in _PEEPHOLES:
+        found["weight_peephole"] = _picked(weights.P, 3, _PEEPHOLES[cell])
+    return found
+
+
+def from_cell(cell: str, parameters: Mapping[str, Array]) -> Weights:
+    """One direction's weights as ONNX has them. Rows that a coupled cell has not are zero."""
+    gates, blocks = _GATES[cell], _BLOCKS[cell.partition("_")[0]]
+    W = _placed(parameters["weight_ih"], blocks, gates)
+    R = _placed(parameters["weight_hh"], blocks, gates)
+    zero = np.zeros(len(W), W.dtype)
+    Wb, Rb = (
+        _placed(parameters[name], blocks, gates) if name in parameters else zero
+        for name in ("bias_ih", "bias_hh")
+    )
+    P = parameters.get("weight_peephole")
+    return Weights(W, R, Wb, Rb, None if P is None else _placed(P, 3, _PEEPHOLES[cell]))
+
+
+def _picked(array: Array, blocks: int, order: Sequence[int]) -> Array:
+    parts = np.split(array, blocks)
+    return np.ascontiguousarray(np.concatenate([parts[number] for number in order]))
+
+
+def _placed(array: Array, blocks: int, order: Sequence[int]) -> Array:
+    size = len(array) // len(order)
+    placed = np.zeros((blocks * size, *array.shape[1:]), array.dtype)
+    for part, number in zip(np.split(array, len(order)), order, strict=True):
+        placed[number * size : (number + 1) * size] = part
+    return placed

@@ -1,0 +1,305 @@
+"""Layers as ONNX models: free batch and length, first states as inputs, last ones as outputs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyrnn import _extras
+from pyrnn._files import AnyPath, checked_path, write_atomically
+from pyrnn._types import Array
+from pyrnn._version import version
+from pyrnn.interop.onnx.equations import Weights
+from pyrnn.interop.onnx.weights import from_cell, settings_of
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.dense import Embedding, Linear
+from pyrnn.layers.recurrent._stack import Recurrent
+
+OPSET = 17
+IR_VERSION = 8
+"""What onnxruntime reads since 1.12."""
+_CELLS = {"rnn_tanh", "rnn_relu", "gru", "gru_reset_before", "lstm"} | {
+    f"lstm{coupled}{peephole}" for coupled in ("", "_coupled") for peephole in ("", "_peephole")
+}
+_DIRECTIONS = {(False,): "forward", (True,): "reverse", (False, True): "bidirectional"}
+
+
+def save(model: Layer | Sequence[Layer], path: AnyPath) -> None:
+    """Export layers as an ``.onnx`` file that any runtime for ONNX runs.
+
+    Parameters
+    ----------
+    model : Layer or sequence of layers
+        RNN, LSTM, GRU, Linear, Embedding; or several of them, each of which takes what the one
+        before gives. What acts in training alone (dropout, zoneout, recurrent dropout) is left out.
+    path : str, bytes or os.PathLike
+        Usually ends in ``.onnx``.
+
+    Raises
+    ------
+    TypeError
+        If a layer is none of these.
+    ValueError
+        If ONNX has no operator for a layer, as with a projection, layer norm or `MinGRU`, or for
+        zoneout, which acts in eval mode as well.
+    OSError
+        If the file cannot be written.
+    MissingExtraError
+        If onnx is not installed.
+
+    Notes
+    -----
+    The input is ``x``, laid out as the layer takes it, with axes of any length for time and batch;
+    the output is ``y``. A recurrent layer adds the inputs ``h_0`` and, an LSTM, ``c_0``, shaped
+    as its state, and the outputs ``h_n`` and ``c_n``; with several recurrent layers they are
+    ``h_0_1`` and so on, from the second on. Operators are those of version 17.
+
+    Examples
+    --------
+    >>> import os, tempfile, pyrnn
+    >>> from pyrnn.interop import onnx
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.onnx")
+    ...     onnx.save([pyrnn.LSTM(3, 4), pyrnn.Linear(4, 2)], path)
+    ...     model = onnx.prepare(path)
+    >>> model.inputs, model.outputs
+    (['x', 'h_0', 'c_0'], ['y', 'h_n', 'c_n'])
+    """
+    _extras.require("onnx", "onnx")
+    name = checked_path(path)
+    write_atomically(name, to_model(model).SerializeToString(deterministic=True))
+
+
+def to_model(model: Layer | Sequence[Layer]) -> Any:
+    """The `onnx.ModelProto` that `save` writes."""
+    from onnx import helper
+
+    layers = [model] if isinstance(model, Layer) else list(model)
+    writer = _Writer(_checked(layers))
+    for layer in layers:
+        if isinstance(layer, Recurrent):
+            writer.recurrent(layer)
+        elif isinstance(layer, Linear):
+            writer.linear(layer)
+        elif isinstance(layer, Embedding):
+            writer.embedding(layer)
+    graph = writer.graph()
+    opset = helper.make_opsetid("", OPSET)
+    made = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+    made.producer_name, made.producer_version = "pyrnn", version()
+    described = json.dumps([repr(layer) for layer in layers])
+    helper.set_model_props(made, {"pyrnn.layers": described})
+    return made
+
+
+def _checked(layers: Sequence[Layer]) -> Sequence[Layer]:
+    """Refuse what has no form in ONNX, and layers that do not follow each other."""
+    if not layers:
+        raise ValueError("model: expected at least one layer, got none")
+    for layer in layers:
+        if isinstance(layer, Recurrent):
+            if layer.cell not in _CELLS or getattr(layer, "proj_size", False):
+                raise ValueError(f"model: ONNX has no operator for {layer!r}")
+            if np.any(layer.zoneout):
+                raise ValueError(f"model: ONNX has no zoneout, got {layer!r}")
+        elif not isinstance(layer, (Linear, Embedding)):
+            raise TypeError(
+                "model: expected RNN, LSTM, GRU, Linear, Embedding or a sequence of them, got "
+                f"{type(layer).__name__}"
+            )
+        if layer.dtype != layers[0].dtype:
+            raise ValueError(f"model: expected one dtype, got {layers[0].dtype} and {layer.dtype}")
+    for below, above in itertools.pairwise(layers):
+        if isinstance(above, Embedding):
+            raise ValueError("model: expected an Embedding first, got one behind another layer")
+        given, wanted = sizes_of(below)[1], sizes_of(above)[0]
+        if given != wanted:
+            raise ValueError(f"model: expected layers that fit, got {below!r} before {above!r}")
+    orders = {layer.batch_first for layer in layers if isinstance(layer, Recurrent)}
+    if len(orders) > 1:
+        raise ValueError("model: expected one batch_first for all layers, got both")
+    return layers
+
+
+def sizes_of(layer: Layer) -> tuple[int, int]:
+    """Features that a layer takes and gives."""
+    if isinstance(layer, Recurrent):
+        return layer.input_size, layer.num_directions * layer._output_size
+    if isinstance(layer, Linear):
+        return layer.in_features, layer.out_features
+    if isinstance(layer, Embedding):
+        return layer.num_embeddings, layer.embedding_dim
+    raise TypeError(f"model: got {type(layer).__name__}")
+
+
+class _Writer:
+    """Nodes, weights, inputs and outputs as they come; ``value`` is what the last node made."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        from onnx import helper
+
+        self._helper = helper
+        self._dtype = layers[0].dtype
+        self._kind = helper.np_dtype_to_tensor_dtype(self._dtype)
+        self._nodes: list[Any] = []
+        self._weights: list[Any] = []
+        self._numbers: dict[str, int] = {}
+        self._states = 0
+        recurrent = [layer for layer in layers if isinstance(layer, Recurrent)]
+        self._batch_first = bool(recurrent and recurrent[0].batch_first)
+        self._axes: list[str | int] = ["N", "T"] if self._batch_first else ["T", "N"]
+        if not recurrent:
+            self._axes = ["N"]
+        from onnx import TensorProto
+
+        first = layers[0]
+        if isinstance(first, Embedding):
+            info = helper.make_tensor_value_info("x", TensorProto.INT64, self._axes)
+        else:
+            info = self._info("x", [*self._axes, sizes_of(first)[0]])
+        self._inputs: list[Any] = [info]
+        self._outputs: list[Any] = []
+        self._last = sizes_of(layers[-1])[1]
+        self.value = "x"
+
+    def graph(self) -> Any:
+        """The whole graph, with ``y`` first among the outputs."""
+        self._nodes.append(self._helper.make_node("Identity", [self.value], ["y"], name="output"))
+        y = self._info("y", [*self._axes, self._last])
+        return self._helper.make_graph(
+            self._nodes, "pyrnn", self._inputs, [y, *self._outputs], self._weights
+        )
+
+    def linear(self, layer: Linear) -> None:
+        """A product over the last axis of any array."""
+        prefix = self._prefix("linear")
+        weight = self._weight(f"{prefix}.weight", layer.parameters["weight"].T)
+        self._node("MatMul", [self.value, weight], prefix)
+        if layer.bias:
+            bias = self._weight(f"{prefix}.bias", layer.parameters["bias"])
+            self._node("Add", [self.value, bias], f"{prefix}_bias")
+
+    def embedding(self, layer: Embedding) -> None:
+        """Rows by their numbers."""
+        prefix = self._prefix("embedding")
+        weight = self._weight(f"{prefix}.weight", layer.parameters["weight"])
+        self._node("Gather", [weight, self.value], prefix, axis=0)
+
+    def recurrent(self, layer: Recurrent) -> None:
+        """One node for each level, between the layout of the layer and that of ONNX."""
+        kind = layer.cell.partition("_")[0]
+        prefix = self._prefix(kind)
+        if self._batch_first:
+            self._node("Transpose", [self.value], f"{prefix}_to_time", perm=[1, 0, 2])
+        names = ("h", "c") if kind == "lstm" else ("h",)
+        firsts = [self._first_state(layer, name) for name in names]
+        lasts: list[list[str]] = [[] for _ in names]
+        for level in range(layer.num_layers):
+            states = [parts[level] for parts in firsts]
+            for made, last in zip(lasts, self._level(layer, prefix, level, states), strict=True):
+                made.append(last)
+        if self._batch_first:
+            self._node("Transpose", [self.value], f"{prefix}_to_batch", perm=[1, 0, 2])
+        for name, parts in zip(names, lasts, strict=True):
+            self._last_state(layer, name, parts)
+        self._states += 1
+
+    # --- parts of a recurrent layer ---------------------------------------------------------
+
+    def _level(self, layer: Recurrent, prefix: str, level: int, states: Sequence[str]) -> list[str]:
+        """One operator; the names of its last states."""
+        backwards: tuple[bool, ...] = (False, True) if layer.bidirectional else (False,)
+        if getattr(layer, "reverse", False):
+            backwards = (True,)
+        settings = settings_of(layer.cell, layer.hidden_size, backwards)
+        suffixes = (f"l{level}", f"l{level}_reverse")[: len(backwards)]
+        weights = [from_cell(layer.cell, layer._cells[suffix]) for suffix in suffixes]
+        name = f"{prefix}_l{level}"
+        inputs = [self.value]
+        fields: list[tuple[str, Callable[[Weights], Any]]] = [
+            ("W", lambda one: one.W),
+            ("R", lambda one: one.R),
+        ]
+        if layer.bias:
+            fields.append(("B", lambda one: np.concatenate([one.Wb, one.Rb])))
+        for field, pick in fields:
+            inputs.append(self._weight(f"{name}.{field}", np.stack([pick(w) for w in weights])))
+        if not layer.bias:
+            inputs.append("")
+        inputs += ["", *states]
+        peepholes = [one.P for one in weights if one.P is not None]
+        if peepholes:
+            inputs.append(self._weight(f"{name}.P", np.stack(peepholes)))
+        attributes: dict[str, Any] = {
+            "hidden_size": layer.hidden_size,
+            "direction": _DIRECTIONS[backwards],
+        }
+        if settings.kind == "RNN":
+            attributes["activations"] = [settings.activations[0][0].name] * len(backwards)
+        if settings.kind == "GRU":
+            attributes["linear_before_reset"] = int(settings.linear_before_reset)
+        if settings.input_forget:
+            attributes["input_forget"] = 1
+        lasts = [f"{name}.{state}_n" for state in ("h", "c")[: len(states)]]
+        self._nodes.append(
+            self._helper.make_node(
+                settings.kind, inputs, [f"{name}.Y", *lasts], name=name, **attributes
+            )
+        )
+        self.value = f"{name}.Y"
+        # (T, directions, N, H) as (T, N, directions * H)
+        if len(backwards) == 2:
+            self._node("Transpose", [self.value], f"{name}_sides", perm=[0, 2, 1, 3])
+            shape = self._weight(f"{name}.shape", np.array([0, 0, -1]))
+            self._node("Reshape", [self.value, shape], f"{name}_joined")
+        else:
+            axes = self._weight(f"{name}.axes", np.array([1]))
+            self._node("Squeeze", [self.value, axes], f"{name}_joined")
+        return lasts
+
+    def _first_state(self, layer: Recurrent, name: str) -> list[str]:
+        """The input with all first states, and what each level takes of it."""
+        value = f"{name}_0" + (f"_{self._states}" if self._states else "")
+        shape: list[str | int] = [layer.num_layers * layer.num_directions, "N", layer.hidden_size]
+        self._inputs.append(self._info(value, shape))
+        if layer.num_layers == 1:
+            return [value]
+        parts = [f"{value}.l{level}" for level in range(layer.num_layers)]
+        node = self._helper.make_node("Split", [value], parts, name=f"{value}_split", axis=0)
+        self._nodes.append(node)
+        return parts
+
+    def _last_state(self, layer: Recurrent, name: str, parts: Sequence[str]) -> None:
+        value = f"{name}_n" + (f"_{self._states}" if self._states else "")
+        shape: list[str | int] = [layer.num_layers * layer.num_directions, "N", layer.hidden_size]
+        self._outputs.append(self._info(value, shape))
+        self._nodes.append(
+            self._helper.make_node("Concat", list(parts), [value], name=f"{value}_all", axis=0)
+        )
+
+    # --- pieces -----------------------------------------------------------------------------
+
+    def _prefix(self, kind: str) -> str:
+        """A name for a layer: its kind, with a number from the second on."""
+        number = self._numbers[kind] = self._numbers.get(kind, -1) + 1
+        return f"{kind}_{number}" if number else kind
+
+    def _info(self, name: str, shape: Sequence[str | int]) -> Any:
+        return self._helper.make_tensor_value_info(name, self._kind, list(shape))
+
+    def _weight(self, name: str, array: Array | Any) -> str:
+        from onnx import numpy_helper
+
+        self._weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def _node(self, op: str, inputs: Sequence[str], name: str, **attributes: Any) -> None:
+        made = f"{name}.out"
+        self._nodes.append(
+            self._helper.make_node(op, list(inputs), [made], name=name, **attributes)
+        )
+        self.value = made

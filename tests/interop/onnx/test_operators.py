@@ -1,0 +1,183 @@
+"""Each operator against onnx's own cases for nodes; and the 18 of RNN, LSTM and GRU by name."""
+
+import functools
+import importlib
+import pkgutil
+import warnings
+
+import numpy as np
+import pytest
+
+from pyrnn.interop import onnx as backend
+from pyrnn.interop.onnx.operators import OPERATORS
+from tests.interop.onnx import graphs
+from tests.interop.onnx.graphs import TensorProto, helper, numpy_helper
+
+RECURRENT = {
+    "test_gru_batchwise", "test_gru_bidirectional", "test_gru_defaults", "test_gru_reverse",
+    "test_gru_seq_length", "test_gru_with_initial_bias", "test_lstm_batchwise",
+    "test_lstm_bidirectional", "test_lstm_defaults", "test_lstm_reverse",
+    "test_lstm_with_initial_bias", "test_lstm_with_peepholes", "test_rnn_seq_length",
+    "test_simple_rnn_batchwise", "test_simple_rnn_bidirectional", "test_simple_rnn_defaults",
+    "test_simple_rnn_reverse", "test_simple_rnn_with_initial_bias",
+}  # fmt: skip
+AROUND = (
+    "add", "argmax", "batchnorm", "cast", "clip", "concat", "constant",
+    "constantofshape", "conv", "cumsum", "div", "dropout", "einsum", "elu", "expand", "flatten",
+    "gather", "gatherelements", "gathernd", "gemm", "globalaveragepool", "hardsigmoid", "identity",
+    "if", "instancenorm", "layernormalization", "leakyrelu", "logsoftmax", "loop", "matmul",
+    "mul", "onehot", "pad", "pow", "range", "reducemean", "reducesum", "relu",
+    "reshape", "reversesequence", "scan", "scatternd", "shape", "sigmoid", "slice", "softmax",
+    "split", "sqrt", "squeeze", "sub", "tanh", "tile", "topk", "transpose", "unsqueeze", "where",
+)  # fmt: skip
+"""Files of onnx's cases; the long form takes all."""
+
+
+@functools.cache
+def cases(everything=False):
+    """onnx's cases by name; a file of them makes its cases when it is imported."""
+    from onnx.backend.test.case import node as package
+
+    names = {"gru", "lstm", "rnn", *AROUND}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for module in pkgutil.iter_modules(package.__path__):
+            if everything or module.name in names:
+                importlib.import_module(f"{package.__name__}.{module.name}")
+    return {case.name: case for case in package._NodeTestCases}
+
+
+def array_of(value):
+    """What a case holds as an array; anything else as it is."""
+    return numpy_helper.to_array(value) if isinstance(value, TensorProto) else value
+
+
+def check(case):
+    """Whether a case can be run; if so its outputs are right."""
+    try:
+        model = backend.prepare(case.model)
+    except backend.UnsupportedError:
+        return False
+    for inputs, expected in case.data_sets:
+        found = model.run([array_of(value) for value in inputs])
+        for mine, theirs in zip(found, map(array_of, expected), strict=True):
+            assert mine.dtype == theirs.dtype, case.name
+            assert mine.shape == np.shape(theirs), case.name
+            np.testing.assert_allclose(
+                mine, theirs, rtol=case.rtol, atol=case.atol, err_msg=case.name
+            )
+    return True
+
+
+@pytest.mark.parametrize("name", sorted(RECURRENT))
+def test_recurrent_node(name):
+    assert check(cases()[name])
+
+
+def test_nodes_around():
+    """What cannot be run has types that NumPy has not, or other operators in it."""
+    done = [name for name, case in cases().items() if check(case)]
+    assert len(done) >= 350
+
+
+@pytest.mark.long
+def test_all_nodes():
+    done = [name for name, case in cases(everything=True).items() if check(case)]
+    assert len(done) >= 1050
+
+
+def test_the_operators_of_recurrent_models_are_there():
+    assert set(OPERATORS) >= {
+        "Add", "BatchNormalization", "Cast", "Concat", "Constant", "ConstantOfShape", "Conv", "Div",
+        "Dropout", "Expand", "GRU", "Gather", "Gemm", "Identity", "LSTM", "LeakyRelu", "LogSoftmax",
+        "MatMul", "Mul", "Pad", "Pow", "RNN", "ReduceMean", "Relu", "Reshape", "Shape", "Sigmoid",
+        "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze",
+    }  # fmt: skip
+
+
+# --- older forms, which onnx's cases no longer have -----------------------------------------
+
+
+def run(op, inputs, opset, **attributes):
+    node = helper.make_node(op, list(inputs), ["out"], **attributes)
+    (out,) = backend.run_model(graphs.model_of([node], inputs, ["out"], opset=opset), inputs)
+    return out
+
+
+X = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("op", "opset", "attributes", "expected"),
+    [
+        ("Squeeze", 11, {"axes": [1]}, X[:, 1]),
+        ("Unsqueeze", 11, {"axes": [0, -1]}, X[None, ..., None]),
+        ("ReduceMean", 13, {"axes": [1], "keepdims": 0}, X.mean(axis=1)),
+        ("ReduceSum", 11, {"axes": [2]}, X.sum(axis=2, keepdims=True)),
+        ("Slice", 9, {"starts": [1, -3], "ends": [9, -1], "axes": [0, 2]}, X[1:, :, 1:3]),
+        ("Softmax", 12, {}, np.exp(X) / np.exp(X).sum(axis=(1, 2), keepdims=True)),
+        ("Softmax", 13, {}, np.exp(X) / np.exp(X).sum(axis=2, keepdims=True)),
+        ("Split", 11, {"axis": 2, "split": [1]}, X[:, :, :1]),
+        ("Clip", 6, {"min": 3.0, "max": 5.0}, X.clip(3, 5)),
+        ("Pad", 2, {"pads": [0, 0, 1, 0, 0, 0]}, np.pad(X, ((0, 0), (0, 0), (1, 0)))),
+        ("Reshape", 1, {"shape": [0, -1]}, X.reshape(2, 12)),
+        ("Dropout", 6, {"is_test": 1}, X),
+    ],
+)
+def test_an_older_form(op, opset, attributes, expected):
+    given = X[:, :1] if op == "Squeeze" else X
+    given = X[:, :, :1] if op == "Split" else given
+    expected = given[:, 0] if op == "Squeeze" else expected
+    np.testing.assert_allclose(run(op, {"x": given}, opset, **attributes), expected, rtol=1e-6)
+
+
+def test_the_old_addition_along_an_axis():
+    b = np.array([1, 2, 3], np.float32)
+    out = run("Add", {"x": X, "b": b}, 6, axis=1, broadcast=1)
+    assert np.array_equal(out, X + b[:, None])
+
+
+# --- convolutions ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_convolution_is_onnxruntimes(seed):
+    """Along one axis; weights that never change go to the core, others do not."""
+    pytest.importorskip("onnxruntime")
+    r = np.random.default_rng(seed)
+    groups = int(r.choice([1, 1, 2]))
+    channels, out = groups * int(r.integers(1, 5)), groups * int(r.integers(1, 6))
+    kernel, stride, dilation = (int(r.integers(1, top)) for top in (5, 4, 3))
+    pads = [int(n) for n in r.integers(0, 4, 2)]
+    length = (kernel - 1) * dilation + 1 + int(r.integers(0, 9))
+    x = r.standard_normal((int(r.integers(1, 4)), channels, length)).astype(np.float32)
+    weights = {"w": r.standard_normal((out, channels // groups, kernel)).astype(np.float32)}
+    if seed % 2:
+        weights["b"] = r.standard_normal(out).astype(np.float32)
+    attributes = {"strides": [stride], "dilations": [dilation], "group": groups}
+    attributes |= {"auto_pad": "SAME_UPPER"} if seed % 7 == 0 and dilation == 1 else {"pads": pads}
+    node = helper.make_node("Conv", ["x", *weights], ["y"], **attributes)
+    y = graphs.value("y", TensorProto.FLOAT)
+    fixed = graphs.model_of([node], {"x": x}, [y], weights)
+    free = graphs.model_of([node], {"x": x, **weights}, [y])
+    (theirs,) = graphs.session(fixed).run(None, {"x": x})
+    for mine in (backend.run_model(fixed, {"x": x}), backend.run_model(free, {"x": x, **weights})):
+        np.testing.assert_allclose(mine[0], theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_a_row_of_a_batch_has_the_bits_of_that_row_alone():
+    r = np.random.default_rng(0)
+    x = r.standard_normal((5, 3, 11)).astype(np.float32)
+    w = r.standard_normal((4, 3, 3)).astype(np.float32)
+    node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1])
+    info = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 11])
+    graph = helper.make_graph(
+        [node], "g", [info], [graphs.value("y", TensorProto.FLOAT)],
+        [numpy_helper.from_array(w, "w")],
+    )  # fmt: skip
+    model = backend.prepare(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    )
+    (whole,) = model.run(x)
+    for n in range(5):
+        assert np.array_equal(model.run(x[n : n + 1])[0][0], whole[n])

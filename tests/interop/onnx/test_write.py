@@ -1,0 +1,119 @@
+"""Export: onnx's checker, onnxruntime and pyrnn read it; what comes back has the same bits."""
+
+import numpy as np
+import pytest
+
+import pyrnn
+from pyrnn.interop import onnx as backend
+from pyrnn.interop import stacking
+from tests.interop.onnx import graphs
+from tests.interop.onnx.graphs import onnx
+
+KINDS = {
+    "rnn": lambda **o: pyrnn.RNN(3, 4, **o),
+    "relu": lambda **o: pyrnn.RNN(3, 4, nonlinearity="relu", **o),
+    "gru": lambda **o: pyrnn.GRU(3, 4, **o),
+    "gru-reset-before": lambda **o: pyrnn.GRU(3, 4, reset_after=False, **o),
+    "lstm": lambda **o: pyrnn.LSTM(3, 4, **o),
+    "peephole": lambda **o: pyrnn.LSTM(3, 4, peephole=True, **o),
+    "coupled": lambda **o: pyrnn.LSTM(3, 4, coupled=True, **o),
+    "coupled-peephole": lambda **o: pyrnn.LSTM(3, 4, coupled=True, peephole=True, **o),
+}
+OPTIONS = {
+    "plain": {},
+    "deep": {"num_layers": 2},
+    "both-ways": {"bidirectional": True},
+    "all": {"num_layers": 3, "bidirectional": True, "batch_first": True},
+    "no-bias": {"bias": False},
+    "double": {"dtype": "float64"},
+}
+
+
+def numbers(layer, *shape):
+    return np.random.default_rng(len(shape)).standard_normal(shape).astype(layer.dtype)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_round_trip(make, options, tmp_path):
+    layer = make(seed=0, **options)
+    path = tmp_path / "layer.onnx"
+    backend.save(layer, path)
+    onnx.checker.check_model(onnx.load(path), full_check=layer.dtype == np.float32)
+    back = stacking.stack(list(backend.layers(path).values()))
+    for name, array in layer.parameters.items():
+        assert back.parameters[name].tobytes() == array.tobytes()
+
+    model = backend.prepare(path)
+    session = None
+    if layer.dtype == np.float32:
+        pytest.importorskip("onnxruntime")
+        session = graphs.session(str(path))
+    rows = layer.num_layers * layer.num_directions
+    for time_steps, batch_size in ((5, 2), (1, 3)):  # both are free
+        lead = (time_steps, batch_size)
+        x = numbers(layer, *(lead[::-1] if layer.batch_first else lead), 3)
+        parts = [numbers(layer, rows, batch_size, 4) for _ in layer._state_names]
+        y, last = layer(x, parts[0] if len(parts) == 1 else tuple(parts))
+        last = (last,) if len(parts) == 1 else last
+        inputs = dict(zip(["x", "h_0", "c_0"], [x, *parts], strict=False))
+        for mine, found in zip((y, *last), model.run(inputs), strict=True):
+            assert np.array_equal(mine, found)
+        if session is not None:
+            for mine, theirs in zip((y, *last), session.run(None, inputs), strict=True):
+                np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_a_chain(tmp_path):
+    layers = [
+        pyrnn.Embedding(7, 3, seed=0), pyrnn.LSTM(3, 4, num_layers=2, seed=1),
+        pyrnn.GRU(4, 5, bidirectional=True, seed=2), pyrnn.Linear(10, 2, seed=3),
+    ]  # fmt: skip
+    path = tmp_path / "chain.onnx"
+    backend.save(layers, path)
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    model = backend.prepare(path)
+    assert model.inputs == ["x", "h_0", "c_0", "h_0_1"]
+    assert model.outputs == ["y", "h_n", "c_n", "h_n_1"]
+    x = np.random.default_rng(0).integers(0, 7, (5, 2))
+    zeros = [np.zeros(shape, np.float32) for shape in ((2, 2, 4), (2, 2, 4), (2, 2, 5))]
+    embedding, lstm, gru, linear = layers
+    expected = linear(gru(lstm(embedding(x))[0])[0])
+    found = model.run([x, *zeros])
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5, atol=1e-6)
+    pytest.importorskip("onnxruntime")
+    theirs = graphs.session(str(path)).run(None, dict(zip(model.inputs, [x, *zeros], strict=True)))
+    np.testing.assert_allclose(theirs[0], expected, rtol=1e-5, atol=1e-6)
+    assert list(map(repr, backend.layers(path).values())) == [
+        "Embedding(7, 3)", "LSTM(3, 4)", "LSTM(4, 4)", "GRU(4, 5, bidirectional=True)",
+        "Linear(10, 2)",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "message"),
+    [
+        (pyrnn.LSTM(3, 4, proj_size=2), ValueError, "no operator for LSTM"),
+        (pyrnn.GRU(3, 4, layer_norm=True), ValueError, "no operator for GRU"),
+        (pyrnn.MinGRU(3, 4), ValueError, "no operator for MinGRU"),
+        (pyrnn.GRU(3, 4, zoneout=0.1), ValueError, "ONNX has no zoneout"),
+        ([], ValueError, "at least one layer"),
+        ([pyrnn.Linear(3, 4), pyrnn.GRU(3, 4)], ValueError, "layers that fit"),
+        ([pyrnn.Linear(3, 4), pyrnn.Embedding(4, 4)], ValueError, "an Embedding first"),
+        ([pyrnn.Linear(3, 4), pyrnn.GRU(4, 4, dtype="float64")], ValueError, "one dtype"),
+        ([pyrnn.GRU(3, 4), pyrnn.GRU(4, 4, batch_first=True)], ValueError, "one batch_first"),
+        ([pyrnn.RNNCell(3, 4)], TypeError, "got RNNCell"),
+    ],
+)
+def test_what_onnx_has_not_is_refused(model, kind, message, tmp_path):
+    path = tmp_path / "no.onnx"
+    with pytest.raises(kind, match=message):
+        backend.save(model, path)
+    assert not path.exists()
+
+
+def test_the_same_layer_gives_the_same_file(tmp_path):
+    paths = [tmp_path / name for name in "ab"]
+    for path in paths:
+        backend.save(pyrnn.LSTM(3, 4, num_layers=2, seed=0), path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()

@@ -1,0 +1,22 @@
+"""Every example in the docstrings of the importers and exporters runs and shows what it says."""
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = {
+    "pyrnn.interop.onnx.backend": "onnx",
+    "pyrnn.interop.onnx.layers": "onnx",
+    "pyrnn.interop.onnx.write": "onnx",
+    "pyrnn.interop.stacking": "numpy",
+}
+"""Each with what it needs."""
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    pytest.importorskip(MODULES[name])
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.attempted
+    assert not result.failed
