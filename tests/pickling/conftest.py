@@ -1,7 +1,13 @@
-"""The ways in which an object travels: pickles of every kind, files, copies; comparison of bits."""
+"""The ways in which an object travels: pickles of every kind, files, copies; comparison of bits.
+
+Tests marked ``one_in(n)`` run an nth of their cases, so that each kind of object still travels in
+several ways, in both modes, and by each way several kinds: all ways share one code, as all kinds
+do. The long form runs all.
+"""
 
 import copy
 import io
+import os
 import pickle
 from collections.abc import Callable
 from functools import partial
@@ -10,6 +16,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out cases of tests that are marked ``one_in(n, **weights)``.
+
+    Those stay whose parameters' indices, times their weights (else 1), add up to a multiple of n.
+    """
+    if os.environ.get("PYRNN_LONG_TESTS") == "1":
+        return
+    left_out = [item for item in items if _is_left_out(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    mark = item.get_closest_marker("one_in")
+    if mark is None:
+        return False
+    indices: dict[str, int] = item.callspec.indices  # type: ignore[attr-defined]
+    total = sum(index * mark.kwargs.get(name, 1) for name, index in indices.items())
+    return bool(total % mark.args[0])
 
 
 def by_pickle(protocol: int, thing: Any, folder: Path) -> tuple[Any, Callable[[], object]]:

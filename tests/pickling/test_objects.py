@@ -84,11 +84,13 @@ def in_mode(layer, training):
     return layer if training else layer.eval()
 
 
+@pytest.mark.one_in(6, training=3)
 @EVERY_MODE
 def test_recurrent_layers(make_any, training, way, check):
     check(in_mode(make_any(5, 18, 2, seed=0), training), way)
 
 
+@pytest.mark.one_in(3)
 @EVERY_MODE
 @EVERY_OTHER
 def test_other_layers(make, training, way, check):
@@ -153,6 +155,7 @@ def test_vocabularies_sequences_and_reports(way, assert_same_bits):
     assert str(travelled) == str(report)
 
 
+@pytest.mark.one_in(4)
 @EVERY_OTHER
 def test_caches_stay_until_they_are_used(make, way_together):
     """A copy of one would be of use to nobody: a backward takes what its own layer kept.

@@ -25,6 +25,7 @@ def gradients(parameters):
     return {name: rng.standard_normal(p.shape).astype(p.dtype) for name, p in parameters.items()}
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("make_optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.parametrize("first", ["layer", "optimizer"])
 def test_optimisers_go_on_with_their_layer(make_optimizer, first, way_together, assert_same_bits):
@@ -45,6 +46,7 @@ def test_optimisers_go_on_with_their_layer(make_optimizer, first, way_together, 
     assert source() == before
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("make_optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_optimisers_alone_have_parameters_of_their_own(make_optimizer, way, assert_own):
     layer = pyrnn.GRU(5, 18, seed=0)
@@ -92,6 +94,7 @@ def test_layers_in_eval_mode_with_an_optimiser(pickle_way):
 # --- streams --------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(8, training=4, together=2)
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("together", [True, False], ids=["with layer", "alone"])
 def test_streams(make_any, training, together, way_together, assert_same_bits):
