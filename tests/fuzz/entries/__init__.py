@@ -13,6 +13,7 @@ from tests.fuzz.entries import (
     sequences,
     settings,
     streams,
+    text_files,
     textbook,
     textbook_models,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "sequences",
     "settings",
     "streams",
+    "text_files",
     "textbook",
     "textbook_models",
 ]
