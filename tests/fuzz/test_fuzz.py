@@ -28,7 +28,8 @@ assert entries
 
 NOT_CALLED = {
     "textbook.cells", "textbook.char_rnn", "textbook.uwv", "textbook.word_rnn", "textbook",
-    "serialization.ModelFileError", "Layer", "Optimizer", "optim.lr_scheduler.LRScheduler", "typing",
+    "serialization.ModelFileError", "Layer", "Optimizer", "optim.lr_scheduler.LRScheduler",
+    "typing",
 }  # fmt: skip
 """Modules, a class of errors, and bases; functions of modules have their names."""
 

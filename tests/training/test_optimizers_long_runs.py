@@ -3,6 +3,7 @@
 import functools
 import itertools
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -209,7 +210,7 @@ def test_a_step_that_fails_is_not_counted(optimiser, monkeypatch):
     def fail(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr(stepper, "_step", fail)
+    monkeypatch.setattr(stepper, "_make_step", lambda *arguments: partial(fail))
     with pytest.raises(MemoryError):
         stepper.step({"w": np.ones(3)})
     assert stepper.state_dict()["steps"] == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+from collections import deque
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +21,7 @@ from pyrnn.training._groups import OPTIONS, ParamGroup, make_groups
 class Optimizer(Portable):
     """Base class of all optimisers: it checks arguments and keeps the moments of each parameter.
 
-    A subclass names its moments in ``_moments``, and computes one step in ``_step``.
+    A subclass names its moments in ``_moments``, and says how a step is made in ``_make_step``.
 
     Parameters
     ----------
@@ -182,11 +184,17 @@ class Optimizer(Portable):
             plan = self._plan = self._make_plan()
         parameters, gradients = self._check_grads(grads, plan)
         backend = selection.current()
+        calls: list[partial[Any]] = []
         for part in plan.parts:
             mine = slice(part.start, part.stop)
             options = part.group.options
-            self._step(backend, parameters[mine], gradients[mine], part.moments, options)
-        self._steps += 1
+            calls.append(
+                self._make_step(backend, parameters[mine], gradients[mine], part.moments, options)
+            )
+        calls.append(partial(self.__dict__.__setitem__, "_steps", self._steps + 1))
+        # All in one call from Python, after which alone it looks for signals: else Ctrl-C could
+        # come between a step and its count.
+        deque(map(partial.__call__, calls), maxlen=0)
 
     def _make_plan(self) -> _Plan:
         """What a step does, as lists that need not be made each time."""
@@ -201,15 +209,15 @@ class Optimizer(Portable):
                 names += own
         return _Plan(parts, names, [self._parameters[name] for name in names])
 
-    def _step(
+    def _make_step(
         self,
         backend: selection.Backend,
         p: list[Array],
         g: list[Array],
         moments: list[list[Array]],
         options: Mapping[str, Any],
-    ) -> None:
-        """One step of all parameters of a group; moments are those of each kind."""
+    ) -> partial[Any]:
+        """A call that steps all parameters of a group; moments are those of each kind."""
         raise NotImplementedError
 
     def _check_grads(

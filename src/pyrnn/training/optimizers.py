@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from pyrnn._types import Array, Parameters
@@ -83,20 +84,15 @@ class SGD(Optimizer):
     def _moments(options: Mapping[str, Any]) -> tuple[str, ...]:
         return ("velocity",) if options["momentum"] else ()
 
-    def _step(
+    def _make_step(
         self,
         backend: selection.Backend,
         p: list[Array],
         g: list[Array],
         moments: list[list[Array]],
         options: Mapping[str, Any],
-    ) -> None:
-        backend.sgd(
-            p,
-            g,
-            moments[0] if moments else None,
-            **options,
-        )
+    ) -> partial[Any]:
+        return partial(backend.sgd, p, g, moments[0] if moments else None, **options)
 
 
 class Adagrad(Optimizer):
@@ -147,15 +143,15 @@ class Adagrad(Optimizer):
     def _moments(options: Mapping[str, Any]) -> tuple[str, ...]:
         return ("squares",)
 
-    def _step(
+    def _make_step(
         self,
         backend: selection.Backend,
         p: list[Array],
         g: list[Array],
         moments: list[list[Array]],
         options: Mapping[str, Any],
-    ) -> None:
-        backend.adagrad(p, g, *moments, **options)
+    ) -> partial[Any]:
+        return partial(backend.adagrad, p, g, *moments, **options)
 
 
 class RMSprop(Optimizer):
@@ -209,15 +205,15 @@ class RMSprop(Optimizer):
     def _moments(options: Mapping[str, Any]) -> tuple[str, ...]:
         return ("squares",)
 
-    def _step(
+    def _make_step(
         self,
         backend: selection.Backend,
         p: list[Array],
         g: list[Array],
         moments: list[list[Array]],
         options: Mapping[str, Any],
-    ) -> None:
-        backend.rmsprop(p, g, *moments, **options)
+    ) -> partial[Any]:
+        return partial(backend.rmsprop, p, g, *moments, **options)
 
 
 class Adam(Optimizer):
@@ -273,16 +269,17 @@ class Adam(Optimizer):
     def _moments(options: Mapping[str, Any]) -> tuple[str, ...]:
         return ("m", "v")
 
-    def _step(
+    def _make_step(
         self,
         backend: selection.Backend,
         p: list[Array],
         g: list[Array],
         moments: list[list[Array]],
         options: Mapping[str, Any],
-    ) -> None:
+    ) -> partial[Any]:
         beta1, beta2 = options["betas"]
-        backend.adam(
+        return partial(
+            backend.adam,
             p,
             g,
             *moments,
