@@ -1,4 +1,4 @@
-"""What every layer has: parameters, two modes, weights packed for a backend."""
+"""What all layers share: parameters, train and eval mode, weights packed for a backend."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _FIXED = frozenset(
     | {"nonlinearity", "proj_size", "peephole", "coupled", "layer_norm", "reset_after", "dtype"}
     | {"in_features", "out_features", "num_embeddings", "embedding_dim"}
 )
-"""Arguments of constructors that decide what a layer is."""
+"""Arguments of constructors that define a layer."""
 
 
 class Layer(Portable):
-    """Base of all layers and cells: parameters, train and eval mode, and how to be called.
+    """Base class of all layers and cells: parameters, train and eval mode, the convention of calls.
 
-    A layer of one's own defines `forward` and `backward`.
+    A layer of your own defines `forward` and `backward`.
 
     Parameters
     ----------
     parameters : dict
         The layer's arrays by name, contiguous and of ``dtype``. They are not copied.
     dtype : {"float32", "float64"}
-        Of everything.
+        The dtype of the parameters, inputs and outputs.
 
     Raises
     ------
@@ -75,47 +75,115 @@ class Layer(Portable):
         super().__setattr__(name, value)
 
     def forward(self, x: Any, state: Any = None) -> tuple[Any, Any, Any]:
-        """Compute, and keep what `backward` needs.
+        """Compute the output, and return the cache that `backward` needs.
+
+        Parameters
+        ----------
+        x : array
+            The input.
+        state : array or pair of arrays, optional
+            The initial state; None for zeros, and for a layer without a state.
 
         Returns
         -------
         y : array
             The output.
         state : array or pair of arrays
-            The state after; None for a layer without one.
-        cache
-            Serves one call of this layer's `backward`.
+            The final state; None for a layer without a state.
+        cache : object
+            For one call of this layer's `backward`.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.GRU(3, 4, seed=0)
+        >>> y, state, cache = layer.forward(np.ones((5, 2, 3), np.float32))
+        >>> y.shape, state.shape
+        ((5, 2, 4), (1, 2, 4))
         """
         raise NotImplementedError
 
     def backward(
         self, cache: Any, dy: Any, dstate: Any = None
     ) -> tuple[Array | None, Any, dict[str, Array]]:
-        """Gradients from those of ``y`` and of the state after.
+        """Compute the gradients of a loss from those with respect to the outputs of `forward`.
+
+        Parameters
+        ----------
+        cache : object
+            From this layer's `forward`. It is used up.
+        dy : array
+            Gradient of the loss with respect to ``y``, of its shape.
+        dstate : array or pair of arrays, optional
+            Gradient of the loss with respect to the final state; None for zeros.
 
         Returns
         -------
         dx : array or None
-            Gradient with respect to ``x``; None if ``x`` held indices.
+            Gradient with respect to ``x``; None if ``x`` holds indices.
         dstate0 : array or pair of arrays
-            Gradient with respect to the first state; None for a layer without one.
+            Gradient with respect to the initial state; None for a layer without a state.
         grads : dict
             Gradient of each parameter, by the names of `parameters`.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.GRU(3, 4, seed=0)
+        >>> y, state, cache = layer.forward(np.ones((5, 2, 3), np.float32))
+        >>> dx, dstate0, grads = layer.backward(cache, np.ones_like(y))
+        >>> dx.shape, dstate0.shape, grads["weight_ih_l0"].shape
+        ((5, 2, 3), (1, 2, 4), (12, 3))
         """
         raise NotImplementedError
 
     @property
     def parameters(self) -> ParameterDict:
-        """The live arrays by torch's names; assigning to a key checks and copies in."""
+        """The layer's arrays, by torch's names.
+
+        These are the arrays that the layer computes with: a change takes effect at the next call.
+        Assigning to a key checks the shape and dtype and copies into the existing array.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.Linear(3, 2, seed=0)
+        >>> layer.parameters["bias"] = np.zeros(2, np.float32)
+        >>> {name: array.shape for name, array in layer.parameters.items()}
+        {'weight': (2, 3), 'bias': (2,)}
+        """
         return self._parameters
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers the layer has learned."""
+        """The number of elements of all parameters.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> pyrnn.Linear(3, 2).num_parameters
+        8
+        """
         return sum(array.size for array in self._parameters.values())
 
     def eval(self: Self) -> Self:
-        """Pack the weights once for inference and make the arrays read-only; returns the layer."""
+        """Switch to eval mode: weights are packed once and read-only, and nothing is dropped out.
+
+        Returns
+        -------
+        Layer
+            The layer itself.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.LSTM(3, 4, num_layers=2, dropout=0.5, seed=0).eval()
+        >>> layer.parameters["weight_ih_l0"].flags.writeable
+        False
+        >>> x = np.ones((5, 2, 3), np.float32)
+        >>> np.array_equal(layer(x)[0], layer(x)[0])  # no dropout
+        True
+        """
         if self.training:
             self._set_training(False)
         self._parameters.set_writeable(False)
@@ -123,29 +191,43 @@ class Layer(Portable):
         return self
 
     def train(self: Self) -> Self:
-        """Undo `eval`: weights can change again and are packed at each call; returns the layer."""
+        """Switch to train mode, the mode of a new layer: weights may change between calls.
+
+        Returns
+        -------
+        Layer
+            The layer itself.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> layer = pyrnn.Linear(3, 2, seed=0).eval()
+        >>> layer.train().parameters["weight"].flags.writeable
+        True
+        """
         self._set_training(True)
         self._parameters.set_writeable(True)
         return self
 
     def _set_training(self, training: bool) -> None:
-        """Change the mode, which has packed weights of its own.
+        """Change the mode, and drop the packed weights of the old one.
 
-        A call that is under way in another thread leaves what it packs with the mode in which it
-        began. So the mode comes first.
+        A call that is running in another thread stores what it packs with the mode in which it
+        started. So the mode is set first.
         """
         self.training = training
         self._packed = {}
 
     def _pack(self, backend: selection.Backend) -> list[Any]:
-        """The weights in the form that the backend computes with; it follows them in train mode.
+        """Return the weights in the form that the backend computes with.
 
-        A subclass that computes with packed weights overrides it.
+        In train mode, that form follows later changes. A subclass that computes with packed weights
+        overrides this method.
         """
         return []
 
     def _weights(self, backend: selection.Backend) -> list[Any]:
-        """What `_pack` gave for this mode."""
+        """Return what `_pack` returned in this mode."""
         of_mode = self._packed
         packed = of_mode.get(backend.name)
         if packed is None:

@@ -1,4 +1,4 @@
-"""The layers around the recurrent ones: `Linear` and `Embedding`."""
+"""Layers without a state: `Linear` and `Embedding`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,17 @@ class Linear(Layer):
     ----------
     in_features, out_features : int
         Sizes of the last axis of x and of y.
-    bias : bool
-        Whether there is b.
+    bias : bool, default True
+        Whether to add b.
     dtype : {"float32", "float64"}
-        Of everything.
+        The dtype of the parameters, inputs and outputs.
     seed : int, optional
-        Makes the first parameters repeatable.
+        Seed of the initial parameters. By default they differ from layer to layer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value.
 
     Notes
     -----
@@ -65,31 +70,67 @@ class Linear(Layer):
         super().__init__(dictionary.uniform(shapes, bound, checked, seed)[0], checked)
 
     def __call__(self, x: Any) -> Array:
-        """Map x (..., in_features) to y (..., out_features)."""
+        """Map x to y, for inference only.
+
+        Parameters
+        ----------
+        x : array
+            The input, (..., in_features).
+
+        Returns
+        -------
+        array
+            The output, (..., out_features).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``x`` has a wrong dtype or shape.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.Linear(3, 2, seed=0)
+        >>> layer(np.ones((5, 4, 3), np.float32)).shape
+        (5, 4, 2)
+        """
         rows, shape = self._check_input(x)
         return self._map(selection.current(), rows, self._parameters["weight"]).reshape(shape)
 
     def forward(
         self, x: Any, state: None = None, *, lengths: None = None
     ) -> tuple[Array, None, _cache.Cache[tuple[Array, Array]]]:
-        """Map x as `__call__` does, and keep what `backward` needs.
+        """Map x to y, and return the cache that `backward` needs.
 
         Parameters
         ----------
         x : array
-            (..., in_features).
+            The input, (..., in_features).
         state, lengths : None
-            As recurrent layers have them; a linear layer takes none.
+            Recurrent layers have them; a linear layer takes none.
 
         Returns
         -------
         y : array
-            (..., out_features).
+            The output, (..., out_features).
         state : None
-            There is none.
+            A linear layer has no state.
         cache : Cache
-            Serves one call of this layer's `backward`. It holds on to ``x``, which must not
-            change until then; the parameters may.
+            For one call of this layer's `backward`. It refers to ``x``, which must not change until
+            then; the parameters may.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``x`` has a wrong dtype or shape.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.Linear(3, 2, seed=0)
+        >>> y, _, cache = layer.forward(np.ones((5, 4, 3), np.float32))
+        >>> y.shape
+        (5, 4, 2)
         """
         _checks.not_taken(self, state=state, lengths=lengths)
         rows, shape = self._check_input(x)
@@ -101,21 +142,39 @@ class Linear(Layer):
     def backward(
         self, cache: _cache.Cache[tuple[Array, Array]], dy: Any, dstate: None = None
     ) -> tuple[Array, None, dict[str, Array]]:
-        """Gradients from dy, that of y and of its shape; there is no state.
+        """Compute the gradients with respect to the input and the parameters.
+
+        Parameters
+        ----------
+        cache : Cache
+            From this layer's `forward`. It is used up.
+        dy : array
+            Gradient of the loss with respect to ``y``, of its shape and dtype.
+        dstate : None
+            Recurrent layers have it; this layer has no state.
 
         Returns
         -------
         dx : array
             Gradient with respect to ``x``, of its shape.
         dstate0 : None
-            There is no state.
+            A linear layer has no state.
         grads : dict
             Gradient of each parameter, by the names of `parameters`.
 
         Raises
         ------
         TypeError, ValueError
-            If the cache is another layer's or used up, or dy has a wrong dtype or shape.
+            If the cache is another layer's or used up, or ``dy`` has a wrong dtype or shape.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.Linear(3, 2, seed=0)
+        >>> y, _, cache = layer.forward(np.ones((5, 4, 3), np.float32))
+        >>> dx, _, grads = layer.backward(cache, np.ones_like(y))
+        >>> dx.shape, grads["bias"]
+        ((5, 4, 3), array([20., 20.], dtype=float32))
         """
         _cache.check(cache, self)
         _checks.not_taken(self, dstate=dstate)
@@ -135,13 +194,13 @@ class Linear(Layer):
         return backend.linear(rows, weight, self._parameters.get("bias"))
 
     def _pack(self, backend: selection.Backend) -> list[Any]:
-        """One in eval mode."""
+        """Return the packed weight in eval mode, nothing in train mode."""
         if self.training:
             return []
         return [backend.pack_linear(self._parameters["weight"], self._parameters.get("bias"))]
 
     def _check_input(self, x: Any) -> tuple[Array, tuple[int, ...]]:
-        """``x`` as rows, and the shape of y."""
+        """Return ``x`` as rows, and the shape of y."""
         array = _checks.float_array("x", x, self.dtype)
         if array.ndim == 0 or array.shape[-1] != self.in_features:
             raise ValueError(f"x: expected shape (..., {self.in_features}), got {array.shape}")
@@ -155,18 +214,23 @@ class Linear(Layer):
 
 
 class Embedding(Layer):
-    """A row of numbers for each index: ``y = weight[x]``.
+    """Lookup table: a row of the weight for each index, ``y = weight[x]``.
 
     Parameters
     ----------
     num_embeddings : int
-        How many indices there are.
+        The number of rows: indices are in [0, num_embeddings).
     embedding_dim : int
-        Features of y.
+        The number of features of a row.
     dtype : {"float32", "float64"}
-        Of the weight.
+        The dtype of the weight and the outputs.
     seed : int, optional
-        Makes the first weight repeatable.
+        Seed of the initial weight. By default it differs from layer to layer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value.
 
     Notes
     -----
@@ -198,29 +262,65 @@ class Embedding(Layer):
         super().__init__(dictionary.normal([("weight", shape)], checked, seed), checked)
 
     def __call__(self, x: Any) -> Array:
-        """Look up x (...) of integers in [0, num_embeddings): y (..., embedding_dim)."""
+        """Look up rows of the weight, for inference only.
+
+        Parameters
+        ----------
+        x : array of int
+            Indices in [0, num_embeddings), of any shape (...).
+
+        Returns
+        -------
+        array
+            The rows, (..., embedding_dim).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``x`` does not hold such indices.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.Embedding(10, 3, seed=0)
+        >>> layer(np.array([[1, 2], [1, 0]])).shape
+        (2, 2, 3)
+        """
         return self.forward(x)[0]
 
     def forward(
         self, x: Any, state: None = None, *, lengths: None = None
     ) -> tuple[Array, None, _cache.Cache[Indices]]:
-        """Look up x as `__call__` does, and keep what `backward` needs.
+        """Look up rows of the weight, and return the cache that `backward` needs.
 
         Parameters
         ----------
         x : array of int
-            (...), in [0, num_embeddings).
+            Indices in [0, num_embeddings), of any shape (...).
         state, lengths : None
-            As recurrent layers have them; an embedding takes none.
+            Recurrent layers have them; an embedding takes none.
 
         Returns
         -------
         y : array
-            (..., embedding_dim).
+            The rows, (..., embedding_dim).
         state : None
-            There is none.
+            An embedding has no state.
         cache : Cache
-            Serves one call of this layer's `backward`.
+            For one call of this layer's `backward`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``x`` does not hold such indices.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.Embedding(10, 3, seed=0)
+        >>> y, _, cache = layer.forward(np.array([[1, 2], [1, 0]]))
+        >>> y.shape
+        (2, 2, 3)
         """
         _checks.not_taken(self, state=state, lengths=lengths)
         indices = _checks.index_array("x", x, self.num_embeddings)
@@ -232,21 +332,39 @@ class Embedding(Layer):
     def backward(
         self, cache: _cache.Cache[Indices], dy: Any, dstate: None = None
     ) -> tuple[None, None, dict[str, Array]]:
-        """Gradients from dy, that of y and of its shape; there is no state.
+        """Compute the gradient with respect to the weight.
+
+        Parameters
+        ----------
+        cache : Cache
+            From this layer's `forward`. It is used up.
+        dy : array
+            Gradient of the loss with respect to ``y``, of its shape and dtype.
+        dstate : None
+            Recurrent layers have it; this layer has no state.
 
         Returns
         -------
         dx : None
             Indices have no gradient.
         dstate0 : None
-            There is no state.
+            An embedding has no state.
         grads : dict
-            Gradient of the weight: the sum of dy over the places where each row was looked up.
+            Gradient of the weight: for each row, the sum of dy where that row was looked up.
 
         Raises
         ------
         TypeError, ValueError
-            If the cache is another layer's or used up, or dy has a wrong dtype or shape.
+            If the cache is another layer's or used up, or ``dy`` has a wrong dtype or shape.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.Embedding(3, 1, seed=0)
+        >>> y, _, cache = layer.forward(np.array([2, 0, 2]))
+        >>> _, _, grads = layer.backward(cache, np.ones_like(y))
+        >>> grads["weight"].ravel()
+        array([1., 0., 2.], dtype=float32)
         """
         _cache.check(cache, self)
         _checks.not_taken(self, dstate=dstate)

@@ -1,4 +1,4 @@
-"""First values of the parameters of recurrent layers and cells, drawn by schemes with names."""
+"""Initial parameters of recurrent layers and cells, drawn by named schemes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ RecurrentLayer = TypeVar("RecurrentLayer", bound=Layer)
 
 
 class _Parameter(NamedTuple):
-    """What a scheme knows of a parameter: ``weight_ih``, ``bias_hh``, ...; its shape; gates."""
+    """A parameter as a scheme sees it: its kind (``weight_ih``, ...), shape and gates."""
 
     kind: str
     shape: tuple[int, ...]
     gates: int
 
 
-# In quotes, because to name the generator is to import numpy.random, which costs time.
+# In quotes, because naming the generator would import numpy.random, which takes time.
 Scheme = Callable[[_Parameter, "np.random.Generator"], "Array | None"]
 """Draws a parameter; None leaves it as in ``"torch"``."""
 
@@ -38,40 +38,40 @@ def initialize(
     *,
     forget_bias: float | None = None,
 ) -> RecurrentLayer:
-    """Draw all parameters of a recurrent layer or cell anew.
+    """Draw all parameters of a recurrent layer or cell again.
 
     The values are those of a layer made with the same ``initialization`` and ``seed``.
 
     Parameters
     ----------
     layer : RNN, LSTM, GRU or one of their cells
-        In train mode.
+        The layer, in train mode. Its parameters are overwritten.
     initialization : {"torch", "glorot", "orthogonal", "identity"}
-        See Notes.
+        The scheme; see Notes.
     seed : int, optional
-        Makes the values repeatable.
+        Seed of the values. By default they differ from call to call.
     forget_bias : float, optional
-        For an LSTM with biases: b_ih of the forget gate is set to this, b_hh of it to 0.
+        For an LSTM with biases: the b_ih of the forget gate is set to this value, its b_hh to 0.
 
     Returns
     -------
-    layer
-        The one that was given.
+    RNN, LSTM, GRU or one of their cells
+        The given layer.
 
     Raises
     ------
     TypeError
-        If ``layer`` is no recurrent layer or cell.
+        If ``layer`` is not a recurrent layer or cell.
     ValueError
-        If there is no such scheme, or it is not for this layer, or the layer is in eval mode. The
-        parameters are then as they were.
+        If there is no such scheme, it does not fit this layer, or the layer is in eval mode.
+        Nothing has changed then.
 
     Notes
     -----
     H is the hidden size, G the number of gates; a layer's weights are (G H, columns).
 
     ``"torch"``
-        Everything from U(-1/√H, 1/√H), as PyTorch's layers.
+        All parameters from U(-1/√H, 1/√H), as in PyTorch.
     ``"glorot"``
         Keras' default: weights of the input from U(-a, a), a = √(6 / (fan_in + fan_out))
         (Glorot & Bengio, "Understanding the difficulty of training deep feedforward neural
@@ -123,10 +123,10 @@ def first_values(
     seed: object,
     forget_bias: float | None = None,
 ) -> tuple[ParameterDict, np.random.Generator]:
-    """Parameters of a layer by a scheme, and the generator that drew them.
+    """Draw a layer's parameters by a scheme; return them and the generator.
 
-    ``"torch"`` draws all of them first, whatever the scheme, so that those that a scheme leaves
-    alone are the same in each.
+    ``"torch"`` always draws all of them first, so that parameters that a scheme leaves unchanged
+    are the same in every scheme.
     """
     draw = _find(initialization, layer)
     bias = _check_forget_bias(forget_bias, layer, dtype)
@@ -198,7 +198,7 @@ def _identity(parameter: _Parameter, generator: np.random.Generator) -> Array | 
 
 
 def _constant(parameter: _Parameter, generator: np.random.Generator) -> Array | None:
-    """Biases zero, gains one."""
+    """Set biases to zero and gains to one."""
     if parameter.kind.startswith("bias_"):
         return np.zeros(parameter.shape)
     return _torch(parameter, generator)
@@ -213,7 +213,7 @@ SCHEMES: Mapping[str, Scheme] = {
 
 
 def _orthogonal_matrix(rows: int, columns: int, generator: np.random.Generator) -> Array:
-    """A matrix whose columns (or rows, if they are fewer) are orthonormal, drawn uniformly.
+    """Draw a matrix whose columns (or rows, if they are fewer) are orthonormal, uniformly.
 
     The sign of R's diagonal makes Q of a Gaussian matrix uniform (Mezzadri, "How to generate
     random matrices from the classical compact groups", Notices of the AMS 54, 2007).
@@ -227,14 +227,14 @@ def _orthogonal_matrix(rows: int, columns: int, generator: np.random.Generator) 
 # --- the forget gate ------------------------------------------------------------------------
 
 _FORGET_GATE = 1
-"""Its place among an LSTM's gates i f g o."""
+"""Its position among an LSTM's gates i f g o."""
 
 
 def _check_forget_bias(value: float | None, layer: Any, dtype: np.dtype[Any]) -> float | None:
-    """The value as a number; refuse a layer without a forget gate, or without biases."""
+    """Return the value as a number; refuse a layer without a forget gate or biases."""
     if value is None:
         return None
-    # Gates i f g o; a cell with other gates has none to forget with.
+    # Only cells with the four gates i f g o have a forget gate.
     if selection.cell_facts(layer.cell).gates != 4:
         raise ValueError(f"forget_bias: expected a cell with a forget gate, got {layer.cell!r}")
     if not layer.bias:

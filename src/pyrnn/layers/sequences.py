@@ -19,21 +19,21 @@ Lengths = npt.NDArray[np.int64]
 
 
 class PackedSequence(NamedTuple):
-    """Sequences without padding, step after step, the longest sequence first in each.
+    """Sequences without padding: all first time steps, then all second ones, and so on.
 
-    The fields are those of torch's class, so that
-    ``torch.nn.utils.rnn.PackedSequence(*map(torch.from_numpy, packed))`` is torch's object of it.
+    Within each time step, the longest sequence comes first. The fields are those of torch's class:
+    ``torch.nn.utils.rnn.PackedSequence(*map(torch.from_numpy, packed))`` converts to it.
 
     Parameters
     ----------
     data : array
-        (sum of lengths, features), or (sum of lengths,) of integers.
+        The values, (sum of lengths, features), or (sum of lengths,) of integers.
     batch_sizes : array of int64
-        (longest length,): how many sequences have a step at each time.
+        The number of sequences that have each time step, (longest length,).
     sorted_indices : array of int64
-        (N,): the sequences, longest first.
+        The indices of the sequences, longest first, (N,).
     unsorted_indices : array of int64
-        (N,): where each sequence is among the sorted ones.
+        The position of each sequence among the sorted ones, (N,).
 
     Examples
     --------
@@ -50,26 +50,27 @@ class PackedSequence(NamedTuple):
 
 
 def pad_sequence(sequences: Sequence[Any], batch_first: bool = False) -> tuple[Values, Lengths]:
-    """Lay a list of sequences side by side, zeros after each one's end.
+    """Pad a list of sequences with zeros to a batch, and return their lengths as well.
 
     Parameters
     ----------
     sequences : list of arrays
-        (T_i, features) each, all float32 or all float64; or (T_i,) of one integer dtype.
-    batch_first : bool
+        The sequences, (T_i, features) each, all float32 or all float64; or (T_i,) of one integer
+        dtype.
+    batch_first : bool, default False
         Whether the result is (N, T, ...) instead of (T, N, ...).
 
     Returns
     -------
     x : array
-        (T, N, features), or (T, N) of integers; T is the longest length.
+        The batch, (T, N, features), or (T, N) of integers; T is the longest length.
     lengths : array of int64
-        (N,). Torch's function of this name returns x alone.
+        The lengths, (N,). Torch's function of this name returns x alone.
 
     Raises
     ------
     TypeError
-        If a sequence is no array of such a dtype, or their dtypes differ.
+        If a sequence is not an array of such a dtype, or the dtypes differ.
     ValueError
         If there is no sequence, one is empty, or their shapes do not match.
 
@@ -98,16 +99,16 @@ def unpad_sequence(x: Any, lengths: Any, batch_first: bool = False) -> list[Valu
     Parameters
     ----------
     x : array
-        (T, N, features), or (T, N) of integers; (N, T, ...) with ``batch_first``.
+        The batch, (T, N, features), or (T, N) of integers; (N, T, ...) with ``batch_first``.
     lengths : array of int
-        (N,), in [1, T].
-    batch_first : bool
-        How ``x`` is laid out.
+        The length of each sequence, (N,), in [1, T].
+    batch_first : bool, default False
+        Whether ``x`` is (N, T, ...).
 
     Returns
     -------
     list of arrays
-        (T_i, features) or (T_i,) each: copies.
+        Copies of the sequences, (T_i, features) or (T_i,) each.
 
     Raises
     ------
@@ -127,24 +128,24 @@ def unpad_sequence(x: Any, lengths: Any, batch_first: bool = False) -> list[Valu
 def pack_padded_sequence(
     x: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = False
 ) -> PackedSequence:
-    """Pack a padded batch: leave out what lies past each sequence's end.
+    """Pack a padded batch: leave out the values past the end of each sequence.
 
     Parameters
     ----------
     x : array
-        (T, N, features), or (T, N) of integers; (N, T, ...) with ``batch_first``.
+        The batch, (T, N, features), or (T, N) of integers; (N, T, ...) with ``batch_first``.
     lengths : array of int
-        (N,), in [1, T].
-    batch_first : bool
-        How ``x`` is laid out.
-    enforce_sorted : bool
-        Whether lengths that grow are an error. Unlike torch's, the function sorts by default,
-        and always returns both arrays of indices.
+        The length of each sequence, (N,), in [1, T].
+    batch_first : bool, default False
+        Whether ``x`` is (N, T, ...).
+    enforce_sorted : bool, default False
+        Whether to refuse sequences that are not sorted by length, longest first. Unlike torch's,
+        this function sorts by default, and always returns both arrays of indices.
 
     Returns
     -------
     PackedSequence
-        Sequences of equal length keep their order.
+        The packed sequences. Those of equal length keep their order.
 
     Raises
     ------
@@ -173,28 +174,29 @@ def pack_padded_sequence(
 
 
 def pad_packed_sequence(packed: Any, batch_first: bool = False) -> tuple[Values, Lengths]:
-    """Undo `pack_padded_sequence`: zeros after each sequence's end.
+    """Convert packed sequences to a batch that is padded with zeros.
 
     Parameters
     ----------
     packed : PackedSequence
-        Or torch's of that name, on the CPU; its indices may be None.
-    batch_first : bool
+        The packed sequences; also an object of torch's class of that name, on the CPU. Its indices
+        may be None.
+    batch_first : bool, default False
         Whether the result is (N, T, ...) instead of (T, N, ...).
 
     Returns
     -------
     x : array
-        (T, N, features), or (T, N) of integers; T is the longest length.
+        The batch, (T, N, features), or (T, N) of integers; T is the longest length.
     lengths : array of int64
-        (N,).
+        The length of each sequence, (N,).
 
     Raises
     ------
     TypeError
-        If ``packed`` is something else, or a field has a wrong dtype.
+        If ``packed`` is not such an object, or a field has a wrong dtype.
     ValueError
-        If the fields do not fit each other.
+        If the fields do not fit together.
 
     Examples
     --------
@@ -221,19 +223,21 @@ def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = False) -> Pac
     Parameters
     ----------
     sequences : list of arrays
-        As for `pad_sequence`.
-    enforce_sorted : bool
-        As for `pack_padded_sequence`.
+        The sequences, (T_i, features) each, all float32 or all float64; or (T_i,) of one integer
+        dtype.
+    enforce_sorted : bool, default False
+        Whether to refuse sequences that are not sorted by length, longest first.
 
     Returns
     -------
     PackedSequence
-        As from `pack_padded_sequence`.
+        The packed sequences. Those of equal length keep their order.
 
     Raises
     ------
     TypeError, ValueError
-        As from `pad_sequence` and `pack_padded_sequence`.
+        If a sequence has a wrong dtype or shape, or one is empty; or, with ``enforce_sorted``, if
+        they are not sorted.
 
     Examples
     --------
@@ -249,7 +253,7 @@ def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = False) -> Pac
 
 
 def _positions(batch_sizes: Lengths) -> tuple[Lengths, Lengths]:
-    """Of each packed row its step, and its sequence's place among the sorted ones."""
+    """Return, for each packed row, its time step and its sequence's rank by length."""
     time = np.repeat(np.arange(len(batch_sizes)), batch_sizes)
     first = batch_sizes.cumsum() - batch_sizes
     return time, np.arange(len(time)) - first[time]
@@ -264,7 +268,7 @@ def _zeros(time_steps: int, batch_size: int, like: Values, batch_first: bool) ->
 
 
 def _check_sequences(sequences: Any) -> list[Values]:
-    """A list of at least one array, all of one dtype and of the same features."""
+    """Check a list of at least one array, all of one dtype and with the same features."""
     if not isinstance(sequences, (list, tuple)):
         kind = type(sequences).__name__
         raise TypeError(f"sequences: expected a list of arrays, got {kind}")
@@ -285,7 +289,7 @@ def _check_sequences(sequences: Any) -> list[Values]:
 
 
 def _check_padded(x: Any, lengths: Any, batch_first: bool) -> tuple[Values, Lengths]:
-    """``x`` with time first, and the lengths."""
+    """Return ``x`` with time first, and the lengths."""
     batch_first = _checks.flag("batch_first", batch_first)
     array = _check_values("x", x, ("N", "T") if batch_first else ("T", "N"))
     if batch_first:
@@ -297,7 +301,7 @@ def _check_padded(x: Any, lengths: Any, batch_first: bool) -> tuple[Values, Leng
 
 
 def _check_values(name: str, value: Any, lead: tuple[str, ...]) -> Values:
-    """Floats with the axis of features after ``lead``, or integers without it."""
+    """Check floats with the axes ``lead`` and features, or integers without the last."""
     array = _checks.as_array(name, value)
     if array.dtype.kind in "iu":
         expected: tuple[str, ...] = lead
@@ -314,7 +318,7 @@ def _check_values(name: str, value: Any, lead: tuple[str, ...]) -> Values:
 
 
 def _check_packed(packed: Any) -> tuple[Values, Lengths, Lengths]:
-    """Data, batch sizes and the order of the sequences, which fit each other."""
+    """Return the data, the batch sizes and the order of the sequences, which fit together."""
     fields = []
     for name in PackedSequence._fields:
         if not hasattr(packed, name):
@@ -343,7 +347,7 @@ def _check_batch_sizes(value: Any, total: int) -> Lengths:
         raise ValueError(f"{name}: expected shape (T,), T at least 1, got {batch_sizes.shape}")
     if batch_sizes[-1] < 1 or (np.diff(batch_sizes) > 0).any():
         raise ValueError(
-            f"{name}: expected numbers above 0 that never grow, got {batch_sizes.tolist()}"
+            f"{name}: expected positive numbers that never increase, got {batch_sizes.tolist()}"
         )
     # The first two keep the sum from overflowing.
     if max(len(batch_sizes), batch_sizes[0]) > total or batch_sizes.sum() != total:
