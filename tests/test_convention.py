@@ -24,6 +24,13 @@ LAYERS = {
 }
 CELLS = {"rnn": pyrnn.RNNCell, "lstm": pyrnn.LSTMCell, "gru": pyrnn.GRUCell}
 STATELESS = {"linear": pyrnn.Linear, "embedding": pyrnn.Embedding}
+BETWEEN = {
+    "last": pyrnn.LastStep,
+    "mean": pyrnn.MeanOverTime,
+    "dropout": partial(pyrnn.Dropout, seed=0),
+    "activation": pyrnn.Activation,
+    "norm": partial(pyrnn.LayerNorm, 3, dtype="float64"),
+}
 MODELS = {
     f"model-{cell}-{size}": (cell, size) for cell in ("rnn", "lstm", "gru") for size in (None, 2)
 }
@@ -42,10 +49,15 @@ def make_model(cell, embedding_dim):
 def make(name):
     if name in MODELS:
         return make_model(*MODELS[name])
+    if name in BETWEEN:
+        return BETWEEN[name]()
+    if name == "sequential":
+        rnn = pyrnn.LSTM(3, 4, dtype="float64", seed=0)
+        return pyrnn.Sequential(rnn, pyrnn.Linear(4, 2, dtype="float64", seed=1))
     return (LAYERS | CELLS | STATELESS)[name](3, 4, dtype="float64", seed=0)
 
 
-@pytest.fixture(params=[*LAYERS, *CELLS, *STATELESS, *MODELS])
+@pytest.fixture(params=[*LAYERS, *CELLS, *STATELESS, *BETWEEN, *MODELS, "sequential"])
 def target(request):
     """Each layer, with its options; each cell; each model."""
     return make(request.param)
@@ -55,12 +67,12 @@ def inputs(target):
     """Arguments for x: floats, or indices, as far as the target takes them."""
     if not isinstance(target, (pyrnn.Embedding, pyrnn.CharacterModel)):
         yield values(2, 3) if isinstance(target, Cell) else values(5, 2, 3)
-    if not isinstance(target, pyrnn.Linear):
+    if not isinstance(target, (pyrnn.Linear, *map(type, map(make, BETWEEN)))):
         yield np.array([2, 0]) if isinstance(target, Cell) else np.array([[0, 1], [2, 0], [1, 1]])
 
 
 def has_state(target):
-    return not isinstance(target, (pyrnn.Linear, pyrnn.Embedding))
+    return not isinstance(target, (pyrnn.Linear, pyrnn.Embedding, *map(type, map(make, BETWEEN))))
 
 
 def parts(state):
@@ -74,8 +86,8 @@ def shapes(state):
 def test_every_public_layer_is_held_to_it():
     public = {getattr(pyrnn, name) for name in pyrnn.__all__}
     layers = {c for c in public if inspect.isclass(c) and issubclass(c, pyrnn.Layer)}
-    held = {type(make(name)) for name in (*LAYERS, *CELLS, *STATELESS)}
-    assert layers - {pyrnn.Layer} == held
+    held = {type(make(name)) for name in (*LAYERS, *CELLS, *STATELESS, *BETWEEN)}
+    assert layers - {pyrnn.Layer, pyrnn.Sequential} == held
 
 
 def test_three_results_in_one_order(target, backend):

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from pyrnn.diagnostics.gradcheck import GradcheckReport as GradcheckReport
     from pyrnn.diagnostics.gradcheck import gradcheck as gradcheck
     from pyrnn.layers._layer import Layer as Layer
+    from pyrnn.layers.composition.pointwise import Activation as Activation
+    from pyrnn.layers.composition.pointwise import Dropout as Dropout
+    from pyrnn.layers.composition.pointwise import LayerNorm as LayerNorm
+    from pyrnn.layers.composition.pooling import LastStep as LastStep
+    from pyrnn.layers.composition.pooling import MeanOverTime as MeanOverTime
+    from pyrnn.layers.composition.sequential import Sequential as Sequential
+    from pyrnn.layers.composition.stream import SequentialStream as SequentialStream
     from pyrnn.layers.dense import Embedding as Embedding
     from pyrnn.layers.dense import Linear as Linear
     from pyrnn.layers.initializers import initialize as initialize
@@ -66,6 +73,10 @@ _NAMES = {
     ],
     "pyrnn.diagnostics.gradcheck": ["GradcheckReport", "gradcheck"],
     "pyrnn.layers._layer": ["Layer"],
+    "pyrnn.layers.composition.pooling": ["LastStep", "MeanOverTime"],
+    "pyrnn.layers.composition.pointwise": ["Activation", "Dropout", "LayerNorm"],
+    "pyrnn.layers.composition.sequential": ["Sequential"],
+    "pyrnn.layers.composition.stream": ["SequentialStream"],
     "pyrnn.layers.recurrent._cell": ["GRUCell", "LSTMCell", "RNNCell"],
     "pyrnn.layers.dense": ["Embedding", "Linear"],
     "pyrnn.layers.initializers": ["initialize"],

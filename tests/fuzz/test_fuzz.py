@@ -145,13 +145,18 @@ def test_a_case_that_is_played_again_shows_its_finding():
     assert "x = array(" in done.stdout
 
 
+def without_places(arguments):
+    """What arguments look like, but for the addresses of those that show none of their content."""
+    return re.sub(r"0x[0-9a-f]+", "", repr(arguments))
+
+
 @pytest.mark.parametrize("name", OWN)
 def test_a_seed_draws_the_same_case_again(name):
     for number in range(5):
         first, second = (draw_case(ENTRIES[name], 3, number) for _ in range(2))
         assert first.spoiled == second.spoiled
         assert (
-            repr(first.arguments) == repr(second.arguments)
+            without_places(first.arguments) == without_places(second.arguments)
             or bit_difference(*(vars(case)["arguments"] for case in (first, second))) is None
         )
 

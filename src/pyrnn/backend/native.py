@@ -7,7 +7,7 @@ from typing import Any
 
 from pyrnn import _core
 from pyrnn._types import Array, Indices, Parameters
-from pyrnn.reference import losses
+from pyrnn.reference import losses, pointwise
 
 # By the size of a number
 _WEIGHTS = {4: _core.WeightsFloat32, 8: _core.WeightsFloat64}
@@ -35,8 +35,12 @@ class NativeBackend:
     embedding = staticmethod(_core.embedding)
     embedding_backward = staticmethod(_core.embedding_backward)
     softmax_cross_entropy = staticmethod(_core.softmax_cross_entropy)
-    weighted_cross_entropy = staticmethod(losses.weighted_cross_entropy)  # NumPy's work here too
+    weighted_cross_entropy = staticmethod(losses.weighted_cross_entropy)  # NumPy's
     elementwise_loss = staticmethod(losses.elementwise)
+    activation = staticmethod(pointwise.activation)
+    activation_backward = staticmethod(pointwise.activation_backward)
+    layer_norm = staticmethod(pointwise.layer_norm)
+    layer_norm_backward = staticmethod(pointwise.layer_norm_backward)
     sgd = staticmethod(_core.sgd)
     adagrad = staticmethod(_core.adagrad)
     rmsprop = staticmethod(_core.rmsprop)

@@ -155,6 +155,22 @@ class Backend(Protocol):
     ) -> tuple[Array, Array]:
         """A loss of `pyrnn.reference.losses.ELEMENTWISE`: of each element, with its derivative."""
 
+    def activation(self, name: str, x: Array) -> Array:
+        """A function of each element: "tanh", "relu", "sigmoid" or "softplus"."""
+
+    def activation_backward(self, name: str, y: Array, dy: Array) -> Array:
+        """Gradient of x from that of y = activation(x)."""
+
+    def layer_norm(
+        self, x: Array, weight: Array | None, bias: Array | None, eps: float
+    ) -> tuple[Array, Any]:
+        """Each row (F,) of x with mean 0 and variance 1, times w, plus b; and what is kept."""
+
+    def layer_norm_backward(
+        self, kept: Any, weight: Array | None, dy: Array
+    ) -> tuple[Array, Array, Array]:
+        """Gradients (dx, dweight, dbias) of `layer_norm`."""
+
     # Optimisers: one step, in place on all parameters and their moments. Each argument holds an
     # array of each parameter, of its shape and dtype.
 

@@ -41,6 +41,10 @@ class Cache(Generic[Kept]):
         if not self._kept:
             raise ValueError("cache: it was used by an earlier backward; call forward again")
 
+    def look(self) -> Kept:
+        """What was kept, which stays; `check_fresh` has been asked."""
+        return self._kept[0]
+
     def use(self) -> Kept:
         """Take what was kept; it can be taken once, by whichever thread comes first."""
         try:

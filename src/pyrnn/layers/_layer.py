@@ -166,6 +166,41 @@ class Layer(Portable):
         """
         return sum(array.size for array in self._parameters.values())
 
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of the parameters by name, as torch calls it; `load_state_dict` takes them.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> layer, other = pyrnn.Linear(2, 3, seed=0), pyrnn.Linear(2, 3, seed=1)
+        >>> other.load_state_dict(layer.state_dict())
+        >>> bool((other.parameters["weight"] == layer.parameters["weight"]).all())
+        True
+        """
+        return {name: array.copy() for name, array in self.parameters.items()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over the values of all parameters.
+
+        Parameters
+        ----------
+        state_dict : dict
+            An array for every parameter, of its shape and dtype.
+
+        Raises
+        ------
+        TypeError, KeyError, ValueError
+            If that is no dict, a name is missing or unknown, an array does not fit, or the layer is
+            in eval mode. Nothing has changed then.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"state_dict: expected a dict, got {type(state_dict).__name__}")
+        missing = [name for name in self.parameters if name not in state_dict]
+        unknown = [name for name in state_dict if name not in self.parameters]
+        if missing or unknown:
+            raise KeyError(f"state_dict: missing {missing}, unknown {unknown}")
+        self.parameters.update(state_dict)
+
     def eval(self: Self) -> Self:
         """Switch to eval mode: weights are packed once and read-only, and nothing is dropped out.
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pyrnn._types import Array, Indices, Noise, Parameters, State
 from pyrnn.reference import checkpoint as checkpoints
-from pyrnn.reference import dense, losses, optim, sequence, stream, truncated
+from pyrnn.reference import dense, losses, optim, pointwise, sequence, stream, truncated
 
 
 class Weights(NamedTuple):
@@ -57,6 +57,10 @@ class ReferenceBackend:
     softmax_cross_entropy = staticmethod(losses.softmax_cross_entropy)
     weighted_cross_entropy = staticmethod(losses.weighted_cross_entropy)
     elementwise_loss = staticmethod(losses.elementwise)
+    activation = staticmethod(pointwise.activation)
+    activation_backward = staticmethod(pointwise.activation_backward)
+    layer_norm = staticmethod(pointwise.layer_norm)
+    layer_norm_backward = staticmethod(pointwise.layer_norm_backward)
     sgd = staticmethod(_of_all(optim.sgd))
     adagrad = staticmethod(_of_all(optim.adagrad))
     rmsprop = staticmethod(_of_all(optim.rmsprop))

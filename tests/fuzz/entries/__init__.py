@@ -2,6 +2,7 @@
 
 from tests.fuzz.entries import (
     cells,
+    composition,
     dense,
     files,
     layers,
@@ -20,6 +21,7 @@ from tests.fuzz.entries import (
 
 __all__ = [
     "cells",
+    "composition",
     "dense",
     "files",
     "layers",

@@ -1,0 +1,1 @@
+"""Layers made of layers, and the small ones that stand between others."""

@@ -1,0 +1,272 @@
+"""Layers that look at one step at a time: dropout, activation, layer normalisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn import _checks, _warnings
+from pyrnn._types import Array
+from pyrnn.backend import selection
+from pyrnn.layers import _cache
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.recurrent import _noise
+from pyrnn.parameters.dictionary import ParameterDict, random_generator
+
+
+class Pointwise(Layer):
+    """Base of layers whose output has the shape of x: arguments, caches, checks."""
+
+    def __call__(self, x: Any) -> Array:
+        """Map x as `forward` does, without a cache."""
+        return self._map(self._check_input(x))[0]
+
+    def forward(
+        self, x: Any, state: None = None, *, lengths: None = None
+    ) -> tuple[Array, None, _cache.Cache[Any]]:
+        """Map x, and keep what `backward` needs.
+
+        Parameters
+        ----------
+        x : array
+            Any shape, float32 or float64.
+        state, lengths : None
+            As recurrent layers have them; this one takes none.
+
+        Returns
+        -------
+        y : array
+            Of the shape and dtype of ``x``.
+        state : None
+            There is none.
+        cache : Cache
+            Serves one call of this layer's `backward`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype or shape.
+        """
+        _checks.not_taken(self, state=state, lengths=lengths)
+        array = self._check_input(x)
+        y, kept = self._map(array)
+        backend = selection.current().name
+        return y, None, _cache.Cache(self, backend, (kept, array.dtype), array.shape, True)
+
+    def backward(
+        self, cache: _cache.Cache[Any], dy: Any, dstate: None = None
+    ) -> tuple[Array, None, dict[str, Array]]:
+        """Gradients from dy, that of y and of its shape; there is no state.
+
+        Returns
+        -------
+        dx : array
+            Gradient with respect to ``x``, of its shape.
+        dstate0 : None
+            There is no state.
+        grads : dict
+            Gradient of each parameter, by the names of `parameters`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the cache is another layer's or used up, or dy has a wrong dtype or shape.
+        """
+        _cache.check(cache, self)
+        _checks.not_taken(self, dstate=dstate)
+        array = _checks.any_float_array("dy", dy)
+        array = _checks.float_array("dy", array, array.dtype, cache.output_shape)
+        kept, dtype = cache.use()
+        with _warnings.unwarned():
+            dx, grads = self._map_back(kept, array.astype(dtype, copy=False))
+        return dx, None, self._gradients(grads)
+
+    def _check_input(self, x: Any) -> Array:
+        return _checks.any_float_array("x", x)
+
+    def _map(self, x: Array) -> tuple[Array, Any]:
+        """Y, in memory of its own, and what `_map_back` needs."""
+        raise NotImplementedError
+
+    def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
+        """From the gradient of y to that of x and those of the parameters."""
+        raise NotImplementedError
+
+
+class Dropout(Pointwise):
+    """Set elements to zero at random in train mode, and scale the others up.
+
+    Parameters
+    ----------
+    p : float
+        Probability of a zero; what is left is divided by 1 − p. It may be set.
+    seed : int, optional
+        Makes the masks repeatable.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value.
+
+    Notes
+    -----
+    In eval mode nothing is dropped. Source: Srivastava et al., "Dropout: a simple way to prevent
+    neural networks from overfitting", JMLR 15, 2014, in the form of `torch.nn.Dropout`.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> layer = pyrnn.Dropout(0.5, seed=0)
+    >>> layer(np.ones(6))
+    array([2., 0., 0., 0., 2., 2.])
+    >>> layer.eval()(np.ones(6))
+    array([1., 1., 1., 1., 1., 1.])
+    """
+
+    def __init__(self, p: float = 0.5, *, seed: int | None = None) -> None:
+        self.p = p
+        self.seed = _checks.seed(seed)
+        self._generator = random_generator(self.seed)
+        super().__init__({}, "float32")
+
+    @property
+    def p(self) -> float:
+        """Probability of a zero; it may be set."""
+        return self._p
+
+    @p.setter
+    def p(self, value: float) -> None:
+        self._p = _checks.finite_number("p", value, 0.0, 1.0)
+
+    def _map(self, x: Array) -> tuple[Array, Any]:
+        if not self.training or self.p == 0:
+            return x.copy(), None
+        mask = _noise.dropout_mask(self._generator, x.shape, self.p, x.dtype)
+        return _noise.masked(x, mask), mask
+
+    def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
+        return (dy.copy() if kept is None else _noise.masked(dy, kept)), {}
+
+    def _repr_sizes(self) -> list[str]:
+        return [str(self.p)]
+
+
+class Activation(Pointwise):
+    """A function of each element.
+
+    Parameters
+    ----------
+    function : {"tanh", "relu", "sigmoid", "softplus"}
+        Which one.
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+
+    Notes
+    -----
+    The derivative of ReLU at 0 is 0. Softplus is ln(1 + eˣ).
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> pyrnn.Activation("relu")(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+
+    def __init__(self, function: str = "tanh") -> None:
+        names = ("tanh", "relu", "sigmoid", "softplus")
+        self.function = _checks.choice("function", function, names)
+        super().__init__({}, "float32")
+
+    def _map(self, x: Array) -> tuple[Array, Any]:
+        with _warnings.unwarned():
+            y = selection.current().activation(self.function, x)
+        return y, y.copy()
+
+    def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
+        return selection.current().activation_backward(self.function, kept, dy), {}
+
+    def _repr_sizes(self) -> list[str]:
+        return [repr(self.function)]
+
+
+class LayerNorm(Pointwise):
+    """Bring the features of each step to mean 0 and variance 1, then scale and shift them.
+
+    Parameters
+    ----------
+    normalized_shape : int
+        Features: the size of x's last axis.
+    eps : float
+        ε in (x − mean) / √(var + ε).
+    elementwise_affine : bool
+        Whether there are parameters to scale and shift with.
+    dtype : {"float32", "float64"}
+        Of the parameters and of x.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value.
+
+    Notes
+    -----
+    Parameters are "weight" (features,), ones, and "bias" (features,), zeros, as in
+    `torch.nn.LayerNorm`. Computed in float64, each row for itself. Source: J. L. Ba, J. R. Kiros,
+    G. E. Hinton, "Layer normalization", arXiv:1607.06450.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> layer = pyrnn.LayerNorm(2, dtype="float64")
+    >>> layer(np.array([[1.0, 3.0]])).round(4)
+    array([[-1.,  1.]])
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        *,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        self.normalized_shape = _checks.size("normalized_shape", normalized_shape)
+        self.eps = _checks.finite_number("eps", eps, 0.0)
+        self.elementwise_affine = _checks.flag("elementwise_affine", elementwise_affine)
+        checked = _checks.float_dtype(dtype)
+        shape = _checks.parameter_shape("normalized_shape", (self.normalized_shape,))
+        parameters = {}
+        if self.elementwise_affine:
+            parameters = {"weight": np.ones(shape, checked), "bias": np.zeros(shape, checked)}
+        super().__init__(ParameterDict(parameters), checked)
+
+    def _check_input(self, x: Any) -> Array:
+        array = _checks.float_array("x", x, self.dtype)
+        if array.ndim == 0 or array.shape[-1] != self.normalized_shape:
+            raise ValueError(f"x: expected shape (..., {self.normalized_shape}), got {array.shape}")
+        return array
+
+    def _map(self, x: Array) -> tuple[Array, Any]:
+        weight, bias = (self._parameters.get(name) for name in ("weight", "bias"))
+        with _warnings.unwarned():
+            y, kept = selection.current().layer_norm(_checks.rows(x), weight, bias, self.eps)
+        return y.reshape(x.shape), (kept, None if weight is None else weight.copy())
+
+    def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
+        normalised, weight = kept
+        dx, dweight, dbias = selection.current().layer_norm_backward(
+            normalised, weight, _checks.rows(dy)
+        )
+        grads = {} if weight is None else {"weight": dweight, "bias": dbias}
+        return dx.reshape(dy.shape), grads
+
+    def _repr_sizes(self) -> list[str]:
+        return [str(self.normalized_shape)]
+
+    def _repr_options(self) -> list[tuple[str, object]]:
+        return [("eps", 1e-5), ("elementwise_affine", True)]

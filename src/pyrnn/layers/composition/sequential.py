@@ -1,0 +1,380 @@
+"""Layers one after the other, as one layer: `Sequential`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from pyrnn import _checks
+from pyrnn._types import Array
+from pyrnn.backend import selection
+from pyrnn.layers import _cache
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.pooling import Pooling
+from pyrnn.layers.composition.stream import SequentialStream
+from pyrnn.layers.recurrent._cell import Cell
+from pyrnn.layers.recurrent._stack import Recurrent
+from pyrnn.parameters.dictionary import ParameterDict
+from pyrnn.parameters.owners import Gradients, families_of
+
+Caches = dict[str, Any]
+Kept = tuple[Caches, "np.dtype[Any]"]
+"""The cache of each layer, and the dtype of y."""
+
+
+class Sequential(Layer):
+    """Layers one after the other: each takes what the one before it gives.
+
+    Parameters
+    ----------
+    *layers : Layer
+        Named "0", "1", ...
+    **named : Layer
+        Layers with names of their own, after the others. Every layer of pyrnn but cells, another
+        `Sequential`, or a `Layer` of your own that has no state.
+
+    Attributes
+    ----------
+    layers : dict
+        The layers by name.
+    dtype : dtype
+        Of the parameters of all layers.
+
+    Raises
+    ------
+    TypeError
+        If one is no such layer, or dtypes differ.
+    ValueError
+        If there is none, one is there twice, or they differ in ``batch_first``.
+
+    Notes
+    -----
+    The state has the states of all recurrent layers, array after array: of one GRU h, of one LSTM
+    (h, c), of a GRU and an LSTM (h, h, c). ``lengths`` reach the recurrent layers and those that
+    end time (`LastStep`, `MeanOverTime`).
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> model = pyrnn.Sequential(
+    ...     rnn=pyrnn.GRU(12, 64, seed=0), last=pyrnn.LastStep(), out=pyrnn.Linear(64, 9, seed=1)
+    ... )
+    >>> x = np.ones((29, 4, 12), np.float32)
+    >>> y, state, cache = model.forward(x, lengths=[29, 7, 20, 12])
+    >>> dx, dstate0, grads = model.backward(cache, np.ones_like(y))
+    >>> y.shape, state.shape, list(grads)[-1]
+    ((4, 9), (1, 4, 64), 'out.bias')
+    """
+
+    def __init__(self, *layers: Layer, **named: Layer) -> None:
+        self.layers = _check_layers(layers, named)
+        self.dtype = _common_dtype(self.layers)
+        self._parts = {name: _state_parts(layer) for name, layer in self.layers.items()}
+        self.batch_first = _common_batch_first(self.layers)
+        self._collect()
+        self.training = True
+        self.train()
+
+    def _collect(self) -> None:
+        """Gather the parameters of all layers, which stay theirs."""
+        self._packed: dict[str, list[Any]] = {}
+        self._parameters = ParameterDict(
+            {
+                f"{prefix}.{name}": array
+                for prefix, layer in self.layers.items()
+                for name, array in layer.parameters.items()
+            }
+        )
+        self._families = families_of(self._parameters.values())
+
+    @property
+    def _state_names(self) -> tuple[str, ...]:
+        names = [f"{prefix}.{part}" for prefix, parts in self._parts.items() for part in parts]
+        return tuple(names)
+
+    # --- modes ------------------------------------------------------------------------------
+
+    def eval(self) -> Sequential:
+        """Bring all layers into eval mode: packed, read-only, no dropout; returns this."""
+        self.training = False
+        for layer in self.layers.values():
+            layer.eval()
+        return self
+
+    def train(self) -> Sequential:
+        """Undo `eval`; returns this."""
+        self.training = True
+        for layer in self.layers.values():
+            layer.train()
+        return self
+
+    # --- computing --------------------------------------------------------------------------
+
+    def __call__(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Array, Any]:
+        """Compute as `forward` does, for inference only.
+
+        Parameters
+        ----------
+        x : array
+            As the first layer takes it.
+        state : array or tuple of arrays, optional
+            The first state; zero if not given.
+        lengths : array of int, optional
+            Length of each sequence of the batch.
+
+        Returns
+        -------
+        y : array
+            What the last layer gives.
+        state : array, tuple of arrays or None
+            The state after; None if no layer has one.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value.
+        """
+        states = self._split("state", state)
+        after: list[Array] = []
+        for name, layer in self.layers.items():
+            options = {} if lengths is None or not _takes_lengths(layer) else {"lengths": lengths}
+            if self._parts[name]:
+                x, last = layer(x, states.get(name), **options)  # type: ignore[operator]
+                after += last if isinstance(last, tuple) else (last,)
+            elif callable(layer):
+                x = layer(x, **options)
+                if isinstance(layer, Sequential):
+                    x = x[0]
+            else:
+                x = layer.forward(x)[0]
+            if _ends_time(layer):
+                lengths = None
+        return x, _joined(after)
+
+    def forward(
+        self, x: Any, state: Any = None, lengths: Any = None
+    ) -> tuple[Array, Any, _cache.Cache[Kept]]:
+        """Compute, and keep what `backward` needs.
+
+        Parameters
+        ----------
+        x, state, lengths
+            As for `__call__`.
+
+        Returns
+        -------
+        y, state
+            As from `__call__`.
+        cache : Cache
+            Serves one call of this layer's `backward`. It holds on to ``x``, which must not
+            change until then; the parameters may.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value.
+        """
+        states = self._split("state", state)
+        caches: Caches = {}
+        after: list[Array] = []
+        for name, layer in self.layers.items():
+            options: dict[str, Any] = {}
+            if self._parts[name]:
+                options["state"] = states.get(name)
+            if lengths is not None and _takes_lengths(layer):
+                options["lengths"] = lengths
+            x, last, caches[name] = layer.forward(x, **options)
+            if last is not None:
+                after += last if isinstance(last, tuple) else (last,)
+            if _ends_time(layer):
+                lengths = None
+        kept = (caches, x.dtype)
+        cache = _cache.Cache(self, selection.current().name, kept, x.shape, True)
+        return x, _joined(after), cache
+
+    def backward(
+        self, cache: _cache.Cache[Kept], dy: Any, dstate: Any = None
+    ) -> tuple[Array | None, Any, dict[str, Array]]:
+        """Back-propagate through all layers.
+
+        Parameters
+        ----------
+        cache : Cache
+            From this layer's `forward`; it is used up.
+        dy : array or None
+            Gradient of the loss with respect to ``y``, of its shape; None for zeros, where the
+            loss depends on the final state alone.
+        dstate : array or tuple of arrays, optional
+            Gradient with respect to the final state; zero if not given, as is None in a tuple.
+
+        Returns
+        -------
+        dx : array or None
+            Gradient with respect to ``x``; None if ``x`` held indices.
+        dstate0 : array, tuple of arrays or None
+            Gradient with respect to the first state.
+        grads : dict
+            Gradient of each parameter, by the names of `parameters`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the cache is another layer's or used up, or an argument has a wrong shape, or dy and
+            dstate are both None. The cache can still be used then, unless it was used up.
+        """
+        gradient = self.check_backward(cache, dy, dstate)
+        dstates = self._split("dstate", dstate)
+        caches, _ = cache.use()
+        before: dict[str, Any] = {}
+        grads: dict[str, dict[str, Array]] = {}
+        for name, layer in reversed(self.layers.items()):
+            options = {"dstate": dstates[name]} if name in dstates else {}
+            gradient, before[name], grads[name] = layer.backward(caches[name], gradient, **options)
+        joined = {
+            f"{prefix}.{name}": array
+            for prefix in self.layers
+            for name, array in grads[prefix].items()
+        }
+        parts: list[Array] = []
+        for name in self.layers:
+            last = before[name]
+            if last is not None:
+                parts += last if isinstance(last, tuple) else (last,)
+        return gradient, _joined(parts), Gradients(joined, self._families)
+
+    def check_backward(self, cache: _cache.Cache[Kept], dy: Any, dstate: Any) -> Any:
+        """Return the gradient of y as an array that fits, or say what of the arguments does not."""
+        _cache.check(cache, self)
+        if dy is None and _checks.none_given(dstate):
+            raise TypeError(
+                "dy: expected a gradient, of y or of the final state, got None for both"
+            )
+        caches, dtype = cache.look()
+        array = _checks.state_array("dy", dy, dtype, cache.output_shape)
+        for name, part in self._split("dstate", dstate).items():
+            layer = self.layers[name]
+            if isinstance(layer, (Recurrent, Sequential)) and not _checks.none_given(part):
+                layer.check_backward(caches[name], None, part)
+        return array
+
+    def _split(self, name: str, state: Any) -> dict[str, Any]:
+        """The state of each layer that has one, from the whole; empty for None."""
+        if state is None:
+            return {}
+        names = self._state_names
+        if not names:
+            _checks.not_taken(self, **{name: state})
+        parts = list(_checks.state_parts(name, state, names).values())
+        states: dict[str, Any] = {}
+        for layer, own in self._parts.items():
+            if own:
+                mine, parts = parts[: len(own)], parts[len(own) :]
+                states[layer] = mine[0] if len(own) == 1 else tuple(mine)
+        return states
+
+    # --- use --------------------------------------------------------------------------------
+
+    def stream(self, batch_size: int = 1) -> SequentialStream:
+        """Open a stream that advances one step at a time, with the weights as they are now.
+
+        Each step gives what the layers in eval mode give for it; `LastStep` lets it pass.
+
+        Parameters
+        ----------
+        batch_size : int
+            How many independent streams advance together.
+
+        Raises
+        ------
+        ValueError
+            For a bidirectional layer or `MeanOverTime`, which have to see the end first.
+        """
+        return SequentialStream(self.layers, self._parts, batch_size)
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = super().__getstate__()
+        for name in ("_parameters", "_families", "_packed"):
+            del kept[name]
+        return kept
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        self.__dict__.update(attributes)
+        self._collect()
+
+    def __getitem__(self, name: str) -> Layer:
+        return self.layers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __repr__(self) -> str:
+        parts = ", ".join(
+            f"{name}={layer!r}" if name.isidentifier() else repr(layer)
+            for name, layer in self.layers.items()
+        )
+        return f"Sequential({parts})"
+
+
+def _joined(parts: list[Array]) -> Any:
+    """A state as users have it: None, one array or a tuple of them."""
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def _state_parts(layer: Layer) -> tuple[str, ...]:
+    names: tuple[str, ...] = getattr(layer, "_state_names", ())
+    return names
+
+
+def _takes_lengths(layer: Layer) -> bool:
+    return isinstance(layer, (Recurrent, Pooling, Sequential))
+
+
+def _ends_time(layer: Layer) -> bool:
+    """Whether what a layer gives has no time axis any more."""
+    if isinstance(layer, Sequential):
+        return any(map(_ends_time, layer.layers.values()))
+    return isinstance(layer, Pooling)
+
+
+def _check_layers(layers: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Layer]:
+    found = {**{str(n): layer for n, layer in enumerate(layers)}, **named}
+    if not found:
+        raise ValueError("layers: expected one or more, got none")
+    for name, layer in found.items():
+        if isinstance(layer, Cell) or not isinstance(layer, Layer):
+            got = _checks.shown(layer)
+            raise TypeError(f"{name}: expected a layer that takes sequences, got {got}")
+    kinds = list(found.values())
+    for name, layer in found.items():
+        if sum(other is layer for other in kinds) > 1:
+            raise ValueError(f"{name}: expected each layer once, got {layer!r} twice")
+    return found
+
+
+def _common_dtype(layers: Mapping[str, Layer]) -> np.dtype[Any]:
+    """That of the layers with parameters; they have to agree."""
+    dtypes = {name: layer.dtype for name, layer in layers.items() if layer.parameters}
+    first = next(iter(dtypes.values()), np.dtype("float32"))
+    for name, dtype in dtypes.items():
+        if dtype != first:
+            raise TypeError(f"{name}: expected dtype {first}, as of the layers before, got {dtype}")
+    return first
+
+
+def _common_batch_first(layers: Mapping[str, Layer]) -> bool:
+    """Whether sequences are (N, T, ...); layers that know a time axis have to agree."""
+    flags = {n: layer.batch_first for n, layer in layers.items() if hasattr(layer, "batch_first")}
+    first = next(iter(flags.values()), False)
+    for name, flag in flags.items():
+        if flag != first:
+            raise ValueError(
+                f"{name}: expected batch_first={first}, as of the layers before, got {flag}"
+            )
+    return bool(first)

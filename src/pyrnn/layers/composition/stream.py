@@ -1,0 +1,126 @@
+"""Streams through several layers: each step goes through all of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from pyrnn import _checks
+from pyrnn._pickling import Portable
+from pyrnn._types import Array
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.pooling import LastStep, Pooling
+
+
+class SequentialStream(Portable):
+    """Independent streams through layers one after the other; made by ``Sequential.stream()``.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> model = pyrnn.Sequential(pyrnn.GRU(3, 4, seed=0), pyrnn.Linear(4, 2, seed=1))
+    >>> stream = model.stream()
+    >>> stream.step(np.ones((1, 3), np.float32)).shape
+    (1, 2)
+    """
+
+    def __init__(
+        self, layers: Mapping[str, Layer], parts: Mapping[str, tuple[str, ...]], batch_size: int
+    ) -> None:
+        self.batch_size = _checks.size("batch_size", batch_size)
+        self._parts = dict(parts)
+        self._steps: dict[str, Any] = {}
+        for name, layer in layers.items():
+            if hasattr(layer, "stream"):
+                self._steps[name] = layer.stream(self.batch_size)
+            elif isinstance(layer, LastStep) and not layer.bidirectional:
+                continue
+            elif isinstance(layer, Pooling):
+                raise ValueError(f"stream: {name}, {layer!r}, has to see the end first")
+            else:
+                # A copy, with the weights as they are now.
+                self._steps[name] = copy.deepcopy(layer).eval()
+
+    def step(self, x_t: Any, out: Array | None = None) -> Array:
+        """Advance every stream by one time step.
+
+        Parameters
+        ----------
+        x_t : array
+            (batch_size, features), or (batch_size,) of indices.
+        out : array, optional
+            Where to write the output instead of into a new array.
+
+        Returns
+        -------
+        array
+            (batch_size, features) of the last layer, or ``out``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value; the state is as it was.
+        """
+        array = _checks.as_array("x_t", x_t)
+        if array.ndim == 0 or len(array) != self.batch_size:
+            raise ValueError(f"x_t: expected shape ({self.batch_size}, ...), got {array.shape}")
+        y: Any = array
+        for step in self._steps.values():
+            y = step.step(y) if hasattr(step, "step") else step(y)
+        if out is None:
+            result: Array = y
+            return result
+        _checks.live_float_array("out", out)
+        _checks.float_array("out", out, y.dtype, y.shape)
+        out[...] = y
+        return out
+
+    @property
+    def state(self) -> Any:
+        """The state, as the layers have it together: a copy; assign to it to set it."""
+        parts: list[Array] = []
+        for name, own in self._parts.items():
+            if own:
+                state = self._steps[name].state
+                parts += state if isinstance(state, tuple) else (state,)
+        if not parts:
+            return None
+        return parts[0] if len(parts) == 1 else tuple(parts)
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        names = tuple(f"{n}.{part}" for n, own in self._parts.items() for part in own)
+        if not names:
+            _checks.not_taken(self, state=value)
+            return
+        before = self.state
+        given = list(_checks.state_parts("state", value, names).values())
+        try:
+            self._set(given)
+        except Exception:
+            self._set(list(before) if isinstance(before, tuple) else [before])
+            raise
+
+    def _set(self, parts: list[Any]) -> None:
+        for name, own in self._parts.items():
+            if own:
+                mine, parts = parts[: len(own)], parts[len(own) :]
+                self._steps[name].state = mine[0] if len(own) == 1 else tuple(mine)
+
+    def reset(self, streams: Any = None) -> None:
+        """Set the state of every stream to zero, or of some; the others' stay as they are.
+
+        Parameters
+        ----------
+        streams : int, array of int or array of bool, optional
+            Which ones: indices in [0, batch_size), or a mask (batch_size,). All if not given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``streams`` is neither; the state is as it was.
+        """
+        for step in self._steps.values():
+            if hasattr(step, "reset"):
+                step.reset(streams)
