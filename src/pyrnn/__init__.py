@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pyrnn import diagnostics as diagnostics
     from pyrnn import losses as losses
     from pyrnn import optim as optim
     from pyrnn import serialization as serialization
@@ -103,7 +104,7 @@ _NAMES = {
     "pyrnn.training.losses.classification": ["softmax_cross_entropy"],
     "pyrnn.training.optimizers": ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"],
 }
-_MODULES = ["losses", "optim", "serialization", "text", "textbook", "typing"]
+_MODULES = ["diagnostics", "losses", "optim", "serialization", "text", "textbook", "typing"]
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted([*_HOMES, *_MODULES])

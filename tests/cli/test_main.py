@@ -41,7 +41,7 @@ class TestArguments:
             assert f"\n  --{option} " in text
 
     def test_no_command(self, fails: Any) -> None:
-        assert fails().startswith("expected a command: train, sample, compare or info")
+        assert fails().startswith("expected a command: train, sample, compare, flow or info")
 
     def test_unknown_command(self, fails: Any) -> None:
         assert fails("fly").startswith("argument command: invalid choice: 'fly'")
@@ -68,7 +68,8 @@ class TestDocumentation:
         assert set(rows) == set(options) - {"--help"}
         for name, default in options.items():
             if default is not None and name != "--help":
-                assert rows[name].strip("`") == str(default)
+                shown = "off" if default is False else str(default)
+                assert rows[name].strip("`") == shown
 
     def test_compare(self) -> None:
         section = self.TEXT.split("## `pyrnn compare`")[1].split("\n## ")[0]

@@ -1,4 +1,4 @@
-"""The command ``pyrnn``: train, sample, compare, info."""
+"""The command ``pyrnn``: train, sample, compare, flow, info."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyrnn import _extras
 from pyrnn._divergence import DivergenceError
 from pyrnn._version import version
 from pyrnn.backend import threads
-from pyrnn.cli import compare, info, sample, train
+from pyrnn.cli import compare, flow, info, sample, train
 from pyrnn.cli._arguments import Parser
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import NAMES, STATUS, Ended, ended_by_signals
@@ -97,7 +97,7 @@ def _run(argv: Sequence[str] | None) -> int:
     if arguments.command != "info":
         _extras.require("cli", *PACKAGES)
     if arguments.command is None:
-        parser.error("expected a command: train, sample, compare or info (pyrnn --help)")
+        parser.error("expected a command: train, sample, compare, flow or info (pyrnn --help)")
     status: int = arguments.run(arguments)
     return status
 
@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pyrnn {version()}")
     subparsers = parser.add_subparsers(dest="command", metavar="command")
-    for command in (train, sample, compare, info):
+    for command in (train, sample, compare, flow, info):
         command.add_parser(subparsers)
     return parser
 

@@ -1,1 +1,5 @@
-"""Tools that look into gradients."""
+"""Tools that look into gradients: `gradient_flow`; `pyrnn.gradcheck` and `pyrnn.gradcheck_loss`."""
+
+from pyrnn.diagnostics.flow import GradientFlow, gradient_flow
+
+__all__ = ["GradientFlow", "gradient_flow"]

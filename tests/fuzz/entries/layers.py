@@ -136,6 +136,7 @@ def _relations(
         ways.append(Relation("padding", partial(_padded, run, setup)))
     if arguments["dy"] is not None:
         ways.append(Relation("retry", partial(_retried, draw, setup, training)))
+    ways.append(Relation("gates", partial(_gates, draw, setup, training)))
     ways.append(Relation("caches", partial(_caches, draw, setup, training)))
     return draw.random.sample(ways, 2)
 
@@ -150,6 +151,13 @@ def _call(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[Any, 
     given = a["x"], a["state"], a.get("lengths")
     called = _layer(draw, setup, training, a)(*given)
     return called, _layer(draw, setup, training, a).forward(*given)[:2]
+
+
+def _gates(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[Any, Any]:
+    """The gates in either mode, which are those of inference."""
+    given = a["x"], a["state"], a.get("lengths")
+    layer = _layer(draw, setup, training, a)
+    return layer.gates(*given), layer.eval().gates(*given)
 
 
 def _copied(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[Any, Any]:
@@ -283,6 +291,6 @@ def _truncated(draw: Draw, kind: str, a: Arguments) -> dict[str, Any]:
 for _kind in KINDS:
     entry(
         _kind, _kind, f"{_kind}.forward", f"{_kind}.backward", f"{_kind}.__call__",
-        f"{_kind}.eval", f"{_kind}.train", f"{_kind}.parameters", weight=3,
+        f"{_kind}.gates", f"{_kind}.eval", f"{_kind}.train", f"{_kind}.parameters", weight=3,
     )(partial(layer_case, kind=_kind))  # fmt: skip
 entry("truncated", *(f"{kind}.backward_truncated" for kind in KINDS), weight=3)(truncated_case)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import weakref
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from pyrnn.layers import _cache
 from pyrnn.layers._cache import Cache, SequenceCache
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.initializers import first_values
-from pyrnn.layers.recurrent import _noise
+from pyrnn.layers.recurrent import _gates, _noise
 from pyrnn.layers.recurrent._arguments import Arguments, joined, part_of
 from pyrnn.layers.recurrent._fixed_weights import FixedWeights, copied
 from pyrnn.layers.recurrent.stream import Stream, StreamSizes
@@ -394,6 +395,53 @@ class Recurrent(Layer):
         dlayer = arguments.check_gradient(dy, cache)
         batch_size = cache.output_shape[1]
         return dlayer, arguments.check_state("dstate", dstate, batch_size, cache.batched)
+
+    def gates(self, x: Any, state: Any = None, lengths: Any = None) -> dict[str, Array]:
+        """Gates and candidates at each step, in inference: no dropout, expected zoneout.
+
+        Parameters
+        ----------
+        x : array
+            (T, N, input_size) or as `__call__` takes it.
+        state : array or pair of arrays, optional
+            The first state; zero if not given.
+        lengths : array of int, optional
+            Length of each sequence. Gates past a length are zero.
+
+        Returns
+        -------
+        dict of array
+            (T, N, hidden_size) each, laid out as y, by the names "i_l0", "f_l0", "g_l0", "o_l0" of
+            an LSTM, "r_l0", "z_l0", "n_l0" of a GRU, "z_l0", "n_l0" of a MinGRU, for each layer and
+            direction as in `parameters`. Empty for an RNN, which has no gates; a coupled forget
+            gate is 1 − i.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value.
+
+        Notes
+        -----
+        The reference computes them, whatever the backend: in float32 they are within its rounding
+        of what the core computes with.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.LSTM(2, 3, forget_bias=5.0, seed=0)
+        >>> gates = layer.gates(np.zeros((4, 1, 2), np.float32))
+        >>> list(gates), gates["f_l0"].shape, bool((gates["f_l0"] > 0.99).all())
+        (['i_l0', 'f_l0', 'g_l0', 'o_l0'], (4, 1, 3), True)
+        """
+        twin = copy.deepcopy(self).eval()
+        with selection.use_backend("reference"):
+            _, _, cache = twin.forward(x, state, lengths)
+        saved, _ = cache.use()
+        found = _gates.over_time(saved, self._suffixes(), cache.output_shape[0])
+        return {
+            name: self._arguments.user_layout(gate, cache.batched) for name, gate in found.items()
+        }
 
     def backward_truncated(
         self, cache: SequenceCache, dy: Any, k1: int, k2: int
