@@ -28,6 +28,8 @@ LONG = os.environ.get("PYRNN_LONG_TESTS") == "1"
 CHECKS = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("short", max_examples=60, derandomize=True, **CHECKS)
 hypothesis.settings.register_profile("long", max_examples=300, **CHECKS)
+# For tests that run again on every instruction set.
+hypothesis.settings.register_profile("few", max_examples=12, derandomize=True, **CHECKS)
 hypothesis.settings.load_profile("long" if LONG else "short")
 
 

@@ -225,6 +225,7 @@ def test_cells(make_cell, dtype, input_size, hidden_size, batch_size, bias, seed
     assert_same(gradients, expected_gradients, TOLERANCE[dtype])
 
 
+@pytest.mark.kernels
 @DTYPES
 @given(in_features=features, out_features=features, count=rows, bias=st.booleans(), seed=seeds)
 def test_linear(dtype, in_features, out_features, count, bias, seed):
@@ -241,6 +242,7 @@ def test_linear(dtype, in_features, out_features, count, bias, seed):
     assert_same(got, expected, TOLERANCE[dtype])
 
 
+@pytest.mark.kernels
 @DTYPES
 @given(num_embeddings=features, embedding_dim=features, count=rows, seed=seeds)
 def test_embedding(dtype, num_embeddings, embedding_dim, count, seed):
@@ -257,6 +259,7 @@ def test_embedding(dtype, num_embeddings, embedding_dim, count, seed):
     assert_same(got, expected, TOLERANCE[dtype])
 
 
+@pytest.mark.kernels
 @DTYPES
 @given(classes=features, count=rows, scale=st.sampled_from([0.1, 1.0, 30.0]), seed=seeds)
 def test_softmax_cross_entropy(dtype, classes, count, scale, seed):
@@ -281,6 +284,7 @@ OPTIMISERS = [
 ]
 
 
+@pytest.mark.kernels
 @DTYPES
 @pytest.mark.parametrize(("optimiser", "options"), OPTIMISERS, ids=str)
 @given(shape=st.tuples(features, rows), seed=seeds)
@@ -297,6 +301,7 @@ def test_optimisers(dtype, optimiser, options, shape, seed):
     assert_same(got, expected, TOLERANCE[dtype])
 
 
+@pytest.mark.kernels
 @DTYPES
 @given(shape=st.tuples(features, rows), seed=seeds, limit=st.sampled_from([0.0, 0.3, 3.0, 1e4]))
 def test_clipping(dtype, shape, seed, limit):
@@ -327,6 +332,7 @@ def noise_of(make_any, draw):
     return noise
 
 
+@pytest.mark.kernels
 @DTYPES
 @given(
     sizes=st.tuples(st.integers(2, 70), st.integers(3, 70), steps, rows),

@@ -1,9 +1,12 @@
 """Every instruction set that is built in computes what the reference and torch do.
 
-The choice is made once in a process, so the tests of the numbers run anew in one of their own.
+The choice is made once in a process, so tests run anew in one of their own: those that are marked
+``kernels``, a case for each path through the code that is compiled for each instruction set; in the
+long form all tests of the files that have any.
 """
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,13 +24,24 @@ TESTS = Path(__file__).parent
 ISAS = pyrnn.build_info()["isas"]
 
 
+LONG = os.environ.get("PYRNN_LONG_TESTS") == "1"
+MARK = "kernels"
+FILES = sorted(
+    path
+    for path in TESTS.rglob("test_*.py")
+    if path != Path(__file__) and f"pytest.mark.{MARK}" in path.read_text(encoding="utf-8")
+)
+CHOSEN = () if LONG else ("-m", MARK, "--hypothesis-profile", "few")
+
+
 def run(isa, *arguments):
     """Run Python in a process of its own, on one instruction set."""
     path = os.pathsep.join(p for p in sys.path if p)
     return subprocess.run(
         [sys.executable, *arguments],
         env={**os.environ, "PYTHONPATH": path, "PYRNN_ISA": isa, "PYRNN_BACKEND": "native"},
-        cwd=TESTS.parent, capture_output=True, text=True, timeout=600, check=False,
+        cwd=TESTS.parent, capture_output=True, text=True, timeout=7200 if LONG else 600,
+        check=False,
     )  # fmt: skip
 
 
@@ -37,12 +51,14 @@ def test_numbers_on_every_instruction_set(isa):
     if "this processor does not run" in told.stderr:
         pytest.skip(f"this processor does not run {isa}")
     assert told.stdout.strip() == isa, told.stderr
-    files = [
-        "test_equivalence.py", "layers/recurrent/test_stack_torch.py",
-        "layers/recurrent/test_stream.py", "training/test_losses.py",
-    ]  # fmt: skip
-    result = run(isa, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(TESTS / f for f in files))
+    result = run(isa, "-m", "pytest", "-q", "-p", "no:cacheprovider", *CHOSEN, *FILES)
     assert result.returncode == 0, result.stdout[-3000:]
+    assert int(re.findall(r"(\d+) passed", result.stdout)[-1]) > 300
+
+
+def test_files_with_marked_tests_are_found():
+    names = {path.relative_to(TESTS).as_posix() for path in FILES}
+    assert {"test_equivalence.py", "core/test_math_functions.py", "core/test_options.py"} <= names
 
 
 def test_an_unknown_instruction_set_is_refused():

@@ -43,6 +43,7 @@ def linear(layer, x, dy):
     return y, *layer.backward(cache, dy)
 
 
+@pytest.mark.kernels
 @DTYPES
 @given(in_features=features, out_features=features, count=rows, bias=st.booleans(), seed=seeds)
 def test_linear_rows(same_bits, dtype, in_features, out_features, count, bias, seed):
@@ -73,6 +74,7 @@ def large_linear(sizes, dtype):
     return layer, x, random(count, out_features, dtype=dtype, seed=1)
 
 
+@pytest.mark.kernels
 @DTYPES
 @LARGE
 def test_linear_threads(on_all_threads, dtype, sizes):
@@ -102,6 +104,7 @@ def test_linear_packed_once(on_all_threads, same_bits, dtype, sizes):
     same_bits(on_all_threads(lambda: (layer(x), *linear(layer, x, dy))), (expected[0], *expected))
 
 
+@pytest.mark.kernels
 @DTYPES
 @LARGE
 def test_a_large_linear_equals_the_reference(dtype, sizes):
@@ -124,6 +127,7 @@ def test_embedding_threads(on_all_threads, dtype, num_embeddings, embedding_dim)
     on_all_threads(lambda: linear(layer, x, dy))
 
 
+@pytest.mark.kernels
 @DTYPES
 @given(classes=features, count=rows, seed=seeds)
 def test_softmax_rows(same_bits, dtype, classes, count, seed):

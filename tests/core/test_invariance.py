@@ -129,12 +129,14 @@ def check_rows(case, make_layer, same_bits):
         assert past(None if dx is None else dx[:, own], length)
 
 
+@pytest.mark.kernels
 @given(case=cases())
 def test_a_row_of_a_batch_is_that_row_alone(make_layer, same_bits, case):
     """Outputs, states, dx and dstate0; with lengths, the row is cut at its own."""
     check_rows(case, make_layer, same_bits)
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize("sizes", LARGE, ids=str)
 @pytest.mark.parametrize("with_lengths", [False, True])
 def test_a_row_of_a_large_batch_is_that_row_alone(
@@ -179,6 +181,7 @@ def check_time(case, make_layer, same_bits, cuts):
     same_bits(state, final, "the last part's state")
 
 
+@pytest.mark.kernels
 @given(case=cases(one_direction=True, equal_lengths=True), data=st.data())
 def test_a_sequence_can_be_cut_anywhere(make_layer, same_bits, case, data):
     """Called, forward, in parts with carried state, step by step."""
@@ -224,6 +227,7 @@ def check_threads(case, make_layer, same_bits, num_threads, counts):
         same_bits(result, results[0], f"{count} threads")
 
 
+@pytest.mark.kernels
 @given(case=cases())
 def test_number_of_threads(make_layer, same_bits, num_threads, case):
     """Outputs and every gradient, truncated ones too."""
@@ -252,6 +256,7 @@ def test_number_of_threads_of_a_large_call(make_layer, same_bits, num_threads, s
     check_threads(case, make_layer, same_bits, num_threads, [1, 2, 4])
 
 
+@pytest.mark.kernels
 @given(case=cases())
 def test_indices_are_one_hot_rows(make_layer, case):
     """A gather is the product with one-hot rows: outputs and gradients, up to signs of zeros."""

@@ -1,6 +1,6 @@
-"""Every instruction set: which are built, which one is taken, and the guarantees on each of them.
+"""Every instruction set: which are built, and which one is taken.
 
-That each computes what the reference does is tested in tests/test_isa.py.
+What each computes is tested in tests/test_isa.py.
 """
 
 import platform
@@ -13,7 +13,6 @@ import pyrnn
 from pyrnn.backend import selection
 from pyrnn.reference.cells import CELLS
 
-HERE = Path(__file__).parent
 ISAS = pyrnn.build_info()["isas"]
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
@@ -65,25 +64,6 @@ def test_one_can_be_forced(run_python, isa):
 def test_an_empty_choice_is_none(run_python):
     result = run_python("-c", "import pyrnn; print(pyrnn.build_info()['isa'])", PYRNN_ISA="")
     assert result.stdout.strip() == runnable()[-1], result.stderr
-
-
-@pytest.mark.parametrize("isa", [i for i in ISAS if i != pyrnn.build_info()["isa"]])
-@pytest.mark.parametrize(
-    "file",
-    [
-        "test_math_functions.py",
-        "test_invariance.py",
-        "test_dense_invariance.py",
-        "test_options.py",
-    ],
-)
-def test_guarantees_on_every_instruction_set(run_python, isa, file):
-    """The choice is made once in a process, so the files run anew in one of their own."""
-    if isa not in runnable():
-        pytest.skip(f"this processor does not run {isa}")
-    result = run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / file, PYRNN_ISA=isa)
-    assert result.returncode == 0, result.stdout[-3000:]
-    assert " passed" in result.stdout
 
 
 def test_the_core_and_the_reference_have_the_same_cells():

@@ -10,6 +10,8 @@ import pytest
 
 mpmath = pytest.importorskip("mpmath")
 
+pytestmark = pytest.mark.kernels
+
 FUNCTIONS = pytest.mark.parametrize("function", ["exp", "tanh", "sigmoid"])
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 LARGEST_ERROR = {

@@ -83,6 +83,7 @@ def train(case, make_any, checkpoint=None):
     return results
 
 
+@pytest.mark.kernels
 @given(case=cases())
 def test_number_of_threads(make_any, same_bits, num_threads, case):
     results = []
@@ -111,6 +112,7 @@ def test_checkpoints(make_any, same_bits, case, checkpoint):
     same_bits(train(case, make_any, checkpoint), train(case, make_any))
 
 
+@pytest.mark.kernels
 @given(case=cases(noisy=False))
 def test_a_row_of_a_batch_is_that_row_alone(make_any, same_bits, case):
     layer = case.layer(make_any)
@@ -125,6 +127,7 @@ def test_a_row_of_a_batch_is_that_row_alone(make_any, same_bits, case):
         same_bits(dx[:length, own], layer.backward(cache, dy[:length, own])[0])
 
 
+@pytest.mark.kernels
 @given(case=cases(bidirectional=False, with_lengths=False), many=st.sampled_from([0, 40]))
 def test_steps_are_the_sequence(make_any, same_bits, num_threads, case, many):
     """In eval mode, where zoneout mixes with its rate; few streams, and enough to be shared out."""

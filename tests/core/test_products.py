@@ -51,6 +51,7 @@ def step(request, make_layer):
     return compute
 
 
+@pytest.mark.kernels
 def test_as_in_the_reference(step):
     got = step()
     with pyrnn.use_backend("reference"):

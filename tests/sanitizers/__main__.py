@@ -26,7 +26,7 @@ import pyrnn
 UNDEFINED = "undefined,float-cast-overflow,float-divide-by-zero"
 ISAS: list[str] = pyrnn.build_info()["isas"]
 
-SHORT_SUITE = ["tests/core", "tests/test_equivalence.py", "tests/test_stream.py"]
+SHORT_SUITE = ["tests/core", "tests/test_equivalence.py", "tests/layers/recurrent/test_stream.py"]
 SHORT_CELLS = ["lstm", "gru-reset-before"]
 
 

@@ -28,6 +28,7 @@ def test_every_cell_and_dtype_is_stored():
     assert kinds == {(cell, dtype) for cell in cells for dtype in TOLERANCE}
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize("case", CASES)
 def test_outputs_and_gradients_are_those_of_torch(case, backend, assert_close):
     cell, layers, directions, _, dtype = case.split("-")

@@ -149,6 +149,7 @@ def test_copies_go_on_alike_and_apart(make_layer, duplicate, backend):
     assert np.array_equal(other.step(x[2]), ahead)
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_steps_of_a_stack_of_many_units(make_layer, dtype, batch_size, backend):
