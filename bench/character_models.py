@@ -10,7 +10,7 @@ import numpy as np
 
 import pyrnn
 from bench.contender import Contender, Outputs
-from pyrnn.text.corpus import Vocabulary
+from pyrnn.text.vocabulary import Vocabulary
 
 VOCABULARY = "".join(chr(code) for code in range(32, 97))
 """65 characters."""

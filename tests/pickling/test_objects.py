@@ -11,7 +11,7 @@ import pytest
 import pyrnn
 from pyrnn.layers.recurrent._cell import Cell
 from pyrnn.text.character_model import CharacterModel
-from pyrnn.text.corpus import Vocabulary
+from pyrnn.text.vocabulary import Vocabulary
 from pyrnn.textbook import cells as textbook_cells
 
 # Arrays of more than 1000 bytes, which NumPy builds on the pickled ones, and of less.

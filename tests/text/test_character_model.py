@@ -10,7 +10,7 @@ import pytest
 
 import pyrnn
 from pyrnn.text.character_model import CELLS, CharacterModel
-from pyrnn.text.corpus import REPLACEMENT, Vocabulary
+from pyrnn.text.vocabulary import REPLACEMENT, Vocabulary
 
 LETTERS = "abcdefg"
 

@@ -10,7 +10,7 @@ from pyrnn.cli._interrupt import deferred
 from pyrnn.cli._terminal import print_written
 from pyrnn.interop.serialization import load_character_model
 from pyrnn.text.character_model import CharacterModel
-from pyrnn.text.corpus import REPLACEMENT
+from pyrnn.text.vocabulary import REPLACEMENT
 
 
 def add_parser(subparsers: Subparsers) -> None:

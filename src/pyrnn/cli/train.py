@@ -34,7 +34,8 @@ from pyrnn.cli._training import Settings, Training
 from pyrnn.interop import serialization
 from pyrnn.text import corpus as text
 from pyrnn.text.character_model import CELLS, CharacterModel
-from pyrnn.text.corpus import REPLACEMENT, EncodedCorpus
+from pyrnn.text.corpus import EncodedCorpus
+from pyrnn.text.vocabulary import REPLACEMENT
 
 DEFAULT_SECONDS = 45.0
 """What together with start, evaluations and sample makes about a minute."""

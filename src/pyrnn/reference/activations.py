@@ -15,7 +15,7 @@ def sigmoid(x: Array) -> Array:
 
 
 def softmax(x: Array, axis: int = -1) -> Array:
-    """e^x / sum(e^x) along an axis, with the maximum taken off first."""
+    """e^x / sum(e^x) along an axis; the maximum is subtracted first, so nothing overflows."""
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     value: Array = e / e.sum(axis=axis, keepdims=True)
     return value

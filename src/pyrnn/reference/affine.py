@@ -10,8 +10,8 @@ from pyrnn._types import Array, Indices, Parameters, is_indices
 def input_product(x: Array | Indices, parameters: Parameters) -> Array:
     """x W_ihᵀ + b_ih, shape (N, G·H).
 
-    ``x`` is (N, I), or (N,) of integers: the positions of ones in one-hot rows, for which the
-    product is a choice of columns.
+    ``x`` is (N, I), or (N,) of integers: the positions of the ones in one-hot rows, for which the
+    product selects columns.
     """
     weight = parameters["weight_ih"]
     product = weight.T[x] if is_indices(x) else x @ weight.T
@@ -24,7 +24,7 @@ def hidden_product(h: Array, parameters: Parameters, mask: Array | None = None) 
 
 
 def masked(h: Array, mask: Array | None) -> Array:
-    """What of h the products see: mask ∘ h, or h where there is no mask."""
+    """The h that the products use: mask ∘ h, or h where there is no mask."""
     return h if mask is None else mask * h
 
 
@@ -36,7 +36,7 @@ def add_bias(product: Array, parameters: Parameters, name: str) -> Array:
 def input_backward(
     dgates: Array, x: Array | Indices, parameters: Parameters
 ) -> tuple[Array | None, dict[str, Array]]:
-    """The way back of `input_product`: dx (None for integers), gradients of its parameters."""
+    """Backward of `input_product`: dx (None for integers), gradients of its parameters."""
     weight = parameters["weight_ih"]
     grads: dict[str, Array] = {}
     dx: Array | None = None
@@ -55,7 +55,7 @@ def input_backward(
 def hidden_backward(
     dgates: Array, h: Array, parameters: Parameters, mask: Array | None = None
 ) -> tuple[Array, dict[str, Array]]:
-    """The way back of `hidden_product`: dh and the gradients of its parameters."""
+    """Backward of `hidden_product`: dh and the gradients of its parameters."""
     grads: dict[str, Array] = {"weight_hh": dgates.T @ masked(h, mask)}
     if "bias_hh" in parameters:
         grads["bias_hh"] = dgates.sum(axis=0)

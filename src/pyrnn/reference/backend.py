@@ -1,4 +1,4 @@
-"""The reference as a backend: the functions of this package behind the shared protocol."""
+"""The reference as a backend: the functions of this package under the shared protocol."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyrnn.reference import dense, losses, optim, pointwise, sequence, stream, t
 
 
 class Weights(NamedTuple):
-    """A cell's name and its parameters: a copy, unless their changes are to be followed."""
+    """A cell's name and its parameters: a copy, unless ``follow``."""
 
     cell: str
     parameters: Parameters
@@ -33,7 +33,7 @@ def _named(grads: dict[str, Array], saved: sequence.Saved) -> dict[str, Array]:
 
 
 def _of_all(step: Callable[..., None]) -> Callable[..., None]:
-    """The step of all parameters, from that of one."""
+    """Make the step of all parameters from that of one."""
 
     def of_all(
         parameters: Sequence[Array], *others: Sequence[Array] | None, **options: object
@@ -92,7 +92,7 @@ class ReferenceBackend:
         noise: Noise | None = None,
     ) -> tuple[Array, State, Any]:
         """See `pyrnn.backend.selection.Backend.forward`."""
-        # Later changes must not reach what is kept.
+        # Later changes must not reach the cache.
         parameters = _copied(weights.parameters) if weights.follow else weights.parameters
         run = sequence.Run(weights.cell, parameters, x, lengths, reverse, noise, weights.suffix)
         if state is None:

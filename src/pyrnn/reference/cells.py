@@ -1,4 +1,4 @@
-"""The list of cells: a new cell is entered here, and every test that runs over cells finds it."""
+"""The list of cells. A new cell is added here; tests that run over all cells find it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ GAINS = ("gain_ih", "gain_hh")
 class Cell(NamedTuple):
     """One cell: how many gates and states it has, its step in both directions, its parameters.
 
-    ``forward(x, state, parameters, mask) -> state', saved``, where mask (N, size of h) or None is
-    what h is multiplied with before its products, and
+    ``forward(x, state, parameters, mask) -> state', saved``, where h is multiplied by mask (N, size
+    of h), if it is not None, before its products; and
     ``backward(saved, dstate', parameters) -> dx, dstate, grads``.
-    ``parameters`` are the names of all of them; those that begin with "bias" may be absent
-    together. Where ``projects``, there may be a ``weight_hr`` (P, H) besides.
+    ``parameters`` are the names of all parameters; those that begin with "bias" may be absent, all
+    together. If ``projects``, there may also be a ``weight_hr`` (P, H).
     """
 
     gates: int
@@ -44,7 +44,7 @@ class Cell(NamedTuple):
     projects: bool = False
 
     def state_sizes(self, parameters: Parameters) -> tuple[int, ...]:
-        """Features of each state: H, but P of a projected h."""
+        """Return the number of features of each state: H, or P for a projected h."""
         hidden_size = len(parameters["weight_ih"]) // self.gates
         output_size = len(parameters.get("weight_hr", range(hidden_size)))
         return (output_size, hidden_size)[: self.states]

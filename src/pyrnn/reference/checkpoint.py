@@ -1,9 +1,9 @@
-"""Checkpointing: a walk keeps every m-th state alone; the way back runs the rest again.
+"""Checkpointing: keep every m-th state only; backward computes the steps between them again.
 
-Memory for T steps falls to T / m states and the values of m steps, for one forward more. The
-steps that are run again compute what they computed, so gradients are bit for bit the same. Source:
-T. Chen et al., "Training deep nets with sublinear memory cost", arXiv:1604.06174; A. Gruslys et
-al., "Memory-efficient backpropagation through time", NeurIPS 2016.
+Memory for T steps falls to T / m states and the values of m steps, at the cost of one more forward
+pass. Steps that are computed again give the same values, so gradients are identical to the bit.
+Source: T. Chen et al., "Training deep nets with sublinear memory cost", arXiv:1604.06174; A.
+Gruslys et al., "Memory-efficient backpropagation through time", NeurIPS 2016.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pyrnn.reference.sequence import Run, Saved, Step
 
 
 class Segments:
-    """The steps of a walk by segments, each run again when it is asked for."""
+    """The time steps in segments, each of which is computed again when it is iterated over."""
 
     def __init__(self, run: Run, segments: list[tuple[range, State]]) -> None:
         self._run = run
@@ -35,7 +35,7 @@ class Segments:
 
 
 def forward(run: Run, state: State, every: int) -> tuple[Array, State, Saved]:
-    """As `sequence.forward`, but of the states only those before every ``every`` steps are kept."""
+    """Run as `sequence.forward` does, but keep only the state before every ``every`` steps."""
     y = sequence.zero_output(run, state)
     state = sequence.copied(state)
     count = sequence.count_steps(run)

@@ -1,6 +1,6 @@
 """The GRU cell with the reset after the product, as `torch.nn.GRUCell` has it (gates r z n).
 
-r = σ(W_ir x + b_ir + W_hr h + b_hr)      z alike
+r = σ(W_ir x + b_ir + W_hr h + b_hr)      and z likewise
 n = tanh(W_in x + b_in + r ∘ (W_hn h + b_hn))
 h' = (1 − z) ∘ n + z ∘ h
 """
@@ -17,7 +17,7 @@ from pyrnn.reference.affine import hidden_backward, hidden_product, input_backwa
 
 
 class Saved(NamedTuple):
-    """What one step keeps for the way back; ``hidden_n`` is W_hn h + b_hn."""
+    """The cache of one step; ``hidden_n`` is W_hn h + b_hn."""
 
     x: Array | Indices
     h: Array

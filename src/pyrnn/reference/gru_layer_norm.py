@@ -1,7 +1,7 @@
 """The GRU cell with layer normalisation, the reset after the product (gates r z n).
 
 a = gain_ih ∘ n(W_ih x) + b_ih,   b = gain_hh ∘ n(W_hh h) + b_hh,   n over all 3H numbers
-r = σ(a_r + b_r)      z alike
+r = σ(a_r + b_r)      and z likewise
 n = tanh(a_n + r ∘ b_n)
 h' = (1 − z) ∘ n + z ∘ h
 
@@ -27,7 +27,7 @@ from pyrnn.reference.layer_norm import (
 
 
 class Saved(NamedTuple):
-    """What one step keeps for the way back; ``hidden_n`` is b_n."""
+    """The cache of one step; ``hidden_n`` is b_n."""
 
     x: Array | Indices
     h: Array

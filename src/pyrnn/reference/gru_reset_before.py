@@ -1,6 +1,6 @@
 """The GRU cell with the reset before the product, as its paper has it (gates r z n).
 
-r = σ(W_ir x + b_ir + W_hr h + b_hr)      z alike
+r = σ(W_ir x + b_ir + W_hr h + b_hr)      and z likewise
 n = tanh(W_in x + b_in + W_hn (r ∘ h) + b_hn)
 h' = (1 − z) ∘ n + z ∘ h
 
@@ -27,7 +27,7 @@ from pyrnn.reference.affine import (
 
 
 class Saved(NamedTuple):
-    """What one step keeps for the way back."""
+    """The cache of one step."""
 
     x: Array | Indices
     h: Array

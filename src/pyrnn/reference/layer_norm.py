@@ -61,13 +61,13 @@ def affine_backward(
 
 
 def input_side(x: Array | Indices, parameters: Parameters) -> tuple[Array, Normalised]:
-    """gain_ih ∘ n(W_ih x) + bias_ih, and what its way back needs."""
+    """gain_ih ∘ n(W_ih x) + bias_ih, and the cache for its backward."""
     normalised = normalise(input_product(x, _weight(parameters, "weight_ih")))
     return affine(normalised, parameters, "ih"), normalised
 
 
 def hidden_side(h: Array, parameters: Parameters, mask: Array | None) -> tuple[Array, Normalised]:
-    """gain_hh ∘ n(W_hh h) + bias_hh, and what its way back needs."""
+    """gain_hh ∘ n(W_hh h) + bias_hh, and the cache for its backward."""
     normalised = normalise(hidden_product(h, _weight(parameters, "weight_hh"), mask))
     return affine(normalised, parameters, "hh"), normalised
 
@@ -75,7 +75,7 @@ def hidden_side(h: Array, parameters: Parameters, mask: Array | None) -> tuple[A
 def input_side_backward(
     dz: Array, normalised: Normalised, x: Array | Indices, parameters: Parameters
 ) -> tuple[Array | None, dict[str, Array]]:
-    """The way back of `input_side`: dx (None for integers), gradients of its parameters."""
+    """Backward of `input_side`: dx (None for integers), gradients of its parameters."""
     da, grads = affine_backward(dz, normalised, parameters, "ih")
     dx, product_grads = input_backward(da, x, _weight(parameters, "weight_ih"))
     return dx, grads | product_grads
@@ -84,12 +84,12 @@ def input_side_backward(
 def hidden_side_backward(
     dz: Array, normalised: Normalised, h: Array, parameters: Parameters, mask: Array | None
 ) -> tuple[Array, dict[str, Array]]:
-    """The way back of `hidden_side`: dh, gradients of its parameters."""
+    """Backward of `hidden_side`: dh, gradients of its parameters."""
     db, grads = affine_backward(dz, normalised, parameters, "hh")
     dh, product_grads = hidden_backward(db, h, _weight(parameters, "weight_hh"), mask)
     return dh, grads | product_grads
 
 
 def _weight(parameters: Parameters, name: str) -> dict[str, Array]:
-    """A weight without its bias, which comes after the normalisation."""
+    """A weight without its bias, which is added after the normalisation."""
     return {name: parameters[name]}

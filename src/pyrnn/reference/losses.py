@@ -13,9 +13,9 @@ from pyrnn._types import Array, Indices
 def softmax_cross_entropy(logits: Array, targets: Indices) -> tuple[float, Array]:
     """Sum over rows of -ln softmax(logits)[target], and its gradient softmax(logits) - one-hot.
 
-    ``logits`` is (M, V), ``targets`` (M,). The largest logit of a row is taken off first, so that
-    no exponential overflows; losses are added in float64, in which float32 logits that lie apart as
-    far as can be have a finite loss.
+    ``logits`` is (M, V), ``targets`` (M,). The largest logit of a row is subtracted first, so that
+    no exponential overflows. Losses are added in float64, where even the largest difference of
+    float32 logits gives a finite loss.
     """
     rows = np.arange(len(targets))
     largest = logits.max(axis=1, keepdims=True)

@@ -1,6 +1,6 @@
 """The LSTM cell, as `torch.nn.LSTMCell` has it (gates i f g o).
 
-i = σ(W_ii x + b_ii + W_hi h + b_hi)      f, o alike
+i = σ(W_ii x + b_ii + W_hi h + b_hi)      and f, o likewise
 g = tanh(W_ig x + b_ig + W_hg h + b_hg)
 c' = f ∘ c + i ∘ g
 h' = o ∘ tanh(c'),   or W_hr (o ∘ tanh(c')) with a projection
@@ -19,7 +19,7 @@ from pyrnn.reference.projection import project, project_backward
 
 
 class Saved(NamedTuple):
-    """What one step keeps for the way back."""
+    """The cache of one step."""
 
     x: Array | Indices
     h: Array

@@ -1,6 +1,6 @@
 """The LSTM cell whose input gate is coupled to the forget gate: f = 1 − i (gates i g o).
 
-i = σ(W_ii x + b_ii + W_hi h + b_hi)      o alike
+i = σ(W_ii x + b_ii + W_hi h + b_hi)      and o likewise
 g = tanh(W_ig x + b_ig + W_hg h + b_hg)
 c' = (1 − i) ∘ c + i ∘ g
 h' = o ∘ tanh(c'),   or W_hr (o ∘ tanh(c')) with a projection
@@ -24,7 +24,7 @@ from pyrnn.reference.projection import project, project_backward
 
 
 class Saved(NamedTuple):
-    """What one step keeps for the way back."""
+    """The cache of one step."""
 
     x: Array | Indices
     h: Array

@@ -30,7 +30,7 @@ from pyrnn.reference.layer_norm import (
 
 
 class Saved(NamedTuple):
-    """What one step keeps for the way back; ``tanh_c`` is tanh(gain_c ∘ n(c') + b_c)."""
+    """The cache of one step; ``tanh_c`` is tanh(gain_c ∘ n(c') + b_c)."""
 
     x: Array | Indices
     h: Array

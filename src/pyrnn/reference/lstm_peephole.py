@@ -1,6 +1,6 @@
 """The LSTM cell with peepholes: its gates see the cell (gates i f g o, peepholes i f o).
 
-i = σ(W_ii x + b_ii + W_hi h + b_hi + p_i ∘ c)      f alike
+i = σ(W_ii x + b_ii + W_hi h + b_hi + p_i ∘ c)      and f likewise
 g = tanh(W_ig x + b_ig + W_hg h + b_hg)
 c' = f ∘ c + i ∘ g
 o = σ(W_io x + b_io + W_ho h + b_ho + p_o ∘ c')

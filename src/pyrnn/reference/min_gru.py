@@ -4,8 +4,8 @@ z = σ(W_iz x + b_iz)
 n = W_in x + b_in
 h' = (1 − z) ∘ h + z ∘ n
 
-As in its paper, z is the share of what is new: the other way round than in `gru`, where z is the
-share of the old h. n has no activation. There is no W_hh: a mask on h has nothing to act on.
+As in its paper, z is the share of the new value. In `gru` it is the share of the old h. n has no
+activation. There is no W_hh, so a mask on h would have no effect.
 
 Source: L. Feng et al., "Were RNNs all we needed?", arXiv:2410.01201.
 """
@@ -22,7 +22,7 @@ from pyrnn.reference.affine import input_backward, input_product
 
 
 class Saved(NamedTuple):
-    """What one step keeps for the way back."""
+    """The cache of one step."""
 
     x: Array | Indices
     h: Array
@@ -51,11 +51,11 @@ def backward(
 
 
 def parallel(x: Array | Indices, h: Array, parameters: Parameters) -> Array:
-    """All steps at once: x (T, N, I) or indices (T, N), h (N, H) -> y (T, N, H).
+    """Compute all steps at once: x (T, N, I) or indices (T, N), h (N, H) -> y (T, N, H).
 
-    A step is the map h -> a ∘ h + b with a = 1 − z and b = z ∘ n. Two of them in a row are such a
-    map again, (a₂ a₁, a₂ b₁ + b₂); so log₂ T rounds, each of which joins every map with the one
-    that lies a power of two before it, leave at time t the map from the first h to h_t.
+    A step is the map h -> a ∘ h + b with a = 1 − z and b = z ∘ n. Two such maps in a row are again
+    one, (a₂ a₁, a₂ b₁ + b₂). So log₂ T rounds suffice: in round r, each map is combined with the
+    one 2ʳ steps before it; afterwards the map at time t leads from the initial h to h_t.
     """
     rows = x.reshape(-1) if x.ndim == 2 else x.reshape(-1, x.shape[2])
     product = input_product(rows, parameters).reshape(*x.shape[:2], -1)

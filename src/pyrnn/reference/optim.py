@@ -76,13 +76,13 @@ def adam(
 
     m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g²,
     p ← p − lr m̂ / (√v̂ + ε)  with  m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ).
-    Weight decay is added to g, or, ``decoupled`` (AdamW), taken off p: p ← p − lr λ p.
+    Weight decay is added to g, or, if ``decoupled`` (AdamW), applied to p: p ← p − lr λ p.
     """
     if decoupled:
         p *= 1 - lr * weight_decay
     else:
         g = _decayed(g, p, weight_decay)
-    # From what weighs more, so that the weights are one together however they are rounded.
+    # Computed from the larger weight, so that both weights add up to 1 however they are rounded.
     m[...] = m + (1 - beta1) * (g - m) if beta1 > 0.5 else g + beta1 * (m - g)
     v *= beta2
     v += (1 - beta2) * g * g  # g² alone may overflow

@@ -1,7 +1,7 @@
 """The projection of an LSTM's output, as `torch.nn.LSTM` has it: h' = W_hr (o ∘ tanh(c')).
 
 Source: H. Sak, A. Senior, F. Beaufays, "Long short-term memory based recurrent neural network
-architectures for large scale acoustic modeling", arXiv:1402.1128. It is there where a cell has
+architectures for large scale acoustic modeling", arXiv:1402.1128. A cell has a projection if it has
 the parameter ``weight_hr`` (P, H); W_hh is then (4H, P).
 """
 
@@ -18,7 +18,7 @@ def project(output: Array, parameters: Parameters) -> Array:
 def project_backward(
     dh: Array, output: Array, parameters: Parameters
 ) -> tuple[Array, dict[str, Array]]:
-    """The way back of `project`: the output's gradient and that of W_hr."""
+    """Backward of `project`: the output's gradient and that of W_hr."""
     if "weight_hr" not in parameters:
         return dh, {}
     return dh @ parameters["weight_hr"], {"weight_hr": dh.T @ output}

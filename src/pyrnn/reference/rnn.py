@@ -14,7 +14,7 @@ from pyrnn.reference.affine import hidden_backward, hidden_product, input_backwa
 
 
 class Saved(NamedTuple):
-    """What one step keeps for the way back."""
+    """The cache of one step."""
 
     x: Array | Indices
     h: Array

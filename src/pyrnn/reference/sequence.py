@@ -1,7 +1,7 @@
-"""The walk over time: forward, and back-propagation through time.
+"""The loop over time: forward, and back-propagation through time.
 
 A sequence here is one layer in one direction. Sequences of a batch may differ in length: step s
-advances the rows that are longer than s; a reversed walk starts at each sequence's own end.
+advances the rows that are longer than s. The reverse direction starts at each sequence's last step.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pyrnn.reference.cells import CELLS
 
 
 class Run(NamedTuple):
-    """What stays the same over all steps of a walk.
+    """What is the same for all time steps.
 
-    ``suffix`` is what the names of gradients have after those of the parameters.
+    ``suffix`` is appended to the parameters' names to name the gradients.
     """
 
     cell: str
@@ -33,7 +33,7 @@ class Run(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step of the walk: the rows it advanced, the time each was at, the cell's values.
+    """One time step: the rows that it advanced, the position of each in time, the cell's cache.
 
     ``kept`` is how much of its old value each state kept, where there is zoneout.
     """
@@ -45,7 +45,7 @@ class Step(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """All that the way back needs."""
+    """The cache: what `backward` needs."""
 
     run: Run
     steps: Reversible[Step]
@@ -55,8 +55,8 @@ def forward(run: Run, state: State) -> tuple[Array, State, Saved]:
     """Run a cell over time.
 
     ``run.x`` is (T, N, I), or (T, N) of one-hot indices; each state is (N, H). Returns ``y``
-    (T, N, H), zero past a sequence's length, the state after each sequence's last step, and what
-    `backward` needs.
+    (T, N, H), zero past a sequence's length, the state after each sequence's last step, and the
+    cache for `backward`.
     """
     y = zero_output(run, state)
     state = copied(state)
@@ -116,24 +116,24 @@ def backward(
 
 
 def count_steps(run: Run) -> int:
-    """How many steps the longest sequence takes."""
+    """Return the number of time steps of the longest sequence."""
     return int(_lengths(run).max(initial=0))
 
 
 def zero_output(run: Run, state: State) -> Array:
-    """An empty y (T, N, size of h)."""
+    """Return y (T, N, size of h) of zeros."""
     return np.zeros((len(run.x), *state[0].shape), dtype=state[0].dtype)
 
 
 def zero_state(run: Run) -> State:
-    """A state of zeros, (N, size) each; the gradient of one as well."""
+    """Return a state of zeros, (N, size) each; it also serves as a gradient."""
     weight_ih = run.parameters["weight_ih"]
     sizes = CELLS[run.cell].state_sizes(run.parameters)
     return tuple(np.zeros((run.x.shape[1], size), weight_ih.dtype) for size in sizes)
 
 
 def copied(state: State) -> State:
-    """A state of its own."""
+    """Return a copy of the state."""
     return tuple(s.copy() for s in state)
 
 

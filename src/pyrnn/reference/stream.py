@@ -37,7 +37,7 @@ class Stream:
         )
 
     def step(self, x_t: Any, out: Array | None = None, /) -> Array:
-        """Advance all layers: each takes the new h of the one below it as its x."""
+        """Advance all layers by one step; each takes the new h of the layer below as its x."""
         x, out = self._check(x_t, out)
         new = [np.empty_like(s) for s in self._state]
         for layer, parameters in enumerate(self._layers):
@@ -55,9 +55,9 @@ class Stream:
         return out
 
     def state(self) -> State:
-        """Copies of the states."""
+        """Return copies of the states."""
         return tuple(s.copy() for s in self._state)
 
     def set_state(self, state: State, /) -> None:
-        """Take over states of that shape."""
+        """Set the states, of the shapes that `state` returns."""
         self._state = tuple(s.copy() for s in state)

@@ -1,9 +1,9 @@
 """Truncated back-propagation through time, TBPTT(k1, k2), as a plain loop over windows.
 
-The losses of steps [s, s + k1) go back to step s + k1 - k2, for s = 0, k1, 2 k1, ...; steps that
-the sequence does not have are left out (BPTT(h; h') of Williams and Peng 1990, with h = k2 and
-h' = k1). k1 = k2 are chunks with carried state; k1 = 1 is the sliding window, in which each step's
-loss reaches back over at most k2 steps, its own among them.
+The losses of steps [s, s + k1) are back-propagated to step s + k1 - k2, for s = 0, k1, 2 k1, ...;
+steps before the first are left out. This is BPTT(h; h') of Williams and Peng 1990, with h = k2
+and h' = k1. k1 = k2 means chunks with carried state. k1 = 1 is the sliding window, in which
+each step's loss is back-propagated through at most k2 steps, its own included.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def backward_windows(
     k2: int,
     masks: Sequence[Array | None],
 ) -> tuple[Array | None, list[dict[str, Array]]]:
-    """Back-propagate each window through a stack of layers, lowest first; sum what comes.
+    """Back-propagate each window through a stack of layers, lowest first, and sum the gradients.
 
-    ``masks[l]`` is what layer l's output was multiplied with on its way to layer l + 1.
+    ``masks[l]`` is what layer l's output was multiplied by before layer l + 1.
     """
     steps = [list(one.steps) for one in saved]
     grads = [{n: np.zeros_like(a) for n, a in one.run.parameters.items()} for one in saved]

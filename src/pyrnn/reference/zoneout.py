@@ -1,9 +1,9 @@
 """Zoneout: a state keeps a share m of its old value, state' = m ∘ old + (1 − m) ∘ new.
 
-In training m is 0 or 1, drawn for each unit and step; afterwards it is the probability of 1. Where
-m is 0 or 1, one of the values is chosen: what is not chosen has no part in the state, nor in
-gradients, even if it is infinite or NaN. The cell computes ``new`` from whole old states: an LSTM's
-h' from c' before any of c' is held back.
+In train mode m is 0 or 1, drawn for each unit and time step; in eval mode it is the probability of
+1. Where m is 0 or 1, one of the values is selected, and the other has no influence on the state or
+the gradients, even if it is infinite or NaN. The cell computes ``new`` from the full old states: an
+LSTM's h' from the new c', before zoneout acts on c'.
 
 Source: D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden activations",
 ICLR 2017.
@@ -16,16 +16,16 @@ import numpy as np
 from pyrnn._types import Array, State
 
 Kept = tuple["Array | float", ...]
-"""For each state m: zeros and ones (rows, size), or one number for all."""
+"""m for each state: zeros and ones (rows, size), or one number for all."""
 
 
 def mix(new: State, old: State, kept: Kept) -> State:
-    """The states after a step, for each its share that is kept."""
+    """Mix the states after a step with the old ones, of which each keeps its share."""
     return tuple(_mixed(n, o, m) for n, o, m in zip(new, old, kept, strict=True))
 
 
 def mix_backward(dstate: State, kept: Kept) -> tuple[State, State]:
-    """The way back of `mix`: gradients of the new and of the old states."""
+    """Backward of `mix`: gradients of the new and of the old states."""
     zeros = tuple(np.zeros_like(d) for d in dstate)
     return mix(dstate, zeros, kept), mix(zeros, dstate, kept)
 

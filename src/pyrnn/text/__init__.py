@@ -1,18 +1,17 @@
-"""Text and models of it: corpus, vocabulary, the character model."""
+"""Text: corpora, vocabularies, and streams of characters to train on."""
 
 from pyrnn.text.batches import chunks, streams
 from pyrnn.text.corpus import (
-    REPLACEMENT,
     Corpus,
     EncodedCorpus,
     TextError,
-    Vocabulary,
     load,
     pieces,
     read,
     split,
     standard_library,
 )
+from pyrnn.text.vocabulary import REPLACEMENT, Vocabulary
 
 __all__ = [
     "REPLACEMENT",

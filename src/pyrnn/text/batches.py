@@ -1,4 +1,4 @@
-"""A text as streams that run side by side, in chunks of some steps."""
+"""A text as parallel streams, in chunks of a number of time steps."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ AnyIndices = npt.NDArray[np.integer[Any]]
 
 
 def streams(indices: AnyIndices, batch_size: int) -> tuple[AnyIndices, AnyIndices]:
-    """Cut a text into streams that run side by side.
+    """Cut a text into parallel streams.
 
     Parameters
     ----------
     indices : array of int
-        (L,): the text.
+        The text, (L,).
     batch_size : int
-        How many streams, N. Up to N - 1 characters at the end of the text are left out.
+        The number of streams, N. Up to N - 1 characters at the end of the text are left out.
 
     Returns
     -------
     inputs, targets : array of int
-        ((L - 1) // N, N) each: column n is the n-th part of the text, and what follows each of its
-        characters. They are views of ``indices``.
+        The characters to read and those to predict, ((L - 1) // N, N) each. Column n of ``inputs``
+        is the n-th part of the text; ``targets`` has the character after each. Both are views of
+        ``indices``.
 
     Raises
     ------
@@ -65,12 +66,31 @@ def streams(indices: AnyIndices, batch_size: int) -> tuple[AnyIndices, AnyIndice
 def chunks(
     inputs: AnyIndices, targets: AnyIndices, seq_len: int
 ) -> Iterator[tuple[AnyIndices, AnyIndices]]:
-    """Successive chunks of up to ``seq_len`` steps of streams (T, N); the last may be shorter.
+    """Iterate over streams in chunks of up to ``seq_len`` time steps.
+
+    Parameters
+    ----------
+    inputs, targets : array of int
+        The streams, (T, N) each, from `streams`.
+    seq_len : int
+        The number of time steps of a chunk. The last one may be shorter.
+
+    Returns
+    -------
+    iterator of pairs of arrays
+        The chunks of ``inputs`` and ``targets``, in the order of time.
 
     Raises
     ------
     TypeError, ValueError
         If an argument has a wrong type or value, or the two differ in shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn.text import chunks, streams
+    >>> [x.shape for x, y in chunks(*streams(np.arange(11), 2), seq_len=3)]
+    [(3, 2), (2, 2)]
     """
     inputs, targets = _integers("inputs", inputs), _integers("targets", targets)
     if inputs.ndim != 2:
@@ -85,7 +105,7 @@ def chunks(
 
 
 def _integers(name: str, value: object) -> AnyIndices:
-    """An array of integers of any size; not a copy where it is one already."""
+    """Return an array of integers of any size, without a copy if possible."""
     array = _checks.as_array(name, value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected an integer array, got dtype {array.dtype}")

@@ -18,7 +18,7 @@ from pyrnn.layers.recurrent.lstm import GRU, LSTM, RNN
 from pyrnn.parameters.dictionary import ParameterDict, random_generator
 from pyrnn.parameters.owners import Gradients, families_of
 from pyrnn.text.batches import chunks, streams
-from pyrnn.text.corpus import REPLACEMENT, Vocabulary
+from pyrnn.text.vocabulary import REPLACEMENT, Vocabulary
 from pyrnn.training.losses import softmax_cross_entropy
 
 CELLS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}

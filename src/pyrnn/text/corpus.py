@@ -1,4 +1,4 @@
-"""Text as a character model sees it: corpus and vocabulary."""
+"""Text for character models: reading it and splitting it."""
 
 from __future__ import annotations
 
@@ -8,215 +8,141 @@ import io
 import os
 import stat
 import sysconfig
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import BinaryIO, NamedTuple
 
 from pyrnn import _checks
 from pyrnn._files import AnyPath, checked_path, shown
-from pyrnn._pickling import Portable
-from pyrnn._types import Indices
-
-SmallIndices = npt.NDArray[np.unsignedinteger[Any]]
-
-PIECE_BYTES = 1 << 18
-"""Text is read and encoded in pieces of so many bytes or characters."""
-
-REPLACEMENT = "\ufffd"
-"""Stands in a vocabulary for every character that the vocabulary does not have."""
-
-RARE_SHARE = 1e-5
-"""A character that makes up less than this share of a text is left out of its vocabulary."""
+from pyrnn.text.vocabulary import (
+    PIECE_BYTES,
+    RARE_SHARE,
+    REPLACEMENT,
+    SmallIndices,
+    Vocabulary,
+    checked_strings,
+)
 
 HELD_OUT_SHARE = 0.05
 HELD_OUT_MOST = 100_000
-"""At most so many characters are held out, however long the text is."""
+"""The largest number of characters that are held out, however long the text is."""
 
 
 class TextError(ValueError):
-    """A text that cannot be read, or is too short for what was asked; the message is one line."""
+    """A text that cannot be read, or is too short for its purpose. The message is one line.
+
+    Examples
+    --------
+    >>> from pyrnn.text import TextError, read
+    >>> try:
+    ...     read("no such file")
+    ... except TextError as error:
+    ...     print(error)
+    no such file: cannot be read (No such file or directory)
+    """
 
 
 class Corpus(NamedTuple):
-    """A text cut into a part to train on and a part to test on; they do not overlap."""
+    """A text cut into a part for training and a held-out part that does not overlap it.
+
+    Parameters
+    ----------
+    train : str
+        The text to train on.
+    held_out : str
+        The text to score the model on.
+
+    Examples
+    --------
+    >>> from pyrnn.text import split
+    >>> len(split(["a" * 95 + "b" * 5]).train)
+    95
+    """
 
     train: str
     held_out: str
 
 
 class EncodedCorpus(NamedTuple):
-    """A `Corpus` as indices into its vocabulary, in the smallest integers that hold them."""
+    """A `Corpus` as indices into its vocabulary, in the smallest integers that hold them.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+        The characters of the training part.
+    train : array of int
+        The text to train on.
+    held_out : array of int
+        The text to score the model on.
+
+    Examples
+    --------
+    >>> from pyrnn.text import load, standard_library
+    >>> corpus = load(standard_library()[:3])
+    >>> corpus.train.dtype, len(corpus.vocabulary) > 50
+    (dtype('uint8'), True)
+    """
 
     vocabulary: Vocabulary
     train: SmallIndices
     held_out: SmallIndices
 
 
-class Vocabulary(Portable):
-    """The characters that a model knows, each with its index.
+def read(path: AnyPath) -> str:
+    r"""Read a text file in UTF-8, with ``\n`` as line ends.
 
     Parameters
     ----------
-    characters : str
-        Distinct characters; the index of each is its place. If `REPLACEMENT` (U+FFFD) is among
-        them, `encode` can map unknown characters to it.
+    path : str, bytes or os.PathLike
+        A file or a pipe.
+
+    Returns
+    -------
+    str
+        The text, without a byte order mark.
 
     Raises
     ------
-    TypeError, ValueError
-        If that is no string, or is empty, or has a character twice.
+    TypeError
+        If ``path`` has a wrong type.
+    TextError
+        If the file cannot be read, is not UTF-8 or is empty.
 
     Examples
     --------
-    >>> from pyrnn.text import Vocabulary
-    >>> vocabulary = Vocabulary("helo")
-    >>> vocabulary.encode("hello")
-    array([0, 1, 2, 2, 3])
-    >>> vocabulary.decode([0, 1, 2, 2, 3])
-    'hello'
-    """
-
-    def __init__(self, characters: str) -> None:
-        if not isinstance(characters, str):
-            kind = type(characters).__name__
-            raise TypeError(f"vocabulary: expected a string of distinct characters, got {kind}")
-        codes = _codes(characters)
-        self._order = np.argsort(codes)
-        self._sorted = codes[self._order]
-        if not characters:
-            raise ValueError("vocabulary: expected at least one character, got ''")
-        twice = self._sorted[1:][np.diff(self._sorted.astype(np.int64)) == 0]
-        if twice.size:
-            raise ValueError(
-                f"vocabulary: expected distinct characters, got {chr(twice[0])!r} twice"
-            )
-        self.characters = characters
-
-    @classmethod
-    def of(cls, text: str | Iterable[str]) -> Vocabulary:
-        """The characters of a text, sorted, but for rare ones, and `REPLACEMENT` last.
-
-        A character is rare if it makes up less than 1 in 100 000 of the text (`RARE_SHARE`). A
-        shorter text has none, so it keeps all that it has. A text may come in pieces.
-        """
-        counts, total = np.zeros(0, dtype=np.int64), 0
-        for piece in _cut(text if isinstance(text, str) else _strings("text", text)):
-            found = np.bincount(_codes(piece))
-            counts = np.pad(counts, (0, max(0, len(found) - len(counts))))
-            counts[: len(found)] += found
-            total += len(piece)
-        common = np.flatnonzero((counts > 0) & (counts >= RARE_SHARE * total))
-        return cls("".join(map(chr, common)).replace(REPLACEMENT, "") + REPLACEMENT)
-
-    def __len__(self) -> int:
-        return len(self.characters)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and self.characters == other.characters
-
-    def __hash__(self) -> int:
-        return hash(self.characters)
-
-    def __repr__(self) -> str:
-        return f"Vocabulary({self.characters!r})"
-
-    @property
-    def replacement(self) -> int | None:
-        """The index of `REPLACEMENT`; None if the vocabulary does not have it."""
-        index = self.characters.find(REPLACEMENT)
-        return None if index < 0 else index
-
-    def encode(self, text: str, *, replace: bool = False, name: str = "text") -> Indices:
-        """The index of each character of a text.
-
-        Parameters
-        ----------
-        text : str
-            Any length, also 0.
-        replace : bool
-            Whether unknown characters become `REPLACEMENT`, where the vocabulary has that.
-        name : str
-            What an error calls the text.
-
-        Returns
-        -------
-        array of intp
-            (len(text),).
-
-        Raises
-        ------
-        TypeError
-            If an argument has a wrong type.
-        ValueError
-            If there are unknown characters that are not replaced; it names them.
-        """
-        name = _checks.string("name", name)
-        codes = _codes(_checks.string(name, text))
-        replace = _checks.flag("replace", replace)
-        places = np.searchsorted(self._sorted, codes)
-        places[places == len(self)] = 0
-        known = self._sorted[places] == codes
-        indices = self._order[places]
-        if not known.all():
-            if not replace or self.replacement is None:
-                raise ValueError(_unknown(name, np.unique(codes[~known])))
-            indices[~known] = self.replacement
-        return indices
-
-    def encode_pieces(self, pieces: Sequence[str]) -> SmallIndices:
-        """A text in pieces as the smallest unsigned integers that hold its indices.
-
-        Unknown characters become `REPLACEMENT`, where the vocabulary has that, as in `encode`.
-        """
-        pieces = _strings("pieces", pieces)
-        dtype = np.min_scalar_type(len(self) - 1)
-        indices = np.empty(sum(map(len, pieces)), dtype=dtype)
-        start = 0
-        for piece in _cut(pieces):
-            indices[start : start + len(piece)] = self.encode(piece, replace=True)
-            start += len(piece)
-        return indices
-
-    def normalise(self, prompt: str) -> str:
-        r"""A prompt in the form of the text that the vocabulary is of.
-
-        Line ends become ``\n``, as `read` makes them. If characters are unknown, the prompt is
-        composed (NFC) or decomposed (NFD) where then fewer are.
-        """
-        prompt = _checks.string("prompt", prompt)
-        if "\r" not in self.characters:
-            prompt = _line_ends(prompt)
-        forms = [prompt, *(unicodedata.normalize(form, prompt) for form in ("NFC", "NFD"))]
-        return min(forms, key=lambda text: len(set(text).difference(self.characters)))
-
-    def decode(self, indices: npt.ArrayLike) -> str:
-        """The text of a sequence of indices, (T,); the inverse of `encode`."""
-        checked = _checks.index_array("indices", indices, len(self))
-        return "".join(self.characters[index] for index in checked.reshape(-1))
-
-
-def read(path: AnyPath) -> str:
-    r"""The text of a file in UTF-8, with ``\n`` as its line ends.
-
-    Raises
-    ------
-    TextError
-        If the file cannot be read, is not UTF-8 or is empty.
+    >>> from pyrnn.text import read, standard_library
+    >>> len(read(standard_library()[0])) > 0
+    True
     """
     return "".join(pieces(path))
 
 
 def pieces(path: AnyPath) -> Iterator[str]:
-    r"""The text of a file as `read` gives it, piece by piece; none is empty.
+    r"""Read a text file in UTF-8 piece by piece, with ``\n`` as line ends.
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+        A file or a pipe.
+
+    Yields
+    ------
+    str
+        The next piece of the text; none is empty.
 
     Raises
     ------
+    TypeError
+        If ``path`` has a wrong type.
     TextError
-        As `read`, once it gets there.
+        If the file cannot be read, is empty, or is not UTF-8 (when the iteration arrives there).
+
+    Examples
+    --------
+    >>> from pyrnn.text import pieces, read, standard_library
+    >>> path = standard_library()[0]
+    >>> "".join(pieces(path)) == read(path)
+    True
     """
     try:
         name = checked_path(path)
@@ -252,20 +178,38 @@ def pieces(path: AnyPath) -> Iterator[str]:
 
 
 def load(paths: Sequence[AnyPath]) -> EncodedCorpus:
-    """Read files, `split` them, and encode them with the vocabulary of what is to train on.
+    """Read files, `split` them, and encode them with the vocabulary of the training part.
 
-    It takes about two bytes of memory for a byte of a file, where `read` and `Vocabulary.encode`
+    It takes about two bytes of memory per byte of a file, where `read` and `Vocabulary.encode`
     take ten.
+
+    Parameters
+    ----------
+    paths : sequence of str, bytes or os.PathLike
+        Files or pipes, in UTF-8.
+
+    Returns
+    -------
+    EncodedCorpus
+        The vocabulary, the training part and the held-out part.
 
     Raises
     ------
     TypeError
-        If that is no sequence of files' names.
+        If ``paths`` is not a sequence of file names.
     TextError
-        As from `pieces` and `split`, and if no character is common enough to learn.
+        If a file cannot be read, is not UTF-8 or is empty, the text is too short, or no character
+        is common enough to learn.
+
+    Examples
+    --------
+    >>> from pyrnn.text import load, standard_library
+    >>> vocabulary, train, held_out = load(standard_library()[:3])
+    >>> len(train) > len(held_out)
+    True
     """
     if isinstance(paths, (str, bytes)) or not isinstance(paths, Iterable):
-        raise TypeError(f"paths: expected a sequence of files' names, got {_checks.shown(paths)}")
+        raise TypeError(f"paths: expected a sequence of file names, got {_checks.shown(paths)}")
     corpus = _split([list(pieces(path)) for path in paths])
     vocabulary = Vocabulary.of(corpus[0])
     if vocabulary.characters == REPLACEMENT:
@@ -277,15 +221,26 @@ def load(paths: Sequence[AnyPath]) -> EncodedCorpus:
 
 
 def standard_library() -> list[Path]:
-    """The source files of the running Python's standard library: its top-level modules by name.
+    """Return the source files of the running Python's standard library.
 
-    Packages, tests and whatever was installed are left out, so that the text is much the same on
-    every machine with the same Python.
+    These are its top-level modules. Packages, tests and installed packages are left out, so that
+    the text is nearly the same on every machine with the same Python.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files, sorted by name.
 
     Raises
     ------
     TextError
-        If that library came without source files (some are a zip archive).
+        If the library has no source files (some installations have a zip archive instead).
+
+    Examples
+    --------
+    >>> from pyrnn.text import standard_library
+    >>> standard_library()[0].name
+    '__future__.py'
     """
     folder = Path(sysconfig.get_path("stdlib"))
     files = sorted(folder.glob("*.py"), key=lambda path: path.name)
@@ -298,17 +253,27 @@ def standard_library() -> list[Path]:
 
 
 def split(texts: Sequence[str]) -> Corpus:
-    """Hold out the end of each text; join what is left, and what is held out.
+    """Hold out the end of each text for evaluation.
 
-    The last 5 % of each text are held out, or less, so that all together are no more than
-    `HELD_OUT_MOST` characters.
+    The last 5 % of each text are held out, or less, so that all held-out parts together have no
+    more than 100 000 characters.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        The texts. Their training parts are joined by line ends, and so are the held-out parts.
+
+    Returns
+    -------
+    Corpus
+        The training part and the held-out part.
 
     Raises
     ------
     TypeError
-        If that is no sequence of strings.
+        If ``texts`` is not a sequence of strings.
     TextError
-        If the texts are too short to have two characters on either side.
+        If the texts are too short to leave two characters in each part.
 
     Examples
     --------
@@ -318,12 +283,12 @@ def split(texts: Sequence[str]) -> Corpus:
     'bbbbb'
     """
     return Corpus(
-        *("".join(part) for part in _split([[text] for text in _strings("texts", texts)]))
+        *("".join(part) for part in _split([[text] for text in checked_strings("texts", texts)]))
     )
 
 
 def _split(texts: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
-    """`split` of texts that are in pieces."""
+    """Do as `split` does, for texts in pieces."""
     lengths = [sum(map(len, text)) for text in texts]
     total = sum(lengths)
     if total < 4:
@@ -353,40 +318,10 @@ def _split(texts: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
 
 
 def _open(path: str) -> BinaryIO:
-    """A file or a pipe; a device may have no end."""
+    """Open a file or a pipe, but no device, which may have no end."""
     file = open(path, "rb")  # noqa: SIM115 - the caller closes it
     kind = os.fstat(file.fileno()).st_mode
     if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
         file.close()
         raise OSError(errno.EINVAL, "it is a device")
     return file
-
-
-def _line_ends(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _cut(text: str | Iterable[str]) -> Iterator[str]:
-    """A text, or its pieces, in pieces that are not long."""
-    for piece in [text] if isinstance(text, str) else text:
-        for start in range(0, len(piece), PIECE_BYTES):
-            yield piece[start : start + PIECE_BYTES]
-
-
-def _strings(name: str, texts: object) -> list[str]:
-    """Several strings; one alone would count as a sequence of its characters."""
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
-        raise TypeError(f"{name}: expected a sequence of strings, got {_checks.shown(texts)}")
-    return [_checks.string(f"{name}[{number}]", text) for number, text in enumerate(texts)]
-
-
-def _codes(text: str) -> npt.NDArray[np.uint32]:
-    """The code points of a text; lone surrogates are let through."""
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-
-
-def _unknown(name: str, codes: npt.NDArray[np.uint32]) -> str:
-    """What an error says about characters that are not in a vocabulary."""
-    shown = ", ".join(repr(chr(code)) for code in codes[:8])
-    more = f" and {len(codes) - 8} more" if len(codes) > 8 else ""
-    return f"{name}: expected characters of the model's vocabulary, got {shown}{more}"

@@ -1,0 +1,298 @@
+"""The characters that a model knows, and the conversion between text and indices."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn import _checks
+from pyrnn._pickling import Portable
+from pyrnn._types import Indices
+
+SmallIndices = npt.NDArray[np.unsignedinteger[Any]]
+
+PIECE_BYTES = 1 << 18
+"""The size of the pieces in which text is read and encoded, in bytes or characters."""
+
+REPLACEMENT = "\ufffd"
+"""Represents, in a vocabulary, every character that the vocabulary does not have."""
+
+RARE_SHARE = 1e-5
+"""A character that makes up less than this share of a text is left out of its vocabulary."""
+
+
+class Vocabulary(Portable):
+    """The characters that a model knows, each with its index.
+
+    Parameters
+    ----------
+    characters : str
+        Distinct characters; the index of each is its position. If `REPLACEMENT` (U+FFFD) is among
+        them, `encode` can map unknown characters to it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``characters`` is not a string, is empty, or has a character twice.
+
+    Examples
+    --------
+    >>> from pyrnn.text import Vocabulary
+    >>> vocabulary = Vocabulary("helo")
+    >>> vocabulary.encode("hello")
+    array([0, 1, 2, 2, 3])
+    >>> vocabulary.decode([0, 1, 2, 2, 3])
+    'hello'
+    """
+
+    def __init__(self, characters: str) -> None:
+        if not isinstance(characters, str):
+            kind = type(characters).__name__
+            raise TypeError(f"vocabulary: expected a string of distinct characters, got {kind}")
+        codes = _codes(characters)
+        self._order = np.argsort(codes)
+        self._sorted = codes[self._order]
+        if not characters:
+            raise ValueError("vocabulary: expected at least one character, got ''")
+        twice = self._sorted[1:][np.diff(self._sorted.astype(np.int64)) == 0]
+        if twice.size:
+            raise ValueError(
+                f"vocabulary: expected distinct characters, got {chr(twice[0])!r} twice"
+            )
+        self.characters = characters
+
+    @classmethod
+    def of(cls, text: str | Iterable[str]) -> Vocabulary:
+        """Make the vocabulary of a text: its characters without rare ones, and `REPLACEMENT`.
+
+        A character is rare if it makes up less than 1 in 100 000 of the text (`RARE_SHARE`); a
+        shorter text has no rare characters.
+
+        Parameters
+        ----------
+        text : str or iterable of str
+            The text, whole or in pieces.
+
+        Returns
+        -------
+        Vocabulary
+            The characters, sorted, with `REPLACEMENT` last.
+
+        Raises
+        ------
+        TypeError
+            If ``text`` is neither.
+
+        Examples
+        --------
+        >>> from pyrnn.text import Vocabulary
+        >>> Vocabulary.of("hello")
+        Vocabulary('ehlo\ufffd')
+        """
+        counts, total = np.zeros(0, dtype=np.int64), 0
+        for piece in _cut(text if isinstance(text, str) else checked_strings("text", text)):
+            found = np.bincount(_codes(piece))
+            counts = np.pad(counts, (0, max(0, len(found) - len(counts))))
+            counts[: len(found)] += found
+            total += len(piece)
+        common = np.flatnonzero((counts > 0) & (counts >= RARE_SHARE * total))
+        return cls("".join(map(chr, common)).replace(REPLACEMENT, "") + REPLACEMENT)
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.characters == other.characters
+
+    def __hash__(self) -> int:
+        return hash(self.characters)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({self.characters!r})"
+
+    @property
+    def replacement(self) -> int | None:
+        """The index of `REPLACEMENT`; None if the vocabulary does not have it.
+
+        Examples
+        --------
+        >>> from pyrnn.text import Vocabulary
+        >>> Vocabulary.of("hello").replacement, Vocabulary("helo").replacement
+        (4, None)
+        """
+        index = self.characters.find(REPLACEMENT)
+        return None if index < 0 else index
+
+    def encode(self, text: str, *, replace: bool = False, name: str = "text") -> Indices:
+        """Convert a text to indices.
+
+        Parameters
+        ----------
+        text : str
+            The text; it may be empty.
+        replace : bool, default False
+            Whether unknown characters become `REPLACEMENT`, if the vocabulary has that.
+        name : str, default "text"
+            The name of the text in errors.
+
+        Returns
+        -------
+        array of intp
+            The index of each character, (len(text),).
+
+        Raises
+        ------
+        TypeError
+            If an argument has a wrong type.
+        ValueError
+            If there are unknown characters that are not replaced; it names them.
+
+        Examples
+        --------
+        >>> from pyrnn.text import Vocabulary
+        >>> Vocabulary.of("hello").encode("hey", replace=True)
+        array([1, 0, 4])
+        """
+        name = _checks.string("name", name)
+        codes = _codes(_checks.string(name, text))
+        replace = _checks.flag("replace", replace)
+        places = np.searchsorted(self._sorted, codes)
+        places[places == len(self)] = 0
+        known = self._sorted[places] == codes
+        indices = self._order[places]
+        if not known.all():
+            if not replace or self.replacement is None:
+                raise ValueError(_unknown(name, np.unique(codes[~known])))
+            indices[~known] = self.replacement
+        return indices
+
+    def encode_pieces(self, pieces: Sequence[str]) -> SmallIndices:
+        """Convert a text in pieces to the smallest unsigned integers that hold its indices.
+
+        Unknown characters become `REPLACEMENT`, if the vocabulary has that.
+
+        Parameters
+        ----------
+        pieces : sequence of str
+            The text, cut anywhere.
+
+        Returns
+        -------
+        array of unsigned integers
+            The index of each character of all pieces.
+
+        Raises
+        ------
+        TypeError
+            If ``pieces`` is not a sequence of strings.
+        ValueError
+            If there are unknown characters that are not replaced; it names them.
+
+        Examples
+        --------
+        >>> from pyrnn.text import Vocabulary
+        >>> Vocabulary("helo").encode_pieces(["he", "llo"])
+        array([0, 1, 2, 2, 3], dtype=uint8)
+        """
+        pieces = checked_strings("pieces", pieces)
+        dtype = np.min_scalar_type(len(self) - 1)
+        indices = np.empty(sum(map(len, pieces)), dtype=dtype)
+        start = 0
+        for piece in _cut(pieces):
+            indices[start : start + len(piece)] = self.encode(piece, replace=True)
+            start += len(piece)
+        return indices
+
+    def normalise(self, prompt: str) -> str:
+        r"""Bring a prompt into the form of the text that the vocabulary comes from.
+
+        Line ends become ``\n``, as in `read`. If the prompt has unknown characters, it is composed
+        (NFC) or decomposed (NFD) if that leaves fewer of them.
+
+        Parameters
+        ----------
+        prompt : str
+            The prompt as a user typed it.
+
+        Returns
+        -------
+        str
+            The prompt to encode.
+
+        Raises
+        ------
+        TypeError
+            If ``prompt`` is not a string.
+
+        Examples
+        --------
+        >>> from pyrnn.text import Vocabulary
+        >>> Vocabulary("aé\n").normalise("e\u0301\r\n") == "é\n"
+        True
+        """
+        prompt = _checks.string("prompt", prompt)
+        if "\r" not in self.characters:
+            prompt = _line_ends(prompt)
+        forms = [prompt, *(unicodedata.normalize(form, prompt) for form in ("NFC", "NFD"))]
+        return min(forms, key=lambda text: len(set(text).difference(self.characters)))
+
+    def decode(self, indices: npt.ArrayLike) -> str:
+        """Convert indices to text: the inverse of `encode`.
+
+        Parameters
+        ----------
+        indices : array of int
+            Indices in [0, len(vocabulary)), (T,).
+
+        Returns
+        -------
+        str
+            The text.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``indices`` does not hold such indices.
+
+        Examples
+        --------
+        >>> from pyrnn.text import Vocabulary
+        >>> Vocabulary("helo").decode([0, 1, 2, 2, 3])
+        'hello'
+        """
+        checked = _checks.index_array("indices", indices, len(self))
+        return "".join(self.characters[index] for index in checked.reshape(-1))
+
+
+def checked_strings(name: str, texts: object) -> list[str]:
+    """Check a sequence of strings; a single string is not taken as one of its characters."""
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        raise TypeError(f"{name}: expected a sequence of strings, got {_checks.shown(texts)}")
+    return [_checks.string(f"{name}[{number}]", text) for number, text in enumerate(texts)]
+
+
+def _line_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _cut(text: str | Iterable[str]) -> Iterator[str]:
+    """Cut a text, or its pieces, into short pieces."""
+    for piece in [text] if isinstance(text, str) else text:
+        for start in range(0, len(piece), PIECE_BYTES):
+            yield piece[start : start + PIECE_BYTES]
+
+
+def _codes(text: str) -> npt.NDArray[np.uint32]:
+    """Return the code points of a text; lone surrogates are allowed."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def _unknown(name: str, codes: npt.NDArray[np.uint32]) -> str:
+    """Return the error message about characters that are not in a vocabulary."""
+    shown = ", ".join(repr(chr(code)) for code in codes[:8])
+    more = f" and {len(codes) - 8} more" if len(codes) > 8 else ""
+    return f"{name}: expected characters of the model's vocabulary, got {shown}{more}"
