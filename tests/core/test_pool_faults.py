@@ -144,6 +144,94 @@ def test_more_processors_than_threads_can_be(run_python, tmp_path, count):
     assert equal == "True"
 
 
+# --- limits of control groups ----------------------------------------------------------------
+
+# Files below /proc/self and /sys/fs/cgroup are looked for in FOLDER instead.
+CONTROL_GROUPS = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+static FILE *opened(const char *function, const char *path, const char *mode) {
+  FILE *(*next)(const char *, const char *) = dlsym(RTLD_NEXT, function);
+  char other[4096];
+  if (strcmp(path, "/proc/self/cgroup") == 0 || strncmp(path, "/sys/fs/cgroup", 14) == 0) {
+    snprintf(other, sizeof other, "%s%s", FOLDER, path);
+    path = other;
+  }
+  return next(path, mode);
+}
+FILE *fopen(const char *path, const char *mode) { return opened("fopen", path, mode); }
+FILE *fopen64(const char *path, const char *mode) { return opened("fopen64", path, mode); }
+int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *mask) {
+  memset(mask, 0, size);
+  ((unsigned char *)mask)[0] = 0xFF;
+  return 0;
+}
+"""
+
+
+@linux
+@pytest.mark.parametrize(
+    ("files", "threads"),
+    [
+        ({"proc/self/cgroup": "0::/\n"}, 8),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, 8),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "250000 100000\n"}, 3),
+        (  # of its own group
+            {
+                "proc/self/cgroup": "0::/a.slice/b\n",
+                "sys/fs/cgroup/a.slice/b/cpu.max": "200000 100000",
+            },
+            2,
+        ),
+        (  # of the group around it, which is narrower
+            {
+                "proc/self/cgroup": "0::/a.slice/b/c\n",
+                "sys/fs/cgroup/a.slice/cpu.max": "300000 100000",
+                "sys/fs/cgroup/a.slice/b/cpu.max": "max 100000",
+                "sys/fs/cgroup/a.slice/b/c/cpu.max": "500000 100000",
+            },
+            3,
+        ),
+        (  # a path of the host, in a container
+            {"proc/self/cgroup": "0::/../host/path\n", "sys/fs/cgroup/cpu.max": "400000 100000"},
+            4,
+        ),
+        (  # version 1
+            {
+                "proc/self/cgroup": "5:cpuset:/a\n3:cpu,cpuacct:/a/b\n0::/a/b\n",
+                "sys/fs/cgroup/cpu/a/cpu.cfs_quota_us": "150000",
+                "sys/fs/cgroup/cpu/a/cpu.cfs_period_us": "100000",
+                "sys/fs/cgroup/cpu/a/b/cpu.cfs_quota_us": "-1",
+                "sys/fs/cgroup/cpu/a/b/cpu.cfs_period_us": "100000",
+            },
+            2,
+        ),
+        ({}, 8),  # no control groups
+    ],
+    ids=["none", "max", "mounted", "own", "around", "container", "version 1", "not there"],
+)
+def test_limits_of_control_groups(run_python, tmp_path, files, threads):
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler here")
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    source, library = tmp_path / "groups.c", tmp_path / "groups.so"
+    source.write_text(CONTROL_GROUPS)
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", f'-DFOLDER="{tmp_path}"', "-o", library, source, "-ldl"],
+        check=True,
+    )
+    code = "import pyrnn; print(pyrnn.get_num_threads())"
+    result = run_python("-c", code, LD_PRELOAD=str(library))
+    assert result.stdout.strip() == str(threads), result.stderr
+
+
 # --- who is woken ---------------------------------------------------------------------------
 
 
