@@ -94,7 +94,7 @@ FLOORS = [
     {"_pickling", "_divergence", "reference"},
     {"backend"},
     {"_checks"},
-    {"_files"},
+    {"_files", "_options"},
     {"backend.threads"},
     {"parameters"},
     {"layers"},

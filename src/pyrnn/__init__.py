@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from pyrnn.layers.dense import Embedding as Embedding
     from pyrnn.layers.dense import Linear as Linear
     from pyrnn.layers.initializers import initialize as initialize
-    from pyrnn.layers.recurrent._cell import GRUCell as GRUCell
-    from pyrnn.layers.recurrent._cell import LSTMCell as LSTMCell
-    from pyrnn.layers.recurrent._cell import RNNCell as RNNCell
-    from pyrnn.layers.recurrent.lstm import GRU as GRU
+    from pyrnn.layers.recurrent.gru import GRU as GRU
+    from pyrnn.layers.recurrent.gru import GRUCell as GRUCell
     from pyrnn.layers.recurrent.lstm import LSTM as LSTM
-    from pyrnn.layers.recurrent.lstm import RNN as RNN
+    from pyrnn.layers.recurrent.lstm import LSTMCell as LSTMCell
     from pyrnn.layers.recurrent.min_gru import MinGRU as MinGRU
+    from pyrnn.layers.recurrent.rnn import RNN as RNN
+    from pyrnn.layers.recurrent.rnn import RNNCell as RNNCell
     from pyrnn.layers.recurrent.stream import Stream as Stream
     from pyrnn.layers.sequences import PackedSequence as PackedSequence
     from pyrnn.layers.sequences import pack_padded_sequence as pack_padded_sequence
@@ -78,11 +78,12 @@ _NAMES = {
     "pyrnn.layers.composition.pointwise": ["Activation", "Dropout", "LayerNorm"],
     "pyrnn.layers.composition.sequential": ["Sequential"],
     "pyrnn.layers.composition.stream": ["SequentialStream"],
-    "pyrnn.layers.recurrent._cell": ["GRUCell", "LSTMCell", "RNNCell"],
     "pyrnn.layers.dense": ["Embedding", "Linear"],
     "pyrnn.layers.initializers": ["initialize"],
+    "pyrnn.layers.recurrent.gru": ["GRU", "GRUCell"],
+    "pyrnn.layers.recurrent.lstm": ["LSTM", "LSTMCell"],
     "pyrnn.layers.recurrent.min_gru": ["MinGRU"],
-    "pyrnn.layers.recurrent.lstm": ["GRU", "LSTM", "RNN"],
+    "pyrnn.layers.recurrent.rnn": ["RNN", "RNNCell"],
     "pyrnn.layers.sequences": [
         "PackedSequence",
         "pack_padded_sequence",
@@ -106,6 +107,16 @@ _NAMES = {
 }
 _MODULES = ["diagnostics", "losses", "optim", "serialization", "text", "textbook", "typing"]
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
+# Pickles name what they hold by the module pyrnn, so that they outlive a move of modules. These
+# names are in pickles alone; old ones must be found here for ever.
+_PICKLED = {
+    "_Cache": ("pyrnn.layers._cache", "Cache"),
+    "_FixedWeights": ("pyrnn.layers.recurrent._fixed_weights", "FixedWeights"),
+    "_ModelCache": ("pyrnn.text.character_model", "ModelCache"),
+    "_ParamGroup": ("pyrnn.training._groups", "ParamGroup"),
+    "_own_array": ("pyrnn._pickling", "own_array"),
+    "_parameter_dict": ("pyrnn.parameters.dictionary", "restored"),
+}
 
 __all__ = sorted([*_HOMES, *_MODULES])
 
@@ -120,6 +131,9 @@ if not TYPE_CHECKING:
             value = getattr(importlib.import_module(_HOMES[name]), name)
         elif name in _MODULES:
             value = importlib.import_module(f"pyrnn.{name}")
+        elif name in _PICKLED:
+            module, own = _PICKLED[name]
+            value = getattr(importlib.import_module(module), own)
         else:
             raise AttributeError(f"module 'pyrnn' has no attribute {name!r}")
         globals()[name] = value

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +19,23 @@ import numpy as np
 from pyrnn._types import Array
 
 Self = TypeVar("Self", bound="Portable")
+Named = TypeVar("Named", bound=Callable[..., Any])
+
+
+def public(module: str, name: str | None = None) -> Callable[[Named], Named]:
+    """Let pickles name a class or function by the module in which users find it.
+
+    So they outlive a move of modules. ``name`` is what it is called there, if not as here: with an
+    underscore where it is in pickles alone.
+    """
+
+    def rename(thing: Named) -> Named:
+        thing.__module__ = module
+        if name is not None:
+            thing.__name__ = thing.__qualname__ = name
+        return thing
+
+    return rename
 
 
 class PickledArray:
@@ -30,7 +47,7 @@ class PickledArray:
         self._array = array
 
     def __reduce__(self) -> Any:
-        return _own, (self._array,)
+        return own_array, (self._array,)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Array:
         return copy.deepcopy(self._array, memo)
@@ -56,7 +73,8 @@ def pickled_all(arrays: Mapping[str, Array]) -> dict[str, PickledArray]:
     return {name: pickled(array) for name, array in arrays.items()}
 
 
-def _own(array: Array) -> Array:
+@public("pyrnn", "_own_array")
+def own_array(array: Array) -> Array:
     """A plain, writeable copy in memory of its own, in the machine's byte order."""
     plain = array.dtype.kind in "biufc"
     return np.array(array, dtype=array.dtype.char if plain else None, copy=True, subok=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,32 @@ State = tuple[Array, ...]
 
 Parameters = Mapping[str, Array]
 """Arrays by name, e.g. ``{"weight_ih": ..., "bias_ih": ...}``."""
+
+
+DTypeName = Literal["float32", "float64"]
+
+DTypeLike = DTypeName | np.dtype[np.floating[Any]] | type[np.float32] | type[np.float64]
+"""What the argument ``dtype`` of a layer may be."""
+
+# What one writes without brackets, as in `stream: pyrnn.Stream`, has states of any kind.
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Given = TypeVar("Given", contravariant=True, default=Any)
+    """A state as a layer takes it: an array or, for an LSTM, a pair."""
+
+    Returned = TypeVar("Returned", covariant=True, default=Any)
+    """A state as a layer gives it."""
+else:
+    from typing import TypeVar
+
+    Given, Returned = TypeVar("Given", contravariant=True), TypeVar("Returned", covariant=True)
+
+Pair = tuple[Array, Array]
+"""The state of an LSTM as users have it: ``(h, c)``."""
+
+PairLike = tuple[npt.ArrayLike | None, npt.ArrayLike | None] | list[npt.ArrayLike | None]
+"""What an LSTM takes as a state; None is zeros."""
 
 
 class Noise(NamedTuple):

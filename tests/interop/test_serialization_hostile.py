@@ -90,6 +90,15 @@ FILES: dict[str, Callable[[], bytes]] = {
         | one_tensor(4 * MANY),
         bytes(16 * MANY),
     ),
+    "a wide linear layer": lambda: in_file(
+        described("Linear", in_features=MANY, out_features=MANY) | one_tensor(MANY),
+        bytes(4 * MANY),
+    ),
+    "a large embedding": lambda: in_file(
+        described("Embedding", num_embeddings=MANY, embedding_dim=MANY, seed=10**4000)
+        | one_tensor(MANY),
+        bytes(4 * MANY),
+    ),
     "a long name": lambda: in_file({"a" * 1_000_000 + "\n": one_tensor(1)["t"]}, bytes(4)),
     "a long argument": lambda: in_file(described("RNN", **LAYER | {"x" * 1_000_000: 1})),
     "a long kind": lambda: in_file(described("x\n" * 500_000)),
@@ -197,9 +206,16 @@ class TestArguments:
     def test_rates(self, name: str, value: Any, tmp_path: Path) -> None:
         assert name in self.refused(tmp_path, "LSTM", **LAYER | {name: value})
 
-    @pytest.mark.parametrize("name", ["seed", "initialization", "forget_bias", "x"])
-    def test_that_are_not_saved(self, name: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("name", ["x", "parameters", "__init__", "cell"])
+    def test_that_are_none(self, name: str, tmp_path: Path) -> None:
         assert self.refused(tmp_path, "LSTM", **LAYER | {name: 1}).endswith(f"got {name!r}")
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("seed", -1), ("seed", "x"), ("initialization", "x" * 9999), ("forget_bias", "x")],
+    )
+    def test_how_a_layer_was_made(self, name: str, value: Any, tmp_path: Path) -> None:
+        assert f"{name}: expected" in self.refused(tmp_path, "LSTM", **LAYER | {name: value})
 
     @pytest.mark.parametrize(
         "value", [None, 1, [], ["f4"], {"f4": 1}, "float16", "f4,f4", "x" * 999]

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pyrnn._pickling import public
 from pyrnn._types import Array, Indices, Noise, Parameters, State
 
 StepCheck = Callable[[Any, Any], "tuple[Array | Indices, Array | None]"]
@@ -313,6 +314,7 @@ def cell_facts(name: str) -> Any:
     return CELLS[name]
 
 
+@public("pyrnn")
 @contextlib.contextmanager
 def use_backend(name: str) -> Iterator[None]:
     """Select the backend that computes inside a ``with`` block.

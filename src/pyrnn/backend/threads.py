@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pyrnn import _checks
+from pyrnn._pickling import public
 from pyrnn._version import version
 from pyrnn.backend import selection
 
@@ -14,6 +15,7 @@ MOST_THREADS = 1024
 """As in the core."""
 
 
+@public("pyrnn")
 def set_num_threads(n: int) -> None:
     """Set the largest number of threads that the compiled core may use.
 
@@ -44,6 +46,7 @@ def set_num_threads(n: int) -> None:
         core.set_num_threads(checked)
 
 
+@public("pyrnn")
 def get_num_threads() -> int:
     """Return how many threads the compiled core may use.
 
@@ -62,6 +65,7 @@ def get_num_threads() -> int:
     return 1 if core is None else int(core.get_num_threads())
 
 
+@public("pyrnn")
 def release_memory() -> int:
     """Return all memory that no call is using to the system.
 
@@ -87,6 +91,7 @@ def release_memory() -> int:
     return 0 if core is None else int(core.release_memory())
 
 
+@public("pyrnn")
 def build_info() -> dict[str, Any]:
     """Return what is installed and how it computes on this machine.
 

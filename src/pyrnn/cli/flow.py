@@ -14,7 +14,7 @@ from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import deferred
 from pyrnn.diagnostics.flow import GradientFlow, gradient_flow
 from pyrnn.interop.serialization import load_character_model
-from pyrnn.text import corpus
+from pyrnn.text import REPLACEMENT, corpus
 from pyrnn.text.character_model import CharacterModel
 
 STEPS_MOST = 100_000
@@ -67,7 +67,7 @@ def _indices(model: CharacterModel, arguments: argparse.Namespace) -> np.ndarray
     """What the model reads."""
     vocabulary = model.vocabulary
     if arguments.text is None:
-        known = vocabulary.characters.replace(corpus.REPLACEMENT, "") or corpus.REPLACEMENT
+        known = vocabulary.characters.replace(REPLACEMENT, "") or REPLACEMENT
         first = "\n" if "\n" in known else known[:1]
         text = first + model.sample(first, arguments.steps, 0.7, arguments.seed)
         return vocabulary.encode(text[: arguments.steps])

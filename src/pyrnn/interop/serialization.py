@@ -1,4 +1,4 @@
-"""Models and recurrent layers as ``.safetensors`` files.
+"""Models and layers as ``.safetensors`` files.
 
 A file holds the parameters and, as JSON under the one metadata key ``pyrnn``, the version of this
 format, the kind of object, the arguments it was made with and, for a character model, its
@@ -16,50 +16,41 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pyrnn import _checks, _extras
+from pyrnn import _checks, _extras, _options
 from pyrnn._files import AnyPath, checked_path, open_regular, shown
 from pyrnn._files import check_writable as check_writable
 from pyrnn._files import write_atomically as write_atomically
+from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.interop import _safetensors
 from pyrnn.interop._safetensors import Contents, FormatError
-from pyrnn.layers.recurrent._stack import Recurrent
-from pyrnn.layers.recurrent.lstm import GRU, LSTM, RNN
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.dense import Embedding, Linear
+from pyrnn.layers.recurrent.gru import GRU, GRUCell
+from pyrnn.layers.recurrent.lstm import LSTM, LSTMCell
 from pyrnn.layers.recurrent.min_gru import MinGRU
+from pyrnn.layers.recurrent.rnn import RNN, RNNCell
 from pyrnn.parameters import dictionary
 from pyrnn.text.character_model import CharacterModel
 
 FORMAT_VERSION = 1
 _KEY = "pyrnn"
 _DTYPES = {"float32": "F32", "float64": "F64"}
-_RECURRENT = (
-    "input_size",
+_CELLS = (RNNCell, LSTMCell, GRUCell)
+_LAYERS = (RNN, LSTM, GRU, MinGRU, *_CELLS, Linear, Embedding)
+_KINDS: Mapping[str, type[CharacterModel | Layer]] = {
+    kind.__name__: kind for kind in (CharacterModel, *_LAYERS)
+}
+_SIZES = (
     "hidden_size",
     "num_layers",
-    "bias",
-    "batch_first",
-    "dropout",
-    "bidirectional",
+    "input_size",
+    "proj_size",
+    "in_features",
+    "out_features",
+    "num_embeddings",
+    "embedding_dim",
 )
-_ARGUMENTS: Mapping[type, tuple[str, ...]] = {
-    RNN: ("nonlinearity", *_RECURRENT),
-    LSTM: _RECURRENT,
-    GRU: _RECURRENT,
-    MinGRU: _RECURRENT,
-}
-# These came later. They are saved where they differ from their defaults, so that older versions
-# read every file that needs none of them.
-_OPTIONS: Mapping[str, object] = {
-    "proj_size": 0,
-    "peephole": False,
-    "coupled": False,
-    "layer_norm": False,
-    "reset_after": True,
-    "recurrent_dropout": 0.0,
-    "zoneout": 0.0,
-}
-_OF_MODELS = ("vocabulary", "cell", "hidden_size", "num_layers", "embedding_dim", "dropout")
-_KINDS = {kind.__name__: kind for kind in (CharacterModel, *_ARGUMENTS)}
 
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
@@ -70,24 +61,26 @@ MOST_MISSING = 1 << 18
 MOST_DESCRIPTION = 1 << 24
 """Characters; all that Unicode has make a vocabulary of so many."""
 
-Saveable = CharacterModel | Recurrent
+Saveable = CharacterModel | Layer
 
 
+@public("pyrnn.serialization")
 class ModelFileError(ValueError):
     """A model file that cannot be used; the message is one line and begins with its path."""
 
 
+@public("pyrnn.serialization")
 def save(model: Saveable, path: AnyPath) -> None:
-    """Save a character model or a recurrent layer.
+    """Save a character model, a layer or a cell.
 
     The file is written beside its place and then renamed, so that whatever goes wrong, a file that
     was there before stays whole.
 
     Parameters
     ----------
-    model : CharacterModel, RNN, LSTM, GRU or MinGRU
-        Parameters and constructor arguments are saved; the seed, the mode and the state of an
-        optimiser are not.
+    model : CharacterModel, or any of pyrnn's layers and cells
+        Parameters and constructor arguments are saved; the mode and the state of an optimiser are
+        not.
     path : str, bytes or os.PathLike
         Usually ends in ``.safetensors``.
 
@@ -130,6 +123,7 @@ def save(model: Saveable, path: AnyPath) -> None:
     write_atomically(path, to_bytes(tensors, metadata))
 
 
+@public("pyrnn.serialization")
 def load(path: AnyPath) -> Saveable:
     """Load what `save` saved; it starts in train mode, as a new layer does.
 
@@ -194,28 +188,16 @@ def _reason(error: OSError, name: str) -> str:
 
 def _describe(model: Saveable) -> dict[str, Any]:
     """Kind and constructor arguments, as JSON has them."""
-    if type(model) is CharacterModel:
-        if _PAIR.search(model.vocabulary.characters):
-            raise ValueError(
-                "vocabulary: expected characters that JSON keeps apart, got two halves of one "
-                "(a surrogate pair) side by side"
-            )
-        arguments: dict[str, Any] = {
-            "cell": model.cell,
-            "hidden_size": model.rnn.hidden_size,
-            "num_layers": model.rnn.num_layers,
-            "embedding_dim": model.embedding_dim,
-            "dropout": model.rnn.dropout,
-            "vocabulary": model.vocabulary.characters,
-        }
-    elif type(model) in _ARGUMENTS:
-        arguments = {name: getattr(model, name) for name in _ARGUMENTS[type(model)]}
-        options = {name: getattr(model, name, usual) for name, usual in _OPTIONS.items()}
-        arguments |= {n: value for n, value in options.items() if value != _OPTIONS[n]}
-    else:
+    if type(model) not in _KINDS.values():
         kind = type(model).__name__
         raise TypeError(f"model: expected one of {', '.join(_KINDS)}, got {kind}")
-    return {"kind": type(model).__name__, "arguments": arguments | {"dtype": model.dtype.name}}
+    if isinstance(model, CharacterModel) and _PAIR.search(model.vocabulary.characters):
+        raise ValueError(
+            "vocabulary: expected characters that JSON keeps apart, got two halves of one "
+            "(a surrogate pair) side by side"
+        )
+    # Defaults are left out, so that older versions read every file that needs no newer option.
+    return {"kind": type(model).__name__, "arguments": _options.changed(model)}
 
 
 def _read(file: BinaryIO) -> Saveable:
@@ -223,15 +205,16 @@ def _read(file: BinaryIO) -> Saveable:
     size = os.fstat(file.fileno()).st_size
     contents = _safetensors.read_contents(file, size)
     kind, arguments = _description(contents.metadata)
-    # Set afterwards: a rate that one layer does not use was warned of when it was made.
-    dropout = arguments.pop("dropout", 0.0)
     data_bytes = size - contents.start
     _check_arguments(kind, arguments, data_bytes, len(contents.tensors))
+    # Set afterwards: a rate that one layer does not use was warned of when it was made.
+    later = {name: arguments.pop(name) for name in ("dropout",) if name in arguments}
     try:
         # More than there are, so that a tensor that is missing or too small can be named.
         with dictionary.not_drawn(2 * data_bytes + MOST_MISSING):
-            model: Saveable = _KINDS[kind](**arguments)
-        (model.rnn if isinstance(model, CharacterModel) else model).dropout = dropout
+            model: Saveable = _KINDS[kind].from_config(arguments)
+        for name, value in later.items():
+            setattr(model, name, value)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise _ContentError(f"expected arguments of {kind}; {error}") from error
     parameters = model.parameters
@@ -288,17 +271,19 @@ def _check_arguments(
     kind: str, arguments: Mapping[str, Any], data_bytes: int, num_tensors: int
 ) -> None:
     """Refuse what `save` does not write, and sizes that so much data cannot bear out."""
-    known = {"dtype", *_ARGUMENTS.get(_KINDS[kind], _OF_MODELS), *_OPTIONS}
     for name in arguments:
-        if name not in known:
+        if name not in _options.defaults_of(_KINDS[kind]):
             raise _ContentError(f"expected arguments of {kind}, got {_checks.shown(name)}")
     dtype = arguments.get("dtype", "float32")
     if not isinstance(dtype, str) or dtype not in _DTYPES:
         expected = ", ".join(_DTYPES)
         raise _ContentError(f"dtype: expected one of {expected}, got {_checks.shown(dtype)}")
-    sizes: dict[str, Any] = {name: arguments.get(name) for name in ("hidden_size", "num_layers")}
-    optional = ("input_size", "proj_size", "embedding_dim")
-    sizes |= {name: arguments[name] for name in optional if arguments.get(name)}
+    optional = ("proj_size", "embedding_dim")  # which may be 0 or None
+    sizes: dict[str, Any] = {
+        name: arguments[name]
+        for name in _SIZES
+        if name in arguments and (arguments[name] or name not in optional)
+    }
     for name, size in sizes.items():
         if type(size) is not int or size < 1:
             raise _ContentError(

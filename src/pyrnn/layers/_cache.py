@@ -7,11 +7,13 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from pyrnn._pickling import public
 from pyrnn._types import Array
 
 Kept = TypeVar("Kept")
 
 
+@public("pyrnn", "_Cache")
 class Cache(Generic[Kept]):
     """What `forward` kept; it serves one `backward` of the layer it came from.
 

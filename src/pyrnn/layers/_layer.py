@@ -1,31 +1,26 @@
-"""What all layers share: parameters, train and eval mode, weights packed for a backend."""
+"""What all layers share: options, parameters, train and eval mode, weights packed for a backend."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from pyrnn import _checks
-from pyrnn._pickling import Portable
-from pyrnn._types import Array
+from pyrnn._options import Configured, Option
+from pyrnn._pickling import public
+from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
 from pyrnn.parameters import owners
 from pyrnn.parameters.dictionary import ParameterDict
 
 Self = TypeVar("Self", bound="Layer")
 
-_FIXED = frozenset(
-    {"cell", "input_size", "hidden_size", "num_layers", "bias", "batch_first", "bidirectional"}
-    | {"nonlinearity", "proj_size", "peephole", "coupled", "layer_norm", "reset_after", "dtype"}
-    | {"in_features", "out_features", "num_embeddings", "embedding_dim"}
-)
-"""Arguments of constructors that define a layer."""
 
-
-class Layer(Portable):
+@public("pyrnn")
+class Layer(Configured):
     """Base class of all layers and cells: parameters, train and eval mode, the convention of calls.
 
     A layer of your own defines `forward` and `backward`.
@@ -58,21 +53,21 @@ class Layer(Portable):
     True
     """
 
-    def __init__(self, parameters: Mapping[str, Array], dtype: npt.DTypeLike) -> None:
-        self.dtype = _checks.float_dtype(dtype)
+    dtype: Option[np.dtype[np.floating[Any]]] = Option(
+        lambda _, value: _checks.float_dtype(value), plain=lambda dtype: sys.intern(dtype.name)
+    )
+
+    def __init__(self, parameters: Mapping[str, Array], dtype: DTypeLike = "float32") -> None:
+        self._take({"dtype": dtype})
+        self._hold(parameters)
+
+    def _hold(self, parameters: Mapping[str, Array]) -> None:
+        """Begin in train mode with these arrays, once the options are there."""
         self._parameters = _own_dictionary(parameters, self.dtype)
         self.training = True
         self._packed: dict[str, list[Any]] = {}
         self._family = owners.new_family()
         owners.register(self._parameters.values(), self._family)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in _FIXED and "_parameters" in self.__dict__ and hasattr(self, name):
-            raise AttributeError(
-                f"{name}: it cannot be changed after construction; make another "
-                f"{type(self).__name__}"
-            )
-        super().__setattr__(name, value)
 
     def forward(self, x: Any, state: Any = None) -> tuple[Any, Any, Any]:
         """Compute the output, and return the cache that `backward` needs.
@@ -280,24 +275,6 @@ class Layer(Portable):
     def _gradients(self, grads: dict[str, Array]) -> dict[str, Array]:
         """Gradients of this layer's parameters, as an optimiser knows them."""
         return owners.Gradients(grads, frozenset((self._family,)))
-
-    def __repr__(self) -> str:
-        options = self._repr_sizes()
-        for name, usual in self._repr_options():
-            value = getattr(self, name)
-            if value != usual:
-                options.append(f"{name}={value!r}")
-        if self.dtype != np.float32:
-            options.append(f"dtype='{self.dtype}'")
-        return f"{type(self).__name__}({', '.join(options)})"
-
-    def _repr_sizes(self) -> list[str]:
-        """The leading arguments, always shown."""
-        return []
-
-    def _repr_options(self) -> list[tuple[str, object]]:
-        """Options with their defaults: those that differ are shown."""
-        return []
 
 
 def _own_dictionary(parameters: Mapping[str, Array], dtype: np.dtype[Any]) -> ParameterDict:

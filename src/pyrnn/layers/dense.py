@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy.typing as npt
 
-from pyrnn import _checks
-from pyrnn._types import Array, Indices
+from pyrnn import _checks, _options
+from pyrnn._options import Option
+from pyrnn._pickling import public
+from pyrnn._types import Array, DTypeLike, Indices
 from pyrnn.backend import selection
 from pyrnn.layers import _cache
 from pyrnn.layers._layer import Layer
 from pyrnn.parameters import dictionary
 
 
+@public("pyrnn")
 class Linear(Layer):
     """Affine map over the last axis: ``y = x Wᵀ + b``.
 
@@ -49,27 +52,29 @@ class Linear(Layer):
     ((5, 4, 2), (5, 4, 3), (2, 3))
     """
 
+    in_features = Option(_checks.size)
+    out_features = Option(_checks.size)
+    bias = Option(_checks.flag)
+    seed: Option[int | None] = Option(_options.seed, shown=False)
+
     def __init__(
         self,
         in_features: int,
         out_features: int,
         bias: bool = True,
         *,
-        dtype: npt.DTypeLike = "float32",
+        dtype: DTypeLike = "float32",
         seed: int | None = None,
     ) -> None:
-        self.in_features = _checks.size("in_features", in_features)
-        self.out_features = _checks.size("out_features", out_features)
-        self.bias = _checks.flag("bias", bias)
-        checked = _checks.float_dtype(dtype)
+        self._take(locals())
         weight = _checks.parameter_shape("weight", (self.out_features, self.in_features))
         shapes: list[tuple[str, tuple[int, ...]]] = [("weight", weight)]
         if self.bias:
             shapes.append(("bias", (self.out_features,)))
         bound = 1 / math.sqrt(self.in_features)
-        super().__init__(dictionary.uniform(shapes, bound, checked, seed)[0], checked)
+        self._hold(dictionary.uniform(shapes, bound, self.dtype, seed)[0])
 
-    def __call__(self, x: Any) -> Array:
+    def __call__(self, x: npt.ArrayLike) -> Array:
         """Map x to y, for inference only.
 
         Parameters
@@ -98,7 +103,7 @@ class Linear(Layer):
         return self._map(selection.current(), rows, self._parameters["weight"]).reshape(shape)
 
     def forward(
-        self, x: Any, state: None = None, *, lengths: None = None
+        self, x: npt.ArrayLike, state: None = None, *, lengths: None = None
     ) -> tuple[Array, None, _cache.Cache[tuple[Array, Array]]]:
         """Map x to y, and return the cache that `backward` needs.
 
@@ -140,7 +145,7 @@ class Linear(Layer):
         return y, None, _cache.Cache(self, backend.name, (rows, weight), shape, True)
 
     def backward(
-        self, cache: _cache.Cache[tuple[Array, Array]], dy: Any, dstate: None = None
+        self, cache: _cache.Cache[tuple[Array, Array]], dy: npt.ArrayLike, dstate: None = None
     ) -> tuple[Array, None, dict[str, Array]]:
         """Compute the gradients with respect to the input and the parameters.
 
@@ -206,13 +211,8 @@ class Linear(Layer):
             raise ValueError(f"x: expected shape (..., {self.in_features}), got {array.shape}")
         return _checks.rows(array), (*array.shape[:-1], self.out_features)
 
-    def _repr_sizes(self) -> list[str]:
-        return [str(self.in_features), str(self.out_features)]
 
-    def _repr_options(self) -> list[tuple[str, object]]:
-        return [("bias", True)]
-
-
+@public("pyrnn")
 class Embedding(Layer):
     """Lookup table: a row of the weight for each index, ``y = weight[x]``.
 
@@ -247,21 +247,23 @@ class Embedding(Layer):
     ((2, 2, 3), None, array([2., 2., 2.], dtype=float32))
     """
 
+    num_embeddings = Option(_checks.size)
+    embedding_dim = Option(_checks.size)
+    seed: Option[int | None] = Option(_options.seed, shown=False)
+
     def __init__(
         self,
         num_embeddings: int,
         embedding_dim: int,
         *,
-        dtype: npt.DTypeLike = "float32",
+        dtype: DTypeLike = "float32",
         seed: int | None = None,
     ) -> None:
-        self.num_embeddings = _checks.size("num_embeddings", num_embeddings)
-        self.embedding_dim = _checks.size("embedding_dim", embedding_dim)
-        checked = _checks.float_dtype(dtype)
+        self._take(locals())
         shape = (self.num_embeddings, self.embedding_dim)
-        super().__init__(dictionary.normal([("weight", shape)], checked, seed), checked)
+        self._hold(dictionary.normal([("weight", shape)], self.dtype, seed))
 
-    def __call__(self, x: Any) -> Array:
+    def __call__(self, x: npt.ArrayLike) -> Array:
         """Look up rows of the weight, for inference only.
 
         Parameters
@@ -289,7 +291,7 @@ class Embedding(Layer):
         return self.forward(x)[0]
 
     def forward(
-        self, x: Any, state: None = None, *, lengths: None = None
+        self, x: npt.ArrayLike, state: None = None, *, lengths: None = None
     ) -> tuple[Array, None, _cache.Cache[Indices]]:
         """Look up rows of the weight, and return the cache that `backward` needs.
 
@@ -330,7 +332,7 @@ class Embedding(Layer):
         return y, None, _cache.Cache(self, backend.name, rows, shape, True)
 
     def backward(
-        self, cache: _cache.Cache[Indices], dy: Any, dstate: None = None
+        self, cache: _cache.Cache[Indices], dy: npt.ArrayLike, dstate: None = None
     ) -> tuple[None, None, dict[str, Array]]:
         """Compute the gradient with respect to the weight.
 
@@ -372,6 +374,3 @@ class Embedding(Layer):
         backend = selection.find(cache.backend)
         dweight = backend.embedding_backward(cache.use(), rows, self.num_embeddings)
         return None, None, self._gradients({"weight": dweight})
-
-    def _repr_sizes(self) -> list[str]:
-        return [str(self.num_embeddings), str(self.embedding_dim)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from pyrnn import _checks
+from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.layers._layer import Layer
@@ -26,14 +27,18 @@ class _Parameter(NamedTuple):
     gates: int
 
 
+Initialization = Literal["torch", "glorot", "orthogonal", "identity"]
+"""The names of `SCHEMES`."""
+
 # In quotes, because naming the generator would import numpy.random, which takes time.
 Scheme = Callable[[_Parameter, "np.random.Generator"], "Array | None"]
 """Draws a parameter; None leaves it as in ``"torch"``."""
 
 
+@public("pyrnn")
 def initialize(
     layer: RecurrentLayer,
-    initialization: str,
+    initialization: Initialization,
     seed: int | None = None,
     *,
     forget_bias: float | None = None,
@@ -133,6 +138,8 @@ def first_values(
     shapes = [(name, _checks.parameter_shape(name, shape)) for name, shape in shapes]
     bound = 1 / math.sqrt(layer.hidden_size)
     parameters, generator = dictionary.uniform(shapes, bound, dtype, seed)
+    if not dictionary.are_drawn():
+        return parameters, generator
     gates = selection.cell_facts(layer.cell).gates
     normalised = any(name.startswith("gain_") for name in parameters)
     for name, array in parameters.items():
@@ -147,10 +154,16 @@ def first_values(
     return parameters, generator
 
 
-def _find(name: object, layer: Any) -> Scheme:
-    if not isinstance(name, str) or name not in SCHEMES:
+def scheme_name(argument: str, value: object) -> Initialization:
+    """One of the schemes."""
+    if not isinstance(value, str) or value not in SCHEMES:
         known = ", ".join(map(repr, SCHEMES))
-        raise ValueError(f"initialization: expected one of {known}, got {name!r}")
+        raise ValueError(f"{argument}: expected one of {known}, got {_checks.shown(value)}")
+    return cast(Initialization, value)
+
+
+def _find(value: object, layer: Any) -> Scheme:
+    name = scheme_name("initialization", value)
     if name == "identity" and getattr(layer, "nonlinearity", None) != "relu":
         kind = type(layer).__name__
         raise ValueError(

@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
+from pyrnn._pickling import public
 from pyrnn._types import Array, Indices
 
 Values = Array | Indices
 Lengths = npt.NDArray[np.int64]
 
 
+@public("pyrnn")
 class PackedSequence(NamedTuple):
     """Sequences without padding: all first time steps, then all second ones, and so on.
 
@@ -49,6 +51,7 @@ class PackedSequence(NamedTuple):
     unsorted_indices: Lengths
 
 
+@public("pyrnn")
 def pad_sequence(sequences: Sequence[Any], batch_first: bool = False) -> tuple[Values, Lengths]:
     """Pad a list of sequences with zeros to a batch, and return their lengths as well.
 
@@ -93,6 +96,7 @@ def pad_sequence(sequences: Sequence[Any], batch_first: bool = False) -> tuple[V
     return x, lengths
 
 
+@public("pyrnn")
 def unpad_sequence(x: Any, lengths: Any, batch_first: bool = False) -> list[Values]:
     """Cut a padded batch into the list of its sequences.
 
@@ -125,6 +129,7 @@ def unpad_sequence(x: Any, lengths: Any, batch_first: bool = False) -> list[Valu
     return [by_time[:count, row].copy() for row, count in enumerate(counts)]
 
 
+@public("pyrnn")
 def pack_padded_sequence(
     x: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = False
 ) -> PackedSequence:
@@ -173,6 +178,7 @@ def pack_padded_sequence(
     return PackedSequence(data, batch_sizes, order, np.argsort(order))
 
 
+@public("pyrnn")
 def pad_packed_sequence(packed: Any, batch_first: bool = False) -> tuple[Values, Lengths]:
     """Convert packed sequences to a batch that is padded with zeros.
 
@@ -217,6 +223,7 @@ def pad_packed_sequence(packed: Any, batch_first: bool = False) -> tuple[Values,
     return x, lengths
 
 
+@public("pyrnn")
 def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = False) -> PackedSequence:
     """Pack a list of sequences.
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from pyrnn import _checks
-from pyrnn._pickling import pickled_all
+from pyrnn._pickling import pickled_all, public
 from pyrnn._types import Array
 from pyrnn.parameters import owners
 
@@ -76,7 +76,7 @@ class ParameterDict(dict[str, Array]):
         raise TypeError("a layer's parameters can be assigned to, but not removed")
 
     def __reduce__(self) -> Any:
-        return _restore, (pickled_all(self),)
+        return restored, (pickled_all(self),)
 
     def __copy__(self) -> ParameterDict:
         return ParameterDict(self)
@@ -87,7 +87,9 @@ class ParameterDict(dict[str, Array]):
             array.flags.writeable = writeable
 
 
-def _restore(arrays: Mapping[str, Array]) -> ParameterDict:
+@public("pyrnn", "_parameter_dict")
+def restored(arrays: Mapping[str, Array]) -> ParameterDict:
+    """What a pickle of a `ParameterDict` calls."""
     return ParameterDict(arrays)
 
 
@@ -109,6 +111,11 @@ def not_drawn(most: int) -> Iterator[None]:
         yield
     finally:
         _room.reset(token)
+
+
+def are_drawn() -> bool:
+    """Whether first values count."""
+    return _room.get() is None
 
 
 def uniform(

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyrnn import _checks
+from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.parameters.dictionary import ParameterDict
 
 
+@public("pyrnn")
 def merge_parameters(**groups: Mapping[str, Array]) -> dict[str, Array]:
     """Merge the parameters, or the gradients, of several layers into one dict.
 

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
+from pyrnn._pickling import public
 from pyrnn.text.corpus import TextError
 
 AnyIndices = npt.NDArray[np.integer[Any]]
 
 
+@public("pyrnn.text")
 def streams(indices: AnyIndices, batch_size: int) -> tuple[AnyIndices, AnyIndices]:
     """Cut a text into parallel streams.
 
@@ -63,6 +65,7 @@ def streams(indices: AnyIndices, batch_size: int) -> tuple[AnyIndices, AnyIndice
     return inputs, targets
 
 
+@public("pyrnn.text")
 def chunks(
     inputs: AnyIndices, targets: AnyIndices, seq_len: int
 ) -> Iterator[tuple[AnyIndices, AnyIndices]]:

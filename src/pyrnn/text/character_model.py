@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from pyrnn import _checks, _divergence
-from pyrnn._pickling import Portable
-from pyrnn._types import Array, Indices
+from pyrnn import _checks, _divergence, _options
+from pyrnn._options import Configured, Option
+from pyrnn._pickling import public
+from pyrnn._types import Array, DTypeLike, Indices
 from pyrnn.layers import _cache
+from pyrnn.layers._layer import Layer
 from pyrnn.layers.dense import Embedding, Linear
-from pyrnn.layers.recurrent.lstm import GRU, LSTM, RNN
+from pyrnn.layers.recurrent.gru import GRU
+from pyrnn.layers.recurrent.lstm import LSTM
+from pyrnn.layers.recurrent.rnn import RNN
 from pyrnn.parameters.dictionary import ParameterDict, random_generator
 from pyrnn.parameters.owners import Gradients, families_of
 from pyrnn.text.batches import chunks, streams
 from pyrnn.text.vocabulary import REPLACEMENT, Vocabulary
 from pyrnn.training.losses import softmax_cross_entropy
 
-CELLS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+CellName = Literal["rnn", "lstm", "gru"]
+CELLS: dict[str, type[RNN] | type[LSTM] | type[GRU]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
 EVALUATION_STREAMS = 32
 EVALUATION_STEPS = 256
 CHECKED_AT_ONCE = 1 << 20
 
 
+@public("pyrnn", "_ModelCache")
 class ModelCache(NamedTuple):
     """What the layers of a model keep for one `CharacterModel.backward`."""
 
@@ -36,7 +41,22 @@ class ModelCache(NamedTuple):
     linear: _cache.Cache[Any]
 
 
-class CharacterModel(Portable):
+def _check_vocabulary(_: str, value: Any) -> Vocabulary:
+    return value if isinstance(value, Vocabulary) else Vocabulary(value)
+
+
+def _check_cell(name: str, value: Any) -> Any:
+    if not isinstance(value, str) or value not in CELLS:
+        raise ValueError(f"{name}: expected one of {', '.join(CELLS)}, got {_checks.shown(value)}")
+    return value
+
+
+def _check_embedding_dim(name: str, value: Any) -> int | None:
+    return None if value is None else _checks.size(name, value)
+
+
+@public("pyrnn")
+class CharacterModel(Configured):
     """Characters to a recurrent layer to a linear layer over the vocabulary.
 
     Parameters
@@ -86,37 +106,34 @@ class CharacterModel(Portable):
     10
     """
 
+    vocabulary = Option(_check_vocabulary, plain=lambda vocabulary: vocabulary.characters)
+    cell: Option[CellName] = Option(_check_cell)
+    embedding_dim = Option(_check_embedding_dim)
+    dtype = Layer.dtype
+    seed = Option(_options.seed, shown=False)
+
     def __init__(
         self,
         vocabulary: str | Vocabulary,
-        cell: str = "lstm",
+        cell: CellName = "lstm",
         hidden_size: int = 256,
         num_layers: int = 1,
         embedding_dim: int | None = None,
         dropout: float = 0.0,
         *,
-        dtype: npt.DTypeLike = "float32",
+        dtype: DTypeLike = "float32",
         seed: int | None = None,
     ) -> None:
-        if not isinstance(vocabulary, Vocabulary):
-            vocabulary = Vocabulary(vocabulary)
-        if not isinstance(cell, str) or cell not in CELLS:
-            raise ValueError(f"cell: expected one of {', '.join(CELLS)}, got {_checks.shown(cell)}")
-        seed = _checks.seed(seed)
-        if embedding_dim is not None:
-            embedding_dim = _checks.size("embedding_dim", embedding_dim)
-        self.vocabulary = vocabulary
-        self.cell = cell
+        self._take(locals())
         self.training = True
-        self.embedding_dim = embedding_dim
-        self.dtype = _checks.float_dtype(dtype)
         # Seeds of their own, so that no two layers start with the same numbers.
-        first, second, third = np.random.SeedSequence(seed).generate_state(3).tolist()
+        first, second, third = np.random.SeedSequence(self.seed).generate_state(3).tolist()
         self.embedding: Embedding | None = None
+        size = len(self.vocabulary)
         if embedding_dim is not None:
-            self.embedding = Embedding(len(vocabulary), embedding_dim, dtype=dtype, seed=first)
-        self.rnn = CELLS[cell](
-            embedding_dim or len(vocabulary),
+            self.embedding = Embedding(size, embedding_dim, dtype=dtype, seed=first)
+        self.rnn: RNN | LSTM | GRU = CELLS[cell](
+            embedding_dim or size,
             hidden_size,
             num_layers,
             dropout=dropout,
@@ -125,7 +142,28 @@ class CharacterModel(Portable):
         )
         if self.embedding is None:
             self.rnn.parameters["weight_ih_l0"] *= math.sqrt(self.rnn.hidden_size)
-        self.linear = Linear(self.rnn.hidden_size, len(vocabulary), dtype=dtype, seed=third)
+        self.linear = Linear(self.rnn.hidden_size, size, dtype=dtype, seed=third)
+
+    # --- options of the recurrent layer -----------------------------------------------------
+
+    @property
+    def hidden_size(self) -> int:
+        """The recurrent layer's."""
+        return self.rnn.hidden_size
+
+    @property
+    def num_layers(self) -> int:
+        """The recurrent layer's."""
+        return self.rnn.num_layers
+
+    @property
+    def dropout(self) -> float:
+        """The recurrent layer's; it may be set."""
+        return self.rnn.dropout
+
+    @dropout.setter
+    def dropout(self, value: float) -> None:
+        self.rnn.dropout = value
 
     # --- parameters and modes ---------------------------------------------------------------
 
@@ -265,7 +303,7 @@ class CharacterModel(Portable):
         dy, _, linear_grads = self.linear.backward(cache.linear, dlogits)
         dx, dstate0, rnn_grads = self.rnn.backward(cache.rnn, dy, dstate)
         layers = [("rnn", rnn_grads), ("linear", linear_grads)]
-        if self.embedding is not None and cache.embedding is not None:
+        if self.embedding is not None and cache.embedding is not None and dx is not None:
             _, _, embedding_grads = self.embedding.backward(cache.embedding, dx)
             layers.insert(0, ("embedding", embedding_grads))
         grads = {f"{prefix}.{name}": grad for prefix, part in layers for name, grad in part.items()}

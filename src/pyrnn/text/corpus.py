@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 from pyrnn import _checks
 from pyrnn._files import AnyPath, checked_path, shown
+from pyrnn._pickling import public
 from pyrnn.text.vocabulary import (
     PIECE_BYTES,
     RARE_SHARE,
@@ -28,6 +29,7 @@ HELD_OUT_MOST = 100_000
 """The largest number of characters that are held out, however long the text is."""
 
 
+@public("pyrnn.text")
 class TextError(ValueError):
     """A text that cannot be read, or is too short for its purpose. The message is one line.
 
@@ -42,6 +44,7 @@ class TextError(ValueError):
     """
 
 
+@public("pyrnn.text")
 class Corpus(NamedTuple):
     """A text cut into a part for training and a held-out part that does not overlap it.
 
@@ -63,6 +66,7 @@ class Corpus(NamedTuple):
     held_out: str
 
 
+@public("pyrnn.text")
 class EncodedCorpus(NamedTuple):
     """A `Corpus` as indices into its vocabulary, in the smallest integers that hold them.
 
@@ -88,6 +92,7 @@ class EncodedCorpus(NamedTuple):
     held_out: SmallIndices
 
 
+@public("pyrnn.text")
 def read(path: AnyPath) -> str:
     r"""Read a text file in UTF-8, with ``\n`` as line ends.
 
@@ -117,6 +122,7 @@ def read(path: AnyPath) -> str:
     return "".join(pieces(path))
 
 
+@public("pyrnn.text")
 def pieces(path: AnyPath) -> Iterator[str]:
     r"""Read a text file in UTF-8 piece by piece, with ``\n`` as line ends.
 
@@ -177,6 +183,7 @@ def pieces(path: AnyPath) -> Iterator[str]:
         raise TextError(f"{shown(name)}: expected text, got an empty file")
 
 
+@public("pyrnn.text")
 def load(paths: Sequence[AnyPath]) -> EncodedCorpus:
     """Read files, `split` them, and encode them with the vocabulary of the training part.
 
@@ -220,6 +227,7 @@ def load(paths: Sequence[AnyPath]) -> EncodedCorpus:
     return EncodedCorpus(vocabulary, *map(vocabulary.encode_pieces, corpus))
 
 
+@public("pyrnn.text")
 def standard_library() -> list[Path]:
     """Return the source files of the running Python's standard library.
 
@@ -252,6 +260,7 @@ def standard_library() -> list[Path]:
     return files
 
 
+@public("pyrnn.text")
 def split(texts: Sequence[str]) -> Corpus:
     """Hold out the end of each text for evaluation.
 

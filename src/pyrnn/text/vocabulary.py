@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
-from pyrnn._pickling import Portable
+from pyrnn._pickling import Portable, public
 from pyrnn._types import Indices
 
 SmallIndices = npt.NDArray[np.unsignedinteger[Any]]
@@ -25,6 +25,7 @@ RARE_SHARE = 1e-5
 """A character that makes up less than this share of a text is left out of its vocabulary."""
 
 
+@public("pyrnn.text")
 class Vocabulary(Portable):
     """The characters that a model knows, each with its index.
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pyrnn import _checks
-from pyrnn._pickling import Portable, pickled_all
+from pyrnn._pickling import Portable, pickled_all, public
 from pyrnn._types import Array
 
 
@@ -34,6 +34,7 @@ OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
 """What each option of an optimiser may be, whenever it is set."""
 
 
+@public("pyrnn", "_ParamGroup")
 class ParamGroup(Portable):
     """Parameters by name, and the options that hold for them.
 

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyrnn import _checks
-from pyrnn._pickling import Portable, pickled_all
+from pyrnn._pickling import Portable, pickled_all, public
 from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.parameters import owners
 from pyrnn.training._groups import OPTIONS, ParamGroup, make_groups
 
 
+@public("pyrnn")
 class Optimizer(Portable):
     """Base class of all optimisers: it checks arguments and keeps the moments of each parameter.
 

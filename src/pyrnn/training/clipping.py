@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pyrnn import _checks
+from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.backend import selection
 
@@ -12,6 +13,7 @@ EPSILON = 1e-6
 """What torch adds to the norm before it divides."""
 
 
+@public("pyrnn")
 def clip_grad_norm(grads: Mapping[str, Array], max_norm: float) -> float:
     """Scale all gradients so that their common Euclidean norm is at most ``max_norm``.
 
@@ -59,6 +61,7 @@ def clip_grad_norm(grads: Mapping[str, Array], max_norm: float) -> float:
     return norm
 
 
+@public("pyrnn")
 def clip_grad_value(grads: Mapping[str, Array], limit: float) -> None:
     """Clip each element of all gradients to [-limit, limit].
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+from pyrnn._pickling import public
 from pyrnn._types import Array, Parameters
 from pyrnn.backend import selection
 from pyrnn.training._optimizer import Optimizer
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 
+@public("pyrnn")
 class SGD(Optimizer):
     """Stochastic gradient descent, optionally with momentum or Nesterov's momentum.
 
@@ -95,6 +97,7 @@ class SGD(Optimizer):
         return partial(backend.sgd, p, g, moments[0] if moments else None, **options)
 
 
+@public("pyrnn")
 class Adagrad(Optimizer):
     """Adagrad: the step of each element shrinks with the sum of its squared gradients.
 
@@ -154,6 +157,7 @@ class Adagrad(Optimizer):
         return partial(backend.adagrad, p, g, *moments, **options)
 
 
+@public("pyrnn")
 class RMSprop(Optimizer):
     """RMSprop: the gradient of each element is divided by its running root mean square.
 
@@ -216,6 +220,7 @@ class RMSprop(Optimizer):
         return partial(backend.rmsprop, p, g, *moments, **options)
 
 
+@public("pyrnn")
 class Adam(Optimizer):
     """Adam: running means of the gradient and of its square, corrected for their start at zero.
 
@@ -293,6 +298,7 @@ class Adam(Optimizer):
         )
 
 
+@public("pyrnn")
 class AdamW(Adam):
     """Adam with decoupled weight decay: the decay acts on the parameters, not on the gradients.
 

@@ -27,12 +27,13 @@ KINDS = {"RNNCell": pyrnn.RNNCell, "LSTMCell": pyrnn.LSTMCell, "GRUCell": pyrnn.
 
 def cell_case(draw: Draw, kind: str) -> Case:
     """One step, forward and backward."""
-    options = _options(draw, kind)
+    options = cell_options(draw, kind)
     hidden, parts = options["hidden_size"], 2 if kind == "LSTMCell" else 1
     cell = KINDS[kind](**options)
     batched = draw.chance(0.85)
     lead = (draw.rows(),) if batched else ()
-    sizes = (hidden,) * parts
+    output = options.get("proj_size") or hidden
+    sizes = (output, hidden)[:parts]
     dstate = [draw.array(*lead, size) for size in sizes]
     x = draw_input(draw, lead, options["input_size"]) if batched else (
         draw.array(*lead, options["input_size"])
@@ -42,7 +43,7 @@ def cell_case(draw: Draw, kind: str) -> Case:
         "weights": draw_weights(draw, cell),
         "x": x,
         "state": draw_state(draw, sizes, lead),
-        "dy": draw_gradient(draw, *lead, hidden),
+        "dy": draw_gradient(draw, *lead, output),
         "dstate": None if draw.chance(0.1) else tuple(dstate) if parts == 2 else dstate[0],
     }
     training = draw.chance(0.8)
@@ -52,21 +53,38 @@ def cell_case(draw: Draw, kind: str) -> Case:
         ways.append(Relation("row alone", partial(_alone, run, draw.integer(0, lead[0] - 1))))
     ways.append(Relation("layer", partial(_layer, draw, kind, batched)))
     ways.append(Relation("caches", partial(_caches, draw, kind, training)))
-    names = {"cache", *cell.parameters, "nonlinearity", "bias", "initialization", "forget_bias"}
+    names = {"cache", *cell.parameters, *options, "initialization", "forget_bias"}
     return Case(arguments, run, [draw.choice(ways)], names=names)
 
 
-def _options(draw: Draw, kind: str) -> dict[str, Any]:
+def cell_options(draw: Draw, kind: str) -> dict[str, Any]:
+    """Arguments of a cell's constructor that fit each other."""
     options: dict[str, Any] = {"input_size": draw.size(), "hidden_size": draw.size()}
     options |= {"dtype": draw.dtype_argument(), "seed": draw.integer(0, 2**32)}
     if draw.chance(0.3):
         options["bias"] = draw.choice((True, False))
     if kind == "RNNCell" and draw.chance(0.5):
         options["nonlinearity"] = draw.choice(("tanh", "relu"))
+    options |= _variant(draw, kind, options["hidden_size"])
     if draw.chance(0.2):
         options["initialization"] = draw.choice(("torch", "glorot", "orthogonal"))
-    if kind == "LSTMCell" and options.get("bias", True) and draw.chance(0.2):
+    has_forget_gate = kind == "LSTMCell" and not options.get("coupled")
+    if has_forget_gate and options.get("bias", True) and draw.chance(0.2):
         options["forget_bias"] = draw.choice((0.0, 1.0, -1.5))
+    return options
+
+
+def _variant(draw: Draw, kind: str, hidden: int) -> dict[str, Any]:
+    """Options that make another cell of it, now and then."""
+    if kind == "RNNCell" or draw.chance(0.5):
+        return {}
+    if draw.chance(0.3):
+        return {"layer_norm": True}
+    if kind == "GRUCell":
+        return {"reset_after": draw.choice((True, False))}
+    options: dict[str, Any] = {name: draw.choice((True, False)) for name in ("peephole", "coupled")}
+    if hidden > 1 and draw.chance(0.5):
+        options["proj_size"] = draw.integer(1, hidden - 1)
     return options
 
 

@@ -35,7 +35,8 @@ def _model(draw: Draw, options: Arguments) -> Any:
     return model
 
 
-def _options(draw: Draw) -> Arguments:
+def model_options(draw: Draw) -> Arguments:
+    """Arguments of a model's constructor that fit each other."""
     options: Arguments = {
         "vocabulary": _vocabulary(draw),
         "cell": draw.choice(("rnn", "lstm", "gru")),
@@ -59,7 +60,7 @@ def _options(draw: Draw) -> Arguments:
 )  # fmt: skip
 def model_case(draw: Draw) -> Case:
     """Forward and backward, and the call that keeps nothing."""
-    options = _options(draw)
+    options = model_options(draw)
     classes, hidden = len(options["vocabulary"]), options["hidden_size"]
     steps, rows, batched = draw.steps(), draw.rows(), draw.chance(0.7)
     lead = (steps, rows) if batched else (steps,)
@@ -104,7 +105,7 @@ def model_case(draw: Draw) -> Case:
 @entry("CharacterModel.sample", "CharacterModel.sample", "CharacterModel.bits_per_character")
 def sample_case(draw: Draw) -> Case:
     """A text written, and a text scored."""
-    options = _options(draw)
+    options = model_options(draw)
     letters = options["vocabulary"]
     arguments = {
         "options": options,

@@ -164,6 +164,6 @@ def test_what_is_refused(call, error, words):
 
 
 def test_repr():
-    assert repr(pyrnn.Dropout(0.2)) == "Dropout(0.2)"
-    assert repr(pyrnn.Activation("relu")) == "Activation('relu')"
+    assert repr(pyrnn.Dropout(0.2)) == "Dropout(p=0.2)"
+    assert repr(pyrnn.Activation("relu")) == "Activation(function='relu')"
     assert repr(pyrnn.LayerNorm(3, 0.1)) == "LayerNorm(3, eps=0.1)"

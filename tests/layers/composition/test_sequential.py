@@ -384,6 +384,6 @@ def test_a_layer_of_ones_own(backend):
 
 def test_repr():
     assert repr(classifier("float32")) == (
-        "Sequential(rnn=GRU(3, 5), last=LastStep(), drop=Dropout(0.2), out=Linear(5, 2))"
+        "Sequential(rnn=GRU(3, 5), last=LastStep(), drop=Dropout(p=0.2), out=Linear(5, 2))"
     )
-    assert repr(pyrnn.Sequential(pyrnn.Dropout())) == "Sequential(Dropout(0.5))"
+    assert repr(pyrnn.Sequential(pyrnn.Dropout())) == "Sequential(Dropout())"

@@ -368,7 +368,7 @@ def test_repr_shows_what_is_not_the_default():
     assert repr(pyrnn.RNN(3, 4)) == "RNN(3, 4)"
     layer = pyrnn.RNN(3, 4, 2, "relu", bias=False, dtype="float64")
     assert (
-        repr(layer) == "RNN(3, 4, nonlinearity='relu', num_layers=2, bias=False, dtype='float64')"
+        repr(layer) == "RNN(3, 4, num_layers=2, nonlinearity='relu', bias=False, dtype='float64')"
     )
     assert layer.num_parameters == 4 * 3 + 3 * 4 * 4
 

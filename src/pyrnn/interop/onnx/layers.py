@@ -18,7 +18,9 @@ from pyrnn.interop.onnx.operators.recurrent import settings_of, weights_of
 from pyrnn.interop.onnx.weights import cell_of, to_cell
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.dense import Embedding, Linear
-from pyrnn.layers.recurrent.lstm import GRU, LSTM, RNN
+from pyrnn.layers.recurrent.gru import GRU
+from pyrnn.layers.recurrent.lstm import LSTM
+from pyrnn.layers.recurrent.rnn import RNN
 from pyrnn.parameters import dictionary
 
 RECURRENT = ("RNN", "GRU", "LSTM")
@@ -198,7 +200,8 @@ def layer_of(
     with dictionary.not_drawn(2 * sum(a.nbytes for one in arrays for a in one.values()) + 1024):
         layer: RNN | LSTM | GRU
         if settings.kind == "RNN":
-            layer = RNN(*sizes, nonlinearity=cell.removeprefix("rnn_"), **options)
+            options["nonlinearity"] = cell.removeprefix("rnn_")
+            layer = RNN(*sizes, **options)
         elif settings.kind == "GRU":
             layer = GRU(*sizes, reset_after=cell == "gru", **options)
         else:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from pyrnn import _checks, _warnings
-from pyrnn._types import Array
+from pyrnn import _checks, _options, _warnings
+from pyrnn._options import Option, Setting
+from pyrnn._pickling import public
+from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
 from pyrnn.layers import _cache
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent import _noise
 from pyrnn.parameters.dictionary import ParameterDict, random_generator
+
+Function = Literal["tanh", "relu", "sigmoid", "softplus"]
 
 
 class Pointwise(Layer):
@@ -95,6 +99,7 @@ class Pointwise(Layer):
         raise NotImplementedError
 
 
+@public("pyrnn")
 class Dropout(Pointwise):
     """Set elements to zero at random in train mode, and scale the others up.
 
@@ -125,20 +130,13 @@ class Dropout(Pointwise):
     array([1., 1., 1., 1., 1., 1.])
     """
 
+    p = Setting(_options.rate)
+    seed = Option(_options.seed, shown=False)
+
     def __init__(self, p: float = 0.5, *, seed: int | None = None) -> None:
-        self.p = p
-        self.seed = _checks.seed(seed)
+        self._take(locals())
         self._generator = random_generator(self.seed)
-        super().__init__({}, "float32")
-
-    @property
-    def p(self) -> float:
-        """Probability of a zero; it may be set."""
-        return self._p
-
-    @p.setter
-    def p(self, value: float) -> None:
-        self._p = _checks.finite_number("p", value, 0.0, 1.0)
+        super().__init__({})
 
     def _map(self, x: Array) -> tuple[Array, Any]:
         if not self.training or self.p == 0:
@@ -149,10 +147,8 @@ class Dropout(Pointwise):
     def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
         return (dy.copy() if kept is None else _noise.masked(dy, kept)), {}
 
-    def _repr_sizes(self) -> list[str]:
-        return [str(self.p)]
 
-
+@public("pyrnn")
 class Activation(Pointwise):
     """A function of each element.
 
@@ -177,10 +173,11 @@ class Activation(Pointwise):
     array([0., 2.])
     """
 
-    def __init__(self, function: str = "tanh") -> None:
-        names = ("tanh", "relu", "sigmoid", "softplus")
-        self.function = _checks.choice("function", function, names)
-        super().__init__({}, "float32")
+    function: Option[Function] = Option(_options.one_of(Function))
+
+    def __init__(self, function: Function = "tanh") -> None:
+        self._take(locals())
+        super().__init__({})
 
     def _map(self, x: Array) -> tuple[Array, Any]:
         with _warnings.unwarned():
@@ -190,10 +187,8 @@ class Activation(Pointwise):
     def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
         return selection.current().activation_backward(self.function, kept, dy), {}
 
-    def _repr_sizes(self) -> list[str]:
-        return [repr(self.function)]
 
-
+@public("pyrnn")
 class LayerNorm(Pointwise):
     """Bring the features of each step to mean 0 and variance 1, then scale and shift them.
 
@@ -227,23 +222,25 @@ class LayerNorm(Pointwise):
     array([[-1.,  1.]])
     """
 
+    normalized_shape = Option(_checks.size)
+    eps = Option(partial(_checks.finite_number, low=0.0))
+    elementwise_affine = Option(_checks.flag)
+
     def __init__(
         self,
         normalized_shape: int,
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         *,
-        dtype: npt.DTypeLike = "float32",
+        dtype: DTypeLike = "float32",
     ) -> None:
-        self.normalized_shape = _checks.size("normalized_shape", normalized_shape)
-        self.eps = _checks.finite_number("eps", eps, 0.0)
-        self.elementwise_affine = _checks.flag("elementwise_affine", elementwise_affine)
-        checked = _checks.float_dtype(dtype)
+        self._take(locals())
         shape = _checks.parameter_shape("normalized_shape", (self.normalized_shape,))
         parameters = {}
         if self.elementwise_affine:
-            parameters = {"weight": np.ones(shape, checked), "bias": np.zeros(shape, checked)}
-        super().__init__(ParameterDict(parameters), checked)
+            ones, zeros = np.ones(shape, self.dtype), np.zeros(shape, self.dtype)
+            parameters = {"weight": ones, "bias": zeros}
+        self._hold(ParameterDict(parameters))
 
     def _check_input(self, x: Any) -> Array:
         array = _checks.float_array("x", x, self.dtype)
@@ -264,9 +261,3 @@ class LayerNorm(Pointwise):
         )
         grads = {} if weight is None else {"weight": dweight, "bias": dbias}
         return dx.reshape(dy.shape), grads
-
-    def _repr_sizes(self) -> list[str]:
-        return [str(self.normalized_shape)]
-
-    def _repr_options(self) -> list[tuple[str, object]]:
-        return [("eps", 1e-5), ("elementwise_affine", True)]

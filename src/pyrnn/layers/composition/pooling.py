@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
+from pyrnn._options import Option
+from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.layers import _cache
@@ -19,9 +21,11 @@ Lengths = npt.NDArray[np.intp]
 class Pooling(Layer):
     """Base of what turns (T, N, features) into (N, features), within each sequence's length."""
 
+    batch_first = Option(_checks.flag)
+
     def __init__(self, batch_first: bool = False) -> None:
-        self.batch_first = _checks.flag("batch_first", batch_first)
-        super().__init__({}, "float32")
+        self._take(locals())
+        super().__init__({})
 
     def __call__(self, x: Any, state: None = None, lengths: Any = None) -> Array:
         """Map x as `forward` does, without a cache."""
@@ -122,10 +126,8 @@ class Pooling(Layer):
         """From the gradient (N, features) to that of x, (T, N, features) of zeros, in place."""
         raise NotImplementedError
 
-    def _repr_options(self) -> list[tuple[str, object]]:
-        return [("batch_first", False)]
 
-
+@public("pyrnn")
 class LastStep(Pooling):
     """The output of each sequence's last step.
 
@@ -150,8 +152,10 @@ class LastStep(Pooling):
     [[4.0], [1.0]]
     """
 
+    bidirectional = Option(_checks.flag)
+
     def __init__(self, batch_first: bool = False, bidirectional: bool = False) -> None:
-        self.bidirectional = _checks.flag("bidirectional", bidirectional)
+        self._take(locals())
         super().__init__(batch_first)
 
     def _pool(self, x: Array, ends: Lengths) -> Array:
@@ -178,10 +182,8 @@ class LastStep(Pooling):
             )
         return int(x.shape[-1] // 2)
 
-    def _repr_options(self) -> list[tuple[str, object]]:
-        return [*super()._repr_options(), ("bidirectional", False)]
 
-
+@public("pyrnn")
 class MeanOverTime(Pooling):
     """The mean of each sequence's outputs, over its steps.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from pyrnn import _checks
+from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.layers import _cache
@@ -24,6 +26,7 @@ Kept = tuple[Caches, "np.dtype[Any]"]
 """The cache of each layer, and the dtype of y."""
 
 
+@public("pyrnn")
 class Sequential(Layer):
     """Layers one after the other: each takes what the one before it gives.
 
@@ -70,7 +73,7 @@ class Sequential(Layer):
 
     def __init__(self, *layers: Layer, **named: Layer) -> None:
         self.layers = _check_layers(layers, named)
-        self.dtype = _common_dtype(self.layers)
+        self._take({"dtype": _common_dtype(self.layers)})
         self._parts = {name: _state_parts(layer) for name, layer in self.layers.items()}
         self.batch_first = _common_batch_first(self.layers)
         self._collect()
@@ -311,6 +314,35 @@ class Sequential(Layer):
 
     def __len__(self) -> int:
         return len(self.layers)
+
+    def config(self) -> dict[str, Any]:
+        """Return the kind and the config of each layer by its name: what `from_config` takes."""
+        return {
+            name: {"kind": type(layer).__name__, "config": layer.config()}
+            for name, layer in self.layers.items()
+        }
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the layers by name, as scikit-learn's estimators do.
+
+        Parameters
+        ----------
+        deep : bool
+            As scikit-learn calls it; the layers' own options are not among them.
+        """
+        return dict(self.layers)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Sequential:
+        """Make one of new layers of pyrnn, of the kinds and options that `config` gave."""
+        layers = {}
+        for name, described in config.items():
+            kind = getattr(importlib.import_module("pyrnn"), described["kind"], None)
+            if not (isinstance(kind, type) and issubclass(kind, Layer)):
+                got = _checks.shown(described["kind"])
+                raise ValueError(f"{name}: expected the name of one of pyrnn's layers, got {got}")
+            layers[name] = kind.from_config(described["config"])
+        return cls(**layers)
 
     def __repr__(self) -> str:
         parts = ", ".join(

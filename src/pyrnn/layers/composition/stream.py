@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyrnn import _checks
-from pyrnn._pickling import Portable
+from pyrnn._pickling import Portable, public
 from pyrnn._types import Array
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.pooling import LastStep, Pooling
 
 
+@public("pyrnn")
 class SequentialStream(Portable):
     """Independent streams through layers one after the other; made by ``Sequential.stream()``.
 

@@ -1,50 +1,31 @@
-"""Recurrent cells: one time step, forward and backward, with torch's names."""
+"""One time step of a recurrent cell, forward and backward, with torch's names."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
-from pyrnn._types import Array, State
+from pyrnn._types import Array, Given, Returned, State
 from pyrnn.backend import selection
 from pyrnn.layers import _cache
-from pyrnn.layers._layer import Layer
-from pyrnn.layers.initializers import first_values
-from pyrnn.parameters import shapes
+from pyrnn.layers.recurrent._kind import Kind
 
 
-class Cell(Layer):
-    """Base of `RNNCell`, `LSTMCell` and `GRUCell`; a subclass names its cell."""
+class Cell(Kind, Generic[Given, Returned]):
+    """Base of `RNNCell`, `LSTMCell` and `GRUCell`; a subclass says what its cell is."""
 
-    _state_names: ClassVar[tuple[str, ...]] = ("h",)
-
-    def __init__(
-        self,
-        cell: str,
-        input_size: int,
-        hidden_size: int,
-        bias: bool,
-        dtype: npt.DTypeLike,
-        seed: object,
-        initialization: str,
-        forget_bias: float | None = None,
-    ) -> None:
-        self.cell = cell
-        self.input_size = _checks.size("input_size", input_size)
-        self.hidden_size = _checks.size("hidden_size", hidden_size)
-        self.bias = _checks.flag("bias", bias)
-        checked = _checks.float_dtype(dtype)
-        named = shapes.of_cell(cell, self.input_size, self.hidden_size, self.bias).items()
-        parameters, _ = first_values(self, named, initialization, checked, seed, forget_bias)
-        super().__init__(parameters, checked)
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        self._take(arguments)
+        self._draw(self._cell_shapes(self.input_size).items())
 
     def _pack(self, backend: selection.Backend) -> list[Any]:
         return [backend.pack(self.cell, self._parameters, follow=self.training)]
 
-    def __call__(self, x: Any, state: Any = None) -> Any:
+    def __call__(self, x: npt.ArrayLike, state: Given | None = None) -> Returned:
         """Advance by one step, for inference only.
 
         Parameters
@@ -65,9 +46,12 @@ class Cell(Layer):
         TypeError, ValueError
             If an argument has a wrong dtype, shape or value.
         """
-        return self._forward(x, state, keep=False)[1]
+        following: Returned = self._forward(x, state, keep=False)[1]
+        return following
 
-    def forward(self, x: Any, state: Any = None) -> tuple[Array, Any, _cache.Cache[Any]]:
+    def forward(
+        self, x: npt.ArrayLike, state: Given | None = None
+    ) -> tuple[Array, Returned, _cache.Cache[Any]]:
         """Advance by one step as `__call__` does, and keep what `backward` needs.
 
         Returns
@@ -100,8 +84,8 @@ class Cell(Layer):
         return y, self._user_state(following, batched), cache
 
     def backward(
-        self, cache: _cache.Cache[Any], dy: Any, dstate: Any = None
-    ) -> tuple[Array | None, Any, dict[str, Array]]:
+        self, cache: _cache.Cache[Any], dy: npt.ArrayLike | None, dstate: Given | None = None
+    ) -> tuple[Array | None, Returned, dict[str, Array]]:
         """Back-propagate through the step.
 
         Parameters
@@ -169,147 +153,19 @@ class Cell(Layer):
         return np.atleast_2d(array), array.ndim == 2
 
     def _check_state(self, name: str, state: Any, batch_size: int, batched: bool) -> State:
-        """A state as a tuple of (N, H) arrays."""
-        shape = (batch_size, self.hidden_size)
+        """A state as a tuple of (N, H) arrays; a projected h is (N, P)."""
         parts = _checks.state_parts(name, state, self._state_names)
-        expected = shape if batched else shape[1:]
-        return tuple(
-            _checks.state_array(part_name, part, self.dtype, expected).reshape(shape)
-            for part_name, part in parts.items()
-        )
+        checked = []
+        for (part_name, part), size in zip(
+            parts.items(), self._state_sizes().values(), strict=True
+        ):
+            shape = (batch_size, size)
+            expected = shape if batched else shape[1:]
+            array = _checks.state_array(part_name, part, self.dtype, expected)
+            checked.append(array.reshape(shape))
+        return tuple(checked)
 
     def _user_state(self, states: State, batched: bool) -> Any:
         if not batched:
             states = tuple(s[0] for s in states)
         return states[0] if len(states) == 1 else tuple(states)
-
-    def _repr_sizes(self) -> list[str]:
-        return [str(self.input_size), str(self.hidden_size)]
-
-    def _repr_options(self) -> list[tuple[str, object]]:
-        return [("bias", True)]
-
-
-class RNNCell(Cell):
-    """One step of the vanilla recurrent network: ``h' = f(W_ih x + b_ih + W_hh h + b_hh)``.
-
-    Parameters
-    ----------
-    input_size, hidden_size : int
-        Features of x, and of h.
-    bias : bool
-        Whether there are b_ih and b_hh.
-    nonlinearity : {"tanh", "relu"}
-        f.
-    dtype : {"float32", "float64"}
-        Of everything.
-    seed : int, optional
-        Makes the first parameters repeatable.
-    initialization : {"torch", "glorot", "orthogonal", "identity"}
-        How the first parameters are drawn; `pyrnn.initialize` says what each means.
-
-    Notes
-    -----
-    Parameters are drawn from U(-1/√H, 1/√H), as in `torch.nn.RNNCell`; source as for `RNN`.
-
-    Examples
-    --------
-    >>> import numpy as np, pyrnn
-    >>> cell = pyrnn.RNNCell(3, 4, seed=0)
-    >>> h, state, cache = cell.forward(np.ones((2, 3), dtype=np.float32))
-    >>> dx, dh, grads = cell.backward(cache, np.ones_like(h))
-    >>> h.shape, dx.shape, dh.shape, grads["weight_hh"].shape
-    ((2, 4), (2, 3), (2, 4), (4, 4))
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-        *,
-        dtype: npt.DTypeLike = "float32",
-        seed: int | None = None,
-        initialization: str = "torch",
-    ) -> None:
-        self.nonlinearity = _checks.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
-        cell = f"rnn_{nonlinearity}"
-        super().__init__(cell, input_size, hidden_size, bias, dtype, seed, initialization)
-
-    def _repr_options(self) -> list[tuple[str, object]]:
-        return [*super()._repr_options(), ("nonlinearity", "tanh")]
-
-
-class LSTMCell(Cell):
-    """One step of long short-term memory, gates i f g o; the state is the pair (h, c).
-
-    Parameters
-    ----------
-    input_size, hidden_size, bias, dtype, seed, initialization
-        As for `RNNCell`, without "identity".
-    forget_bias : float, optional
-        As for `LSTM`.
-
-    Notes
-    -----
-    Equations and source as for `LSTM`.
-
-    Examples
-    --------
-    >>> import numpy as np, pyrnn
-    >>> cell = pyrnn.LSTMCell(3, 4, seed=0)
-    >>> h, c = cell(np.ones((2, 3), dtype=np.float32))
-    >>> h.shape, c.shape
-    ((2, 4), (2, 4))
-    """
-
-    _state_names = ("h", "c")
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        *,
-        dtype: npt.DTypeLike = "float32",
-        seed: int | None = None,
-        initialization: str = "torch",
-        forget_bias: float | None = None,
-    ) -> None:
-        super().__init__(
-            "lstm", input_size, hidden_size, bias, dtype, seed, initialization, forget_bias
-        )
-
-
-class GRUCell(Cell):
-    """One step of the gated recurrent unit, gates r z n.
-
-    Parameters
-    ----------
-    input_size, hidden_size, bias, dtype, seed, initialization
-        As for `RNNCell`, without "identity".
-
-    Notes
-    -----
-    Equations and source as for `GRU`.
-
-    Examples
-    --------
-    >>> import numpy as np, pyrnn
-    >>> cell = pyrnn.GRUCell(3, 4, seed=0)
-    >>> cell(np.array([0, 2])).shape
-    (2, 4)
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        *,
-        dtype: npt.DTypeLike = "float32",
-        seed: int | None = None,
-        initialization: str = "torch",
-    ) -> None:
-        super().__init__("gru", input_size, hidden_size, bias, dtype, seed, initialization)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn._pickling import pickled_all
+from pyrnn._pickling import pickled_all, public
 from pyrnn._types import Array, Parameters
 from pyrnn.backend import selection
 
@@ -15,6 +15,7 @@ Cells = Mapping[str, Parameters]
 """The arrays of each layer and direction, by its suffix."""
 
 
+@public("pyrnn", "_FixedWeights")
 class FixedWeights:
     """What a layer in eval mode and its streams share.
 

@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn import _checks, _warnings
+from pyrnn import _options, _warnings
 from pyrnn._types import Array, Noise
 
 
-def check_zoneout(zoneout: Any, states: int) -> float | tuple[float, ...]:
-    """One rate for every state or, where there are several, one for each."""
-    if states == 1 or not isinstance(zoneout, (tuple, list)):
-        return _checks.finite_number("zoneout", zoneout, 0.0, 1.0)
-    if len(zoneout) != states:
-        raise ValueError(f"zoneout: expected a number or the pair (p_h, p_c), got {zoneout!r}")
-    return tuple(_checks.finite_number("zoneout", rate, 0.0, 1.0) for rate in zoneout)
+def rate_or_pair(name: str, value: Any) -> float | tuple[float, ...]:
+    """A rate for both states of an LSTM, or one for each."""
+    if not isinstance(value, (tuple, list)):
+        return _options.rate(name, value)
+    if len(value) != 2:
+        raise ValueError(f"{name}: expected a number or the pair (p_h, p_c), got {value!r}")
+    rates = tuple(_options.rate(name, rate) for rate in value)
+    return value if value == rates else rates  # as scikit-learn's clone looks for
 
 
 def zoneout_rates(zoneout: float | tuple[float, ...], states: int) -> tuple[float, ...]:

@@ -1,201 +1,68 @@
-"""What all recurrent layers share: arguments, states, the walk through layers and directions."""
+"""A stack of recurrent layers over time: forward pass, backward pass, truncated BPTT, streams."""
 
 from __future__ import annotations
 
 import copy
-import itertools
-import weakref
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _checks, _warnings
-from pyrnn._types import Array, Noise, State
+from pyrnn import _checks, _options, _warnings
+from pyrnn._options import Option, Setting
+from pyrnn._types import Array, Given, Noise, Returned, State
 from pyrnn.backend import selection
 from pyrnn.layers import _cache
 from pyrnn.layers._cache import Cache, SequenceCache
-from pyrnn.layers._layer import Layer
-from pyrnn.layers.initializers import first_values
 from pyrnn.layers.recurrent import _gates, _noise
 from pyrnn.layers.recurrent._arguments import Arguments, joined, part_of
-from pyrnn.layers.recurrent._fixed_weights import FixedWeights, copied
+from pyrnn.layers.recurrent._weights import StackWeights
 from pyrnn.layers.recurrent.stream import Stream, StreamSizes
-from pyrnn.parameters import shapes
 
 _NUMBERS_OF_A_UNIT = 16
 """At most so many are kept of a unit's step, in both directions."""
 
 
-class Recurrent(Layer):
-    """Base of `RNN`, `LSTM`, `GRU` and `MinGRU`; a subclass names its cell."""
+class Recurrent(StackWeights, Generic[Given, Returned]):
+    """Base of `RNN`, `LSTM`, `GRU` and `MinGRU`; a subclass says what its cell is."""
 
-    _state_names: ClassVar[tuple[str, ...]] = ("h",)
+    batch_first = Option(_checks.flag)
+    dropout = Setting(_options.rate)
+    recurrent_dropout = Setting(_options.rate)
+    zoneout: Setting[Any] = Setting(_options.rate)
 
-    def __init__(
-        self,
-        cell: str,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int,
-        bias: bool,
-        batch_first: bool,
-        dropout: float,
-        bidirectional: bool,
-        dtype: npt.DTypeLike,
-        seed: object,
-        *,
-        initialization: str,
-        forget_bias: float | None = None,
-        recurrent_dropout: float = 0.0,
-        zoneout: float | tuple[float, ...] = 0.0,
-    ) -> None:
-        self.cell = cell
-        self.input_size = _checks.size("input_size", input_size)
-        self.hidden_size = _checks.size("hidden_size", hidden_size)
-        self.num_layers = _checks.size("num_layers", num_layers, most=_checks.MAX_LAYERS)
-        self.bias = _checks.flag("bias", bias)
-        self.batch_first = _checks.flag("batch_first", batch_first)
-        self.dropout = dropout
-        self.bidirectional = _checks.flag("bidirectional", bidirectional)
-        self.recurrent_dropout = recurrent_dropout
-        self.zoneout = zoneout
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        self._take(arguments)
         if self.dropout and self.num_layers == 1:
             _warnings.warn_user(
                 "dropout acts between layers, so a rate above 0 expects num_layers greater than "
                 f"1, but got dropout={self.dropout} and num_layers=1"
             )
-        checked = _checks.float_dtype(dtype)
-        parameters, self._generator = first_values(
-            self, self._parameter_shapes(), initialization, checked, seed, forget_bias
-        )
-        super().__init__(parameters, checked)
-        self._cells = self._cells_of_parameters()
-        self._fixed: FixedWeights | None = None  # in eval mode
-        self._streamed: weakref.ref[FixedWeights] | None = None  # by the streams opened last
+        self._generator = self._draw(self._parameter_shapes())
+        self._prepare()
+
+    def _prepare(self) -> None:
+        super()._prepare()
         self._arguments = Arguments(
             self.input_size,
             self._state_sizes(),
             self.num_layers * self.num_directions,
             self.batch_first,
-            checked,
+            self.dtype,
             _checks.MAX_NUMBERS // (self.input_size + self.hidden_size * _NUMBERS_OF_A_UNIT),
         )
 
-    @property
-    def dropout(self) -> float:
-        """Probability of a drop between layers; it may be set."""
-        return self._dropout
-
-    @dropout.setter
-    def dropout(self, value: float) -> None:
-        self._dropout = _checks.finite_number("dropout", value, 0.0, 1.0)
-
-    @property
-    def recurrent_dropout(self) -> float:
-        """Probability of a drop from the products with W_hh; it may be set."""
-        return self._recurrent_dropout
-
-    @recurrent_dropout.setter
-    def recurrent_dropout(self, value: float) -> None:
-        rate = _checks.finite_number("recurrent_dropout", value, 0.0, 1.0)
-        if rate and "weight_hh" not in selection.cell_facts(self.cell).parameters:
-            raise ValueError(
-                f"recurrent_dropout: expected 0, since {type(self).__name__} has no product with "
-                f"h, got {value!r}"
-            )
-        self._recurrent_dropout = rate
-
-    @property
-    def zoneout(self) -> float | tuple[float, ...]:
-        """Probability that a unit keeps its old state in a step; it may be set."""
-        return self._zoneout
-
-    @zoneout.setter
-    def zoneout(self, value: float | tuple[float, ...]) -> None:
-        states = len(self._state_names)
-        self._zoneout = _noise.check_zoneout(value, states)
-        self._zoneout_rates = _noise.zoneout_rates(self._zoneout, states)
-
-    # --- parameters -------------------------------------------------------------------------
-
-    @property
-    def num_directions(self) -> int:
-        """2 if bidirectional, else 1."""
-        return 2 if self.bidirectional else 1
-
-    def _suffixes(self) -> list[str]:
-        """``l0``, ``l0_reverse``, ``l1``, ...: one for each layer and direction."""
-        directions = ("", "_reverse")[: self.num_directions]
-        return [f"l{n}{d}" for n, d in itertools.product(range(self.num_layers), directions)]
-
-    def _parameter_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
-        shapes: list[tuple[str, tuple[int, ...]]] = []
-        for index, suffix in enumerate(self._suffixes()):
-            first = index < self.num_directions
-            columns = self.input_size if first else self._output_size * self.num_directions
-            shapes += [(f"{name}_{suffix}", s) for name, s in self._cell_shapes(columns).items()]
-        return shapes
-
-    def _cell_shapes(self, columns: int) -> dict[str, tuple[int, ...]]:
-        """Parameters of one layer in one direction, of which x has that many features."""
-        return shapes.of_cell(self.cell, columns, self.hidden_size, self.bias)
-
-    def _cells_of_parameters(self) -> dict[str, dict[str, Array]]:
-        """For each suffix the live arrays of its layer and direction, by the cell's own names."""
-        cells: dict[str, dict[str, Array]] = {suffix: {} for suffix in self._suffixes()}
-        for name, array in self._parameters.items():
-            own, _, number = name.rpartition("_l")
-            cells[f"l{number}"][own] = array
-        return cells
-
     def __getstate__(self) -> dict[str, Any]:
         attributes = super().__getstate__()
-        del attributes["_cells"]
-        return attributes | {"_streamed": None}
-
-    def __setstate__(self, attributes: dict[str, Any]) -> None:
-        super().__setstate__(attributes)
-        self._cells = self._cells_of_parameters()
-
-    def _set_training(self, training: bool) -> None:
-        before, self._fixed = self._fixed, None
-        if not training:
-            self._fixed = FixedWeights(self.cell, self._cells)
-        super()._set_training(training)
-        if before is not None:
-            self._streamed = weakref.ref(before)
-            del before
-            kept = self._streamed()
-            if kept is not None:  # by streams
-                kept.detach()
-
-    def _pack(self, backend: selection.Backend) -> list[Any]:
-        """One for each layer and direction."""
-        fixed = self._fixed
-        if fixed is not None:
-            return fixed.packed(backend)
-        return [
-            backend.pack(self.cell, parameters, f"_{suffix}", follow=True)
-            for suffix, parameters in self._cells.items()
-        ]
-
-    def _fixed_weights(self) -> FixedWeights:
-        """The weights as they are now, shared by all streams that were opened with the same."""
-        fixed = self._fixed
-        if fixed is None and self._streamed is not None:
-            fixed = self._streamed()
-            if fixed is not None and not fixed.hold(self._cells):
-                fixed = None
-        if fixed is None:
-            fixed = FixedWeights(self.cell, copied(self._cells))
-            self._streamed = weakref.ref(fixed)
-        return fixed
+        del attributes["_arguments"]
+        return attributes
 
     # --- computing --------------------------------------------------------------------------
 
-    def __call__(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Array, Any]:
+    def __call__(
+        self, x: npt.ArrayLike, state: Given | None = None, lengths: npt.ArrayLike | None = None
+    ) -> tuple[Array, Returned]:
         """Run over time and keep nothing for a way back.
 
         Parameters
@@ -226,8 +93,13 @@ class Recurrent(Layer):
         return y, final
 
     def forward(
-        self, x: Any, state: Any = None, lengths: Any = None, *, checkpoint: int | None = None
-    ) -> tuple[Array, Any, SequenceCache]:
+        self,
+        x: npt.ArrayLike,
+        state: Given | None = None,
+        lengths: npt.ArrayLike | None = None,
+        *,
+        checkpoint: int | None = None,
+    ) -> tuple[Array, Returned, SequenceCache]:
         """Run over time as `__call__` does, and keep what `backward` needs.
 
         Parameters
@@ -317,8 +189,8 @@ class Recurrent(Layer):
         return arguments.user_layout(y, batched), arguments.user_state(final, batched), cache
 
     def backward(
-        self, cache: SequenceCache, dy: Any, dstate: Any = None
-    ) -> tuple[Array | None, Any, dict[str, Array]]:
+        self, cache: SequenceCache, dy: npt.ArrayLike | None, dstate: Given | None = None
+    ) -> tuple[Array | None, Returned, dict[str, Array]]:
         """Back-propagate through time.
 
         Parameters
@@ -396,7 +268,9 @@ class Recurrent(Layer):
         batch_size = cache.output_shape[1]
         return dlayer, arguments.check_state("dstate", dstate, batch_size, cache.batched)
 
-    def gates(self, x: Any, state: Any = None, lengths: Any = None) -> dict[str, Array]:
+    def gates(
+        self, x: npt.ArrayLike, state: Given | None = None, lengths: npt.ArrayLike | None = None
+    ) -> dict[str, Array]:
         """Gates and candidates at each step, in inference: no dropout, expected zoneout.
 
         Parameters
@@ -444,7 +318,7 @@ class Recurrent(Layer):
         }
 
     def backward_truncated(
-        self, cache: SequenceCache, dy: Any, k1: int, k2: int
+        self, cache: SequenceCache, dy: npt.ArrayLike, k1: int, k2: int
     ) -> tuple[Array | None, dict[str, Array]]:
         """Truncated back-propagation through time, TBPTT(k1, k2).
 
@@ -513,7 +387,7 @@ class Recurrent(Layer):
         dx = None if dx is None else self._arguments.user_layout(dx, cache.batched)
         return dx, self._gradients(joined(cell_grads))
 
-    def stream(self, batch_size: int = 1) -> Stream:
+    def stream(self, batch_size: int = 1) -> Stream[Given, Returned]:
         """Open a stream that advances one step at a time, with the weights as they are now.
 
         Parameters
@@ -537,22 +411,10 @@ class Recurrent(Layer):
             self.hidden_size,
             self._output_size,
             self._arguments.state_sizes,
-            self._zoneout_rates,
+            _noise.zoneout_rates(self.zoneout, len(self._state_names)),
             self.dtype,
         )
         return Stream(self._fixed_weights(), sizes, size)
-
-    # --- sizes ------------------------------------------------------------------------------
-
-    @property
-    def _output_size(self) -> int:
-        """Features of h, and so of y in one direction."""
-        return self.hidden_size
-
-    def _state_sizes(self) -> dict[str, int]:
-        """Features of each part of the state: h, then c."""
-        sizes = (self._output_size, self.hidden_size)
-        return dict(zip(self._state_names, sizes, strict=False))
 
     # --- noise ------------------------------------------------------------------------------
 
@@ -564,7 +426,7 @@ class Recurrent(Layer):
 
     def _draw_noise(self, time_steps: int, batch_size: int) -> Noise | None:
         """Fresh noise for one layer in one direction; its mean in eval mode."""
-        rates = self._zoneout_rates
+        rates = _noise.zoneout_rates(self.zoneout, len(self._state_names))
         if not rates and not self.recurrent_dropout:
             return None
         if not self.training:
@@ -572,20 +434,3 @@ class Recurrent(Layer):
         sizes = self._arguments.state_sizes.values()
         shapes = tuple((time_steps, batch_size, size) for size in sizes)
         return _noise.draw(self._generator, shapes, self.recurrent_dropout, rates, self.dtype)
-
-    # --- looks ------------------------------------------------------------------------------
-
-    def _repr_sizes(self) -> list[str]:
-        return [str(self.input_size), str(self.hidden_size)]
-
-    def _repr_options(self) -> list[tuple[str, object]]:
-        """Options with their defaults: those that differ are shown."""
-        return [
-            ("num_layers", 1),
-            ("bias", True),
-            ("batch_first", False),
-            ("dropout", 0.0),
-            ("bidirectional", False),
-            ("recurrent_dropout", 0.0),
-            ("zoneout", 0.0),
-        ]

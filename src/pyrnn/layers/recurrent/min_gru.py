@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy.typing as npt
 
+from pyrnn._pickling import public
+from pyrnn._types import Array, DTypeLike
+from pyrnn.layers.initializers import Initialization
 from pyrnn.layers.recurrent._stack import Recurrent
 
 
-class MinGRU(Recurrent):
+@public("pyrnn")
+class MinGRU(Recurrent[npt.ArrayLike, Array]):
     """Minimal gated recurrent unit, gates z n: neither sees h, so there is no W_hh.
 
     Parameters
@@ -52,22 +59,21 @@ class MinGRU(Recurrent):
         *,
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
-        dtype: npt.DTypeLike = "float32",
+        dtype: DTypeLike = "float32",
         seed: int | None = None,
-        initialization: str = "torch",
+        initialization: Initialization = "torch",
     ) -> None:
-        super().__init__(
-            "min_gru",
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            dtype,
-            seed,
-            initialization=initialization,
-            recurrent_dropout=recurrent_dropout,
-            zoneout=zoneout,
-        )
+        super().__init__(locals())
+
+    @property
+    def cell(self) -> str:
+        """The name of the cell that computes a step."""
+        return "min_gru"
+
+    def _check_together(self, options: Mapping[str, Any]) -> None:
+        super()._check_together(options)
+        if options["recurrent_dropout"]:
+            raise ValueError(
+                f"recurrent_dropout: expected 0, since {type(self).__name__} has no product with "
+                f"h, got {options['recurrent_dropout']!r}"
+            )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pyrnn import _checks
-from pyrnn._pickling import Portable
-from pyrnn._types import Array, Indices
+from pyrnn._pickling import Portable, public
+from pyrnn._types import Array, Given, Indices, Returned
 from pyrnn.backend import selection
 from pyrnn.backend.selection import Backend
 from pyrnn.layers.recurrent._fixed_weights import FixedWeights
@@ -27,7 +28,8 @@ class StreamSizes(NamedTuple):
     dtype: np.dtype[Any]
 
 
-class Stream(Portable):
+@public("pyrnn")
+class Stream(Portable, Generic[Given, Returned]):
     """Independent streams through one layer, advanced together; made by ``layer.stream()``.
 
     ``step`` T times gives, bit for bit, what the layer in eval mode gives for the T steps at once.
@@ -44,23 +46,22 @@ class Stream(Portable):
         self.batch_size = batch_size
         self.input_size = sizes.input_size
         self.hidden_size = sizes.hidden_size
-        self._num_layers = sizes.num_layers
-        self._state_sizes = sizes.state_sizes
-        self._zoneout = sizes.zoneout
-        self._arguments = _StepArguments(
-            batch_size, sizes.input_size, sizes.output_size, sizes.dtype
-        )
+        self._sizes = sizes
         self._weights = weights
         self._open(selection.current())
 
     def _open(self, backend: Backend) -> None:
+        sizes = self._sizes
+        arguments = _StepArguments(
+            self.batch_size, sizes.input_size, sizes.output_size, sizes.dtype
+        )
         self._backend = backend.name
         self._engine = backend.open_stream(
-            self._weights.packed(backend), self.batch_size, self._arguments.check, self._zoneout
+            self._weights.packed(backend), self.batch_size, arguments.check, sizes.zoneout
         )
         self._step = self._engine.step
 
-    def step(self, x_t: Any, out: Array | None = None) -> Array:
+    def step(self, x_t: npt.ArrayLike, out: Array | None = None) -> Array:
         """Advance every stream by one time step.
 
         Parameters
@@ -83,22 +84,23 @@ class Stream(Portable):
         return self._step(x_t, out)
 
     @property
-    def state(self) -> Any:
+    def state(self) -> Returned:
         """The state, shaped as the layer's: a copy; assign to it to set it."""
-        states = self._engine.state()
-        return states[0] if len(states) == 1 else states
+        states: Any = self._engine.state()
+        whole: Returned = states[0] if len(states) == 1 else states
+        return whole
 
     @state.setter
-    def state(self, value: Any) -> None:
-        parts = _checks.state_parts("state", value, tuple(self._state_sizes))
+    def state(self, value: Given) -> None:
+        parts = _checks.state_parts("state", value, tuple(self._sizes.state_sizes))
         self._engine.set_state(
             tuple(
-                _checks.float_array(name, part, self._arguments.dtype, shape)
+                _checks.float_array(name, part, self._sizes.dtype, shape)
                 for (name, part), shape in zip(parts.items(), self._state_shapes(), strict=True)
             )
         )
 
-    def reset(self, streams: Any = None) -> None:
+    def reset(self, streams: npt.ArrayLike | None = None) -> None:
         """Set the state of every stream to zero, or of some; the others' stay as they are.
 
         Parameters
@@ -126,7 +128,7 @@ class Stream(Portable):
         array([False,  True, False])
         """
         if streams is None:
-            dtype = self._arguments.dtype
+            dtype = self._sizes.dtype
             state = tuple(np.zeros(shape, dtype) for shape in self._state_shapes())
         else:
             chosen = _check_streams(streams, self.batch_size)
@@ -136,22 +138,23 @@ class Stream(Portable):
         self._engine.set_state(state)
 
     def _state_shapes(self) -> list[tuple[int, int, int]]:
-        sizes = self._state_sizes.values()
-        return [(self._num_layers, self.batch_size, size) for size in sizes]
+        sizes = self._sizes.state_sizes.values()
+        return [(self._sizes.num_layers, self.batch_size, size) for size in sizes]
 
     def __getstate__(self) -> dict[str, Any]:
         attributes = super().__getstate__() | {"_state": self._engine.state()}
+        attributes["_sizes"] = self._sizes._asdict()  # a pickle names no class of ours
         del attributes["_engine"], attributes["_step"]
         return attributes
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
-        state = attributes.pop("_state")
-        self.__dict__.update(attributes)
+        state, sizes = attributes.pop("_state"), StreamSizes(**attributes.pop("_sizes"))
+        self.__dict__.update(attributes, _sizes=sizes)
         known = self._backend in selection.available()
         self._open(selection.find(self._backend) if known else selection.current())
         self._engine.set_state(state)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Stream:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Stream[Given, Returned]:
         """Copy all but the weights, which do not change."""
         attributes = self.__getstate__()
         weights = attributes.pop("_weights")

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from pyrnn import _checks, _warnings
+from pyrnn._pickling import public
 from pyrnn._types import Array, Indices
 from pyrnn.backend import selection
 from pyrnn.training.losses import _reduction
 from pyrnn.training.losses._reduction import Counted, Value
 
 
+@public("pyrnn")
 def softmax_cross_entropy(
     logits: Any, targets: Any, reduction: str = "mean"
 ) -> tuple[float, Array]:
@@ -70,6 +72,7 @@ def softmax_cross_entropy(
     return loss, dlogits.reshape(scores.shape)
 
 
+@public("pyrnn.losses")
 def cross_entropy(
     logits: Any,
     targets: Any,
@@ -205,6 +208,7 @@ def _plain(
     return loss, dlogits.reshape(scores.shape)
 
 
+@public("pyrnn.losses")
 def binary_cross_entropy_with_logits(
     logits: Any,
     targets: Any,

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from pyrnn import _checks
+from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.training.losses import _reduction
 from pyrnn.training.losses._reduction import Value
 
 
+@public("pyrnn.losses")
 def mse_loss(
     y: Any,
     targets: Any,
@@ -66,6 +68,7 @@ def mse_loss(
     return _reduction.elementwise("mse", y, t, y.shape, {}, reduction, mask, lengths, batch_first)
 
 
+@public("pyrnn.losses")
 def l1_loss(
     y: Any,
     targets: Any,
@@ -107,6 +110,7 @@ def l1_loss(
     return _reduction.elementwise("l1", y, t, y.shape, {}, reduction, mask, lengths, batch_first)
 
 
+@public("pyrnn.losses")
 def huber_loss(
     y: Any,
     targets: Any,
@@ -157,6 +161,7 @@ def huber_loss(
     )
 
 
+@public("pyrnn.losses")
 def gaussian_nll_loss(
     y: Any,
     targets: Any,
@@ -216,6 +221,7 @@ def gaussian_nll_loss(
     )
 
 
+@public("pyrnn.losses")
 def quantile_loss(
     y: Any,
     targets: Any,

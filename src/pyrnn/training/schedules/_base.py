@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pyrnn import _checks
-from pyrnn._pickling import Portable
+from pyrnn._pickling import Portable, public
 from pyrnn.training._optimizer import Optimizer
 
 
+@public("pyrnn.optim.lr_scheduler")
 class LRScheduler(Portable):
     """Base of all schedules: each `step` sets the learning rate of every group.
 

@@ -6,10 +6,12 @@ import math
 from typing import Any, ClassVar
 
 from pyrnn import _checks
+from pyrnn._pickling import public
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.schedules._base import LRScheduler
 
 
+@public("pyrnn.optim.lr_scheduler")
 class OneCycleLR(LRScheduler):
     """Raise the rates to ``max_lr`` and lower them to next to nothing, once.
 

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from pyrnn import _checks
+from pyrnn._pickling import public
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.schedules._base import LRScheduler
 
 
+@public("pyrnn.optim.lr_scheduler")
 class ReduceLROnPlateau(LRScheduler):
     """Multiply the rates with ``factor`` once a metric has not improved for a while.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 from pyrnn import _checks
+from pyrnn._pickling import public
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.schedules._base import LRScheduler
 
 
+@public("pyrnn.optim.lr_scheduler")
 class StepLR(LRScheduler):
     """Multiply the rates with ``gamma`` every ``step_size`` steps.
 
@@ -49,6 +51,7 @@ class StepLR(LRScheduler):
         return [rate * factor for rate in self.base_lrs]
 
 
+@public("pyrnn.optim.lr_scheduler")
 class CosineAnnealingLR(LRScheduler):
     """Lower the rates to ``eta_min`` along half a cosine; beyond ``T_max`` they rise again.
 
@@ -93,6 +96,7 @@ class CosineAnnealingLR(LRScheduler):
         return [self.eta_min + (rate - self.eta_min) * share for rate in self.base_lrs]
 
 
+@public("pyrnn.optim.lr_scheduler")
 class LinearLR(LRScheduler):
     """Change a factor of the rates in a straight line, for instance to warm up.
 

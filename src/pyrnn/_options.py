@@ -1,0 +1,189 @@
+"""Options: what a constructor takes, declared once for checks, `repr`, files, copies, `get_params`.
+
+A class declares each option in its body, with its check; the signature of its ``__init__`` gives
+their order and defaults. All else follows from these two.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, get_args, overload
+
+from pyrnn import _checks
+from pyrnn._pickling import Portable
+
+Value = TypeVar("Value")
+Self = TypeVar("Self", bound="Configured")
+
+REQUIRED = inspect.Parameter.empty
+"""The default of an option that has none."""
+
+
+class Option(Generic[Value]):
+    """An argument of a constructor that is fixed from then on.
+
+    Parameters
+    ----------
+    check : callable
+        ``check(name, value)`` returns what is kept, or raises an error that begins with the name.
+    shown : bool
+        Whether `repr` shows it where it is not the default. Options that say how first values are
+        drawn, and nothing of what is computed later, are not shown.
+    plain : callable, optional
+        What stands for a kept value in `Configured.config`, where JSON has no such values.
+    """
+
+    settable = False
+
+    def __init__(
+        self,
+        check: Callable[[str, Any], Value],
+        *,
+        shown: bool = True,
+        plain: Callable[[Value], Any] | None = None,
+    ) -> None:
+        self.check = check
+        self.shown = shown
+        self.plain = plain or _as_it_is
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __set__(self, instance: Any, value: NoReturn) -> None:
+        raise AttributeError(
+            f"{self.name}: it cannot be changed after construction; make another "
+            f"{type(instance).__name__}"
+        )
+
+    # Type checkers see a __get__. At run time there is none, so that the instance's dictionary is
+    # read, as for any other attribute, and as fast.
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> Option[Value]: ...
+        @overload
+        def __get__(self, instance: object, owner: type) -> Value: ...
+        def __get__(self, instance: object, owner: type) -> Option[Value] | Value: ...
+
+
+class Setting(Option[Value]):
+    """An option that can be set at any time, with effect from the next call."""
+
+    settable = True
+
+    def __set__(self, instance: Configured, value: Any) -> None:
+        checked = self.check(self.name, value)
+        options = instance.__dict__
+        if self.name in options:
+            instance._check_together({**options, self.name: checked})
+        options[self.name] = checked
+
+
+class Configured(Portable):
+    """Base of what is made by options: layers, cells, models, optimisers."""
+
+    def _take(self, arguments: Mapping[str, Any]) -> None:
+        """Keep those of a constructor's arguments, its ``locals()``, that are options.
+
+        They are checked one by one and together before the first is kept.
+        """
+        kind = type(self)
+        checked = {
+            name: option.check(name, value)
+            for name, value in arguments.items()
+            if isinstance(option := getattr(kind, name, None), Option)
+        }
+        self._check_together(self.__dict__ | checked)
+        self.__dict__.update(checked)
+
+    def _check_together(self, options: Mapping[str, Any]) -> None:
+        """Refuse options that do not go together; called before one of them changes."""
+
+    def config(self) -> dict[str, Any]:
+        """Return the options by name, as JSON has them: what `from_config` takes.
+
+        Parameters, modes and states are not among them.
+        """
+        kind = type(self)
+        return {name: _plain(kind, name, getattr(self, name)) for name in defaults_of(kind)}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return `config`, under the name that scikit-learn's estimators have for it.
+
+        Parameters
+        ----------
+        deep : bool
+            As scikit-learn calls it; there is nothing deeper.
+        """
+        return self.config()
+
+    @classmethod
+    def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
+        """Make one with the options that `config` gave."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        defaults = defaults_of(type(self))
+        parts = [
+            f"{value!r}" if defaults[name] is REQUIRED else f"{name}={value!r}"
+            for name, value in changed(self).items()
+            if getattr(getattr(type(self), name), "shown", True)
+        ]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def changed(configured: Configured) -> dict[str, Any]:
+    """Those of the options, as `Configured.config` has them, that are not at their defaults."""
+    config = configured.config()
+    defaults = defaults_of(type(configured)).items()
+    return {n: config[n] for n, default in defaults if default is REQUIRED or config[n] != default}
+
+
+def defaults_of(kind: type) -> dict[str, Any]:
+    """The options of a class in the order of its constructor, with their defaults.
+
+    A subclass whose constructor takes anything else has those of the class above it.
+    """
+    for each in kind.__mro__:
+        if "__init__" in vars(each):
+            _, *arguments = inspect.signature(each.__init__).parameters.values()  # type: ignore[misc]
+            options = [a for a in arguments if a.name != "parameters"]  # those are not described
+            if options and all(_is_option(kind, option.name) for option in options):
+                return {option.name: option.default for option in options}
+    return {}
+
+
+def one_of(literal: Any) -> Callable[[str, Any], Any]:
+    """A check for one of the strings of a `typing.Literal`."""
+    return strings(get_args(literal))
+
+
+def strings(allowed: Iterable[str]) -> Callable[[str, Any], Any]:
+    """A check for one of several strings."""
+    names = tuple(allowed)
+    return lambda name, value: _checks.choice(name, value, names)
+
+
+def rate(name: str, value: object) -> float:
+    """A check for a probability."""
+    return _checks.finite_number(name, value, 0.0, 1.0)
+
+
+def seed(name: str, value: object) -> int | None:
+    """A check for what NumPy's generators start from."""
+    return None if value is None else _checks.size(name, value, least=0)
+
+
+def _is_option(kind: type, name: str) -> bool:
+    """Whether a class declares an option of that name; a property may stand for one."""
+    return isinstance(getattr(kind, name, None), (Option, property))
+
+
+def _plain(kind: type, name: str, value: Any) -> Any:
+    option = getattr(kind, name)
+    return option.plain(value) if isinstance(option, Option) else value
+
+
+def _as_it_is(value: Any) -> Any:
+    return value

@@ -1,0 +1,147 @@
+"""The vanilla recurrent network: `RNN` and `RNNCell`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy.typing as npt
+
+from pyrnn._options import Option, one_of
+from pyrnn._pickling import public
+from pyrnn._types import Array, DTypeLike
+from pyrnn.layers.initializers import Initialization
+from pyrnn.layers.recurrent._cell import Cell
+from pyrnn.layers.recurrent._kind import Kind
+from pyrnn.layers.recurrent._stack import Recurrent
+
+Nonlinearity = Literal["tanh", "relu"]
+
+
+class _RNNKind(Kind):
+    nonlinearity: Option[Nonlinearity] = Option(one_of(Nonlinearity))
+
+    @property
+    def cell(self) -> str:
+        return f"rnn_{self.nonlinearity}"
+
+
+@public("pyrnn")
+class RNN(_RNNKind, Recurrent[npt.ArrayLike, Array]):
+    """Vanilla (Elman) recurrent layer: ``h' = f(W_ih x + b_ih + W_hh h + b_hh)``.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Features of x, and of h.
+    num_layers : int
+        How many layers are stacked.
+    nonlinearity : {"tanh", "relu"}
+        f.
+    bias : bool
+        Whether there are b_ih and b_hh.
+    batch_first : bool
+        Whether x and y are (N, T, features) instead of (T, N, features).
+    dropout : float
+        Probability with which an output of a layer but the last is dropped, in train mode.
+    bidirectional : bool
+        Whether a second direction runs from the end; y has both, side by side.
+    recurrent_dropout : float
+        Probability with which a unit of h is dropped from the products with W_hh, in train mode:
+        one mask for all steps of a sequence, for each layer and direction.
+    zoneout : float
+        Probability with which a unit of h keeps its old value in a step, in train mode; in eval
+        mode it keeps that share of it.
+    dtype : {"float32", "float64"}
+        Of everything.
+    seed : int, optional
+        Makes the first parameters, the dropout and the zoneout repeatable.
+    initialization : {"torch", "glorot", "orthogonal", "identity"}
+        How the first parameters are drawn; `pyrnn.initialize` says what each means.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value.
+
+    Notes
+    -----
+    Parameters are drawn from U(-1/√H, 1/√H), as in `torch.nn.RNN`. Source: J. L. Elman, "Finding
+    structure in time", Cognitive Science 14, 1990. Recurrent dropout: Y. Gal, Z. Ghahramani, "A
+    theoretically grounded application of dropout in recurrent neural networks", NeurIPS 2016.
+    Zoneout: D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden
+    activations", ICLR 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> layer = pyrnn.RNN(3, 4, seed=0)
+    >>> y, h = layer(np.zeros((5, 2, 3), dtype=np.float32))
+    >>> y.shape, h.shape
+    ((5, 2, 4), (1, 2, 4))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: Nonlinearity = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        dtype: DTypeLike = "float32",
+        seed: int | None = None,
+        initialization: Initialization = "torch",
+    ) -> None:
+        super().__init__(locals())
+
+
+@public("pyrnn")
+class RNNCell(_RNNKind, Cell[npt.ArrayLike, Array]):
+    """One step of the vanilla recurrent network: ``h' = f(W_ih x + b_ih + W_hh h + b_hh)``.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Features of x, and of h.
+    bias : bool
+        Whether there are b_ih and b_hh.
+    nonlinearity : {"tanh", "relu"}
+        f.
+    dtype : {"float32", "float64"}
+        Of everything.
+    seed : int, optional
+        Makes the first parameters repeatable.
+    initialization : {"torch", "glorot", "orthogonal", "identity"}
+        How the first parameters are drawn; `pyrnn.initialize` says what each means.
+
+    Notes
+    -----
+    Parameters are drawn from U(-1/√H, 1/√H), as in `torch.nn.RNNCell`; source as for `RNN`.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> cell = pyrnn.RNNCell(3, 4, seed=0)
+    >>> h, state, cache = cell.forward(np.ones((2, 3), dtype=np.float32))
+    >>> dx, dh, grads = cell.backward(cache, np.ones_like(h))
+    >>> h.shape, dx.shape, dh.shape, grads["weight_hh"].shape
+    ((2, 4), (2, 3), (2, 4), (4, 4))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: Nonlinearity = "tanh",
+        *,
+        dtype: DTypeLike = "float32",
+        seed: int | None = None,
+        initialization: Initialization = "torch",
+    ) -> None:
+        super().__init__(locals())
