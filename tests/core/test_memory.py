@@ -245,3 +245,39 @@ print(held())
     assert copied < 20
     assert unpickled < 45
     assert after < 45
+
+
+def test_the_thread_that_gives_back_runs_where_the_program_may(measured):
+    """Its maker may be pinned, and it takes no signal that is for the program's own threads."""
+    allowed, own, blocked = measured("""
+import signal
+before_it = set(os.listdir("/proc/self/task"))
+allowed = os.sched_getaffinity(0)
+os.sched_setaffinity(0, {min(allowed)})
+fill()
+(watcher,) = set(os.listdir("/proc/self/task")) - before_it
+time.sleep(0.2)
+with open(f"/proc/self/task/{watcher}/status") as status:
+    lines = dict(line.split(":", 1) for line in status)
+print(len(allowed), len(os.sched_getaffinity(int(watcher))))
+blocked = int(lines["SigBlk"], 16)
+print(all(blocked >> number - 1 & 1 for number in (signal.SIGINT, signal.SIGTERM)) * 1)
+""")
+    assert own == allowed
+    assert blocked == 1
+
+
+def test_an_error_says_how_many_bytes_there_was_no_room_for(run_python):
+    """The state and what backward needs of 20,000 steps take hundreds of MiB."""
+    done = run_python(
+        "-c",
+        SETUP + "layer.forward(np.zeros((1, 1, 1), np.float32))\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (50 << 20), -1))\n"
+        "try:\n    layer.forward(np.zeros((2000, 64, 1), np.float32))\n"
+        "except MemoryError as error:\n    print(error)",
+        PYRNN_NUM_THREADS="1",
+    )
+    words = done.stdout.split()
+    assert [words[:2], words[3:]] == [["cannot", "allocate"], ["bytes"]], done.stderr
+    assert int(words[2]) > 50 << 20

@@ -1,9 +1,13 @@
 // The compiled module: a list of what is bound.
 #include <pybind11/numpy.h>
 
+#include <exception>
+#include <new>
+
 #include "bindings/bindings.hpp"
 #include "bindings/python/gil.hpp"
 #include "runtime/memory/memory.hpp"
+#include "runtime/threads/placement.hpp"
 
 namespace {
 
@@ -13,11 +17,24 @@ void make_statics() {
   pyrnn::release_memory(pyrnn::acquire_memory(1), 1);
 }
 
+// Instead of the name of a C++ class, where it is not known how many bytes were wanted.
+void translate_bad_alloc(std::exception_ptr thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const pyrnn::OutOfMemory&) {
+    throw;  // to the usual translator, with its own words
+  } catch (const std::bad_alloc&) {
+    PyErr_SetString(PyExc_MemoryError, "no memory is left");
+  }
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, module) {
   module.doc() = "The compiled core of pyrnn; use the pyrnn package.";
+  pybind11::register_local_exception_translator(&translate_bad_alloc);
   make_statics();
+  pyrnn::call_in_watcher(&pyrnn::run_where_the_program_may);
   pyrnn::find_main_thread();
   pyrnn::bind_info(module);
   pyrnn::bind_recurrent(module);

@@ -6,11 +6,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <new>
 #include <stdexcept>
 #include <string>
 
 #include "runtime/memory/buffer.hpp"
+#include "runtime/memory/memory.hpp"
 #include "runtime/memory/memory_marks.hpp"
 
 namespace pyrnn {
@@ -24,9 +24,10 @@ using IndexArray = Dense<std::int64_t>;
 // An array as one whose numbers follow each other: a copy if they do not, for which alone it can
 // fail. What Python said of that is gone by then.
 template <class D>
-D dense_of(const py::object& array) {
+D dense_of(const py::array& array) {
   D dense = D::ensure(array);
-  if (!dense) throw std::bad_alloc();
+  if (!dense)
+    throw OutOfMemory(sizeof(typename D::value_type) * static_cast<std::size_t>(array.size()));
   return dense;
 }
 
@@ -47,13 +48,14 @@ py::array_t<T> small_array(std::initializer_list<Size> shape) {
   return owner;
 }
 
-// How many numbers an array of that shape has, if so many have a place in memory.
+// How many numbers an array of that shape has, if so many have a place in memory; else it throws.
 template <class T>
 Size checked_size(std::initializer_list<Size> shape) {
   Size size = 1, bytes = 0;
   for (const Size n : shape)
-    if (__builtin_mul_overflow(size, n, &size)) throw std::bad_alloc();
-  if (__builtin_mul_overflow(size, static_cast<Size>(sizeof(T)), &bytes)) throw std::bad_alloc();
+    if (__builtin_mul_overflow(size, n, &size)) throw OutOfMemory(SIZE_MAX);
+  if (__builtin_mul_overflow(size, static_cast<Size>(sizeof(T)), &bytes))
+    throw OutOfMemory(SIZE_MAX);
   return size;
 }
 

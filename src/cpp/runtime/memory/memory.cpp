@@ -21,7 +21,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -106,7 +105,10 @@ void trim_malloc() {
 #endif
 }
 
+void (*at_start_of_watcher)() noexcept = nullptr;
+
 void watch(Kept& pool) {
+  if (at_start_of_watcher != nullptr) at_start_of_watcher();
   std::unique_lock<std::mutex> lock(pool.mutex);
   while (pool.forks == 0 && pool.total > always_kept) {
     const Blocks gone = taken_out(pool, always_kept, Clock::now() - a_while);
@@ -298,7 +300,7 @@ void* acquire_memory(std::size_t bytes) {
   const std::size_t size = rounded(bytes);
   void* memory = take_kept(size);
   if (memory == nullptr) memory = size < large ? allocate(size) : allocate_large(size);
-  if (memory == nullptr) throw std::bad_alloc();
+  if (memory == nullptr) throw OutOfMemory(bytes);
   mark_owned(memory, bytes, size);
   return memory;
 }
@@ -314,6 +316,8 @@ void release_memory(void* memory, std::size_t bytes) noexcept {
     std::free(memory);
   }
 }
+
+void call_in_watcher(void (*function)() noexcept) noexcept { at_start_of_watcher = function; }
 
 std::size_t release_idle_memory() {
   Kept& pool = kept();
