@@ -154,15 +154,9 @@ def _rounded(value: Any, dtype: str) -> Any:
 def _draw(cell: str, regime: Regime, seed: int) -> Arrays:
     """Parameters as layers draw them, inputs, gradients of the outputs; numbers of float32."""
     generator = np.random.default_rng(seed)
-    rows = CELLS[cell].gates * UNITS
     bound = regime.weights / np.sqrt(UNITS)
-    shapes = {"weight_ih": (rows, INPUTS), "weight_hh": (rows, UNITS), "weight_peephole": 3 * UNITS}
-    shapes |= {"gain_c": UNITS, "bias_c": UNITS}
     case: dict[str, Array] = {}
-    for name in CELLS[cell].parameters:
-        shape = shapes.get(name, rows)
-        if cell == "lstm_coupled_peephole" and name == "weight_peephole":
-            shape = 2 * UNITS
+    for name, shape in CELLS[cell].shapes(INPUTS, UNITS).items():
         gain = 1.0 if name.startswith("gain") else 0.0
         case[name] = gain + generator.uniform(-bound, bound, shape)
     case["x"] = regime.x * generator.standard_normal((regime.steps, ROWS, INPUTS))

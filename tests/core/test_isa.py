@@ -3,6 +3,7 @@
 What each computes is tested in tests/test_isa.py.
 """
 
+import math
 import platform
 import re
 from pathlib import Path
@@ -73,6 +74,22 @@ def test_the_core_and_the_reference_have_the_same_cells():
         "src/cpp/isa/cells, a line in its cells.hpp and one in CellIndex of kernel_table.hpp, and "
         "a file and a line in src/pyrnn/reference/cells.py, in the same order"
     )
+
+
+@pytest.mark.parametrize(
+    ("cell", "projected"),
+    [(cell, False) for cell in CELLS]
+    + [(cell, True) for cell, entry in CELLS.items() if entry.projects],
+)
+def test_a_cell_s_parameters_are_those_of_the_reference(cell, projected):
+    """Which there are, and how many numbers each has; of primes, so that none agree by chance."""
+    entry = CELLS[cell]
+    gates, states, numbers = selection.native_module().cell_facts(cell, 3, 11, 7 * projected or 11)
+    if not projected:
+        del numbers["weight_hr"]  # which the core takes for any cell
+    shapes = entry.shapes(3, 11, proj_size=7 * projected)
+    assert (gates, states) == (entry.gates, entry.states)
+    assert numbers == {name: math.prod(shape) for name, shape in shapes.items()}
 
 
 OPTIMIZERS = """

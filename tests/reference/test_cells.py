@@ -17,19 +17,8 @@ EVERY_VARIANT = pytest.mark.parametrize(
 
 
 def shapes_of(cell, projected):
-    """Shapes of a cell's parameters by name, as the list and the equations have them."""
-    rows = CELLS[cell].gates * UNITS
-    output_size = PROJECTED if projected else UNITS
-    shapes = {
-        "weight_ih": (rows, INPUTS),
-        "weight_hh": (rows, output_size),
-        "weight_peephole": ((CELLS[cell].gates - 1) * UNITS,),
-        "gain_c": (UNITS,),
-        "bias_c": (UNITS,),
-    }
-    names = [*CELLS[cell].parameters, *(["weight_hr"] if projected else [])]
-    shapes["weight_hr"] = (PROJECTED, UNITS)
-    return {name: shapes.get(name, (rows,)) for name in names}
+    """Shapes of a cell's parameters by name."""
+    return CELLS[cell].shapes(INPUTS, UNITS, proj_size=PROJECTED if projected else 0)
 
 
 class Case:

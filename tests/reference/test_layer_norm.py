@@ -49,13 +49,8 @@ def test_one_step_is_that_of_torch(name, step, bias):
     torch = pytest.importorskip("torch")
     generator = np.random.default_rng(0)
     cell = CELLS[name]
-    rows = cell.gates * UNITS
-    shapes = {
-        "weight_ih": (rows, INPUTS), "weight_hh": (rows, UNITS),
-        "gain_c": (UNITS,), "bias_c": (UNITS,),
-    }  # fmt: skip
-    names = [n for n in cell.parameters if bias or not n.startswith("bias")]
-    parameters = {n: generator.standard_normal(shapes.get(n, (rows,))) for n in names}
+    shapes = cell.shapes(INPUTS, UNITS, bias)
+    parameters = {n: generator.standard_normal(shape) for n, shape in shapes.items()}
     x = generator.standard_normal((ROWS, INPUTS))
     state = tuple(generator.standard_normal((ROWS, UNITS)) for _ in range(cell.states))
     dafter = tuple(generator.standard_normal((ROWS, UNITS)) for _ in range(cell.states))

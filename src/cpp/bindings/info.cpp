@@ -7,6 +7,7 @@
 
 #include "bindings/bindings.hpp"
 #include "bindings/python/gil.hpp"
+#include "bindings/recurrent/weights.hpp"
 #include "runtime/machine/dispatch.hpp"
 #include "runtime/memory/memory.hpp"
 #include "runtime/threads/pool.hpp"
@@ -35,6 +36,17 @@ double fma_peak(int threads, double seconds) {
   return std::accumulate(rates.begin(), rates.end(), 0.0);
 }
 
+// (gates, states, numbers of each parameter by its name): what tests hold the reference's list to.
+pybind11::tuple cell_facts(const std::string& cell, Size input, Size hidden, Size output) {
+  const auto index = static_cast<std::size_t>(cell_index(cell));
+  const CellShape& shape = active_table().f32.cells[index].shape;
+  pybind11::dict numbers;
+  each_parameter(shape, [&](const char* name, int place) {
+    numbers[name] = size_of_parameter(shape, place, input, hidden, output);
+  });
+  return pybind11::make_tuple(shape.gates, shape.states, numbers);
+}
+
 }  // namespace
 
 void bind_info(pybind11::module_& module) {
@@ -45,6 +57,8 @@ void bind_info(pybind11::module_& module) {
     for (const auto& cell : active_table().f32.cells) names.emplace_back(cell.shape.name);
     return names;
   });
+  module.def("cell_facts", &cell_facts, pybind11::arg("cell"), pybind11::arg("input_size"),
+             pybind11::arg("hidden_size"), pybind11::arg("output_size"));
   module.def("fma_peak", &fma_peak, pybind11::arg("threads"), pybind11::arg("seconds"));
   module.def("get_num_threads", &num_threads);
   module.def("set_num_threads", &set_num_threads);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pyrnn._types import Array, Indices, Parameters, State
@@ -21,30 +21,64 @@ from pyrnn.reference import (
 StepForward = Callable[["Array | Indices", State, Parameters, "Array | None"], "tuple[State, Any]"]
 StepBackward = Callable[[Any, State, Parameters], "tuple[Array | None, State, dict[str, Array]]"]
 
-BOTH_SIDES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-INPUT_SIDE = ("weight_ih", "bias_ih")
-GAINS = ("gain_ih", "gain_hh")
+# The shape of each parameter, in these sizes: "gates" for a row of every unit in every gate,
+# "peepholes" for every gate but one, "input", "hidden", and "output" (of h: the projection's size,
+# or "hidden").
+Shapes = Mapping[str, "tuple[str, ...]"]
+
+INPUT_SIDE: Shapes = {"weight_ih": ("gates", "input"), "bias_ih": ("gates",)}
+BOTH_SIDES: Shapes = {
+    "weight_ih": ("gates", "input"),
+    "weight_hh": ("gates", "output"),
+    "bias_ih": ("gates",),
+    "bias_hh": ("gates",),
+}
+PROJECTION: Shapes = {"weight_hr": ("output", "hidden")}
+PEEPHOLES: Shapes = {"weight_peephole": ("peepholes",)}
+GAINS: Shapes = {"gain_ih": ("gates",), "gain_hh": ("gates",)}
+NORMALISED_C: Shapes = {"gain_c": ("hidden",), "bias_c": ("hidden",)}
 
 
 class Cell(NamedTuple):
     """One cell: how many gates and states it has, its step in both directions, its parameters.
 
-    ``forward(x, state, parameters, mask) -> state', saved``, where h is multiplied by mask (N, size
-    of h), if it is not None, before its products; and
+    ``forward(x, state, parameters, mask) -> state', saved``, where mask (N, size of h) or None is
+    what h is multiplied with before its products, and
     ``backward(saved, dstate', parameters) -> dx, dstate, grads``.
-    ``parameters`` are the names of all parameters; those that begin with "bias" may be absent, all
-    together. If ``projects``, there may also be a ``weight_hr`` (P, H).
+    ``parameters`` are all that there can be, in order: those that begin with "bias" may be absent
+    together, and ``weight_hr`` where h is not projected.
     """
 
     gates: int
     states: int
     forward: StepForward
     backward: StepBackward
-    parameters: tuple[str, ...] = BOTH_SIDES
-    projects: bool = False
+    parameters: Shapes = BOTH_SIDES
+
+    @property
+    def projects(self) -> bool:
+        """Whether h may be projected."""
+        return "weight_hr" in self.parameters
+
+    def shapes(
+        self, input_size: int, hidden_size: int, bias: bool = True, proj_size: int = 0
+    ) -> dict[str, tuple[int, ...]]:
+        """The shape of each parameter, with or without biases and a projection (0: without)."""
+        sizes = {
+            "gates": self.gates * hidden_size,
+            "peepholes": (self.gates - 1) * hidden_size,
+            "input": input_size,
+            "hidden": hidden_size,
+            "output": proj_size or hidden_size,
+        }
+        return {
+            name: tuple(sizes[size] for size in shape)
+            for name, shape in self.parameters.items()
+            if (bias or not name.startswith("bias")) and (proj_size or name != "weight_hr")
+        }
 
     def state_sizes(self, parameters: Parameters) -> tuple[int, ...]:
-        """Return the number of features of each state: H, or P for a projected h."""
+        """Features of each state: H, but P of a projected h."""
         hidden_size = len(parameters["weight_ih"]) // self.gates
         output_size = len(parameters.get("weight_hr", range(hidden_size)))
         return (output_size, hidden_size)[: self.states]
@@ -53,24 +87,24 @@ class Cell(NamedTuple):
 CELLS: dict[str, Cell] = {
     "rnn_tanh": Cell(1, 1, rnn.tanh_forward, rnn.tanh_backward),
     "rnn_relu": Cell(1, 1, rnn.relu_forward, rnn.relu_backward),
-    "lstm": Cell(4, 2, lstm.forward, lstm.backward, projects=True),
+    "lstm": Cell(4, 2, lstm.forward, lstm.backward, {**BOTH_SIDES, **PROJECTION}),
     "gru": Cell(3, 1, gru.forward, gru.backward),
     "lstm_peephole": Cell(
         4,
         2,
         lstm_peephole.forward,
         lstm_peephole.backward,
-        (*BOTH_SIDES, "weight_peephole"),
-        projects=True,
+        {**BOTH_SIDES, **PROJECTION, **PEEPHOLES},
     ),
-    "lstm_coupled": Cell(3, 2, lstm_coupled.forward, lstm_coupled.backward, projects=True),
+    "lstm_coupled": Cell(
+        3, 2, lstm_coupled.forward, lstm_coupled.backward, {**BOTH_SIDES, **PROJECTION}
+    ),
     "lstm_coupled_peephole": Cell(
         3,
         2,
         lstm_coupled.forward,
         lstm_coupled.backward,
-        (*BOTH_SIDES, "weight_peephole"),
-        projects=True,
+        {**BOTH_SIDES, **PROJECTION, **PEEPHOLES},
     ),
     "gru_reset_before": Cell(3, 1, gru_reset_before.forward, gru_reset_before.backward),
     "lstm_layer_norm": Cell(
@@ -78,10 +112,10 @@ CELLS: dict[str, Cell] = {
         2,
         lstm_layer_norm.forward,
         lstm_layer_norm.backward,
-        (*BOTH_SIDES, *GAINS, "gain_c", "bias_c"),
+        {**BOTH_SIDES, **GAINS, **NORMALISED_C},
     ),
     "gru_layer_norm": Cell(
-        3, 1, gru_layer_norm.forward, gru_layer_norm.backward, (*BOTH_SIDES, *GAINS)
+        3, 1, gru_layer_norm.forward, gru_layer_norm.backward, {**BOTH_SIDES, **GAINS}
     ),
     "min_gru": Cell(2, 1, min_gru.forward, min_gru.backward, INPUT_SIDE),
 }

@@ -18,17 +18,48 @@ constexpr int weight_ih = 0, weight_hh = 1, weight_hr = 2, bias_ih = 3, bias_hh 
 constexpr int count = unit + max_unit_parameters;
 }  // namespace places
 
-// A bias may be a parameter that acts on units.
-inline int place_of(const CellShape& shape, const std::string& name) {
+// Calls visit(name, place) for all parameters that a cell can have; a projection is possible for
+// any as far as the core is concerned. A bias may be a parameter that acts on units.
+template <class Visit>
+void each_parameter(const CellShape& shape, const Visit& visit) {
+  const auto acts_on_units = [&](const std::string& name) {
+    for (const UnitParameter& parameter : shape.unit_parameters)
+      if (parameter.blocks > 0 && name == parameter.name) return true;
+    return false;
+  };
+  const auto of_product = [&](const char* name, int place) {
+    if (!acts_on_units(name)) visit(name, place);
+  };
+  of_product("weight_ih", places::weight_ih);
+  if (shape.has_hidden()) of_product("weight_hh", places::weight_hh);
+  of_product("bias_ih", places::bias_ih);
+  if (shape.has_hidden()) of_product("bias_hh", places::bias_hh);
+  of_product("weight_hr", places::weight_hr);
   for (int i = 0; i < max_unit_parameters; ++i)
-    if (shape.unit_parameters[i].blocks > 0 && name == shape.unit_parameters[i].name)
-      return places::unit + i;
-  if (name == "weight_ih") return places::weight_ih;
-  if (name == "weight_hh" && shape.has_hidden()) return places::weight_hh;
-  if (name == "weight_hr") return places::weight_hr;
-  if (name == "bias_ih") return places::bias_ih;
-  if (name == "bias_hh" && shape.has_hidden()) return places::bias_hh;
-  throw std::invalid_argument("unknown parameter '" + name + "'");
+    if (shape.unit_parameters[i].blocks > 0) visit(shape.unit_parameters[i].name, places::unit + i);
+}
+
+inline int place_of(const CellShape& shape, const std::string& name) {
+  int found = -1;
+  each_parameter(shape, [&](const char* other, int place) {
+    if (name == other) found = place;
+  });
+  if (found < 0) throw std::invalid_argument("unknown parameter '" + name + "'");
+  return found;
+}
+
+// Numbers of a parameter; `output` is the size of h.
+inline Size size_of_parameter(const CellShape& shape, int place, Size input, Size hidden,
+                              Size output) {
+  const Size rows = shape.gates * hidden;
+  switch (place) {
+    case places::weight_ih: return rows * input;
+    case places::weight_hh: return rows * output;
+    case places::weight_hr: return output * hidden;
+    case places::bias_ih:
+    case places::bias_hh: return rows;
+    default: return shape.unit_parameters[place - places::unit].blocks * hidden;
+  }
 }
 
 // One array for each parameter that a cell has: P is `const T*` or `T*`.

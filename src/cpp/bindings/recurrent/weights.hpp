@@ -130,16 +130,8 @@ struct Weights {
   }
 
   Size expected_size(const Parameter& parameter) const {
-    const CellShape& shape = sizes.shape();
-    const Size H = sizes.hidden_size, rows = shape.gates * H;
-    switch (parameter.place) {
-      case places::weight_ih: return rows * sizes.input_size;
-      case places::weight_hh: return rows * sizes.output_size;
-      case places::weight_hr: return sizes.output_size * H;
-      case places::bias_ih:
-      case places::bias_hh: return rows;
-      default: return shape.unit_parameters[parameter.place - places::unit].blocks * H;
-    }
+    return size_of_parameter(sizes.shape(), parameter.place, sizes.input_size, sizes.hidden_size,
+                             sizes.output_size);
   }
 };
 
