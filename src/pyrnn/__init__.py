@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyrnn.backend.threads import set_num_threads as set_num_threads
     from pyrnn.diagnostics.gradcheck import GradcheckReport as GradcheckReport
     from pyrnn.diagnostics.gradcheck import gradcheck as gradcheck
+    from pyrnn.diagnostics.gradcheck_loss import gradcheck_loss as gradcheck_loss
     from pyrnn.layers._layer import Layer as Layer
     from pyrnn.layers.composition.pointwise import Activation as Activation
     from pyrnn.layers.composition.pointwise import Dropout as Dropout
@@ -73,6 +74,7 @@ _NAMES = {
         "set_num_threads",
     ],
     "pyrnn.diagnostics.gradcheck": ["GradcheckReport", "gradcheck"],
+    "pyrnn.diagnostics.gradcheck_loss": ["gradcheck_loss"],
     "pyrnn.layers._layer": ["Layer"],
     "pyrnn.layers.composition.pooling": ["LastStep", "MeanOverTime"],
     "pyrnn.layers.composition.pointwise": ["Activation", "Dropout", "LayerNorm"],

@@ -98,7 +98,7 @@ def test_cell_caches_are_one_walk():
 @pytest.mark.parametrize(
     ("position", "part", "message"),
     [
-        (0, np.zeros((2, 1)), r"caches\[0\]\[2\]: its state is not that which step 1 ended in"),
+        (0, np.zeros((2, 1)), r"caches\[0\]\[2\]: expected the state after step 1, got another"),
         (3, {"Wax": np.zeros((2, 3))}, r"caches\[0\]\[1\]: its parameters are not those of step 0"),
         (3, None, r"caches\[0\]\[1\]: its parameters are not those of step 0"),
     ],

@@ -324,7 +324,7 @@ def test_wrong_kinds(backend):
         lstm_cell_backward(np.ones((5, 4)), np.ones((5, 5)), caches[0][0])
     with pytest.raises(ValueError, match="da: expected 1 to 5 steps, as in caches, got 7"):
         lstm_backward(np.ones((5, 4, 7)), caches)
-    with pytest.raises(ValueError, match=r"caches\[0\]\[1\]: its state is not that"):
+    with pytest.raises(ValueError, match=r"caches\[0\]\[1\]: expected the state after step 0"):
         lstm_backward(np.ones((5, 4, 2)), (caches[0][::-1], x))
     with pytest.raises(ValueError, match=r"cache: expected the tuple \(a_next, c_next, a_prev"):
         lstm_cell_backward(np.ones((5, 4)), np.ones((5, 4)), caches[0][0][:4])

@@ -297,5 +297,5 @@ def test_wrong_gradients_and_caches(backend):
         rnn_backward(np.ones((5, 4, 6)), caches)
     with pytest.raises(ValueError, match=r"da: expected shape \(n_a, m, T\), got \(5, 4\)"):
         rnn_backward(np.ones((5, 4)), caches)
-    with pytest.raises(ValueError, match=r"caches\[0\]\[1\]: its state is not that"):
+    with pytest.raises(ValueError, match=r"caches\[0\]\[1\]: expected the state after step 0"):
         rnn_backward(np.ones((5, 4, 3)), (caches[0][::2], x))

@@ -37,7 +37,7 @@ class Gradients(NamedTuple):
     """What a backward gave; dx is None where x has no gradient."""
 
     dx: Array | None
-    dstate: tuple[Array, ...]
+    dstate: tuple[Array | None, ...]
     grads: Mapping[str, Array]
 
 
@@ -51,14 +51,19 @@ class Differentiable:
             )
         if lengths is not None and not _takes(target.forward, None, lengths=lengths):
             _checks.not_taken(target, lengths=lengths)
-        self._target = target
+        self.target = target
+        self.returns_state = getattr(target, "returns_state", True)
         self._options = {} if lengths is None else {"lengths": lengths}
+
+    def without_options(self) -> Differentiable:
+        """The same target with no lengths."""
+        return Differentiable(self.target)
 
     def point(self, x: Any, state: Any, generator: np.random.Generator) -> Point:
         """A point of copies: x, the state (drawn if None), the parameters as they are."""
-        parameters = {name: array.copy() for name, array in self._target.parameters.items()}
-        if state is not None and not _takes(self._target.forward, x, state):
-            _checks.not_taken(self._target, state=state)
+        parameters = {name: array.copy() for name, array in self.target.parameters.items()}
+        if state is not None and not _takes(self.target.forward, x, state):
+            _checks.not_taken(self.target, state=state)
         if state is None:
             after = self.at(Point(x, (), parameters)).outputs().state
             parts: tuple[Array, ...] = tuple(generator.standard_normal(a.shape) for a in after)
@@ -72,7 +77,7 @@ class Differentiable:
         A copy for each evaluation, so that the target stays as it is and so that dropout draws
         the same masks every time.
         """
-        target = copy.deepcopy(self._target)
+        target = copy.deepcopy(self.target)
         for name, live in target.parameters.items():
             live.flags.writeable = True
             live[...] = point.parameters[name]

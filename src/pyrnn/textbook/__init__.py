@@ -1,7 +1,8 @@
-"""The notations of the "RNN from scratch in NumPy" articles, over the same core as the layers.
+"""The notations of the "RNN from scratch in NumPy" articles, computed by the active backend.
 
-`rnn` and `lstm` (re-exported here) hold the notation Wax, Waa, ...; `uwv` the notation U, W, V;
-`word_rnn` a model of sentences over it; `cells` a stateful cell; `char_rnn` min-char-rnn.
+The functions of this module have the notation Wax, Waa, Wya and Wf, Wi, Wc, Wo. `uwv` has the
+notation U, W, V, and `word_rnn` a model of sentences in it. `cells` has a stateful cell over the
+parameters of torch, and `char_rnn` is min-char-rnn.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tanh recurrence over columns, a' = tanh(W_x x + W_a a + b), by the backend in force."""
+"""The tanh recurrence over columns, a' = tanh(W_x x + W_a a + b), by the active backend."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Weights(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Of the sequence (n_x, m, T), the first state (n_a, m) and the weights."""
+    """Gradients of the sequence (n_x, m, T), the initial state (n_a, m) and the weights."""
 
     dx: Array
     da0: Array
@@ -30,20 +30,20 @@ class Gradients(NamedTuple):
 
 
 def core_parameters(w_x: Array, w_a: Array, b: Array) -> dict[str, Array]:
-    """The articles' parameters, b (n_a,), by the core's names.
+    """Return the articles' parameters, b (n_a,), under the core's names.
 
-    The core's cells have two biases or none; the articles' one bias is the first of them.
+    The core's cells have two biases or none. The articles' single bias becomes the first of them.
     """
     return {"weight_ih": w_x, "weight_hh": w_a, "bias_ih": b, "bias_hh": np.zeros_like(b)}
 
 
 def states(x: Array, a0: Array, weights: Weights) -> Array:
-    """The state after every step, as rows (T, m, n_a), of x (n_x, m, T) and a0 (n_a, m)."""
+    """Return the state after every step, as rows (T, m, n_a), of x (n_x, m, T), a0 (n_a, m)."""
     return _run(x, a0, weights, keep=False)[0]
 
 
 def gradients(da: Array, x: Array, a0: Array, weights: Weights) -> Gradients:
-    """Back-propagation through time of da (n_a, m, T), the gradient of each step's own loss."""
+    """Back-propagate da (n_a, m, T), the gradient of each step's own loss, through time."""
     _, saved = _run(x, a0, weights, keep=True)
     dx, (da0,), grads = selection.current().backward(saved, flip(da), None)
     assert dx is not None

@@ -1,6 +1,6 @@
-"""Between the articles' arrays, one column per example, and the core's, one row per example.
+"""Convert between the articles' arrays, one column per example, and the core's rows.
 
-Also here: the checks of arguments that are named by letters, as the articles name their sizes.
+It also has the checks of arguments whose sizes are named by letters, as in the articles.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Shape = tuple["str | int", ...]
 def flip(array: Array) -> Array:
     """Turn (features, m) into (m, features), (features, m, T) into (T, m, features), and back.
 
-    It is always a copy, so that caches and results share no memory with what a backend holds.
+    The result is always a copy: caches and results share no memory with a backend's arrays.
     """
     return np.array(array.T, order="C")
 
@@ -29,7 +29,7 @@ def flip(array: Array) -> Array:
 def parameter_arrays(
     parameters: Mapping[str, npt.ArrayLike], names: Sequence[str]
 ) -> dict[str, npt.ArrayLike]:
-    """Look these parameters up; a missing one is named."""
+    """Look these parameters up. The error names a missing one."""
     if not isinstance(parameters, Mapping):
         raise TypeError(
             f"parameters: expected a dict with {', '.join(names)}, got {type(parameters).__name__}"
@@ -48,19 +48,19 @@ def arguments(
     parameters: Mapping[str, npt.ArrayLike],
     shapes: Mapping[str, Shape],
 ) -> dict[str, Array]:
-    """Arguments with their shapes, and the parameters that ``shapes`` names, all `checked`."""
+    """Check arguments, each with its shape, and the parameters that ``shapes`` names."""
     values = {name: value for name, (value, _) in given.items()}
     expected = {name: shape for name, (_, shape) in given.items()}
     named = parameter_arrays(parameters, tuple(shapes))
-    # The parameters come first: where an argument does not fit them, it is the argument's fault.
+    # The parameters are checked first, so that an argument that does not fit them is blamed.
     return checked(values | named, dict(shapes) | expected)
 
 
 def checked(values: Mapping[str, npt.ArrayLike], shapes: Mapping[str, Shape]) -> dict[str, Array]:
     """Bring arrays to one dtype and check that their shapes fit together.
 
-    The dtype is NumPy's for mixed operands: float32 only if every float array is. Integers, as in
-    one-hot columns, count as numbers.
+    The dtype is NumPy's for mixed operands: float32 only if every float array is. Integers, such as
+    one-hot columns, are converted.
     """
     arrays = _one_dtype({name: values[name] for name in shapes})
     sizes: dict[str, int] = {}
@@ -70,12 +70,12 @@ def checked(values: Mapping[str, npt.ArrayLike], shapes: Mapping[str, Shape]) ->
 
 
 def float_array(name: str, value: npt.ArrayLike) -> Array:
-    """One array alone: float32 stays, float64 and integers become float64."""
+    """Check a single array: float32 stays float32, float64 and integers become float64."""
     return _one_dtype({name: value})[name]
 
 
 def unpack(name: str, value: Any, parts: Sequence[str]) -> tuple[Any, ...]:
-    """The parts of a cache, which is one of the articles' tuples."""
+    """Return the parts of a cache, which is one of the articles' tuples."""
     expected = f"{name}: expected the tuple ({', '.join(parts)})"
     if not isinstance(value, (tuple, list)):
         raise TypeError(f"{expected}, got {type(value).__name__}")
@@ -85,32 +85,33 @@ def unpack(name: str, value: Any, parts: Sequence[str]) -> tuple[Any, ...]:
 
 
 def cell_caches(caches: Any, parts: Sequence[str], states: int, steps: int) -> list[Any]:
-    """The first ``steps`` cell caches of a sequence, checked to be one unbroken walk.
+    """Return the first ``steps`` cell caches, checked to come from one forward pass.
 
-    ``parts`` names a cell cache's parts: the states after the step, the same states before it,
-    what came in, and the parameters.
+    ``parts`` names the parts of a cell cache: the states after the step, the same states before it,
+    the input, and the parameters.
     """
     cells, _ = unpack("caches", caches, ("list of cell caches", "x"))
     if not isinstance(cells, (tuple, list)):
         raise TypeError(f"caches[0]: expected a list of cell caches, got {type(cells).__name__}")
     if not 1 <= steps <= len(cells):
         raise ValueError(f"da: expected 1 to {len(cells)} steps, as in caches, got {steps}")
-    walk = [unpack(f"caches[0][{t}]", cells[t], parts) for t in range(steps)]
+    found = [unpack(f"caches[0][{t}]", cells[t], parts) for t in range(steps)]
     for t in range(1, steps):
-        for after, before in zip(walk[t - 1][:states], walk[t][states : 2 * states], strict=True):
+        for after, before in zip(found[t - 1][:states], found[t][states : 2 * states], strict=True):
             if before is not after and not np.array_equal(before, after, equal_nan=True):
                 raise ValueError(
-                    f"caches[0][{t}]: its state is not that which step {t - 1} ended in"
+                    f"caches[0][{t}]: expected the state after step {t - 1}, got another one; all "
+                    "cell caches must come from one forward pass"
                 )
-        if not _same_parameters(walk[0][-1], walk[t][-1]):
+        if not _same_parameters(found[0][-1], found[t][-1]):
             raise ValueError(f"caches[0][{t}]: its parameters are not those of step 0")
-    return walk
+    return found
 
 
-def stacked_inputs(walk: Sequence[Any], position: int) -> Array:
-    """The inputs (n_x, m) of cell caches, at this position of each, as (n_x, m, T)."""
+def stacked_inputs(cells: Sequence[Any], position: int) -> Array:
+    """Stack the inputs (n_x, m), at this position of each cell cache, to (n_x, m, T)."""
     inputs = [
-        _checks.as_array(f"caches[0][{t}]'s xt", cell[position]) for t, cell in enumerate(walk)
+        _checks.as_array(f"caches[0][{t}]'s xt", cell[position]) for t, cell in enumerate(cells)
     ]
     for t, array in enumerate(inputs):
         if array.shape != inputs[0].shape:
@@ -122,7 +123,7 @@ def stacked_inputs(walk: Sequence[Any], position: int) -> Array:
 
 
 def steps_of(name: str, value: npt.ArrayLike) -> int:
-    """T of an array (features, m, T)."""
+    """Return T of an array (features, m, T)."""
     array = _checks.as_array(name, value)
     if array.ndim != 3:
         raise ValueError(f"{name}: expected shape (n_a, m, T), got {array.shape}")
@@ -154,7 +155,7 @@ def _real_array(name: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def _check_shape(name: str, array: Array, shape: Shape, sizes: dict[str, int]) -> None:
-    """Compare with the letters' sizes; a letter that is new takes its size from this array."""
+    """Compare with the sizes of the letters; a new letter takes its size from this array."""
     expected = _checks.shape_text(shape)
     if array.ndim == len(shape):
         for letter, size in zip(shape, array.shape, strict=True):

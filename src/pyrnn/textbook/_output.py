@@ -9,7 +9,7 @@ from pyrnn.textbook.activations import softmax
 
 
 def predictions(states: Array, weight: Array, bias: Array) -> Array:
-    """Probabilities (n_y, m, T) from states as rows (T, m, n_a)."""
+    """Return the probabilities (n_y, m, T) for states given as rows (T, m, n_a)."""
     time_steps, batch_size, hidden_size = states.shape
     logits = selection.current().linear(
         states.reshape(time_steps * batch_size, hidden_size), weight, bias[:, 0]

@@ -1,4 +1,4 @@
-"""The two functions that every article begins with, safe for large values."""
+"""softmax and sigmoid, without overflow for large values."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ def softmax(x: npt.ArrayLike) -> Array:
     Parameters
     ----------
     x : array
-        (features, m), (features, m, T) or (features,), float32 or float64 (integers count as
-        float64).
+        (features, m), (features, m, T) or (features,), float32 or float64 (integers are converted
+        to float64).
 
     Returns
     -------
     array
-        Of the same shape; each column sums to 1.
+        The probabilities, of the same shape; each column sums to 1.
 
     Raises
     ------
     TypeError
-        If ``x`` holds something else than real numbers.
+        If ``x`` does not hold real numbers.
     ValueError
         If ``x`` has no axis or no element.
 
     Notes
     -----
-    The column's maximum is taken off before the exponential, which changes nothing but that no
-    logit is too large. Source: J. S. Bridle, "Probabilistic interpretation of feedforward
+    The maximum of the column is subtracted before the exponential: the result is the same, and
+    nothing overflows. Source: J. S. Bridle, "Probabilistic interpretation of feedforward
     classification network outputs", 1990.
 
     Examples
@@ -51,26 +51,26 @@ def softmax(x: npt.ArrayLike) -> Array:
 
 
 def sigmoid(x: npt.ArrayLike) -> Array:
-    """Squash into (0, 1): ``1 / (1 + e^-x)``, element by element.
+    """Map each element into (0, 1): ``1 / (1 + e^-x)``.
 
     Parameters
     ----------
     x : array
-        Of any shape, float32 or float64 (integers count as float64).
+        Of any shape, float32 or float64 (integers are converted to float64).
 
     Returns
     -------
     array
-        Of the same shape.
+        The values, of the same shape.
 
     Raises
     ------
     TypeError
-        If ``x`` holds something else than real numbers.
+        If ``x`` does not hold real numbers.
 
     Notes
     -----
-    Written with ``e^-|x|``, so that nothing overflows. Source: P.-F. Verhulst, 1838.
+    It is computed with ``e^-|x|``, so that nothing overflows. Source: P.-F. Verhulst, 1838.
 
     Examples
     --------

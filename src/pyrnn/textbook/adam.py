@@ -15,7 +15,7 @@ from pyrnn.textbook import _layout
 def initialize_adam(
     parameters: Mapping[str, npt.ArrayLike],
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Zeros for Adam's two moving averages.
+    """Return zeros for Adam's two moving averages.
 
     Parameters
     ----------
@@ -25,8 +25,8 @@ def initialize_adam(
     Returns
     -------
     v, s : dict
-        Zeros of each parameter's shape under its name with a "d" before it (``dW1``, ``db1``, ...):
-        the averages of the gradients, and of their squares.
+        Averages of the gradients, and of their squares: zeros of each parameter's shape, under its
+        name with the prefix "d" (``dW1``, ``db1``, ...).
 
     Raises
     ------
@@ -58,37 +58,38 @@ def update_parameters_with_adam(
     epsilon: float = 1e-8,
     epsilon_inside_root: bool = True,
 ) -> tuple[MutableMapping[str, Array], MutableMapping[str, Array], MutableMapping[str, Array]]:
-    """One step of Adam.
+    """Make one step of Adam.
 
     Parameters
     ----------
     parameters : dict
         ``W1``, ``b1``, ``W2``, ... or any other names.
     grads : dict
-        The gradient of each parameter under its name with a "d" before it; others are ignored.
+        The gradient of each parameter under its name with the prefix "d". Other entries are
+        ignored.
     v, s : dict
         From `initialize_adam` or the step before.
     t : int
-        The number of this step, from 1.
+        The number of this step, starting from 1.
     learning_rate, beta1, beta2, epsilon : float
         The article's constants; beta1 and beta2 lie in [0, 1).
     epsilon_inside_root : bool
-        True is the article's ``v / sqrt(s + epsilon)``; False the paper's
+        True: the article's ``v / sqrt(s + epsilon)``. False: the paper's
         ``v / (sqrt(s) + epsilon)``, as in `pyrnn.optim`.
 
     Returns
     -------
     parameters, v, s : dict
-        The dicts that were given. Each entry is a new array, as in the article; the arrays that
-        were in them stay as they are.
+        The given dicts. Each entry is replaced by a new array, as in the article; the arrays that
+        were there are not modified.
 
     Raises
     ------
     KeyError
         If a gradient or an average is missing.
     TypeError, ValueError
-        If an array has a wrong dtype or shape, or a constant a value out of range. Then nothing
-        has changed.
+        If an array has a wrong dtype or shape, or a constant is out of range. Nothing has changed
+        then.
 
     Notes
     -----
@@ -138,7 +139,7 @@ def _names(parameters: object) -> tuple[str, ...]:
 def _matching(
     name: str, parameters: Mapping[str, npt.ArrayLike], *others: Mapping[str, npt.ArrayLike]
 ) -> list[Array]:
-    """A parameter, its gradient and its averages, in the parameter's shape and dtype."""
+    """Return a parameter, its gradient and its averages, in the parameter's shape and dtype."""
     parameter = _layout.float_array(name, parameters[name])
     arrays = [parameter]
     for label, other in zip(("grads", "v", "s"), others, strict=True):

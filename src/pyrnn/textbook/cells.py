@@ -1,6 +1,6 @@
-"""The vanilla cell as a stateful object that remembers its steps for the way back.
+"""The vanilla cell as a stateful object that keeps its steps for the backward pass.
 
-Arrays hold one example per row here, as in torch: x (N, I), hidden (N, H).
+Arrays have one example per row here, as in torch: x (N, I), hidden (N, H).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SHAPES: dict[str, Shape] = {
 
 
 class _Step(NamedTuple):
-    """One step forward: who computed it, what that backend saved, and the new hidden state."""
+    """One forward step: the backend that computed it, its cache, and the new hidden state."""
 
     backend: str
     saved: Any
@@ -42,16 +42,16 @@ class RNNCell(Portable):
     Parameters
     ----------
     weight_ih : array
-        (H, I), float32 or float64.
+        Weights of the input, (H, I), float32 or float64.
     weight_hh : array
-        (H, H).
+        Weights of the hidden state, (H, H).
     bias_ih, bias_hh : array
-        (H,).
+        Biases, (H,).
 
     Attributes
     ----------
     weight_ih, weight_hh, bias_ih, bias_hh : array
-        The parameters, which may be changed between a way back and the next step forward.
+        The parameters. They may be changed after a backward pass, before the next forward step.
     dx_list : list of array
         The gradient of each step's x, (N, I), first step first.
     dw_ih_stack, dw_hh_stack : list of array
@@ -61,8 +61,8 @@ class RNNCell(Portable):
         Each step's share of the biases' gradients, (N, H), one row per example, last step first.
         The gradient is their sum, ``np.sum(cell.db_ih_stack, axis=(0, 1))``.
     prev_dh : array or None
-        What the last `backward` carries to the step before it, (N, H): after the T-th, the gradient
-        of the first hidden state. None before the first step.
+        The gradient that the last `backward` passes on to the step before it, (N, H); after T
+        calls, that of the initial hidden state. None before the first step.
 
     Raises
     ------
@@ -71,8 +71,8 @@ class RNNCell(Portable):
 
     Notes
     -----
-    The lists gather until `clear`, as torch's ``.grad`` does until ``zero_grad``. Source: J. L.
-    Elman, "Finding structure in time", Cognitive Science 14, 1990.
+    The lists grow until `clear`, as torch's ``.grad`` accumulates until ``zero_grad``. Source: J.
+    L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
 
     Examples
     --------
@@ -103,7 +103,18 @@ class RNNCell(Portable):
         self.clear()
 
     def clear(self) -> None:
-        """Forget all steps and gradients."""
+        """Discard all steps and gradients.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pyrnn.textbook.cells import RNNCell
+        >>> cell = RNNCell(np.ones((2, 3)), np.zeros((2, 2)), np.zeros(2), np.zeros(2))
+        >>> hidden = cell(np.ones((1, 3)), np.zeros((1, 2)))
+        >>> cell.clear()  # the next step may be of another batch
+        >>> cell(np.ones((4, 3)), np.zeros((4, 2))).shape
+        (4, 2)
+        """
         self.dx_list: list[Array] = []
         self.dw_ih_stack: list[Array] = []
         self.dw_hh_stack: list[Array] = []
@@ -114,14 +125,14 @@ class RNNCell(Portable):
         self._going_back = False
 
     def __call__(self, x: npt.ArrayLike, prev_hidden: npt.ArrayLike) -> Array:
-        """Go one step forward and remember it.
+        """Compute one forward step and keep it for `backward`.
 
         Parameters
         ----------
         x : array
-            (N, I).
+            The step's input, (N, I).
         prev_hidden : array
-            (N, H).
+            The hidden state before the step, (N, H).
 
         Returns
         -------
@@ -133,12 +144,20 @@ class RNNCell(Portable):
         TypeError, ValueError
             If an argument has a wrong dtype or shape.
         RuntimeError
-            If some, but not all, of the steps before have gone back.
+            If a backward pass has begun and is not finished.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pyrnn.textbook.cells import RNNCell
+        >>> cell = RNNCell(np.zeros((2, 3)), np.eye(2), np.zeros(2), np.zeros(2))
+        >>> cell(np.ones((1, 3)), np.array([[0.5, -0.5]])).round(4)
+        array([[ 0.4621, -0.4621]])
         """
         if self._going_back and self._steps:
             raise RuntimeError(
-                f"RNNCell: {len(self._steps)} steps have not gone back yet; "
-                "call backward for each of them, or clear()"
+                f"RNNCell: expected backward for the {len(self._steps)} steps that are left, got a "
+                "new step; call backward for each of them, or clear()"
             )
         arrays = _layout.checked(
             self._parameters() | {"x": x, "prev_hidden": prev_hidden},
@@ -147,7 +166,7 @@ class RNNCell(Portable):
         self._check_continues(arrays["prev_hidden"])
         backend = selection.current()
         packed = backend.pack("rnn_tanh", {name: arrays[name] for name in _SHAPES})
-        # Copies, because the caller may change x and prev_hidden before the way back.
+        # Copies, because the caller may change x and prev_hidden before the backward pass.
         _, (hidden,), saved = backend.forward(
             packed, arrays["x"][None].copy(), (arrays["prev_hidden"].copy(),), keep=True
         )
@@ -157,29 +176,41 @@ class RNNCell(Portable):
         return hidden
 
     def backward(self, dh: npt.ArrayLike) -> list[Array]:
-        """Take the last step that has not gone back yet and back-propagate it.
+        """Back-propagate the last forward step that has not been back-propagated yet.
 
         Parameters
         ----------
         dh : array
-            Gradient of this step's own loss with respect to its hidden state, (N, H); what comes
-            from the steps after it is added here.
+            Gradient of this step's own loss with respect to its hidden state, (N, H). The gradient
+            from later steps, ``prev_dh``, is added here.
 
         Returns
         -------
         list of array
-            `dx_list`.
+            The gradients of the inputs so far, ``dx_list``.
 
         Raises
         ------
         TypeError, ValueError
             If ``dh`` has a wrong dtype or shape.
         RuntimeError
-            If every step has gone back already.
+            If no forward step is left.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pyrnn.textbook.cells import RNNCell
+        >>> cell = RNNCell(np.ones((2, 3)), np.zeros((2, 2)), np.zeros(2), np.zeros(2))
+        >>> hidden = cell(np.zeros((1, 3)), np.zeros((1, 2)))
+        >>> cell.backward(np.array([[1.0, -1.0]]))
+        [array([[0., 0., 0.]])]
+        >>> cell.db_ih_stack
+        [array([[ 1., -1.]])]
         """
         if not self._steps or self.prev_dh is None:
             raise RuntimeError(
-                "RNNCell.backward: there is no step left to go back; call the cell once for each"
+                "RNNCell.backward: expected a forward step for each call, got a call more; call "
+                "the cell first"
             )
         step = self._steps[-1]
         dh = _layout.checked({"dh": dh}, {"dh": step.hidden.shape})["dh"]
@@ -198,7 +229,7 @@ class RNNCell(Portable):
         return self.dx_list
 
     def _check_continues(self, prev_hidden: Array) -> None:
-        """Refuse a step of another batch than those that it would go back with."""
+        """Refuse a step of another batch size than the steps that are kept."""
         if self._steps and self._steps[-1].hidden.shape != prev_hidden.shape:
             raise ValueError(
                 f"prev_hidden: expected shape {self._steps[-1].hidden.shape} as the step before "
@@ -208,8 +239,8 @@ class RNNCell(Portable):
     def __getstate__(self) -> dict[str, Any]:
         if self._steps:
             raise TypeError(
-                f"RNNCell: it cannot be pickled or copied while {len(self._steps)} steps have not "
-                "gone back; call backward for each of them, or clear()"
+                f"RNNCell: it cannot be pickled or copied while {len(self._steps)} steps are not "
+                "back-propagated; call backward for each of them, or clear()"
             )
         return {
             name: [pickled(array) for array in value] if isinstance(value, list) else value

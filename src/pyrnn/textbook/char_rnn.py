@@ -35,7 +35,7 @@ _SHAPES: dict[str, Shape] = {
 
 
 class _Weights(NamedTuple):
-    """The parameters as the core wants them: biases without their second axis."""
+    """The parameters in the core's layout: biases without their second axis."""
 
     Wxh: Array
     Whh: Array
@@ -44,7 +44,7 @@ class _Weights(NamedTuple):
     by: Array
 
     def packed(self, follow: bool = False) -> Any:
-        """The recurrence's part, as the backend in force runs it; see `Backend.pack`."""
+        """Pack the recurrent part for the active backend; see `Backend.pack`."""
         parameters = core_parameters(self.Wxh, self.Whh, self.bh)
         return selection.current().pack("rnn_tanh", parameters, follow=follow)
 
@@ -56,28 +56,28 @@ def loss_fun(
     parameters: Mapping[str, npt.ArrayLike],
     clip: float | None = 5.0,
 ) -> tuple[float, Array, Array, Array, Array, Array, Array]:
-    """Loss of a window of text, its gradients, and the state after it.
+    """Compute the loss of a window of text, its gradients, and the state after it.
 
     Parameters
     ----------
     inputs, targets : sequence of int
-        T characters each, as indices in [0, vocabulary): those read and those predicted.
+        T characters each, as indices in [0, vocabulary): those to read and those to predict.
     hprev : array
-        The state before, (hidden, 1), float32 or float64.
+        The hidden state before the window, (hidden, 1), float32 or float64.
     parameters : dict
         ``Wxh`` (hidden, vocabulary), ``Whh`` (hidden, hidden), ``Why`` (vocabulary, hidden), ``bh``
         (hidden, 1) and ``by`` (vocabulary, 1), float32 or float64.
-    clip : float, optional
-        Each element of a gradient is clipped to [-clip, clip]; None for no clipping.
+    clip : float or None, default 5.0
+        Each element of a gradient is clipped to [-clip, clip]. None: no clipping.
 
     Returns
     -------
     loss : float
         Cross-entropy in nats, summed over the T characters.
     dWxh, dWhh, dWhy, dbh, dby : array
-        Its gradients, shaped as the parameters. The state before counts as constant.
+        Its gradients, shaped as the parameters. The state before the window counts as constant.
     hprev : array
-        The state after, (hidden, 1).
+        The hidden state after the window, (hidden, 1).
 
     Raises
     ------
@@ -130,43 +130,43 @@ def train(
     dtype: npt.DTypeLike = "float64",
     callback: Callable[[int, float], object] | None = None,
 ) -> tuple[dict[str, Array], str]:
-    """Train on a text with Adagrad, window after window, the state carried from each to the next.
+    """Train on a text with Adagrad, window by window, with the state carried along.
 
     Parameters
     ----------
     text : str
-        Of two characters or more.
-    hidden_size : int
-        Size of the state.
-    seq_length : int
-        Characters a window reads; in a shorter text, all but the last. At the end of the text, it
-        starts again from its beginning with a state of zero.
-    steps : int
-        How many windows are learned from.
-    learning_rate : float
-        Adagrad's.
-    seed : int
-        Of the first weights, which are those of ``np.random.seed(seed)`` and
-        ``np.random.randn(...) * 0.01`` for Wxh, Whh and Why in this order; the biases are zero.
-    clip : float, optional
-        As for `loss_fun`.
+        The text, of two characters or more.
+    hidden_size : int, default 100
+        Size of the hidden state.
+    seq_length : int, default 25
+        Characters per window; in a shorter text, all but the last. At the end of the text, training
+        restarts at its beginning with a zero state.
+    steps : int, default 1000
+        The number of training steps, one window each.
+    learning_rate : float, default 0.1
+        Learning rate of Adagrad.
+    seed : int, default 0
+        Seed of the initial weights, which are those of ``np.random.seed(seed)`` and
+        ``np.random.randn(...) * 0.01`` for Wxh, Whh and Why in this order. The biases are zero.
+    clip : float or None, default 5.0
+        Each element of a gradient is clipped to [-clip, clip]. None: no clipping.
     dtype : {"float64", "float32"}
-        Of everything; min-char-rnn's is float64.
+        The dtype of all arrays; min-char-rnn's is float64.
     callback : callable, optional
-        Called after each step with the number of steps done and that window's loss in nats.
+        Called after each step as ``callback(steps_done, loss)``, the loss of its window in nats.
 
     Returns
     -------
     parameters : dict
-        ``Wxh``, ``Whh``, ``Why``, ``bh``, ``by``, as `loss_fun` takes them.
+        The trained ``Wxh``, ``Whh``, ``Why``, ``bh``, ``by``, as `loss_fun` takes them.
     vocabulary : str
-        The text's different characters, sorted; a character's index is its place here.
+        The distinct characters of the text, sorted. The index of a character is its position here.
 
     Raises
     ------
     TypeError, ValueError
-        If the text is too short, or another argument has a wrong type or value; or if training
-        diverges: the loss or a weight is no longer finite.
+        If the text is too short, another argument has a wrong type or value, or training diverges
+        (the loss or a weight is no longer finite).
 
     Warns
     -----
@@ -176,8 +176,9 @@ def train(
 
     Notes
     -----
-    Adagrad here is min-char-rnn's ``g / sqrt(sum of squares + 1e-8)``. Source: as for `loss_fun`,
-    and Duchi, Hazan, Singer, "Adaptive subgradient methods", JMLR 12, 2011.
+    Adagrad here is min-char-rnn's ``g / sqrt(sum of squares + 1e-8)``. Sources: A. Karpathy,
+    "Minimal character-level language model with a vanilla recurrent neural network", 2015; Duchi,
+    Hazan, Singer, "Adaptive subgradient methods", JMLR 12, 2011.
 
     Examples
     --------
@@ -196,7 +197,7 @@ def train(
     limit = None if clip is None else _checks.finite_number("clip", clip, 0.0)
     parameters = _initial(hidden_size, len(vocabulary), seed, _checks.float_dtype(dtype))
     weights = _weights(parameters)
-    # The article's 1e-8 stands inside the root: the sums start there and the root gets no epsilon.
+    # The article's 1e-8 is inside the root: the sums start with it and the root adds no epsilon.
     squares = _Weights(*(np.full_like(array, 1e-8) for array in weights))
     zero = np.zeros((1, hidden_size), dtype=weights.Whh.dtype)
     cell = weights.packed(follow=True)
@@ -207,7 +208,7 @@ def train(
             position, state = 0, zero
         stop = position + seq_length
         x, y = data[position:stop], data[position + 1 : stop + 1]
-        with np.errstate(over="ignore", invalid="ignore"):  # the loss is looked at
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss is checked below
             loss, grads, state = _gradients(x, y, state, weights, cell, limit)
             adagrad(weights, grads, squares, lr=rate, eps=0.0, weight_decay=0.0)
         position = stop
@@ -243,30 +244,33 @@ def sample(
 
     Parameters
     ----------
-    parameters, vocabulary
-        From `train`.
+    parameters : dict
+        The parameters that `train` returned.
+    vocabulary : str
+        The vocabulary that `train` returned.
     prompt : str
-        One character or more, all of the vocabulary; read from a state of zero.
+        The text to continue: one character or more, all of the vocabulary. It is read from a zero
+        state.
     length : int
-        How many characters are added.
-    temperature : float
-        The logits are divided by it: below 1 the likely becomes likelier; at 0 the likeliest
+        The number of characters to generate.
+    temperature : float, default 1.0
+        Divisor of the logits: below 1, likely characters become likelier; at 0, the likeliest
         character is taken each time.
-    seed : int
-        Makes the draw repeatable.
+    seed : int, default 0
+        Seed of the random draws.
 
     Returns
     -------
     str
-        The ``length`` characters that follow, without the prompt.
+        The generated ``length`` characters, without the prompt.
 
     Raises
     ------
     KeyError
         If a parameter is missing.
     TypeError, ValueError
-        If a character of the prompt is not in the vocabulary, the parameters score a character as
-        NaN or infinity, or an argument has a wrong type, shape or value.
+        If a character of the prompt is not in the vocabulary, a score is NaN or infinite, or an
+        argument has a wrong type, shape or value.
 
     Examples
     --------
@@ -304,9 +308,9 @@ def _gradients(
     cell: Any,
     limit: float | None,
 ) -> tuple[float, _Weights, Array]:
-    """Loss in nats, clipped gradients, and the state after, all in the core's layout.
+    """Return the loss in nats, the clipped gradients, and the state after, in the core's layout.
 
-    ``cell`` is the recurrence's part of the weights, packed.
+    ``cell`` is the recurrent part of the weights, packed.
     """
     backend = selection.current()
     y, (after,), saved = backend.forward(cell, inputs[:, None], (state,), keep=True)
@@ -334,8 +338,8 @@ def _bits(inputs: Indices, targets: Indices, weights: _Weights) -> float:
 def _initial(
     hidden_size: int, vocabulary_size: int, seed: int, dtype: np.dtype[Any]
 ) -> dict[str, Array]:
-    # The articles' generator, so that a reader's own loop can start from the same weights. It
-    # takes larger seeds in pieces alone.
+    # The articles' generator, so that a reader's own loop can start from the same weights. It takes
+    # seeds above 32 bits only as a list of 32-bit words.
     number = _checks.size("seed", seed, least=0)
     words = [number >> shift & 0xFFFFFFFF for shift in range(0, number.bit_length(), 32)]
     randn = np.random.RandomState(words if len(words) > 1 else number).randn
@@ -357,7 +361,7 @@ def _weights(arrays: Mapping[str, Array]) -> _Weights:
 
 
 def _encode(text: str) -> tuple[Indices, str]:
-    """A text as indices, and its vocabulary."""
+    """Return a text as indices, and its vocabulary."""
     if not isinstance(text, str):
         raise TypeError(f"text: expected a str, got {type(text).__name__}")
     if len(text) < 2:
@@ -405,7 +409,7 @@ def _character_indices(name: str, values: npt.ArrayLike, vocabulary_size: int) -
 def _draw(logits: Array, temperature: float, generator: np.random.Generator) -> int:
     if temperature == 0:
         return int(logits.argmax())
-    # The maximum comes off first: a small temperature may then only take the others to -inf.
+    # The maximum is subtracted first: then a small temperature can only move the others to -inf.
     with np.errstate(over="ignore"):
         scaled = (logits - logits.max()) / temperature
     return int(generator.choice(len(logits), p=softmax(scaled)))

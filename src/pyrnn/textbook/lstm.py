@@ -38,14 +38,14 @@ def lstm_cell_forward(
     c_prev: npt.ArrayLike,
     parameters: Mapping[str, npt.ArrayLike],
 ) -> tuple[Array, Array, Array, CellCache]:
-    """One step of the LSTM, and a softmax over its hidden state.
+    """Compute one step of the LSTM, and a softmax over its hidden state.
 
     Parameters
     ----------
     xt : array
-        The step's input, (n_x, m), float32 or float64 (integers count as numbers).
+        The step's input, (n_x, m), float32 or float64 (integers are converted).
     a_prev, c_prev : array
-        The hidden state and the cell's memory before, (n_a, m).
+        The hidden state and the cell state before the step, (n_a, m).
     parameters : dict
         ``Wf``, ``Wi``, ``Wc``, ``Wo`` (n_a, n_a + n_x), ``bf``, ``bi``, ``bc``, ``bo`` (n_a, 1),
         ``Wy`` (n_y, n_a) and ``by`` (n_y, 1).
@@ -53,7 +53,7 @@ def lstm_cell_forward(
     Returns
     -------
     a_next, c_next : array
-        The hidden state and the memory after, (n_a, m).
+        The hidden state and the cell state after the step, (n_a, m).
     yt_pred : array
         Probabilities, (n_y, m); each column sums to 1.
     cache : tuple
@@ -92,7 +92,7 @@ def lstm_cell_forward(
         parameters,
         _SHAPES,
     )
-    a, c, cells = _walk(
+    a, c, cells = _run(
         arrays["xt"][:, :, None], arrays["a_prev"], arrays["c_prev"], arrays, parameters
     )
     yt_pred = _output.predictions(a, arrays["Wy"], arrays["by"])[:, :, 0]
@@ -102,16 +102,17 @@ def lstm_cell_forward(
 def lstm_forward(
     x: npt.ArrayLike, a0: npt.ArrayLike, parameters: Mapping[str, npt.ArrayLike]
 ) -> tuple[Array, Array, Array, tuple[list[CellCache], Array]]:
-    """Run `lstm_cell_forward` over a sequence; the first memory is zero.
+    """Run `lstm_cell_forward` over a sequence. The initial cell state is zero.
 
     Parameters
     ----------
     x : array
         The inputs, (n_x, m, T).
     a0 : array
-        The first hidden state, (n_a, m).
+        The initial hidden state, (n_a, m).
     parameters : dict
-        As for `lstm_cell_forward`.
+        ``Wf``, ``Wi``, ``Wc``, ``Wo`` (n_a, n_a + n_x), ``bf``, ``bi``, ``bc``, ``bo`` (n_a, 1),
+        ``Wy`` (n_y, n_a) and ``by`` (n_y, 1).
 
     Returns
     -------
@@ -120,7 +121,7 @@ def lstm_forward(
     y : array
         The probabilities of every step, (n_y, m, T).
     c : array
-        The memory after every step, (n_a, m, T).
+        The cell state after every step, (n_a, m, T).
     caches : tuple
         ``(list of the T cell caches, x)``.
 
@@ -145,7 +146,7 @@ def lstm_forward(
     arrays = _layout.arguments(
         {"x": (x, ("n_x", "m", "T")), "a0": (a0, ("n_a", "m"))}, parameters, _SHAPES
     )
-    a, c, cells = _walk(arrays["x"], arrays["a0"], np.zeros_like(arrays["a0"]), arrays, parameters)
+    a, c, cells = _run(arrays["x"], arrays["a0"], np.zeros_like(arrays["a0"]), arrays, parameters)
     y = _output.predictions(a, arrays["Wy"], arrays["by"])
     return flip(a), y, flip(c), (cells, arrays["x"])
 
@@ -158,11 +159,11 @@ def lstm_cell_backward(
     Parameters
     ----------
     da_next, dc_next : array
-        Gradients of the loss with respect to a_next and c_next, (n_a, m); dc_next without what
-        reaches c_next through a_next.
+        ∂loss/∂a_next, and ∂loss/∂c_next with a_next held fixed, (n_a, m). The path from c_next
+        through a_next is added here.
     cache : tuple
         From `lstm_cell_forward`. The step is computed again from a_prev, c_prev, xt and the
-        parameters; Wy and by are not needed.
+        parameters, so do not change these in between. Wy and by are not needed.
 
     Returns
     -------
@@ -175,7 +176,7 @@ def lstm_cell_backward(
     KeyError
         If a parameter is missing.
     TypeError, ValueError
-        If the cache is no such tuple, or an array has a wrong dtype or shape.
+        If ``cache`` is not such a tuple, or an array has a wrong dtype or shape.
 
     Examples
     --------
@@ -219,11 +220,12 @@ def lstm_backward(da: npt.ArrayLike, caches: tuple[list[CellCache], Array]) -> d
     Parameters
     ----------
     da : array
-        Gradient of each step's own loss with respect to that step's hidden state, (n_a, m, T). It
-        may cover fewer steps than ``caches``; then the first ones count.
+        Gradient of each step's own loss with respect to that step's hidden state, (n_a, m, T).
+        With fewer steps than caches, only the first ``da.shape[2]`` caches are used.
     caches : tuple
-        ``(list of cell caches, x)`` from `lstm_forward`. The steps are computed again from the
-        first cell cache's states and parameters and the xt of each.
+        ``(list of cell caches, x)`` from `lstm_forward`, all from one forward pass. The steps are
+        computed again from the first cell cache's states and parameters and the xt of each, so do
+        not change the parameters in between.
 
     Returns
     -------
@@ -236,8 +238,8 @@ def lstm_backward(da: npt.ArrayLike, caches: tuple[list[CellCache], Array]) -> d
     KeyError
         If a parameter is missing.
     TypeError, ValueError
-        If the caches are no such tuple, if a cell cache does not begin where the one before it
-        ended, or if an array has a wrong dtype or shape.
+        If ``caches`` is not such a tuple, if its cell caches do not come from one forward pass, or
+        if an array has a wrong dtype or shape.
 
     Notes
     -----
@@ -257,9 +259,9 @@ def lstm_backward(da: npt.ArrayLike, caches: tuple[list[CellCache], Array]) -> d
     ((3, 5, 4), (2, 5), (2, 1))
     """
     steps = _layout.steps_of("da", da)
-    walk = _layout.cell_caches(caches, _CACHE, states=2, steps=steps)
-    a0, c0, parameters = walk[0][2], walk[0][3], walk[0][-1]
-    x = _layout.stacked_inputs(walk, _CACHE.index("xt"))
+    cells = _layout.cell_caches(caches, _CACHE, states=2, steps=steps)
+    a0, c0, parameters = cells[0][2], cells[0][3], cells[0][-1]
+    x = _layout.stacked_inputs(cells, _CACHE.index("xt"))
     arrays = _layout.arguments(
         {
             "x": (x, ("n_x", "m", "T")),
@@ -276,13 +278,13 @@ def lstm_backward(da: npt.ArrayLike, caches: tuple[list[CellCache], Array]) -> d
     return {"dx": dx, "da0": da0, **grads}
 
 
-def _walk(
+def _run(
     x: Array, a0: Array, c0: Array, arrays: Mapping[str, Array], parameters: Any
 ) -> tuple[Array, Array, list[CellCache]]:
-    """The states a and c after every step, as rows (T, m, n_a), and the cell caches.
+    """Return the states a and c after every step, as rows (T, m, n_a), and the cell caches.
 
-    It goes step by step because the caches show c of every step, of which a backend's run over a
-    whole sequence returns only the last.
+    It computes step by step, because the caches hold c of every step and a backend returns only the
+    last c of a sequence.
     """
     backend = selection.current()
     weights = _core_weights(arrays)
@@ -306,7 +308,7 @@ def _walk(
 
 
 def _gates(rows: Array, a_prev: Array, weights: Mapping[str, Array]) -> list[Array]:
-    """The gates' values of every step, (T, m, n_a) each, in the core's order."""
+    """Return the gates' values of every step, (T, m, n_a) each, in the core's order."""
     linear = selection.current().linear
     time_steps, batch_size, input_size = rows.shape
     count = time_steps * batch_size

@@ -28,14 +28,14 @@ _SHAPES: dict[str, Shape] = _CELL_SHAPES | {"Wya": ("n_y", "n_a"), "by": ("n_y",
 def rnn_cell_forward(
     xt: npt.ArrayLike, a_prev: npt.ArrayLike, parameters: Mapping[str, npt.ArrayLike]
 ) -> tuple[Array, Array, CellCache]:
-    """One step: ``tanh(Wax xt + Waa a_prev + ba)``, and ``softmax(Wya a_next + by)``.
+    """Compute one step: ``tanh(Wax xt + Waa a_prev + ba)``, and ``softmax(Wya a_next + by)``.
 
     Parameters
     ----------
     xt : array
-        The step's input, (n_x, m), float32 or float64 (integers count as numbers).
+        The step's input, (n_x, m), float32 or float64 (integers are converted).
     a_prev : array
-        The hidden state before, (n_a, m).
+        The hidden state before the step, (n_a, m).
     parameters : dict
         ``Wax`` (n_a, n_x), ``Waa`` (n_a, n_a), ``Wya`` (n_y, n_a), ``ba`` (n_a, 1) and ``by``
         (n_y, 1).
@@ -43,7 +43,7 @@ def rnn_cell_forward(
     Returns
     -------
     a_next : array
-        The hidden state after, (n_a, m).
+        The hidden state after the step, (n_a, m).
     yt_pred : array
         Probabilities, (n_y, m); each column sums to 1.
     cache : tuple
@@ -92,9 +92,10 @@ def rnn_forward(
     x : array
         The inputs, (n_x, m, T).
     a0 : array
-        The first hidden state, (n_a, m).
+        The initial hidden state, (n_a, m).
     parameters : dict
-        As for `rnn_cell_forward`.
+        ``Wax`` (n_a, n_x), ``Waa`` (n_a, n_a), ``Wya`` (n_y, n_a), ``ba`` (n_a, 1) and ``by``
+        (n_y, 1).
 
     Returns
     -------
@@ -146,7 +147,8 @@ def rnn_cell_backward(da_next: npt.ArrayLike, cache: CellCache) -> dict[str, Arr
         Gradient of the loss with respect to a_next, (n_a, m).
     cache : tuple
         ``(a_next, a_prev, xt, parameters)`` from `rnn_cell_forward`. The step is computed again
-        from the last three; Wya and by are not needed.
+        from a_prev, xt and the parameters, so do not change these in between. Wya and by are not
+        needed.
 
     Returns
     -------
@@ -159,7 +161,7 @@ def rnn_cell_backward(da_next: npt.ArrayLike, cache: CellCache) -> dict[str, Arr
     KeyError
         If a parameter is missing.
     TypeError, ValueError
-        If the cache is no such tuple, or an array has a wrong dtype or shape.
+        If ``cache`` is not such a tuple, or an array has a wrong dtype or shape.
 
     Examples
     --------
@@ -193,11 +195,12 @@ def rnn_backward(da: npt.ArrayLike, caches: tuple[list[CellCache], Array]) -> di
     Parameters
     ----------
     da : array
-        Gradient of each step's own loss with respect to that step's hidden state, (n_a, m, T). It
-        may cover fewer steps than ``caches``; then the first ones count.
+        Gradient of each step's own loss with respect to that step's hidden state, (n_a, m, T).
+        With fewer steps than caches, only the first ``da.shape[2]`` caches are used.
     caches : tuple
-        ``(list of cell caches, x)`` from `rnn_forward`. The steps are computed again from the
-        first cell cache's a_prev and parameters and the xt of each.
+        ``(list of cell caches, x)`` from `rnn_forward`, all from one forward pass. The steps are
+        computed again from the first cell cache's a_prev and parameters and the xt of each, so do
+        not change the parameters in between.
 
     Returns
     -------
@@ -210,8 +213,8 @@ def rnn_backward(da: npt.ArrayLike, caches: tuple[list[CellCache], Array]) -> di
     KeyError
         If a parameter is missing.
     TypeError, ValueError
-        If the caches are no such tuple, if a cell cache does not begin where the one before it
-        ended, or if an array has a wrong dtype or shape.
+        If ``caches`` is not such a tuple, if its cell caches do not come from one forward pass, or
+        if an array has a wrong dtype or shape.
 
     Notes
     -----
@@ -230,9 +233,9 @@ def rnn_backward(da: npt.ArrayLike, caches: tuple[list[CellCache], Array]) -> di
     {'dx': (3, 5, 7), 'da0': (2, 5), 'dWax': (2, 3), 'dWaa': (2, 2), 'dba': (2, 1)}
     """
     steps = _layout.steps_of("da", da)
-    walk = _layout.cell_caches(caches, _CACHE, states=1, steps=steps)
-    _, a0, _, parameters = walk[0]
-    x = _layout.stacked_inputs(walk, _CACHE.index("xt"))
+    cells = _layout.cell_caches(caches, _CACHE, states=1, steps=steps)
+    _, a0, _, parameters = cells[0]
+    x = _layout.stacked_inputs(cells, _CACHE.index("xt"))
     arrays = _layout.arguments(
         {"x": (x, ("n_x", "m", "T")), "a0": (a0, ("n_a", "m")), "da": (da, ("n_a", "m", "T"))},
         parameters,

@@ -24,21 +24,23 @@ _SHAPES: dict[str, Shape] = _CELL_SHAPES | {"V": ("n_y", "n_s"), "by": ("n_y", 1
 def rnn_cell_forward(
     x_t: npt.ArrayLike, s_prev: npt.ArrayLike, parameters: Mapping[str, npt.ArrayLike]
 ) -> tuple[Array, Array, CellCache]:
-    """One step: ``s_next = tanh(U x_t + W s_prev + ba)``, ``out_pred = softmax(V s_next + by)``.
+    """Compute one step of the cell, and a softmax over its hidden state.
+
+    ``s_next = tanh(U x_t + W s_prev + ba)`` and ``out_pred = softmax(V s_next + by)``.
 
     Parameters
     ----------
     x_t : array
-        The step's input, (n_x, m), float32 or float64 (integers count as numbers).
+        The step's input, (n_x, m), float32 or float64 (integers are converted).
     s_prev : array
-        The hidden state before, (n_s, m).
+        The hidden state before the step, (n_s, m).
     parameters : dict
         ``U`` (n_s, n_x), ``W`` (n_s, n_s), ``V`` (n_y, n_s), ``ba`` (n_s, 1) and ``by`` (n_y, 1).
 
     Returns
     -------
     s_next : array
-        The hidden state after, (n_s, m).
+        The hidden state after the step, (n_s, m).
     out_pred : array
         Probabilities, (n_y, m); each column sums to 1.
     cache : tuple
@@ -88,21 +90,22 @@ def rnn_cell_backward(ds_next: npt.ArrayLike, cache: CellCache) -> dict[str, Arr
         Gradient of the loss with respect to s_next, (n_s, m).
     cache : tuple
         ``(s_next, s_prev, x_t, parameters)`` from `rnn_cell_forward`. The step is computed again
-        from the last three; dtanh is taken at s_next. V and by are not needed.
+        from s_prev, x_t and the parameters, so do not change these in between; dtanh is computed
+        from s_next. V and by are not needed.
 
     Returns
     -------
     dict
-        ``dtanh`` (n_s, m), the gradient of what stands inside the tanh; ``dx_t`` (n_x, m),
-        ``ds_prev`` (n_s, m), and, summed over the m columns, ``dU`` (n_s, n_x), ``dW`` (n_s, n_s)
-        and ``dba`` (n_s, 1).
+        ``dtanh`` (n_s, m), which is ∂loss/∂z where s_next = tanh(z), often called dz; ``dx_t``
+        (n_x, m), ``ds_prev`` (n_s, m), and, summed over the m columns, ``dU`` (n_s, n_x), ``dW``
+        (n_s, n_s) and ``dba`` (n_s, 1).
 
     Raises
     ------
     KeyError
         If a parameter is missing.
     TypeError, ValueError
-        If the cache is no such tuple, or an array has a wrong dtype or shape.
+        If ``cache`` is not such a tuple, or an array has a wrong dtype or shape.
 
     Examples
     --------

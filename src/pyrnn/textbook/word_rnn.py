@@ -39,7 +39,7 @@ _SHAPES: dict[str, Shape] = {
 
 
 class _Weights(NamedTuple):
-    """The parameters as the core wants them: E transposed, biases without their second axis."""
+    """The parameters in the core's layout: E transposed, biases without their second axis."""
 
     E: Array
     U: Array
@@ -52,14 +52,14 @@ class _Weights(NamedTuple):
 def initialize_parameters(
     vocabulary_size: int, embedding_size: int, hidden_size: int, seed: int | None = 0
 ) -> dict[str, Array]:
-    """First parameters: uniform in ±1/√n, n the size of what a matrix is multiplied with.
+    """Draw initial parameters, uniform in ±1/√n, where n is the number of a matrix's columns.
 
     Parameters
     ----------
     vocabulary_size, embedding_size, hidden_size : int
         Sizes of the model.
-    seed : int, optional
-        Makes the draw repeatable; None draws anew each time.
+    seed : int or None, default 0
+        Seed of the random generator. None: another draw at each call.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def initialize_parameters(
 
 
 def forward(words: npt.ArrayLike, parameters: Mapping[str, npt.ArrayLike]) -> tuple[Array, Array]:
-    """Read words and predict, after each, the one that follows.
+    """Predict, after each word of a sentence, the next one.
 
     Parameters
     ----------
@@ -147,25 +147,26 @@ def loss_and_gradients(
     parameters: Mapping[str, npt.ArrayLike],
     bptt_truncate: int | None = None,
 ) -> tuple[float, dict[str, Array]]:
-    """Bits per predicted word of one sentence, and their gradients.
+    """Compute the loss of one sentence in bits per predicted word, and its gradients.
 
     Parameters
     ----------
     words : array of int
-        T + 1 indices: the first T are read, the last T predicted.
+        T + 1 indices: the first T are read, the last T are predicted.
     parameters : dict
-        As for `forward`.
+        ``E`` (embedding, vocabulary), ``U`` (hidden, embedding), ``W`` (hidden, hidden), ``V``
+        (vocabulary, hidden), ``ba`` (hidden, 1) and ``by`` (vocabulary, 1), float32 or float64.
     bptt_truncate : int, optional
-        Each word's loss reaches back over at most this many steps, its own among them; the state
-        before them counts as constant. None: over all.
+        Each word's loss is back-propagated through at most this many time steps, its own included;
+        the state before them counts as constant. None: through all.
 
     Returns
     -------
     loss : float
         Cross-entropy in bits (log2), averaged over the T predicted words.
     gradients : dict
-        Of this loss: ``dE``, ``dU``, ``dW``, ``dV``, ``dba``, ``dby``, shaped as the parameters.
-        The columns of ``dE`` whose word was not read are zero.
+        Its gradients ``dE``, ``dU``, ``dW``, ``dV``, ``dba``, ``dby``, shaped as the parameters.
+        The columns of ``dE`` of words that were not read are zero.
 
     Raises
     ------
@@ -177,7 +178,8 @@ def loss_and_gradients(
 
     Notes
     -----
-    The truncation is the sliding window TBPTT(1, k), not chunks of k steps. Source: Williams, Peng,
+    The truncation is TBPTT(1, k): for word t, gradients flow to the steps t, t−1, ..., t−k+1, for
+    every t separately. These are not chunks of k steps. Source: Williams, Peng,
     "An efficient gradient-based algorithm for on-line training of recurrent network trajectories",
     Neural Computation 2, 1990.
 
@@ -211,38 +213,41 @@ def train(
     bptt_truncate: int | None = None,
     halve_on_rise: bool = False,
 ) -> list[float]:
-    """Train by stochastic gradient descent, one step per sentence, in the order given.
+    """Train by stochastic gradient descent, with one step per sentence, in the given order.
 
     Parameters
     ----------
     sentences : sequence of arrays of int
-        Each of two words or more.
+        The sentences as word indices, each of two words or more.
     parameters : dict
-        As for `forward`, but arrays that can be written to: they are updated in place, also when
-        training is interrupted.
-    learning_rate : float
-        Each step takes off the gradient of its sentence's loss, in bits per word, times this.
-    epochs : int
-        How often all sentences are gone through.
+        ``E`` (embedding, vocabulary), ``U`` (hidden, embedding), ``W`` (hidden, hidden), ``V``
+        (vocabulary, hidden), ``ba`` (hidden, 1) and ``by`` (vocabulary, 1), float32 or float64. The
+        arrays must be writeable: they are updated in place, also when training is interrupted.
+    learning_rate : float, default 0.005
+        Factor of the gradient of a sentence's loss, in bits per word, in each step.
+    epochs : int, default 100
+        The number of passes over all sentences.
     bptt_truncate : int, optional
-        As for `loss_and_gradients`.
-    halve_on_rise : bool
-        Whether the learning rate is halved after an epoch whose loss is above the one before.
+        Each word's loss is back-propagated through at most this many time steps, its own included.
+        None: through all.
+    halve_on_rise : bool, default False
+        Whether to halve the learning rate after an epoch whose loss is above that of the epoch
+        before.
 
     Returns
     -------
     list of float
-        For each epoch, the bits per predicted word over all sentences, each as it was before the
-        step on it.
+        The loss of each epoch in bits per predicted word, over all sentences, each measured before
+        the step on it.
 
     Raises
     ------
     KeyError
         If a parameter is missing.
     TypeError, ValueError
-        If there is no sentence, one is too short or has a word out of range, or another argument
-        has a wrong dtype, shape or value; or if training diverges: the loss or a parameter is no
-        longer finite. Then nothing has changed.
+        If there is no sentence, one is too short or has a word out of range, another argument has
+        a wrong dtype, shape or value, or training diverges (the loss or a parameter is no longer
+        finite). Nothing has changed then.
 
     Warns
     -----
@@ -318,11 +323,11 @@ def _update(targets: Sequence[Array], weights: _Weights) -> None:
 
 
 def _epoch(data: Sequence[Indices], weights: _Weights, rate: float, window: int | None) -> float:
-    """One step per sentence; the bits per predicted word over all of them."""
+    """Make one step per sentence; return the bits per predicted word over all of them."""
     sgd = selection.current().sgd
     bits, predicted = 0.0, 0
     for number, indices in enumerate(data, 1):
-        with np.errstate(over="ignore", invalid="ignore"):  # the loss is looked at
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss is checked below
             loss, grads = _gradients(indices, weights, window)
             sgd(weights, grads, None, lr=rate, momentum=0.0, nesterov=False, weight_decay=0.0)
         check_loss("learning_rate", rate, loss, number)
@@ -332,7 +337,7 @@ def _epoch(data: Sequence[Indices], weights: _Weights, rate: float, window: int 
 
 
 def _run(indices: Indices, weights: _Weights, keep: bool) -> tuple[Array, Any]:
-    """States as rows (T, hidden), and what the backend saved."""
+    """Return the states as rows (T, hidden), and the backend's cache."""
     backend = selection.current()
     packed = backend.pack("rnn_tanh", core_parameters(weights.U, weights.W, weights.ba))
     embedded = backend.embedding(indices, weights.E)
@@ -341,7 +346,7 @@ def _run(indices: Indices, weights: _Weights, keep: bool) -> tuple[Array, Any]:
 
 
 def _gradients(indices: Indices, weights: _Weights, window: int | None) -> tuple[float, _Weights]:
-    """The loss in bits per word, and its gradients in the core's layout."""
+    """Return the loss in bits per word, and its gradients in the core's layout."""
     backend = selection.current()
     inputs, targets = indices[:-1], indices[1:]
     states, saved = _run(inputs, weights, keep=True)
@@ -375,7 +380,7 @@ def _weights(parameters: Mapping[str, npt.ArrayLike]) -> _Weights:
 
 
 def _writeable(parameters: Mapping[str, Array]) -> list[Array]:
-    """The arrays that training updates, each seen as `_Weights` has it (biases (n, 1))."""
+    """Return the arrays that training updates, in the layout of `_Weights` (biases (n, 1))."""
     arrays = [parameters[name] for name in _SHAPES]
     for name, array in zip(_SHAPES, arrays, strict=True):
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f":

@@ -179,6 +179,7 @@ def gradcheck_case(draw: Draw) -> Case:
         ),
         "samples": draw.choice((1, 3, 5)),
         "seed": draw.integer(0, 2**40),
+        "diagnose": draw.chance(0.1),
     }
     if draw.chance(0.3):
         arguments["lengths"] = draw.integers(rows, below=steps + 1, least=1)
@@ -199,3 +200,37 @@ def _gradcheck(kind: str, a: Arguments) -> Any:
     )
     shapes = {name: (entry.shape, entry.tried) for name, entry in report.entries.items()}
     return {"ok": report.ok if smooth else None, "shapes": shapes}
+
+
+@entry("gradcheck_loss", "gradcheck_loss", weight=0.3)
+def gradcheck_loss_case(draw: Draw) -> Case:
+    """The gradient of a sum of squares passes, whatever the shapes; a wrong one does not."""
+    draw.drawn_dtype = draw.dtype = "float64"
+    draw.wild, draw.large = "", False
+    names = ("w", "b", "c")[: draw.integer(1, 3)]
+    arguments: Arguments = {
+        "parameters": {name: draw.array(*draw_shape(draw)) for name in names},
+        "diagnose": draw.chance(0.5),
+        "samples": draw.choice((None, 1, 4)),
+    }
+    run = partial(_gradcheck_loss, draw.choice((1.0, 2.0)))
+    return Case(arguments, run, names={"f", "parameters", "epsilon", "tolerance"})
+
+
+def draw_shape(draw: Draw) -> tuple[int, ...]:
+    """Up to two axes, none of them empty."""
+    return tuple(draw.integer(1, 4) for _ in range(draw.integer(1, 2)))
+
+
+def _gradcheck_loss(factor: float, a: Arguments) -> Any:
+    def loss(parameters: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+        squares = sum(float((value**2).sum()) for value in parameters.values())
+        return squares, {f"d{name}": factor * value for name, value in parameters.items()}
+
+    report = pyrnn.gradcheck_loss(
+        loss, a["parameters"], diagnose=a["diagnose"], samples=a["samples"]
+    )
+    zero = not any(np.any(np.asarray(value)) for value in a["parameters"].values())
+    if report.ok != (factor == 2.0 or zero):
+        raise AssertionError(f"ok is {report.ok} for a factor of {factor}")
+    return {"ok": report.ok}

@@ -1,0 +1,35 @@
+"""Where the fault of a wrong backward pass is likely to be: rules over small trials.
+
+A fault shows where it is made. A wrong derivative is wrong for one step of one sequence; what is
+not carried from step to step is right for T = 1 and wrong from T = 2; a sum over the batch that is
+missing is wrong from N = 2; a gradient that is truncated after k steps is wrong from T = k + 1.
+Each rule looks at the smallest trial that is wrong.
+"""
+
+from __future__ import annotations
+
+from pyrnn.diagnostics import _rules_batch, _rules_step, _rules_time
+from pyrnn.diagnostics._differentiable import Differentiable
+from pyrnn.diagnostics._rules_step import Finding
+from pyrnn.diagnostics._sample import Sample
+from pyrnn.diagnostics._trials import Trials
+
+_RULES = (
+    _rules_step.not_live,
+    _rules_step.one_step,
+    _rules_batch.several_sequences,
+    _rules_time.several_steps,
+    _rules_batch.both,
+)
+
+
+def diagnosis(
+    differentiable: Differentiable, first: Sample, epsilon: float, tolerance: float, seed: int
+) -> tuple[Finding, ...]:
+    """The findings of the first rule that has any: at most two pairs (region, sentence)."""
+    trials = Trials(differentiable, first, epsilon, tolerance, seed)
+    for rule in _RULES:
+        found = rule(trials)
+        if found:
+            return tuple(found[:2])
+    return ()

@@ -1,0 +1,76 @@
+"""What a check of gradients found: one entry for each array, and the diagnosis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class GradcheckEntry:
+    """One array's gradient: where it is farthest from the central difference.
+
+    ``absolute`` is the difference there; ``relative`` is that over the largest magnitude of the
+    array's gradient, but no more than the tolerance where rounding explains the difference.
+    ``index``, ``analytic`` and ``numeric`` say where it is, and what was there. ``tried`` elements
+    were looked at.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    tried: int
+    absolute: float
+    relative: float
+    index: tuple[int, ...]
+    analytic: float
+    numeric: float
+
+
+@dataclass(frozen=True)
+class GradcheckReport:
+    """What a check found; true if every gradient is within the tolerance.
+
+    ``diagnosis`` is a tuple of pairs ``(region, sentence)``: where the fault is likely to be, and
+    why. It is empty if nothing is wrong, if nothing fits, or if no diagnosis was asked for.
+    """
+
+    entries: dict[str, GradcheckEntry]
+    tolerance: float
+    diagnosis: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every relative difference is within the tolerance (NaN is not).
+
+        A fault that shows at other sizes than the given ones, and that the diagnosis found there,
+        counts too.
+        """
+        within = all(entry.relative <= self.tolerance for entry in self.entries.values())
+        return within and not self.diagnosis
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        head = ("gradient", "shape", "tried", "absolute", "relative", "at", "analytic", "numeric")
+        rows = [head, *(self._row(entry) for entry in self.entries.values())]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        verdict = "ok" if self.ok else "WRONG"
+        causes = [f"{region}: {sentence}" for region, sentence in self.diagnosis]
+        return "\n".join([*lines, f"{verdict}: tolerance {self.tolerance:g}, relative", *causes])
+
+    def _row(self, entry: GradcheckEntry) -> tuple[str, ...]:
+        mark = "" if entry.relative <= self.tolerance else " <-"
+        return (
+            entry.name,
+            str(entry.shape),
+            str(entry.tried),
+            f"{entry.absolute:.1e}",
+            f"{entry.relative:.1e}{mark}",
+            str(entry.index),
+            f"{entry.analytic:.9g}",
+            f"{entry.numeric:.9g}",
+        )

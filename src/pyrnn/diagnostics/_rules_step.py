@@ -1,0 +1,208 @@
+"""Rules for faults that one step of one sequence shows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyrnn._types import Array
+from pyrnn.diagnostics._roles import NAMES, Role, close, role_of, vectors
+from pyrnn.diagnostics._trials import STATE, Comparison, Trial, Trials
+
+Finding = tuple[str, str]
+"""A region and a sentence."""
+
+
+def not_live(trials: Trials) -> list[Finding]:
+    """Parameters that the outputs do not depend on, though they have a gradient."""
+    trial = trials.at(3 if trials.axes.time is not None else 1, 2 if trials.batched else 1)
+    dead = [
+        name
+        for name in trial.parameters
+        if is_dead(trial.compared(name)) and not trials.reads(name, trial)
+    ]
+    if not dead:
+        return []
+    which = "any parameter" if len(dead) == len(trial.parameters) else " and ".join(dead)
+    return [
+        (
+            "not live",
+            f"the output does not depend on {which}: is `parameters` what forward reads?",
+        )
+    ]
+
+
+def one_step(trials: Trials) -> list[Finding]:
+    """What is wrong with T = 1 and N = 1."""
+    trial = trials.at(1, 1)
+    wrong = trial.wrong()
+    if not wrong:
+        return []
+    if all(not np.any(trial.found.analytic[name]) for name in trial.names):
+        return [("time index", "with one step every gradient is 0: the loop leaves a step out")]
+    known = vectors(trials, trial)
+    parameters = [name for name in wrong if name in trial.parameters]
+    if not parameters:
+        return _below(trial, known, wrong)
+    outputs = output_parameters(trials)
+    if all(name in outputs for name in parameters):
+        return [("output layer", f"only the output layer's {' and '.join(parameters)} is wrong")]
+    found = [_misplaced(trial.compared(name), known) for name in parameters]
+    if all(found):
+        return list(dict.fromkeys(finding for finding in found if finding))
+    if outputs and not any(name in trials.at(1, 1, STATE).wrong() for name in parameters):
+        return [
+            (
+                "output layer",
+                "the gradients are right for the state and wrong for the output: look at what the "
+                "output layer hands down",
+            )
+        ]
+    if trial.found.outputs.state and not trials.at(1, 1, 0).wrong():
+        return [
+            (
+                "carry",
+                "right for the outputs and wrong for the state after the last step: is its "
+                "gradient where the backward pass starts?",
+            )
+        ]
+    return [
+        (
+            "activation",
+            f"wrong from T=1, N=1 on, in {_listed(parameters)}: look at the derivative of the "
+            "activation",
+        )
+    ]
+
+
+def output_parameters(trials: Trials) -> list[str]:
+    """Parameters that outputs depend on and states do not."""
+    trial = trials.at(1, 1)
+    if not trial.found.outputs.state:
+        return []
+    of_state = trials.at(1, 1, STATE)
+    return [
+        name
+        for name in trial.parameters
+        if np.any(trial.compared(name).numeric) and not np.any(of_state.compared(name).numeric)
+    ]
+
+
+def is_dead(comparison: Comparison) -> bool:
+    """Whether an array has a gradient though the outputs do not change with it."""
+    return comparison.shaped and not np.any(comparison.numeric) and bool(np.any(comparison.block))
+
+
+def _misplaced(comparison: Comparison, known: dict[str, Array]) -> Finding | None:
+    """A matrix's gradient that is an outer product with another vector than it should be."""
+    if not comparison.shaped:
+        return None
+    role = role_of(comparison, known)
+    if role is None:
+        return None
+    name, block = comparison.name, comparison.block
+    if not np.any(block):
+        return ("time index", f"the gradient of {name} is 0: it multiplies with a state of zeros")
+    rows, columns = comparison.analytic.shape
+    if rows == columns:
+        transposed = comparison.analytic.T[np.ix_(*comparison.grid)]
+        if close(np.asarray(transposed, dtype=np.float64), comparison.numeric):
+            return ("transpose", f"the gradient of {name} is the transpose of what it should be")
+    if role.parts(comparison, block)[1] < 1e-4:
+        return None
+    for key, sequence in known.items():
+        other = Role(key, sequence, role.transposed)
+        if sequence.shape == role.vectors.shape and other.parts(comparison, block)[1] < 1e-4:
+            return (
+                "time index",
+                f"the gradient of {name} multiplies with {NAMES.get(key, key)}; it should be "
+                f"{NAMES.get(role.key, role.key)}",
+            )
+    return None
+
+
+def _below(trial: Trial, known: dict[str, Array], wrong: list[str]) -> list[Finding]:
+    """What is wrong where the parameters' gradients are right: dx, the state's gradient."""
+    return [
+        finding
+        for name in wrong
+        for finding in [_handed_down(trial, known, name)]
+        if name == "x" or name.startswith("state")
+    ]
+
+
+def _handed_down(trial: Trial, known: dict[str, Array], name: str) -> Finding:
+    """What is wrong with the gradient of x or of a state, which is Σ Wᵀ dz over the weights W."""
+    comparison = trial.compared(name)
+    if comparison.shaped and not np.any(comparison.block) and name != "x":
+        return ("carry", "the gradient of the state before is 0, already for one step")
+    if comparison.shaped:
+        analytic = np.asarray(comparison.analytic, dtype=np.float64).reshape(-1)
+        right, transposed = _products(trial, known, name)
+        if right is not None and close(transposed, analytic) and not close(right, analytic):
+            return ("transpose", f"the gradient of {name} is W dz; it should be Wᵀ dz")
+        if right is not None and close(_unfactored(trial, known, name), analytic):
+            return (
+                "activation",
+                f"the gradient of {name} leaves out the derivative of the activation: it is Wᵀ dh; "
+                "it should be Wᵀ dz",
+            )
+    if name == "x":
+        return ("transpose", "only the gradient of x is wrong: it should be Wᵀ dz, W those of x")
+    return (
+        "carry",
+        "right for the parameters and wrong for the state before, already for one step: look at "
+        "what is handed to the step before",
+    )
+
+
+def _products(trial: Trial, known: dict[str, Array], name: str) -> tuple[Array | None, Array]:
+    """Σ Wᵀ dz and Σ W dz over the weights that multiply with x or with the state before."""
+    size = trial.found.arrays[name].size
+    right, transposed = np.zeros(size), np.zeros(size)
+    used = False
+    for weight, dz in _weights_of(trial, known, name):
+        used = True
+        right = right + weight.T @ dz
+        if weight.shape == (size, size):
+            transposed = transposed + weight @ dz
+    return (right if used else None), transposed
+
+
+def _unfactored(trial: Trial, known: dict[str, Array], name: str) -> Array:
+    """Wᵀ dh of the one matrix there is, dh the weights of the outputs."""
+    weights = _weights_of(trial, known, name)
+    dh = (
+        np.sum([part.reshape(-1) for part in trial.found.probe.weights if part.size], axis=0)
+        if len({part.size for part in trial.found.probe.weights}) == 1
+        else np.zeros(0)
+    )
+    if len(weights) != 1 or weights[0][0].shape[0] != dh.size:
+        return np.zeros(0)
+    product: Array = weights[0][0].T @ dh
+    return product
+
+
+def _weights_of(trial: Trial, known: dict[str, Array], name: str) -> list[tuple[Array, Array]]:
+    """The matrices that multiply with x or the state before, as (R, C), and their true dz."""
+    part = "x" if name == "x" else "before"
+    found = []
+    for parameter in trial.parameters:
+        comparison = trial.compared(parameter)
+        role = role_of(comparison, known)
+        if role is None or part not in role.key.split(", "):
+            continue
+        weight = trial.found.arrays[parameter]
+        analytic = np.asarray(comparison.analytic, dtype=np.float64)
+        weight, analytic = (weight.T, analytic.T) if role.transposed else (weight, analytic)
+        vector = role.vectors[0]
+        dz = analytic @ vector / (vector @ vector)
+        if role.key != part:
+            width = known[part].shape[1]
+            weight = weight[:, :width] if role.key.startswith(part) else weight[:, -width:]
+        found.append((weight, dz))
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:4])
+    return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown
