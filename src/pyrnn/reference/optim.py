@@ -111,7 +111,7 @@ def norm(arrays: Sequence[Array]) -> float:
 def scale(arrays: Sequence[Array], factor: float) -> None:
     """Multiply in place, in float64: the factor may be too small for float32."""
     for array in arrays:
-        array[...] = array * np.float64(factor)
+        array[...] = np.multiply(array, factor, dtype=np.float64)
 
 
 def clip(arrays: Sequence[Array], limit: float) -> None:
