@@ -1,4 +1,4 @@
-"""Checks of arguments: each error names the argument, what came and what was expected."""
+"""Checks of arguments. Each error names the argument, what came and what was expected."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from pyrnn._types import Array, Indices
 from pyrnn.backend import selection
 
 FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
-"""In the machine's byte order."""
+"""The dtypes of layers, in the machine's byte order."""
 MAX_ELEMENTS = 2**31 - 1
-"""No single parameter may have more elements than this (8 GiB of float32)."""
+"""The largest number of elements of a single parameter (8 GiB of float32)."""
 MAX_STEPS = 2**63 - 1
-"""An optimiser cannot have made more: no count goes beyond 64 bits."""
+"""The largest number of steps of an optimiser: counts have 64 bits."""
 MAX_LAYERS = 10_000
-"""More are a mistake, and would use up the memory before any weight is drawn."""
+"""The largest number of layers. More are a mistake, and would exhaust the memory."""
 MAX_COUNT = 2**31 - 1
-"""No sequence has more steps."""
+"""The largest number of time steps of a sequence."""
 MAX_NUMBERS = 2**46
-"""More numbers than this fit into no machine; products of sizes below it cannot overflow."""
+"""No machine has memory for more numbers; products of smaller sizes cannot overflow."""
 
 _CORE = selection.native_module()
-"""Answers some questions in a fraction of the time, which training steps of small models notice."""
+"""It answers some questions much faster, which matters in training steps of small models."""
 
 
 def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    """The layer's dtype: float32 or float64 in the machine's byte order."""
+    """Check a layer's dtype: float32 or float64, returned in the machine's byte order."""
     resolved = None
-    if dtype is not None:  # which NumPy takes for float64
+    if dtype is not None:  # NumPy reads None as float64
         try:
             resolved = np.dtype(dtype).newbyteorder("=")
         except Exception:  # np.dtype raises errors of many kinds
@@ -46,21 +46,21 @@ def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
 
 
 def flag(name: str, value: object) -> bool:
-    """True or False, of Python or of NumPy; nothing else counts as one of them."""
+    """Check True or False, of Python or of NumPy."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: expected True or False, got {shown(value)}")
     return bool(value)
 
 
 def string(name: str, value: object) -> str:
-    """A string."""
+    """Check a string."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected a string, got {shown(value)}")
     return value
 
 
 def choice(name: str, value: object, options: Iterable[str]) -> str:
-    """One of several strings."""
+    """Check that a value is one of several strings."""
     names = list(options)
     if not isinstance(value, str) or value not in names:
         listed = " or ".join([", ".join(map(repr, names[:-1])), repr(names[-1])])
@@ -69,7 +69,7 @@ def choice(name: str, value: object, options: Iterable[str]) -> str:
 
 
 def size(name: str, value: object, least: int = 1, most: float = math.inf) -> int:
-    """A whole number in [least, most]."""
+    """Check a whole number in [least, most]."""
     number = None
     if not isinstance(value, (bool, np.bool_)):
         try:
@@ -88,12 +88,12 @@ def size(name: str, value: object, least: int = 1, most: float = math.inf) -> in
 
 
 def seed(value: object) -> int | None:
-    """What NumPy's generators start from: any whole number from 0 on; None for a random one."""
+    """Check a seed: a whole number of at least 0, or None for a random start."""
     return None if value is None else size("seed", value, least=0)
 
 
 def finite_number(name: str, value: object, low: float, high: float = math.inf) -> float:
-    """A finite number in [low, high]."""
+    """Check a finite number in [low, high]."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number, got {shown(value)}")
     try:
@@ -106,7 +106,7 @@ def finite_number(name: str, value: object, low: float, high: float = math.inf) 
 
 
 def shown(value: object) -> str:
-    """What came, as an error shows it: cut where it is long, whatever its ``repr`` does."""
+    """Return a value as an error shows it: shortened if it is long, whatever its ``repr`` does."""
     try:
         if isinstance(value, str):
             text = repr(value[:80])
@@ -119,7 +119,7 @@ def shown(value: object) -> str:
 
 
 def parameter_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape whose number of elements is one that memory can hold."""
+    """Check a shape: its number of elements has to fit into memory."""
     if math.prod(shape) > MAX_ELEMENTS:
         raise ValueError(
             f"{name}: shape {shown(shape)} has {shown(math.prod(shape))} elements, "
@@ -129,7 +129,7 @@ def parameter_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def as_array(name: str, value: object) -> npt.NDArray[Any]:
-    """What `np.asarray` makes of it: an array of the base class, if nothing in it is masked."""
+    """Convert with `np.asarray` to an array of the base class; refuse masked elements."""
     if type(value) is np.ndarray:
         return value
     if hasattr(value, "batch_sizes") and hasattr(value, "sorted_indices"):
@@ -150,7 +150,7 @@ def as_array(name: str, value: object) -> npt.NDArray[Any]:
 
 
 def _refuse_masks(name: str, value: object, depth: int) -> None:
-    """Refuse masked elements, of an array or of those in a list: `np.asarray` drops the mask."""
+    """Refuse masked elements of an array, or of arrays in a list: `np.asarray` drops the mask."""
     masked = sys.modules.get("numpy.ma")  # without it there is no masked array
     if masked is None:
         return
@@ -158,7 +158,7 @@ def _refuse_masks(name: str, value: object, depth: int) -> None:
         if value.dtype.names is None and masked.is_masked(value):
             raise TypeError(
                 f"{name}: expected an array without a mask, got a MaskedArray with masked "
-                "elements; say what stands for them with .filled(value)"
+                "elements; replace them with .filled(value)"
             )
     elif isinstance(value, (list, tuple)) and depth > 0:
         for part in value:
@@ -168,7 +168,7 @@ def _refuse_masks(name: str, value: object, depth: int) -> None:
 def float_array(
     name: str, value: object, dtype: np.dtype[Any], shape: tuple[int | str, ...] | None = None
 ) -> Array:
-    """An aligned array of exactly ``dtype`` and, if given, ``shape`` (a str matches any size)."""
+    """Check an array of exactly ``dtype`` and, if given, ``shape`` (a str matches any size)."""
     array = as_array(name, value)
     if array.dtype != dtype:
         if array.dtype.newbyteorder("=") != dtype:
@@ -185,7 +185,7 @@ def float_array(
 
 
 def any_float_array(name: str, value: object) -> Array:
-    """An aligned float32 or float64 array in the machine's byte order."""
+    """Check a float32 or float64 array; return it aligned and in the machine's byte order."""
     array = as_array(name, value)
     if array.dtype in FLOATS and array.flags.aligned:
         return array
@@ -196,18 +196,18 @@ def any_float_array(name: str, value: object) -> Array:
 
 
 def is_live(value: object) -> bool:
-    """Whether it is a float32 or float64 array that a backend can change as it is.
+    """Return whether a backend can change this array in place: a plain float32 or float64 array.
 
-    A subclass may have an arithmetic of its own: ``np.matrix`` multiplies otherwise.
+    Subclasses are excluded, because they may compute differently, as ``np.matrix`` does.
     """
     return type(value) is np.ndarray and value.dtype in FLOATS and value.flags.carray
 
 
 def fit(parameters: list[Array], gradients: list[Array]) -> bool:
-    """Whether a backend can change the parameters as they are by gradients like them.
+    """Return whether a backend can change the parameters in place by gradients of the same kind.
 
-    No parameter shares memory with another one or with a gradient. The gradients may be the same
-    list.
+    No parameter may share memory with another one or with a gradient. ``gradients`` may be the same
+    list as ``parameters``.
     """
     if _CORE is not None:
         return bool(_CORE.fit(parameters, gradients))
@@ -223,13 +223,14 @@ def fit(parameters: list[Array], gradients: list[Array]) -> bool:
 
 
 def shares(array: Array, others: Iterable[Array]) -> bool:
-    """Whether a contiguous array shares memory with one of other contiguous ones."""
+    """Return whether a contiguous array shares memory with one of other contiguous arrays."""
     return any(np.may_share_memory(array, other) for other in others)
 
 
 def overlapping(arrays: Mapping[Any, Array]) -> tuple[Any, Any] | None:
-    """The names of two contiguous arrays that share memory, if any do."""
-    # By where they begin, one that overlaps a former one overlaps that which reaches farthest.
+    """Return the names of two contiguous arrays that share memory, or None."""
+    # In the order of their addresses, an array that overlaps any earlier one overlaps the earlier
+    # one with the highest end.
     begins = {name: array.__array_interface__["data"][0] for name, array in arrays.items()}
     farthest, end = None, -1
     for name in sorted((n for n, array in arrays.items() if array.size), key=begins.__getitem__):
@@ -241,7 +242,7 @@ def overlapping(arrays: Mapping[Any, Array]) -> tuple[Any, Any] | None:
 
 
 def live_float_arrays(where: str, arrays: Mapping[str, Any]) -> dict[str, Array]:
-    """`live_float_array` of each; no two of them share memory."""
+    """Check each array with `live_float_array`, and that no two share memory."""
     checked = {name: live_float_array(f"{where}[{name!r}]", a) for name, a in arrays.items()}
     pair = overlapping(checked)
     if pair is not None:
@@ -253,7 +254,7 @@ def live_float_arrays(where: str, arrays: Mapping[str, Any]) -> dict[str, Array]
 
 
 def live_float_array(name: str, value: object) -> Array:
-    """A float32 or float64 array that can be changed in place by a backend, as the base class."""
+    """Check a float32 or float64 array that a backend can change in place."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
     if value.dtype not in FLOATS:
@@ -267,9 +268,9 @@ def live_float_array(name: str, value: object) -> Array:
 
 
 def index_array(name: str, value: object, count: int) -> Indices:
-    """A copy of an integer array of values in [0, count), as ``intp``.
+    """Check an integer array of values in [0, count); return a copy as ``intp``.
 
-    A copy, because nobody may change an index between this check and its use.
+    A copy, because another thread could change an index between this check and its use.
     """
     array = as_array(name, value)
     if array.dtype.kind not in "iu":
@@ -285,7 +286,7 @@ def index_array(name: str, value: object, count: int) -> Indices:
 def lengths_array(
     name: str, value: object, time_steps: int, batch_size: int
 ) -> npt.NDArray[np.intp]:
-    """A copy of the lengths of a batch's sequences, each in [1, time_steps], as ``intp``."""
+    """Check the lengths of a batch's sequences, in [1, time_steps]; return an ``intp`` copy."""
     array = as_array(name, value).copy()
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integers, got dtype {array.dtype}")
@@ -297,7 +298,7 @@ def lengths_array(
 
 
 def state_parts(name: str, state: object, state_names: tuple[str, ...]) -> dict[str, Any]:
-    """The arrays of a state with the names that errors call them: one, or the pair (h, c)."""
+    """Return the arrays of a state (one, or the pair h, c) by the names that errors use."""
     if len(state_names) == 1:
         return {name: state}
     if not isinstance(state, (tuple, list)) or len(state) != len(state_names):
@@ -307,13 +308,13 @@ def state_parts(name: str, state: object, state_names: tuple[str, ...]) -> dict[
 
 
 def none_given(state: object) -> bool:
-    """Whether a state, or each part of a pair, is None."""
+    """Return whether a state, or each part of a pair, is None."""
     parts = state if isinstance(state, (tuple, list)) else (state,)
     return all(part is None for part in parts)
 
 
 def not_taken(owner: object, **given: object) -> None:
-    """Refuse arguments that a convention has, but not this layer."""
+    """Refuse arguments of the convention that this layer does not take."""
     for name, value in given.items():
         if value is not None:
             kind = type(owner).__name__
@@ -323,22 +324,22 @@ def not_taken(owner: object, **given: object) -> None:
 
 
 def state_array(name: str, value: object, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
-    """One part of a state, `float_array`; None stands for zeros."""
+    """Check one part of a state with `float_array`; None becomes zeros."""
     return np.zeros(shape, dtype) if value is None else float_array(name, value, dtype, shape)
 
 
 def dense(array: Array) -> Array:
-    """The array, copied if its elements do not follow each other in memory."""
+    """Return the array, copied unless it is contiguous."""
     return array if array.flags.c_contiguous else array.copy()
 
 
 def rows(array: Array) -> Array:
-    """The array as dense rows, (M, columns): what the functions around the layers take."""
+    """Return the array as contiguous rows, (M, columns)."""
     return dense(array.reshape(-1, array.shape[-1]))
 
 
 def shape_text(shape: tuple[int | str, ...]) -> str:
-    """A shape as a user reads it: ``(T, N, 4)``."""
+    """Return a shape as text: ``(T, N, 4)``."""
     return f"({', '.join(str(n) for n in shape)}{',' if len(shape) == 1 else ''})"
 
 
@@ -350,10 +351,10 @@ def _matches(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:
 
 
 def _all_below(indices: Indices, count: int) -> bool:
-    """Whether all are in [0, count)."""
+    """Return whether all indices are in [0, count)."""
     if _CORE is not None:
         return bool(_CORE.all_below(indices, count))
-    # Without a sign, what is less than 0 is more than any count.
+    # Read as unsigned, a negative index is larger than any count.
     return not indices.size or bool(indices.view(np.uintp).max() < count)
 
 
@@ -364,7 +365,7 @@ def _dtype_text(array: npt.NDArray[Any], value: object) -> str:
 
 
 def _advice(name: str, array: npt.NDArray[Any], value: object, dtype: np.dtype[Any]) -> str:
-    """How real numbers of another dtype can be brought to the expected one."""
+    """Return advice on how to convert real numbers of another dtype."""
     if array.dtype.kind not in "biuf":
         return ""
     plain = name.isidentifier()

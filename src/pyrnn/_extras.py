@@ -1,4 +1,4 @@
-"""The optional packages: a missing one is named in one line with the command that brings it."""
+"""Optional packages. If one is missing, the error is one line with the command to install it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.util
 
 
 class MissingExtraError(ImportError):
-    """An optional package is not installed; the message says what to do."""
+    """An optional package is not installed. The message has the command that installs it."""
 
 
 def require(extra: str, *packages: str) -> None:

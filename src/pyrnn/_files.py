@@ -1,4 +1,4 @@
-"""Files: written so that whatever goes wrong, what was there before stays whole; and opened."""
+"""Files: written so that a failure leaves the old file intact, and opened safely."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ except ImportError:  # Windows, where nobody can remove a file that is open
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.tmp")
 _MOST_BYTES = 255 - len(".01234567.tmp")
-"""Of a name, so that it can be added to."""
+"""The longest stem of a name: with the suffix of a temporary file it has 255 bytes."""
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 def checked_path(path: AnyPath) -> str:
-    """The name of a file as a string; TypeError or ValueError for what can be none."""
+    """Check the name of a file and return it as a string."""
     try:
         name = os.fsdecode(path)
     except TypeError as error:
         kind = type(path).__name__
         raise TypeError(
-            f"path: expected a file's name (str, bytes or os.PathLike), got {kind}"
+            f"path: expected a file name (str, bytes or os.PathLike), got {kind}"
         ) from error
     try:
         named = bool(name) and b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:  # half a character
         named = False
     if not named:
-        raise ValueError(f"path: expected a file's name, got {_checks.shown(name)}")
+        raise ValueError(f"path: expected a file name, got {_checks.shown(name)}")
     return name
 
 
 def shown(path: AnyPath) -> str:
-    """A file's name as an error shows it, in one line."""
+    """Return a file name as an error shows it, in one line."""
     name = os.fsdecode(path)
     return name if name.isprintable() and name else repr(name)
 
 
 def open_regular(path: str) -> BinaryIO:
-    """Open a regular file to read; anything else (a pipe, a device) is an OSError, at once."""
+    """Open a regular file for reading. Anything else (a pipe, a device) is an OSError at once."""
     descriptor = os.open(path, _READ)
     try:
         mode = os.fstat(descriptor).st_mode
@@ -67,11 +67,12 @@ def open_regular(path: str) -> BinaryIO:
 
 
 def write_atomically(path: AnyPath, data: bytes) -> None:
-    """Write a file so that its name holds either all of it, or what was there before.
+    """Write a file so that its name refers either to all of it or to the old file.
 
-    The bytes go to a new file in the same folder, reach the disk, and take over the name. A file
-    that was there hands on its permissions, and its owner as far as the system allows; a new one
-    gets the usual permissions. A link stays a link; what is no regular file is an OSError.
+    The bytes are written to a new file in the same folder and flushed to the disk; then the file is
+    renamed. It gets the permissions of the old file, and its owner as far as the system allows; a
+    new one gets the usual permissions. A link stays a link. Anything but a regular file is an
+    OSError.
     """
     target = os.path.realpath(checked_path(path))
     _check_regular(target, path)
@@ -85,9 +86,9 @@ def write_atomically(path: AnyPath, data: bytes) -> None:
 
 
 def check_writable(path: AnyPath) -> None:
-    """Raise the OSError that `write_atomically` would; leave everything as it is.
+    """Raise the OSError that `write_atomically` would raise; change nothing.
 
-    Only temporary files beside it that killed processes left are removed.
+    Only temporary files that killed processes left beside it are removed.
     """
     target = os.path.realpath(checked_path(path))
     if _check_regular(target, path) and not os.access(target, os.W_OK):
@@ -102,14 +103,14 @@ def check_writable(path: AnyPath) -> None:
 
 @contextlib.contextmanager
 def _temporary(target: str) -> Iterator[tuple[BinaryIO, str]]:
-    """A new file beside the target with its permissions, which is gone afterwards if not renamed.
+    """Open a new file beside the target with its permissions; remove it unless it was renamed.
 
-    It is locked while it is open, which tells it from what a killed process left.
+    It is locked while it is open, which distinguishes it from files of killed processes.
     """
     beside = f"{_stem(target)}.{secrets.token_hex(4)}.tmp"
     existing = os.path.exists(target)
     try:
-        # Not even for a moment may others read what they could not read before.
+        # At no moment may others read what they could not read before.
         with _create_locked(beside, 0o600 if existing else 0o666) as file:
             if existing:
                 _hand_on_permissions(target, beside)
@@ -120,7 +121,7 @@ def _temporary(target: str) -> Iterator[tuple[BinaryIO, str]]:
 
 
 def _create_locked(path: str, mode: int) -> BinaryIO:
-    """A new file that is locked; a start at the same time may take it for a leftover before."""
+    """Create a locked file. Another process may remove it, as a leftover, before it is locked."""
     while True:
         file = open(os.open(path, _NEW, mode), "wb")  # noqa: SIM115 - the caller closes it
         if fcntl is None:
@@ -133,9 +134,9 @@ def _create_locked(path: str, mode: int) -> BinaryIO:
 
 
 def _check_regular(target: str, path: AnyPath) -> bool:
-    """Whether there is such a file; an OSError if it is something else, or cannot be named so."""
+    """Return whether the file exists; raise an OSError if it is not a regular file."""
     try:
-        os.lstat(target)  # unlike os.path.exists it tells of names that cannot be
+        os.lstat(target)  # unlike os.path.exists, it raises for impossible names
     except (FileNotFoundError, NotADirectoryError):
         return False
     if not os.path.isfile(target):
@@ -145,7 +146,7 @@ def _check_regular(target: str, path: AnyPath) -> bool:
 
 
 def _hand_on_permissions(target: str, beside: str) -> None:
-    """Owner first, because changing it resets some permissions."""
+    """Copy owner and permissions; the owner first, because that resets some permissions."""
     before = os.stat(target)
     if hasattr(os, "chown"):
         with contextlib.suppress(OSError):
@@ -154,7 +155,7 @@ def _hand_on_permissions(target: str, beside: str) -> None:
 
 
 def _stem(target: str) -> str:
-    """What the names of a target's temporary files begin with."""
+    """Return the prefix of the names of a target's temporary files."""
     folder, name = os.path.split(target)
     while len(os.fsencode(name)) > _MOST_BYTES:
         name = name[:-1]

@@ -1,4 +1,4 @@
-"""Warnings that point at the user's line that calls the package; and NumPy's, which none needs."""
+"""Warnings that point to the user's line, and NumPy's floating-point warnings turned off."""
 
 from __future__ import annotations
 

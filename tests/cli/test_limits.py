@@ -28,7 +28,7 @@ def options(kind: str) -> list[tuple[str, str]]:
 def test_options_are_found() -> None:
     assert ("train", "--threads") in options("whole")
     assert ("sample", "--temperature") in options("number")
-    assert len(options("whole")) == 15
+    assert len(options("whole")) == 17
 
 
 class TestNumbers:
@@ -87,7 +87,7 @@ class TestNumbers:
 @pytest.mark.parametrize("arguments", [("train", ""), ("train", "--out", ""), ("sample", "")])
 def test_a_file_without_a_name(arguments: tuple[str, ...], text: Path, fails: Any) -> None:
     argument = {"train": "FILE", "--out": "--out", "sample": "MODEL"}[arguments[-2]]
-    assert fails(*arguments) == f"argument {argument}: expected a file's name, got ''"
+    assert fails(*arguments) == f"argument {argument}: expected a file name, got ''"
     assert os.listdir() == ["text.py"]
 
 

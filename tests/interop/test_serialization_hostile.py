@@ -271,14 +271,14 @@ class TestNames:
             serialization.check_writable,
             lambda path: serialization.save(pyrnn.GRU(2, 3), path),
         ):
-            with pytest.raises(TypeError, match=r"^path: expected a file's name"):
+            with pytest.raises(TypeError, match=r"^path: expected a file name"):
                 call(wrong)
 
     @pytest.mark.parametrize("wrong", ["", b"", "a\0b", "\ud800"])
     def test_that_no_file_has(self, wrong: Any) -> None:
-        with pytest.raises(ValueError, match=r"^path: expected a file's name, got '"):
+        with pytest.raises(ValueError, match=r"^path: expected a file name, got '"):
             serialization.save(pyrnn.GRU(2, 3), wrong)
-        with pytest.raises(ModelFileError, match=r"^path: expected a file's name, got '"):
+        with pytest.raises(ModelFileError, match=r"^path: expected a file name, got '"):
             serialization.load(wrong)
 
     @pytest.mark.parametrize(

@@ -33,10 +33,10 @@ class TestRead:
         with pytest.raises(TextError, match=r"cannot be read .*directory"):
             text.read(tmp_path)
         for name in ("a\0b", ""):
-            with pytest.raises(TextError, match=r"^path: expected a file's name, got '"):
+            with pytest.raises(TextError, match=r"^path: expected a file name, got '"):
                 text.read(name)
         for wrong in (None, 0, ["text"]):
-            with pytest.raises(TypeError, match=r"^path: expected a file's name \(str, bytes or"):
+            with pytest.raises(TypeError, match=r"^path: expected a file name \(str, bytes or"):
                 text.read(wrong)
 
     @pytest.mark.skipif(os.name == "nt", reason="needs pipes as POSIX has them")

@@ -22,14 +22,14 @@ from pyrnn.interop.serialization import ModelFileError
 from pyrnn.text.corpus import TextError
 
 PACKAGES = ("rich", "matplotlib", "safetensors")
-"""What the extra ``cli`` brings."""
+"""The packages of the extra ``cli``."""
 
 EXPECTED = (UsageError, TextError, ModelFileError, DivergenceError, _extras.MissingExtraError)
-"""Errors whose messages are written for a user, in one line."""
+"""Errors whose messages are for users, in one line."""
 
 USAGE_STATUS = 2
 BROKEN_PIPE_STATUS = 141
-"""As a shell reports a program that SIGPIPE ended."""
+"""The status that a shell reports for a program ended by SIGPIPE."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _status(argv: Sequence[str] | None) -> int:
-    """Run, and turn whatever ends it into one line and a status."""
+    """Run the command, and turn errors into one line and a status."""
     _print_any_character()
     try:
         status = _run(argv)
@@ -75,7 +75,7 @@ def _status(argv: Sequence[str] | None) -> int:
 
 
 def _message(error: Exception) -> str:
-    """What an error says to a user."""
+    """Return the message of an error for the user."""
     if isinstance(error, EXPECTED):
         return str(error)
     if isinstance(error, MemoryError):
@@ -91,7 +91,7 @@ def _run(argv: Sequence[str] | None) -> int:
     parser = _parser()
     try:
         arguments = parser.parse_args(argv)
-    except SystemExit:  # --help or --version, which have printed what was asked for
+    except SystemExit:  # from --help or --version, which are done
         return 0
     _check_instruction_set()
     if arguments.command != "info":
@@ -103,7 +103,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _check_instruction_set() -> None:
-    """The core reads PYRNN_ISA at its first use, and refuses what it cannot do."""
+    """Load the core, which reads PYRNN_ISA at its first use and refuses unknown names."""
     try:
         threads.build_info()
     except RuntimeError as error:
@@ -113,7 +113,7 @@ def _check_instruction_set() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="pyrnn",
-        description="Recurrent networks on CPUs: train character models on text, let them write.",
+        description="Recurrent networks on CPUs: train character models and generate text.",
     )
     parser.add_argument("--version", action="version", version=f"pyrnn {version()}")
     subparsers = parser.add_subparsers(dest="command", metavar="command")
@@ -134,21 +134,21 @@ def _ended(error: KeyboardInterrupt) -> int:
 
 
 def _say(message: str) -> None:
-    """Print one line on stderr, if there is one that can be written to."""
+    """Print one line on stderr, if stderr is writable."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):
             print(f"pyrnn: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
 def _print_any_character() -> None:
-    """Let generated text through to terminals that cannot show all of it."""
+    """Let generated text pass to terminals that cannot show all of its characters."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _leave_nothing_to_print() -> None:
-    """Python flushes stdout once more on its way out, and must not find there what fails."""
+    """Discard unwritable output, because Python flushes stdout once more when it exits."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The parser of the command line, and what several commands do with their arguments."""
+"""The parser of the command line, and arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZES = 2**31 - 1
 
 SEEDS = 2**64 - 1
 SHOWN_MOST = 40
-"""So many characters of a wrong value are shown."""
+"""The number of characters of a wrong value that are shown."""
 
 Subparsers = Any
 """What `argparse.ArgumentParser.add_subparsers` returns; argparse gives it no public name."""
@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
-    """The type of an option that is a whole number in [least, most]."""
+    """Return the type of an option that is a whole number in [least, most]."""
 
     def convert(text: str) -> int:
         try:
@@ -49,12 +49,12 @@ def whole(least: int, most: int) -> Callable[[str], int]:
 
 
 def _digits(text: str) -> re.Match[str] | None:
-    """Whether it is a number that is only too long for Python to read."""
+    """Return whether the text is a number, but too long for Python to read."""
     return re.fullmatch(r"\s*\+?\d+\s*", text)
 
 
 def number(low: float, high: float = math.inf, *, above: bool = False) -> Callable[[str], float]:
-    """The type of an option that is a finite number in [low, high], or above ``low``."""
+    """Return the type of an option that is a finite number in [low, high], or above ``low``."""
 
     def convert(text: str) -> float:
         try:
@@ -78,9 +78,9 @@ def _wrong(expected: str, text: str) -> argparse.ArgumentTypeError:
 
 
 def file_name(text: str) -> str:
-    """The type of an argument that names a file."""
+    """Check an argument that names a file."""
     if not text:
-        raise _wrong("a file's name", text)
+        raise _wrong("a file name", text)
     return text
 
 
@@ -93,7 +93,7 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def use_threads(count: int | None) -> Iterator[None]:
-    """Compute with so many threads inside a ``with`` block; None leaves them as they are."""
+    """Compute with this number of threads inside a ``with`` block; None: no change."""
     before = threads.get_num_threads()
     if count is not None:
         threads.set_num_threads(count)

@@ -25,18 +25,18 @@ CELLS: Mapping[str, Callable[..., Recurrent]] = {
     "GRU": pyrnn.GRU,
 }
 WINDOW = 8
-"""Truncated BPTT is the sliding window: each step's loss goes back over so many steps."""
+"""Truncated BPTT uses a sliding window of this many time steps."""
 
 LEAST_RUNS, MOST_RUNS = 3, 25
 ENOUGH_SECONDS, MOST_SECONDS = 0.2, 2.0
-"""A time is the median of 3 to 25 runs, as many as 0.2 s hold; of fewer if they take above 2 s."""
+"""A time is the median of 3 to 25 runs, as many as fit into 0.2 s; fewer if they exceed 2 s."""
 
 Arrays = dict[str, Array]
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The shape of what is compared."""
+    """The sizes of the compared layer and its input."""
 
     input_size: int
     hidden_size: int
@@ -63,12 +63,12 @@ class Result(NamedTuple):
 
     @property
     def tolerance(self) -> float:
-        """What a difference may be."""
+        """The largest difference allowed."""
         return TOLERANCES[self.dtype]
 
     @property
     def ok(self) -> bool:
-        """Whether every difference is a number within the tolerance."""
+        """Whether every difference is finite and within the tolerance."""
         return all(difference <= self.tolerance for difference in self.differences.values())
 
 
@@ -95,7 +95,7 @@ def compare(cell: str, dtype: str, sizes: Sizes, seed: int) -> list[Result]:
 
 
 def relative_difference(got: Array, expected: Array) -> float:
-    """The largest absolute difference, relative to the largest expected magnitude."""
+    """Return the largest absolute difference, relative to the largest expected magnitude."""
     difference = float(np.abs(got - expected).max())
     scale = float(np.abs(expected).max())
     if scale == 0:
@@ -104,7 +104,7 @@ def relative_difference(got: Array, expected: Array) -> float:
 
 
 class _Case:
-    """A layer with its inputs and the gradients that come from above."""
+    """A layer with its inputs and the gradients of its outputs."""
 
     def __init__(self, cell: str, dtype: str, sizes: Sizes, seed: int) -> None:
         generator = np.random.default_rng(seed)
@@ -124,12 +124,12 @@ class _Case:
         self.window = min(WINDOW, sizes.seq_len)
 
     def forward(self) -> Measured:
-        """Outputs and final states."""
+        """Return the outputs and final states."""
         (y, state, _), seconds = _time(lambda: (), lambda: self._forward())
         return Measured({"y": y} | _named_states("", state), seconds)
 
     def backward(self) -> Measured:
-        """Gradients of BPTT over the whole sequence."""
+        """Return the gradients of BPTT over the whole sequence."""
         (dx, dstate, grads), seconds = _time(
             lambda: self._forward()[2:],
             lambda cache: self.layer.backward(cache, self.dy, self.dstate),
@@ -137,7 +137,7 @@ class _Case:
         return Measured({"dx": dx} | _named_states("d", dstate) | grads, seconds)
 
     def truncated(self) -> Measured:
-        """Gradients of BPTT that reaches back over a sliding window."""
+        """Return the gradients of truncated BPTT with a sliding window."""
         (dx, grads), seconds = _time(
             lambda: self._forward()[2:],
             lambda cache: self.layer.backward_truncated(cache, self.dy, 1, self.window),
@@ -154,7 +154,7 @@ def _named_states(prefix: str, state: Any) -> Arrays:
 
 
 def _time(prepare: Callable[[], tuple[Any, ...]], run: Callable[..., Any]) -> tuple[Any, float]:
-    """The first result of a function, and the median time of its later runs."""
+    """Return the first result of a function, and the median time of its later runs."""
     result = run(*prepare())
     times: list[float] = []
     while len(times) < MOST_RUNS and sum(times) < MOST_SECONDS:

@@ -1,7 +1,7 @@
-"""What a user got wrong: `main` prints it as one line and ends with status 2."""
+"""Mistakes of the user: `main` prints one line and ends with status 2."""
 
 from __future__ import annotations
 
 
 class UsageError(Exception):
-    """A mistake in the command line, or in what it names."""
+    """A mistake in the command line, or in a file that it names."""

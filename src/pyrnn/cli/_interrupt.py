@@ -1,4 +1,4 @@
-"""Signals that ask the program to end: at once, or in training after the step it is in."""
+"""Signals that ask the program to end: at once, or during training after the current step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 STATUS = 128
-"""What a shell adds to a signal's number for the status of a program that it ended."""
+"""A shell adds this to the number of a signal for the status of a program that it ended."""
 
 NAMES = {
     number: word
@@ -21,7 +21,7 @@ NAMES = {
     ]
     if (number := getattr(signal, name, None)) is not None
 }
-"""The signals that ask, and what `main` says of each."""
+"""The signals that ask, and the message of `main` for each."""
 
 
 class Ended(KeyboardInterrupt):
@@ -34,7 +34,7 @@ class Ended(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Inside a ``with`` block the first signal raises `Ended`; what comes after it is ignored."""
+    """Inside a ``with`` block the first signal raises `Ended`; later ones are ignored."""
 
     def end(number: int, frame: FrameType | None) -> None:
         if not ended:
@@ -50,7 +50,7 @@ def ended_by_signals() -> Iterator[None]:
 
 
 class Interrupt:
-    """Inside a ``with`` block signals do no more than set ``requested`` to the first one's number.
+    """Inside a ``with`` block signals only set ``requested`` to the number of the first one.
 
     Afterwards ``requested`` tells what came; 0 if nothing did.
     """
@@ -88,7 +88,7 @@ def deferred() -> Iterator[None]:
 
 
 def _install(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
-    """Handle the signals; give what handled them before.
+    """Install handlers for the signals; return the former handlers.
 
     What is ignored stays so, as under nohup. Python lets only the main thread handle signals, so
     elsewhere nothing is to be caught.
@@ -101,5 +101,5 @@ def _install(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]
 
 def _restore(before: dict[int, Any]) -> None:
     for number, handler in before.items():
-        # None is a handler that Python did not set, and cannot.
+        # None: a handler that was not set from Python, and cannot be restored from it.
         signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,4 +1,4 @@
-"""matplotlib without what a user has configured for it, and without its remarks."""
+"""matplotlib without the user's configuration, and without its log messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pyrnn.cli._interrupt import deferred
 
 _ENVIRONMENT = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
-"""What keeps it from importing a user's backend, and from reading a user's settings."""
+"""Settings that keep it from importing the user's backend and reading the user's settings."""
 
 
 @contextlib.contextmanager
@@ -23,8 +23,8 @@ def without_configuration() -> Iterator[None]:
         _import()
         import matplotlib
 
-        # Another import may have come first, with the user's settings. A backend has no say in
-        # what is drawn on a canvas of our own, and setting one may load it.
+        # It may have been imported before, with the user's settings. The backend does not matter
+        # for drawing on our own canvas, and setting one might load it.
         defaults = matplotlib.rcParamsDefault
         usual = {name: defaults[name] for name in defaults if not name.startswith("backend")}
         with matplotlib.rc_context(usual):
@@ -32,7 +32,7 @@ def without_configuration() -> Iterator[None]:
 
 
 def _import() -> None:
-    """Import all that drawing needs, so that no signal meets a module that is half there."""
+    """Import all that drawing needs, so that no signal interrupts an import later."""
     with deferred():
         _import_all()
 
@@ -61,7 +61,7 @@ def _import_without_settings() -> None:
 
 @contextlib.contextmanager
 def _away_from_settings() -> Iterator[None]:
-    """Leave a current folder with a ``matplotlibrc``, which would count more than anything else."""
+    """Leave a current folder that has a ``matplotlibrc``, which would override everything."""
     if not os.path.exists("matplotlibrc"):
         yield
         return

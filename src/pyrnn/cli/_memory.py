@@ -1,4 +1,4 @@
-"""Whether a command fits into this machine's memory, found out before the system ends it."""
+"""Check whether a command fits into memory, before the system ends it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pyrnn.cli._comparison import Sizes
 from pyrnn.cli._errors import UsageError
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
-"""How many rows of weights a unit has, by the names of ``--cell``."""
+"""The number of weight rows of a unit, by the names of ``--cell``."""
 
 
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Where Linux says how much memory a container may have."""
+"""The files in which Linux states the memory limit of a container."""
 
 BYTES_OF_TEXT = 2
-"""Of memory for each byte of a file, at least: the text as read, and as indices."""
+"""Least bytes of memory per byte of a file: the text as read, and as indices."""
 
 
 def check(arguments: argparse.Namespace, num_characters: int) -> None:
-    """Raise a `UsageError` if weights and activations need more than there is.
+    """Raise a `UsageError` if weights and activations need more memory than available.
 
     The estimate is low: it leaves out whatever the backend sets aside on its own.
     """
@@ -31,17 +31,17 @@ def check(arguments: argparse.Namespace, num_characters: int) -> None:
 
 
 def check_text(files: Sequence[str | Path]) -> None:
-    """Raise a `UsageError` if text files need more memory than there is."""
+    """Raise a `UsageError` if text files need more memory than available."""
     size = sum(os.path.getsize(file) for file in files if os.path.isfile(file))
     _refuse_above("text: expected files that fit", BYTES_OF_TEXT * size)
 
 
 def check_comparison(sizes: Sizes) -> None:
-    """Raise a `UsageError` if an LSTM in float64 needs more than there is on two backends."""
+    """Raise a `UsageError` if a float64 LSTM on two backends needs more memory than available."""
     hidden, features = sizes.hidden_size, sizes.input_size
     weights = 4 * hidden * (hidden + features)
     step = 4 * features + 8 * hidden
-    # The layer, what it packs, and the gradients of both backends.
+    # The layer, its packed weights, and the gradients of both backends.
     numbers = 4 * weights + sizes.seq_len * sizes.batch_size * step
     _refuse_above("--hidden, --input, --batch, --seq-len: expected sizes that fit", 8 * numbers)
 
@@ -59,7 +59,7 @@ def _needed(arguments: argparse.Namespace, num_characters: int) -> int:
     gates, hidden = GATES[arguments.cell], arguments.hidden
     weights = (2 * arguments.layers - 1) * gates * hidden**2
     weights += (gates + 1) * hidden * num_characters
-    # What is kept of each step: gates and states of each layer, logits and their gradient.
+    # The cache of each step: gates and states of each layer, logits and their gradient.
     step = arguments.layers * (gates + 2) * hidden + 2 * num_characters
     activations = arguments.seq_len * arguments.batch * step
     # Weights, gradients and Adam's two moments.
@@ -68,7 +68,7 @@ def _needed(arguments: argparse.Namespace, num_characters: int) -> int:
 
 
 def _total() -> int | None:
-    """The memory that there is for this process in bytes; None where the system does not tell."""
+    """Return the memory available to this process in bytes; None if it is unknown."""
     known = [value for value in (_physical(), _free(), *map(_limit, LIMITS)) if value is not None]
     return min(known, default=None)
 
@@ -81,7 +81,7 @@ def _physical() -> int | None:
 
 
 def _free() -> int | None:
-    """What Linux could give without taking it from other processes, swap space included."""
+    """Return what Linux could give without taking it from other processes, with swap space."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in file}
@@ -91,7 +91,7 @@ def _free() -> int | None:
 
 
 def _limit(path: str) -> int | None:
-    """The limit of a container; None if it has none."""
+    """Return the limit of a container; None if it has none."""
     try:
         with open(path, encoding="ascii") as file:
             return int(file.read())

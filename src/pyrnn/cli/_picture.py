@@ -1,4 +1,4 @@
-"""The picture of a training: loss curves over the characters read."""
+"""The picture of a training run: loss curves over the characters read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TRAIN_COLOUR, HELD_OUT_COLOUR, TEXT_COLOUR = "#4c78a8", "#e4572e", "#333333"
 
 
 def draw(training: Training, title: str) -> bytes:
-    """Training and held-out bits per character, as a PNG file.
+    """Save training and held-out bits per character as a PNG file.
 
     It looks the same whatever a user has configured, and takes any title.
     """
@@ -21,7 +21,7 @@ def draw(training: Training, title: str) -> bytes:
 
 
 def _printable(title: str) -> str:
-    """A title whose every character can be drawn, also where a file's name has others."""
+    """Return the title without characters that the font does not have."""
     return "".join(c if c.isprintable() else "\ufffd" for c in title)
 
 
@@ -73,14 +73,14 @@ def _line(points: Sequence[Point], scale: float) -> tuple[list[float], list[floa
 
 
 def _smooth(points: Sequence[Point]) -> list[Point]:
-    """Means over neighbouring points, about 50 of them."""
+    """Return means over neighbouring points, about 50 of them."""
     width = max(1, len(points) // 50)
     groups = [points[start : start + width] for start in range(0, len(points), width)]
     return [Point(g[-1].characters, sum(p.bits for p in g) / len(g)) for g in groups]
 
 
 def _limits(points: Sequence[Point]) -> tuple[float, float]:
-    """The range of the curves, so that noise does not set the scale."""
+    """Return the range of the curves, so that noise does not determine the scale."""
     bits = [point.bits for point in points]
     low, high = min(bits), max(bits)
     margin = 0.08 * (high - low) + 0.05

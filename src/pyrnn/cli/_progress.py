@@ -1,4 +1,4 @@
-"""What ``pyrnn train`` shows on its way: a bar on a terminal, a line now and then elsewhere."""
+"""The progress of ``pyrnn train``: a bar on a terminal, a line from time to time elsewhere."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from pyrnn.cli._training import Training
 
 LINES = 20
-"""Where there is no terminal, so many lines stand for the bar."""
+"""The number of lines that replace the bar where there is no terminal."""
 
 
 @contextlib.contextmanager
 def display(training: Training) -> Iterator[Callable[[], None]]:
-    """A function that shows where a training stands, for the length of a ``with`` block."""
+    """Yield a function that shows the state of a training run, inside a ``with`` block."""
     if sys.stdout is not None and sys.stdout.isatty():
         with _bar(training) as show:
             yield show
@@ -48,7 +48,7 @@ def _lines(training: Training) -> Callable[[], None]:
 
 
 def describe(training: Training) -> str:
-    """Bits per character, speed and time left, as one line."""
+    """Return bits per character, speed and time left, as one line."""
     parts = [f"{training.smoothed:.3f} bits/char"]
     if training.scores:
         parts.append(f"held-out {training.scores[-1].bits:.3f}")
@@ -58,7 +58,7 @@ def describe(training: Training) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """A time as m:ss, or h:mm:ss; ∞ for what will never end."""
+    """Return a time as m:ss or h:mm:ss; ∞ for an infinite one."""
     if math.isinf(seconds):
         return "∞"
     minutes, rest = divmod(math.ceil(seconds), 60)

@@ -1,4 +1,4 @@
-"""Text that a model wrote, on a terminal: control characters are shown, not obeyed.
+"""Generated text on a terminal: control characters are shown instead of executed.
 
 A model file may come from a stranger, and its characters may move the cursor, set the window's
 title or turn the order of letters round.
@@ -11,17 +11,17 @@ import unicodedata
 
 _PLAIN = "\n\t"
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Marks and overrides of the direction of writing."""
+"""Characters that mark or override the direction of writing."""
 
 
 def print_written(text: str, *, raw: bool = False) -> None:
-    """Print what a model wrote; on a terminal with control characters escaped, unless ``raw``."""
+    """Print generated text; on a terminal with control characters escaped, unless ``raw``."""
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     print(escaped(text) if on_terminal and not raw else text)
 
 
 def escaped(text: str) -> str:
-    """The text with control characters written as in Python; line ends and tabs stay."""
+    """Escape control characters as Python does, except line ends and tabs."""
     return "".join(map(_escaped, text))
 
 

@@ -24,18 +24,18 @@ from pyrnn.training.losses import softmax_cross_entropy
 from pyrnn.training.optimizers import Adam
 
 WARM_UP_STEPS = 20
-"""Over so many steps the learning rate rises to its full value, while Adam's moments settle."""
+"""The number of steps in which the learning rate rises, while Adam's moments settle."""
 
 EVALUATIONS = 8
-"""So often the held-out text is scored on the way."""
+"""How often the held-out text is scored during training."""
 
 SMOOTHING_STEPS = 20
-"""The loss that is shown is an average that forgets over so many steps."""
+"""The time constant, in steps, of the moving average of the displayed loss."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. At least one of ``steps`` and ``seconds`` is given; the nearer ends it."""
+    """How to train. At least one of ``steps`` and ``seconds`` is given; the earlier end counts."""
 
     batch_size: int
     seq_len: int
@@ -47,18 +47,18 @@ class Settings:
 
 
 class Point(NamedTuple):
-    """A score of the model after so many characters, in bits per character."""
+    """A score of the model after a number of characters, in bits per character."""
 
     characters: int
     bits: float
 
 
 class _Stopped(Exception):  # noqa: N818 - a request, not an error
-    """A signal ended a scoring."""
+    """A signal ended an evaluation."""
 
 
 class Training:
-    """One run over a text: where it stands and what it has measured so far.
+    """One training run over a text: its state and its measurements so far.
 
     The learning rate rises over the first steps and then falls in a straight line to 0 at the end
     of the steps or of the time, whichever is nearer. Only the time of the steps counts.
@@ -82,7 +82,7 @@ class Training:
 
     @property
     def progress(self) -> float:
-        """How much of the run is done, from 0 to 1."""
+        """The finished part of the run, from 0 to 1."""
         shares = []
         if self.settings.steps is not None:
             shares.append(self.step / self.settings.steps)
@@ -92,19 +92,19 @@ class Training:
 
     @property
     def characters_per_second(self) -> float:
-        """Mean speed of training so far."""
+        """The mean speed of training so far."""
         return self.characters / self.seconds if self.seconds else 0.0
 
     @property
     def seconds_left(self) -> float:
-        """How long training will go on, at this speed."""
+        """The time left at this speed."""
         progress = self.progress
         return self.seconds * (1 - progress) / progress if progress else math.inf
 
     def run(self, show: Callable[[], None], stop: Callable[[], bool]) -> None:
         """Train until the end or until ``stop()``; call ``show()`` after every step."""
         for x, y, state in self._batches():
-            # Nobody needs to be warned of overflow, because the loss is looked at.
+            # No warnings of overflow, because the loss is checked.
             with np.errstate(over="ignore", invalid="ignore"):
                 self._step(x, y, state)
             show()
@@ -146,7 +146,7 @@ class Training:
         return bits
 
     def _recent_bits(self, model: CharacterModel) -> float:
-        """How well a model foresees the characters that were read last, from a state of zero."""
+        """Return how well the model predicts the last characters, starting from a zero state."""
         inputs, targets = self._streams
         steps = max(self.settings.seq_len, JUDGED // self.settings.batch_size)
         start = max(0, self._read - steps)
@@ -167,7 +167,7 @@ class Training:
         )
 
     def _batches(self) -> Iterator[tuple[AnyIndices, AnyIndices, list[Any]]]:
-        """Chunks of all streams, over and over, with a box for the state that they carry along."""
+        """Yield chunks of all streams, again and again, with a holder for the carried state."""
         while True:
             state: list[Any] = [None]
             self._read = 0

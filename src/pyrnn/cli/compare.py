@@ -1,4 +1,4 @@
-"""``pyrnn compare``: the compiled core against the reference, number by number."""
+"""``pyrnn compare``: compare the compiled core with the reference, number by number."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ COLUMNS = {
     "b_ih": ("bias_ih_l0",),
     "b_hh": ("bias_hh_l0",),
 }
-"""The differences that the table shows, each the largest of the arrays named."""
+"""The columns of differences, each the largest of the named arrays."""
 
 PASSES = {"forward": "fwd", "backward": "bwd", "truncated": "trunc"}
 TABLE_WIDTH = 120
-"""Room for the table whatever the numbers; with the usual ones it is less than 80 wide."""
+"""Width for the table with any numbers; with usual ones it is less than 80 wide."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -61,14 +61,14 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the table; the status is 1 if a difference passes its tolerance."""
+    """Print the table; the status is 1 if a difference exceeds its tolerance."""
     check_native("compare")
     sizes = Sizes(arguments.input, arguments.hidden, arguments.seq_len, arguments.batch)
     _memory.check_comparison(sizes)
     try:
         with use_threads(arguments.threads):
             results = _results(sizes, arguments.seed)
-    except ValueError as error:  # of a layer whose arguments are these sizes alone
+    except ValueError as error:  # from the layer, whose only arguments are these sizes
         raise UsageError(f"--hidden, --input, --seq-len, --batch: {error}") from error
     _print(results, sizes)
     failures = [_failure(result) for result in results if not result.ok]
@@ -137,7 +137,7 @@ def _row(result: Result) -> list[str]:
 def _difference(values: Sequence[float], result: Result) -> str:
     if not values:
         return ""
-    # A NaN is the worst of all; max would not find it.
+    # NaN is the worst; max would not find it.
     worst = max(values, key=lambda value: (math.isnan(value), value))
     if worst <= result.tolerance:
         return f"{worst:.0e}" if worst else "0"
@@ -149,7 +149,7 @@ def _three_digits(value: float) -> str:
 
 
 def _failure(result: Result) -> str:
-    """One line that names the worst array."""
+    """Return one line that names the worst array."""
     name, difference = max(
         result.differences.items(), key=lambda item: (math.isnan(item[1]), item[1])
     )

@@ -1,4 +1,4 @@
-"""``pyrnn info``: what is installed and what it computes with."""
+"""``pyrnn info``: print what is installed and how it computes."""
 
 from __future__ import annotations
 

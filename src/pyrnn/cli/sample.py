@@ -1,4 +1,4 @@
-"""``pyrnn sample``: let a saved model write."""
+"""``pyrnn sample``: generate text with a saved model."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pyrnn.text.vocabulary import REPLACEMENT
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("sample", help="let a saved model write text")
+    parser = subparsers.add_parser("sample", help="generate text with a saved model")
     parser.add_argument(
         "model", type=file_name, metavar="MODEL", help="a file that 'pyrnn train' saved"
     )
     parser.add_argument("--prompt", metavar="TEXT", help="what to continue (default: a new line)")
     parser.add_argument(
-        "--length", type=whole(1, SIZES), default=400, metavar="N", help="characters to write (400)"
+        "--length", type=whole(1, SIZES), default=400, metavar="N", help="characters to generate (400)"
     )
     parser.add_argument(
         "--temperature",
@@ -43,7 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the prompt and what the model writes after it."""
+    """Print the prompt and its continuation."""
     with deferred():
         model = load_character_model(arguments.model)
     try:
@@ -59,5 +59,5 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _default_prompt(model: CharacterModel) -> str:
     known = model.vocabulary.characters.replace(REPLACEMENT, "")
-    # Without any, the model says what is wrong.
+    # Without a prompt, the model raises the error.
     return "\n" if "\n" in known else known[:1] or REPLACEMENT

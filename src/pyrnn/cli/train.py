@@ -1,4 +1,4 @@
-"""``pyrnn train``: train a character model on text, save it, let it write."""
+"""``pyrnn train``: train a character model on text, save it, and generate a sample."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from pyrnn.text.corpus import EncodedCorpus
 from pyrnn.text.vocabulary import REPLACEMENT
 
 DEFAULT_SECONDS = 45.0
-"""What together with start, evaluations and sample makes about a minute."""
+"""Together with the start, evaluations and the sample, that is about a minute."""
 
 MOST_STEPS = 2**63 - 1
 MOST_SECONDS = 1e9
@@ -48,13 +48,13 @@ SAMPLE_LENGTH = 400
 SAMPLE_TEMPERATURE = 0.7
 PROMPT_MOST = 40
 PROMPT_FROM = 100_000
-"""The sample begins like a line among so many characters."""
+"""The prompt of the sample is a line from this many characters."""
 
 TITLE_NAME_MOST = 60
 
 
 class Outputs(NamedTuple):
-    """The files that a training writes."""
+    """The files that training writes."""
 
     model: Path
     picture: Path
@@ -65,7 +65,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "train",
         help="train a character model on text",
-        description="Train a character model on text, save it and let it write.",
+        description="Train a character model on text, save it and generate a sample.",
     )
     parser.add_argument(
         "files",
@@ -76,13 +76,15 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     _add_model_options(parser)
     _add_training_options(parser)
-    parser.add_argument("--backend", choices=["native", "reference"], help="what computes (native)")
+    parser.add_argument(
+        "--backend", choices=["native", "reference"], help="the compiled core, or NumPy (native)"
+    )
     add_threads(parser)
     parser.add_argument(
         "--out",
         type=file_name,
         metavar="MODEL",
-        help="where to save; the picture goes beside it (pyrnn-<cell>.safetensors)",
+        help="file of the model; the picture goes beside it (pyrnn-<cell>.safetensors)",
     )
     parser.set_defaults(run=run)
 
@@ -90,26 +92,62 @@ def add_parser(subparsers: Subparsers) -> None:
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--cell", choices=list(CELLS), default="lstm", help="recurrent layer (lstm)")
-    add("--hidden", type=whole(1, SIZES), default=256, metavar="N", help="its units (256)")
-    add("--layers", type=whole(1, SIZES), default=1, metavar="N", help="how many are stacked (1)")
+    add(
+        "--hidden",
+        type=whole(1, SIZES),
+        default=256,
+        metavar="N",
+        help="units of a recurrent layer (256)",
+    )
+    add(
+        "--layers",
+        type=whole(1, SIZES),
+        default=1,
+        metavar="N",
+        help="recurrent layers, stacked (1)",
+    )
     add("--dtype", choices=["float32", "float64"], default="float32", help="(float32)")
-    add("--seed", type=whole(0, SEEDS), default=0, metavar="N", help="of weights and sample (0)")
+    add(
+        "--seed",
+        type=whole(0, SEEDS),
+        default=0,
+        metavar="N",
+        help="seed of weights and sample (0)",
+    )
 
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     add, positive = parser.add_argument, number(0.0, above=True)
-    add("--seq-len", type=whole(1, SIZES), default=32, metavar="T", help="steps in a chunk (32)")
-    add("--batch", type=whole(1, SIZES), default=16, metavar="N", help="streams side by side (16)")
+    add(
+        "--seq-len",
+        type=whole(1, SIZES),
+        default=32,
+        metavar="T",
+        help="time steps in a chunk (32)",
+    )
+    add(
+        "--batch",
+        type=whole(1, SIZES),
+        default=16,
+        metavar="N",
+        help="streams of text side by side (16)",
+    )
     add(
         "--steps",
         type=whole(1, MOST_STEPS),
         metavar="N",
-        help="chunks to train on (what --time allows)",
+        help="training steps (as many as --time allows)",
     )
     time_help = f"seconds to train ({DEFAULT_SECONDS:g}; with --steps no limit)"
     add("--time", type=number(0.0, MOST_SECONDS, above=True), metavar="S", help=time_help)
-    add("--lr", type=positive, default=4e-3, metavar="X", help="Adam's highest rate (0.004)")
-    add("--clip", type=positive, default=1.0, metavar="X", help="gradients' largest norm (1)")
+    add(
+        "--lr",
+        type=positive,
+        default=4e-3,
+        metavar="X",
+        help="highest learning rate of Adam (0.004)",
+    )
+    add("--clip", type=positive, default=1.0, metavar="X", help="largest norm of the gradients (1)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -137,14 +175,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(training: Training, path: Path, interrupt: Interrupt) -> None:
-    """Train, and save what was learned, however training ended, unless it diverged."""
+    """Train, and save the model however training ended, unless it diverged."""
     try:
         with _progress.display(training) as show:
             training.run(show, lambda: bool(interrupt.requested))
     except DivergenceError:
         raise
     except Exception:
-        # The output that shows progress has been closed, or memory has run out.
+        # The output for progress was closed, or memory ran out.
         if training.step:
             _save(training, path)
         raise
@@ -152,7 +190,7 @@ def _train(training: Training, path: Path, interrupt: Interrupt) -> None:
 
 
 def _outputs(arguments: argparse.Namespace, files: Sequence[str | Path]) -> Outputs:
-    """Where to write, found out to be possible before anything else is done."""
+    """Return the files to write, after a check that they can be written."""
     name = f"pyrnn-{arguments.cell}.safetensors" if arguments.out is None else arguments.out
     model = Path(name)
     picture = model.with_suffix(".png") if model.suffix == ".safetensors" else Path(f"{name}.png")
@@ -177,7 +215,7 @@ def _save(training: Training, path: Path) -> None:
 
 
 def _save_elsewhere(model: CharacterModel) -> Path | None:
-    """Save a model where there is room, so that its training was not in vain."""
+    """Save a model in another folder that has room, so that its training is not lost."""
     name = f"pyrnn-{model.cell}-{secrets.token_hex(4)}.safetensors"
     for folder in (tempfile.gettempdir, Path.home, Path.cwd):
         with contextlib.suppress(OSError, RuntimeError):  # there may be no such folder
@@ -188,7 +226,7 @@ def _save_elsewhere(model: CharacterModel) -> Path | None:
 
 
 def _draw(training: Training, title: str, path: Path) -> bool:
-    """Save the picture; if that fails, say why in one line, because nothing else depends on it."""
+    """Save the picture; a failure is one line only, because nothing else depends on it."""
     try:
         serialization.write_atomically(path, _picture.draw(training, title))
     except (Exception, SystemExit) as error:  # whatever an installation of matplotlib may do
@@ -200,7 +238,7 @@ def _draw(training: Training, title: str, path: Path) -> bool:
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Turn what an operating system says about a file into one line about ``--out``."""
+    """Turn an error of the operating system about a file into one line about ``--out``."""
     try:
         yield
     except OSError as error:
@@ -215,7 +253,7 @@ def _same(first: str | Path, second: Path) -> bool:
 
 @contextlib.contextmanager
 def _computing(arguments: argparse.Namespace) -> Iterator[None]:
-    """The backend and the threads that were asked for."""
+    """Use the backend and the number of threads of the arguments."""
     if arguments.backend == "native":
         check_native("--backend")
     name = arguments.backend or selection.current().name
@@ -224,7 +262,7 @@ def _computing(arguments: argparse.Namespace) -> Iterator[None]:
 
 
 def _training(arguments: argparse.Namespace, corpus: EncodedCorpus) -> Training:
-    """The model on its text, with everything that can be wrong found out."""
+    """Make the training of a model on its text, after all checks."""
     shortest = arguments.batch * arguments.seq_len + 1
     if len(corpus.train) < shortest:
         raise UsageError(
@@ -294,9 +332,9 @@ def _shortened(name: str) -> str:
 
 
 def _prompt(arguments: argparse.Namespace, corpus: EncodedCorpus) -> str:
-    """How the sample begins: as a function does, or as the user's text.
+    """Return the prompt of the sample: the start of a function, or of the user's text.
 
-    That is with the first line whose beginning the model knows in full, or with any character.
+    That is the first line that has known characters only, or any single known character.
     """
     vocabulary = corpus.vocabulary
     if not arguments.files and set("def ") <= set(vocabulary.characters):

@@ -1,4 +1,4 @@
-"""Reading ``.safetensors``: 8 bytes of length, a header in JSON, the bytes of all tensors.
+"""Read ``.safetensors`` files: 8 bytes of length, a header in JSON, the bytes of all tensors.
 
 Files are not trusted. Reading runs no code, and time and memory are bounded by the file's size,
 whatever the header says: it is read member by member and kept as plain numbers, and no tensor is
@@ -19,11 +19,11 @@ import numpy as np
 from pyrnn._types import Array
 
 MOST_HEADER = 1 << 25
-"""Bytes; a vocabulary of all characters that there are needs half of them."""
+"""The largest header in bytes; a vocabulary of all Unicode characters needs half of it."""
 MOST_MEMBERS = 200_000
-"""Of the header; no layer has more parameters."""
+"""The largest number of members of the header; no layer has more parameters."""
 MOST_ENTRY = 1000
-"""Characters about one tensor."""
+"""The largest entry of one tensor in the header, in characters."""
 MOST_DIGITS = 20
 ITEM_BYTES = {"F32": 4, "F64": 8}
 
@@ -32,11 +32,11 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class FormatError(ValueError):
-    """No safetensors file, or not all of one; the message is one line."""
+    """Not a safetensors file, or a truncated one. The message is one line."""
 
 
 class Tensor(NamedTuple):
-    """What a header says about a tensor; its bytes are [begin, end) of the data."""
+    """A tensor as the header describes it; its bytes are [begin, end) of the data."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -45,7 +45,7 @@ class Tensor(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """A header, and where in the file the data begins."""
+    """A header, and the position of the data in the file."""
 
     metadata: Mapping[str, str]
     tensors: Mapping[str, Tensor]
@@ -78,7 +78,7 @@ def read_contents(file: BinaryIO, size: int) -> Contents:
 
 
 def read_into(array: Array, file: BinaryIO, begin: int) -> None:
-    """Overwrite a dense array with the file's bytes from ``begin`` on."""
+    """Fill a contiguous array with the bytes of the file from ``begin`` on."""
     file.seek(begin)
     if file.readinto(array.reshape(-1).view(np.uint8)) != array.nbytes:  # type: ignore[attr-defined]
         raise FormatError("it ends before its last tensor")
@@ -87,7 +87,7 @@ def read_into(array: Array, file: BinaryIO, begin: int) -> None:
 
 
 def strict_json(text: str) -> Any:
-    """JSON without duplicate keys, NaN, infinities and numbers too long to be any."""
+    """Decode JSON without duplicate keys, NaN, infinities and very long numbers."""
     return _DECODER.decode(text)
 
 
@@ -99,7 +99,7 @@ def _read(file: BinaryIO, count: int) -> bytes:
 
 
 def _header(text: str) -> dict[str, Any]:
-    """Its members: a `Tensor` each, but for a dict of strings under ``__metadata__``."""
+    """Read the members: a `Tensor` each, and a dict of strings under ``__metadata__``."""
 
     def value(key: str, position: int) -> tuple[Any, int]:
         if key == "__metadata__":
@@ -115,7 +115,7 @@ def _header(text: str) -> dict[str, Any]:
 def _object(
     text: str, position: int, value: Callable[[str, int], tuple[Any, int]]
 ) -> tuple[dict[str, Any], int]:
-    """A JSON object whose values another function reads, and where it ends."""
+    """Read a JSON object, whose values another function reads; return it and its end."""
     members: dict[str, Any] = {}
     position = _after(text, position, "{")
     more = not text.startswith("}", position)
@@ -144,7 +144,7 @@ def _string(text: str, position: int) -> tuple[str, int]:
 
 
 def _tensor(text: str, position: int) -> tuple[Tensor, int]:
-    """One entry; it is known to be short and flat before it is decoded."""
+    """Read one entry. It is known to be short and flat before it is decoded."""
     end = text.find("}", position, position + MOST_ENTRY) + 1
     if not end or text.count("{", position, end) != 1 or text.count("[", position, end) != 2:
         raise FormatError(f"its header has no tensor at character {position}")
@@ -177,7 +177,7 @@ def _check_cover(tensors: Iterable[Tensor], size: int) -> None:
 
 
 def _after(text: str, position: int, character: str) -> int:
-    """Where it goes on after a character, which has to be there, and white space."""
+    """Return the position after an expected character and white space."""
     if not text.startswith(character, position):
         raise FormatError(f"its header has no {character!r} at character {position}")
     return _after_space(text, position + 1)

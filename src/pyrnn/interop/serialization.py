@@ -1,8 +1,8 @@
-"""Models and layers as ``.safetensors`` files.
+"""Save and load models and layers as ``.safetensors`` files.
 
-A file holds the parameters and, as JSON under the one metadata key ``pyrnn``, the version of this
-format, the kind of object, the arguments it was made with and, for a character model, its
-vocabulary. The state of an optimiser, of a stream or of a random generator is not saved.
+A file has the parameters and, as JSON under the one metadata key ``pyrnn``, the version of this
+format, the kind of object, its constructor arguments and, for a character model, its vocabulary.
+The state of an optimiser, of a stream or of a random generator is not saved.
 """
 
 from __future__ import annotations
@@ -55,26 +55,36 @@ _SIZES = (
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 MOST_VALUES = 200
-"""In a description; beside the vocabulary there are some twenty."""
+"""The largest number of values in a description; besides the vocabulary there are about 20."""
 MOST_MISSING = 1 << 18
 """Bytes."""
 MOST_DESCRIPTION = 1 << 24
-"""Characters; all that Unicode has make a vocabulary of so many."""
+"""The longest description in characters: a vocabulary of all of Unicode has so many."""
 
 Saveable = CharacterModel | Layer
 
 
 @public("pyrnn.serialization")
 class ModelFileError(ValueError):
-    """A model file that cannot be used; the message is one line and begins with its path."""
+    """A model file that cannot be used. The message is one line and starts with its path.
+
+    Examples
+    --------
+    >>> from pyrnn.serialization import ModelFileError, load
+    >>> try:
+    ...     load("no such file")
+    ... except ModelFileError as error:
+    ...     print(error)
+    no such file: cannot be read (there is no such file)
+    """
 
 
 @public("pyrnn.serialization")
 def save(model: Saveable, path: AnyPath) -> None:
     """Save a character model, a layer or a cell.
 
-    The file is written beside its place and then renamed, so that whatever goes wrong, a file that
-    was there before stays whole.
+    The file is written under a temporary name beside its place and then renamed, so that a failure
+    leaves an old file intact.
 
     Parameters
     ----------
@@ -82,18 +92,17 @@ def save(model: Saveable, path: AnyPath) -> None:
         Parameters and constructor arguments are saved; the mode and the state of an optimiser are
         not.
     path : str, bytes or os.PathLike
-        Usually ends in ``.safetensors``.
+        Name of the file, usually ending in ``.safetensors``.
 
     Raises
     ------
     TypeError
-        If ``model`` or ``path`` is something else.
+        If ``model`` or ``path`` has a wrong type.
     ValueError
-        If a parameter is NaN or infinite, or ``path`` is empty or has a null character, or the
+        If a parameter is NaN or infinite, ``path`` is empty or has a null character, or the
         vocabulary has both halves of a surrogate pair side by side.
     OSError
-        If the file cannot be written, or there is something else of that name, as a folder or a
-        device.
+        If the file cannot be written, or the name belongs to a folder, a device or the like.
     MissingExtraError
         If safetensors is not installed.
 
@@ -125,25 +134,40 @@ def save(model: Saveable, path: AnyPath) -> None:
 
 @public("pyrnn.serialization")
 def load(path: AnyPath) -> Saveable:
-    """Load what `save` saved; it starts in train mode, as a new layer does.
+    """Load a model or layer that `save` saved. It is in train mode, like a new layer.
 
-    No file is trusted: reading one runs no code, and takes time and memory in proportion to the
-    file's size, whatever it says about itself.
+    Files are not trusted: reading one runs no code, and takes time and memory in proportion to the
+    size of the file, whatever its header says.
 
     Parameters
     ----------
     path : str, bytes or os.PathLike
-        Of a regular file from `save`.
+        Name of a regular file from `save`.
+
+    Returns
+    -------
+    CharacterModel, or one of pyrnn's layers and cells
+        A new object with the saved arguments and parameters.
 
     Raises
     ------
     ModelFileError
         If the file is missing, unreadable, truncated, of another kind or from a newer pyrnn, or if
-        its tensors are not those of the model it describes.
+        its tensors are not those of the model that it describes.
     TypeError
-        If ``path`` is something else.
+        If ``path`` has a wrong type.
     MissingExtraError
         If safetensors is not installed.
+
+    Examples
+    --------
+    >>> import os, tempfile, pyrnn
+    >>> from pyrnn.serialization import load, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "layer.safetensors")
+    ...     save(pyrnn.LSTM(3, 4, num_layers=2), path)
+    ...     print(load(path))
+    LSTM(3, 4, num_layers=2)
     """
     _extras.require("safetensors", "safetensors")  # so that whatever loads can be saved again
     try:
@@ -167,7 +191,37 @@ def load(path: AnyPath) -> Saveable:
 
 
 def load_character_model(path: AnyPath) -> CharacterModel:
-    """Load a `CharacterModel`; any other kind is a `ModelFileError`, as all that `load` refuses."""
+    """Load a `CharacterModel` that `save` saved.
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+        Name of a regular file from `save`.
+
+    Returns
+    -------
+    CharacterModel
+        A new model with the saved arguments and parameters, in train mode.
+
+    Raises
+    ------
+    ModelFileError
+        If the file has another kind of model, or `load` refuses it.
+    TypeError
+        If ``path`` has a wrong type.
+    MissingExtraError
+        If safetensors is not installed.
+
+    Examples
+    --------
+    >>> import os, tempfile, pyrnn
+    >>> from pyrnn.serialization import load_character_model, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.safetensors")
+    ...     save(pyrnn.CharacterModel("helo", hidden_size=8), path)
+    ...     print(load_character_model(path).vocabulary)
+    Vocabulary('helo')
+    """
     model = load(path)
     if not isinstance(model, CharacterModel):
         kind = type(model).__name__
@@ -176,18 +230,18 @@ def load_character_model(path: AnyPath) -> CharacterModel:
 
 
 class _ContentError(ValueError):
-    """Sound safetensors that are none of pyrnn's models; the message is one line."""
+    """A valid safetensors file that is not a model of pyrnn. The message is one line."""
 
 
 def _reason(error: OSError, name: str) -> str:
-    if os.path.isdir(name):  # which Windows does not open
+    if os.path.isdir(name):  # Windows does not open a folder
         return "it is a folder"
     known = {errno.ENOENT: "there is no such file", errno.ENXIO: "it is no regular file"}
     return known.get(error.errno or 0) or error.strerror or str(error)
 
 
 def _describe(model: Saveable) -> dict[str, Any]:
-    """Kind and constructor arguments, as JSON has them."""
+    """Return the kind and the constructor arguments, ready for JSON."""
     if type(model) not in _KINDS.values():
         kind = type(model).__name__
         raise TypeError(f"model: expected one of {', '.join(_KINDS)}, got {kind}")
@@ -201,7 +255,7 @@ def _describe(model: Saveable) -> dict[str, Any]:
 
 
 def _read(file: BinaryIO) -> Saveable:
-    """The object that an open file describes, with its tensors."""
+    """Make the object that an open file describes, and fill its parameters."""
     size = os.fstat(file.fileno()).st_size
     contents = _safetensors.read_contents(file, size)
     kind, arguments = _description(contents.metadata)
@@ -210,7 +264,7 @@ def _read(file: BinaryIO) -> Saveable:
     # Set afterwards: a rate that one layer does not use was warned of when it was made.
     later = {name: arguments.pop(name) for name in ("dropout",) if name in arguments}
     try:
-        # More than there are, so that a tensor that is missing or too small can be named.
+        # A higher bound than the data, so that a missing or too small tensor can be named.
         with dictionary.not_drawn(2 * data_bytes + MOST_MISSING):
             model: Saveable = _KINDS[kind].from_config(arguments)
         for name, value in later.items():
@@ -235,7 +289,7 @@ def _check_finite(tensors: Mapping[str, Array]) -> None:
 
 
 def _description(metadata: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """Kind and arguments from the JSON in the metadata."""
+    """Return the kind and arguments from the JSON in the metadata."""
     try:
         description = _json(metadata[_KEY])
         version, kind = description["version"], description["kind"]
@@ -260,8 +314,8 @@ def _description(metadata: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
 
 
 def _json(text: str) -> Any:
-    """A description, which is known to be short and flat before it is decoded."""
-    # A vocabulary has none of these more than once.
+    """Decode a description, which is known to be short and flat before."""
+    # A vocabulary has each of these at most once.
     if len(text) > MOST_DESCRIPTION or sum(map(text.count, "[{,")) > MOST_VALUES:
         raise ValueError("it has too many values")
     return _safetensors.strict_json(text)

@@ -22,7 +22,7 @@ Arguments = dict[str, Any]
 PIECES = (b"a", b"b", b"def ", b"\n", b"\r\n", b"\r", "\u00e9\u4e2d\U0001f600".encode(), b"\0")
 ODD = (b"\xef\xbb\xbf", b"\xff", b"\xe4", b"\xf0\x9f", b"\xed\xa0\x80", b"\xc0\x80", b"\x80", b"")
 FORMS = (str, os.fsencode, Path)
-"""Of a file's name."""
+"""Of a file name."""
 NO_NAMES = (None, 3, "", b"", "a\0b", "\ud800", 1.5, [], object)
 
 
@@ -92,10 +92,10 @@ def _no_name(name: Any) -> None:
         try:
             call(name)
         except (TypeError, ValueError) as error:
-            if not str(error).startswith("path: expected a file's name"):
+            if not str(error).startswith("path: expected a file name"):
                 raise AssertionError(f"a message that does not say it: {error}") from error
         else:
-            raise AssertionError(f"took {name!r} for a file's name")
+            raise AssertionError(f"took {name!r} for a file name")
 
 
 def _expected(a: Arguments) -> Any:
@@ -167,10 +167,10 @@ def _write(a: Arguments) -> Any:
         try:
             function(a["no_name"])
         except (TypeError, ValueError) as error:
-            if not str(error).startswith("path: expected a file's name"):
+            if not str(error).startswith("path: expected a file name"):
                 raise AssertionError(f"a message that does not say it: {error}") from error
         else:
-            raise AssertionError(f"took {a['no_name']!r} for a file's name")
+            raise AssertionError(f"took {a['no_name']!r} for a file name")
     with tempfile.TemporaryDirectory() as folder:
         path = target = Path(folder) / a["name"]
         if a["place"].startswith("link"):
