@@ -21,7 +21,11 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--prompt", metavar="TEXT", help="what to continue (default: a new line)")
     parser.add_argument(
-        "--length", type=whole(1, SIZES), default=400, metavar="N", help="characters to generate (400)"
+        "--length",
+        type=whole(1, SIZES),
+        default=400,
+        metavar="N",
+        help="characters to generate (400)",
     )
     parser.add_argument(
         "--temperature",
