@@ -6,6 +6,8 @@ import importlib
 import pytest
 
 MODULES = {
+    "pyrnn.interop.keras.read": "h5py",
+    "pyrnn.interop.keras.write": "h5py",
     "pyrnn.interop.onnx.backend": "onnx",
     "pyrnn.interop.onnx.layers": "onnx",
     "pyrnn.interop.onnx.write": "onnx",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from pyrnn._files import AnyPath
-from pyrnn._types import Array
+from pyrnn.interop._made import Found, embedding_of, linear_of, made_of, warned
 from pyrnn.interop.onnx.equations import Settings, Weights
 from pyrnn.interop.onnx.graph import AnyArray, Graph, GraphError, Node, Program, UnsupportedError
 from pyrnn.interop.onnx.operators import OPERATORS
@@ -17,21 +16,12 @@ from pyrnn.interop.onnx.operators._build import Build, folding
 from pyrnn.interop.onnx.operators.recurrent import settings_of, weights_of
 from pyrnn.interop.onnx.weights import cell_of, to_cell
 from pyrnn.layers._layer import Layer
-from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM
 from pyrnn.layers.recurrent.rnn import RNN
-from pyrnn.parameters import dictionary
 
 RECURRENT = ("RNN", "GRU", "LSTM")
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-class Found(NamedTuple):
-    """The layers of a graph by the names of their nodes; and why others are none, by name."""
-
-    layers: dict[str, Layer]
-    refused: dict[str, str]
 
 
 def layers(path: AnyPath) -> dict[str, Layer]:
@@ -74,10 +64,7 @@ def layers(path: AnyPath) -> dict[str, Layer]:
     """
     from pyrnn.interop.onnx.read import read
 
-    found = find(read(path))
-    for name, reason in found.refused.items():
-        warnings.warn(f"{name}: {reason}", UserWarning, stacklevel=2)
-    return found.layers
+    return warned(find(read(path)))
 
 
 def find(program: Program) -> Found:
@@ -196,41 +183,21 @@ def layer_of(
         "dtype": weights[0].W.dtype,
     }
     sizes = (weights[0].W.shape[1], settings.hidden_size)
-    arrays = [to_cell(cell, one, bias) for one in weights]
-    with dictionary.not_drawn(2 * sum(a.nbytes for one in arrays for a in one.values()) + 1024):
-        layer: RNN | LSTM | GRU
+    parameters = {
+        f"{name}_{suffix}": array
+        for suffix, one in zip(("l0", "l0_reverse"), weights, strict=False)
+        for name, array in to_cell(cell, one, bias).items()
+    }
+
+    def make() -> RNN | LSTM | GRU:
         if settings.kind == "RNN":
             options["nonlinearity"] = cell.removeprefix("rnn_")
-            layer = RNN(*sizes, **options)
-        elif settings.kind == "GRU":
-            layer = GRU(*sizes, reset_after=cell == "gru", **options)
-        else:
-            layer = LSTM(
-                *sizes, peephole="_peephole" in cell, coupled="_coupled" in cell, **options
-            )
-    for suffix, one in zip(("l0", "l0_reverse"), arrays, strict=False):
-        for name, array in one.items():
-            layer.parameters[f"{name}_{suffix}"] = array
-    return layer
+            return RNN(*sizes, **options)
+        if settings.kind == "GRU":
+            return GRU(*sizes, reset_after=cell == "gru", **options)
+        return LSTM(*sizes, peephole="_peephole" in cell, coupled="_coupled" in cell, **options)
 
-
-def linear_of(weight: Array, bias: Array | None) -> Linear:
-    """A `Linear` with copies of a weight (out, in) and a bias (out,)."""
-    out, inputs = weight.shape
-    with dictionary.not_drawn(2 * weight.nbytes + 1024):
-        layer = Linear(inputs, out, bias is not None, dtype=weight.dtype)
-    layer.parameters["weight"] = np.ascontiguousarray(weight)
-    if bias is not None:
-        layer.parameters["bias"] = np.ascontiguousarray(bias)
-    return layer
-
-
-def embedding_of(weight: Array) -> Embedding:
-    """An `Embedding` with a copy of its rows (num_embeddings, embedding_dim)."""
-    with dictionary.not_drawn(2 * weight.nbytes + 1024):
-        layer = Embedding(*weight.shape, dtype=weight.dtype)
-    layer.parameters["weight"] = np.ascontiguousarray(weight)
-    return layer
+    return made_of(make, parameters)
 
 
 def _is_weight(array: AnyArray | None) -> bool:

@@ -80,7 +80,7 @@ def _contents(file: BinaryIO) -> bytes:
 
 
 def _parse(data: bytes) -> Any:
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
     try:

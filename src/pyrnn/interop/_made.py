@@ -1,0 +1,61 @@
+"""Layers made of arrays that came from elsewhere, and what could not be made."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from pyrnn._types import Array
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.dense import Embedding, Linear
+from pyrnn.parameters import dictionary
+
+Made = TypeVar("Made", bound=Layer)
+_ROOM = 1 << 16
+
+
+class Found(NamedTuple):
+    """The layers of a file by name; and why others are none, by name."""
+
+    layers: dict[str, Layer]
+    refused: dict[str, str]
+
+
+def warned(found: Found, stacklevel: int = 3) -> dict[str, Layer]:
+    """The layers, after a `UserWarning` for each one that is none of pyrnn's."""
+    for name, reason in found.refused.items():
+        warnings.warn(f"{name}: {reason}", UserWarning, stacklevel=stacklevel)
+    return found.layers
+
+
+def made_of(make: Callable[[], Made], parameters: Mapping[str, Array]) -> Made:
+    """A new layer with copies of these arrays; nothing is drawn for it first."""
+    with dictionary.not_drawn(2 * _bytes(parameters.values()) + _ROOM):
+        layer = make()
+    if set(layer.parameters) != set(parameters):
+        raise ValueError(
+            f"expected {', '.join(layer.parameters)} of {layer!r}, got {', '.join(parameters)}"
+        )
+    for name, array in parameters.items():
+        layer.parameters[name] = np.ascontiguousarray(array)
+    return layer
+
+
+def _bytes(arrays: Iterable[Any]) -> int:
+    return sum(array.nbytes for array in arrays)
+
+
+def linear_of(weight: Array, bias: Array | None) -> Linear:
+    """A `Linear` with copies of a weight (out, in) and a bias (out,)."""
+    out, inputs = weight.shape
+    parameters = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+    return made_of(lambda: Linear(inputs, out, bias is not None, dtype=weight.dtype), parameters)
+
+
+def embedding_of(weight: Array) -> Embedding:
+    """An `Embedding` with a copy of its rows (num_embeddings, embedding_dim)."""
+    rows, columns = weight.shape
+    return made_of(lambda: Embedding(rows, columns, dtype=weight.dtype), {"weight": weight})

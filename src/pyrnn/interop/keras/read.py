@@ -1,0 +1,288 @@
+"""The layers in a file of Keras, versions 1 to 3, as ordinary layers of pyrnn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pyrnn._files import AnyPath
+from pyrnn._types import Array
+from pyrnn.interop._made import Found, embedding_of, linear_of, made_of, warned
+from pyrnn.interop.keras.archive import Archive, ContentError, Group, errors_of, read
+from pyrnn.interop.keras.cells import from_keras, kind_of, reset_after
+from pyrnn.interop.keras.sources import Source, sources
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.recurrent.gru import GRU
+from pyrnn.layers.recurrent.lstm import LSTM
+from pyrnn.layers.recurrent.rnn import RNN
+
+_KINDS = {
+    "SimpleRNN": "SimpleRNN",
+    "SimpleRNNCell": "SimpleRNN",
+    "LSTM": "LSTM",
+    "LSTMCell": "LSTM",
+    "CuDNNLSTM": "LSTM",
+    "GRU": "GRU",
+    "GRUCell": "GRU",
+    "CuDNNGRU": "GRU",
+}
+_USUAL = {"SimpleRNN": ("tanh", None), "LSTM": ("tanh", "sigmoid"), "GRU": ("tanh", "sigmoid")}
+
+
+class UnsupportedError(NotImplementedError):
+    """No layer of pyrnn computes this; the message says what."""
+
+
+def load(path: AnyPath) -> dict[str, Layer]:
+    """The layers in a file of Keras, by their names, in the order of the model.
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+        Of a ``.keras``, ``.weights.h5`` or older ``.h5`` file.
+
+    Returns
+    -------
+    dict
+        SimpleRNN, LSTM, GRU and their cuDNN forms, alone or in Bidirectional, as `RNN`, `LSTM`,
+        `GRU` with ``batch_first=True``, which is Keras' layout; Dense, alone or in
+        TimeDistributed, as `Linear` (without its activation); Embedding as `Embedding`.
+        ``return_sequences`` and the like are no part of a layer: ``y`` has all steps, and the last
+        state comes with it.
+
+    Warns
+    -----
+    UserWarning
+        For each layer with weights that no layer of pyrnn computes.
+
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be read, or is none of Keras'.
+    MissingExtraError
+        If h5py is not installed.
+
+    Notes
+    -----
+    A file of weights alone says no options: a layer then has Keras' defaults, and what its arrays'
+    shapes say. In Keras 1 and 2 hard_sigmoid is 0.2 x + 0.5, in Keras 3 x / 6 + 0.5, each between
+    0 and 1; that of the file's version is taken.
+
+    Examples
+    --------
+    >>> import os, tempfile, pyrnn
+    >>> from pyrnn.interop import keras
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.weights.h5")
+    ...     keras.save({"lstm": pyrnn.LSTM(3, 4), "dense": pyrnn.Linear(4, 2)}, path)
+    ...     keras.load(path)
+    {'lstm': LSTM(3, 4, batch_first=True), 'dense': Linear(4, 2)}
+    """
+    return warned(find(path))
+
+
+def find(path: AnyPath) -> Found:
+    """The layers of a file, and why others are none."""
+    with errors_of(path) as name:
+        archive = read(name)
+        found = Found({}, {})
+        for source in sources(archive):
+            try:
+                layer = _layer(source, archive)
+            except (ContentError, UnsupportedError, ValueError, TypeError) as error:
+                found.refused[source.name] = str(error)
+                continue
+            if layer is not None:
+                found.layers[source.name] = layer
+        return found
+
+
+# --- one layer ------------------------------------------------------------------------------
+
+
+class _Options(NamedTuple):
+    """A class of Keras, what its configuration says, and the version that gives it its meaning."""
+
+    class_name: str
+    config: Mapping[str, Any]
+    version: str | None
+
+
+def _layer(source: Source, archive: Archive) -> Layer | None:
+    """The layer of a source; None for one without weights."""
+    if not any(source.arrays):
+        return None
+    wrapped = list(_unwrapped(source.class_name, source.config))
+    class_name, config = wrapped[-1]
+    around = {name for name, _ in wrapped[:-1]}
+    if class_name in _KINDS:
+        options = _Options(class_name, config, archive.version)
+        if "Bidirectional" not in around:
+            return _recurrent(options, [source.arrays[0]], None)
+        outer = next(settings for name, settings in wrapped if name == "Bidirectional")
+        return _recurrent(options, _both(source.arrays), outer)
+    if class_name == "Dense":
+        return _dense(source.arrays[0])
+    if class_name == "Embedding":
+        return _embedding(source.arrays[0])
+    if class_name is None:
+        return _guessed(source, archive)
+    raise UnsupportedError(f"no layer of pyrnn is a {class_name}")
+
+
+def _unwrapped(class_name: str | None, config: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """A layer's class and configuration, from the outermost wrapper to the innermost."""
+    for _ in range(8):
+        yield class_name, config
+        inner = config.get("cell" if class_name == "RNN" else "layer")
+        if class_name not in ("Bidirectional", "TimeDistributed", "RNN"):
+            return
+        if not isinstance(inner, dict) or not isinstance(inner.get("config"), dict):
+            raise ContentError(f"expected a layer inside of {class_name}, got none")
+        class_name, config = inner.get("class_name"), inner["config"]
+
+
+def _both(arrays: Sequence[Sequence[Array]]) -> list[Sequence[Array]]:
+    """The arrays of two directions, which older files have in one list."""
+    if len(arrays) == 2:
+        return list(arrays)
+    (together,) = arrays
+    if len(together) % 2:
+        raise ContentError(f"expected as many arrays of both directions, got {len(together)}")
+    half = len(together) // 2
+    return [together[:half], together[half:]]
+
+
+def _recurrent(
+    options: _Options,
+    sides: Sequence[Sequence[Array]],
+    outer: Mapping[str, Any] | None,
+    kept: Group | None = None,
+) -> Layer:
+    kind = _KINDS[options.class_name]
+    cells = [from_keras(kind, arrays) for arrays in sides]
+    first = cells[0]
+    arguments: dict[str, Any] = {
+        "bias": "bias_ih" in first,
+        "batch_first": True,
+        "bidirectional": outer is not None,
+        "dtype": first["weight_ih"].dtype,
+    }
+    arguments |= _activations(kind, options)
+    if outer is not None:
+        arguments |= _merged(outer)
+    elif options.config.get("go_backwards"):
+        arguments |= _backwards()
+    if kind == "GRU":
+        arguments["reset_after"] = reset_after(sides[0], options.config.get("reset_after"))
+    sizes = (first["weight_ih"].shape[1], first["weight_hh"].shape[1])
+    parameters = {
+        f"{name}_{suffix}": array
+        for suffix, one in zip(("l0", "l0_reverse"), cells, strict=False)
+        for name, array in one.items()
+    }
+    if kept is not None:
+        _put_biases(parameters, kept.arrays)
+    made: Any = {"SimpleRNN": RNN, "LSTM": LSTM, "GRU": GRU}[kind]
+    layer: Layer = made_of(lambda: made(*sizes, **arguments), parameters)
+    return layer
+
+
+def _kept_options(kept: Group | None) -> dict[str, Any]:
+    """Options that a file of pyrnn says, by Keras' names."""
+    try:
+        options = json.loads(kept.attributes["pyrnn"]) if kept is not None else {}
+        return {
+            "activation": options.get("nonlinearity", "tanh"),
+            "reset_after": options.get("reset_after"),
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ContentError(f"expected options as JSON, got something else ({error})") from error
+
+
+def _put_biases(parameters: dict[str, Array], kept: Mapping[str, Array]) -> None:
+    """Both biases in place of their sum, where it still is their sum."""
+    for name, array in kept.items():
+        other = kept.get(name.replace("bias_ih", "bias_hh"))
+        if not name.startswith("bias_ih") or other is None or name not in parameters:
+            continue
+        total = parameters[name]
+        if array.shape == other.shape == total.shape and np.array_equal(array + other, total):
+            parameters[name] = array.astype(total.dtype)
+            parameters[name.replace("bias_ih", "bias_hh")] = other.astype(total.dtype)
+
+
+def _activations(kind: str, options: _Options) -> dict[str, Any]:
+    """Arguments for activations that are not the usual ones."""
+    if options.class_name.startswith("CuDNN"):
+        return {}
+    config = options.config
+    usual, usual_gates = _USUAL[kind]
+    activation = _name(config.get("activation", usual))
+    gates = _name(config.get("recurrent_activation", config.get("inner_activation", usual_gates)))
+    if kind == "SimpleRNN" and activation in ("tanh", "relu"):
+        return {"nonlinearity": activation}
+    if activation == usual and gates == usual_gates:
+        return {}
+    shown = activation if gates is None else f"{activation} and {gates}"
+    raise UnsupportedError(f"no layer has the activations {shown}")
+
+
+def _name(value: Any) -> str | None:
+    """An activation's name; Keras 3 may write it as an object."""
+    if isinstance(value, dict):
+        value = value.get("config") if value.get("class_name") == "function" else value
+        if isinstance(value, dict):
+            value = value.get("class_name")
+    return "linear" if value is None else str(value)
+
+
+def _merged(outer: Mapping[str, Any]) -> dict[str, Any]:
+    mode = outer.get("merge_mode", "concat")
+    if mode not in ("concat", None):
+        raise UnsupportedError(f"no layer joins both directions by {mode!r}")
+    return {}
+
+
+def _backwards() -> dict[str, Any]:
+    raise UnsupportedError("no layer runs backwards alone")
+
+
+def _dense(arrays: Sequence[Array]) -> Layer:
+    if not arrays or arrays[0].ndim != 2 or not arrays[0].size or len(arrays) > 2:
+        raise ContentError("expected a kernel (in, out) and maybe a bias of a Dense")
+    if len(arrays) == 2 and arrays[1].shape != arrays[0].shape[1:]:
+        raise ContentError(f"expected a bias for {arrays[0].shape}, got {arrays[1].shape}")
+    return linear_of(arrays[0].T, arrays[1] if len(arrays) == 2 else None)
+
+
+def _embedding(arrays: Sequence[Array]) -> Layer:
+    if len(arrays) != 1 or arrays[0].ndim != 2 or not arrays[0].size:
+        raise ContentError("expected one array of an Embedding")
+    return embedding_of(arrays[0])
+
+
+def _guessed(source: Source, archive: Archive) -> Layer | None:
+    """A layer of which only names and arrays are known."""
+    sides = list(source.arrays)
+    kind = kind_of(sides[0])
+    if kind is None and len(sides) == 1 and len(sides[0]) in (4, 6):
+        halves = _both(sides)
+        if kind_of(halves[0]) == kind_of(halves[1]) is not None:
+            sides, kind = halves, kind_of(halves[0])
+    if kind is not None:
+        outer: dict[str, Any] | None = {} if len(sides) == 2 else None
+        options = _Options(kind, _kept_options(source.kept), archive.version)
+        return _recurrent(options, sides, outer, source.kept)
+    arrays = sides[0]
+    shapes = [array.ndim for array in arrays]
+    if shapes == [2, 1] and arrays[1].shape == arrays[0].shape[1:]:
+        return _dense(arrays)
+    if shapes == [2]:
+        return _embedding(arrays) if "embed" in source.key.lower() else _dense(arrays)
+    raise UnsupportedError(
+        f"arrays of shapes {', '.join(str(array.shape) for array in arrays)} are no layer of pyrnn"
+    )

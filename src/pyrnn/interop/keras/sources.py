@@ -1,0 +1,222 @@
+"""Which arrays belong to which layer of a model, in every layout that Keras has written.
+
+Keras 3 and late versions of 2 have a group for each layer, with its arrays numbered in ``vars``,
+wrappers and cells being groups in it. Older files have a group for each layer, with the names of
+its arrays in an attribute.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pyrnn._types import Array
+from pyrnn.interop.keras.archive import Archive, ContentError, Group
+
+MOST_NESTING = 20
+
+
+class Source(NamedTuple):
+    """One layer: its name, what the configuration says of it, and its arrays.
+
+    ``class_name`` is None and ``config`` empty in a file of weights alone. ``arrays`` are those of
+    each direction where the file has them apart. ``key`` is the name of its group, ``kept`` what
+    `pyrnn.interop.keras.write` has put beside it.
+    """
+
+    name: str
+    class_name: str | None
+    config: Mapping[str, Any]
+    arrays: tuple[Sequence[Array], ...]
+    key: str
+    kept: Group | None = None
+
+
+class _Configured(NamedTuple):
+    """A layer that the configuration names; ``path`` are the models around it and its own name."""
+
+    path: tuple[str, ...]
+    class_name: str
+    config: Mapping[str, Any]
+    keys: tuple[str, ...]
+
+
+def sources(archive: Archive) -> list[Source]:
+    """The layers of a file, those with weights at least, in the model's order."""
+    configured = list(_configured(archive.config, ())) if archive.config else []
+    root = archive.root
+    weights = root.groups.get("model_weights", root)
+    if "layer_names" in weights.attributes:
+        return list(_old(weights, configured))
+    return list(_new(root, configured))
+
+
+# --- the configuration ----------------------------------------------------------------------
+
+
+def _configured(
+    model: Mapping[str, Any], around: tuple[str, ...], keys: tuple[str, ...] = ()
+) -> Iterator[_Configured]:
+    """Every layer of a model and of the models in it, in order."""
+    if len(around) > MOST_NESTING:
+        raise ContentError(f"expected models at most {MOST_NESTING} deep in each other")
+    counts: dict[str, int] = {}
+    for layer in _layers(model):
+        class_name, config = layer.get("class_name"), layer.get("config")
+        if not isinstance(class_name, str) or not isinstance(config, (dict, list)):
+            raise ContentError("expected layers with a class and a configuration")
+        snake = _snake(class_name)
+        number = counts[snake] = counts.get(snake, -1) + 1
+        key = f"{snake}_{number}" if number else snake
+        own = config.get("name") if isinstance(config, dict) else None
+        name = own or layer.get("name") or key
+        path = (*around, str(name))
+        if _layers(layer):
+            yield from _configured(layer, path, (*keys, key))
+        elif isinstance(config, dict):
+            yield _Configured(path, class_name, config, (*keys, key))
+
+
+def _layers(model: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The layers that a model has; Keras 1 has them as its configuration itself."""
+    config = model.get("config")
+    found = config.get("layers") if isinstance(config, dict) else config
+    if not isinstance(found, list):
+        return []
+    return [layer for layer in found if isinstance(layer, dict)]
+
+
+def _snake(name: str) -> str:
+    """As Keras writes a class's name in the names of groups."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+# --- Keras 3 --------------------------------------------------------------------------------
+
+
+class _Saved(NamedTuple):
+    """A group that is a layer: the groups that lead there, its own name, and its arrays."""
+
+    keys: tuple[str, ...]
+    name: str | None
+    arrays: tuple[Sequence[Array], ...]
+
+
+def _new(root: Group, configured: Sequence[_Configured]) -> Iterator[Source]:
+    saved = list(_saved(root, ()))
+    left = dict(enumerate(saved))
+    names = _unique([layer.path for layer in configured])
+    for layer, name in zip(configured, names, strict=True):
+        number = next((n for n, one in left.items() if _is(one, layer)), None)
+        if number is not None:
+            one = left.pop(number)
+            yield Source(name, layer.class_name, layer.config, one.arrays, one.keys[-1])
+    loose = _unique([(*one.keys[:-1], one.name or one.keys[-1]) for one in left.values()])
+    for one, name in zip(left.values(), loose, strict=True):
+        if configured and any(one.arrays):
+            raise ContentError(
+                f"expected weights of layers in the configuration, got {'/'.join(one.keys)}"
+            )
+        key = one.keys[-1]
+        yield Source(name, None, {}, one.arrays, key, root.at("pyrnn", key))
+
+
+def _is(saved: _Saved, layer: _Configured) -> bool:
+    """Whether a group is that of a layer: by the group's names, or by the name that it holds."""
+    if saved.keys == layer.keys or saved.keys == layer.path:
+        return saved.name in (None, layer.path[-1]) or len(layer.path) > 1
+    return saved.name == layer.path[-1] and len(saved.keys) == len(layer.path)
+
+
+def _saved(group: Group, keys: tuple[str, ...]) -> Iterator[_Saved]:
+    """The layers in a group, however deep."""
+    for key, inner in group.groups.items():
+        parts = [part for part in key.replace("\\", "/").split("/") if part]
+        if key == "vars" or not parts:
+            continue
+        container = parts[-1] in ("layers", "_layer_checkpoint_dependencies", "pyrnn")
+        if container:
+            if parts[-1] != "pyrnn":
+                yield from _saved(inner, keys)
+            continue
+        path = (*keys, parts[-1])
+        arrays = _arrays(inner)
+        if arrays is not None:
+            yield _Saved(path, _name(inner), arrays)
+        else:
+            yield from _saved(inner, path)
+
+
+def _arrays(group: Group, depth: int = 0) -> tuple[Sequence[Array], ...] | None:
+    """The arrays of a layer's group; None if it is the group of a model."""
+    if "forward_layer" in group.groups:
+        sides = [_arrays(group.groups[n], 1) for n in ("forward_layer", "backward_layer")
+                 if n in group.groups]  # fmt: skip
+        found = tuple(side[0] for side in sides if side)
+        return found if len(found) == 2 else None
+    for inner in ("cell", "layer"):
+        if inner in group.groups and depth < MOST_NESTING:
+            return _arrays(group.groups[inner], depth + 1)
+    numbered = group.groups["vars"].arrays if "vars" in group.groups else {}
+    if not numbered or not all(name.isdecimal() for name in numbered):
+        return None
+    return ([numbered[name] for name in sorted(numbered, key=int)],)
+
+
+def _name(group: Group) -> str | None:
+    own = group.at("vars")
+    name = own.attributes.get("name") if own is not None else None
+    return name if isinstance(name, str) else None
+
+
+def _unique(paths: Sequence[tuple[str, ...]]) -> list[str]:
+    """The last names of paths, with those before where one is there twice."""
+    last = [path[-1] for path in paths]
+    return [path[-1] if last.count(path[-1]) == 1 else "/".join(path) for path in paths]
+
+
+# --- before ---------------------------------------------------------------------------------
+
+
+def _old(weights: Group, configured: Sequence[_Configured]) -> Iterator[Source]:
+    names = weights.attributes["layer_names"]
+    if not isinstance(names, list):
+        raise ContentError("layer_names: expected a list of names")
+    labels = _unique([layer.path for layer in configured])
+    by_model: dict[str, list[tuple[_Configured, str]]] = {}
+    for layer, label in zip(configured, labels, strict=True):
+        by_model.setdefault(layer.path[0], []).append((layer, label))
+    for name in map(str, names):
+        group = weights.groups.get(name)
+        if group is None:
+            raise ContentError(f"expected a group {name!r}, got none")
+        arrays = _named(group, name)
+        inside = by_model.get(name, [])
+        for layer, label in inside:
+            own = layer.path[-1]
+            found = tuple(
+                array
+                for key, array in arrays.items()
+                if len(layer.path) == 1 or own in key.split("/")[:-1]
+            )
+            yield Source(label, layer.class_name, layer.config, (found,), own)
+        if arrays and not inside:
+            yield Source(name, None, {}, (tuple(arrays.values()),), name)
+
+
+def _named(group: Group, name: str) -> dict[str, Array]:
+    """The arrays that a group lists, by their paths."""
+    listed = group.attributes.get("weight_names", [])
+    if not isinstance(listed, list):
+        raise ContentError(f"{name}: weight_names: expected a list of names")
+    found: dict[str, Array] = {}
+    for path in map(str, listed):
+        *groups, last = [part for part in path.split("/") if part] or [""]
+        here = group.at(*groups)
+        if here is None or last not in here.arrays:
+            raise ContentError(f"{name}: expected an array {path!r}, got none")
+        found[path] = here.arrays[last]
+    return found

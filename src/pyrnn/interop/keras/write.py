@@ -1,0 +1,195 @@
+"""Layers in Keras' layout: as arrays, and as a ``.weights.h5`` file that Keras 3 loads."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyrnn import _extras
+from pyrnn._files import AnyPath, checked_path, write_atomically
+from pyrnn._types import Array
+from pyrnn.interop.keras.cells import to_arrays
+from pyrnn.interop.stacking import unstack
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.dense import Embedding, Linear
+from pyrnn.layers.recurrent._stack import Recurrent
+
+_KINDS = {"rnn_tanh": "SimpleRNN", "rnn_relu": "SimpleRNN", "lstm": "LSTM"} | {
+    "gru": "GRU",
+    "gru_reset_before": "GRU",
+}
+KEPT = "pyrnn"
+"""The group for what Keras has no place for: options, and both biases, of which it has the sum."""
+
+
+def to_keras(layer: Layer) -> dict[str, Array]:
+    """A layer's arrays as Keras has them, in the order of ``set_weights``.
+
+    Parameters
+    ----------
+    layer : RNN, LSTM, GRU, Linear or Embedding
+        Of one level; `pyrnn.interop.stacking.unstack` takes the levels of others apart.
+
+    Returns
+    -------
+    dict
+        "kernel", "recurrent_kernel" and "bias"; with two directions "forward_kernel" and so on,
+        then "backward_kernel"; "embeddings" of an `Embedding`. Where Keras has one bias it is the
+        sum of both.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If Keras has no such layer, or it has several levels.
+
+    Examples
+    --------
+    >>> import pyrnn
+    >>> from pyrnn.interop import keras
+    >>> {name: array.shape for name, array in keras.to_keras(pyrnn.GRU(3, 4)).items()}
+    {'kernel': (3, 12), 'recurrent_kernel': (4, 12), 'bias': (2, 12)}
+    """
+    if isinstance(layer, Linear):
+        arrays = {"kernel": np.ascontiguousarray(layer.parameters["weight"].T)}
+        return arrays | ({"bias": layer.parameters["bias"].copy()} if layer.bias else {})
+    if isinstance(layer, Embedding):
+        return {"embeddings": layer.parameters["weight"].copy()}
+    if not isinstance(layer, Recurrent):
+        raise TypeError(
+            f"layer: expected RNN, LSTM, GRU, Linear or Embedding, got {type(layer).__name__}"
+        )
+    kind = _kind(layer)
+    if layer.num_layers > 1:
+        raise ValueError(f"layer: expected one level (stacking.unstack), got {layer!r}")
+    sides = [to_arrays(kind, cell, layer.cell == "gru") for cell in layer._cells.values()]
+    if len(sides) == 1:
+        return sides[0]
+    return {
+        f"{side}_{name}": array
+        for side, arrays in zip(("forward", "backward"), sides, strict=True)
+        for name, array in arrays.items()
+    }
+
+
+def _kind(layer: Recurrent) -> str:
+    if layer.cell not in _KINDS or getattr(layer, "proj_size", False):
+        raise ValueError(f"layer: Keras has no layer like {layer!r}")
+    return _KINDS[layer.cell]
+
+
+def save(layers: Layer | Mapping[str, Layer], path: AnyPath) -> None:
+    """Write layers as a ``.weights.h5`` file of Keras 3.
+
+    ``model.load_weights(path)`` of Keras takes it where the model has layers of these names, in
+    this order. A layer of several levels is as many layers, their names ending in ``_l0``, ``_l1``.
+    `load` gives back the very bits, both biases included, which Keras adds up.
+
+    Parameters
+    ----------
+    layers : Layer or dict of layers by name
+        RNN, LSTM, GRU, Linear, Embedding. A layer alone is named after its kind.
+    path : str, bytes or os.PathLike
+        Ends in ``.weights.h5`` for Keras.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If Keras has no such layer, or a name is empty or has a slash.
+    OSError
+        If the file cannot be written.
+    MissingExtraError
+        If h5py is not installed.
+    """
+    _extras.require("keras", "h5py")
+    import h5py
+
+    name = checked_path(path)
+    prepared = _prepared(layers)
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", track_order=True) as file:
+        group = file.create_group("layers", track_order=True)
+        counts: dict[str, int] = {}
+        for label, layer in prepared.items():
+            key = _key(layer, counts)
+            _write(group.create_group(key), layer, label)
+            _keep(file, key, layer)
+        file.create_group("vars")
+    write_atomically(name, buffer.getvalue())
+
+
+def _prepared(layers: Layer | Mapping[str, Layer]) -> dict[str, Layer]:
+    """One level for each name, all checked."""
+    if isinstance(layers, Layer):
+        layers = {_usual_name(layers): layers}
+    if not isinstance(layers, Mapping) or not layers:
+        raise TypeError("layers: expected a layer or a dict of layers by name")
+    found: dict[str, Layer] = {}
+    for name, layer in layers.items():
+        if not isinstance(name, str) or not name or "/" in name or "\0" in name:
+            raise ValueError(f"layers: expected names without slashes, got {name!r}")
+        if isinstance(layer, Recurrent) and layer.num_layers > 1:
+            _kind(layer)
+            found |= {f"{name}_l{n}": level for n, level in enumerate(unstack(layer))}
+        else:
+            found[name] = layer
+    for layer in found.values():
+        to_keras(layer)
+    return found
+
+
+def _usual_name(layer: Layer) -> str:
+    return _key(layer, {}) if isinstance(layer, (Recurrent, Linear, Embedding)) else "layer"
+
+
+def _key(layer: Layer, counts: dict[str, int]) -> str:
+    """The name of a layer's group, as Keras counts them."""
+    if isinstance(layer, Recurrent):
+        kind = {"SimpleRNN": "simple_rnn"}.get(_kind(layer), _kind(layer).lower())
+        kind = "bidirectional" if layer.bidirectional else kind
+    else:
+        kind = "dense" if isinstance(layer, Linear) else "embedding"
+    number = counts[kind] = counts.get(kind, -1) + 1
+    return f"{kind}_{number}" if number else kind
+
+
+def _write(group: Any, layer: Layer, name: str) -> None:
+    """One layer's group with its arrays numbered, as Keras 3 has them."""
+    arrays = to_keras(layer)
+    if not isinstance(layer, Recurrent):
+        _numbered(group, list(arrays.values()), name)
+        return
+    if layer.bidirectional:
+        half = len(arrays) // 2
+        values = list(arrays.values())
+        for side, part in (("forward", values[:half]), ("backward", values[half:])):
+            inner = group.create_group(f"{side}_layer")
+            _numbered(inner.create_group("cell"), part, f"{side}_cell")
+            _numbered(inner, [], f"{side}_{name}")
+        _numbered(group, [], name)
+        return
+    _numbered(group.create_group("cell"), list(arrays.values()), f"{name}_cell")
+    _numbered(group, [], name)
+
+
+def _numbered(group: Any, arrays: list[Array], name: str) -> None:
+    own = group.create_group("vars")
+    own.attrs["name"] = name
+    for number, array in enumerate(arrays):
+        own.create_dataset(str(number), data=array)
+
+
+def _keep(file: Any, key: str, layer: Layer) -> None:
+    """What only shows in a configuration; and both biases where Keras has their sum."""
+    if not isinstance(layer, Recurrent):
+        return
+    group = file.require_group(KEPT).create_group(key)
+    names = [name for name in ("nonlinearity", "reset_after") if hasattr(layer, name)]
+    group.attrs[KEPT] = json.dumps({name: getattr(layer, name) for name in names})
+    if layer.cell != "gru":
+        for name, array in layer.parameters.items():
+            if name.startswith("bias_"):
+                group.create_dataset(name, data=array)

@@ -1,0 +1,108 @@
+"""The literal numbers of Keras' own tests for lstm, gru, simple_rnn and bidirectional."""
+
+import numpy as np
+import pytest
+
+from pyrnn.interop import keras
+from tests.interop.keras import files
+
+
+def sequence(*shape):
+    return np.arange(np.prod(shape)).reshape(shape).astype(np.float32)
+
+
+def loaded(tmp_path, kind, units, inputs, *, outer=None, backward=None, **options):
+    """The layer that a ``.keras`` file with constant weights holds."""
+    used = {name: options[name] for name in ("reset_after", "use_bias") if name in options}
+    arrays = files.constants(kind, units, inputs, **used)
+    config = files.config_of(kind, "inner", units=units, **options)
+    name = {"SimpleRNN": "simple_rnn"}.get(kind, kind.lower())
+    if outer is not None:
+        config = files.config_of("Bidirectional", "layer", layer=config, **outer)
+        arrays, name = (arrays, arrays if backward is None else backward), "bidirectional"
+    else:
+        config["config"]["name"] = "layer"
+    path = tmp_path / "model.keras"
+    files.keras3(path, files.model_config(config), [(name, "layer", arrays)])
+    return keras.load(path)["layer"]
+
+
+def assert_close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def rows(*values, width):
+    """Each value as often as there are units, which all are the same."""
+    return np.repeat(np.array(values)[:, None], width, axis=1)
+
+
+LAST = {
+    "lstm": ("LSTM", {}, (0.6288687, 0.86899155, 0.9460773)),
+    "lstm-no-bias": ("LSTM", {"use_bias": False}, (0.54986924, 0.86226785, 0.9443936)),
+    "gru": ("GRU", {}, (0.5217289, 0.6371659, 0.39384964)),
+    "gru-reset-before": ("GRU", {"reset_after": False}, (0.51447755, 0.6426879, 0.40208298)),
+    "gru-no-bias": ("GRU", {"use_bias": False}, (0.49988455, 0.64701194, 0.4103359)),
+}
+
+
+@pytest.mark.parametrize(("kind", "options", "expected"), LAST.values(), ids=LAST)
+def test_correctness(kind, options, expected, backend, tmp_path):
+    y, _ = loaded(tmp_path, kind, 3, 4, **options)(sequence(3, 6, 4))
+    assert_close(y[:, -1], rows(*expected, width=3))
+
+
+def test_simple_rnn(backend, tmp_path):
+    y, _ = loaded(tmp_path, "SimpleRNN", 4, 4)(sequence(2, 3, 4))
+    assert_close(y[:, -1], rows(0.405432, 0.73605347, width=4))
+
+
+STATEFUL = {
+    "LSTM": (0.3124785, 0.6863672),
+    "GRU": (0.29542392, 0.5885018),
+    "SimpleRNN": (0.40559256, 0.7361247),
+}
+
+
+@pytest.mark.parametrize("kind", STATEFUL)
+def test_statefulness(kind, backend, tmp_path):
+    layer = loaded(tmp_path, kind, 4, 4)
+    _, state = layer(sequence(2, 3, 4))
+    y, _ = layer(sequence(2, 3, 4), state)
+    assert_close(y[:, -1], rows(*STATEFUL[kind], width=4))
+
+
+def test_initial_state(backend, tmp_path):
+    state = np.arange(4).reshape(1, 2, 2).astype(np.float32)
+    y, _ = loaded(tmp_path, "LSTM", 2, 3)(sequence(2, 4, 3), (state, state))
+    assert_close(y[:, -1], [[0.20574439, 0.3558822], [0.64930826, 0.66276]])
+    y, h = loaded(tmp_path, "GRU", 2, 3)(sequence(2, 4, 3), state)
+    assert_close(y[:, -1], [[0.23774096, 0.33508456], [0.83659905, 1.0227708]])
+    assert_close(h[0], y[:, -1])
+
+
+def test_a_mask_at_the_end(backend, tmp_path):
+    """Zeros where Keras is asked for ``zero_output_for_mask``; the state is the last step's."""
+    y, (h, _) = loaded(tmp_path, "LSTM", 2, 3)(sequence(2, 4, 3), lengths=[3, 2])
+    assert_close(h[0], rows(0.11755939, 0.28556206, width=2))
+    assert_close(y[0], rows(0.01588910, 0.05552048, 0.11755939, 0.0, width=2))
+    assert_close(y[1], rows(0.14185596, 0.28556206, 0.0, 0.0, width=2))
+
+
+def test_bidirectional(backend, tmp_path):
+    """The last output of each direction side by side: of the second one its first step."""
+    layer = loaded(tmp_path, "SimpleRNN", 2, 4, outer={"merge_mode": "concat"})
+    _, h = layer(sequence(2, 3, 4))
+    assert_close(h[0], rows(0.39687276, 0.7237238, width=2))
+    assert_close(h[1], rows(0.10004295, 0.53391594, width=2))
+
+
+def test_bidirectional_with_states(backend, tmp_path):
+    layer = loaded(tmp_path, "LSTM", 2, 3, outer={"merge_mode": "concat"})
+    _, (h, c) = layer(sequence(2, 4, 3))
+    assert_close(h[0], rows(0.1990008, 0.52335435, width=2))
+    assert_close(h[1], rows(0.12659755, 0.44717982, width=2))
+    assert_close(c[0], rows(0.35567185, 1.0492687, width=2))
+    assert_close(c[1], rows(0.2501858, 0.941473, width=2))
+    _, (h, _) = layer(sequence(2, 4, 3), (h, c))  # stateful
+    assert_close(h[0], rows(0.26234663, 0.6137073, width=2))
+    assert_close(h[1], rows(0.16959146, 0.5381646, width=2))

@@ -1,0 +1,111 @@
+"""Layers in Keras' layout, and round trips: pyrnn, ONNX, pyrnn, Keras, pyrnn, bit for bit."""
+
+import numpy as np
+import pytest
+
+import pyrnn
+from pyrnn.interop import keras, stacking
+
+pytest.importorskip("h5py")
+
+KINDS = {
+    "rnn": lambda **o: pyrnn.RNN(3, 4, **o),
+    "relu": lambda **o: pyrnn.RNN(3, 4, nonlinearity="relu", **o),
+    "gru": lambda **o: pyrnn.GRU(3, 4, **o),
+    "gru-reset-before": lambda **o: pyrnn.GRU(3, 4, reset_after=False, **o),
+    "lstm": lambda **o: pyrnn.LSTM(3, 4, **o),
+}
+OPTIONS = {
+    "plain": {},
+    "both-ways": {"bidirectional": True},
+    "deep": {"num_layers": 3, "bidirectional": True},
+    "no-bias": {"bias": False},
+    "double": {"dtype": "float64"},
+}
+
+
+def assert_same(found, expected):
+    assert found.num_layers == expected.num_layers
+    for name, array in expected.parameters.items():
+        assert found.parameters[name].tobytes() == array.tobytes(), name
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_round_trip(make, options, tmp_path):
+    layer = make(seed=0, batch_first=True, **options)
+    path = tmp_path / "m.weights.h5"
+    keras.save({"a": layer}, path)
+    found = keras.load(path)
+    assert list(found) == (["a_l0", "a_l1", "a_l2"] if layer.num_layers == 3 else ["a"])
+    back = stacking.stack(list(found.values()))
+    assert_same(back, layer)
+    assert repr(back) == repr(layer)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_by_onnx_and_keras(make, options, tmp_path):
+    pytest.importorskip("onnx")
+    from pyrnn.interop import onnx
+
+    layer = make(seed=0, **options)
+    onnx.save(layer, tmp_path / "m.onnx")
+    first = stacking.stack(list(onnx.layers(tmp_path / "m.onnx").values()))
+    keras.save(first, tmp_path / "m.weights.h5")
+    second = stacking.stack(list(keras.load(tmp_path / "m.weights.h5").values()))
+    onnx.save(second, tmp_path / "again.onnx")
+    third = stacking.stack(list(onnx.layers(tmp_path / "again.onnx").values()))
+    for found in (first, second, third):
+        assert_same(found, layer)
+
+
+def test_arrays_in_keras_layout():
+    layer = pyrnn.LSTM(3, 4, seed=0)
+    arrays = keras.to_keras(layer)
+    assert list(arrays) == ["kernel", "recurrent_kernel", "bias"]
+    p = layer.parameters
+    assert np.array_equal(arrays["kernel"], p["weight_ih_l0"].T)
+    assert np.array_equal(arrays["bias"], p["bias_ih_l0"] + p["bias_hh_l0"])
+    gru = pyrnn.GRU(3, 4, bidirectional=True, seed=0)
+    arrays = keras.to_keras(gru)
+    assert list(arrays)[3:] == ["backward_kernel", "backward_recurrent_kernel", "backward_bias"]
+    assert arrays["forward_bias"].shape == (2, 12)
+    z = gru.parameters["weight_ih_l0"][4:8]
+    assert np.array_equal(arrays["forward_kernel"][:, :4], z.T)
+
+
+def test_a_bias_that_keras_has_changed_counts(tmp_path):
+    """What is kept beside Keras' arrays holds only as long as these are the same."""
+    from tests.interop.keras.files import h5py
+
+    path = tmp_path / "m.weights.h5"
+    layer = pyrnn.LSTM(3, 4, seed=0)
+    keras.save(layer, path)
+    with h5py.File(path, "r+") as file:
+        file["layers/lstm/cell/vars/2"][0] += 1
+    back = keras.load(path)["lstm"]
+    total = layer.parameters["bias_ih_l0"] + layer.parameters["bias_hh_l0"]
+    total[0] += 1
+    assert np.array_equal(back.parameters["bias_ih_l0"], total)
+    assert not back.parameters["bias_hh_l0"].any()
+
+
+@pytest.mark.parametrize(
+    ("layers", "kind", "message"),
+    [
+        (pyrnn.LSTM(3, 4, peephole=True), ValueError, "Keras has no layer like LSTM"),
+        (pyrnn.LSTM(3, 4, proj_size=2), ValueError, "Keras has no layer like LSTM"),
+        (pyrnn.MinGRU(3, 4), ValueError, "Keras has no layer like MinGRU"),
+        ({"a/b": pyrnn.GRU(3, 4)}, ValueError, "names without slashes, got 'a/b'"),
+        ({}, TypeError, "expected a layer or a dict"),
+        ({"a": pyrnn.RNNCell(3, 4)}, TypeError, "got RNNCell"),
+    ],
+)
+def test_what_keras_has_not_is_refused(layers, kind, message, tmp_path):
+    path = tmp_path / "no.weights.h5"
+    with pytest.raises(kind, match=message):
+        keras.save(layers, path)
+    assert not path.exists()
+    with pytest.raises(ValueError, match="expected one level"):
+        keras.to_keras(pyrnn.GRU(3, 4, num_layers=2))
