@@ -31,7 +31,13 @@ class Finder(doctest.DocTestFinder):
         return super()._from_module(module, thing)
 
 
-PUBLIC = ("pyrnn", "pyrnn.text", "pyrnn.serialization", "pyrnn.optim.lr_scheduler")
+PUBLIC = (
+    "pyrnn",
+    "pyrnn.callbacks",
+    "pyrnn.text",
+    "pyrnn.serialization",
+    "pyrnn.optim.lr_scheduler",
+)
 FINDER = Finder(exclude_empty=True)
 
 

@@ -101,7 +101,8 @@ FLOORS = [
     {"training"},
     {"text"},
     {"diagnostics", "interop", "textbook"},
-    {"cli", "losses", "optim", "serialization", "model", "typing"},
+    {"training.run"},
+    {"cli", "callbacks", "losses", "optim", "serialization", "model", "typing"},
     {"", "__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
@@ -110,7 +111,9 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 def room_of(name):
     """The folder or single file of the package that a module lives in, or a floor of its own."""
     inside = name.removeprefix("pyrnn").removeprefix(".")
-    return inside if inside in FLOOR else inside.split(".")[0]
+    parts = inside.split(".")
+    longest = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    return next((room for room in longest if room in FLOOR), parts[0])
 
 
 def is_arrow_down(above, below):

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pyrnn import callbacks as callbacks
     from pyrnn import diagnostics as diagnostics
     from pyrnn import losses as losses
     from pyrnn import optim as optim
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pyrnn.diagnostics.gradcheck import GradcheckReport as GradcheckReport
     from pyrnn.diagnostics.gradcheck import gradcheck as gradcheck
     from pyrnn.diagnostics.gradcheck_loss import gradcheck_loss as gradcheck_loss
+    from pyrnn.interop.serialization import load as load
+    from pyrnn.interop.serialization import save as save
     from pyrnn.layers._layer import Layer as Layer
     from pyrnn.layers.composition.pointwise import Activation as Activation
     from pyrnn.layers.composition.pointwise import Dropout as Dropout
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
     from pyrnn.training.optimizers import Adam as Adam
     from pyrnn.training.optimizers import AdamW as AdamW
     from pyrnn.training.optimizers import RMSprop as RMSprop
+    from pyrnn.training.run.trainer import Trainer as Trainer
 
     __version__: str
 
@@ -75,6 +79,7 @@ _NAMES = {
     ],
     "pyrnn.diagnostics.gradcheck": ["GradcheckReport", "gradcheck"],
     "pyrnn.diagnostics.gradcheck_loss": ["gradcheck_loss"],
+    "pyrnn.interop.serialization": ["load", "save"],
     "pyrnn.layers._layer": ["Layer"],
     "pyrnn.layers.composition.pooling": ["LastStep", "MeanOverTime"],
     "pyrnn.layers.composition.pointwise": ["Activation", "Dropout", "LayerNorm"],
@@ -106,8 +111,18 @@ _NAMES = {
     ],
     "pyrnn.training.losses.classification": ["softmax_cross_entropy"],
     "pyrnn.training.optimizers": ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"],
+    "pyrnn.training.run.trainer": ["Trainer"],
 }
-_MODULES = ["diagnostics", "losses", "optim", "serialization", "text", "textbook", "typing"]
+_MODULES = [
+    "callbacks",
+    "diagnostics",
+    "losses",
+    "optim",
+    "serialization",
+    "text",
+    "textbook",
+    "typing",
+]
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 # Pickles name what they hold by the module pyrnn, so that they outlive a move of modules. These
 # names are in pickles alone; old ones must be found here for ever.

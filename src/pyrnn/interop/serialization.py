@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from pyrnn._types import Array
 from pyrnn.interop import _safetensors
 from pyrnn.interop._safetensors import Contents, FormatError
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm
+from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
+from pyrnn.layers.composition.sequential import Sequential
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent.gru import GRU, GRUCell
 from pyrnn.layers.recurrent.lstm import LSTM, LSTMCell
@@ -37,9 +40,18 @@ FORMAT_VERSION = 1
 _KEY = "pyrnn"
 _DTYPES = {"float32": "F32", "float64": "F64"}
 _CELLS = (RNNCell, LSTMCell, GRUCell)
-_LAYERS = (RNN, LSTM, GRU, MinGRU, *_CELLS, Linear, Embedding)
+_COMPOSABLE: Mapping[str, type[Layer]] = {
+    kind.__name__: kind
+    for kind in (
+        *(RNN, LSTM, GRU, MinGRU, Linear, Embedding),
+        *(LastStep, MeanOverTime, Dropout, Activation, LayerNorm, Sequential),
+    )
+}
+"""What a saved `Sequential` may consist of."""
 _KINDS: Mapping[str, type[CharacterModel | Layer]] = {
-    kind.__name__: kind for kind in (CharacterModel, *_LAYERS)
+    "CharacterModel": CharacterModel,
+    **_COMPOSABLE,
+    **{kind.__name__: kind for kind in _CELLS},
 }
 _SIZES = (
     "hidden_size",
@@ -50,12 +62,15 @@ _SIZES = (
     "out_features",
     "num_embeddings",
     "embedding_dim",
+    "normalized_shape",
 )
 
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
-MOST_VALUES = 200
-"""The largest number of values in a description; besides the vocabulary there are about 20."""
+MOST_VALUES = 5000
+"""In a description; a layer has some twenty."""
+MOST_DEPTH = 20
+"""Of compositions within compositions."""
 MOST_MISSING = 1 << 18
 """Bytes."""
 MOST_DESCRIPTION = 1 << 24
@@ -88,7 +103,7 @@ def save(model: Saveable, path: AnyPath) -> None:
 
     Parameters
     ----------
-    model : CharacterModel, or any of pyrnn's layers and cells
+    model : CharacterModel, or any of pyrnn's layers, compositions and cells
         Parameters and constructor arguments are saved; the mode and the state of an optimiser are
         not.
     path : str, bytes or os.PathLike
@@ -162,12 +177,12 @@ def load(path: AnyPath) -> Saveable:
     Examples
     --------
     >>> import os, tempfile, pyrnn
-    >>> from pyrnn.serialization import load, save
+    >>> model = pyrnn.Sequential(rnn=pyrnn.GRU(3, 4, seed=0), out=pyrnn.Linear(4, 2, seed=1))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "layer.safetensors")
-    ...     save(pyrnn.LSTM(3, 4, num_layers=2), path)
-    ...     print(load(path))
-    LSTM(3, 4, num_layers=2)
+    ...     pyrnn.save(model, os.path.join(folder, "model.safetensors"))
+    ...     copy = pyrnn.load(os.path.join(folder, "model.safetensors"))
+    >>> copy
+    Sequential(rnn=GRU(3, 4), out=Linear(4, 2))
     """
     _extras.require("safetensors", "safetensors")  # so that whatever loads can be saved again
     try:
@@ -250,6 +265,13 @@ def _describe(model: Saveable) -> dict[str, Any]:
             "vocabulary: expected characters that JSON keeps apart, got two halves of one "
             "(a surrogate pair) side by side"
         )
+    if isinstance(model, Sequential):
+        for name, layer in model.layers.items():
+            if type(layer) not in _COMPOSABLE.values():
+                kind = type(layer).__name__
+                raise TypeError(f"{name}: expected one of {', '.join(_COMPOSABLE)}, got {kind}")
+        layers = [[name, _describe(layer)] for name, layer in model.layers.items()]
+        return {"kind": "Sequential", "arguments": {"layers": layers}}
     # Defaults are left out, so that older versions read every file that needs no newer option.
     return {"kind": type(model).__name__, "arguments": _options.changed(model)}
 
@@ -260,17 +282,9 @@ def _read(file: BinaryIO) -> Saveable:
     contents = _safetensors.read_contents(file, size)
     kind, arguments = _description(contents.metadata)
     data_bytes = size - contents.start
-    _check_arguments(kind, arguments, data_bytes, len(contents.tensors))
-    # Set afterwards: a rate that one layer does not use was warned of when it was made.
-    later = {name: arguments.pop(name) for name in ("dropout",) if name in arguments}
-    try:
-        # A higher bound than the data, so that a missing or too small tensor can be named.
-        with dictionary.not_drawn(2 * data_bytes + MOST_MISSING):
-            model: Saveable = _KINDS[kind].from_config(arguments)
-        for name, value in later.items():
-            setattr(model, name, value)
-    except (TypeError, ValueError, NotImplementedError) as error:
-        raise _ContentError(f"expected arguments of {kind}; {error}") from error
+    # More than there are, so that a tensor that is missing or too small can be named.
+    with dictionary.not_drawn(2 * data_bytes + MOST_MISSING):
+        model = _made(kind, arguments, data_bytes, len(contents.tensors))
     parameters = model.parameters
     _check_tensors(parameters, contents)
     for name, array in parameters.items():
@@ -280,6 +294,53 @@ def _read(file: BinaryIO) -> Saveable:
     except ValueError as error:
         raise _ContentError(str(error)) from error
     return model
+
+
+def _made(
+    kind: str, arguments: dict[str, Any], data_bytes: int, num_tensors: int, depth: int = 0
+) -> Saveable:
+    """A model of that kind, whose parameters are still to be read."""
+    if kind == "Sequential":
+        layers = _described_layers(arguments, depth)
+        sizes = (data_bytes, num_tensors, depth + 1)
+        made = {name: _made(own, options, *sizes) for name, (own, options) in layers.items()}
+    else:
+        _check_arguments(kind, arguments, data_bytes, num_tensors)
+    # Set afterwards: a rate that one layer does not use was warned of when it was made.
+    later = {name: arguments.pop(name) for name in ("dropout",) if name in arguments}
+    try:
+        model: Saveable
+        if kind == "Sequential":
+            model = Sequential(**cast(dict[str, Layer], made))
+        else:
+            model = _KINDS[kind].from_config(arguments)
+        for name, value in later.items():
+            setattr(model, name, value)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise _ContentError(f"expected arguments of {kind}; {error}") from error
+    return model
+
+
+def _described_layers(
+    arguments: Mapping[str, Any], depth: int
+) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Kind and arguments of each layer of a composition."""
+    layers = arguments.get("layers")
+    if set(arguments) != {"layers"} or not isinstance(layers, list) or depth > MOST_DEPTH:
+        raise _ContentError("expected layers of Sequential, with names, kinds and arguments")
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for entry in layers:
+        name, own = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
+        whole = isinstance(own, dict) and set(own) == {"kind", "arguments"}
+        if own is None or not isinstance(name, str) or name in found or not whole:
+            raise _ContentError(f"expected a layer of Sequential, got {_checks.shown(entry)}")
+        kind = own["kind"]
+        known = isinstance(kind, str) and kind in _COMPOSABLE
+        if not known or not isinstance(own["arguments"], dict):
+            got = _checks.shown(kind)
+            raise _ContentError(f"{name}: expected one of {', '.join(_COMPOSABLE)}, got {got}")
+        found[name] = kind, own["arguments"]
+    return found
 
 
 def _check_finite(tensors: Mapping[str, Array]) -> None:
@@ -299,7 +360,7 @@ def _description(metadata: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
             "expected a model saved by pyrnn, got another .safetensors file "
             f"(its metadata has no {error})"
         ) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise _ContentError(f"expected JSON from pyrnn as metadata ({error})") from error
     if type(version) is not int or version < 1 or not isinstance(arguments, dict):
         raise _ContentError(f"expected metadata from pyrnn, got version {_checks.shown(version)}")

@@ -18,6 +18,7 @@ from tests.fuzz.entries import (
     text_files,
     textbook,
     textbook_models,
+    trainer,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "text_files",
     "textbook",
     "textbook_models",
+    "trainer",
 ]

@@ -15,7 +15,7 @@ from tests.fuzz.draw import Draw
 from tests.fuzz.entries.common import KINDS, build, draw_weights, layer_options
 
 
-@entry("serialization", "serialization.save", "serialization.load", weight=0.5)
+@entry("serialization", "serialization.save", "save", "serialization.load", "load", weight=0.5)
 def saved_case(draw: Draw) -> Case:
     """A layer through a file and back, with its options."""
     kind = draw.choice(tuple(KINDS))

@@ -380,6 +380,8 @@ def _check_layers(layers: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str
     if not found:
         raise ValueError("layers: expected one or more, got none")
     for name, layer in found.items():
+        if not name or "." in name:
+            raise ValueError(f"layers: expected names without a dot, got {_checks.shown(name)}")
         if isinstance(layer, Cell) or not isinstance(layer, Layer):
             got = _checks.shown(layer)
             raise TypeError(f"{name}: expected a layer that takes sequences, got {got}")

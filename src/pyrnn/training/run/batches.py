@@ -1,0 +1,288 @@
+"""What a model is trained on, batch by batch: sequences, and one long text in streams.
+
+Data says which items an epoch has, in an order drawn from a generator, and loads one item at a
+time. So an epoch can go on where it was: with the generator as it was at its start, and the number
+of items that are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn import _checks
+from pyrnn.layers.sequences import pad_sequence
+
+BUCKET = 50
+"""Batches whose sequences are sorted by length together, after they were shuffled."""
+
+
+class Batch(NamedTuple):
+    """One batch, or one stretch of time of it.
+
+    ``size``: how many targets count. ``rows``: how many sequences there are; of a stretch of time
+    those that have not ended, which are the first ones. ``back``: its state is that at the end of
+    so many batches before; 0 for one of zero. ``before``: how many steps at the start of x are
+    there for their gradients alone (k2 − k1); targets do not have them. ``keep``: how many states
+    at the ends of batches are needed again.
+    """
+
+    x: Any
+    targets: Any
+    lengths: npt.NDArray[np.intp] | None
+    size: int
+    rows: int
+    back: int = 0
+    before: int = 0
+    keep: int = 0
+
+
+class Window(NamedTuple):
+    """Steps of truncated back-propagation: k1 forward for each optimiser step, k2 back."""
+
+    k1: int
+    k2: int
+
+    def begin(self, start: int) -> int:
+        """The first step that the gradients of the steps from ``start`` on reach."""
+        return max(0, start - (self.k2 - self.k1))
+
+    def back(self, start: int) -> int:
+        """How many stretches before there is the state to begin with; 0 for one of zero."""
+        begin = self.begin(start)
+        return (start - begin) // self.k1 + 1 if begin else 0
+
+
+class Data(Protocol):
+    """What a `Trainer` takes batches from."""
+
+    batch_first: bool
+
+    def items(self, generator: np.random.Generator | None) -> Sequence[Any]:
+        """What an epoch consists of, shuffled by the generator; in order without one."""
+
+    def load(self, item: Any) -> Batch:
+        """The batch of an item."""
+
+
+def check_window(k1: Any, k2: Any) -> Window | None:
+    """The two numbers of truncated back-propagation; None if it is not wanted."""
+    if k1 is None and k2 is None:
+        return None
+    if k1 is None:
+        raise ValueError("k1: expected a number of steps along with k2, got None")
+    forward = _checks.size("k1", k1)
+    back = forward if k2 is None else _checks.size("k2", k2)
+    if back < forward or back % forward:
+        raise ValueError(f"k2: expected a multiple of k1 = {forward}, got {_checks.shown(k2)}")
+    return Window(forward, back)
+
+
+class Sequences:
+    """Sequences with a target for each, or for each of their steps.
+
+    Parameters
+    ----------
+    x : indexable
+        ``x[i]`` is the i-th sequence, (T_i, features), or (T_i,) of indices.
+    targets : indexable
+        ``targets[i]`` is what belongs to it; with ``each_step``, its first axis is time too.
+    batch_size : int
+        How many sequences are in a batch.
+    each_step : bool
+        Whether each step has a target.
+    dtype : dtype
+        Of the model: numbers are brought to it.
+    batch_first : bool
+        How the model has its axes.
+    window : Window, optional
+        Truncated back-propagation.
+    name : str
+        What errors call the data.
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        targets: Any,
+        batch_size: int,
+        *,
+        each_step: bool,
+        dtype: np.dtype[Any],
+        batch_first: bool = False,
+        window: Window | None = None,
+        name: str = "train",
+    ) -> None:
+        self._x, self._targets = x, targets
+        self._batch_size = batch_size
+        self._each_step = each_step
+        self._dtype = dtype
+        self.batch_first = batch_first
+        self._window = window
+        self._lengths = _lengths(name, x)
+        if targets is not None:
+            got = len(targets) if hasattr(targets, "__len__") else _checks.shown(targets)
+            if got != len(self._lengths):
+                raise ValueError(
+                    f"{name}: expected a target for each of {len(self._lengths)} sequences, got "
+                    f"{got}"
+                )
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def items(self, generator: np.random.Generator | None) -> list[Any]:
+        """Rows of each batch and, with a window, where its stretch of time begins."""
+        batches = self._batches(generator)
+        if self._window is None:
+            return [(rows, 0) for rows in batches]
+        k1 = self._window.k1
+        return [(rows, start) for rows in batches for start in range(0, self._lengths[rows[0]], k1)]
+
+    def _batches(self, generator: np.random.Generator | None) -> list[npt.NDArray[np.intp]]:
+        """Rows of like length together, the longest first in each batch."""
+        count, size = len(self._lengths), self._batch_size
+        order = np.arange(count) if generator is None else generator.permutation(count)
+        if self._window is not None or self._lengths.min() != self._lengths.max():
+            bucket = count if generator is None else BUCKET * size
+            order = np.concatenate(
+                [
+                    part[np.argsort(-self._lengths[part], kind="stable")]
+                    for part in (order[s : s + bucket] for s in range(0, count, bucket))
+                ]
+            )
+        batches = [order[start : start + size] for start in range(0, count, size)]
+        if generator is not None:
+            batches = [batches[number] for number in generator.permutation(len(batches))]
+        return batches
+
+    def load(self, item: Any) -> Batch:
+        """The batch of an item."""
+        rows, start = item
+        lengths = self._lengths[rows]
+        begin, end, back, keep = 0, int(lengths.max()), 0, 0
+        if self._window is not None:
+            alive = lengths > start
+            rows, lengths = rows[alive], lengths[alive]
+            end = min(end, start + self._window.k1)
+            begin, back = self._window.begin(start), self._window.back(start)
+            keep = self._window.k2 // self._window.k1
+        before = start - begin
+        ends = np.minimum(lengths, end) - begin
+        x = self._padded(self._x, rows, begin, end)
+        targets = self._of_targets(rows, start, end)
+        size = int((ends - before).sum()) if self._each_step else len(rows)
+        varied = None if (ends == end - begin).all() else ends
+        return Batch(x, targets, varied, size, len(rows), back, before, keep)
+
+    def _of_targets(self, rows: npt.NDArray[np.intp], start: int, end: int) -> Any:
+        if self._targets is None:
+            return None
+        if self._each_step:
+            return self._padded(self._targets, rows, start, end)
+        if isinstance(self._targets, np.ndarray):
+            chosen = self._targets[rows]
+        else:
+            chosen = np.stack([np.asarray(self._targets[row]) for row in rows.tolist()])
+        return self._cast(chosen)
+
+    def _padded(self, source: Any, rows: npt.NDArray[np.intp], begin: int, end: int) -> Any:
+        """Steps [begin, end) of some sequences, side by side."""
+        if isinstance(source, np.ndarray) and source.dtype != object:
+            part = source[rows, begin:end]
+            return self._cast(part if self.batch_first else np.ascontiguousarray(_swapped(part)))
+        parts = [self._cast(np.asarray(source[row])[begin:end]) for row in rows.tolist()]
+        return pad_sequence(parts, self.batch_first)[0]
+
+    def _cast(self, array: Any) -> Any:
+        """Numbers in the model's dtype; indices as they are."""
+        if array.dtype.kind == "f" and array.dtype != self._dtype:
+            return array.astype(self._dtype)
+        return array
+
+
+def _swapped(array: Any) -> Any:
+    return array.swapaxes(0, 1)
+
+
+def _lengths(name: str, x: Any) -> npt.NDArray[np.intp]:
+    """How long each sequence is."""
+    try:
+        count = len(x)
+        if isinstance(x, np.ndarray) and x.dtype != object:
+            if x.ndim < 2:
+                raise TypeError
+            lengths = np.full(count, x.shape[1], np.intp)
+        else:
+            lengths = np.array([len(x[row]) for row in range(count)], np.intp)
+    except TypeError as error:
+        raise TypeError(
+            f"{name}: expected sequences, as x[i] of shape (T, features) or (T,), got "
+            f"{_checks.shown(x)}"
+        ) from error
+    if not count or not lengths.min():
+        got = f"an empty one at {int(lengths.argmin())}" if count else "none"
+        raise ValueError(f"{name}: expected one sequence or more, none empty, got {got}")
+    return lengths
+
+
+class TokenStreams:
+    """One long text as streams side by side, of which each step foretells the next token.
+
+    Parameters
+    ----------
+    tokens : array of int
+        (L,): it may be a memory map, since only what a batch needs is read.
+    batch_size : int
+        How many streams.
+    window : Window
+        Steps of a batch, and how far gradients go back.
+    batch_first : bool
+        How the model has its axes.
+    name : str
+        What errors call the data.
+    """
+
+    def __init__(
+        self,
+        tokens: npt.NDArray[np.integer[Any]],
+        batch_size: int,
+        window: Window,
+        *,
+        batch_first: bool = False,
+        name: str = "train",
+    ) -> None:
+        self.batch_first = batch_first
+        self._window = window
+        steps = (len(tokens) - 1) // batch_size
+        if steps < 1:
+            raise ValueError(
+                f"{name}: expected at least {batch_size + 1} tokens for {batch_size} streams, got "
+                f"{len(tokens)}"
+            )
+        used = steps * batch_size
+        self._inputs = tokens[:used].reshape(batch_size, steps)
+        self._next = tokens[1 : used + 1].reshape(batch_size, steps)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Streams, and the steps of each."""
+        rows, steps = self._inputs.shape
+        return rows, steps
+
+    def items(self, generator: np.random.Generator | None) -> range:
+        """Where each stretch of time begins; there is one order only."""
+        return range(0, self._inputs.shape[1], self._window.k1)
+
+    def load(self, item: int) -> Batch:
+        """The batch of an item."""
+        k1, k2 = self._window
+        begin = self._window.begin(item)
+        x, targets = self._inputs[:, begin : item + k1], self._next[:, item : item + k1]
+        if not self.batch_first:
+            x, targets = x.T, targets.T
+        back, rows = self._window.back(item), len(self._inputs)
+        return Batch(x, targets, None, targets.size, rows, back, item - begin, k2 // k1)

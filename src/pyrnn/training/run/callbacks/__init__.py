@@ -1,0 +1,1 @@
+"""What a trainer calls as it goes: stopping early, saving, logging."""

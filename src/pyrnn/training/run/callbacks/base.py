@@ -1,0 +1,142 @@
+"""`Callback`, and the list of them that a trainer calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from pyrnn import _checks
+from pyrnn._pickling import public
+
+Logs = Mapping[str, float]
+
+
+@public("pyrnn.callbacks")
+class Callback:
+    """Base of what a `Trainer` calls; a subclass defines the methods that it needs.
+
+    Attributes
+    ----------
+    trainer : Trainer
+        Who calls; ``trainer.stop_training = True`` ends the training.
+    model : Layer
+        Its model.
+
+    Examples
+    --------
+    >>> import pyrnn
+    >>> class Shown(pyrnn.callbacks.Callback):
+    ...     def on_epoch_end(self, epoch, logs):
+    ...         print(epoch, round(logs["loss"], 3))
+    """
+
+    trainer: Any = None
+    model: Any = None
+    restores = False
+    """Whether its `on_train_begin` comes before all others', since it sets where they go on."""
+
+    def on_train_begin(self) -> None:
+        """Before the first epoch of a `fit`."""
+
+    def on_train_end(self) -> None:
+        """After the last one, unless it raised an error."""
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        """Before an epoch, counted from 0."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """After it; logs are its "loss", "val_loss" and "lr"."""
+
+    def on_train_batch_begin(self, batch: int) -> None:
+        """Before a step, counted from 0 in each epoch."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+        """After it; logs have its "loss"."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it needs to go on, for checkpoints: JSON's values and arrays."""
+        return {}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+
+
+class CallbackList:
+    """The callbacks of a `fit`; those that do nothing for a batch cost nothing there."""
+
+    def __init__(self, callbacks: Iterable[Callback], trainer: Any) -> None:
+        if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+            got = _checks.shown(callbacks)
+            raise TypeError(f"callbacks: expected a list of them, got {got}")
+        self.callbacks = list(callbacks)
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                got = _checks.shown(callback)
+                raise TypeError(f"callbacks: expected those of pyrnn.callbacks, got {got}")
+            callback.trainer, callback.model = trainer, trainer.model
+        trainer.callbacks = self.callbacks
+        self.batch_begin = self._defining("on_train_batch_begin")
+        self.batch_end = self._defining("on_train_batch_end")
+
+    def _defining(self, method: str) -> list[Callback]:
+        usual = getattr(Callback, method)
+        return [c for c in self.callbacks if getattr(type(c), method) is not usual]
+
+    def on_train_begin(self) -> None:
+        """Call all, first those that restore."""
+        for callback in sorted(self.callbacks, key=lambda callback: not callback.restores):
+            callback.on_train_begin()
+
+    def on_train_end(self) -> None:
+        """Call all."""
+        for callback in self.callbacks:
+            callback.on_train_end()
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        """Call all."""
+        for callback in self.callbacks:
+            callback.on_epoch_begin(epoch)
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Call all."""
+        for callback in self.callbacks:
+            callback.on_epoch_end(epoch, logs)
+
+    def on_train_batch_begin(self, batch: int) -> None:
+        """Call those that define it."""
+        for callback in self.batch_begin:
+            callback.on_train_batch_begin(batch)
+
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+        """Call those that define it."""
+        for callback in self.batch_end:
+            callback.on_train_batch_end(batch, logs)
+
+
+class Monitor:
+    """Watches one number of the logs, as several callbacks of Keras do."""
+
+    def __init__(self, monitor: str, mode: str, min_delta: float = 0.0) -> None:
+        self.name = _checks.string("monitor", monitor)
+        mode = _checks.choice("mode", mode, ("auto", "min", "max"))
+        if mode == "auto":
+            mode = "max" if monitor.endswith(("acc", "accuracy")) else "min"
+        self.sign = 1.0 if mode == "min" else -1.0
+        self.min_delta = _checks.finite_number("min_delta", min_delta, 0.0)
+        self.best = self.sign * np.inf
+
+    def value(self, logs: Logs) -> float:
+        """The number of an epoch; a ValueError if there is none of that name."""
+        if self.name not in logs:
+            raise ValueError(
+                f"monitor: expected one of {', '.join(logs)}, got {self.name!r}"
+                + ("; fit has validation=" if self.name.startswith("val_") else "")
+            )
+        return float(logs[self.name])
+
+    def is_better(self, value: float, than: float | None = None) -> bool:
+        """Whether a value improves upon the best one, or another."""
+        other = self.best if than is None else than
+        return self.sign * value < self.sign * other - self.min_delta

@@ -1,0 +1,130 @@
+"""Stop when something that is measured gets no better; keep the best weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyrnn import _checks
+from pyrnn._pickling import public
+from pyrnn.training.run.callbacks.base import Callback, Monitor
+
+
+@public("pyrnn.callbacks")
+class EarlyStopping(Callback):
+    """Stop a training when a number of the logs has not improved for a while.
+
+    Parameters
+    ----------
+    monitor : str
+        Which number: "val_loss", "loss".
+    min_delta : float
+        An improvement is larger than this.
+    patience : int
+        So many epochs without an improvement are borne.
+    verbose : int
+        1 prints a line when it stops.
+    mode : {"auto", "min", "max"}
+        Whether smaller or larger is better; "auto" takes what ends in "acc" or "accuracy" for
+        something to raise.
+    baseline : float, optional
+        The first epochs have to improve upon this.
+    restore_best_weights : bool
+        Whether the model gets the weights of its best epoch when the training ends, however it
+        ends. (In Keras only where it was stopped early.)
+    start_from_epoch : int
+        Epochs before this one are not looked at.
+
+    Attributes
+    ----------
+    stopped_epoch : int
+        The epoch after which it stopped; 0 if it did not.
+    best : float
+        The best number so far.
+    best_epoch : int
+        When that was.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value; from `fit`, if there is no such number.
+
+    Examples
+    --------
+    >>> import pyrnn
+    >>> stop = pyrnn.callbacks.EarlyStopping(patience=5, restore_best_weights=True)
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0.0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ) -> None:
+        self._monitor = Monitor(monitor, mode, min_delta)
+        self.patience = _checks.size("patience", patience, 0)
+        self.verbose = _checks.size("verbose", int(verbose), 0)
+        self.baseline = baseline
+        if baseline is not None:
+            self.baseline = _checks.finite_number("baseline", baseline, -np.inf)
+        self.restore_best_weights = _checks.flag("restore_best_weights", restore_best_weights)
+        self.start_from_epoch = _checks.size("start_from_epoch", start_from_epoch, 0)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self._monitor.best = self._monitor.sign * np.inf
+        self._weights: dict[str, Any] | None = None
+
+    @property
+    def best(self) -> float:
+        """The best number so far."""
+        return self._monitor.best
+
+    def on_train_begin(self) -> None:
+        """Forget an earlier training, unless this one goes on with it."""
+        if not self.trainer.progress.step:
+            self._begin()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Look at the number."""
+        if epoch < self.start_from_epoch:
+            return
+        value = self._monitor.value(logs)
+        self.wait += 1
+        better = self._monitor.is_better(value)
+        if self.restore_best_weights and (better or self._weights is None):
+            self._weights = {n: p.copy() for n, p in self.model.parameters.items()}
+        if better:
+            self._monitor.best, self.best_epoch = value, epoch
+            if self.baseline is None or self._monitor.is_better(value, self.baseline):
+                self.wait = 0
+        elif self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.trainer.stop_training = True
+            if self.verbose:
+                print(f"Epoch {epoch + 1}: early stopping", flush=True)
+
+    def on_train_end(self) -> None:
+        """Bring back the best weights."""
+        if self._weights is not None:
+            self.model.parameters.update(self._weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Numbers and weights of the best epoch."""
+        own = {name: getattr(self, name) for name in ("wait", "stopped_epoch", "best_epoch")}
+        return {**own, "best": self._monitor.best, "weights": self._weights}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        for name in ("wait", "stopped_epoch", "best_epoch"):
+            setattr(self, name, int(state_dict[name]))
+        self._monitor.best = float(state_dict["best"])
+        self._weights = state_dict["weights"]

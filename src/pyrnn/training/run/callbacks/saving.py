@@ -1,0 +1,166 @@
+"""Models saved on the way, and checkpoints from which an interrupted training goes on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from pyrnn import _checks
+from pyrnn._files import AnyPath, checked_path
+from pyrnn._pickling import public
+from pyrnn.interop import serialization
+from pyrnn.training.run import checkpoint
+from pyrnn.training.run.callbacks.base import Callback, Monitor
+
+
+@public("pyrnn.callbacks")
+class ModelCheckpoint(Callback):
+    """Save the model after epochs or steps, or when it is better than before.
+
+    Parameters
+    ----------
+    filepath : str, bytes or os.PathLike
+        Where to; ``{epoch}`` and the names of numbers are filled in:
+        ``"model-{epoch:02d}-{val_loss:.3f}.safetensors"``. Epochs count from 1 there.
+    monitor : str
+        Which number is looked at, with ``save_best_only``.
+    verbose : int
+        1 prints a line for each file.
+    save_best_only : bool
+        Whether only a model that is better than all before is saved.
+    mode : {"auto", "min", "max"}
+        As for `EarlyStopping`.
+    save_freq : "epoch" or int
+        After each epoch, or after so many steps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value; from `fit`, if there is no such number.
+    OSError
+        From `fit`, if a file cannot be written; one that was there stays whole.
+
+    Examples
+    --------
+    >>> import pyrnn
+    >>> keep = pyrnn.callbacks.ModelCheckpoint("best.safetensors", save_best_only=True)
+    """
+
+    def __init__(
+        self,
+        filepath: AnyPath,
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        mode: str = "auto",
+        save_freq: str | int = "epoch",
+    ) -> None:
+        self.filepath = checked_path(filepath)
+        self._monitor = Monitor(monitor, mode)
+        self.verbose = _checks.size("verbose", int(verbose), 0)
+        self.save_best_only = _checks.flag("save_best_only", save_best_only)
+        self.save_freq = check_freq(save_freq)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Save, if it is time."""
+        if self.save_freq == "epoch":
+            self._save(epoch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float]) -> None:
+        """Save, if it is time."""
+        if self.save_freq != "epoch" and self.trainer.progress.step % int(self.save_freq) == 0:
+            self._save(self.trainer.progress.epoch, logs)
+
+    def _save(self, epoch: int, logs: Mapping[str, float]) -> None:
+        if self.save_best_only:
+            value = self._monitor.value(logs)
+            if not self._monitor.is_better(value):
+                return
+            self._monitor.best = value
+        path = self.filepath.format(epoch=epoch + 1, **logs)
+        serialization.save(self.model, path)
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: saved {path}", flush=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best number so far."""
+        return {"best": self._monitor.best}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._monitor.best = float(state_dict["best"])
+
+
+@public("pyrnn.callbacks")
+class BackupAndRestore(Callback):
+    """Go on where an interrupted training was: run the same program again.
+
+    Parameters
+    ----------
+    filepath : str, bytes or os.PathLike
+        The checkpoint; Keras has a folder here. If there is one, `fit` goes on from it.
+    save_freq : "epoch" or int
+        After each epoch, or after so many steps.
+    delete_checkpoint : bool
+        Whether the checkpoint is removed when the training has come to its end.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value; from `fit`, if the checkpoint is that of another
+        training.
+    OSError
+        From `fit`, if a checkpoint cannot be written; the one before stays whole.
+
+    Notes
+    -----
+    A training that was killed and goes on ends with the same bits as one that never stopped. Its
+    model, data and arguments have to be the same.
+
+    Examples
+    --------
+    >>> import pyrnn
+    >>> backup = pyrnn.callbacks.BackupAndRestore("run.checkpoint.safetensors", save_freq=1000)
+    """
+
+    def __init__(
+        self,
+        filepath: AnyPath,
+        save_freq: str | int = "epoch",
+        delete_checkpoint: bool = True,
+    ) -> None:
+        self.filepath = checked_path(filepath)
+        self.save_freq = check_freq(save_freq)
+        self.delete_checkpoint = _checks.flag("delete_checkpoint", delete_checkpoint)
+
+    restores = True
+
+    def on_train_begin(self) -> None:
+        """Go on from a checkpoint that is there."""
+        if os.path.exists(self.filepath):
+            checkpoint.load(self.trainer, self.filepath)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Save, if it is time."""
+        if self.save_freq == "epoch":
+            checkpoint.save(self.trainer, self.filepath)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float]) -> None:
+        """Save, if it is time."""
+        if self.save_freq != "epoch" and self.trainer.progress.step % int(self.save_freq) == 0:
+            checkpoint.save(self.trainer, self.filepath)
+
+    def on_train_end(self) -> None:
+        """Remove the checkpoint."""
+        if self.delete_checkpoint and os.path.exists(self.filepath):
+            os.unlink(self.filepath)
+
+
+def check_freq(value: Any) -> str | int:
+    """Epochs, or a number of steps."""
+    if value == "epoch" and isinstance(value, str):
+        return "epoch"
+    if isinstance(value, str):
+        raise ValueError(f"save_freq: expected 'epoch' or a number of steps, got {value!r}")
+    return _checks.size("save_freq", value)

@@ -1,0 +1,211 @@
+"""Checkpoints: all that a training needs to go on with the same bits, in one file.
+
+A ``.safetensors`` file with the parameters, the optimiser's moments, the carried state and the best
+weights; and, as JSON in its metadata, counts, options, the schedule, the random generators as they
+were, the history and what callbacks keep. It is written beside its place and then renamed, so that
+whatever happens the newest complete one is there.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyrnn import _extras
+from pyrnn._files import AnyPath, checked_path, open_regular, shown, write_atomically
+from pyrnn._types import Array
+from pyrnn.interop import _safetensors
+from pyrnn.training.run import _model, _tree
+from pyrnn.training.run.history import History
+
+VERSION = 1
+_KEY = "pyrnn-checkpoint"
+_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("float32"), "F64": np.dtype("float64")}
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint, or another training's; the message is one line."""
+
+
+def save(trainer: Any, path: AnyPath, extra: Mapping[str, Any] | None = None) -> None:
+    """Save where a trainer stands, between two steps.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Its model, optimiser, schedule, progress and callbacks.
+    path : str, bytes or os.PathLike
+        Where to.
+    extra : dict, optional
+        Anything else that belongs to the run, of JSON's values and arrays.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; one that was there stays whole.
+    MissingExtraError
+        If safetensors is not installed.
+    """
+    write(path, {"trainer": _state(trainer), "extra": extra})
+
+
+def load(trainer: Any, path: AnyPath) -> Any:
+    """Let a trainer's next `fit` go on from a checkpoint; returns its ``extra``.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Made with the same arguments as the one that saved it.
+    path : str, bytes or os.PathLike
+        The file.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read, is no checkpoint, or another training's. Nothing has changed
+        then.
+    """
+    tree = read(path)
+    try:
+        _restore(trainer, tree["trainer"])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        reason = error.args[0] if error.args else type(error).__name__
+        raise CheckpointError(
+            f"{shown(path)}: expected a checkpoint of this training, got another's ({reason})"
+        ) from error
+    return tree["extra"]
+
+
+def write(path: AnyPath, tree: Any) -> None:
+    """Write a tree of numbers, strings and arrays as a checkpoint."""
+    _extras.require("safetensors", "safetensors")
+    from safetensors.numpy import save as to_bytes
+
+    packed, tensors = _tree.pack(tree)
+    metadata = {_KEY: json.dumps({"version": VERSION, "tree": packed})}
+    flat = {name: array.reshape(-1) for name, array in tensors.items()}
+    write_atomically(path, to_bytes(flat, metadata))
+
+
+def read(path: AnyPath) -> Any:
+    """The tree of a checkpoint; `CheckpointError` if it is none."""
+    name = checked_path(path)
+    try:
+        with open_regular(name) as file:
+            size = os.fstat(file.fileno()).st_size
+            contents = _safetensors.read_contents(file, size)
+            if _KEY not in contents.metadata:
+                raise CheckpointError(f"{shown(path)}: expected a checkpoint of a training")
+            tensors: dict[str, Array] = {}
+            for key, tensor in contents.tensors.items():
+                array: Array = np.empty(tensor.shape, _DTYPES[tensor.dtype])
+                if array.size:
+                    _safetensors.read_into(array, file, contents.start + tensor.begin)
+                tensors[key] = array
+        document = json.loads(contents.metadata[_KEY])
+        if document["version"] != VERSION:
+            raise CheckpointError(
+                f"{shown(path)}: expected version {VERSION} of checkpoints, got "
+                f"{document['version']}"
+            )
+        return _tree.unpack(document["tree"], tensors)
+    except CheckpointError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CheckpointError(f"{shown(path)}: cannot be read ({reason})") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{shown(path)}: expected a whole checkpoint, got a damaged one ({error})"
+        ) from error
+
+
+# --- a trainer's state ----------------------------------------------------------------------
+
+
+def _state(trainer: Any) -> dict[str, Any]:
+    progress = trainer.progress
+    generators = _model.generators(trainer.model)
+    return {
+        "model": dict(trainer.model.parameters),
+        "optimizer": trainer.optimizer.state_dict(),
+        "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
+        "generators": {name: g.bit_generator.state for name, g in generators.items()},
+        "progress": {
+            **{name: getattr(progress, name) for name in COUNTS},
+            "before": progress.before,
+            "generator": progress.generator.bit_generator.state,
+            "states": list(progress.states),
+            "epochs": progress.history.epoch,
+            "history": progress.history.history,
+        },
+        "callbacks": [[type(c).__name__, c.state_dict()] for c in trainer.callbacks],
+    }
+
+
+COUNTS = (
+    "step",
+    "epoch",
+    "item",
+    "step_of_epoch",
+    "batches_of_epoch",
+    "total",
+    "weight",
+)
+
+
+def _restore(trainer: Any, state: Mapping[str, Any]) -> None:
+    """Set everything, after a look at all that could be another training's."""
+    parameters = trainer.model.parameters
+    if set(state["model"]) != set(parameters):
+        raise ValueError(f"model: expected the parameters {', '.join(parameters)}")
+    generators = _model.generators(trainer.model)
+    if set(state["generators"]) != set(generators):
+        raise ValueError("model: expected layers with the same dropout")
+    if (state["scheduler"] is None) != (trainer.scheduler is None):
+        raise ValueError("scheduler: expected one where there was one")
+    callbacks = [type(callback).__name__ for callback in trainer.callbacks]
+    if [name for name, _ in state["callbacks"]] != callbacks:
+        got = ", ".join(callbacks)
+        raise ValueError(f"callbacks: expected {[n for n, _ in state['callbacks']]}, got {got}")
+    for name, array in parameters.items():
+        if state["model"][name].shape != array.shape or state["model"][name].dtype != array.dtype:
+            raise ValueError(f"{name}: expected shape {array.shape} and dtype {array.dtype}")
+    optimizer = copy.deepcopy(trainer.optimizer)
+    optimizer.load_state_dict(state["optimizer"])  # on a copy first
+    if trainer.scheduler is not None:
+        copy.deepcopy(trainer.scheduler).load_state_dict(state["scheduler"])
+    trainer.optimizer.load_state_dict(state["optimizer"])
+    if trainer.scheduler is not None:
+        trainer.scheduler.load_state_dict(state["scheduler"])
+    parameters.update(state["model"])
+    for name, generator in generators.items():
+        generator.bit_generator.state = state["generators"][name]
+    for callback, (_, own) in zip(trainer.callbacks, state["callbacks"], strict=True):
+        callback.load_state_dict(own)
+    _restore_progress(trainer, state["progress"])
+
+
+def _restore_progress(trainer: Any, saved: Mapping[str, Any]) -> None:
+    progress = trainer.progress
+    progress.begin()
+    for name in COUNTS:
+        setattr(progress, name, saved[name])
+    in_pass = saved["item"] > 0
+    # The order of this pass is drawn again, from the generator as it was before.
+    progress.generator.bit_generator.state = saved["before"] if in_pass else saved["generator"]
+    progress.states = deque(_as_state(state) for state in saved["states"])
+    history = History()
+    history.epoch, history.history = list(saved["epochs"]), dict(saved["history"])
+    progress.history = history
+    trainer.history = history
+
+
+def _as_state(state: Any) -> Any:
+    return tuple(state) if isinstance(state, list) else state

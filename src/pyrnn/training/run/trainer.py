@@ -1,0 +1,490 @@
+"""`Trainer`: a model, a loss and an optimiser, run over data until told to stop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from pyrnn import _checks
+from pyrnn._divergence import check_loss
+from pyrnn._pickling import public
+from pyrnn._types import Array
+from pyrnn.backend import selection
+from pyrnn.training import losses
+from pyrnn.training._optimizer import Optimizer
+from pyrnn.training.clipping import clip_grad_norm as clip
+from pyrnn.training.run import _model
+from pyrnn.training.run._progress import Progress
+from pyrnn.training.run.batches import (
+    Batch,
+    Data,
+    Sequences,
+    TokenStreams,
+    Window,
+    check_window,
+)
+from pyrnn.training.run.callbacks.base import Callback, CallbackList
+from pyrnn.training.run.history import History
+from pyrnn.training.schedules import LRScheduler, ReduceLROnPlateau
+
+Loss = Callable[..., tuple[Any, Array]]
+DEFAULT_K1 = 32
+EVALUATED_TOKENS = 1 << 16
+"""Of a text, in one batch of an evaluation."""
+
+
+@public("pyrnn")
+class Trainer:
+    """Trains a model: batches, truncated back-propagation, schedules, callbacks, history.
+
+    Parameters
+    ----------
+    model : Layer or CharacterModel
+        `Sequential`, a recurrent layer, or whatever follows their convention.
+    loss : str or callable
+        A name of `pyrnn.losses`, with or without "_loss" at its end, or a function
+        ``loss(y, targets) -> (value, gradient)``, for instance
+        ``functools.partial(losses.cross_entropy, label_smoothing=0.1)``. With sequences of
+        different lengths, it is called with ``lengths=`` where each step has a target.
+    optimizer : Optimizer
+        Of the model's parameters.
+    scheduler : LRScheduler, optional
+        Stepped after each epoch, `OneCycleLR` after each step; `ReduceLROnPlateau` is given
+        "val_loss", or "loss" if there is no validation. A pair ``(scheduler, "step")`` or
+        ``(scheduler, "epoch")`` says otherwise.
+    clip_grad_norm : float, optional
+        The gradients' largest common norm.
+    seed : int, optional
+        Of the order of batches.
+
+    Attributes
+    ----------
+    stop_training : bool
+        A callback sets it to end `fit` after the step or epoch that it is called in.
+    history : History
+        Of the last `fit`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value.
+
+    Notes
+    -----
+    With a seed, the same model, data and arguments give the same bits, for any number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> model = pyrnn.Sequential(
+    ...     rnn=pyrnn.GRU(1, 8, seed=0), last=pyrnn.LastStep(), out=pyrnn.Linear(8, 2, seed=1)
+    ... )
+    >>> x = np.random.default_rng(0).standard_normal((64, 10, 1))
+    >>> y = (x.sum(axis=(1, 2)) > 0).astype(int)
+    >>> trainer = pyrnn.Trainer(
+    ...     model, "cross_entropy", pyrnn.Adam(model.parameters, lr=0.02), seed=0
+    ... )
+    >>> history = trainer.fit((x, y), epochs=20)
+    >>> history["loss"][-1] < 0.3
+    True
+    >>> trainer.predict(x).shape
+    (64, 2)
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        loss: str | Loss,
+        optimizer: Optimizer,
+        *,
+        scheduler: LRScheduler | tuple[LRScheduler, str] | None = None,
+        clip_grad_norm: float | None = None,
+        seed: int | None = None,
+    ) -> None:
+        for name in ("parameters", "forward", "backward", "train", "eval"):
+            if not hasattr(model, name):
+                raise TypeError(f"model: expected a layer or a model, got {_checks.shown(model)}")
+        if not isinstance(optimizer, Optimizer):
+            got = _checks.shown(optimizer)
+            raise TypeError(f"optimizer: expected one of pyrnn.optim, got {got}")
+        self.model = model
+        self.loss = _find_loss(loss)
+        self.optimizer = optimizer
+        self.scheduler, self._each_step = _check_scheduler(scheduler, optimizer)
+        self.clip_grad_norm = clip_grad_norm
+        if clip_grad_norm is not None:
+            self.clip_grad_norm = _checks.finite_number("clip_grad_norm", clip_grad_norm, 0.0)
+        self.stop_training = False
+        self.history = History()
+        self.progress = Progress(np.random.default_rng(_checks.seed(seed)))
+
+    # --- training ---------------------------------------------------------------------------
+
+    def fit(
+        self,
+        train: Any,
+        validation: Any = None,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        steps_per_epoch: int | None = None,
+        batch_size: int = 32,
+        k1: int | None = None,
+        k2: int | None = None,
+        accumulate: int = 1,
+        shuffle: bool = True,
+        callbacks: Iterable[Callback] = (),
+    ) -> History:
+        """Train until the epochs or the steps are done, or a callback stops it.
+
+        Parameters
+        ----------
+        train : pair (x, targets), or array of int
+            Sequences, any indexables: ``x[i]`` is (T_i, features), or (T_i,) of indices;
+            ``targets[i]`` is a class or an array, or has a target for each step where the model
+            gives an output for each. Or one text (L,), each step of which foretells the next token.
+            Both may be memory maps. Numbers are brought to the model's dtype.
+        validation : like ``train``, optional
+            Evaluated after each epoch, as "val_loss".
+        epochs, steps : int, optional
+            One or both; the nearer ends it. A step is one of the optimiser.
+        steps_per_epoch : int, optional
+            Epochs are so many steps, instead of once through the data.
+        batch_size : int
+            Sequences in a batch, or streams of a text.
+        k1, k2 : int, optional
+            Truncated back-propagation: an optimiser step every ``k1`` steps of time, whose
+            gradients go back over ``k2``, a multiple of it (k1 if not given). The state is carried
+            along. For sequences whose steps have targets, and for a text, where k1 is 32 if not
+            given.
+        accumulate : int
+            Batches whose mean gradient makes one step.
+        shuffle : bool
+            Whether each epoch has the sequences in another order. Those of like length get into
+            one batch.
+        callbacks : iterable of Callback
+            See `pyrnn.callbacks`.
+
+        Returns
+        -------
+        History
+            ``history["loss"]``: the mean over each epoch's targets; "val_loss"; "lr".
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong type or value, or a loss is not finite: then parameters are
+            as they were before that step.
+        """
+        if epochs is None and steps is None:
+            raise ValueError("epochs: expected a number of epochs or of steps, got neither")
+        most_epochs = math.inf if epochs is None else _checks.size("epochs", epochs)
+        most_steps = math.inf if steps is None else _checks.size("steps", steps)
+        length = math.inf
+        if steps_per_epoch is not None:
+            length = _checks.size("steps_per_epoch", steps_per_epoch)
+        count = _checks.size("accumulate", accumulate)
+        window = check_window(k1, k2)
+        data = self._data("train", train, batch_size, window)
+        held_out = None
+        if validation is not None:
+            held_out = self._data("validation", validation, batch_size, None)
+        shuffle = _checks.flag("shuffle", shuffle)
+        called = CallbackList(callbacks, self)
+        self.stop_training = False
+        self.progress.begin()
+        self.history = self.progress.history
+        self.model.train()
+        called.on_train_begin()
+        try:
+            while (
+                self.progress.epoch < most_epochs
+                and self.progress.step < most_steps
+                and not self.stop_training
+            ):
+                last = min(most_steps, self.progress.step_of_epoch + length)
+                self._run_epoch(data, shuffle, last, length, count, called)
+                if self.progress.batches_of_epoch:
+                    self._end_epoch(held_out, called)
+        finally:
+            self.model.train()
+        called.on_train_end()
+        return self.history
+
+    def _run_epoch(
+        self,
+        data: Data,
+        shuffle: bool,
+        last: float,
+        length: float,
+        accumulate: int,
+        called: CallbackList,
+    ) -> None:
+        """Go on with an epoch until its end, which is that of the data or at the last step."""
+        progress = self.progress
+        if not progress.batches_of_epoch:
+            called.on_epoch_begin(progress.epoch)
+        while progress.step < last and not self.stop_training:
+            items = progress.items(data, shuffle)
+            while progress.item < len(items):
+                group = items[progress.item : progress.item + accumulate]
+                self._run_step(data, group, called)
+                if progress.step >= last or self.stop_training:
+                    break
+            else:
+                progress.end_pass()
+                if length == math.inf:
+                    return
+        if progress.item >= len(progress.items(data, shuffle)):
+            progress.end_pass()
+
+    def _run_step(self, data: Data, group: Any, called: CallbackList) -> None:
+        """One step of the optimiser, from one batch or several."""
+        progress = self.progress
+        if called.batch_begin:
+            called.on_train_batch_begin(progress.batches_of_epoch)
+        if len(group) == 1:
+            batch = data.load(group[0])
+            value, grads = self._compute(batch, data.batch_first)
+            progress.count(value, batch.size)
+        else:
+            value, grads = self._accumulated(data, group)
+        if self.clip_grad_norm is not None:
+            clip(grads, self.clip_grad_norm)
+        self.optimizer.step(grads)
+        progress.item += len(group)
+        progress.step += 1
+        if self._each_step and self.scheduler is not None:
+            self._step_scheduler({"loss": value})
+        if called.batch_end:
+            called.on_train_batch_end(progress.batches_of_epoch - 1, {"loss": value})
+
+    def _accumulated(self, data: Data, group: Any) -> tuple[float, Mapping[str, Array]]:
+        """The mean loss and gradient of several batches, each as heavy as its targets."""
+        total, weight = 0.0, 0
+        summed: Any = None
+        backend = selection.current()
+        for item in group:
+            batch = data.load(item)
+            value, grads = self._compute(batch, data.batch_first)
+            self.progress.count(value, batch.size)
+            total, weight = total + value * batch.size, weight + batch.size
+            backend.scale(list(grads.values()), float(batch.size))
+            if summed is None:
+                summed = grads
+            else:
+                for name, array in grads.items():
+                    summed[name] += array
+        backend.scale(list(summed.values()), 1 / weight)
+        return total / weight, summed
+
+    def _compute(self, batch: Batch, batch_first: bool) -> tuple[float, Mapping[str, Array]]:
+        """Forward, loss and backward of a batch; the state goes on into the next one."""
+        progress = self.progress
+        state = progress.state_for(batch)
+        options = {} if batch.lengths is None else {"lengths": batch.lengths}
+        y, state, cache = self.model.forward(batch.x, state, **options)
+        value, dy = self._loss_of(y, batch, batch_first)
+        check_loss("lr", self.optimizer.lr, value, progress.step + 1)
+        grads: Mapping[str, Array]
+        _, _, grads = self.model.backward(cache, dy)
+        progress.carry(batch, state)
+        return value, grads
+
+    def _loss_of(self, y: Array, batch: Batch, batch_first: bool) -> tuple[float, Array]:
+        """The loss of what the model gave; steps that are there for gradients alone have none."""
+        scored, lengths = y, batch.lengths
+        if batch.before:
+            scored = y[:, batch.before :] if batch_first else y[batch.before :]
+            lengths = None if lengths is None else lengths - batch.before
+        options: dict[str, Any] = {}
+        if lengths is not None and not _model.ends_time(self.model):
+            options = {"lengths": lengths}
+            if batch_first:
+                options["batch_first"] = True
+        value, dy = self.loss(scored, batch.targets, **options)
+        if batch.before:
+            whole = np.zeros_like(y)
+            if batch_first:
+                whole[:, batch.before :] = dy
+            else:
+                whole[batch.before :] = dy
+            dy = whole
+        return value, dy
+
+    def _end_epoch(self, held_out: Data | None, called: CallbackList) -> None:
+        """Evaluate, step the scheduler, take down the numbers."""
+        progress = self.progress
+        logs = {"loss": progress.mean_loss()}
+        if held_out is not None:
+            logs["val_loss"] = self._evaluate(held_out)
+        logs["lr"] = self.optimizer.lr
+        progress.history.add(progress.epoch, logs)
+        if self.scheduler is not None and not self._each_step:
+            self._step_scheduler(logs)
+        number = progress.epoch
+        progress.end_epoch()
+        called.on_epoch_end(number, logs)
+
+    def _step_scheduler(self, logs: Mapping[str, float]) -> None:
+        assert self.scheduler is not None
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(logs.get("val_loss", logs["loss"]))
+        else:
+            self.scheduler.step()
+
+    # --- use --------------------------------------------------------------------------------
+
+    def evaluate(self, data: Any, *, batch_size: int = 32) -> float:
+        """The mean loss over all targets, in eval mode.
+
+        Parameters
+        ----------
+        data : pair (x, targets), or array of int
+            As for `fit`.
+        batch_size : int
+            Sequences in a batch, or streams of a text, whose state is carried along.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong type or value.
+        """
+        return self._evaluate(self._data("data", data, batch_size, None))
+
+    def _evaluate(self, data: Data) -> float:
+        total, weight, state = 0.0, 0, None
+        was_training = getattr(self.model, "training", True)
+        self.model.eval()
+        try:
+            for item in data.items(None):
+                batch = data.load(item)
+                state = state if batch.back else None
+                y, state = _model.call(self.model, batch.x, state, batch.lengths)
+                value, _ = self._loss_of(y, batch, data.batch_first)
+                total, weight = total + float(value) * batch.size, weight + batch.size
+        finally:
+            if was_training:
+                self.model.train()
+        return total / weight
+
+    def predict(self, x: Any, *, batch_size: int = 32) -> Any:
+        """What the model gives for sequences, in eval mode.
+
+        Parameters
+        ----------
+        x : indexable
+            Sequences, as for `fit`.
+        batch_size : int
+            Sequences in a batch.
+
+        Returns
+        -------
+        array or list of arrays
+            The outputs side by side, the sequences' axis first; where each step has an output and
+            lengths differ, a list.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong type or value.
+        """
+        data = self._sequences("x", x, None, _checks.size("batch_size", batch_size), None)
+        each_step = not _model.ends_time(self.model)
+        outputs: list[Any] = [None] * len(data)
+        was_training = getattr(self.model, "training", True)
+        self.model.eval()
+        try:
+            for rows, start in data.items(None):
+                batch = data.load((rows, start))
+                y, _ = _model.call(self.model, batch.x, None, batch.lengths)
+                by_row = y.swapaxes(0, 1) if each_step and not data.batch_first else y
+                for number, row in enumerate(rows.tolist()):
+                    length = None if batch.lengths is None else batch.lengths[number]
+                    outputs[row] = by_row[number, :length] if each_step else by_row[number]
+        finally:
+            if was_training:
+                self.model.train()
+        if len({output.shape for output in outputs}) == 1:
+            return np.stack(outputs)
+        return outputs
+
+    # --- data -------------------------------------------------------------------------------
+
+    def _data(self, name: str, given: Any, batch_size: int, window: Window | None) -> Data:
+        """What batches are taken from: sequences with targets, or one text."""
+        size = _checks.size("batch_size", batch_size)
+        if isinstance(given, (tuple, list)) and len(given) == 2:
+            if window is not None:
+                _model.refuse_window(self.model)
+            x, targets = given
+            return self._sequences(name, x, targets, size, window)
+        if isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "iu":
+            _model.refuse_window(self.model)
+            if name == "train":
+                window = window or Window(DEFAULT_K1, DEFAULT_K1)
+            else:
+                # However short the text: with two tokens or more, there is one stream.
+                size = max(1, min(size, (len(given) - 1) // DEFAULT_K1))
+                steps = max(DEFAULT_K1, EVALUATED_TOKENS // size)
+                window = Window(steps, steps)
+            batch_first = _model.batch_first(self.model)
+            return TokenStreams(given, size, window, batch_first=batch_first, name=name)
+        if hasattr(given, "items") and hasattr(given, "load") and hasattr(given, "batch_first"):
+            data: Data = given
+            return data
+        raise TypeError(
+            f"{name}: expected a pair (x, targets) or an array of tokens (L,), got "
+            f"{_checks.shown(given)}"
+        )
+
+    def _sequences(
+        self, name: str, x: Any, targets: Any, size: int, window: Window | None
+    ) -> Sequences:
+        return Sequences(
+            x,
+            targets,
+            size,
+            each_step=not _model.ends_time(self.model),
+            dtype=self.model.dtype,
+            batch_first=_model.batch_first(self.model),
+            window=window,
+            name=name,
+        )
+
+
+def _find_loss(loss: Any) -> Loss:
+    """A loss by its name, or as it is."""
+    if isinstance(loss, str):
+        names = {name.removesuffix("_loss"): name for name in losses.__all__}
+        key = names.get(loss.removesuffix("_loss"))
+        if key is None:
+            raise ValueError(f"loss: expected one of {', '.join(names)}, got {_checks.shown(loss)}")
+        function: Loss = getattr(losses, key)
+        return function
+    if not callable(loss):
+        raise TypeError(f"loss: expected a name or a function, got {_checks.shown(loss)}")
+    found: Loss = loss
+    return found
+
+
+def _check_scheduler(scheduler: Any, optimizer: Optimizer) -> tuple[LRScheduler | None, bool]:
+    """The scheduler, and whether each step counts for it."""
+    if scheduler is None:
+        return None, False
+    found, every = scheduler if isinstance(scheduler, tuple) else (scheduler, None)
+    if not isinstance(found, LRScheduler):
+        got = _checks.shown(found)
+        raise TypeError(f"scheduler: expected one of pyrnn.optim.lr_scheduler, got {got}")
+    if found.optimizer is not optimizer:
+        raise ValueError("scheduler: expected one of the same optimiser, got another's")
+    if every is None:
+        return found, found.each_batch
+    return found, _checks.choice("scheduler", every, ("step", "epoch")) == "step"
