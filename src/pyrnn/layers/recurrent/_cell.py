@@ -1,4 +1,4 @@
-"""One time step of a recurrent cell, forward and backward, with torch's names."""
+"""Single cells: one time step, forward and backward, with torch's names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyrnn.layers.recurrent._kind import Kind
 
 
 class Cell(Kind, Generic[Given, Returned]):
-    """Base of `RNNCell`, `LSTMCell` and `GRUCell`; a subclass says what its cell is."""
+    """Base class of `RNNCell`, `LSTMCell` and `GRUCell`. A subclass names its cell."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         self._take(arguments)
@@ -31,20 +31,29 @@ class Cell(Kind, Generic[Given, Returned]):
         Parameters
         ----------
         x : array
-            (N, input_size), or (input_size,) for one row, or (N,) of one-hot indices.
+            The input, (N, input_size), or (input_size,) for one row, or (N,) of one-hot indices.
         state : array or pair of arrays, optional
-            (N, hidden_size), zero if not given; the pair (h, c) for LSTM, in which None is zero as
-            well. Without the axis N for one row.
+            The state before the step, (N, hidden_size); the pair (h, c) for LSTM. Without the axis
+            N for one row. Zeros by default; so is None in a pair.
 
         Returns
         -------
         array or pair of arrays
-            The next state, shaped as the argument.
+            The state after the step, shaped as the one before.
 
         Raises
         ------
         TypeError, ValueError
             If an argument has a wrong dtype, shape or value.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> cell = pyrnn.LSTMCell(3, 4, seed=0)
+        >>> h, c = cell(np.ones((2, 3), np.float32))
+        >>> h, c = cell(np.ones((2, 3), np.float32), (h, c))
+        >>> h.shape
+        (2, 4)
         """
         following: Returned = self._forward(x, state, keep=False)[1]
         return following
@@ -52,17 +61,38 @@ class Cell(Kind, Generic[Given, Returned]):
     def forward(
         self, x: npt.ArrayLike, state: Given | None = None
     ) -> tuple[Array, Returned, _cache.Cache[Any]]:
-        """Advance by one step as `__call__` does, and keep what `backward` needs.
+        """Advance by one step, and return the cache that `backward` needs.
+
+        Parameters
+        ----------
+        x : array
+            The input, (N, input_size), or (input_size,) for one row, or (N,) of one-hot indices.
+        state : array or pair of arrays, optional
+            The state before the step, (N, hidden_size); the pair (h, c) for LSTM. Without the axis
+            N for one row. Zeros by default; so is None in a pair.
 
         Returns
         -------
         h : array
-            The output, (N, hidden_size). It is read-only, because the cache looks into it.
+            The output, (N, hidden_size). It is read-only, because the cache refers to it.
         state : array or pair of arrays
-            The next state, as `__call__` returns it: h again, or the pair (h, c) for LSTM.
+            The state after the step: h again, or the pair (h, c) for LSTM.
         cache : Cache
-            Serves one call of this cell's `backward`. It holds on to ``x``, which must not
-            change until then; the parameters may.
+            For one call of this cell's `backward`. It refers to ``x``, which must not change until
+            then; the parameters may.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> cell = pyrnn.GRUCell(3, 4, seed=0)
+        >>> h, state, cache = cell.forward(np.ones((2, 3), np.float32))
+        >>> h.shape, np.array_equal(h, state)
+        ((2, 4), True)
         """
         y, following, cache = self._forward(x, state, keep=True)
         assert cache is not None
@@ -72,7 +102,7 @@ class Cell(Kind, Generic[Given, Returned]):
     def _forward(
         self, x: Any, state: Any, keep: bool
     ) -> tuple[Array, Any, _cache.Cache[Any] | None]:
-        """The output (1, N, H), the state as the user has it, and the cache if it is to be kept."""
+        """Return the output (1, N, H), the user's form of the state, and the cache if ``keep``."""
         rows, batched = self._check_input(x)
         states = None
         if state is not None:
@@ -91,27 +121,36 @@ class Cell(Kind, Generic[Given, Returned]):
         Parameters
         ----------
         cache : Cache
-            From this cell's `forward`; it is used up.
+            From this cell's `forward`. It is used up.
         dy : array or None
-            Gradient of the loss with respect to the output h, of its shape; None for zeros.
+            Gradient of the loss with respect to the output h, of its shape. None for zeros.
         dstate : array or pair of arrays, optional
-            Gradient with respect to the next state; zero if not given, as is None in a pair. What
-            it has for h and ``dy`` add up.
+            Gradient of the loss with respect to the state after the step. Zeros by default; so is
+            None in a pair. Its h part and ``dy`` are added.
 
         Returns
         -------
         dx : array or None
-            Gradient with respect to ``x``; None if ``x`` held indices.
+            Gradient with respect to ``x``; None if ``x`` holds indices.
         dstate0 : array or pair of arrays
-            Gradient with respect to the state before.
+            Gradient with respect to the state before the step.
         grads : dict
             Gradient of each parameter, by the names of `parameters`.
 
         Raises
         ------
         TypeError, ValueError
-            If the cache is another cell's or used up, or an argument has a wrong dtype or shape,
-            or dy and dstate are both None. The cache can still be used then, unless it was used up.
+            If the cache is another cell's or used up, an argument has a wrong dtype or shape, or dy
+            and dstate are both None. The cache can still be used then, unless it was used up.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> cell = pyrnn.GRUCell(3, 4, seed=0)
+        >>> h, state, cache = cell.forward(np.ones((2, 3), np.float32))
+        >>> dx, dstate0, grads = cell.backward(cache, np.ones_like(h))
+        >>> dx.shape, dstate0.shape, grads["weight_ih"].shape
+        ((2, 3), (2, 4), (12, 3))
         """
         _cache.check(cache, self)
         if dy is None and _checks.none_given(dstate):
@@ -129,7 +168,7 @@ class Cell(Kind, Generic[Given, Returned]):
         return dx, self._user_state(dbefore, cache.batched), self._gradients(grads)
 
     def _check_input(self, x: Any) -> tuple[Any, bool]:
-        """``x`` as (N, I) or indices (N,), and whether it came as a batch."""
+        """Return ``x`` as (N, I) or indices (N,), and whether it is a batch."""
         array = _checks.as_array("x", x)
         if array.dtype.kind in "iu":
             if array.ndim != 1:
@@ -153,7 +192,7 @@ class Cell(Kind, Generic[Given, Returned]):
         return np.atleast_2d(array), array.ndim == 2
 
     def _check_state(self, name: str, state: Any, batch_size: int, batched: bool) -> State:
-        """A state as a tuple of (N, H) arrays; a projected h is (N, P)."""
+        """Return a state as a tuple of (N, H) arrays; a projected h is (N, P)."""
         parts = _checks.state_parts(name, state, self._state_names)
         checked = []
         for (part_name, part), size in zip(

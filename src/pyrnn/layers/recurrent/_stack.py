@@ -21,7 +21,7 @@ from pyrnn.layers.recurrent._weights import StackWeights
 from pyrnn.layers.recurrent.stream import Stream, StreamSizes
 
 _NUMBERS_OF_A_UNIT = 16
-"""At most so many are kept of a unit's step, in both directions."""
+"""The largest number of cached values of a unit's time step, in both directions."""
 
 
 class Recurrent(StackWeights, Generic[Given, Returned]):
@@ -63,31 +63,41 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
     def __call__(
         self, x: npt.ArrayLike, state: Given | None = None, lengths: npt.ArrayLike | None = None
     ) -> tuple[Array, Returned]:
-        """Run over time and keep nothing for a way back.
+        """Run over time, for inference only.
 
         Parameters
         ----------
         x : array
-            (T, N, input_size), or (N, T, input_size) with ``batch_first``, or (T, input_size) for
-            one sequence; an integer array without the last axis stands for one-hot rows.
+            The input, (T, N, input_size), or (N, T, input_size) with ``batch_first``, or
+            (T, input_size) for one sequence. An integer array without the last axis is read as
+            one-hot rows.
         state : array or pair of arrays, optional
-            The first state, (num_layers * directions, N, hidden_size); zero if not given. The pair
-            (h, c) for LSTM, of which h has proj_size features where there is a projection. Without
-            the axis N for one sequence.
+            The initial state, (num_layers * directions, N, hidden_size); the pair (h, c) for LSTM,
+            in which h has proj_size features if there is a projection. Without the axis N for one
+            sequence. Zeros by default.
         lengths : array of int, optional
-            Length of each sequence of the batch, in [1, T]. Outputs past a length are zero.
+            The length of each sequence of the batch, in [1, T]. By default all have T steps.
 
         Returns
         -------
         y : array
-            (T, N, directions * hidden_size), or directions * proj_size; laid out as ``x``.
+            The output, (T, N, directions * hidden_size), or directions * proj_size features with a
+            projection; in the layout of ``x``. It is zero past a sequence's length.
         state : array or pair of arrays
-            The state after each sequence's last step, shaped as the argument.
+            The final state, after each sequence's last time step, shaped as the initial one.
 
         Raises
         ------
         TypeError, ValueError
             If an argument has a wrong dtype, shape or value.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.GRU(3, 4, seed=0)
+        >>> y, h = layer(np.ones((5, 2, 3), np.float32), lengths=[5, 2])
+        >>> y.shape, h.shape, bool(y[2:, 1].any())
+        ((5, 2, 4), (1, 2, 4), False)
         """
         y, final, _ = self._forward(x, state, lengths, keep=False)
         return y, final
@@ -100,24 +110,38 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
         *,
         checkpoint: int | None = None,
     ) -> tuple[Array, Returned, SequenceCache]:
-        """Run over time as `__call__` does, and keep what `backward` needs.
+        """Run over time, and return the cache that `backward` needs.
+
+        The outputs are identical to the bit to those of inference.
 
         Parameters
         ----------
-        x, state, lengths
-            As for `__call__`.
+        x : array
+            The input, (T, N, input_size), or (N, T, input_size) with ``batch_first``, or
+            (T, input_size) for one sequence. An integer array without the last axis is read as
+            one-hot rows.
+        state : array or pair of arrays, optional
+            The initial state, (num_layers * directions, N, hidden_size); the pair (h, c) for LSTM,
+            in which h has proj_size features if there is a projection. Without the axis N for one
+            sequence. Zeros by default.
+        lengths : array of int, optional
+            The length of each sequence of the batch, in [1, T]. By default all have T steps.
         checkpoint : int, optional
-            Keep the state before every ``checkpoint``-th step alone; `backward` runs the steps
-            between them again. The gradients are the same to the bit, the memory is less: about
-            T / checkpoint states and the values of ``checkpoint`` steps, in each layer.
+            Cache the state before every ``checkpoint``-th time step only; `backward` computes the
+            steps between them again. The gradients are identical to the bit and the cache is
+            smaller: about T / checkpoint states and the values of ``checkpoint`` steps per layer.
 
         Returns
         -------
-        y, state
-            As from `__call__`. ``y`` is read-only, because the cache looks into it.
+        y : array
+            The output, (T, N, directions * hidden_size), or directions * proj_size features with a
+            projection; in the layout of ``x``. It is zero past a sequence's length, and read-only,
+            because the cache refers to it.
+        state : array or pair of arrays
+            The final state, after each sequence's last time step, shaped as the initial one.
         cache : Cache
-            Serves one call of this layer's `backward`. It holds on to ``x``, which must not
-            change until then; the parameters may.
+            For one call of this layer's `backward`. It refers to ``x``, which must not change until
+            then; the parameters may.
 
         Raises
         ------
@@ -140,7 +164,7 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
         """
         steps = 0
         if checkpoint is not None:
-            # No longer than any sequence
+            # Not longer than the longest possible sequence
             steps = min(_checks.size("checkpoint", checkpoint), _checks.MAX_COUNT)
         y, final, cache = self._forward(x, state, lengths, True, steps)
         assert cache is not None
@@ -196,27 +220,37 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
         Parameters
         ----------
         cache : Cache
-            From this layer's `forward`; it is used up, also by a call that Ctrl-C ends.
+            From this layer's `forward`. It is used up, also by a call that Ctrl-C ends.
         dy : array or None
-            Gradient of the loss with respect to ``y``, of its shape; None for zeros, where the
-            loss depends on the final state alone.
+            Gradient of the loss with respect to ``y``, of its shape. None for zeros, if the loss
+            depends on the final state only.
         dstate : array or pair of arrays, optional
-            Gradient with respect to the final state; zero if not given, as is None in a pair.
+            Gradient of the loss with respect to the final state. Zeros by default; so is None in a
+            pair.
 
         Returns
         -------
         dx : array or None
-            Gradient with respect to ``x``; None if ``x`` held indices.
+            Gradient with respect to ``x``; None if ``x`` holds indices.
         dstate0 : array or pair of arrays
-            Gradient with respect to the first state.
+            Gradient with respect to the initial state.
         grads : dict
             Gradient of each parameter, by the names of `parameters`.
 
         Raises
         ------
-        ValueError
-            If the cache is another layer's or used up, or an argument has a wrong shape, or dy and
-            dstate are both None. The cache can still be used then, unless it was used up.
+        TypeError, ValueError
+            If the cache is another layer's or used up, an argument has a wrong dtype or shape, or
+            dy and dstate are both None. The cache can still be used then, unless it was used up.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.LSTM(3, 4, seed=0)
+        >>> y, (h, c), cache = layer.forward(np.ones((5, 2, 3), np.float32))
+        >>> dx, (dh0, dc0), grads = layer.backward(cache, np.ones_like(y))
+        >>> dx.shape, dh0.shape, grads["weight_hh_l0"].shape
+        ((5, 2, 3), (1, 2, 4), (16, 4))
         """
         if dy is None and _checks.none_given(dstate):
             raise TypeError(
@@ -240,7 +274,7 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
             else:
                 walks = (backend.backward(saved[layer], dlayer, part_of(dstates, layer)),)
             dx = None
-            # So far from the last layer and direction to the first.
+            # Collected from the last layer and direction to the first, reversed below.
             for dpart, dstate0, grads in reversed(walks):
                 dstates0.append(dstate0)
                 cell_grads.append(grads)
@@ -261,7 +295,7 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
     def check_backward(
         self, cache: SequenceCache, dy: Any, dstate: Any
     ) -> tuple[Array, State | None]:
-        """Return the arguments of `backward` as arrays that fit, or say what does not."""
+        """Return the arguments of `backward` as arrays that fit, or raise."""
         _cache.check(cache, self)
         arguments = self._arguments
         dlayer = arguments.check_gradient(dy, cache)
@@ -271,23 +305,23 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
     def gates(
         self, x: npt.ArrayLike, state: Given | None = None, lengths: npt.ArrayLike | None = None
     ) -> dict[str, Array]:
-        """Gates and candidates at each step, in inference: no dropout, expected zoneout.
+        """Return the gates and candidates of each time step, as in eval mode.
 
         Parameters
         ----------
         x : array
-            (T, N, input_size) or as `__call__` takes it.
+            The input, (T, N, input_size), or in another form that a call of the layer takes.
         state : array or pair of arrays, optional
-            The first state; zero if not given.
+            The initial state. Zeros by default.
         lengths : array of int, optional
-            Length of each sequence. Gates past a length are zero.
+            The length of each sequence. Gates past a length are zero.
 
         Returns
         -------
         dict of array
-            (T, N, hidden_size) each, laid out as y, by the names "i_l0", "f_l0", "g_l0", "o_l0" of
-            an LSTM, "r_l0", "z_l0", "n_l0" of a GRU, "z_l0", "n_l0" of a MinGRU, for each layer and
-            direction as in `parameters`. Empty for an RNN, which has no gates; a coupled forget
+            The gates, (T, N, hidden_size) each, in the layout of y, for each layer and direction as
+            in `parameters`: "i_l0", "f_l0", "g_l0", "o_l0" of an LSTM, "r_l0", "z_l0", "n_l0" of a
+            GRU, "z_l0", "n_l0" of a MinGRU. Empty for an RNN, which has no gates; a coupled forget
             gate is 1 − i.
 
         Raises
@@ -322,32 +356,35 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
     ) -> tuple[Array | None, dict[str, Array]]:
         """Truncated back-propagation through time, TBPTT(k1, k2).
 
-        For s = 0, ``k1``, 2 ``k1``, ... the losses of steps s to ``min(s + k1, T) - 1`` go back to
-        step ``max(0, s + k1 - k2)``; the state before it counts as constant. So ``k1 = k2`` is the
-        same as chunks of ``k1`` steps with carried state, the last one shorter if ``k1`` does not
-        divide T. ``k1 = 1`` is the sliding window: each step's loss reaches back over at most
-        ``k2`` steps, counting its own.
+        For s = 0, ``k1``, 2 ``k1``, ... the losses of steps s to ``min(s + k1, T) - 1`` are
+        back-propagated to step ``max(0, s + k1 - k2)``; the state before it counts as constant. So
+        ``k1 = k2`` is the same as chunks of ``k1`` steps with carried state, the last one shorter
+        if ``k1`` does not divide T. ``k1 = 1`` is the sliding window: each step's loss is
+        back-propagated through at most ``k2`` steps, its own included.
 
         Parameters
         ----------
         cache : Cache
-            From this layer's `forward`; it is used up, also by a call that Ctrl-C ends.
+            From this layer's `forward`. It is used up, also by a call that Ctrl-C ends.
         dy : array
             Gradient of each step's own loss with respect to that step's output.
-        k1, k2 : int
-            1 <= k1 <= k2.
+        k1 : int
+            The number of time steps between the starts of two windows, at least 1.
+        k2 : int
+            The largest number of time steps that a loss is back-propagated through, at least k1.
 
         Returns
         -------
         dx : array or None
-            Gradient with respect to ``x``; None if ``x`` held indices.
+            Gradient with respect to ``x``; None if ``x`` holds indices.
         grads : dict
-            Gradient of each parameter.
+            Gradient of each parameter, by the names of `parameters`.
 
         Raises
         ------
-        ValueError
-            As from `backward`, or if ``k2 < k1``.
+        TypeError, ValueError
+            If the cache is another layer's or used up, an argument has a wrong dtype, shape or
+            value, or ``k2 < k1``. The cache can still be used then, unless it was used up.
         NotImplementedError
             For a bidirectional layer or a batch with lengths.
 
@@ -388,18 +425,33 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
         return dx, self._gradients(joined(cell_grads))
 
     def stream(self, batch_size: int = 1) -> Stream[Given, Returned]:
-        """Open a stream that advances one step at a time, with the weights as they are now.
+        """Open a stream that advances one time step per call, with the present weights.
 
         Parameters
         ----------
-        batch_size : int
-            How many independent streams advance together.
+        batch_size : int, default 1
+            The number of independent streams that advance together.
+
+        Returns
+        -------
+        Stream
+            The stream, with a zero state.
 
         Raises
         ------
         ValueError
-            For a bidirectional layer, which has to see the end first; for a state of more than
-            2**31 - 1 numbers.
+            For a bidirectional layer, which needs the end of the sequence first; for a state of
+            more than 2**31 - 1 numbers.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.GRU(3, 4, seed=0).eval()
+        >>> x = np.ones((5, 1, 3), np.float32)
+        >>> stream = layer.stream()
+        >>> y = [stream.step(x_t) for x_t in x]
+        >>> np.array_equal(y, layer(x)[0])  # equal to the bit
+        True
         """
         if self.bidirectional:
             raise ValueError("stream: a bidirectional layer cannot run forward in time alone")
@@ -419,13 +471,13 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
     # --- noise ------------------------------------------------------------------------------
 
     def _dropout_mask(self, y: Array) -> Array | None:
-        """A fresh mask of zeros and 1 / (1 - p) between two layers; None where nothing drops."""
+        """Draw a mask of zeros and 1 / (1 - p) between two layers; None without dropout."""
         if not self.training or self.dropout == 0:
             return None
         return _noise.dropout_mask(self._generator, y.shape, self.dropout, self.dtype)
 
     def _draw_noise(self, time_steps: int, batch_size: int) -> Noise | None:
-        """Fresh noise for one layer in one direction; its mean in eval mode."""
+        """Draw the noise for one layer and direction; in eval mode, its mean."""
         rates = _noise.zoneout_rates(self.zoneout, len(self._state_names))
         if not rates and not self.recurrent_dropout:
             return None

@@ -42,15 +42,38 @@ class GRU(_GRUKind, Recurrent[npt.ArrayLike, Array]):
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
-        As for `RNN`.
-    recurrent_dropout, zoneout, dtype, seed, initialization
-        As for `RNN`, without "identity".
-    reset_after : bool
+    input_size : int
+        The number of features of x.
+    hidden_size : int
+        The number of features of the hidden state, H.
+    num_layers : int, default 1
+        The number of stacked layers.
+    bias : bool, default True
+        Whether to add the biases b_ih and b_hh.
+    batch_first : bool, default False
+        Whether x and y are (N, T, features) instead of (T, N, features).
+    dropout : float, default 0.0
+        Probability with which an output of each layer but the last is dropped, in train mode.
+    bidirectional : bool, default False
+        Whether to add a second direction that runs from the end; y has the features of both.
+    reset_after : bool, default True
         Whether the reset gate acts after the product with W_hn (torch, Keras' default) or before
-        it (the paper's).
-    layer_norm : bool
-        Whether both products are normalised.
+        it (the paper).
+    layer_norm : bool, default False
+        Whether to normalise both products.
+    recurrent_dropout : float, default 0.0
+        Probability with which a unit of h is dropped from the products with W_hh, in train mode:
+        one mask for all time steps of a sequence, for each layer and direction.
+    zoneout : float, default 0.0
+        Probability with which a unit of h keeps its old value in a time step, in train mode; in
+        eval mode, the share of the old value that it keeps.
+    dtype : {"float32", "float64"}
+        The dtype of the parameters, inputs and outputs.
+    seed : int, optional
+        Seed of the initial parameters, the dropout and the zoneout. By default they differ from
+        layer to layer.
+    initialization : {"torch", "glorot", "orthogonal"}
+        The scheme of the initial parameters; see `pyrnn.initialize`.
 
     Raises
     ------
@@ -60,11 +83,13 @@ class GRU(_GRUKind, Recurrent[npt.ArrayLike, Array]):
 
     Notes
     -----
-    ``h' = (1 - z) n + z h`` with ``n = tanh(W_in x + b_in + r (W_hn h + b_hn))``, or
-    ``n = tanh(W_in x + b_in + W_hn (r h) + b_hn)`` with the reset before. Source: Cho et al.,
-    "Learning phrase representations using RNN encoder-decoder", EMNLP 2014; the reset after in the
-    form of `torch.nn.GRU`. With ``layer_norm``, ``gain_ih n(W_ih x)`` and ``gain_hh n(W_hh h)``
-    take the place of the products, with n as in `LSTM`.
+    ``h' = (1 - z) n + z h`` with ``n = tanh(W_in x + b_in + r (W_hn h + b_hn))``, or, with the
+    reset before the product, ``n = tanh(W_in x + b_in + W_hn (r h) + b_hn)``. Source: Cho et al.,
+    "Learning phrase representations using RNN encoder-decoder", EMNLP 2014; the reset after the
+    product in the form of `torch.nn.GRU`. With ``layer_norm``, the products are replaced by
+    ``gain_ih norm(W_ih x)`` and ``gain_hh norm(W_hh h)``, where norm subtracts the mean and divides
+    by √(variance + 1e-5): J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization",
+    arXiv:1607.06450.
 
     Examples
     --------
@@ -102,14 +127,39 @@ class GRUCell(_GRUKind, Cell[npt.ArrayLike, Array]):
 
     Parameters
     ----------
-    input_size, hidden_size, bias, dtype, seed, initialization
-        As for `RNNCell`, without "identity".
-    reset_after, layer_norm
-        As for `GRU`.
+    input_size : int
+        The number of features of x.
+    hidden_size : int
+        The number of features of the hidden state, H.
+    bias : bool, default True
+        Whether to add the biases b_ih and b_hh.
+    reset_after : bool, default True
+        Whether the reset gate acts after the product with W_hn (torch, Keras' default) or before
+        it (the paper).
+    layer_norm : bool, default False
+        Whether to normalise both products.
+    dtype : {"float32", "float64"}
+        The dtype of the parameters, inputs and outputs.
+    seed : int, optional
+        Seed of the initial parameters. By default they differ from cell to cell.
+    initialization : {"torch", "glorot", "orthogonal"}
+        The scheme of the initial parameters; see `pyrnn.initialize`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value, or if ``layer_norm`` comes with
+        ``reset_after=False``.
 
     Notes
     -----
-    Equations and source as for `GRU`.
+    ``h' = (1 - z) n + z h`` with ``n = tanh(W_in x + b_in + r (W_hn h + b_hn))``, or, with the
+    reset before the product, ``n = tanh(W_in x + b_in + W_hn (r h) + b_hn)``. Source: Cho et al.,
+    "Learning phrase representations using RNN encoder-decoder", EMNLP 2014; the reset after the
+    product in the form of `torch.nn.GRU`. With ``layer_norm``, the products are replaced by
+    ``gain_ih norm(W_ih x)`` and ``gain_hh norm(W_hh h)``, where norm subtracts the mean and divides
+    by √(variance + 1e-5): J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization",
+    arXiv:1607.06450.
 
     Examples
     --------

@@ -61,31 +61,52 @@ class LSTM(_LSTMKind, Recurrent[PairLike, Pair]):
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
-        As for `RNN`.
-    recurrent_dropout, dtype, seed, initialization
-        As for `RNN`, without "identity".
-    proj_size : int
-        Features P < hidden_size to which h is projected, as in `torch.nn.LSTM`; 0 for none. y and
-        h have P features, c keeps hidden_size.
-    peephole : bool
-        Whether the gates see the cell: the parameter ``weight_peephole``, rows i f o.
-    coupled : bool
-        Whether the forget gate is f = 1 - i; the gates are then i g o, and the peepholes i o.
-    layer_norm : bool
-        Whether both products and the cell are normalised.
-    zoneout : float or pair of floats
-        As for `RNN`, of h and c alike, or (p_h, p_c).
+    input_size : int
+        The number of features of x.
+    hidden_size : int
+        The number of features of the hidden state, H.
+    num_layers : int, default 1
+        The number of stacked layers.
+    bias : bool, default True
+        Whether to add the biases b_ih and b_hh.
+    batch_first : bool, default False
+        Whether x and y are (N, T, features) instead of (T, N, features).
+    dropout : float, default 0.0
+        Probability with which an output of each layer but the last is dropped, in train mode.
+    bidirectional : bool, default False
+        Whether to add a second direction that runs from the end; y has the features of both.
+    proj_size : int, default 0
+        The number of features P < hidden_size to which h is projected, as in `torch.nn.LSTM`; 0
+        for no projection. Then y and h have P features, and c has hidden_size.
+    peephole : bool, default False
+        Whether the gates see the cell state, through the parameter ``weight_peephole``, rows i f o.
+    coupled : bool, default False
+        Whether the forget gate is f = 1 - i. The gates are then i g o, and the peepholes i o.
+    layer_norm : bool, default False
+        Whether to normalise both products and the cell state.
+    recurrent_dropout : float, default 0.0
+        Probability with which a unit of h is dropped from the products with W_hh, in train mode:
+        one mask for all time steps of a sequence, for each layer and direction.
+    zoneout : float or pair of floats, default 0.0
+        Probability with which a unit of h or c keeps its old value in a time step, in train mode;
+        in eval mode, the share of the old value that it keeps. One number for both, or (p_h, p_c).
+    dtype : {"float32", "float64"}
+        The dtype of the parameters, inputs and outputs.
+    seed : int, optional
+        Seed of the initial parameters, the dropout and the zoneout. By default they differ from
+        layer to layer.
+    initialization : {"torch", "glorot", "orthogonal"}
+        The scheme of the initial parameters; see `pyrnn.initialize`.
     forget_bias : float, optional
-        First bias of the forget gate: b_ih of it has this value and b_hh zero; 1.0 is Keras'
-        default. None leaves both as ``initialization`` draws them.
+        Initial bias of the forget gate: its b_ih has this value and its b_hh is zero. Keras'
+        default is 1.0. By default ``initialization`` determines both.
 
     Raises
     ------
     TypeError, ValueError
         If an argument has a wrong type or value; if ``layer_norm`` comes with ``peephole``,
-        ``coupled`` or ``proj_size``, or ``proj_size`` is not below ``hidden_size``;
-        if ``forget_bias`` is given without biases or without a forget gate.
+        ``coupled`` or ``proj_size``; if ``proj_size`` is not below ``hidden_size``; or if
+        ``forget_bias`` is given without biases or without a forget gate.
 
     Notes
     -----
@@ -99,7 +120,7 @@ class LSTM(_LSTMKind, Recurrent[PairLike, Pair]):
     - ``proj_size``: ``h' = W_hr (σ(z_o) tanh(c'))`` with ``weight_hr`` (P, H). H. Sak, A. Senior,
       F. Beaufays, arXiv:1402.1128.
     - ``layer_norm``: ``z = gain_ih n(W_ih x) + b_ih + gain_hh n(W_hh h) + b_hh`` and
-      ``h' = σ(z_o) tanh(gain_c n(c') + b_c)``, where n takes off the mean and divides by
+      ``h' = σ(z_o) tanh(gain_c n(c') + b_c)``, where n subtracts the mean and divides by
       √(variance + 1e-5). Gains start at 1, biases at 0. J. L. Ba, J. R. Kiros, G. E. Hinton,
       "Layer normalization", arXiv:1607.06450.
 
@@ -144,14 +165,53 @@ class LSTMCell(_LSTMKind, Cell[PairLike, Pair]):
 
     Parameters
     ----------
-    input_size, hidden_size, bias, dtype, seed, initialization
-        As for `RNNCell`, without "identity".
-    proj_size, peephole, coupled, layer_norm, forget_bias
-        As for `LSTM`.
+    input_size : int
+        The number of features of x.
+    hidden_size : int
+        The number of features of the hidden state, H.
+    bias : bool, default True
+        Whether to add the biases b_ih and b_hh.
+    proj_size : int, default 0
+        The number of features P < hidden_size to which h is projected, as in `torch.nn.LSTM`; 0
+        for no projection. Then h has P features, and c has hidden_size.
+    peephole : bool, default False
+        Whether the gates see the cell state, through the parameter ``weight_peephole``, rows i f o.
+    coupled : bool, default False
+        Whether the forget gate is f = 1 - i. The gates are then i g o, and the peepholes i o.
+    layer_norm : bool, default False
+        Whether to normalise both products and the cell state.
+    dtype : {"float32", "float64"}
+        The dtype of the parameters, inputs and outputs.
+    seed : int, optional
+        Seed of the initial parameters. By default they differ from cell to cell.
+    initialization : {"torch", "glorot", "orthogonal"}
+        The scheme of the initial parameters; see `pyrnn.initialize`.
+    forget_bias : float, optional
+        Initial bias of the forget gate: its b_ih has this value and its b_hh is zero. Keras'
+        default is 1.0. By default ``initialization`` determines both.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value; if ``layer_norm`` comes with ``peephole``,
+        ``coupled`` or ``proj_size``; if ``proj_size`` is not below ``hidden_size``; or if
+        ``forget_bias`` is given without biases or without a forget gate.
 
     Notes
     -----
-    Equations and source as for `LSTM`.
+    ``c' = σ(z_f) c + σ(z_i) tanh(z_g)``, ``h' = σ(z_o) tanh(c')`` with
+    ``z = W_ih x + b_ih + W_hh h + b_hh``. Source: Gers, Schmidhuber, Cummins, "Learning to forget",
+    Neural Computation 12, 2000.
+
+    - ``peephole``: z_i and z_f get ``p c``, z_o gets ``p c'``. F. A. Gers, J. Schmidhuber,
+      "Recurrent nets that time and count", IJCNN 2000.
+    - ``coupled``: K. Greff et al., "LSTM: a search space odyssey", IEEE TNNLS 28, 2017 (CIFG).
+    - ``proj_size``: ``h' = W_hr (σ(z_o) tanh(c'))`` with ``weight_hr`` (P, H). H. Sak, A. Senior,
+      F. Beaufays, arXiv:1402.1128.
+    - ``layer_norm``: ``z = gain_ih n(W_ih x) + b_ih + gain_hh n(W_hh h) + b_hh`` and
+      ``h' = σ(z_o) tanh(gain_c n(c') + b_c)``, where n subtracts the mean and divides by
+      √(variance + 1e-5). Gains start at 1, biases at 0. J. L. Ba, J. R. Kiros, G. E. Hinton,
+      "Layer normalization", arXiv:1607.06450.
 
     Examples
     --------

@@ -19,23 +19,43 @@ class MinGRU(Recurrent[npt.ArrayLike, Array]):
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
-        As for `RNN`.
-    zoneout, dtype, seed, initialization
-        As for `RNN`, without "identity".
-    recurrent_dropout : float
-        0: there is no product with h that it could act on.
+    input_size : int
+        The number of features of x.
+    hidden_size : int
+        The number of features of the hidden state, H.
+    num_layers : int, default 1
+        The number of stacked layers.
+    bias : bool, default True
+        Whether to add the bias b_ih.
+    batch_first : bool, default False
+        Whether x and y are (N, T, features) instead of (T, N, features).
+    dropout : float, default 0.0
+        Probability with which an output of each layer but the last is dropped, in train mode.
+    bidirectional : bool, default False
+        Whether to add a second direction that runs from the end; y has the features of both.
+    recurrent_dropout : float, default 0.0
+        Only 0 is allowed: there is no product with h that a mask could act on.
+    zoneout : float, default 0.0
+        Probability with which a unit of h keeps its old value in a time step, in train mode; in
+        eval mode, the share of the old value that it keeps.
+    dtype : {"float32", "float64"}
+        The dtype of the parameters, inputs and outputs.
+    seed : int, optional
+        Seed of the initial parameters, the dropout and the zoneout. By default they differ from
+        layer to layer.
+    initialization : {"torch", "glorot", "orthogonal"}
+        The scheme of the initial parameters; see `pyrnn.initialize`.
 
     Raises
     ------
-    ValueError
-        For a ``recurrent_dropout`` above 0; as for `RNN`.
+    TypeError, ValueError
+        If an argument has a wrong type or value.
 
     Notes
     -----
     ``h' = (1 - z) h + z n`` with ``z = σ(W_iz x + b_iz)`` and ``n = W_in x + b_in``, without an
-    activation. As in its paper, z is the share of what is new, the other way round than in `GRU`.
-    All products are done at once, before the walk over time. Parameters of a layer are
+    activation. As in its paper, z is the share of the new value; in `GRU` it is that of the old
+    one. All products are computed at once, before the loop over time. The parameters of a layer are
     ``weight_ih`` (2H, I) and ``bias_ih`` (2H,), rows z n. Source: L. Feng et al., "Were RNNs all we
     needed?", arXiv:2410.01201.
 

@@ -31,32 +31,35 @@ class RNN(_RNNKind, Recurrent[npt.ArrayLike, Array]):
 
     Parameters
     ----------
-    input_size, hidden_size : int
-        Features of x, and of h.
-    num_layers : int
-        How many layers are stacked.
+    input_size : int
+        The number of features of x.
+    hidden_size : int
+        The number of features of the hidden state, H.
+    num_layers : int, default 1
+        The number of stacked layers.
     nonlinearity : {"tanh", "relu"}
-        f.
-    bias : bool
-        Whether there are b_ih and b_hh.
-    batch_first : bool
+        The activation f.
+    bias : bool, default True
+        Whether to add the biases b_ih and b_hh.
+    batch_first : bool, default False
         Whether x and y are (N, T, features) instead of (T, N, features).
-    dropout : float
-        Probability with which an output of a layer but the last is dropped, in train mode.
-    bidirectional : bool
-        Whether a second direction runs from the end; y has both, side by side.
-    recurrent_dropout : float
+    dropout : float, default 0.0
+        Probability with which an output of each layer but the last is dropped, in train mode.
+    bidirectional : bool, default False
+        Whether to add a second direction that runs from the end; y has the features of both.
+    recurrent_dropout : float, default 0.0
         Probability with which a unit of h is dropped from the products with W_hh, in train mode:
-        one mask for all steps of a sequence, for each layer and direction.
-    zoneout : float
-        Probability with which a unit of h keeps its old value in a step, in train mode; in eval
-        mode it keeps that share of it.
+        one mask for all time steps of a sequence, for each layer and direction.
+    zoneout : float, default 0.0
+        Probability with which a unit of h keeps its old value in a time step, in train mode; in
+        eval mode, the share of the old value that it keeps.
     dtype : {"float32", "float64"}
-        Of everything.
+        The dtype of the parameters, inputs and outputs.
     seed : int, optional
-        Makes the first parameters, the dropout and the zoneout repeatable.
+        Seed of the initial parameters, the dropout and the zoneout. By default they differ from
+        layer to layer.
     initialization : {"torch", "glorot", "orthogonal", "identity"}
-        How the first parameters are drawn; `pyrnn.initialize` says what each means.
+        The scheme of the initial parameters; see `pyrnn.initialize`.
 
     Raises
     ------
@@ -65,11 +68,11 @@ class RNN(_RNNKind, Recurrent[npt.ArrayLike, Array]):
 
     Notes
     -----
-    Parameters are drawn from U(-1/√H, 1/√H), as in `torch.nn.RNN`. Source: J. L. Elman, "Finding
-    structure in time", Cognitive Science 14, 1990. Recurrent dropout: Y. Gal, Z. Ghahramani, "A
-    theoretically grounded application of dropout in recurrent neural networks", NeurIPS 2016.
-    Zoneout: D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden
-    activations", ICLR 2017.
+    By default the parameters are drawn from U(-1/√H, 1/√H), as in `torch.nn.RNN`. Source: J. L.
+    Elman, "Finding structure in time", Cognitive Science 14, 1990. Recurrent dropout: Y. Gal, Z.
+    Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks",
+    NeurIPS 2016. Zoneout: D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving
+    hidden activations", ICLR 2017.
 
     Examples
     --------
@@ -106,22 +109,30 @@ class RNNCell(_RNNKind, Cell[npt.ArrayLike, Array]):
 
     Parameters
     ----------
-    input_size, hidden_size : int
-        Features of x, and of h.
-    bias : bool
-        Whether there are b_ih and b_hh.
+    input_size : int
+        The number of features of x.
+    hidden_size : int
+        The number of features of the hidden state, H.
+    bias : bool, default True
+        Whether to add the biases b_ih and b_hh.
     nonlinearity : {"tanh", "relu"}
-        f.
+        The activation f.
     dtype : {"float32", "float64"}
-        Of everything.
+        The dtype of the parameters, inputs and outputs.
     seed : int, optional
-        Makes the first parameters repeatable.
+        Seed of the initial parameters. By default they differ from cell to cell.
     initialization : {"torch", "glorot", "orthogonal", "identity"}
-        How the first parameters are drawn; `pyrnn.initialize` says what each means.
+        The scheme of the initial parameters; see `pyrnn.initialize`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has a wrong type or value.
 
     Notes
     -----
-    Parameters are drawn from U(-1/√H, 1/√H), as in `torch.nn.RNNCell`; source as for `RNN`.
+    By default the parameters are drawn from U(-1/√H, 1/√H), as in `torch.nn.RNNCell`. Source: J. L.
+    Elman, "Finding structure in time", Cognitive Science 14, 1990.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Streaming: a layer that advances one time step per call and remembers its state."""
+"""Streams: a layer that advances one time step per call and keeps its state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pyrnn.layers.recurrent._fixed_weights import FixedWeights
 
 
 class StreamSizes(NamedTuple):
-    """What a stream has to know of its layer beside the weights."""
+    """What a stream needs from its layer in addition to the weights."""
 
     num_layers: int
     input_size: int
@@ -30,9 +30,10 @@ class StreamSizes(NamedTuple):
 
 @public("pyrnn")
 class Stream(Portable, Generic[Given, Returned]):
-    """Independent streams through one layer, advanced together; made by ``layer.stream()``.
+    """Independent streams through one layer, advanced together; opened by ``layer.stream()``.
 
-    ``step`` T times gives, bit for bit, what the layer in eval mode gives for the T steps at once.
+    T calls of ``step`` give, bit for bit, what the layer in eval mode gives for the T steps at
+    once. A stream keeps the weights that the layer had when the stream was opened.
 
     Examples
     --------
@@ -67,25 +68,46 @@ class Stream(Portable, Generic[Given, Returned]):
         Parameters
         ----------
         x_t : array
-            (batch_size, input_size), or (batch_size,) of one-hot indices.
+            The input, (batch_size, input_size), or (batch_size,) of one-hot indices.
         out : array, optional
-            Where to write the output instead of into a new array.
+            The array to write the output into; a new one by default.
 
         Returns
         -------
         array
-            (batch_size, hidden_size), or (batch_size, proj_size) with a projection.
+            The output, (batch_size, hidden_size), or (batch_size, proj_size) with a projection.
 
         Raises
         ------
         TypeError, ValueError
-            If an argument has a wrong dtype, shape or value; the state is as it was.
+            If an argument has a wrong dtype, shape or value. The state has not changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> stream = pyrnn.GRU(3, 4, seed=0).stream(batch_size=2)
+        >>> y_t = np.empty((2, 4), np.float32)
+        >>> for x_t in np.ones((5, 2, 3), np.float32):
+        ...     _ = stream.step(x_t, out=y_t)  # allocates nothing
+        >>> np.array_equal(y_t, stream.state[0])
+        True
         """
         return self._step(x_t, out)
 
     @property
     def state(self) -> Returned:
-        """The state, shaped as the layer's: a copy; assign to it to set it."""
+        """A copy of the state, shaped like the layer's. Assigning to it sets the state.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> stream = pyrnn.LSTM(3, 4, seed=0).stream()
+        >>> y = stream.step(np.ones((1, 3), np.float32))
+        >>> h, c = stream.state
+        >>> h.shape, c.shape
+        ((1, 1, 4), (1, 1, 4))
+        >>> stream.state = np.zeros_like(h), c
+        """
         states: Any = self._engine.state()
         whole: Returned = states[0] if len(states) == 1 else states
         return whole
@@ -101,22 +123,22 @@ class Stream(Portable, Generic[Given, Returned]):
         )
 
     def reset(self, streams: npt.ArrayLike | None = None) -> None:
-        """Set the state of every stream to zero, or of some; the others' stay as they are.
+        """Set the state of all streams, or of some, to zero.
 
         Parameters
         ----------
         streams : int, array of int or array of bool, optional
-            Which ones: indices in [0, batch_size), or a mask (batch_size,). All if not given.
+            The streams: indices in [0, batch_size), or a mask (batch_size,). All by default.
 
         Raises
         ------
         TypeError, ValueError
-            If ``streams`` is neither; the state is as it was.
+            If ``streams`` is neither. The state has not changed then.
 
         Notes
         -----
-        To reset some, the state is read and written back. While that goes on, no other thread may
-        step the same streams.
+        To reset some streams, the state is read and written back. Meanwhile no other thread may
+        advance the same streams.
 
         Examples
         --------
@@ -143,7 +165,7 @@ class Stream(Portable, Generic[Given, Returned]):
 
     def __getstate__(self) -> dict[str, Any]:
         attributes = super().__getstate__() | {"_state": self._engine.state()}
-        attributes["_sizes"] = self._sizes._asdict()  # a pickle names no class of ours
+        attributes["_sizes"] = self._sizes._asdict()  # a pickle names no internal class
         del attributes["_engine"], attributes["_step"]
         return attributes
 
@@ -155,7 +177,7 @@ class Stream(Portable, Generic[Given, Returned]):
         self._engine.set_state(state)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Stream[Given, Returned]:
-        """Copy all but the weights, which do not change."""
+        """Copy everything but the weights, which never change."""
         attributes = self.__getstate__()
         weights = attributes.pop("_weights")
         stream = type(self).__new__(type(self))
@@ -164,7 +186,7 @@ class Stream(Portable, Generic[Given, Returned]):
 
 
 def _check_streams(streams: Any, batch_size: int) -> Indices:
-    """Indices of the streams that indices or a mask say."""
+    """Return the indices of the streams that indices or a mask select."""
     array = _checks.as_array("streams", streams)
     if array.dtype.kind == "b":
         if array.shape != (batch_size,):
@@ -182,7 +204,7 @@ def _check_streams(streams: Any, batch_size: int) -> Indices:
 
 
 class _StepArguments(NamedTuple):
-    """What a step's arguments have to fit."""
+    """The sizes and dtype that the arguments of a step must have."""
 
     batch_size: int
     input_size: int
@@ -190,7 +212,7 @@ class _StepArguments(NamedTuple):
     dtype: np.dtype[Any]
 
     def check(self, x_t: Any, out: Any) -> tuple[Array | Indices, Array | None]:
-        """Return the arguments as arrays that fit, or say what does not."""
+        """Return the arguments as arrays that fit, or raise."""
         x = self._check_input(x_t)
         if out is not None:
             self._check_out(out)
