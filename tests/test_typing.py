@@ -1,8 +1,14 @@
-"""Types for annotations: those of the package's own signatures."""
+"""Types for annotations, and what type checkers make of them."""
 
+import os
+import re
+import subprocess
+import sys
 import typing
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 import pyrnn
 from pyrnn import _types
@@ -22,3 +28,57 @@ def test_a_state_is_what_layers_give():
     assert isinstance(pyrnn.GRU(3, 4)(x)[1], typing.get_origin(array))
     assert isinstance(pyrnn.LSTM(3, 4)(x)[1], typing.get_origin(pair))
     assert isinstance(pyrnn.Linear(3, 4).forward(x)[1], none)
+
+
+# --- type checkers --------------------------------------------------------------------------
+
+FOLDER = Path(__file__).parent / "typing"
+SOURCES = Path(pyrnn.__file__).parents[1]
+
+
+def lines_with_errors(*command):
+    """The lines of which a type checker complains, in the form of mypy and pyright."""
+    environment = {**os.environ, "MYPYPATH": str(SOURCES), "PYTHONPATH": str(SOURCES)}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], capture_output=True, text=True, timeout=500,
+        env=environment, cwd=FOLDER, check=False,
+    )  # fmt: skip
+    found = re.findall(r"^.*?\.py:(\d+)[:\d]*:? (?:- )?error: .*", done.stdout, re.MULTILINE)
+    assert done.returncode == bool(found), done.stdout + done.stderr
+    return sorted({int(number) for number in found}), done.stdout
+
+
+CHECKERS = {
+    "mypy": ("mypy", "--strict", "--no-incremental"),
+    "pyright": ("pyright", "--pythonpath", sys.executable),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_what_users_write_is_understood(checker):
+    pytest.importorskip(checker)
+    found, output = lines_with_errors(*CHECKERS[checker], "user.py")
+    assert not found, output
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_misuse_is_noticed(checker):
+    pytest.importorskip(checker)
+    lines = (FOLDER / "misuse.py").read_text().splitlines()
+    wrong = [number for number, line in enumerate(lines, start=1) if "# wrong" in line]
+    found, output = lines_with_errors(*CHECKERS[checker], "misuse.py")
+    assert found == wrong, output
+
+
+@pytest.mark.long
+def test_public_types_are_complete():
+    pytest.importorskip("pyright")
+    done = subprocess.run(
+        [sys.executable, "-m", *CHECKERS["pyright"], "--ignoreexternal", "--verifytypes", "pyrnn"],
+        capture_output=True, text=True, timeout=500, cwd=FOLDER, check=False,
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+    )  # fmt: skip
+    (score,) = re.findall(r"Type completeness score: ([\d.]+)%", done.stdout)
+    assert float(score) >= 95, done.stdout

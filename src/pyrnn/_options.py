@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, get_args, overload
 
 from pyrnn import _checks
 from pyrnn._pickling import Portable
@@ -34,7 +34,7 @@ class Option(Generic[Value]):
         What stands for a kept value in `Configured.config`, where JSON has no such values.
     """
 
-    settable = False
+    settable: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class Option(Generic[Value]):
         shown: bool = True,
         plain: Callable[[Value], Any] | None = None,
     ) -> None:
-        self.check = check
-        self.shown = shown
-        self.plain = plain or _as_it_is
+        self.check: Callable[[str, Any], Value] = check
+        self.shown: bool = shown
+        self.plain: Callable[[Value], Any] = plain or _as_it_is
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -72,7 +72,7 @@ class Setting(Option[Value]):
 
     settable = True
 
-    def __set__(self, instance: Configured, value: Any) -> None:
+    def __set__(self, instance: Configured, value: Value) -> None:
         checked = self.check(self.name, value)
         options = instance.__dict__
         if self.name in options:

@@ -13,7 +13,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -242,7 +242,8 @@ class Backend(Protocol):
         """Clip each element to [-limit, limit] in place."""
 
 
-NAMES = ("native", "reference")
+BackendName = Literal["native", "reference"]
+NAMES: tuple[str, ...] = get_args(BackendName)
 
 _chosen: ContextVar[Backend | None] = ContextVar("pyrnn_backend", default=None)
 _loaded: dict[str, Backend] = {}
@@ -316,7 +317,7 @@ def cell_facts(name: str) -> Any:
 
 @public("pyrnn")
 @contextlib.contextmanager
-def use_backend(name: str) -> Iterator[None]:
+def use_backend(name: BackendName) -> Iterator[None]:
     """Select the backend that computes inside a ``with`` block.
 
     The choice holds for the current thread, or asyncio task, only.

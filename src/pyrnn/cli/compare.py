@@ -24,7 +24,7 @@ from pyrnn.cli._errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = {
+COLUMNS: dict[str, tuple[str, ...]] = {
     "out": ("y", "h", "c"),
     "dx": ("dx",),
     "dh": ("dh", "dc"),

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pyrnn._divergence import DivergenceError
 from pyrnn.backend import selection
@@ -256,7 +256,7 @@ def _computing(arguments: argparse.Namespace) -> Iterator[None]:
     """Use the backend and the number of threads of the arguments."""
     if arguments.backend == "native":
         check_native("--backend")
-    name = arguments.backend or selection.current().name
+    name: Any = arguments.backend or selection.current().name
     with selection.use_backend(name), use_threads(arguments.threads):
         yield
 

@@ -64,7 +64,7 @@ class Layer(Configured):
     def _hold(self, parameters: Mapping[str, Array]) -> None:
         """Begin in train mode with these arrays, once the options are there."""
         self._parameters = _own_dictionary(parameters, self.dtype)
-        self.training = True
+        self.training: bool = True
         self._packed: dict[str, list[Any]] = {}
         self._family = owners.new_family()
         owners.register(self._parameters.values(), self._family)

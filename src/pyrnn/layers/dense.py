@@ -52,9 +52,9 @@ class Linear(Layer):
     ((5, 4, 2), (5, 4, 3), (2, 3))
     """
 
-    in_features = Option(_checks.size)
-    out_features = Option(_checks.size)
-    bias = Option(_checks.flag)
+    in_features: Option[int] = Option(_checks.size)
+    out_features: Option[int] = Option(_checks.size)
+    bias: Option[bool] = Option(_checks.flag)
     seed: Option[int | None] = Option(_options.seed, shown=False)
 
     def __init__(
@@ -247,8 +247,8 @@ class Embedding(Layer):
     ((2, 2, 3), None, array([2., 2., 2.], dtype=float32))
     """
 
-    num_embeddings = Option(_checks.size)
-    embedding_dim = Option(_checks.size)
+    num_embeddings: Option[int] = Option(_checks.size)
+    embedding_dim: Option[int] = Option(_checks.size)
     seed: Option[int | None] = Option(_options.seed, shown=False)
 
     def __init__(

@@ -28,7 +28,7 @@ class Gradients(dict[str, Array]):
 
     def __init__(self, grads: Mapping[str, Array], families: frozenset[Family]) -> None:
         super().__init__(grads)
-        self.families = families
+        self.families: frozenset[Family] = families
 
     def __or__(self, other: Any) -> Any:
         refuse_clash(self, other, Gradients)

@@ -106,11 +106,13 @@ class CharacterModel(Configured):
     10
     """
 
-    vocabulary = Option(_check_vocabulary, plain=lambda vocabulary: vocabulary.characters)
+    vocabulary: Option[Vocabulary] = Option(
+        _check_vocabulary, plain=lambda vocabulary: vocabulary.characters
+    )
     cell: Option[CellName] = Option(_check_cell)
-    embedding_dim = Option(_check_embedding_dim)
-    dtype = Layer.dtype
-    seed = Option(_options.seed, shown=False)
+    embedding_dim: Option[int | None] = Option(_check_embedding_dim)
+    dtype: Option[np.dtype[np.floating[Any]]] = Layer.dtype
+    seed: Option[int | None] = Option(_options.seed, shown=False)
 
     def __init__(
         self,
@@ -125,7 +127,7 @@ class CharacterModel(Configured):
         seed: int | None = None,
     ) -> None:
         self._take(locals())
-        self.training = True
+        self.training: bool = True
         # Seeds of their own, so that no two layers start with the same numbers.
         first, second, third = np.random.SeedSequence(self.seed).generate_state(3).tolist()
         self.embedding: Embedding | None = None
@@ -142,7 +144,7 @@ class CharacterModel(Configured):
         )
         if self.embedding is None:
             self.rnn.parameters["weight_ih_l0"] *= math.sqrt(self.rnn.hidden_size)
-        self.linear = Linear(self.rnn.hidden_size, size, dtype=dtype, seed=third)
+        self.linear: Linear = Linear(self.rnn.hidden_size, size, dtype=dtype, seed=third)
 
     # --- options of the recurrent layer -----------------------------------------------------
 

@@ -95,10 +95,10 @@ class RNNCell(Portable):
         bias_ih: npt.ArrayLike,
         bias_hh: npt.ArrayLike,
     ) -> None:
-        self.weight_ih = _checks.as_array("weight_ih", weight_ih)
-        self.weight_hh = _checks.as_array("weight_hh", weight_hh)
-        self.bias_ih = _checks.as_array("bias_ih", bias_ih)
-        self.bias_hh = _checks.as_array("bias_hh", bias_hh)
+        self.weight_ih: Array = _checks.as_array("weight_ih", weight_ih)
+        self.weight_hh: Array = _checks.as_array("weight_hh", weight_hh)
+        self.bias_ih: Array = _checks.as_array("bias_ih", bias_ih)
+        self.bias_hh: Array = _checks.as_array("bias_hh", bias_hh)
         _layout.checked(self._parameters(), _SHAPES)
         self.clear()
 

@@ -49,7 +49,7 @@ class Optimizer(Portable):
     lr: float
 
     def __init__(self, parameters: Any, **options: Any) -> None:
-        self.param_groups = make_groups(parameters, options)
+        self.param_groups: list[ParamGroup] = make_groups(parameters, options)
         self._parameters: dict[str, Array] = {}
         for group in self.param_groups:
             self._parameters |= group.parameters

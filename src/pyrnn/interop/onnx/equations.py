@@ -23,8 +23,16 @@ from pyrnn.interop.onnx.graph import AnyArray, GraphError
 Activation = Callable[[Array], Array]
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
-DEFAULTS = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
-DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+DEFAULTS: dict[str, tuple[str, ...]] = {
+    "RNN": ("Tanh",),
+    "GRU": ("Sigmoid", "Tanh"),
+    "LSTM": ("Sigmoid", "Tanh", "Tanh"),
+}
+DIRECTIONS: dict[str, tuple[bool, ...]] = {
+    "forward": (False,),
+    "reverse": (True,),
+    "bidirectional": (False, True),
+}
 """Whether each direction runs backwards."""
 
 

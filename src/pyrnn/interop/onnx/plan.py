@@ -84,7 +84,7 @@ class Plan:
             self._add(node)
         self._results = [self._place(value.name, "the graph") for value in graph.outputs]
         self._free()
-        self.outer = [name for name in outer if name not in (known or {})]
+        self.outer: list[str] = [name for name in outer if name not in (known or {})]
 
     def run(self, arguments: Sequence[Any], outer: Sequence[Any] = ()) -> list[Any]:
         """The outputs for these inputs."""

@@ -130,8 +130,8 @@ class Dropout(Pointwise):
     array([1., 1., 1., 1., 1., 1.])
     """
 
-    p = Setting(_options.rate)
-    seed = Option(_options.seed, shown=False)
+    p: Setting[float] = Setting(_options.rate)
+    seed: Option[int | None] = Option(_options.seed, shown=False)
 
     def __init__(self, p: float = 0.5, *, seed: int | None = None) -> None:
         self._take(locals())
@@ -222,9 +222,9 @@ class LayerNorm(Pointwise):
     array([[-1.,  1.]])
     """
 
-    normalized_shape = Option(_checks.size)
-    eps = Option(partial(_checks.finite_number, low=0.0))
-    elementwise_affine = Option(_checks.flag)
+    normalized_shape: Option[int] = Option(_checks.size)
+    eps: Option[float] = Option(partial(_checks.finite_number, low=0.0))
+    elementwise_affine: Option[bool] = Option(_checks.flag)
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ Lengths = npt.NDArray[np.intp]
 class Pooling(Layer):
     """Base of what turns (T, N, features) into (N, features), within each sequence's length."""
 
-    batch_first = Option(_checks.flag)
+    batch_first: Option[bool] = Option(_checks.flag)
 
     def __init__(self, batch_first: bool = False) -> None:
         self._take(locals())
@@ -152,7 +152,7 @@ class LastStep(Pooling):
     [[4.0], [1.0]]
     """
 
-    bidirectional = Option(_checks.flag)
+    bidirectional: Option[bool] = Option(_checks.flag)
 
     def __init__(self, batch_first: bool = False, bidirectional: bool = False) -> None:
         self._take(locals())

@@ -72,12 +72,12 @@ class Sequential(Layer):
     """
 
     def __init__(self, *layers: Layer, **named: Layer) -> None:
-        self.layers = _check_layers(layers, named)
+        self.layers: dict[str, Layer] = _check_layers(layers, named)
         self._take({"dtype": _common_dtype(self.layers)})
         self._parts = {name: _state_parts(layer) for name, layer in self.layers.items()}
-        self.batch_first = _common_batch_first(self.layers)
+        self.batch_first: bool = _common_batch_first(self.layers)
         self._collect()
-        self.training = True
+        self.training: bool = True
         self.train()
 
     def _collect(self) -> None:

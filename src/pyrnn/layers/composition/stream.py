@@ -29,7 +29,7 @@ class SequentialStream(Portable):
     def __init__(
         self, layers: Mapping[str, Layer], parts: Mapping[str, tuple[str, ...]], batch_size: int
     ) -> None:
-        self.batch_size = _checks.size("batch_size", batch_size)
+        self.batch_size: int = _checks.size("batch_size", batch_size)
         self._parts = dict(parts)
         self._steps: dict[str, Any] = {}
         for name, layer in layers.items():

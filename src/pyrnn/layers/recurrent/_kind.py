@@ -18,9 +18,9 @@ from pyrnn.parameters import shapes
 class Kind(Layer):
     """Base of the layers and cells of a kind; a subclass says which cell its options mean."""
 
-    input_size = Option(_checks.size)
-    hidden_size = Option(_checks.size)
-    bias = Option(_checks.flag)
+    input_size: Option[int] = Option(_checks.size)
+    hidden_size: Option[int] = Option(_checks.size)
+    bias: Option[bool] = Option(_checks.flag)
     seed: Option[int | None] = Option(_options.seed, shown=False)
     initialization: Option[Initialization] = Option(initializers.scheme_name, shown=False)
 

@@ -27,9 +27,9 @@ _NUMBERS_OF_A_UNIT = 16
 class Recurrent(StackWeights, Generic[Given, Returned]):
     """Base of `RNN`, `LSTM`, `GRU` and `MinGRU`; a subclass says what its cell is."""
 
-    batch_first = Option(_checks.flag)
-    dropout = Setting(_options.rate)
-    recurrent_dropout = Setting(_options.rate)
+    batch_first: Option[bool] = Option(_checks.flag)
+    dropout: Setting[float] = Setting(_options.rate)
+    recurrent_dropout: Setting[float] = Setting(_options.rate)
     zoneout: Setting[Any] = Setting(_options.rate)
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:

@@ -18,8 +18,8 @@ from pyrnn.layers.recurrent._kind import Kind
 class StackWeights(Kind):
     """The names and shapes of all parameters; what is packed of them in each mode."""
 
-    num_layers = Option(partial(_checks.size, most=_checks.MAX_LAYERS))
-    bidirectional = Option(_checks.flag)
+    num_layers: Option[int] = Option(partial(_checks.size, most=_checks.MAX_LAYERS))
+    bidirectional: Option[bool] = Option(_checks.flag)
 
     _fixed: FixedWeights | None = None
     """In eval mode."""

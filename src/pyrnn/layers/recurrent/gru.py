@@ -18,8 +18,8 @@ from pyrnn.layers.recurrent._stack import Recurrent
 
 
 class _GRUKind(Kind):
-    reset_after = Option(_checks.flag)
-    layer_norm = Option(_checks.flag)
+    reset_after: Option[bool] = Option(_checks.flag)
+    layer_norm: Option[bool] = Option(_checks.flag)
 
     @property
     def cell(self) -> str:

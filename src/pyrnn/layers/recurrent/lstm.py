@@ -19,11 +19,11 @@ from pyrnn.parameters import shapes
 
 
 class _LSTMKind(Kind):
-    proj_size = Option(partial(_checks.size, least=0))
-    peephole = Option(_checks.flag)
-    coupled = Option(_checks.flag)
-    layer_norm = Option(_checks.flag)
-    forget_bias = Option(check_forget_bias, shown=False)
+    proj_size: Option[int] = Option(partial(_checks.size, least=0))
+    peephole: Option[bool] = Option(_checks.flag)
+    coupled: Option[bool] = Option(_checks.flag)
+    layer_norm: Option[bool] = Option(_checks.flag)
+    forget_bias: Option[float | None] = Option(check_forget_bias, shown=False)
 
     _state_names = ("h", "c")
 
@@ -133,7 +133,7 @@ class LSTM(_LSTMKind, Recurrent[PairLike, Pair]):
     ((5, 2, 4), (1, 2, 4), (1, 2, 4))
     """
 
-    zoneout = Setting(_noise.rate_or_pair)
+    zoneout: Setting[float | tuple[float, ...]] = Setting(_noise.rate_or_pair)
 
     def __init__(
         self,

@@ -44,9 +44,9 @@ class Stream(Portable, Generic[Given, Returned]):
     """
 
     def __init__(self, weights: FixedWeights, sizes: StreamSizes, batch_size: int) -> None:
-        self.batch_size = batch_size
-        self.input_size = sizes.input_size
-        self.hidden_size = sizes.hidden_size
+        self.batch_size: int = batch_size
+        self.input_size: int = sizes.input_size
+        self.hidden_size: int = sizes.hidden_size
         self._sizes = sizes
         self._weights = weights
         self._open(selection.current())

@@ -48,7 +48,7 @@ class LRScheduler(Portable):
             raise TypeError(f"optimizer: expected one of pyrnn.optim, got {got}")
         self.optimizer = optimizer
         self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
-        self.last_epoch = 0
+        self.last_epoch: int = 0
         self._apply()
 
     def get_lr(self) -> list[float]:

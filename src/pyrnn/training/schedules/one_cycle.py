@@ -84,7 +84,7 @@ class OneCycleLR(LRScheduler):
         three_phase: bool = False,
     ) -> None:
         if total_steps is not None:
-            self.total_steps = _checks.size("total_steps", total_steps, 2)
+            self.total_steps: int = _checks.size("total_steps", total_steps, 2)
         elif epochs is not None and steps_per_epoch is not None:
             product = _checks.size("epochs", epochs) * _checks.size(
                 "steps_per_epoch", steps_per_epoch
@@ -92,19 +92,21 @@ class OneCycleLR(LRScheduler):
             self.total_steps = _checks.size("epochs * steps_per_epoch", product, 2)
         else:
             raise ValueError("total_steps: expected it, or epochs and steps_per_epoch, got neither")
-        self.pct_start = _checks.finite_number("pct_start", pct_start, 0.0, 1.0)
-        self.anneal_strategy = _checks.choice("anneal_strategy", anneal_strategy, ("cos", "linear"))
-        self.cycle_momentum = _checks.flag("cycle_momentum", cycle_momentum)
-        self.base_momentum = _checks.finite_number("base_momentum", base_momentum, 0.0, 1.0)
-        self.max_momentum = _checks.finite_number("max_momentum", max_momentum, 0.0, 1.0)
+        self.pct_start: float = _checks.finite_number("pct_start", pct_start, 0.0, 1.0)
+        self.anneal_strategy: str = _checks.choice(
+            "anneal_strategy", anneal_strategy, ("cos", "linear")
+        )
+        self.cycle_momentum: bool = _checks.flag("cycle_momentum", cycle_momentum)
+        self.base_momentum: float = _checks.finite_number("base_momentum", base_momentum, 0.0, 1.0)
+        self.max_momentum: float = _checks.finite_number("max_momentum", max_momentum, 0.0, 1.0)
         for name, value in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
             if _checks.finite_number(name, value, 0.0) == 0:
                 raise ValueError(f"{name}: expected a number above 0, got 0")
-        self.div_factor = float(div_factor)
-        self.final_div_factor = float(final_div_factor)
-        self.three_phase = _checks.flag("three_phase", three_phase)
+        self.div_factor: float = float(div_factor)
+        self.final_div_factor: float = float(final_div_factor)
+        self.three_phase: bool = _checks.flag("three_phase", three_phase)
         if isinstance(optimizer, Optimizer):
-            self.max_lrs = _rates(max_lr, len(optimizer.param_groups))
+            self.max_lrs: list[float] = _rates(max_lr, len(optimizer.param_groups))
             if self.cycle_momentum and not _has_momentum(optimizer):
                 raise ValueError(
                     "cycle_momentum: expected False, since the optimiser has neither momentum nor "

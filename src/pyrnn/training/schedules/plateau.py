@@ -71,26 +71,26 @@ class ReduceLROnPlateau(LRScheduler):
         min_lr: Any = 0.0,
         eps: float = 1e-8,
     ) -> None:
-        self.mode = _checks.choice("mode", mode, ("min", "max"))
-        self.factor = _checks.finite_number("factor", factor, 0.0, 1.0)
+        self.mode: str = _checks.choice("mode", mode, ("min", "max"))
+        self.factor: float = _checks.finite_number("factor", factor, 0.0, 1.0)
         if self.factor == 1:
             raise ValueError("factor: expected a number below 1, got 1")
-        self.patience = _checks.size("patience", patience, 0)
-        self.threshold = _checks.finite_number("threshold", threshold, 0.0)
-        self.threshold_mode = _checks.choice("threshold_mode", threshold_mode, ("rel", "abs"))
-        self.cooldown = _checks.size("cooldown", cooldown, 0)
-        self.eps = _checks.finite_number("eps", eps, 0.0)
-        self.best = math.inf if self.mode == "min" else -math.inf
-        self.num_bad_epochs = 0
-        self.cooldown_counter = 0
+        self.patience: int = _checks.size("patience", patience, 0)
+        self.threshold: float = _checks.finite_number("threshold", threshold, 0.0)
+        self.threshold_mode: str = _checks.choice("threshold_mode", threshold_mode, ("rel", "abs"))
+        self.cooldown: int = _checks.size("cooldown", cooldown, 0)
+        self.eps: float = _checks.finite_number("eps", eps, 0.0)
+        self.best: float = math.inf if self.mode == "min" else -math.inf
+        self.num_bad_epochs: int = 0
+        self.cooldown_counter: int = 0
         super().__init__(optimizer)
         given = min_lr if isinstance(min_lr, (list, tuple)) else [min_lr] * len(self.base_lrs)
         if len(given) != len(self.base_lrs):
             raise ValueError(
                 f"min_lr: expected a number or {len(self.base_lrs)} of them, got {len(given)}"
             )
-        self.min_lrs = [_checks.finite_number("min_lr", rate, 0.0) for rate in given]
-        self.last_lrs = self.get_last_lr()
+        self.min_lrs: list[float] = [_checks.finite_number("min_lr", rate, 0.0) for rate in given]
+        self.last_lrs: list[float] = self.get_last_lr()
 
     def get_lr(self) -> list[float]:
         """The rates as they are: only `step` changes them."""

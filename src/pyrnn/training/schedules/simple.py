@@ -41,8 +41,8 @@ class StepLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
-        self.step_size = _checks.size("step_size", step_size)
-        self.gamma = _checks.finite_number("gamma", gamma, 0.0)
+        self.step_size: int = _checks.size("step_size", step_size)
+        self.gamma: float = _checks.finite_number("gamma", gamma, 0.0)
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
@@ -86,8 +86,8 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
-        self.T_max = _checks.size("T_max", T_max)
-        self.eta_min = _checks.finite_number("eta_min", eta_min, 0.0)
+        self.T_max: int = _checks.size("T_max", T_max)
+        self.eta_min: float = _checks.finite_number("eta_min", eta_min, 0.0)
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
@@ -136,11 +136,11 @@ class LinearLR(LRScheduler):
         end_factor: float = 1.0,
         total_iters: int = 5,
     ) -> None:
-        self.start_factor = _checks.finite_number("start_factor", start_factor, 0.0, 1.0)
+        self.start_factor: float = _checks.finite_number("start_factor", start_factor, 0.0, 1.0)
         if self.start_factor == 0:
             raise ValueError("start_factor: expected a number above 0, got 0")
-        self.end_factor = _checks.finite_number("end_factor", end_factor, 0.0, 1.0)
-        self.total_iters = _checks.size("total_iters", total_iters)
+        self.end_factor: float = _checks.finite_number("end_factor", end_factor, 0.0, 1.0)
+        self.total_iters: int = _checks.size("total_iters", total_iters)
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:

@@ -20,8 +20,8 @@ class Packed:
     """X Wᵀ + b with fixed weights (out, in), packed once for each backend that computes."""
 
     def __init__(self, weight: Array, bias: Array | None = None) -> None:
-        self.weight = np.ascontiguousarray(weight)
-        self.bias = None if bias is None else np.ascontiguousarray(bias)
+        self.weight: Array = np.ascontiguousarray(weight)
+        self.bias: Array | None = None if bias is None else np.ascontiguousarray(bias)
         self._packed: dict[str, Function] = {}
 
     def __call__(self, rows: Array) -> Array:
