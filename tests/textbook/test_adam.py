@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from pyrnn.textbook import initialize_adam, rnn_backward, update_parameters_with_adam
+from pyrnn.textbook import (
+    initialize_adam,
+    rnn_backward,
+    rnn_forward,
+    rnn_loss_and_gradients,
+    update_parameters_with_adam,
+)
 
 
 def draw():
@@ -108,7 +114,8 @@ def test_it_takes_the_gradients_of_the_recurrent_notation(backend):
     generator = np.random.default_rng(3)
     shapes = {"Wax": (2, 3), "Waa": (2, 2), "ba": (2, 1)}
     parameters = {name: generator.normal(size=shape) for name, shape in shapes.items()}
-    cell = (np.zeros((2, 4)), np.zeros((2, 4)), np.ones((3, 4)), parameters)
+    a_next = np.tanh(parameters["Wax"] @ np.ones((3, 4)) + parameters["ba"])
+    cell = (a_next, np.zeros((2, 4)), np.ones((3, 4)), parameters)
     gradients = rnn_backward(np.ones((2, 4, 1)), ([cell], None))
     v, s = initialize_adam(parameters)
     before = parameters["Wax"]
@@ -135,7 +142,7 @@ def test_float32_stays_float32():
         ({"beta2": -0.1}, ValueError, "beta2: expected a number in"),
         ({"learning_rate": "0.1"}, TypeError, "learning_rate: expected a number, got '0.1'"),
         ({"epsilon": float("nan")}, ValueError, "epsilon: expected a number in"),
-        ({"grads": {}}, KeyError, "grads: dW1 is missing; got none"),
+        ({"grads": {}}, KeyError, "grads: expected names among dW1, db1, .*, got none"),
         ({"v": {"dW1": np.zeros((2, 3))}}, KeyError, "v: db1 is missing; got dW1"),
         ({"parameters": [1.0]}, TypeError, "parameters: expected a dict of arrays, got list"),
     ],
@@ -183,5 +190,30 @@ def test_what_is_no_dict_is_named(label, value):
 @pytest.mark.parametrize("label", ["grads", "v", "s"])
 def test_a_missing_name_is_named_beside_keys_of_any_type(label):
     given = {name: {"dW1": np.ones((2, 3))} for name in ("grads", "v", "s")} | {label: {3: 4}}
-    with pytest.raises(KeyError, match=f"{label}: dW1 is missing; got 3"):
+    missing = "expected names among dW1" if label == "grads" else "dW1 is missing;"
+    with pytest.raises(KeyError, match=f"{label}: {missing},? got 3"):
         update_parameters_with_adam({"W1": np.ones((2, 3))}, t=1, **given)
+
+
+def test_a_step_of_a_whole_network_leaves_what_has_no_gradient(backend):
+    """Wya and by stay, and with a loss they learn as well."""
+    generator = np.random.default_rng(3)
+    shapes = {"Wax": (2, 3), "Waa": (2, 2), "Wya": (4, 2), "ba": (2, 1), "by": (4, 1)}
+    parameters = {name: generator.normal(size=shape) for name, shape in shapes.items()}
+    x, a0 = generator.normal(size=(3, 5, 6)), np.zeros((2, 5))
+    a, _, caches = rnn_forward(x, a0, parameters)
+    v, s = initialize_adam(parameters)
+    before = dict(parameters)
+    update_parameters_with_adam(parameters, rnn_backward(np.ones_like(a), caches), v, s, t=1)
+    assert parameters["Wya"] is before["Wya"]
+    assert not np.array_equal(parameters["Wax"], before["Wax"])
+    _, gradients = rnn_loss_and_gradients(x, a0, np.ones((5, 6), dtype=int), parameters)
+    update_parameters_with_adam(parameters, gradients, v, s, t=2)
+    assert not np.array_equal(parameters["Wya"], before["Wya"])
+
+
+def test_a_gradient_that_belongs_to_no_parameter_is_refused():
+    parameters, grads = draw()
+    v, s = initialize_adam(parameters)
+    with pytest.raises(KeyError, match=r"grads: expected names among dW1, .*, got dWax"):
+        update_parameters_with_adam(parameters, grads | {"dWax": np.ones(2)}, v, s, t=1)

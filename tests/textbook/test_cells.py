@@ -239,3 +239,20 @@ def test_wrong_arguments(backend):
     with pytest.raises(ValueError, match=r"dh: expected shape \(3, 5\), got \(5,\)"):
         cell.backward(np.ones(5))
     assert len(cell.backward(np.ones((3, 5)))) == 1
+
+
+def test_the_stacks_hold_what_each_step_took_and_gave(backend):
+    generator = np.random.default_rng(0)
+    weight_ih, weight_hh = generator.normal(size=(5, 4)), generator.normal(size=(5, 5))
+    cell = RNNCell(weight_ih, weight_hh, np.zeros(5), np.zeros(5))
+    x, hidden = generator.normal(size=(3, 2, 4)), np.zeros((2, 5))
+    states = [hidden]
+    for step in x:
+        states.append(cell(step, states[-1]))
+    np.testing.assert_array_equal(cell.x_stack, x)
+    np.testing.assert_array_equal(cell.prev_hidden_stack, states[:-1])
+    np.testing.assert_array_equal(cell.next_hidden_stack, states[1:])
+    cell.backward(np.ones((2, 5)))
+    assert len(cell.x_stack) == len(cell.prev_hidden_stack) == len(cell.next_hidden_stack) == 2
+    cell.clear()
+    assert cell.x_stack == cell.prev_hidden_stack == cell.next_hidden_stack == []

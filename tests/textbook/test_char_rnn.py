@@ -362,3 +362,30 @@ def test_a_training_that_ends_worse_than_a_guess_warns() -> None:
 @pytest.mark.usefixtures("backend")
 def test_one_that_helps_or_does_nothing_does_not_warn(rate: float, steps: int) -> None:
     char_rnn.train("hello world, how are you? " * 9, 8, 5, steps, rate)  # warnings are errors
+
+
+@pytest.mark.parametrize("column", [False, True])
+def test_one_hot_rows_are_indices(column, backend):
+    parameters, _ = char_rnn.train("hello", hidden_size=6, steps=3)
+    inputs, targets = [1, 0, 2, 2], [0, 2, 2, 3]
+    rows = [np.eye(4)[indices] for indices in (inputs, targets)]
+    if column:
+        rows = [row[:, :, None] for row in rows]
+    state = np.zeros((6, 1))
+    expected = char_rnn.loss_fun(inputs, targets, state, parameters)
+    for found in (
+        char_rnn.loss_fun(*rows, state, parameters),
+        char_rnn.loss_fun(list(rows[0]), targets, state, parameters),
+    ):
+        for part, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(part, other)
+
+
+def test_rows_that_are_not_one_hot_are_refused():
+    parameters, _ = char_rnn.train("hello", hidden_size=6, steps=0)
+    with pytest.raises(ValueError, match="inputs: expected one-hot columns, a single 1"):
+        char_rnn.loss_fun(np.full((2, 4), 0.25), [0, 1], np.zeros((6, 1)), parameters)
+    with pytest.raises(
+        ValueError, match=r"inputs: .* or one-hot rows \(T, 4\), got shape \(2, 5\)"
+    ):
+        char_rnn.loss_fun(np.eye(5)[:2], [0, 1], np.zeros((6, 1)), parameters)

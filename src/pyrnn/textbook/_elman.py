@@ -20,13 +20,17 @@ class Weights(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Gradients of the sequence (n_x, m, T), the initial state (n_a, m) and the weights."""
+    """Gradients of the sequence (n_x, m, T), the initial state (n_a, m) and the weights.
+
+    ``states`` are the states of the forward pass, as rows (T, m, n_a).
+    """
 
     dx: Array
     da0: Array
     dw_x: Array
     dw_a: Array
     db: Array
+    states: Array
 
 
 def core_parameters(w_x: Array, w_a: Array, b: Array) -> dict[str, Array]:
@@ -44,11 +48,16 @@ def states(x: Array, a0: Array, weights: Weights) -> Array:
 
 def gradients(da: Array, x: Array, a0: Array, weights: Weights) -> Gradients:
     """Back-propagate da (n_a, m, T), the gradient of each step's own loss, through time."""
-    _, saved = _run(x, a0, weights, keep=True)
+    states, saved = _run(x, a0, weights, keep=True)
     dx, (da0,), grads = selection.current().backward(saved, flip(da), None)
     assert dx is not None
     return Gradients(
-        flip(dx), flip(da0), grads["weight_ih"], grads["weight_hh"], grads["bias_ih"][:, None]
+        flip(dx),
+        flip(da0),
+        grads["weight_ih"],
+        grads["weight_hh"],
+        grads["bias_ih"][:, None],
+        states,
     )
 
 

@@ -5,6 +5,7 @@ It also has the checks of arguments whose sizes are named by letters, as in the 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,7 +54,44 @@ def arguments(
     expected = {name: shape for name, (_, shape) in given.items()}
     named = parameter_arrays(parameters, tuple(shapes))
     # The parameters are checked first, so that an argument that does not fit them is blamed.
-    return checked(values | named, dict(shapes) | expected)
+    try:
+        return checked(values | named, dict(shapes) | expected)
+    except ValueError as error:
+        for one, other in itertools.combinations(values, 2):
+            if _fits_swapped(values | named, dict(shapes) | expected, one, other):
+                raise ValueError(f"{error}; are {one} and {other} swapped?") from None
+        raise
+
+
+def check_unchanged(name: str, states: Array, cached: Sequence[Array], what: str) -> None:
+    """Compare states computed again (T, m, n) with those (n, m) that the caches hold.
+
+    Caches may come from another backend or from a reader's own forward pass, which round
+    otherwise.
+    """
+    tolerance = 1e-8 if states.dtype == np.float64 else 1e-3
+    for t, (again, state) in enumerate(zip(states, cached, strict=True)):
+        known = _checks.as_array(name, state)
+        if known.shape == again.T.shape and not np.allclose(
+            known, again.T, rtol=tolerance, atol=tolerance, equal_nan=True
+        ):
+            raise ValueError(
+                f"{name}: expected the {what} that follows from the other parts of step {t}'s "
+                "cache, got another one; were the parameters changed after the forward pass?"
+            )
+
+
+def _fits_swapped(
+    values: Mapping[str, npt.ArrayLike], shapes: Mapping[str, Shape], one: str, other: str
+) -> bool:
+    """Whether all shapes fit if these two arguments change places."""
+    if shapes[one] == shapes[other]:
+        return False
+    try:
+        checked({**values, one: values[other], other: values[one]}, shapes)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def checked(values: Mapping[str, npt.ArrayLike], shapes: Mapping[str, Shape]) -> dict[str, Array]:
@@ -169,7 +207,10 @@ def _check_shape(name: str, array: Array, shape: Shape, sizes: dict[str, int]) -
             expected += " with sizes of at least 1"
         else:
             expected += f" = {_checks.shape_text(wanted)}"
-    raise ValueError(f"{name}: expected shape {expected}, got {array.shape}")
+    hint = ""
+    if array.ndim == 1 and len(shape) == 2:
+        hint = f"; one example is a column: {name}[:, None]"
+    raise ValueError(f"{name}: expected shape {expected}, got {array.shape}{hint}")
 
 
 def _size(letter: str | int, sizes: Mapping[str, int]) -> int:

@@ -11,6 +11,9 @@ from pyrnn import _checks
 from pyrnn._types import Array
 from pyrnn.textbook import _layout
 
+NOT_PARAMETERS = {"dx", "dxt", "dx_t", "da0", "da_prev", "dc_prev", "ds0", "ds_prev", "dtanh"}
+"""Gradients that the backward passes of this package return besides those of parameters."""
+
 
 def initialize_adam(
     parameters: Mapping[str, npt.ArrayLike],
@@ -65,8 +68,9 @@ def update_parameters_with_adam(
     parameters : dict
         ``W1``, ``b1``, ``W2``, ... or any other names.
     grads : dict
-        The gradient of each parameter under its name with the prefix "d". Other entries are
-        ignored.
+        The gradient of a parameter under its name with the prefix "d". A parameter without one, as
+        Wya beside what `rnn_backward` returns, is not changed; nor are its averages. Gradients of
+        inputs and states (dx, da0, ...) are ignored, any other name is refused.
     v, s : dict
         From `initialize_adam` or the step before.
     t : int
@@ -86,7 +90,8 @@ def update_parameters_with_adam(
     Raises
     ------
     KeyError
-        If a gradient or an average is missing.
+        If no parameter has a gradient, a gradient belongs to no parameter, or an average is
+        missing.
     TypeError, ValueError
         If an array has a wrong dtype or shape, or a constant is out of range. Nothing has changed
         then.
@@ -114,7 +119,7 @@ def update_parameters_with_adam(
     beta1, beta2 = _fraction("beta1", beta1), _fraction("beta2", beta2)
     epsilon_inside_root = _checks.flag("epsilon_inside_root", epsilon_inside_root)
     updated: dict[str, tuple[Array, Array, Array]] = {}
-    for name in _names(parameters):
+    for name in _with_gradient(_names(parameters), grads):
         p, g, v_old, s_old = _matching(name, parameters, grads, v, s)
         v_new = beta1 * v_old + (1 - beta1) * g
         s_new = beta2 * s_old + (1 - beta2) * g**2
@@ -134,6 +139,19 @@ def _names(parameters: object) -> tuple[str, ...]:
     if not isinstance(parameters, Mapping):
         raise TypeError(f"parameters: expected a dict of arrays, got {type(parameters).__name__}")
     return tuple(parameters)
+
+
+def _with_gradient(names: tuple[str, ...], grads: object) -> list[str]:
+    """The parameters that have a gradient."""
+    if not isinstance(grads, Mapping):
+        raise TypeError(f"grads: expected a dict of arrays, got {type(grads).__name__}")
+    wanted = [f"d{name}" for name in names]
+    unknown = [name for name in grads if name not in wanted and name not in NOT_PARAMETERS]
+    found = [name for name in names if f"d{name}" in grads]
+    if unknown or not found:
+        got = ", ".join(map(str, unknown or grads)) or "none"
+        raise KeyError(f"grads: expected names among {', '.join(wanted)}, got {got}")
+    return found
 
 
 def _matching(

@@ -60,6 +60,9 @@ class RNNCell(Portable):
     db_ih_stack, db_hh_stack : list of array
         Each step's share of the biases' gradients, (N, H), one row per example, last step first.
         The gradient is their sum, ``np.sum(cell.db_ih_stack, axis=(0, 1))``.
+    x_stack, prev_hidden_stack, next_hidden_stack : list of array
+        What each step took in, the hidden state before it and after it, (N, I) and (N, H), first
+        step first; those of the steps that have not gone back yet.
     prev_dh : array or None
         The gradient that the last `backward` passes on to the step before it, (N, H); after T
         calls, that of the initial hidden state. None before the first step.
@@ -121,6 +124,9 @@ class RNNCell(Portable):
         self.db_ih_stack: list[Array] = []
         self.db_hh_stack: list[Array] = []
         self.prev_dh: Array | None = None
+        self.x_stack: list[Array] = []
+        self.prev_hidden_stack: list[Array] = []
+        self.next_hidden_stack: list[Array] = []
         self._steps: list[_Step] = []
         self._going_back = False
 
@@ -167,10 +173,12 @@ class RNNCell(Portable):
         backend = selection.current()
         packed = backend.pack("rnn_tanh", {name: arrays[name] for name in _SHAPES})
         # Copies, because the caller may change x and prev_hidden before the backward pass.
-        _, (hidden,), saved = backend.forward(
-            packed, arrays["x"][None].copy(), (arrays["prev_hidden"].copy(),), keep=True
-        )
+        x_t, before = arrays["x"].copy(), arrays["prev_hidden"].copy()
+        _, (hidden,), saved = backend.forward(packed, x_t[None], (before,), keep=True)
         self._steps.append(_Step(backend.name, saved, hidden.copy()))
+        self.x_stack.append(x_t)
+        self.prev_hidden_stack.append(before)
+        self.next_hidden_stack.append(hidden.copy())
         self._going_back = False
         self.prev_dh = np.zeros_like(hidden)
         return hidden
@@ -224,7 +232,8 @@ class RNNCell(Portable):
         self.db_ih_stack.append(dtanh)
         self.db_hh_stack.append(dtanh.copy())
         self.prev_dh = dprevious
-        self._steps.pop()
+        for stack in (self._steps, self.x_stack, self.prev_hidden_stack, self.next_hidden_stack):
+            stack.pop()
         self._going_back = True
         return self.dx_list
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from pyrnn.reference.activations import softmax
 from pyrnn.textbook import _layout
 from pyrnn.textbook._elman import core_parameters
 from pyrnn.textbook._layout import Shape
+from pyrnn.textbook._output import indices_of_one_hot
 
 _SHAPES: dict[str, Shape] = {
     "Wxh": ("hidden", "vocabulary"),
@@ -50,8 +51,8 @@ class _Weights(NamedTuple):
 
 
 def loss_fun(
-    inputs: Sequence[int] | Indices,
-    targets: Sequence[int] | Indices,
+    inputs: npt.ArrayLike,
+    targets: npt.ArrayLike,
     hprev: npt.ArrayLike,
     parameters: Mapping[str, npt.ArrayLike],
     clip: float | None = 5.0,
@@ -60,8 +61,9 @@ def loss_fun(
 
     Parameters
     ----------
-    inputs, targets : sequence of int
-        T characters each, as indices in [0, vocabulary): those to read and those to predict.
+    inputs, targets : sequence of int, or array
+        T characters each: those to read and those to predict, as indices in [0, vocabulary), or as
+        one-hot rows (T, vocabulary) or columns (T, vocabulary, 1), as the article makes them.
     hprev : array
         The hidden state before the window, (hidden, 1), float32 or float64.
     parameters : dict
@@ -399,9 +401,12 @@ def _prompt_indices(prompt: str, index_of: Mapping[str, int]) -> Indices:
 
 def _character_indices(name: str, values: npt.ArrayLike, vocabulary_size: int) -> Indices:
     array = _checks.as_array(name, values)
+    if array.shape[1:] in ((vocabulary_size,), (vocabulary_size, 1)) and len(array):
+        array = indices_of_one_hot(name, array.reshape(-1, vocabulary_size).T)
     if array.ndim != 1 or not len(array):
         raise ValueError(
-            f"{name}: expected a sequence of at least one character index, got shape {array.shape}"
+            f"{name}: expected a sequence of at least one character index, or one-hot rows (T, "
+            f"{vocabulary_size}), got shape {array.shape}"
         )
     return _checks.index_array(name, array, vocabulary_size)
 

@@ -176,7 +176,8 @@ def lstm_cell_backward(
     KeyError
         If a parameter is missing.
     TypeError, ValueError
-        If ``cache`` is not such a tuple, or an array has a wrong dtype or shape.
+        If ``cache`` is not such a tuple, an array has a wrong dtype or shape, or a_next does not
+        follow from the rest, as after a change of the parameters.
 
     Examples
     --------
@@ -190,7 +191,7 @@ def lstm_cell_backward(
     >>> float(lstm_cell_backward(zero, zero + 1, cache)["dc_prev"][0, 0])
     0.5
     """
-    _, _, a_prev, c_prev, _, _, _, _, xt, parameters = _layout.unpack("cache", cache, _CACHE)
+    a_next, _, a_prev, c_prev, _, _, _, _, xt, parameters = _layout.unpack("cache", cache, _CACHE)
     column: Shape = ("n_a", "m")
     arrays = _layout.arguments(
         {
@@ -203,7 +204,7 @@ def lstm_cell_backward(
         parameters,
         _CELL_SHAPES,
     )
-    dx, da_prev, dc_prev, grads = _gradients(
+    states, dx, da_prev, dc_prev, grads = _gradients(
         arrays["da_next"][:, :, None],
         arrays["dc_next"],
         arrays["xt"][:, :, None],
@@ -211,6 +212,7 @@ def lstm_cell_backward(
         arrays["c_prev"],
         arrays,
     )
+    _layout.check_unchanged("cache's a_next", states, [a_next], "state")
     return {"dxt": dx[:, :, 0], "da_prev": da_prev, "dc_prev": dc_prev, **grads}
 
 
@@ -238,8 +240,9 @@ def lstm_backward(da: npt.ArrayLike, caches: tuple[list[CellCache], Array]) -> d
     KeyError
         If a parameter is missing.
     TypeError, ValueError
-        If ``caches`` is not such a tuple, if its cell caches do not come from one forward pass, or
-        if an array has a wrong dtype or shape.
+        If ``caches`` is not such a tuple, if its cell caches do not come from one forward pass, if
+        an array has a wrong dtype or shape, or if the states do not follow from the rest, as after
+        a change of the parameters.
 
     Notes
     -----
@@ -272,10 +275,74 @@ def lstm_backward(da: npt.ArrayLike, caches: tuple[list[CellCache], Array]) -> d
         parameters,
         _CELL_SHAPES,
     )
-    dx, da0, _, grads = _gradients(
+    states, dx, da0, _, grads = _gradients(
         arrays["da"], np.zeros_like(arrays["c0"]), arrays["x"], arrays["a0"], arrays["c0"], arrays
     )
+    _layout.check_unchanged("caches' a_next", states, [cell[0] for cell in cells], "state")
     return {"dx": dx, "da0": da0, **grads}
+
+
+def lstm_loss_and_gradients(
+    x: npt.ArrayLike,
+    a0: npt.ArrayLike,
+    y: npt.ArrayLike,
+    parameters: Mapping[str, npt.ArrayLike],
+) -> tuple[float, dict[str, Array]]:
+    """Cross-entropy of the predictions, and its gradients, those of the output layer included.
+
+    Parameters
+    ----------
+    x : array
+        The inputs, (n_x, m, T).
+    a0 : array
+        The first hidden state, (n_a, m); the first memory is zero.
+    y : array
+        The right classes: one-hot (n_y, m, T), or indices (m, T).
+    parameters : dict
+        As `lstm_forward` takes them.
+
+    Returns
+    -------
+    loss : float
+        −ln of the probability of each right class, summed over steps, averaged over the m examples.
+    gradients : dict
+        ``dx`` (n_x, m, T), ``da0`` (n_a, m), ``dWf``, ``dWi``, ``dWc``, ``dWo``, ``dWy``, ``dbf``,
+        ``dbi``, ``dbc``, ``dbo`` and ``dby``, each shaped as its parameter.
+
+    Raises
+    ------
+    KeyError
+        If a parameter is missing.
+    TypeError, ValueError
+        If an array has a wrong dtype or shape, or y is neither one-hot nor in range.
+
+    Notes
+    -----
+    dWy = Σ (ŷ − y) aᵀ and dby = Σ (ŷ − y), as in `rnn_loss_and_gradients`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn.textbook import lstm_loss_and_gradients
+    >>> parameters = {f"W{gate}": np.zeros((2, 2 + 3)) for gate in "fico"}
+    >>> parameters |= {f"b{gate}": np.zeros((2, 1)) for gate in "fico"}
+    >>> parameters |= {"Wy": np.zeros((4, 2)), "by": np.zeros((4, 1))}
+    >>> y = np.zeros((5, 7), dtype=int)
+    >>> loss, gradients = lstm_loss_and_gradients(
+    ...     np.ones((3, 5, 7)), np.zeros((2, 5)), y, parameters
+    ... )
+    >>> gradients["dWy"].shape, gradients["dby"][:, 0]
+    ((4, 2), array([-5.25,  1.75,  1.75,  1.75]))
+    """
+    arrays = _layout.arguments(
+        {"x": (x, ("n_x", "m", "T")), "a0": (a0, ("n_a", "m"))}, parameters, _SHAPES
+    )
+    sequence, first, memory = arrays["x"], arrays["a0"], np.zeros_like(arrays["a0"])
+    packed = selection.current().pack("lstm", _core_weights(arrays))
+    states, _, _ = selection.current().forward(packed, flip(sequence), (flip(first), flip(memory)))
+    loss, output = _output.loss_and_gradients(states, arrays["Wy"], arrays["by"], y)
+    _, dx, da0, _, grads = _gradients(output.da, memory, sequence, first, memory, arrays)
+    return loss, {"dx": dx, "da0": da0, **grads, "dWy": output.dweight, "dby": output.dbias}
 
 
 def _run(
@@ -320,15 +387,15 @@ def _gates(rows: Array, a_prev: Array, weights: Mapping[str, Array]) -> list[Arr
 
 def _gradients(
     da: Array, dc: Array, x: Array, a0: Array, c0: Array, arrays: Mapping[str, Array]
-) -> tuple[Array, Array, Array, dict[str, Array]]:
-    """dx (n_x, m, T), da0, dc0 (n_a, m), and the parameters' gradients by the articles' names."""
+) -> tuple[Array, Array, Array, Array, dict[str, Array]]:
+    """The states (T, m, n_a), dx (n_x, m, T), da0, dc0 (n_a, m), and the parameters' gradients."""
     backend = selection.current()
     packed = backend.pack("lstm", _core_weights(arrays))
-    _, _, saved = backend.forward(packed, flip(x), (flip(a0), flip(c0)), keep=True)
+    states, _, saved = backend.forward(packed, flip(x), (flip(a0), flip(c0)), keep=True)
     dstate = (np.zeros_like(flip(dc)), flip(dc))
     dx, (da0, dc0), grads = backend.backward(saved, flip(da), dstate)
     assert dx is not None
-    return flip(dx), flip(da0), flip(dc0), _article_gradients(grads)
+    return states, flip(dx), flip(da0), flip(dc0), _article_gradients(grads)
 
 
 def _core_weights(arrays: Mapping[str, Array]) -> dict[str, Array]:

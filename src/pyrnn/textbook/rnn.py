@@ -161,7 +161,8 @@ def rnn_cell_backward(da_next: npt.ArrayLike, cache: CellCache) -> dict[str, Arr
     KeyError
         If a parameter is missing.
     TypeError, ValueError
-        If ``cache`` is not such a tuple, or an array has a wrong dtype or shape.
+        If ``cache`` is not such a tuple, an array has a wrong dtype or shape, or a_next does not
+        follow from the rest, as after a change of the parameters.
 
     Examples
     --------
@@ -173,7 +174,7 @@ def rnn_cell_backward(da_next: npt.ArrayLike, cache: CellCache) -> dict[str, Arr
     array([[5.],
            [5.]])
     """
-    _, a_prev, xt, parameters = _layout.unpack("cache", cache, _CACHE)
+    a_next, a_prev, xt, parameters = _layout.unpack("cache", cache, _CACHE)
     column = ("n_a", "m")
     arrays = _layout.arguments(
         {"xt": (xt, ("n_x", "m")), "a_prev": (a_prev, column), "da_next": (da_next, column)},
@@ -186,6 +187,7 @@ def rnn_cell_backward(da_next: npt.ArrayLike, cache: CellCache) -> dict[str, Arr
         arrays["a_prev"],
         _weights(arrays),
     )
+    _layout.check_unchanged("cache's a_next", found.states, [a_next], "state")
     return {"dxt": found.dx[:, :, 0], "da_prev": found.da0, **_named(found)}
 
 
@@ -213,8 +215,9 @@ def rnn_backward(da: npt.ArrayLike, caches: tuple[list[CellCache], Array]) -> di
     KeyError
         If a parameter is missing.
     TypeError, ValueError
-        If ``caches`` is not such a tuple, if its cell caches do not come from one forward pass, or
-        if an array has a wrong dtype or shape.
+        If ``caches`` is not such a tuple, if its cell caches do not come from one forward pass, if
+        an array has a wrong dtype or shape, or if the states do not follow from the rest, as after
+        a change of the parameters.
 
     Notes
     -----
@@ -242,7 +245,74 @@ def rnn_backward(da: npt.ArrayLike, caches: tuple[list[CellCache], Array]) -> di
         _CELL_SHAPES,
     )
     found = _elman.gradients(arrays["da"], arrays["x"], arrays["a0"], _weights(arrays))
+    _layout.check_unchanged("caches' a_next", found.states, [cell[0] for cell in cells], "state")
     return {"dx": found.dx, "da0": found.da0, **_named(found)}
+
+
+def rnn_loss_and_gradients(
+    x: npt.ArrayLike,
+    a0: npt.ArrayLike,
+    y: npt.ArrayLike,
+    parameters: Mapping[str, npt.ArrayLike],
+) -> tuple[float, dict[str, Array]]:
+    """Cross-entropy of the predictions, and its gradients, those of the output layer included.
+
+    Parameters
+    ----------
+    x : array
+        The inputs, (n_x, m, T).
+    a0 : array
+        The first hidden state, (n_a, m).
+    y : array
+        The right classes: one-hot (n_y, m, T), or indices (m, T).
+    parameters : dict
+        As `rnn_forward` takes them.
+
+    Returns
+    -------
+    loss : float
+        −ln of the probability of each right class, summed over steps, averaged over the m examples.
+    gradients : dict
+        ``dx`` (n_x, m, T), ``da0`` (n_a, m), ``dWax``, ``dWaa``, ``dWya``, ``dba`` and ``dby``,
+        each shaped as its parameter.
+
+    Raises
+    ------
+    KeyError
+        If a parameter is missing.
+    TypeError, ValueError
+        If an array has a wrong dtype or shape, or y is neither one-hot nor in range.
+
+    Notes
+    -----
+    The gradient of the logits z = Wya a + by is ŷ − y, so dWya = Σ (ŷ − y) aᵀ, dby = Σ (ŷ − y), and
+    what goes into `rnn_backward` is da = Wyaᵀ (ŷ − y), each over m. Source: I. Goodfellow et al.,
+    "Deep Learning", 2016, section 10.2.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyrnn.textbook import rnn_loss_and_gradients
+    >>> parameters = {
+    ...     "Wax": np.ones((2, 3)), "Waa": np.zeros((2, 2)), "ba": np.zeros((2, 1)),
+    ...     "Wya": np.zeros((4, 2)), "by": np.zeros((4, 1)),
+    ... }
+    >>> y = np.zeros((5, 7), dtype=int)
+    >>> loss, gradients = rnn_loss_and_gradients(
+    ...     np.ones((3, 5, 7)), np.zeros((2, 5)), y, parameters
+    ... )
+    >>> bool(np.isclose(loss, 7 * np.log(4))), gradients["dby"][:, 0]
+    (True, array([-5.25,  1.75,  1.75,  1.75]))
+    """
+    arrays = _layout.arguments(
+        {"x": (x, ("n_x", "m", "T")), "a0": (a0, ("n_a", "m"))}, parameters, _SHAPES
+    )
+    weights = _weights(arrays)
+    states = _elman.states(arrays["x"], arrays["a0"], weights)
+    loss, output = _output.loss_and_gradients(states, arrays["Wya"], arrays["by"], y)
+    found = _elman.gradients(output.da, arrays["x"], arrays["a0"], weights)
+    of_output = {"dWya": output.dweight, "dby": output.dbias}
+    return loss, {"dx": found.dx, "da0": found.da0, **_named(found), **of_output}
 
 
 def _weights(arrays: Mapping[str, Array]) -> _elman.Weights:

@@ -40,10 +40,16 @@ def _rnn_parameters(draw: Draw, names: tuple[str, ...], n_x: int, n_a: int, n_y:
     return {name: _matrix(draw, *shape) for name, shape in zip(names, shapes, strict=True)}
 
 
-def _lstm_parameters(draw: Draw, n_x: int, n_a: int, n_y: int) -> Arguments:
-    parameters = {f"W{gate}": _matrix(draw, n_a, n_a + n_x) for gate in "fico"}
-    parameters |= {f"b{gate}": _matrix(draw, n_a, 1) for gate in "fico"}
+def _gate_parameters(draw: Draw, gates: str, n_x: int, n_a: int, n_y: int) -> Arguments:
+    parameters = {f"W{gate}": _matrix(draw, n_a, n_a + n_x) for gate in gates}
+    parameters |= {f"b{gate}": _matrix(draw, n_a, 1) for gate in gates}
     return parameters | {"Wy": _matrix(draw, n_y, n_a), "by": _matrix(draw, n_y, 1)}
+
+
+def _parameters(draw: Draw, kind: str, n_x: int, n_a: int, n_y: int) -> Arguments:
+    if kind in ("rnn", "uwv"):
+        return _rnn_parameters(draw, ARTICLE if kind == "rnn" else LETTERS, n_x, n_a, n_y)
+    return _gate_parameters(draw, {"lstm": "fico", "gru": "urc"}[kind], n_x, n_a, n_y)
 
 
 # --- one step -------------------------------------------------------------------------------
@@ -85,7 +91,7 @@ def lstm_cell_case(draw: Draw) -> Case:
         "xt": draw.array(n_x, m),
         "a_prev": draw.array(n_a, m),
         "c_prev": draw.array(n_a, m),
-        "parameters": _lstm_parameters(draw, n_x, n_a, n_y),
+        "parameters": _parameters(draw, "lstm", n_x, n_a, n_y),
         "da_next": draw.array(n_a, m),
         "dc_next": draw.array(n_a, m),
     }
@@ -106,10 +112,7 @@ def lstm_cell_case(draw: Draw) -> Case:
 
 def _sequence_case(draw: Draw, kind: str) -> Case:
     n_x, n_a, n_y, m, steps = draw.size(), draw.size(), draw.size(), draw.rows(), draw.steps()
-    if kind == "rnn":
-        parameters = _rnn_parameters(draw, ARTICLE, n_x, n_a, n_y)
-    else:
-        parameters = _lstm_parameters(draw, n_x, n_a, n_y)
+    parameters = _parameters(draw, kind, n_x, n_a, n_y)
     covered = draw.integer(1, steps) if draw.chance(0.3) else steps
     arguments = {
         "x": draw.array(n_x, m, steps),
@@ -144,10 +147,78 @@ def _cell_by_cell(kind: str, a: Arguments) -> tuple[Any, Any]:
     return np.stack(steps, axis=-1), whole
 
 
-for _kind in ("rnn", "lstm"):
+for _kind in ("rnn", "lstm", "gru"):
     entry(f"textbook.{_kind}", f"textbook.{_kind}_forward", f"textbook.{_kind}_backward")(
         partial(_sequence_case, kind=_kind)
     )
+
+
+@entry("textbook.uwv_sequence", "textbook.uwv.rnn_forward", "textbook.uwv.rnn_backward")
+def uwv_sequence_case(draw: Draw) -> Case:
+    """A sequence in the notation U, W, V, beside the same one in the other letters."""
+    n_x, n_a, n_y, m, steps = draw.size(), draw.size(), draw.size(), draw.rows(), draw.steps()
+    arguments = {
+        "x": draw.array(n_x, m, steps),
+        "s0": draw.array(n_a, m),
+        "parameters": _rnn_parameters(draw, LETTERS, n_x, n_a, n_y),
+        "ds": draw.array(n_a, m, steps),
+    }
+
+    def run(a: Arguments) -> Any:
+        s, predicted, caches = textbook.uwv.rnn_forward(a["x"], a["s0"], a["parameters"])
+        return s, predicted, textbook.uwv.rnn_backward(a["ds"], caches)
+
+    return Case(arguments, run, names={"caches", "cache", "a0", "da", "Wax", "Waa", "Wya"})
+
+
+def _loss_case(draw: Draw, kind: str) -> Case:
+    """A whole network's loss and gradients; the classes as indices and as one-hot columns."""
+    n_x, n_a, n_y, m, steps = draw.size(), draw.size(), draw.size(), draw.rows(), draw.steps()
+    state = "s0" if kind == "uwv" else "a0"
+    arguments = {
+        "x": draw.array(n_x, m, steps),
+        state: draw.array(n_a, m),
+        "y": draw.integers(m, steps, below=n_y),
+        "parameters": _parameters(draw, kind, n_x, n_a, n_y),
+    }
+
+    def run(a: Arguments) -> Any:
+        if kind == "uwv":
+            return textbook.uwv.loss_and_gradients(a["x"], a["s0"], a["y"], a["parameters"])
+        function = getattr(textbook, f"{kind}_loss_and_gradients")
+        return function(a["x"], a["a0"], a["y"], a["parameters"])
+
+    def one_hot(a: Arguments) -> tuple[Any, Any]:
+        columns = np.eye(n_y)[np.asarray(a["y"]) % n_y].transpose(2, 0, 1)
+        return run(a | {"y": columns}), run(a)
+
+    names = {"a0", "Wax", "Waa", "Wya"}
+    return Case(arguments, run, [Relation("one-hot columns", one_hot)], names=names)
+
+
+for _kind in ("rnn", "lstm", "gru"):
+    entry(f"textbook.{_kind}_loss", f"textbook.{_kind}_loss_and_gradients")(
+        partial(_loss_case, kind=_kind)
+    )
+entry("textbook.uwv_loss", "textbook.uwv.loss_and_gradients")(partial(_loss_case, kind="uwv"))
+
+
+@entry("textbook.gru_cell", "textbook.gru_cell_forward", "textbook.gru_cell_backward")
+def gru_cell_case(draw: Draw) -> Case:
+    """One step of the GRU over Wu, Wr, Wc, forward and backward."""
+    n_x, n_a, n_y, m = draw.size(), draw.size(), draw.size(), draw.rows()
+    arguments = {
+        "xt": draw.array(n_x, m),
+        "a_prev": draw.array(n_a, m),
+        "parameters": _parameters(draw, "gru", n_x, n_a, n_y),
+        "da_next": draw.array(n_a, m),
+    }
+
+    def run(a: Arguments) -> Any:
+        a_next, predicted, cache = textbook.gru_cell_forward(a["xt"], a["a_prev"], a["parameters"])
+        return a_next.copy(), predicted, textbook.gru_cell_backward(a["da_next"], cache)
+
+    return Case(arguments, run)
 
 
 # --- Adam -----------------------------------------------------------------------------------
