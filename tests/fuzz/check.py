@@ -70,7 +70,7 @@ def check(entry: Entry, seed: int, number: int) -> Verdict:
         return attempt(draw_case(entry, seed, number, mode), backend)
 
     def again(mode: Mode) -> Outcome:
-        with _wider_types(), _nudged_values(mode.nudge):
+        with _wider_types(), _changed_values(mode):
             return run("reference", mode)
 
     def again_flat(mode: Mode) -> compare.Flat | None:
@@ -242,41 +242,47 @@ def _wider_types() -> contextlib.AbstractContextManager[Any]:
     return mock.patch.object(_checks, "FLOATS", floats)
 
 
-@contextlib.contextmanager
-def _nudged_values(seed: int) -> Iterator[None]:
-    """Let values within the reference be off by a unit in the last place, if there is a seed.
+FUNCTIONS = {"exp": True, "tanh": True, "sigmoid": True, "normalise": False}
+"""What is off within the reference, and whether in its results or in what it takes."""
 
-    They are what tanh and sigmoid give, since the derivative of a shut gate, 1 minus nearly 1, is
-    all rounding; and what layer norm takes, which may be all equal up to rounding.
+
+@contextlib.contextmanager
+def _changed_values(mode: Mode) -> Iterator[None]:
+    """Let values within the reference be off by a unit in the last place, or flushed to zero.
+
+    They are what exp, tanh and sigmoid give, since the derivative of a shut gate, 1 minus nearly 1,
+    is all rounding; and what layer norm takes, which may be all equal up to rounding. Two modes
+    take all up, and all down, the others each by chance.
     """
-    if not seed:
+    if not (mode.nudge or mode.flush):
         yield
         return
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(mode.nudge)
 
-    def nudged(x: Any) -> Any:
+    def changed(x: Any) -> Any:
         y = np.asarray(x)
-        units = np.finfo(y.dtype).eps * generator.choice((-1, 0, 1), y.shape)
-        return y * (1 + units).astype(y.dtype)
+        if mode.flush:  # what these are multiplied with is mostly less than 1
+            return np.where(np.abs(y) < compare.least(y.dtype), y * 0, y)
+        ways = {1: (1,), 2: (-1,)}.get(mode.nudge, (-1, 0, 1))
+        return y * (1 + np.finfo(y.dtype).eps * generator.choice(ways, y.shape)).astype(y.dtype)
 
     modules = [m for name, m in sorted(sys.modules.items()) if name.startswith("pyrnn.")]
     with contextlib.ExitStack() as stack:
         for place in (np, *modules):
-            for name, of_result in (("tanh", True), ("sigmoid", True), ("normalise", False)):
+            for name, of_result in FUNCTIONS.items():
                 function = getattr(place, name, None)
-                if (place is np and name == "tanh") or inspect.isfunction(function):
-                    stack.enter_context(
-                        mock.patch.object(place, name, _around(function, nudged, of_result))
-                    )
+                if isinstance(function, np.ufunc) or inspect.isfunction(function):
+                    around = _around(function, changed, of_result)
+                    stack.enter_context(mock.patch.object(place, name, around))
         yield
 
 
 def _around(
     function: Callable[..., Any], change: Callable[[Any], Any], of_result: bool
-) -> Callable[[Any], Any]:
-    """The function of changed arguments, or its changed results."""
+) -> Callable[..., Any]:
+    """The function of a changed argument, or its changed result."""
     if of_result:
-        return lambda x: change(function(x))
+        return lambda *given, **options: change(function(*given, **options))
     return lambda x: function(change(x))
 
 

@@ -2,7 +2,7 @@
 
 The core may differ from the reference by the guaranteed relative tolerance. Where a case makes more
 of rounding than that, what rounding does to it is found out: the reference computes it once more in
-a wider type, and several times with its numbers, its tanh and its sigmoid, and what layer norm
+a wider type, and several times with its numbers, its exp, tanh and sigmoid, and what layer norm
 takes, nudged by a unit in their last place. The core may then be off by `FACTOR` times the most
 that the reference moved.
 
@@ -162,7 +162,7 @@ def _close(value: Any, other: Any, dtype: str) -> bool:
     dtype = a.dtype.name if a.dtype.name in TOLERANCE else dtype  # a spoiled argument has another
     finite = np.isfinite(a)
     a, b = a[finite], b[finite]
-    return _worst(a, b) <= TOLERANCE[dtype] * _scale(b) + _least(dtype)
+    return _worst(a, b) <= TOLERANCE[dtype] * _scale(b) + least(dtype)
 
 
 def _unexplained(value: Any, expected: Any, others: list[Any], dtype: str) -> str | None:
@@ -188,7 +188,7 @@ def _unexplained(value: Any, expected: Any, others: list[Any], dtype: str) -> st
         return "NaN or infinity elsewhere"
     finite = np.isfinite(a) & np.isfinite(b) & sure
     error = _worst(a[finite], b[finite])
-    allowed = TOLERANCE[dtype] * _scale(b[finite]) + _least(dtype)
+    allowed = TOLERANCE[dtype] * _scale(b[finite]) + least(dtype)
     if error > allowed + FACTOR * moved:
         return "another value"
     return None
@@ -209,6 +209,6 @@ def _scale(array: np.ndarray) -> float:
     return float(np.abs(array).max(initial=0.0))
 
 
-def _least(dtype: str) -> float:
+def least(dtype: Any) -> float:
     """Subnormal numbers may count as zero."""
     return 1e4 * float(np.finfo(dtype).tiny)

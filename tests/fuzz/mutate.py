@@ -168,7 +168,8 @@ def _wrong_array(draw: Draw, name: str, value: Any) -> Any:
 
 
 def _wrong_dtype(draw: Draw, array: np.ndarray) -> Any:
-    dtype = np.dtype(draw.choice(WRONG_DTYPES))
+    name = draw.choice(WRONG_DTYPES)
+    dtype = np.dtype(draw.dtype if name == draw.drawn_dtype else name)
     with np.errstate(all="ignore"):
         if array.dtype.kind not in "biufc":
             return array

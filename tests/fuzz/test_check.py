@@ -1,0 +1,54 @@
+"""The reference in other modes: what is nudged and flushed within it, and that it is put back."""
+
+import numpy as np
+import pytest
+
+from pyrnn import _checks
+from pyrnn.reference import activations, layer_norm
+from tests.fuzz.check import _changed_values, _wider_types
+from tests.fuzz.draw import Mode
+
+X = np.linspace(-3, 3, 50, dtype=np.float32)
+EPS = np.finfo(np.float32).eps
+
+
+def computed():
+    return np.tanh(X), activations.sigmoid(X), np.exp(X)
+
+
+@pytest.mark.parametrize(("nudge", "ways"), [(1, {1}), (2, {-1}), (3, {-1, 0, 1})])
+def test_results_are_off_by_a_unit(nudge, ways):
+    plain = computed()
+    with _changed_values(Mode(nudge=nudge)):
+        nudged = computed()
+    for one, other in zip(nudged[::2], plain[::2], strict=True):
+        units = (one.astype(float) - other) / (EPS * np.abs(other))
+        assert set(np.rint(units * np.sign(other))) == ways
+        assert np.abs(units).max() < 1.6  # rounded
+    for one, other in zip(nudged, plain, strict=True):
+        assert 0 < np.abs(one - other).max() < 4 * EPS * np.abs(other).max()
+
+
+def test_what_layer_norm_takes_is_nudged():
+    """Numbers that are all equal are so up to rounding alone."""
+    equal = np.full((1, 8), 0.3, np.float32)
+    plain = layer_norm.normalise(equal).value
+    with _changed_values(Mode(nudge=3)):
+        nudged = layer_norm.normalise(equal).value
+    assert np.abs(nudged - plain).max() > 5 * EPS
+
+
+def test_results_that_are_nearly_subnormal_are_flushed():
+    with _changed_values(Mode(flush=True)):
+        assert np.exp(np.float32(-85)) == 0
+        assert np.exp(np.float32(-70)) > 0
+        assert np.isnan(np.exp(np.float32(np.nan)))
+
+
+def test_afterwards_all_is_as_it_was():
+    before = np.tanh, np.exp, activations.sigmoid, layer_norm.normalise, _checks.FLOATS
+    with _changed_values(Mode(nudge=1)), _wider_types():
+        assert np.tanh is not before[0]
+        assert np.dtype(np.longdouble) in _checks.FLOATS
+    after = np.tanh, np.exp, activations.sigmoid, layer_norm.normalise, _checks.FLOATS
+    assert after == before
