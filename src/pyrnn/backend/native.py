@@ -29,6 +29,7 @@ class NativeBackend:
     forward_both = staticmethod(_core.forward_both)
     backward = staticmethod(_core.backward)
     backward_both = staticmethod(_core.backward_both)
+    renew = staticmethod(_core.renew)
     backward_windows = staticmethod(_core.backward_windows)
     linear = staticmethod(_core.linear)
     linear_backward = staticmethod(_core.linear_backward)

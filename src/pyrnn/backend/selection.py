@@ -104,6 +104,13 @@ class Backend(Protocol):
     ) -> Sequence[Backward]:
         """`backward` of the two directions of a layer: a pair of each."""
 
+    def renew(self, saved: Any) -> None:
+        """Make what a forward kept serve another `backward`, whether or not it has served one.
+
+        The gradients are those of the first, to the bit: the weights count as they were in the
+        forward, and the x that it was given must not have changed; its y may have.
+        """
+
     def backward_windows(
         self, saved: Sequence[Any], dy: Array, k1: int, k2: int, masks: Sequence[Array | None]
     ) -> tuple[Array | None, list[dict[str, Array]]]:

@@ -135,6 +135,9 @@ class ReferenceBackend:
         """See `pyrnn.backend.selection.Backend.backward_both`."""
         return [self.backward(*direction) for direction in zip(saved, dy, dstates, strict=True)]
 
+    def renew(self, saved: sequence.Saved) -> None:
+        """See `pyrnn.backend.selection.Backend.renew`: nothing of it is used up."""
+
     def open_stream(
         self,
         weights: Sequence[Weights],

@@ -28,7 +28,7 @@ struct Cache {
   std::optional<IndexArray> indices;
   Buffer<T> packed_x, packed_y;
   std::vector<std::int64_t> own_indices;  // in another order, or among the columns they choose
-  Buffer<T> h0;
+  Buffer<T> h0, inner0;
   py::array_t<T> y;
   NoiseArrays<T> noise;
   Kept<T> kept;

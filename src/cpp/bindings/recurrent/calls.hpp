@@ -38,7 +38,7 @@ class ForwardCall {
     const Size batch = cache_->batch_size, O = sizes_.output_size;
     OrderedStates<T> first(state, sizes_, batch, cache_->packed);
     cache_->h0 = std::move(first.h);
-    inner0_ = std::move(first.inner);
+    cache_->inner0 = std::move(first.inner);
     cache_->noise = NoiseArrays<T>(noise, sizes_, cache_->time_steps, batch, cache_->packed);
     cache_->y = empty<T>({cache_->time_steps, batch, O});
     y_ = cache_->y.mutable_data();
@@ -60,7 +60,7 @@ class ForwardCall {
     if (cache_->packed) cache_->packed_y = Buffer<T>(cache_->schedule.rows * O);
     T* const rows = cache_->packed ? cache_->packed_y.data() : y_;
     walk({cache_->weights.get(), &cache_->schedule, cache_->input(), cache_->h0.data(),
-          inner0_.data(), rows, O, inner_last_.data(), cache_->noise.pointers()});
+          cache_->inner0.data(), rows, O, inner_last_.data(), cache_->noise.pointers()});
     last_rows(rows, O, cache_->schedule, O, h_last_.data());
     if (cache_->packed) unpack_rows(*cache_->packed, rows, cache_->time_steps, O, y_);
   }
@@ -128,7 +128,7 @@ class ForwardCall {
   bool keep_;
   CellParameters<T> parameters_{};  // to be packed, where that has to be done now
   bool several_readers_ = false;
-  Buffer<T> inner0_, h_last_, inner_last_;
+  Buffer<T> h_last_, inner_last_;
   T* y_;
 };
 

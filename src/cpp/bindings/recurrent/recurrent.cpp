@@ -89,6 +89,29 @@ void keep_all(Cache<T>& cache) {
   cache.checkpoints = Checkpoints<T>{};
 }
 
+// Makes a cache serve once more, with the weights, the noise and the input of its forward: runs
+// that again, into outputs of its own, since what was in the old ones may have been changed.
+template <class T>
+void renew(Cache<T>& cache) {
+  const CellSizes<T>& sizes = cache.weights->sizes;
+  const Size O = sizes.output_size;
+  if (cache.packed) {
+    cache.packed_y = Buffer<T>(cache.schedule.rows * O);
+  } else {
+    cache.y = empty<T>({cache.time_steps, cache.batch_size, O});
+  }
+  T* const rows = cache.packed ? cache.packed_y.data() : cache.y.mutable_data();
+  Buffer<T> inner_last(sizes.inner_states() * cache.batch_size * sizes.hidden_size);
+  {
+    const Computing computing;
+    walk_forward({cache.weights.get(), &cache.schedule, cache.input(), cache.h0.data(),
+                  cache.inner0.data(), rows, O, inner_last.data(), cache.noise.pointers()},
+                 &cache.kept);
+  }
+  cache.checkpoints = Checkpoints<T>{};
+  cache.used = false;
+}
+
 // Truncated: caches of a stack, lowest first; masks (T, N, H) or None
 // -> dx or None, a dict of gradients for each layer
 template <class T>
@@ -153,6 +176,7 @@ void bind_all(py::module_& module, const std::string& suffix) {
              py::arg("dstate"));
   module.def("backward_both", &backward_both<T>, py::arg("saved"), py::arg("dy").noconvert(),
              py::arg("dstates"));
+  module.def("renew", &renew<T>, py::arg("saved"));
   module.def("backward_windows", &backward_windows<T>, py::arg("caches"), py::arg("dy").noconvert(),
              py::arg("k1"), py::arg("k2"), py::arg("masks"));
 }
