@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 TUNING = ROOT / "docs" / "tuning"
 MOST_BYTES_OF_THE_MAP = 12 * 1024
-PAGES = [ROOT / "docs" / name for name in ("layers.md", "numerics.md", "training.md")]
+PAGES = [
+    ROOT / "docs" / name
+    for name in ("layers.md", "numerics.md", "training.md", "bring-your-model.md")
+]
 SNIPPETS = [
     snippet
     for page in PAGES

@@ -25,6 +25,7 @@ def output_of(backend, capsys):
 
 def test_every_example_is_tested():
     tested = {"classify_waves.py", "stream_gru.py", "check_own_rnn.py"}
+    tested.add("resemblyzer_embedding.py")  # in interop/torch/test_resemblyzer.py
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
 

@@ -67,6 +67,8 @@ def public_names():
     yield from listed(serialization, "serialization")
     yield from listed(text, "text")
     yield from listed(losses, "losses")
+    yield from (f"interop.torch.{name}" for name in ("Placeholder", "read"))
+    yield from (f"interop.torch.{name}" for name in ("from_state_dict", "to_state_dict"))
     yield from listed(optim.lr_scheduler, "optim.lr_scheduler")
 
 
@@ -117,6 +119,15 @@ def test_a_short_run_finds_nothing():
     assert answers >= 175
     assert refusals >= 50
     assert undecided <= 3  # one in a thousand of many
+
+
+def test_spoiled_torch_files_are_refused_or_read():
+    done = run("--entry", "spoiled torch file", "--cases", 400, "--seed", 0, "--jobs", 2)
+    assert done.returncode == 0, done.stdout + done.stderr
+    answers, refusals = map(int, re.search(r"^all +(\d+) +(\d+)", done.stdout, re.M).groups())
+    assert answers + refusals == 400
+    assert answers >= 40
+    assert refusals >= 200
 
 
 def test_spoiled_model_files_are_refused_or_load():

@@ -18,6 +18,7 @@ from tests.fuzz.entries import (
     text_files,
     textbook,
     textbook_models,
+    torch_files,
     trainer,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     "text_files",
     "textbook",
     "textbook_models",
+    "torch_files",
     "trainer",
 ]

@@ -1,0 +1,75 @@
+"""Names of tensors: nested dicts laid flat, tensors as arrays, the modules that names belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn import _checks
+
+MOST_LEVELS = 200
+MOST_NAMES = 200_000
+_OF_MODULES = ("_parameters", "_buffers", "_modules")
+_WIDENED = ("torch.float16", "torch.bfloat16")
+
+
+def flat(mapping: Any) -> dict[str, Any]:
+    """The tensors and arrays of nested dicts by their names, joined by dots, as torch joins them.
+
+    A module's parameters, which `read` gives as ``["_parameters"]``, have the names that its
+    ``state_dict()`` would give them.
+    """
+    if not isinstance(mapping, Mapping):
+        raise TypeError(f"mapping: expected a dict of arrays, got {type(mapping).__name__}")
+    found: dict[str, Any] = {}
+    for count, (name, value) in enumerate(_entries(mapping)):
+        if count > MOST_NAMES:
+            raise ValueError(f"mapping: expected at most {MOST_NAMES} entries, got more")
+        if _is_tensor(value):
+            found[name] = value
+    return found
+
+
+def _entries(mapping: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """All that is no dict. Dicts wait on a stack of one's own, since they may be nested deep."""
+    waiting = [("", iter(list(mapping.items())), 1)]
+    while waiting:
+        prefix, items, levels = waiting[-1]
+        item = next(items, None)
+        if item is None:
+            waiting.pop()
+            continue
+        key, value = item
+        name = prefix if key in _OF_MODULES else f"{prefix}.{key}" if prefix else str(key)
+        if not isinstance(value, Mapping):
+            yield name, value
+        elif levels == MOST_LEVELS:
+            raise ValueError(f"mapping: expected at most {MOST_LEVELS} levels of dicts, got more")
+        else:
+            yield name, None
+            waiting.append((name, iter(list(value.items())), levels + 1))
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or hasattr(value, "detach")
+
+
+def as_array(name: str, value: Any) -> npt.NDArray[Any]:
+    """A float32 or float64 array of a tensor, of an array or of a half-width one."""
+    if hasattr(value, "detach"):  # torch's; it need not be imported here
+        value = value.detach().cpu()
+        if str(value.dtype) in _WIDENED:
+            value = value.float()
+        value = value.numpy()
+    if value.dtype == np.float16:
+        value = value.astype(np.float32)
+    return _checks.any_float_array(name, value)
+
+
+def below(names: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The entries whose names begin with a prefix, without it."""
+    start = f"{prefix.rstrip('.')}." if prefix.rstrip(".") else ""
+    return {n.removeprefix(start): value for n, value in names.items() if n.startswith(start)}

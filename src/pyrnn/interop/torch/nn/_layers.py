@@ -1,0 +1,201 @@
+"""RNN, LSTM and GRU: torch's modules, whose walk over time is pyrnn's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from pyrnn.interop.torch.nn import _function, _suited
+from pyrnn.interop.torch.nn._call import Call
+from pyrnn.interop.torch.nn._layout import BatchFirst, Layout, Packed, Unbatched
+from pyrnn.interop.torch.nn._stack import Kind
+
+_NAMES = ("weight_ih", "weight_hh")
+_BIASES = ("bias_ih", "bias_hh")
+_CELLS = {
+    "RNN_TANH": ("rnn_tanh", 1),
+    "RNN_RELU": ("rnn_relu", 1),
+    "LSTM": ("lstm", 4),
+    "GRU": ("gru", 3),
+}
+_HALF = (torch.bfloat16, torch.float16)
+
+
+class _Layer(torch.nn.RNNBase):
+    """Before torch's class: computes what the core can, and leaves all else to it.
+
+    What is not as it should be is left to it as well, so that errors are torch's.
+    """
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """As torch's."""
+        if _suited.compiling():
+            return _suited.uncompiled(self, input, hx)
+        found = self._by_core(input, hx) if _suited.ordinary() else None
+        if found is None:
+            return super().forward(input, hx)
+        return found
+
+    def _by_core(self, input: Any, hx: Any) -> Any:
+        """The result, or None where the call is not the core's."""
+        if type(input) is PackedSequence:
+            return self._by_core_packed(input, hx)
+        if type(input) is not Tensor or input.dim() not in (2, 3):
+            return None
+        layout: Layout
+        if input.dim() == 2:
+            layout, rows = Unbatched(), 1
+        elif self.batch_first:
+            layout, rows = BatchFirst(), input.size(0)
+        else:
+            layout, rows = Layout(), input.size(1)
+        steps = input.size(1 if type(layout) is BatchFirst else 0)
+        states = self._states(hx, () if input.dim() == 2 else (rows,))
+        found = None if states is None else self._outputs(layout, input, states, (steps, rows))
+        return None if found is None else (found[0], self._hidden(found[1:]))
+
+    def _by_core_packed(self, packed: PackedSequence, hx: Any) -> Any:
+        data, batch_sizes, order, inverse = packed
+        if type(data) is not Tensor or data.dim() != 2 or not data.numel():
+            return None
+        if not _valid_sizes(batch_sizes, len(data)):
+            return None
+        layout = Packed(batch_sizes)
+        if order is not None and len(order) != layout.rows:
+            return None
+        states = self._states(hx, (layout.rows,))
+        if states is None:
+            return None
+        if order is not None:
+            states = tuple(state.index_select(1, order) for state in states)
+        found = self._outputs(layout, data, states, (len(data),))
+        if found is None:
+            return None
+        y, *last = found
+        if inverse is not None:
+            last = [state.index_select(1, inverse) for state in last]
+        return PackedSequence(y, batch_sizes, order, inverse), self._hidden(last)
+
+    def _states(self, hx: Any, rows: tuple[int, ...]) -> tuple[Tensor, ...] | None:
+        """The parts of a first state, none for zeros; None for what does not fit."""
+        if hx is None:
+            return ()
+        parts = tuple(hx) if self.mode == "LSTM" and isinstance(hx, (tuple, list)) else (hx,)
+        sizes = [self.proj_size or self.hidden_size]
+        if self.mode == "LSTM":
+            sizes.append(self.hidden_size)
+        stacked = self.num_layers * (2 if self.bidirectional else 1)
+        if len(parts) != len(sizes):
+            return None
+        for part, size in zip(parts, sizes, strict=True):
+            if not isinstance(part, Tensor) or part.shape != (stacked, *rows, size):
+                return None
+        return parts
+
+    def _hidden(self, states: Any) -> Any:
+        return tuple(states) if self.mode == "LSTM" else states[0]
+
+    def _outputs(
+        self, layout: Layout, x: Tensor, states: tuple[Tensor, ...], lead: tuple[int, ...]
+    ) -> tuple[Tensor, ...] | None:
+        """y and the last states; None where the tensors are not the core's."""
+        weights = self._weights()
+        if weights is None or x.shape[-1] != self.input_size or not all(lead):
+            return None
+        dtype = weights[0].dtype
+        cast: torch.dtype | None = None
+        if torch.is_autocast_enabled("cpu") and dtype is torch.float32:
+            cast = self._autocast_dtype(x, states)
+            x = x.float() if x.dtype in _HALF else x
+            states = tuple(s.float() if s.dtype in _HALF else s for s in states)
+        if not _suited.fit((x, *states, *weights), dtype):
+            return None
+        masks = self._masks(lead, dtype)
+        found = _function.run(Call(self._kind(), layout, masks), x, states, weights)
+        return found if cast is None else tuple(part.to(cast) for part in found)
+
+    def _autocast_dtype(self, x: Tensor, states: tuple[Tensor, ...]) -> torch.dtype:
+        """What torch's results would have; its GRU takes the wider one of its state."""
+        dtype = torch.get_autocast_dtype("cpu")
+        return (
+            torch.promote_types(dtype, (states or (x,))[0].dtype) if self.mode == "GRU" else dtype
+        )
+
+    def _weights(self) -> tuple[Tensor, ...] | None:
+        """The tensors as they are now, parametrized ones computed; None where they do not fit."""
+        tensors = tuple([getattr(self, name, None) for name in self._flat_weights_names])
+        shapes = self._shapes()
+        if len(tensors) != len(shapes):
+            return None
+        for tensor, shape in zip(tensors, shapes, strict=True):
+            if not isinstance(tensor, Tensor) or tensor.shape != shape:
+                return None
+        return tensors  # type: ignore[return-value]
+
+    def _shapes(self) -> list[tuple[int, ...]]:
+        size, units = self.proj_size or self.hidden_size, self.hidden_size
+        rows = _CELLS[self.mode][1] * units
+        directions = 2 if self.bidirectional else 1
+        shapes: list[tuple[int, ...]] = []
+        for number in range(self.num_layers * directions):
+            columns = self.input_size if number < directions else size * directions
+            shapes += [(rows, columns), (rows, size)]
+            if self.bias:
+                shapes += [(rows,), (rows,)]
+            if self.proj_size:
+                shapes.append((self.proj_size, units))
+        return shapes
+
+    def _kind(self) -> Kind:
+        names = _NAMES + _BIASES * self.bias + ("weight_hr",) * (self.proj_size > 0)
+        return Kind(_CELLS[self.mode][0], self.num_layers, 2 if self.bidirectional else 1, names)
+
+    def _masks(self, lead: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
+        """Dropout between layers: the masks that torch's generator gives torch's own layer."""
+        if not self.training or not self.dropout or self.num_layers == 1:
+            return []
+        size = (self.proj_size or self.hidden_size) * (2 if self.bidirectional else 1)
+        return [self._mask((*lead, size), dtype) for _ in range(self.num_layers - 1)]
+
+    def _mask(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        if self.dropout == 1:
+            return torch.zeros(shape, dtype=dtype, device="cpu")
+        kept = 1 - self.dropout
+        return torch.empty(shape, dtype=dtype, device="cpu").bernoulli_(kept).div_(kept)
+
+
+def _valid_sizes(batch_sizes: Tensor, rows: int) -> bool:
+    """Whether they are those of so many rows, and never grow."""
+    if type(batch_sizes) is not Tensor or batch_sizes.dim() != 1 or not batch_sizes.numel():
+        return False
+    if batch_sizes.dtype is not torch.int64 or not batch_sizes.is_cpu:
+        return False
+    sizes = batch_sizes.numpy()
+    return bool(sizes[-1] > 0 and (sizes[1:] <= sizes[:-1]).all() and sizes.sum() == rows)
+
+
+class RNN(_Layer, torch.nn.RNN):
+    """`torch.nn.RNN`, computed by pyrnn's core on the CPU.
+
+    Arguments, parameters, results, errors and the numbers that dropout draws are torch's. float32
+    and float64 tensors on the CPU go through the core, without copies; everything else (other
+    devices and dtypes, `torch.func`, tracing, export) goes through torch's own functions.
+
+    Examples
+    --------
+    >>> import torch  # doctest: +SKIP
+    >>> from pyrnn.interop.torch import nn
+    >>> layer = nn.RNN(3, 4, nonlinearity="relu")
+    >>> y, h = layer(torch.zeros(5, 2, 3))
+    """
+
+
+class LSTM(_Layer, torch.nn.LSTM):
+    """`torch.nn.LSTM`, computed by pyrnn's core on the CPU; see `RNN`."""
+
+
+class GRU(_Layer, torch.nn.GRU):
+    """`torch.nn.GRU`, computed by pyrnn's core on the CPU; see `RNN`."""

@@ -1,0 +1,276 @@
+"""Layers from state dicts and back: what torch's names and shapes say about a layer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import pyrnn
+from pyrnn import _checks
+from pyrnn._types import Array
+from pyrnn.interop.torch import _names
+from pyrnn.parameters import dictionary
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+_PARAMETER = re.compile(r"(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(_l(\d{1,4})(_reverse)?)?")
+_KINDS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "Linear", "Embedding")
+_OF_GATES = {1: "RNN", 3: "GRU", 4: "LSTM"}
+_BY_TORCH = {"rnn_tanh", "rnn_relu", "lstm", "gru"}
+"""Cells that torch has."""
+_SHOWN = 12
+_ROOM = 1 << 20
+"""Bytes for arrays that turn out to be missing."""
+
+
+def from_state_dict(
+    mapping: Mapping[str, Any],
+    prefix: str = "",
+    *,
+    kind: str | None = None,
+    nonlinearity: str = "tanh",
+    batch_first: bool = False,
+) -> Any:
+    """Make a layer of the arrays of a torch module.
+
+    Its kind, sizes, number of layers, directions, projection and biases are those that the names
+    and shapes say:
+
+    - ``weight_ih_l0``, ``weight_hh_l0``, ...: `RNN`, `GRU` or `LSTM`, as ``weight_hh_l0`` has 1, 3
+      or 4 times as many rows as there are units; the units are its columns, or those of
+      ``weight_hr_l0`` where there is a projection.
+    - ``weight_ih``, ``weight_hh``: the cell of that kind.
+    - ``weight`` (2-D) and ``bias``: `Linear`.
+    - ``weight`` alone: `Embedding` if the last part of the prefix has "emb" in it, else a `Linear`
+      without bias; ``kind`` decides otherwise.
+
+    Parameters
+    ----------
+    mapping : dict
+        Of arrays, or of torch's tensors and parameters; nested dicts, as `read` gives them, count
+        as one with names joined by dots. float16 and bfloat16 are widened to float32.
+    prefix : str
+        Of the module in the model, with or without the dot at its end: "encoder.lstm".
+    kind : {"RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "Linear", "Embedding"}, optional
+        What is expected; another is an error.
+    nonlinearity : {"tanh", "relu"}
+        Of an RNN; a state dict does not say it.
+    batch_first : bool
+        Of a recurrent layer; a state dict does not say it. Nor does it say the dropout, which is 0
+        and may be set.
+
+    Returns
+    -------
+    layer
+        In train mode, with copies of the arrays, of their dtype: float32 or float64.
+
+    Raises
+    ------
+    TypeError
+        If ``mapping`` is no dict, or an array is not of floating-point numbers.
+    ValueError
+        If there is no such module, one of its arrays is missing, is none of it or has another
+        shape; the message lists what was found.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> from pyrnn.interop.torch import from_state_dict
+    >>> shapes = {"rnn.weight_ih_l0": (12, 3), "rnn.weight_hh_l0": (12, 4)}
+    >>> arrays = {name: np.zeros(shape, "f") for name, shape in shapes.items()}
+    >>> from_state_dict(arrays, prefix="rnn")
+    GRU(3, 4, bias=False)
+    """
+    if not isinstance(prefix, str):
+        raise TypeError(f"prefix: expected a string, got {type(prefix).__name__}")
+    if kind is not None:
+        _checks.choice("kind", kind, _KINDS)
+    _checks.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
+    _checks.flag("batch_first", batch_first)
+    everything = _names.flat(mapping)
+    found = {
+        name: value for name, value in _names.below(everything, prefix).items() if "." not in name
+    }
+    where = prefix.rstrip(".")
+    recurrent = {name: value for name, value in found.items() if _PARAMETER.fullmatch(name)}
+    if recurrent:
+        arrays = {name: _names.as_array(name, value) for name, value in recurrent.items()}
+        layer = _recurrent(arrays, where, nonlinearity, batch_first)
+    elif "weight" in found:
+        arrays = {n: _names.as_array(n, found[n]) for n in ("weight", "bias") if n in found}
+        layer = _dense(arrays, where, kind)
+    else:
+        raise ValueError(f"prefix: expected a layer {_at(where)}; {_listed(everything)}")
+    if kind is not None and type(layer).__name__ != kind:
+        raise ValueError(f"kind: expected {kind}, got {layer!r} {_at(where)}")
+    return layer
+
+
+def to_state_dict(layer: Any, prefix: str = "") -> dict[str, Array]:
+    """Give the arrays of a layer by torch's names, for ``load_state_dict`` of its module.
+
+    Parameters
+    ----------
+    layer : RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell, Linear or Embedding
+        Without the options that torch's do not have.
+    prefix : str
+        Put before each name, with a dot after it.
+
+    Returns
+    -------
+    dict
+        Copies, with the bits that the layer has. ``torch.from_numpy`` makes tensors of them.
+
+    Raises
+    ------
+    TypeError
+        If ``layer`` is something else.
+    ValueError
+        If torch has no layer that computes the same.
+
+    Examples
+    --------
+    >>> import pyrnn
+    >>> from pyrnn.interop.torch import to_state_dict
+    >>> list(to_state_dict(pyrnn.Linear(3, 2), prefix="output"))
+    ['output.weight', 'output.bias']
+    """
+    if type(layer).__name__ not in _KINDS or not isinstance(layer, pyrnn.Layer):
+        kind = type(layer).__name__
+        raise TypeError(f"layer: expected one of {', '.join(_KINDS)}, got {kind}")
+    if getattr(layer, "cell", "lstm") not in _BY_TORCH or _beyond_torch(layer):
+        raise ValueError(f"layer: expected one that torch has as well, got {layer!r}")
+    start = f"{prefix.rstrip('.')}." if prefix.rstrip(".") else ""
+    return {f"{start}{name}": array.copy() for name, array in layer.parameters.items()}
+
+
+def _beyond_torch(layer: Any) -> bool:
+    """Whether it computes something else in eval mode than torch's layer of the same arrays."""
+    zoneout = getattr(layer, "zoneout", 0.0)
+    return bool(np.any(zoneout))
+
+
+# --- from arrays to layers ------------------------------------------------------------------
+
+
+def _at(where: str) -> str:
+    return f"at {where!r}" if where else "at the top"
+
+
+def _shapes(arrays: Mapping[str, Any]) -> str:
+    shown = [f"{name} {tuple(array.shape)}" for name, array in list(arrays.items())[:_SHOWN]]
+    more = len(arrays) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _listed(everything: Mapping[str, Any]) -> str:
+    """The modules that could be meant."""
+    modules: dict[str, str] = {}
+    for name in everything:
+        module, _, own = name.rpartition(".")
+        if _PARAMETER.fullmatch(own) or (own == "weight" and everything[name].ndim == 2):
+            modules[module] = own
+    if not modules:
+        return "there are no weights of layers" + (
+            f", only {_shapes(everything)}" if everything else ""
+        )
+    shown = ", ".join(repr(module) for module in list(modules)[:_SHOWN])
+    more = f" and {len(modules) - _SHOWN} more" if len(modules) > _SHOWN else ""
+    return f"there are layers at {shown}{more}"
+
+
+def _recurrent(arrays: Arrays, where: str, nonlinearity: str, batch_first: bool) -> Any:
+    is_cell = "weight_hh" in arrays
+    suffix = "" if is_cell else "_l0"
+    weight_ih, weight_hh = arrays.get(f"weight_ih{suffix}"), arrays.get(f"weight_hh{suffix}")
+    weight_hr = arrays.get(f"weight_hr{suffix}")
+    expected = f"weight_ih{suffix} and weight_hh{suffix} of a recurrent layer {_at(where)}"
+    if weight_ih is None or weight_hh is None:
+        raise ValueError(f"mapping: expected {expected}, got {_shapes(arrays)}")
+    if weight_ih.ndim != 2 or weight_hh.ndim != 2 or not weight_hh.size or not weight_ih.size:
+        raise ValueError(f"mapping: expected {expected} as matrices, got {_shapes(arrays)}")
+    projected = weight_hr is not None and weight_hr.ndim == 2
+    hidden_size = weight_hr.shape[1] if weight_hr is not None and projected else weight_hh.shape[1]
+    gates, rest = divmod(weight_hh.shape[0], max(hidden_size, 1))
+    if rest or gates not in _OF_GATES or (projected and gates != 4):
+        raise ValueError(
+            f"mapping: expected {expected} with 1, 3 or 4 times {hidden_size} rows (RNN, GRU, "
+            f"LSTM; 4 times with a projection), got {_shapes(arrays)}"
+        )
+    options: dict[str, Any] = {"dtype": _dtype(arrays), "bias": f"bias_ih{suffix}" in arrays}
+    if gates == 1:
+        options["nonlinearity"] = nonlinearity
+    if not is_cell:
+        layers = [int(_number(name)) for name in arrays]
+        options |= {
+            "num_layers": max(layers) + 1,
+            "bidirectional": "weight_ih_l0_reverse" in arrays,
+            "batch_first": batch_first,
+        }
+        if options["num_layers"] > len(arrays):
+            raise ValueError(f"mapping: expected all layers {_at(where)}, got {_shapes(arrays)}")
+    if weight_hr is not None and projected:
+        options["proj_size"] = weight_hr.shape[0]
+    name = _OF_GATES[gates] + ("Cell" if is_cell else "")
+    return _filled(name, (weight_ih.shape[1], hidden_size), options, arrays, where)
+
+
+def _number(name: str) -> str:
+    match = _PARAMETER.fullmatch(name)
+    return (match and match[3]) or "0"
+
+
+def _dense(arrays: Arrays, where: str, kind: str | None) -> Any:
+    weight = arrays["weight"]
+    if weight.ndim != 2 or not weight.size:
+        raise ValueError(
+            f"mapping: expected a matrix as the weight of a Linear or Embedding {_at(where)}, "
+            f"got {_shapes(arrays)}"
+        )
+    options: dict[str, Any] = {"dtype": _dtype(arrays)}
+    rows, columns = weight.shape
+    alone = "bias" not in arrays
+    if alone and (
+        kind == "Embedding" or (kind is None and "emb" in where.rpartition(".")[2].lower())
+    ):
+        return _filled("Embedding", (rows, columns), options, arrays, where)
+    return _filled("Linear", (columns, rows), options | {"bias": not alone}, arrays, where)
+
+
+def _dtype(arrays: Arrays) -> str:
+    """The one dtype of all."""
+    names = {array.dtype.name for array in arrays.values()}
+    if len(names) > 1:
+        raise ValueError(f"mapping: expected arrays of one dtype, got {', '.join(sorted(names))}")
+    return names.pop()
+
+
+def _filled(
+    name: str, sizes: tuple[int, int], options: dict[str, Any], arrays: Arrays, where: str
+) -> Any:
+    """A layer of that class with these arrays, which have to be exactly its own."""
+    room = _ROOM + 4 * sum(array.nbytes for array in arrays.values())
+    try:
+        with dictionary.not_drawn(room):
+            layer = getattr(pyrnn, name)(*sizes, **options)
+    except ValueError as error:
+        raise ValueError(
+            f"mapping: expected the arrays of {name} {_at(where)}, got {_shapes(arrays)} ({error})"
+        ) from error
+    expected = {key: array.shape for key, array in layer.parameters.items()}
+    wrong = [
+        f"{key} {expected.get(key, 'none')}"
+        for key in {**expected, **arrays}
+        if key not in arrays or key not in expected or arrays[key].shape != expected[key]
+    ]
+    if wrong:
+        raise ValueError(
+            f"mapping: expected for {layer!r} {_at(where)}: {', '.join(wrong[:_SHOWN])}; "
+            f"got {_shapes(arrays)}"
+        )
+    layer.parameters.update(arrays)
+    return layer
