@@ -41,8 +41,8 @@ pybind11::tuple cell_facts(const std::string& cell, Size input, Size hidden, Siz
   const auto index = static_cast<std::size_t>(cell_index(cell));
   const CellShape& shape = active_table().f32.cells[index].shape;
   pybind11::dict numbers;
-  each_parameter(shape, [&](const char* name, int place) {
-    numbers[name] = size_of_parameter(shape, place, input, hidden, output);
+  each_parameter(shape, [&](const char* name, int position) {
+    numbers[name] = size_of_parameter(shape, position, input, hidden, output);
   });
   return pybind11::make_tuple(shape.gates, shape.states, numbers);
 }

@@ -72,7 +72,7 @@ struct NewGradients {
     for (const Parameter& parameter : *parameters) {
       const std::vector<Size>& shape = parameter.shape;
       arrays.push_back(shape.size() == 2 ? empty<T>({shape[0], shape[1]}) : empty<T>({shape[0]}));
-      all.at[parameter.place] = arrays.back().mutable_data();
+      all.at[parameter.position] = arrays.back().mutable_data();
     }
     pointers = all.template as<Gradients<T>>();
   }

@@ -108,7 +108,7 @@ class ForwardCall {
     std::vector<std::int64_t>& own = cache_->own_indices;
     const std::int64_t* const given = cache_->indices->data();
     if (own.empty()) own.assign(given, given + cache_->schedule.rows);
-    use.input_columns = number_anew(own, sizes_.input_size);
+    use.input_columns = compact_indices(own, sizes_.input_size);
     return use;
   }
 

@@ -52,7 +52,7 @@ class NoiseArrays {
   void add_zoneout(const py::object& state, Size size, Size time_steps, Size batch,
                    const std::optional<PackedBatch>& packed) {
     if (py::isinstance<py::float_>(state)) {
-      zoneout_.push_back(Zoneout<T>::of(state.cast<double>()));
+      zoneout_.push_back(Zoneout<T>::with_share(state.cast<double>()));
       return;
     }
     const py::array_t<T> array = state.cast<py::array_t<T>>();

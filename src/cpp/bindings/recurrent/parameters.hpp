@@ -12,13 +12,13 @@
 
 namespace pyrnn {
 
-// Places among `ParameterPointers`; parameters that act on units come last.
-namespace places {
+// Positions among `ParameterPointers`; parameters that act on units come last.
+namespace positions {
 constexpr int weight_ih = 0, weight_hh = 1, weight_hr = 2, bias_ih = 3, bias_hh = 4, unit = 5;
 constexpr int count = unit + max_unit_parameters;
-}  // namespace places
+}  // namespace positions
 
-// Calls visit(name, place) for all parameters that a cell can have; a projection is possible for
+// Calls visit(name, position) for all parameters that a cell can have; a projection is possible for
 // any as far as the core is concerned. A bias may be a parameter that acts on units.
 template <class Visit>
 void each_parameter(const CellShape& shape, const Visit& visit) {
@@ -27,55 +27,56 @@ void each_parameter(const CellShape& shape, const Visit& visit) {
       if (parameter.blocks > 0 && name == parameter.name) return true;
     return false;
   };
-  const auto of_product = [&](const char* name, int place) {
-    if (!acts_on_units(name)) visit(name, place);
+  const auto of_product = [&](const char* name, int position) {
+    if (!acts_on_units(name)) visit(name, position);
   };
-  of_product("weight_ih", places::weight_ih);
-  if (shape.has_hidden()) of_product("weight_hh", places::weight_hh);
-  of_product("bias_ih", places::bias_ih);
-  if (shape.has_hidden()) of_product("bias_hh", places::bias_hh);
-  of_product("weight_hr", places::weight_hr);
+  of_product("weight_ih", positions::weight_ih);
+  if (shape.has_hidden()) of_product("weight_hh", positions::weight_hh);
+  of_product("bias_ih", positions::bias_ih);
+  if (shape.has_hidden()) of_product("bias_hh", positions::bias_hh);
+  of_product("weight_hr", positions::weight_hr);
   for (int i = 0; i < max_unit_parameters; ++i)
-    if (shape.unit_parameters[i].blocks > 0) visit(shape.unit_parameters[i].name, places::unit + i);
+    if (shape.unit_parameters[i].blocks > 0)
+      visit(shape.unit_parameters[i].name, positions::unit + i);
 }
 
-inline int place_of(const CellShape& shape, const std::string& name) {
+inline int position_of(const CellShape& shape, const std::string& name) {
   int found = -1;
-  each_parameter(shape, [&](const char* other, int place) {
-    if (name == other) found = place;
+  each_parameter(shape, [&](const char* other, int position) {
+    if (name == other) found = position;
   });
   if (found < 0) throw std::invalid_argument("unknown parameter '" + name + "'");
   return found;
 }
 
 // Numbers of a parameter; `output` is the size of h.
-inline Size size_of_parameter(const CellShape& shape, int place, Size input, Size hidden,
+inline Size size_of_parameter(const CellShape& shape, int position, Size input, Size hidden,
                               Size output) {
   const Size rows = shape.gates * hidden;
-  switch (place) {
-    case places::weight_ih: return rows * input;
-    case places::weight_hh: return rows * output;
-    case places::weight_hr: return output * hidden;
-    case places::bias_ih:
-    case places::bias_hh: return rows;
-    default: return shape.unit_parameters[place - places::unit].blocks * hidden;
+  switch (position) {
+    case positions::weight_ih: return rows * input;
+    case positions::weight_hh: return rows * output;
+    case positions::weight_hr: return output * hidden;
+    case positions::bias_ih:
+    case positions::bias_hh: return rows;
+    default: return shape.unit_parameters[position - positions::unit].blocks * hidden;
   }
 }
 
 // One array for each parameter that a cell has: P is `const T*` or `T*`.
 template <class P>
 struct ParameterPointers {
-  P at[places::count] = {};
+  P at[positions::count] = {};
 
   template <class Record>
   Record as() const {
     Record record;
-    record.weight_ih = at[places::weight_ih];
-    record.weight_hh = at[places::weight_hh];
-    record.weight_hr = at[places::weight_hr];
-    record.bias_ih = at[places::bias_ih];
-    record.bias_hh = at[places::bias_hh];
-    std::copy(at + places::unit, at + places::count, record.unit);
+    record.weight_ih = at[positions::weight_ih];
+    record.weight_hh = at[positions::weight_hh];
+    record.weight_hr = at[positions::weight_hr];
+    record.bias_ih = at[positions::bias_ih];
+    record.bias_hh = at[positions::bias_hh];
+    std::copy(at + positions::unit, at + positions::count, record.unit);
     return record;
   }
 };
@@ -84,7 +85,7 @@ struct ParameterPointers {
 struct Parameter {
   pybind11::str name;  // of the gradient
   std::vector<Size> shape;
-  int place;
+  int position;
 };
 
 }  // namespace pyrnn

@@ -41,7 +41,7 @@ struct Weights {
         parameters(list_of(given, suffix, arrays, shape_of(cell))),
         sizes(sizes_of(*parameters, cell)) {
     check();
-    require(!sizes.shape().has_hidden() || find(*parameters, places::weight_hh) != nullptr,
+    require(!sizes.shape().has_hidden() || find(*parameters, positions::weight_hh) != nullptr,
             "weight_hh: missing");
   }
 
@@ -50,7 +50,7 @@ struct Weights {
     check();
     ParameterPointers<const T*> pointers;
     for (std::size_t i = 0; i < arrays.size(); ++i)
-      pointers.at[(*parameters)[i].place] = arrays[i].data();
+      pointers.at[(*parameters)[i].position] = arrays[i].data();
     return pointers.template as<CellParameters<T>>();
   }
 
@@ -96,21 +96,21 @@ struct Weights {
       const Dense<T>& dense = arrays[list.size()];
       list.push_back({py::str(name + suffix),
                       std::vector<Size>(dense.shape(), dense.shape() + dense.ndim()),
-                      place_of(shape, name)});
+                      position_of(shape, name)});
     }
     return std::make_shared<const List>(std::move(list));
   }
 
-  static const Parameter* find(const List& list, int place) {
+  static const Parameter* find(const List& list, int position) {
     for (const Parameter& parameter : list)
-      if (parameter.place == place) return &parameter;
+      if (parameter.position == position) return &parameter;
     return nullptr;
   }
 
   static CellSizes<T> sizes_of(const List& list, CellIndex cell) {
     const int gates = shape_of(cell).gates;
-    const Parameter* const weight_ih = find(list, places::weight_ih);
-    const Parameter* const projection = find(list, places::weight_hr);
+    const Parameter* const weight_ih = find(list, positions::weight_ih);
+    const Parameter* const projection = find(list, positions::weight_hr);
     require(
         weight_ih != nullptr && weight_ih->shape.size() == 2 && weight_ih->shape[0] % gates == 0,
         "weight_ih: shape");
@@ -130,7 +130,7 @@ struct Weights {
   }
 
   Size expected_size(const Parameter& parameter) const {
-    return size_of_parameter(sizes.shape(), parameter.place, sizes.input_size, sizes.hidden_size,
+    return size_of_parameter(sizes.shape(), parameter.position, sizes.input_size, sizes.hidden_size,
                              sizes.output_size);
   }
 };

@@ -90,16 +90,16 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
   const Size columns = quotient_up(quotient_up(in, kernels.lanes), threads) * kernels.lanes;
   if (std::min(units, out) * (in + tuning::packing_columns) <=
       out * (columns + tuning::packing_columns)) {
-    parallel_on(threads, out, block, [&](Range part) { sum(part, {0, in}); });
+    parallel_on(threads, out, block, [&](Range mine) { sum(mine, {0, in}); });
   } else {
-    parallel_on(threads, in, kernels.lanes, [&](Range part) { sum({0, out}, part); });
+    parallel_on(threads, in, kernels.lanes, [&](Range mine) { sum({0, out}, mine); });
   }
 }
 
 template <class T>
 void embedding(const std::int64_t* indices, const T* weight, T* y, Size count, Size width) {
-  parallel_on(threads_for(count * width, tuning::copy_grain), count, 1, [&](Range part) {
-    in_pieces(part, width * tuning::products_of_a_copy, 1, [&](Range some) {
+  parallel_on(threads_for(count * width, tuning::copy_grain), count, 1, [&](Range mine) {
+    in_pieces(mine, width * tuning::products_of_a_copy, 1, [&](Range some) {
       for (Size i = some.begin; i < some.end; ++i)
         std::copy(weight + indices[i] * width, weight + (indices[i] + 1) * width, y + i * width);
     });
@@ -110,13 +110,13 @@ void embedding(const std::int64_t* indices, const T* weight, T* y, Size count, S
 template <class T>
 void embedding_backward(const Kernels<T>& kernels, const std::int64_t* indices, const T* dy,
                         T* dweight, Size count, Size rows, Size width) {
-  parallel_on(threads_for((rows + count) * width, tuning::copy_grain), rows, 1, [&](Range part) {
-    in_pieces(part, width * tuning::products_of_a_copy, 1, [&](Range some) {
+  parallel_on(threads_for((rows + count) * width, tuning::copy_grain), rows, 1, [&](Range mine) {
+    in_pieces(mine, width * tuning::products_of_a_copy, 1, [&](Range some) {
       std::fill(dweight + some.begin * width, dweight + some.end * width, T(0));
     });
     in_pieces({0, count}, width * tuning::products_of_a_copy, 1, [&](Range some) {
       for (Size i = some.begin; i < some.end; ++i) {
-        if (indices[i] >= part.begin && indices[i] < part.end)
+        if (indices[i] >= mine.begin && indices[i] < mine.end)
           kernels.add(dweight + indices[i] * width, dy + i * width, width);
       }
     });
@@ -128,8 +128,8 @@ double softmax_cross_entropy(const Kernels<T>& kernels, const T* logits,
                              const std::int64_t* targets, T* dlogits, Size rows, Size columns) {
   std::vector<double> losses(static_cast<std::size_t>(rows));
   const Size grain = std::max<Size>(1, tuning::softmax_grain / columns);
-  parallel_for(rows, grain, 1, [&](Range part) {
-    in_pieces(part, columns * tuning::products_of_an_exponential, 1, [&](Range some) {
+  parallel_for(rows, grain, 1, [&](Range mine) {
+    in_pieces(mine, columns * tuning::products_of_an_exponential, 1, [&](Range some) {
       kernels.softmax_cross_entropy(logits + some.begin * columns, targets + some.begin,
                                     dlogits + some.begin * columns, losses.data() + some.begin,
                                     some.size(), columns);

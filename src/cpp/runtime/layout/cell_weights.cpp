@@ -20,7 +20,7 @@ Buffer<T> bias_row(const CellSizes<T>& sizes, const CellParameters<T>& parameter
     const Size gate = shape.gate_of_slot[slot] * sizes.hidden_size;
     const auto add = [&](const T* bias) {
       if (bias == nullptr) return;
-      sizes.each_run(slot, [&](Size unit, Size offset, Size count) {
+      sizes.each_panel(slot, [&](Size unit, Size offset, Size count) {
         for (Size i = 0; i < count; ++i) row.data()[offset + i] += bias[gate + unit + i];
       });
     };
@@ -35,9 +35,9 @@ template <class T>
 Buffer<T> chosen_columns(const T* from, Size rows, Size columns, const std::vector<Size>& chosen) {
   const Size count = static_cast<Size>(chosen.size());
   Buffer<T> to(rows * count);
-  parallel_for(rows, std::max<Size>(1, tuning::choose_grain / count), 1, [&](Range part) {
-    T* next = to.data() + part.begin * count;
-    for (Size row = part.begin; row < part.end; ++row)
+  parallel_for(rows, std::max<Size>(1, tuning::choose_grain / count), 1, [&](Range mine) {
+    T* next = to.data() + mine.begin * count;
+    for (Size row = mine.begin; row < mine.end; ++row)
       for (const Size column : chosen) *next++ = from[row * columns + column];
   });
   return to;
@@ -101,7 +101,7 @@ void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, i
   if (slots == 0) return;
   forward = Buffer<T>(columns * slots * sizes.padded);
   if (back != nullptr) *back = Buffer<T>(sizes.whole_vectors(columns) * slots * sizes.padded);
-  const Size panel_numbers = columns * slots * sizes.run();
+  const Size panel_numbers = columns * slots * sizes.panel_units();
   parallel_for(sizes.panels(), std::max<Size>(1, grain / panel_numbers), 1, [&](Range panels) {
     in_pieces(panels, panel_numbers * tuning::products_of_a_copy, 1, [&](Range some) {
       sizes.kernels->pack_weights({weight, columns, sizes.hidden_size, columns, sizes.shape(),

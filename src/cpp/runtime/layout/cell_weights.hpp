@@ -54,9 +54,9 @@ struct CellSizes {
     constexpr Size page = 4096 / sizeof(T);
     return gates() + (gates() % page == 0 ? lanes() : 0);
   }
-  Size run() const { return shape().unit_vectors * lanes(); }  // units a panel
-  Size panels() const { return quotient_up(padded, run()); }
-  Size panel_stride() const { return run() * shape().slots; }  // in a row
+  Size panel_units() const { return shape().unit_vectors * lanes(); }  // units a panel
+  Size panels() const { return quotient_up(padded, panel_units()); }
+  Size panel_stride() const { return panel_units() * shape().slots; }  // in a row
   Size input_slots() const { return shape().input_end - shape().input_begin; }
   Size hidden_slots() const { return shape().hidden_end - shape().hidden_begin; }
   Size second_slots() const { return shape().second_end - shape().second_begin; }
@@ -66,15 +66,16 @@ struct CellSizes {
   // Calls work(unit, offset, count) for the units of each panel: where the numbers of a slot lie
   // together in a row. The last panel of a cell of one slot may be narrower.
   template <class Work>
-  void each_run(int slot, const Work& work) const {
-    each_run(slot, {0, panels()}, work);
+  void each_panel(int slot, const Work& work) const {
+    each_panel(slot, {0, panels()}, work);
   }
   template <class Work>
-  void each_run(int slot, Range of_panels, const Work& work) const {
-    for (Size panel = of_panels.begin; panel < of_panels.end; ++panel) {
-      const Size unit = panel * run();
-      const Size width = std::min(run(), padded - unit);
-      work(unit, panel * panel_stride() + slot * width, std::min(run(), hidden_size - unit));
+  void each_panel(int slot, Range panels_to_visit, const Work& work) const {
+    for (Size panel = panels_to_visit.begin; panel < panels_to_visit.end; ++panel) {
+      const Size unit = panel * panel_units();
+      const Size width = std::min(panel_units(), padded - unit);
+      work(unit, panel * panel_stride() + slot * width,
+           std::min(panel_units(), hidden_size - unit));
     }
   }
   // Slots of cells with several lie a vector apart.

@@ -51,11 +51,11 @@ void join_rows(Buffer<T>& rows, Size columns, Size states, const Slices& slices,
     for (Size step = 0; step < schedule.steps(); ++step) {
       pace.tick();
       const Size first = schedule.first_of(step);
-      slices.each({0, schedule.count_of(step)}, [&](Range part) {
+      slices.each({0, schedule.count_of(step)}, [&](Range some) {
         const T* const from = rows.data() + state * numbers +
-                              slices.row(first, part.begin, schedule.steps()) * columns;
-        std::copy(from, from + part.size() * columns,
-                  joined.data() + state * numbers + (first + part.begin) * columns);
+                              slices.row(first, some.begin, schedule.steps()) * columns;
+        std::copy(from, from + some.size() * columns,
+                  joined.data() + state * numbers + (first + some.begin) * columns);
       });
     }
   }

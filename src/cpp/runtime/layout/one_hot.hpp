@@ -17,7 +17,7 @@ constexpr bool few_indices(Size indices, Size columns) {
 
 // The different ones of the indices, ascending. The indices, all less than `columns`, become places
 // among them.
-inline std::vector<Size> number_anew(std::vector<std::int64_t>& indices, Size columns) {
+inline std::vector<Size> compact_indices(std::vector<std::int64_t>& indices, Size columns) {
   std::vector<Size> places(static_cast<std::size_t>(columns), -1);
   for (const std::int64_t index : indices) places[static_cast<std::size_t>(index)] = 0;
   std::vector<Size> chosen;

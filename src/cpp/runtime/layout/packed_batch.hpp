@@ -44,8 +44,8 @@ struct PackedBatch {
 template <class T>
 void gather_rows(const T* from, Size from_row, const std::vector<Size>& rows, Size columns, T* to) {
   const Size grain = std::max<Size>(1, tuning::copy_grain / columns);
-  parallel_for(static_cast<Size>(rows.size()), grain, 1, [&](Range part) {
-    in_pieces(part, columns * tuning::products_of_a_copy, 1, [&](Range some) {
+  parallel_for(static_cast<Size>(rows.size()), grain, 1, [&](Range mine) {
+    in_pieces(mine, columns * tuning::products_of_a_copy, 1, [&](Range some) {
       for (Size i = some.begin; i < some.end; ++i)
         std::memcpy(to + i * columns, from + rows[static_cast<std::size_t>(i)] * from_row,
                     static_cast<std::size_t>(columns) * sizeof(T));
@@ -69,8 +69,8 @@ void unpack_rows(const PackedBatch& packed, const T* from, Size time_steps, Size
   for (std::size_t i = 0; i < packed.source.size(); ++i)
     sources[static_cast<std::size_t>(packed.source[i])] = from + static_cast<Size>(i) * columns;
   const Size grain = std::max<Size>(1, tuning::copy_grain / columns);
-  parallel_for(rows, grain, 1, [&](Range part) {
-    in_pieces(part, columns * tuning::products_of_a_copy, 1, [&](Range some) {
+  parallel_for(rows, grain, 1, [&](Range mine) {
+    in_pieces(mine, columns * tuning::products_of_a_copy, 1, [&](Range some) {
       for (Size row = some.begin; row < some.end; ++row) {
         const T* const source = sources[static_cast<std::size_t>(row)];
         if (source != nullptr) {

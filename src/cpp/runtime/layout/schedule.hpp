@@ -25,7 +25,7 @@ struct Schedule {
   Size count_of(Size step) const { return count[static_cast<std::size_t>(step)]; }
   // Whether all sequences are equally long.
   bool uniform() const { return rows == steps() * batch_size; }
-  Range band(int index) const { return part_of(batch_size, bands, index); }
+  Range band(int index) const { return split(batch_size, bands, index); }
   // The rows of steps [begin, end) lie together, whichever way the walk goes.
   Range rows_of(Size begin, Size end) const {
     return {std::min(first_of(begin), first_of(end - 1)),
@@ -33,15 +33,15 @@ struct Schedule {
   }
 
   // Steps [begin, end) as a schedule of their own; their rows count from rows_of(begin, end).begin.
-  Schedule part(Size begin, Size end) const {
-    Schedule part;
+  Schedule segment(Size begin, Size end) const {
+    Schedule segment;
     const Range all = rows_of(begin, end);
-    part.batch_size = count_of(begin);
-    part.rows = all.size();
-    part.bands = bands;
-    part.count.assign(count.begin() + begin, count.begin() + end);
-    for (Size step = begin; step < end; ++step) part.first.push_back(first_of(step) - all.begin);
-    return part;
+    segment.batch_size = count_of(begin);
+    segment.rows = all.size();
+    segment.bands = bands;
+    segment.count.assign(count.begin() + begin, count.begin() + end);
+    for (Size step = begin; step < end; ++step) segment.first.push_back(first_of(step) - all.begin);
+    return segment;
   }
 
   static Schedule uniform(Size time_steps, Size batch_size, bool reverse) {
@@ -71,7 +71,7 @@ struct Schedule {
   // The rows of steps [begin, end) that one of several threads walks, so that all have about the
   // same work; counted from each step's first. Without rounding: equally long sequences are shared
   // out alike in a stretch of any length, which lets threads walk on without waiting.
-  Range share(Size begin, Size end, int threads, int thread) const {
+  Range rows_of_thread(Size begin, Size end, int threads, int thread) const {
     const Size batch = count_of(begin);
     Size all = 0;
     for (Size step = begin; step < end; ++step) all += count_of(step);

@@ -31,9 +31,9 @@ class Slices {
     return slice.begin * steps + first / bounds_.back() * slice.size() + n - slice.begin;
   }
   // From a row of sequence n to that of its next step.
-  Size apart(Size n) const { return around(n).size(); }
+  Size stride(Size n) const { return around(n).size(); }
 
-  // Calls work(part) for the parts of some sequences that lie in a slice each.
+  // Calls work(rows) for those of some rows that lie in a slice each.
   template <class Work>
   void each(Range rows, const Work& work) const {
     if (count() == 1) {
@@ -42,8 +42,8 @@ class Slices {
     }
     for (int index = 0; index < count(); ++index) {
       const Range slice = (*this)[index];
-      const Range part{std::max(rows.begin, slice.begin), std::min(rows.end, slice.end)};
-      if (part.size() > 0) work(part);
+      const Range mine{std::max(rows.begin, slice.begin), std::min(rows.end, slice.end)};
+      if (mine.size() > 0) work(mine);
     }
   }
 

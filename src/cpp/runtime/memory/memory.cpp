@@ -59,7 +59,7 @@ struct Block {
 // Large blocks, the latest first: those that are kept, also by their sizes, and those in use, also
 // by where they are. Small ones are kept in a list for each size, held together by a pointer at the
 // begin of each.
-struct Kept {
+struct MemoryPool {
   std::mutex mutex;
   Blocks blocks, lent;
   BySize by_size;
@@ -77,7 +77,7 @@ struct Kept {
 };
 
 // Takes blocks out, the longest kept first, while more than `keep` bytes are kept.
-Blocks taken_out(Kept& pool, std::size_t keep, Clock::time_point kept_since) {
+Blocks taken_out(MemoryPool& pool, std::size_t keep, Clock::time_point kept_since) {
   Blocks gone;
   while (pool.total > keep && pool.blocks.back().since <= kept_since) {
     const auto block = std::prev(pool.blocks.end());
@@ -107,7 +107,7 @@ void trim_malloc() {
 
 void (*at_start_of_watcher)() noexcept = nullptr;
 
-void watch(Kept& pool) {
+void watch(MemoryPool& pool) {
   if (at_start_of_watcher != nullptr) at_start_of_watcher();
   std::unique_lock<std::mutex> lock(pool.mutex);
   while (pool.forks == 0 && pool.total > always_kept) {
@@ -126,7 +126,7 @@ void watch(Kept& pool) {
 }
 
 // A thread that takes no signal: those are for the program's own.
-std::thread start_watcher(Kept& pool) {
+std::thread start_watcher(MemoryPool& pool) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -140,7 +140,7 @@ std::thread start_watcher(Kept& pool) {
 }
 
 // Sees to it that what is kept beyond `always_kept` is given back, whatever is called from now on.
-void watch_over(Kept& pool) noexcept {
+void watch_over(MemoryPool& pool) noexcept {
   if (pool.total <= always_kept || pool.watched || pool.forks > 0) return;
   if (pool.watcher.joinable()) pool.watcher.join();  // the former one, which has let go of the lock
   pool.watcher = start_watcher(pool);
@@ -148,12 +148,12 @@ void watch_over(Kept& pool) noexcept {
   if (!pool.watched) free_all(taken_out(pool, always_kept, Clock::time_point::max()));
 }
 
-Kept& kept();
+MemoryPool& the_pool();
 
 // A fork waits until no thread is at the blocks: a child could not free the lock of one it lacks.
 // Nor has it the watcher, which ends before; so parent and child go on with what is kept for good.
 void before_fork() {
-  Kept& pool = kept();
+  MemoryPool& pool = the_pool();
   std::unique_lock<std::mutex> lock(pool.mutex);
   if (++pool.forks == 1) {
     std::thread watcher = std::move(pool.watcher);
@@ -167,28 +167,28 @@ void before_fork() {
 }
 
 void after_fork_in_parent() {
-  --kept().forks;
-  kept().mutex.unlock();
+  --the_pool().forks;
+  the_pool().mutex.unlock();
 }
 
 void after_fork_in_child() {
-  kept().forks = 0;
-  kept().watched = false;
-  kept().mutex.unlock();
+  the_pool().forks = 0;
+  the_pool().watched = false;
+  the_pool().mutex.unlock();
 }
 
-Kept* make_kept() {
+MemoryPool* make_pool() {
   pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-  return new Kept;
+  return new MemoryPool;
 }
 
 // Never destroyed: arrays may outlive static objects.
-Kept& kept() {
-  static Kept* const blocks = make_kept();
-  return *blocks;
+MemoryPool& the_pool() {
+  static MemoryPool* const pool = make_pool();
+  return *pool;
 }
 
-void* take_small(Kept& pool, std::size_t bytes) {
+void* take_small(MemoryPool& pool, std::size_t bytes) {
   void*& first = pool.small[bytes / unit - 1];
   void* const memory = first;
   if (memory == nullptr) return nullptr;
@@ -198,7 +198,7 @@ void* take_small(Kept& pool, std::size_t bytes) {
 }
 
 // Whether there was room for it
-bool keep_small(Kept& pool, void* memory, std::size_t bytes) {
+bool keep_small(MemoryPool& pool, void* memory, std::size_t bytes) {
   if (pool.small_total + bytes > most_small_kept) return false;
   void*& first = pool.small[bytes / unit - 1];
   std::memcpy(memory, &first, sizeof(first));
@@ -207,7 +207,7 @@ bool keep_small(Kept& pool, void* memory, std::size_t bytes) {
   return true;
 }
 
-void lend(Kept& pool, Blocks& from, Blocks::iterator block) {
+void lend(MemoryPool& pool, Blocks& from, Blocks::iterator block) {
   pool.in_use += block->bytes;
   pool.most_in_use = std::max(pool.most_in_use, pool.in_use);
   pool.lent.splice(pool.lent.begin(), from, block);
@@ -215,7 +215,7 @@ void lend(Kept& pool, Blocks& from, Blocks::iterator block) {
 
 // The least block that is large enough, the latest of these, if no more than half of it would lie
 // idle: batches of different lengths take turns with the same blocks.
-void* take_large(Kept& pool, std::size_t bytes) {
+void* take_large(MemoryPool& pool, std::size_t bytes) {
   const auto place = pool.by_size.lower_bound(bytes);
   if (place == pool.by_size.end() || place->first / 2 > bytes) return nullptr;
   const Blocks::iterator block = place->second;
@@ -227,18 +227,18 @@ void* take_large(Kept& pool, std::size_t bytes) {
 
 // What was kept longest makes room. All that is kept and in use never exceeds what was in use at
 // once by more than is always kept.
-void make_room(Kept& pool) {
+void make_room(MemoryPool& pool) {
   const std::size_t room = std::max(always_kept, pool.most_in_use - pool.in_use);
   free_all(taken_out(pool, room, Clock::time_point::max()));
 }
 
 void* take_kept(std::size_t bytes) {
-  Kept& pool = kept();
+  MemoryPool& pool = the_pool();
   const std::lock_guard<std::mutex> lock(pool.mutex);
   return bytes < large ? take_small(pool, bytes) : take_large(pool, bytes);
 }
 
-void keep_large(Kept& pool, void* memory) noexcept {
+void keep_large(MemoryPool& pool, void* memory) noexcept {
   const Blocks::iterator block = pool.at.find(memory)->second;
   block->since = Clock::now();
   block->place =
@@ -286,7 +286,7 @@ void* allocate_large(std::size_t bytes) {
   block.front().bytes = bytes;
   BySize alone{{bytes, block.begin()}};
   block.front().node = alone.extract(alone.begin());
-  Kept& pool = kept();
+  MemoryPool& pool = the_pool();
   const std::lock_guard<std::mutex> lock(pool.mutex);
   pool.at.emplace(memory.get(), block.begin());
   lend(pool, block, block.begin());
@@ -308,7 +308,7 @@ void* acquire_memory(std::size_t bytes) {
 void release_memory(void* memory, std::size_t bytes) noexcept {
   const std::size_t size = rounded(bytes);
   mark_kept(memory, size);
-  Kept& pool = kept();
+  MemoryPool& pool = the_pool();
   const std::lock_guard<std::mutex> lock(pool.mutex);
   if (size >= large) {
     keep_large(pool, memory);
@@ -320,7 +320,7 @@ void release_memory(void* memory, std::size_t bytes) noexcept {
 void call_in_watcher(void (*function)() noexcept) noexcept { at_start_of_watcher = function; }
 
 std::size_t release_idle_memory() {
-  Kept& pool = kept();
+  MemoryPool& pool = the_pool();
   Blocks gone;
   void* small[large / unit] = {};
   {

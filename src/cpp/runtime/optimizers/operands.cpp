@@ -42,9 +42,9 @@ double sum_of_squares(const std::vector<Operands>& all) {
     for (Size first = 0; first < operands.size; first += most) blocks.push_back({&operands, first});
   std::vector<double> sums(blocks.size());
   parallel_for(static_cast<Size>(blocks.size()), tuning::optimizer_grain / most + 1, 1,
-               [&](Range part) {
+               [&](Range mine) {
                  Pace pace;
-                 for (Size i = part.begin; i < part.end; ++i) {
+                 for (Size i = mine.begin; i < mine.end; ++i) {
                    pace.tick();
                    const auto& [operands, first] = blocks[static_cast<std::size_t>(i)];
                    double& sum = sums[static_cast<std::size_t>(i)];

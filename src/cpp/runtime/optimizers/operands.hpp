@@ -52,11 +52,11 @@ void each_part(const std::vector<Operands>& all, const Step& step) {
   Size total = 0;
   for (const Operands& operands : all) total += operands.size;
   const bool in_order = total >= 2 * tuning::optimizer_grain && share_memory(all);
-  parallel_for(total, in_order ? total : tuning::optimizer_grain, unit, [&](Range part) {
+  parallel_for(total, in_order ? total : tuning::optimizer_grain, unit, [&](Range mine) {
     Size before = 0;
     for (const Operands& operands : all) {
-      const Size begin = std::max<Size>(part.begin - before, 0);
-      const Size end = std::min(part.end - before, operands.size);
+      const Size begin = std::max<Size>(mine.begin - before, 0);
+      const Size end = std::min(mine.end - before, operands.size);
       before += operands.size;
       if (begin < end) with_numbers(operands, begin, end - begin, step);
     }

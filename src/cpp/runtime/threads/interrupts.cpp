@@ -36,7 +36,7 @@ void ask_if_due(Clock::time_point now) {
   if (now - asked < question_interval) return;
   asked = now;
   const FullScope full;
-  question.ask(question.of);
+  question.ask(question.argument);
 }
 
 void check_cancelled() {

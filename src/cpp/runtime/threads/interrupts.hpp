@@ -12,7 +12,7 @@ namespace pyrnn {
 // Asks the calling thread's program whether to go on; throws what ends the call.
 struct Question {
   void (*ask)(void*) = nullptr;
-  void* of = nullptr;
+  void* argument = nullptr;
 };
 
 // So often, that is.

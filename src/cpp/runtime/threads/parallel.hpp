@@ -13,15 +13,15 @@ inline int threads_for(Size work, Size grain) {
   return static_cast<int>(std::clamp<Size>(work / grain, 1, num_threads()));
 }
 
-// Calls work(range) for parts of [0, count) that are multiples of `unit`, each on a thread, of
+// Calls work(range) for ranges of [0, count) that are multiples of `unit`, each on a thread, of
 // which there are `wanted` at most.
 template <class Work>
 void parallel_on(int wanted, Size count, Size unit, const Work& work) {
   Team team(wanted);
   const int threads = std::min(wanted, team.size());
-  team.run(threads, 1, [&](Size, int index) {
-    const Range part = part_of(count, threads, index, unit);
-    if (part.size() > 0) work(part);
+  team.run(threads, 1, [&](Size, int part) {
+    const Range mine = split(count, threads, part, unit);
+    if (mine.size() > 0) work(mine);
   });
 }
 

@@ -29,7 +29,8 @@ constexpr auto between_tries = std::chrono::milliseconds(100);
 
 // A part, apart from others in memory, as each mostly has one thread.
 struct alignas(64) Part {
-  std::atomic<std::uint64_t> at{1};     // 2 p while phase p of it is under way, 2 p + 1 after that
+  // 2 p while phase p of it is under way, 2 p + 1 after that
+  std::atomic<std::uint64_t> progress{1};
   std::atomic<ThreadId> worker{0};      // that is on it; 0 for the caller
   std::atomic<int> lent_processor{-1};  // where that has been brought
 };
@@ -90,7 +91,7 @@ class Workers {
     cancelled_.store(false, std::memory_order_relaxed);
     divisible_.store(divisible, std::memory_order_relaxed);
     for (int part = 0; part < parts; ++part)
-      at_[part].at.store(2 * first_ - 1, std::memory_order_relaxed);
+      all_parts_[part].progress.store(2 * first_ - 1, std::memory_order_relaxed);
     parts_.store(parts, std::memory_order_relaxed);
     last_.store(first_ + static_cast<std::uint64_t>(phases) - 1);
     wake(std::min(parts - 1, size()));
@@ -105,24 +106,25 @@ class Workers {
 
   // A part of the last phase that has ended, if none is left to begin. It counts as under way until
   // it is given.
-  int vacant_part() {
+  int take_vacant_part() {
     const std::uint64_t last = last_;
     const int parts = parts_.load(std::memory_order_relaxed);
     int vacant = -1;
     for (int part = 0; part < parts; ++part) {
-      const std::uint64_t at = at_[part].at;
-      if (at < 2 * last) return -1;
-      if (at > 2 * last) vacant = part;
+      const std::uint64_t progress = all_parts_[part].progress;
+      if (progress < 2 * last) return -1;
+      if (progress > 2 * last) vacant = part;
     }
     std::uint64_t ended = 2 * last + 1;
-    if (vacant < 0 || !at_[vacant].at.compare_exchange_strong(ended, 2 * last)) return -1;
+    if (vacant < 0 || !all_parts_[vacant].progress.compare_exchange_strong(ended, 2 * last))
+      return -1;
     ++gifts_;
-    at_[vacant].worker.store(0, std::memory_order_relaxed);
+    all_parts_[vacant].worker.store(0, std::memory_order_relaxed);
     return vacant;
   }
 
-  void give(int part) {
-    at_[part].at = 2 * last_ - 1;
+  void hand_over(int part) {
+    all_parts_[part].progress = 2 * last_ - 1;
     for_part_.wake();
   }
 
@@ -195,19 +197,19 @@ class Workers {
       const std::uint64_t last = last_;
       const int parts = parts_.load(std::memory_order_relaxed);
       if (index >= parts) return;
-      const auto [part, at] = most_behind(parts, index);
-      const std::uint64_t phase = (at + 1) / 2;
+      const auto [part, progress] = most_behind(parts, index);
+      const std::uint64_t phase = (progress + 1) / 2;
       if (phase > last) return;
-      if (at % 2 == 0) {
+      if (progress % 2 == 0) {
         if (index > 0 && phase == last && !divisible_.load(std::memory_order_relaxed)) return;
-        wait_for_part(part, at, parts);
+        wait_for_part(part, progress, parts);
       } else if (take(part, phase)) {
-        at_[part].worker.store(worker, std::memory_order_relaxed);
+        all_parts_[part].worker.store(worker, std::memory_order_relaxed);
         const bool done = perform(static_cast<Size>(phase - first_), part);
-        const int lent = at_[part].lent_processor;
-        if (lent >= 0) at_[part].lent_processor = -1;
-        at_[part].at = 2 * (done ? phase : last) + 1;
-        if (most_behind(parts, part).at > 2 * phase) for_part_.wake();
+        const int lent = all_parts_[part].lent_processor;
+        if (lent >= 0) all_parts_[part].lent_processor = -1;
+        all_parts_[part].progress = 2 * (done ? phase : last) + 1;
+        if (most_behind(parts, part).progress > 2 * phase) for_part_.wake();
         if (lent >= 0 && worker != 0) {
           const std::lock_guard<std::mutex> lock(placing_);
           leave_processor(lent);
@@ -244,19 +246,20 @@ class Workers {
 
   bool take(int part, std::uint64_t phase) {
     std::uint64_t before = 2 * phase - 1;
-    return at_[part].at.compare_exchange_strong(before, 2 * phase);
+    return all_parts_[part].progress.compare_exchange_strong(before, 2 * phase);
   }
 
-  void wait_for_part(int part, std::uint64_t at, int parts) {
-    const auto moved = [&] { return most_behind(parts, part).at != at; };
+  void wait_for_part(int part, std::uint64_t progress, int parts) {
+    const auto moved = [&] { return most_behind(parts, part).progress != progress; };
     ++waiting_;
     const bool soon = for_part_.spin_for(moved);
-    const ThreadId worker = at_[part].worker.load(std::memory_order_relaxed);
-    const bool lends = !soon && worker != 0 && has_lost_its_core(worker) && at_[part].at == at;
+    const ThreadId worker = all_parts_[part].worker.load(std::memory_order_relaxed);
+    const bool lends =
+        !soon && worker != 0 && has_lost_its_core(worker) && all_parts_[part].progress == progress;
     if (lends) {
       --waiting_;  // without a core, nothing can be given to this thread
       const std::lock_guard<std::mutex> lock(placing_);
-      at_[part].lent_processor = bring_here(worker);
+      all_parts_[part].lent_processor = bring_here(worker);
     }
     if (!soon) sleep_until(moved);
     if (!lends) --waiting_;
@@ -283,18 +286,18 @@ class Workers {
   // The part that is most behind: of several the first from `part` on.
   struct Behind {
     int part;
-    std::uint64_t at;
+    std::uint64_t progress;
   };
   // A part that is given begins again: who has looked at it before, and at the giver's after that,
   // would take all for ended.
   Behind most_behind(int parts, int part) const {
     while (true) {
       const std::uint64_t gifts = gifts_;
-      Behind least{part, at_[part].at};
+      Behind least{part, all_parts_[part].progress};
       for (int i = 1, other = part; i < parts; ++i) {
         other = other + 1 < parts ? other + 1 : 0;
-        const std::uint64_t at = at_[other].at;
-        if (at < least.at) least = {other, at};
+        const std::uint64_t progress = all_parts_[other].progress;
+        if (progress < least.progress) least = {other, progress};
       }
       if (gifts_ == gifts) return least;
     }
@@ -316,7 +319,7 @@ class Workers {
   std::atomic<std::uint64_t> gifts_{0};  // parts given so far
   std::atomic<bool> failing_{false}, cancelled_{false};
   std::exception_ptr failure_;
-  Part at_[most_threads];
+  Part all_parts_[most_threads];
 };
 
 namespace {
@@ -370,8 +373,8 @@ void Team::run_divisible(int parts, const std::function<void(int)>& work) {
 
 bool Team::has_waiting() const { return divides_ && workers_->has_waiting(); }
 
-int Team::vacant_part() { return divides_ ? workers_->vacant_part() : -1; }
+int Team::take_vacant_part() { return divides_ ? workers_->take_vacant_part() : -1; }
 
-void Team::give(int part) { workers_->give(part); }
+void Team::hand_over(int part) { workers_->hand_over(part); }
 
 }  // namespace pyrnn

@@ -41,8 +41,8 @@ class Team {
   // with what it hands over.
   void run_divisible(int parts, const std::function<void(int)>& work);
   bool has_waiting() const;
-  int vacant_part();
-  void give(int part);
+  int take_vacant_part();
+  void hand_over(int part);
 
  private:
   int size_ = 1;

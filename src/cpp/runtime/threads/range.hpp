@@ -17,11 +17,11 @@ inline Range within(Range blocks, Size block, Size count) {
   return {std::min(blocks.begin * block, count), std::min(blocks.end * block, count)};
 }
 
-// Part `index` of `parts` of [0, count), in multiples of `unit`.
-inline Range part_of(Size count, int parts, int index, Size unit = 1) {
+// Range `index` of `ways` nearly equal ones of [0, count), in multiples of `unit`.
+inline Range split(Size count, int ways, int index, Size unit = 1) {
   const Size units = quotient_up(count, unit);
-  return {std::min(count, units * index / parts * unit),
-          std::min(count, units * (index + 1) / parts * unit)};
+  return {std::min(count, units * index / ways * unit),
+          std::min(count, units * (index + 1) / ways * unit)};
 }
 
 }  // namespace pyrnn

@@ -29,25 +29,26 @@ class BackwardWalk {
         sizes_(call.inputs.weights->sizes),
         schedule_(*call.inputs.schedule),
         team_(num_threads()),
-        shares_(sizes_, schedule_, team_.size(), kept.slices),
-        paces_(shares_.plan.threads),
-        state_(sizes_, schedule_.batch_size, call.noise, shares_.plan.threads),
+        assignment_(sizes_, schedule_, team_.size(), kept.slices),
+        paces_(assignment_.plan.threads),
+        state_(sizes_, schedule_.batch_size, call.noise, assignment_.plan.threads),
         back_(call.inputs, kept, call.noise, sums, state_) {
     const Size batch = schedule_.batch_size, padded = sizes_.padded;
     const Size H = sizes_.hidden_size, O = sizes_.output_size;
     if (sizes_.projected) projected_ = Buffer<T>(schedule_.rows * sizes_.padded_output);
     copy_rows(call_.dh_last, O, state_.dh.data(), sizes_.padded_output, batch, O);
     copy_rows(call_.dinner_last, H, state_.dinner.data(), padded, sizes_.inner_states() * batch, H);
-    sums_.begin(call.inputs, kept, {kept.gates.data(), projected_.data()}, shares_.plan.threads);
+    sums_.begin(call.inputs, kept, {kept.gates.data(), projected_.data()},
+                assignment_.plan.threads);
     for (Size end = schedule_.steps(); end > 0; end = stretches_.back().begin)
       stretches_.push_back({schedule_.stretch_to(end, rows_of_stretch()), end});
-    pieces_taken_ = std::vector<std::atomic<int>>(stretches_.size() *
-                                                  static_cast<std::size_t>(shares_.plan.threads));
+    pieces_taken_ = std::vector<std::atomic<int>>(
+        stretches_.size() * static_cast<std::size_t>(assignment_.plan.threads));
   }
 
   void run() {
-    const int parts = shares_.plan.threads;
-    if (shares_.plan.split == Split::units && sizes_.shape().has_hidden()) {
+    const int parts = assignment_.plan.threads;
+    if (assignment_.plan.split == Split::units && sizes_.shape().has_hidden()) {
       team_.run(parts, schedule_.steps() * step_phases() + 1,
                 [this](Size phase, int part) { work_by_step(phase, part); });
     } else {
@@ -59,7 +60,8 @@ class BackwardWalk {
 
  private:
   Size rows_of_stretch() const {
-    if (shares_.plan.split != Split::sums) return tuning::summed_rows * shares_.slices.count();
+    if (assignment_.plan.split != Split::sums)
+      return tuning::summed_rows * assignment_.slices.count();
     return std::clamp(schedule_.rows / tuning::stretches_behind, tuning::least_rows_behind,
                       tuning::summed_rows);
   }
@@ -68,7 +70,7 @@ class BackwardWalk {
   // walked, which is the one before if there are others.
   void work_by_stretch(Size phase, int part) {
     const std::size_t stretch = static_cast<std::size_t>(phase);
-    const std::size_t others = shares_.plan.threads > 1 ? 1 : 0;
+    const std::size_t others = assignment_.plan.threads > 1 ? 1 : 0;
     if (stretch < stretches_.size()) walk_stretch(stretches_[stretch], part);
     if (stretch >= others && stretch - others < stretches_.size())
       sum_stretch(stretch - others, part);
@@ -76,9 +78,9 @@ class BackwardWalk {
 
   void walk_stretch(Range stretch, int part) {
     const auto [begin, end] = stretch;
-    const Range mine = shares_.rows(begin, end, part);
+    const Range mine = assignment_.rows(begin, end, part);
     for (Size step = end - 1; step >= begin; --step) {
-      const Range rows = shares_.rows_at(step, mine);
+      const Range rows = assignment_.rows_at(step, mine);
       if (rows.size() == 0) continue;
       paces_.tick(part);
       each(step, rows, [&](const BackRows<T>& at) {
@@ -121,33 +123,33 @@ class BackwardWalk {
   }
 
   void enter(const BackRows<T>& at, int part) {
-    if (back_.enters()) back_.enter(at, shares_.output_units(part), shares_.units(part));
+    if (back_.enters()) back_.enter(at, assignment_.output_units(part), assignment_.units(part));
   }
 
   void differentiate(const BackRows<T>& at, int part) {
-    if (sizes_.projected) back_.project(at, shares_.unit_columns(part));
-    back_.pointwise(at, shares_.panels(part), part);
+    if (sizes_.projected) back_.project(at, assignment_.unit_columns(part));
+    back_.pointwise(at, assignment_.panels(part), part);
   }
 
   void differentiate_first(const BackRows<T>& at, int part) {
     if (!sizes_.shape().has_second()) return;
-    back_.second_product(at, shares_.unit_columns(part));
-    back_.pointwise_first(at, shares_.panels(part), part);
+    back_.second_product(at, assignment_.unit_columns(part));
+    back_.pointwise_first(at, assignment_.panels(part), part);
   }
 
   void leave(const BackRows<T>& at, int part) {
-    back_.carry(at, shares_.outputs(part));
-    if (back_.leaves()) back_.leave(at, shares_.output_units(part), shares_.units(part));
+    back_.carry(at, assignment_.outputs(part));
+    if (back_.leaves()) back_.leave(at, assignment_.output_units(part), assignment_.units(part));
   }
 
   // Calls work(rows) for some rows of a step, slice by slice.
   template <class Work>
   void each(Size step, Range rows, const Work& work) {
-    shares_.slices.each(rows, [&](Range part) { work(rows_of(step, part)); });
+    assignment_.slices.each(rows, [&](Range part) { work(rows_of(step, part)); });
   }
 
   Size kept_row(Size first, Size n) const {
-    return shares_.slices.row(first, n, schedule_.steps());
+    return assignment_.slices.row(first, n, schedule_.steps());
   }
 
   BackRows<T> rows_of(Size step, Range rows) {
@@ -172,10 +174,10 @@ class BackwardWalk {
   // The stretch's share of the gradients of weights and biases, and its dx: each thread's pieces,
   // then those of the others, until none is left that nobody has taken.
   void sum_stretch(std::size_t stretch, int part) {
-    const int threads = shares_.plan.threads;
+    const int threads = assignment_.plan.threads;
     for (int i = 0, owner = part; i < threads; ++i, owner = owner + 1 < threads ? owner + 1 : 0) {
-      const Range weights = part_of(weight_pieces(), threads, owner);
-      const Range inputs = part_of(input_pieces(), threads, owner);
+      const Range weights = split(weight_pieces(), threads, owner);
+      const Range inputs = split(input_pieces(), threads, owner);
       const std::size_t at = stretch * static_cast<std::size_t>(threads);
       std::atomic<int>& taken = pieces_taken_[at + static_cast<std::size_t>(owner)];
       for (Size piece = taken++; piece < weights.size() + inputs.size(); piece = taken++) {
@@ -192,24 +194,24 @@ class BackwardWalk {
   // Bands, and the panels of each in pieces where there are too few of them.
   int weight_pieces() const { return schedule_.bands * band_pieces(); }
   int band_pieces() const {
-    const int threads = shares_.plan.threads;
+    const int threads = assignment_.plan.threads;
     if (schedule_.bands >= threads) return 1;
     const Size most = std::max<Size>(threads, sizes_.gates() / tuning::piece_columns);
     return static_cast<int>(std::min<Size>(most, threads * tuning::pieces_of_a_thread));
   }
   int input_pieces() const {
-    return call_.dx == nullptr ? 0 : shares_.slices.count() * slice_pieces();
+    return call_.dx == nullptr ? 0 : assignment_.slices.count() * slice_pieces();
   }
   int slice_pieces() const {
-    const int threads = shares_.plan.threads;
+    const int threads = assignment_.plan.threads;
     return threads == 1
                ? 1
-               : std::max(1, threads * tuning::pieces_of_a_thread / shares_.slices.count());
+               : std::max(1, threads * tuning::pieces_of_a_thread / assignment_.slices.count());
   }
 
   void sum_weights(Range stretch, int piece, int part) {
     const int pieces = band_pieces(), index = piece % pieces;
-    const Size blocks = quotient_up(sizes_.padded_output, unit_block(sizes_));
+    const Size blocks = quotient_up(sizes_.padded_output, backward_panel_units(sizes_));
     const Range rows = schedule_.rows_of(stretch.begin, stretch.end);
     const Size inputs = call_.inputs.x.indices == nullptr ? sizes_.input_size : 0;
     const int cuts = pieces_of(
@@ -218,18 +220,18 @@ class BackwardWalk {
     for (int cut = index * cuts; cut < (index + 1) * cuts; ++cut) {
       if (cuts > 1) check_interrupts();
       sums_.sum(stretch.begin, stretch.end, piece / pieces,
-                part_of(sizes_.panels(), pieces * cuts, cut), part_of(blocks, pieces * cuts, cut),
+                split(sizes_.panels(), pieces * cuts, cut), split(blocks, pieces * cuts, cut),
                 part);
     }
   }
 
   // Pieces of all rows of the stretch, or of those of a slice.
   void sum_inputs(Range stretch, int piece) {
-    const Slices& slices = shares_.slices;
+    const Slices& slices = assignment_.slices;
     const Range rows = schedule_.rows_of(stretch.begin, stretch.end);
     const int pieces = slice_pieces();
     if (slices.count() == 1) {
-      const Range some = part_of(rows.size(), pieces, piece);
+      const Range some = split(rows.size(), pieces, piece);
       in_pieces(some, sizes_.gates() * sizes_.input_size, tuning::input_rows, [&](Range these) {
         const Size first = rows.begin + these.begin;
         sums_.input_gradient(first, first, {these.size()}, call_.dx);
@@ -238,7 +240,7 @@ class BackwardWalk {
     }
     const Range slice = slices[piece / pieces];
     const Size batch = schedule_.batch_size;
-    in_pieces(part_of(stretch.size(), pieces, piece % pieces),
+    in_pieces(split(stretch.size(), pieces, piece % pieces),
               slice.size() * sizes_.gates() * sizes_.input_size, 1, [&](Range steps) {
                 const Size first = rows.begin + steps.begin * batch;
                 sums_.input_gradient(first + slice.begin, kept_row(first, slice.begin),
@@ -266,7 +268,7 @@ class BackwardWalk {
   const CellSizes<T>& sizes_;
   const Schedule& schedule_;
   Team team_;
-  Shares<T> shares_;
+  Assignment<T> assignment_;
   Paces paces_;
   std::vector<Range> stretches_;                // from the last
   std::vector<std::atomic<int>> pieces_taken_;  // of the sums of each

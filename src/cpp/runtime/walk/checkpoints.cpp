@@ -15,15 +15,15 @@ void copy_states(const T* from, Size from_batch, T* to, Size to_batch, Size coun
               to + s * to_batch * H);
 }
 
-// One part of a sequence, and what it is fed.
+// One segment of a sequence, and what it is fed.
 template <class T>
-struct Part {
+struct Segment {
   Schedule schedule;
   Size row;     // its first
   const T* h0;  // of its first step
 
-  Part(const Schedule& whole, Size begin, Size end, const T* h0_of_all, const T* y, Size y_row)
-      : schedule(whole.part(begin, end)),
+  Segment(const Schedule& whole, Size begin, Size end, const T* h0_of_all, const T* y, Size y_row)
+      : schedule(whole.segment(begin, end)),
         row(whole.rows_of(begin, end).begin),
         h0(begin == 0 ? h0_of_all : y + whole.first_of(begin - 1) * y_row) {}
 };
@@ -40,18 +40,18 @@ void walk_forward(const Forward<T>& call, Checkpoints<T>& checkpoints) {
   std::copy(call.inner0, call.inner0 + states * batch * H, checkpoints.inner.back().data());
   for (Size begin = 0; begin < whole.steps(); begin += checkpoints.steps) {
     const Size end = std::min(begin + checkpoints.steps, whole.steps());
-    const Part<T> part(whole, begin, end, call.h0, call.y, call.y_row);
-    const Size count = part.schedule.batch_size;
+    const Segment<T> segment(whole, begin, end, call.h0, call.y, call.y_row);
+    const Size count = segment.schedule.batch_size;
     Buffer<T> last(states * count * H);
-    Forward<T> piece = call;
-    piece.schedule = &part.schedule;
-    piece.x = call.x.from(part.row);
-    piece.h0 = part.h0;
-    piece.inner0 = checkpoints.inner.back().data();
-    piece.y = call.y + part.row * call.y_row;
-    piece.inner_last = last.data();
-    piece.noise = call.noise.from(part.row);
-    walk_forward(piece, static_cast<Kept<T>*>(nullptr));
+    Forward<T> forward = call;
+    forward.schedule = &segment.schedule;
+    forward.x = call.x.from(segment.row);
+    forward.h0 = segment.h0;
+    forward.inner0 = checkpoints.inner.back().data();
+    forward.y = call.y + segment.row * call.y_row;
+    forward.inner_last = last.data();
+    forward.noise = call.noise.from(segment.row);
+    walk_forward(forward, static_cast<Kept<T>*>(nullptr));
     // Sequences that end here have their last states; others will have them written over.
     copy_states(last.data(), count, call.inner_last, batch, count, states, H);
     if (end == whole.steps()) break;
@@ -69,34 +69,41 @@ void walk_backward(const Backward<T>& call, const Checkpoints<T>& checkpoints,
   const CellSizes<T>& sizes = inputs.weights->sizes;
   const Size states = sizes.inner_states(), H = sizes.hidden_size, O = sizes.output_size;
   const Size batch = whole.batch_size;
-  // Gradients of the states between parts; sequences that a later part does not have wait here.
+  // Gradients of the states between segments; sequences that a later segment does not have wait
+  // here.
   Buffer<T> dh(batch * O), dinner(states * batch * H);
   std::copy(call.dh_last, call.dh_last + batch * O, dh.data());
   std::copy(call.dinner_last, call.dinner_last + states * batch * H, dinner.data());
   for (std::size_t index = checkpoints.inner.size(); index-- > 0;) {
     const Size begin = static_cast<Size>(index) * checkpoints.steps;
     const Size end = std::min(begin + checkpoints.steps, whole.steps());
-    const Part<T> part(whole, begin, end, inputs.h0, inputs.y, inputs.y_row);
-    const Size count = part.schedule.batch_size;
-    Buffer<T> part_dinner(states * count * H), unused(states * count * H);
-    copy_states(dinner.data(), batch, part_dinner.data(), count, count, states, H);
-    const InputRows<T> x = inputs.x.from(part.row);
-    Buffer<T> y(part.schedule.rows * O);
-    const Noise<T> noise = call.noise.from(part.row);
-    const Forward<T> again{
-        inputs.weights, &part.schedule, x, part.h0, checkpoints.inner[index].data(), y.data(), O,
-        unused.data(),  noise};
+    const Segment<T> segment(whole, begin, end, inputs.h0, inputs.y, inputs.y_row);
+    const Size count = segment.schedule.batch_size;
+    Buffer<T> segment_dinner(states * count * H), unused(states * count * H);
+    copy_states(dinner.data(), batch, segment_dinner.data(), count, count, states, H);
+    const InputRows<T> x = inputs.x.from(segment.row);
+    Buffer<T> y(segment.schedule.rows * O);
+    const Noise<T> noise = call.noise.from(segment.row);
+    const Forward<T> again{inputs.weights,
+                           &segment.schedule,
+                           x,
+                           segment.h0,
+                           checkpoints.inner[index].data(),
+                           y.data(),
+                           O,
+                           unused.data(),
+                           noise};
     Kept<T> kept;
     walk_forward(again, &kept);
     Backward<T> back = call;
-    back.inputs = {inputs.weights, &part.schedule, x, part.h0, y.data(), O};
-    back.dy = call.dy + part.row * call.dy_row;
+    back.inputs = {inputs.weights, &segment.schedule, x, segment.h0, y.data(), O};
+    back.dy = call.dy + segment.row * call.dy_row;
     back.dh_last = back.dh0 = dh.data();
-    back.dinner_last = back.dinner0 = part_dinner.data();
-    back.dx = call.dx == nullptr ? nullptr : call.dx + part.row * sizes.input_size;
+    back.dinner_last = back.dinner0 = segment_dinner.data();
+    back.dx = call.dx == nullptr ? nullptr : call.dx + segment.row * sizes.input_size;
     back.noise = noise;
     walk_backward(back, kept, sums);
-    copy_states(part_dinner.data(), count, dinner.data(), batch, count, states, H);
+    copy_states(segment_dinner.data(), count, dinner.data(), batch, count, states, H);
   }
   std::copy(dh.data(), dh.data() + batch * O, call.dh0);
   std::copy(dinner.data(), dinner.data() + states * batch * H, call.dinner0);

@@ -1,6 +1,6 @@
 // A sequence of which only the states every some steps are kept: the way back runs forward again,
-// part by part from the last one, so that memory goes with the number of parts and the length of
-// one. Every number is computed as without it, so gradients are the same bit for bit.
+// segment by segment from the last one, so that memory goes with the number of segments and the
+// length of one. Every number is computed as without it, so gradients are the same bit for bit.
 #pragma once
 
 #include <vector>
@@ -11,15 +11,16 @@ namespace pyrnn {
 
 template <class T>
 struct Checkpoints {
-  Size steps = 0;                // of a part, 0 if all is kept
-  std::vector<Buffer<T>> inner;  // first states after h of each part: (inner states, its batch, H)
+  Size steps = 0;  // of a segment, 0 if all is kept
+  // First states after h of each segment: (inner states, its batch, H)
+  std::vector<Buffer<T>> inner;
 };
 
 // As walk_forward, keeping `checkpoints` only; checkpoints.steps is set.
 template <class T>
 void walk_forward(const Forward<T>& call, Checkpoints<T>& checkpoints);
 
-// As walk_backward. The outputs of a part are computed again elsewhere than in `inputs.y`, which
+// As walk_backward. The outputs of a segment are computed again elsewhere than in `inputs.y`, which
 // others may be reading.
 template <class T>
 void walk_backward(const Backward<T>& call, const Checkpoints<T>& checkpoints,

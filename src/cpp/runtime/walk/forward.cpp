@@ -30,7 +30,7 @@ class ForwardWalk {
         sizes_(call.weights->sizes),
         schedule_(*call.schedule),
         team_(num_threads()),
-        shares_(sizes_, schedule_, team_.size(), kept != nullptr) {
+        assignment_(sizes_, schedule_, team_.size(), kept != nullptr) {
     const Size batch = schedule_.batch_size, O = sizes_.output_size;
     const Size row_bytes = sizes_.gates_row() * static_cast<Size>(sizeof(T));
     const bool near = row_bytes * (sizes_.input_size + O) <= tuning::l2_weights;
@@ -43,11 +43,11 @@ class ForwardWalk {
           panels_at_once_);
     const bool masked = call_.noise.hidden_mask != nullptr;
     if (kept_ != nullptr) {
-      *kept_ = Kept<T>(sizes_, shares_.slices, schedule_.rows, schedule_.rows, batch, masked);
+      *kept_ = Kept<T>(sizes_, assignment_.slices, schedule_.rows, schedule_.rows, batch, masked);
     } else {
       // Pre-activations of a stretch; of the others two steps, as each looks at the one before.
       const Size gate_rows = std::min(std::max(stretch_rows_, batch), schedule_.rows);
-      own_ = Kept<T>(sizes_, shares_.slices, gate_rows, 2 * batch, batch, masked);
+      own_ = Kept<T>(sizes_, assignment_.slices, gate_rows, 2 * batch, batch, masked);
       own_gate_steps_ = gate_rows / std::max<Size>(1, batch);
     }
     pad_rows(call_.inner0, sizes_.inner_states() * batch, sizes_.hidden_size, sizes_.padded,
@@ -60,15 +60,15 @@ class ForwardWalk {
   void run() {
     phases_ = phases();
     make_steps();
-    const int parts = shares_.plan.threads;
-    if (by_step() || shares_by_stretch()) {
+    const int parts = assignment_.plan.threads;
+    if (by_step() || assigns_by_stretch()) {
       team_.run(parts, static_cast<Size>(phases_.size()), [&](Size phase, int part) {
         const Phase& now = phases_[static_cast<std::size_t>(phase)];
-        work(now, shares_.rows(now.stretch.begin, now.stretch.end, part), part);
+        work(now, assignment_.rows(now.stretch.begin, now.stretch.end, part), part);
       });
     } else {
       for (int part = 0; part < parts; ++part)
-        trips_.push_back({shares_.rows(0, schedule_.steps(), part), 0, 0});
+        remaining_.push_back({assignment_.rows(0, schedule_.steps(), part), 0, 0});
       team_.run_divisible(parts, [&](int part) { walk(part); });
     }
     finish();
@@ -76,10 +76,12 @@ class ForwardWalk {
 
  private:
   // Whether threads need what the others have found at the step before.
-  bool by_step() const { return shares_.plan.split == Split::units && sizes_.shape().has_hidden(); }
+  bool by_step() const {
+    return assignment_.plan.split == Split::units && sizes_.shape().has_hidden();
+  }
   // Whether threads get other rows in each stretch; they keep them if sequences are equally long.
-  bool shares_by_stretch() const {
-    return shares_.plan.split == Split::batch && !schedule_.uniform();
+  bool assigns_by_stretch() const {
+    return assignment_.plan.split == Split::batch && !schedule_.uniform();
   }
 
   // What a part does without looking at what others do.
@@ -100,7 +102,7 @@ class ForwardWalk {
           phases.push_back({stretch, steps, step == begin, true, !sizes_.two_products()});
           if (sizes_.two_products()) phases.push_back({stretch, steps, false, false, true});
         }
-      } else if (shares_by_stretch()) {
+      } else if (assigns_by_stretch()) {
         phases.push_back({stretch, {begin, begin}, true, false, false});
         phases.push_back({stretch, stretch, false, true, true});
       } else {
@@ -111,7 +113,7 @@ class ForwardWalk {
   }
 
   // Rows that a part walks from a step on, through all stretches from `phase` on.
-  struct Trip {
+  struct Remaining {
     Range rows;
     std::size_t phase;
     Size step;
@@ -120,27 +122,27 @@ class ForwardWalk {
   // All stretches for rows that no other part looks at. Cores are seldom equally fast: a thread
   // that is through with its own gets half of what is left to another.
   void walk(int part) {
-    Trip trip = trips_[static_cast<std::size_t>(part)];
-    for (; trip.phase < phases_.size(); ++trip.phase) {
-      Phase phase = phases_[trip.phase];
-      for (; trip.step < phase.stretch.end; ++trip.step) {
-        divide(trip);
-        phase.steps = {trip.step, trip.step + 1};
-        phase.hoists = trip.step == phase.stretch.begin;
-        work(phase, trip.rows, part);
+    Remaining mine = remaining_[static_cast<std::size_t>(part)];
+    for (; mine.phase < phases_.size(); ++mine.phase) {
+      Phase phase = phases_[mine.phase];
+      for (; mine.step < phase.stretch.end; ++mine.step) {
+        divide(mine);
+        phase.steps = {mine.step, mine.step + 1};
+        phase.hoists = mine.step == phase.stretch.begin;
+        work(phase, mine.rows, part);
       }
     }
   }
 
-  void divide(Trip& trip) {
-    if (shares_.plan.split != Split::batch || !team_.has_waiting()) return;
-    if (!worth_dividing(sizes_, trip.rows.size(), schedule_.steps() - trip.step)) return;
-    const int part = team_.vacant_part();
+  void divide(Remaining& mine) {
+    if (assignment_.plan.split != Split::batch || !team_.has_waiting()) return;
+    if (!worth_dividing(sizes_, mine.rows.size(), schedule_.steps() - mine.step)) return;
+    const int part = team_.take_vacant_part();
     if (part < 0) return;
-    const Size middle = trip.rows.begin + trip.rows.size() / 2;
-    trips_[static_cast<std::size_t>(part)] = {{middle, trip.rows.end}, trip.phase, trip.step};
-    trip.rows.end = middle;
-    team_.give(part);
+    const Size middle = mine.rows.begin + mine.rows.size() / 2;
+    remaining_[static_cast<std::size_t>(part)] = {{middle, mine.rows.end}, mine.phase, mine.step};
+    mine.rows.end = middle;
+    team_.hand_over(part);
   }
 
   void work(const Phase& phase, Range mine, int part) {
@@ -148,7 +150,7 @@ class ForwardWalk {
     if (phase.hoists) hoist(begin, end, mine, part);
     const Size stretch_row = schedule_.rows_of(begin, end).begin;
     for (Size step = phase.steps.begin; step < phase.steps.end; ++step) {
-      const Range rows = shares_.rows_at(step, mine);
+      const Range rows = assignment_.rows_at(step, mine);
       if (rows.size() == 0) continue;
       steps_[static_cast<std::size_t>(part)].pace.tick();
       StepForward<T>& q = rows_of(step, rows, stretch_row, part);
@@ -160,15 +162,16 @@ class ForwardWalk {
   Kept<T>& values() { return kept_ != nullptr ? *kept_ : own_; }
 
   // Where a sequence's values of a step are among those that are kept: a row of each.
-  Size place(Size step, Size n) const {
-    if (kept_ != nullptr) return shares_.slices.row(schedule_.first_of(step), n, schedule_.steps());
-    return shares_.slices.row(step % 2 * schedule_.batch_size, n, 2);
+  Size kept_row(Size step, Size n) const {
+    if (kept_ != nullptr)
+      return assignment_.slices.row(schedule_.first_of(step), n, schedule_.steps());
+    return assignment_.slices.row(step % 2 * schedule_.batch_size, n, 2);
   }
 
   // Pre-activations of sequence n, of the step whose rows begin at `first`: in the cache, or among
   // those of the stretch alone.
   T* gates_at(Size first, Size n, Size stretch_row) {
-    const Slices& slices = shares_.slices;
+    const Slices& slices = assignment_.slices;
     const Size at = kept_ != nullptr ? slices.row(first, n, schedule_.steps())
                                      : slices.row(first - stretch_row, n, own_gate_steps_);
     return values().gates.data() + at * sizes_.gates_row();
@@ -177,14 +180,14 @@ class ForwardWalk {
   // x W_ih + b for steps [begin, end): for the rows that this part walks, or its share of all, or
   // the panels that it owns.
   void hoist(Size begin, Size end, Range mine, int part) {
-    const Range all = schedule_.rows_of(begin, end), panels = shares_.panels(part);
+    const Range all = schedule_.rows_of(begin, end), panels = assignment_.panels(part);
     Size first = 0;
     StepRows steps{all.size()};
-    if (shares_.plan.split == Split::batch && schedule_.uniform()) {
+    if (assignment_.plan.split == Split::batch && schedule_.uniform()) {
       first = mine.begin;
-      steps = {mine.size(), end - begin, schedule_.batch_size, shares_.slices.apart(first)};
-    } else if (shares_.plan.split == Split::batch) {
-      const Range some = part_of(all.size(), shares_.plan.threads, part);
+      steps = {mine.size(), end - begin, schedule_.batch_size, assignment_.slices.stride(first)};
+    } else if (assignment_.plan.split == Split::batch) {
+      const Range some = split(all.size(), assignment_.plan.threads, part);
       first = some.begin;
       steps.count = some.size();
     }
@@ -203,8 +206,8 @@ class ForwardWalk {
   };
 
   void make_steps() {
-    for (int part = 0; part < shares_.plan.threads; ++part) {
-      const Range panels = shares_.panels(part);
+    for (int part = 0; part < assignment_.plan.threads; ++part) {
+      const Range panels = assignment_.panels(part);
       StepForward<T> q = step_of(*call_.weights);
       q.h_next_row = call_.y_row;
       q.inner_next_state = values().rows * sizes_.padded;
@@ -218,8 +221,8 @@ class ForwardWalk {
   StepForward<T>& rows_of(Size step, Range rows, Size stretch_row, int part) {
     const Size O = sizes_.output_size, padded = sizes_.padded, batch = schedule_.batch_size;
     const Size first = schedule_.first_of(step), row = first + rows.begin;
-    const Size at = place(step, rows.begin);
-    const Size before = step == 0 ? rows.begin : place(step - 1, rows.begin);
+    const Size at = kept_row(step, rows.begin);
+    const Size before = step == 0 ? rows.begin : kept_row(step - 1, rows.begin);
     Kept<T>& values = this->values();
     StepForward<T>& q = steps_[static_cast<std::size_t>(part)].step;
     q.gates = gates_at(first, rows.begin, stretch_row);
@@ -243,7 +246,7 @@ class ForwardWalk {
     }
     const Size O = sizes_.output_size;
     const T* const masked = step == 0 ? values().hidden0.data() + rows.begin * O
-                                      : values().hidden.data() + place(step - 1, rows.begin) * O;
+                                      : values().hidden.data() + kept_row(step - 1, rows.begin) * O;
     multiply_hidden(q, masked, O);
   }
 
@@ -265,15 +268,16 @@ class ForwardWalk {
   }
 
   void finish_step(StepForward<T>& q, Size step, Range rows, int part) {
-    if (sizes_.two_products()) second_step(*call_.weights, q, shares_.outputs(part));
-    add_noise(q, schedule_.first_of(step) + rows.begin, rows.begin, place(step, rows.begin), part);
+    if (sizes_.two_products()) second_step(*call_.weights, q, assignment_.outputs(part));
+    add_noise(q, schedule_.first_of(step) + rows.begin, rows.begin, kept_row(step, rows.begin),
+              part);
   }
 
   // What regularises, on what this part owns: some of the old values stay; h is masked for the
   // products of the next step.
   void add_noise(const StepForward<T>& q, Size row, Size sequence, Size at, int part) {
     const Noise<T>& noise = call_.noise;
-    const Range units = shares_.units(part), outputs = shares_.output_units(part);
+    const Range units = assignment_.units(part), outputs = assignment_.output_units(part);
     const Size O = sizes_.output_size;
     zone_out<T>(noise.zoneout[0].from(row), {q.h_prev, q.h_prev_row}, {q.h_next, q.h_next_row},
                 q.rows, outputs);
@@ -295,7 +299,7 @@ class ForwardWalk {
         const Size next = step + 1 < schedule_.steps() ? schedule_.count_of(step + 1) : 0;
         for (Size n = next; n < schedule_.count_of(step); ++n) {
           const T* from =
-              values().inner.data() + (state * values().rows + place(step, n)) * sizes_.padded;
+              values().inner.data() + (state * values().rows + kept_row(step, n)) * sizes_.padded;
           std::memcpy(call_.inner_last + (state * batch + n) * H, from,
                       static_cast<std::size_t>(H) * sizeof(T));
         }
@@ -308,12 +312,12 @@ class ForwardWalk {
   const CellSizes<T>& sizes_;
   const Schedule& schedule_;
   Team team_;
-  Shares<T> shares_;
+  Assignment<T> assignment_;
   Size stretch_rows_ = 1, own_gate_steps_ = 0;
   Size panels_at_once_ = 1;  // of a step's product
   std::vector<Phase> phases_;
-  std::vector<OwnStep> steps_;  // of each part
-  std::vector<Trip> trips_;     // one of each part
+  std::vector<OwnStep> steps_;        // of each part
+  std::vector<Remaining> remaining_;  // one of each part
   Kept<T> own_;
 };
 

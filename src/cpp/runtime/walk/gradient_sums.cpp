@@ -74,7 +74,7 @@ void GradientSums<T>::begin(const LayerInputs<T>& inputs, const Kept<T>& kept,
 template <class T>
 typename GradientSums<T>::Rows GradientSums<T>::rows_of(Size begin, Size end, int band) const {
   const Schedule& schedule = *inputs_.schedule;
-  const Range all = part_of(schedule.batch_size, static_cast<int>(bands_.size()), band);
+  const Range all = split(schedule.batch_size, static_cast<int>(bands_.size()), band);
   Rows rows(end - begin);
   for (Size step = end - 1; step >= begin; --step) {
     const Size first = schedule.first_of(step);
@@ -235,8 +235,8 @@ template <class T>
 void GradientSums<T>::add_bands() {
   Band& all = bands_.front();
   const auto add = [&](T* to, const Buffer<T>& from) {
-    parallel_for(from.size(), add_grain, sizes_.lanes(), [&](Range part) {
-      sizes_.kernels->add(to + part.begin, from.data() + part.begin, part.size());
+    parallel_for(from.size(), add_grain, sizes_.lanes(), [&](Range mine) {
+      sizes_.kernels->add(to + mine.begin, from.data() + mine.begin, mine.size());
     });
   };
   for (std::size_t index = 1; index < bands_.size(); ++index) {
@@ -258,7 +258,7 @@ void GradientSums<T>::finish() {
     const Size gate = shape.gate_of_slot[slot] * sizes_.hidden_size;
     const auto take = [&](T* to) {
       if (to == nullptr) return;
-      sizes_.each_run(slot, [&](Size unit, Size offset, Size count) {
+      sizes_.each_panel(slot, [&](Size unit, Size offset, Size count) {
         std::copy(bias + offset, bias + offset + count, to + gate + unit);
       });
     };
@@ -277,7 +277,7 @@ void GradientSums<T>::finish_one_hot() {
   const Size grain = std::max<Size>(1, add_grain / (I * sizes_.panel_stride()));
   parallel_for(sizes_.panels(), grain, 1, [&](Range panels) {
     for (int slot = shape.input_begin; slot < shape.input_end; ++slot) {
-      sizes_.each_run(slot, panels, [&](Size unit, Size offset, Size count) {
+      sizes_.each_panel(slot, panels, [&](Size unit, Size offset, Size count) {
         const T* const from = bands_.front().one_hot.data() + offset;
         T* const to = gradients_.weight_ih + (shape.gate_of_slot[slot] * H + unit) * I;
         if (weights_.input_columns.empty()) {

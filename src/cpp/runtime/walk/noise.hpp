@@ -21,14 +21,14 @@ struct Zoneout {
 
   // 1 - share is rounded once: from a share rounded to T it would be wrong near 1. Subnormal shares
   // are zero on every thread, whatever its flush mode.
-  static Zoneout of(double share) {
+  static Zoneout with_share(double share) {
     Zoneout zoneout;
     if (share >= static_cast<double>(std::numeric_limits<T>::min()))
       zoneout.old_share = static_cast<T>(share);
     zoneout.new_share = static_cast<T>(1 - share);
     return zoneout;
   }
-  bool on() const { return drawn != nullptr || old_share != 0; }
+  bool active() const { return drawn != nullptr || old_share != 0; }
   // The same from a row of the sequence on
   Zoneout from(Size begin) const {
     Zoneout later = *this;
@@ -44,7 +44,7 @@ struct Noise {
   const T* hidden_mask = nullptr;
   Zoneout<T> zoneout[max_states];
 
-  bool zones() const { return zoneout[0].on() || zoneout[1].on(); }
+  bool zones() const { return zoneout[0].active() || zoneout[1].active(); }
   // The same from a row of the sequence on; sequences stay.
   Noise from(Size row) const {
     Noise later = *this;
@@ -66,7 +66,7 @@ struct UnitRows {
 template <class T>
 void zone_out(const Zoneout<T>& zoneout, UnitRows<const T> previous, UnitRows<T> next, Size rows,
               Range units) {
-  if (!zoneout.on()) return;
+  if (!zoneout.active()) return;
   const T old_share = zoneout.old_share, new_share = zoneout.new_share;
   for (Size row = 0; row < rows; ++row) {
     const T* const old = previous.data + row * previous.row;

@@ -24,22 +24,22 @@ struct Plan {
 // Units come in blocks of the columns that one panel of the way back spans, so that a thread owns
 // the same units on both ways.
 template <class T>
-Size unit_block(const CellSizes<T>& sizes) {
+Size backward_panel_units(const CellSizes<T>& sizes) {
   return panel_vectors * sizes.lanes();
 }
 
 // The panels of units that a thread of several owns.
 template <class T>
 Range panels_of(const CellSizes<T>& sizes, int threads, int thread) {
-  const Range units = part_of(sizes.padded, threads, thread, unit_block(sizes));
-  return {units.begin / sizes.run(), quotient_up(units.end, sizes.run())};
+  const Range units = split(sizes.padded, threads, thread, backward_panel_units(sizes));
+  return {units.begin / sizes.panel_units(), quotient_up(units.end, sizes.panel_units())};
 }
 
 // The panels of a plain product's padded columns that a thread of several owns.
 template <class T>
 Range columns_of(const CellSizes<T>& sizes, Size padded, int threads, int thread) {
-  const Size block = unit_block(sizes);
-  const Range numbers = part_of(padded, threads, thread, block);
+  const Size block = backward_panel_units(sizes);
+  const Range numbers = split(padded, threads, thread, block);
   return {numbers.begin / block, quotient_up(numbers.end, block)};
 }
 
@@ -74,7 +74,7 @@ Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int avail
       const double cycles = step_cycles(sizes, rows, sizes.padded) * walk + tuning::team_cost;
       if (cycles < best.cycles * tuning::plan_margin) best = {Split::batch, threads, cycles};
     }
-    const Size block = unit_block(sizes);
+    const Size block = backward_panel_units(sizes);
     const Size blocks = quotient_up(sizes.padded, block);
     if (blocks >= threads && !sizes.shape().whole_rows) {
       const Size units = std::min(sizes.padded, quotient_up(blocks, threads) * block);
@@ -122,13 +122,13 @@ bool worth_dividing(const CellSizes<T>& sizes, Size rows, Size steps) {
 
 // What each thread of a plan owns, on both ways.
 template <class T>
-class Shares {
+class Assignment {
  public:
   const Plan plan;
   const Slices slices;  // of the values that are written on the way
 
   // The way forward; if it keeps values for the way back, in slices that can be summed apart.
-  Shares(const CellSizes<T>& sizes, const Schedule& schedule, int available, bool keeps)
+  Assignment(const CellSizes<T>& sizes, const Schedule& schedule, int available, bool keeps)
       : plan(make_plan(sizes, schedule.batch_size, schedule.steps(), available)),
         slices(in_slices(plan, schedule, keeps)),
         sizes_(sizes),
@@ -136,7 +136,7 @@ class Shares {
     own();
   }
   // The way back, over values that lie in slices already.
-  Shares(const CellSizes<T>& sizes, const Schedule& schedule, int available, Slices given)
+  Assignment(const CellSizes<T>& sizes, const Schedule& schedule, int available, Slices given)
       : plan(make_plan_back(sizes, schedule, available)),
         slices(std::move(given)),
         sizes_(sizes),
@@ -151,7 +151,7 @@ class Shares {
   Range rows(Size begin, Size end, int thread) const {
     if (plan.split == Split::sums && thread > 0) return {0, 0};
     if (plan.split != Split::batch) return {0, schedule_.count_of(begin)};
-    return by_slice() ? slices[thread] : schedule_.share(begin, end, plan.threads, thread);
+    return by_slice() ? slices[thread] : schedule_.rows_of_thread(begin, end, plan.threads, thread);
   }
   // Those that are left of them at a step, counted from its first.
   Range rows_at(Size step, Range rows) const {
@@ -160,19 +160,21 @@ class Shares {
   }
 
   // Panels of units.
-  Range panels(int thread) const { return of(thread).panels; }
+  Range panels(int thread) const { return owned_by(thread).panels; }
 
   // The units of these panels.
-  Range units(int thread) const { return within(panels(thread), sizes_.run(), sizes_.hidden_size); }
+  Range units(int thread) const {
+    return within(panels(thread), sizes_.panel_units(), sizes_.hidden_size);
+  }
 
   // The panels of a plain product's columns that hold these units, or numbers of h: the same but
   // for a projected h.
-  Range unit_columns(int thread) const { return of(thread).unit_columns; }
-  Range outputs(int thread) const { return of(thread).outputs; }
+  Range unit_columns(int thread) const { return owned_by(thread).unit_columns; }
+  Range outputs(int thread) const { return owned_by(thread).outputs; }
 
   // The numbers of h of these panels.
   Range output_units(int thread) const {
-    return within(outputs(thread), unit_block(sizes_), sizes_.output_size);
+    return within(outputs(thread), backward_panel_units(sizes_), sizes_.output_size);
   }
 
  private:
@@ -182,9 +184,9 @@ class Shares {
       return Slices(schedule.batch_size);
     std::vector<Size> bounds{0};
     for (int thread = 0; thread < plan.threads; ++thread)
-      bounds.push_back(summed_apart
-                           ? schedule.band((thread + 1) * schedule.bands / plan.threads - 1).end
-                           : schedule.share(0, schedule.steps(), plan.threads, thread).end);
+      bounds.push_back(
+          summed_apart ? schedule.band((thread + 1) * schedule.bands / plan.threads - 1).end
+                       : schedule.rows_of_thread(0, schedule.steps(), plan.threads, thread).end);
     return Slices(std::move(bounds));
   }
 
@@ -193,7 +195,7 @@ class Shares {
   struct Own {
     Range panels, unit_columns, outputs;
   };
-  const Own& of(int thread) const { return own_[static_cast<std::size_t>(thread)]; }
+  const Own& owned_by(int thread) const { return own_[static_cast<std::size_t>(thread)]; }
   void own() {
     const int parts = plan.split == Split::units ? plan.threads : 1;
     for (int thread = 0; thread < plan.threads; ++thread) {

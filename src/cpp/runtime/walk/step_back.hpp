@@ -74,14 +74,15 @@ class StepBack {
   void enter(const BackRows<T>& at, Range units, Range inner_units) {
     const UnitRows<T> dh{state_.dh.data() + at.state * padded_output(), padded_output()};
     if (at.dy != nullptr) add_rows<T>({at.dy, at.dy_row}, dh, at.count, units);
-    if (noise_.zoneout[0].on()) zone_out_back<T>(zone(0, at), dh, passed(0, at), at.count, units);
+    if (noise_.zoneout[0].active())
+      zone_out_back<T>(zone(0, at), dh, passed(0, at), at.count, units);
     if (sizes_.projected) {
       for (Size row = 0; row < at.count; ++row)
         std::copy(dh.data + row * dh.row + units.begin, dh.data + row * dh.row + units.end,
                   at.projected + row * padded_output() + units.begin);
     }
     for (int s = 1; s <= sizes_.inner_states(); ++s) {
-      if (noise_.zoneout[s].on())
+      if (noise_.zoneout[s].active())
         zone_out_back<T>(zone(s, at), dinner(s, at), passed(s, at), at.count, inner_units);
     }
   }
@@ -128,8 +129,8 @@ class StepBack {
                                  : kept_.hidden.data() + at.kept_previous * sizes_.output_size;
       q.h_prev_row = sizes_.output_size;
       q.dh = state_.dhidden.data() + at.state * padded_output();
-      const Range units = {panels.begin * sizes_.run(),
-                           std::min(panels.end * sizes_.run(), padded_output())};
+      const Range units = {panels.begin * sizes_.panel_units(),
+                           std::min(panels.end * sizes_.panel_units(), padded_output())};
       for (Size row = 0; row < at.count; ++row)
         std::fill(q.dh + row * q.d_row + units.begin, q.dh + row * q.d_row + units.end, T(0));
     }
@@ -167,9 +168,9 @@ class StepBack {
                     dh.data + row * dh.row + units.begin);
       }
     }
-    if (noise_.zoneout[0].on()) add(passed(0, at), dh, at.count, units);
+    if (noise_.zoneout[0].active()) add(passed(0, at), dh, at.count, units);
     for (int s = 1; s <= sizes_.inner_states(); ++s) {
-      if (noise_.zoneout[s].on()) add(passed(s, at), dinner(s, at), at.count, inner_units);
+      if (noise_.zoneout[s].active()) add(passed(s, at), dinner(s, at), at.count, inner_units);
     }
   }
 

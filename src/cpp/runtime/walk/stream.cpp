@@ -15,27 +15,27 @@ template <class T>
 Stream<T>::Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Size batch_size,
                   const std::vector<double>& zoneout)
     : batch_size_(batch_size) {
-  for (const double share : zoneout) zoneout_.push_back(Zoneout<T>::of(share));
+  for (const double share : zoneout) zoneout_.push_back(Zoneout<T>::with_share(share));
   for (auto& weights : layers) {
     Layer layer;
     const CellSizes<T>& sizes = weights->sizes;
     const Size inner = sizes.inner_states() * batch_size * sizes.padded;
     for (Buffer<T>& h : layer.h) h = Buffer<T>::zeros(batch_size * sizes.output_size);
     for (Buffer<T>& states : layer.inner) states = Buffer<T>::zeros(inner);
-    layer.chunk = chunk_panels(sizes);
+    layer.panels_at_once = panels_of_both_products(sizes);
     layer.weights = std::move(weights);
     layers_.push_back(std::move(layer));
   }
   by_rows_ = batch_size >= 2 * tuning::least_stream_rows;
   threads_ = wanted_threads();
-  block_ = batch_size;
+  rows_at_once_ = batch_size;
   for (Layer& layer : layers_) {
     const Size row_bytes = layer.weights->sizes.gates_row() * static_cast<Size>(sizeof(T));
     if (by_rows_)
-      block_ = std::min(
-          block_, std::max(tuning::least_stream_rows, tuning::stream_block_bytes / row_bytes));
+      rows_at_once_ = std::min(rows_at_once_, std::max(tuning::least_stream_rows,
+                                                       tuning::stream_block_bytes / row_bytes));
   }
-  const Size rows = by_rows_ ? threads_ * block_ : batch_size;
+  const Size rows = by_rows_ ? threads_ * rows_at_once_ : batch_size;
   for (Layer& layer : layers_) {
     const CellSizes<T>& sizes = layer.weights->sizes;
     layer.gates = Buffer<T>(rows * sizes.gates_row());
@@ -53,7 +53,7 @@ int Stream<T>::wanted_threads() const {
     const double both =
         1 + static_cast<double>(sizes.input_size) / static_cast<double>(sizes.hidden_size);
     cycles += both * step_cycles(sizes, batch_size_, sizes.padded);
-    blocks = quotient_up(sizes.padded, unit_block(sizes));
+    blocks = quotient_up(sizes.padded, backward_panel_units(sizes));
   }
   const double threads = 1 + cycles / tuning::stream_grain;
   const Size most = by_rows_ ? batch_size_ / tuning::least_stream_rows : blocks;
@@ -87,15 +87,16 @@ void Stream<T>::work(const InputRows<T>& x, Size phase, int parts, int part) {
 // All layers for some rows, a block of them at a time.
 template <class T>
 void Stream<T>::work_on_rows(const InputRows<T>& x, int parts, int part) {
-  const Range mine = part_of(batch_size_, parts, part);
-  for (Size row = mine.begin; row < mine.end; row += block_) {
+  const Range mine = split(batch_size_, parts, part);
+  for (Size row = mine.begin; row < mine.end; row += rows_at_once_) {
     if (row > mine.begin) check_interrupts();
-    const Share share{{row, std::min(row + block_, mine.end)}, part * block_, 1, 0};
+    const Portion portion{
+        {row, std::min(row + rows_at_once_, mine.end)}, part * rows_at_once_, 1, 0};
     for (std::size_t index = 0; index < layers_.size(); ++index) {
       Layer& layer = layers_[index];
-      StepForward<T> q = rows_of(layer, share);
+      StepForward<T> q = rows_of(layer, portion);
       first_product(layer, input_of(index, x).from(row), q);
-      finish_step(layer, q, share);
+      finish_step(layer, q, portion);
     }
   }
 }
@@ -105,10 +106,10 @@ template <class T>
 void Stream<T>::work_on_units(const InputRows<T>& x, Size phase, int parts, int part) {
   const std::size_t index = static_cast<std::size_t>(phase / layer_phases());
   Layer& layer = layers_[index];
-  const Share share{{0, batch_size_}, 0, parts, part};
-  StepForward<T> q = rows_of(layer, share);
+  const Portion portion{{0, batch_size_}, 0, parts, part};
+  StepForward<T> q = rows_of(layer, portion);
   if (phase % layer_phases() == 0) first_product(layer, input_of(index, x), q);
-  if (phase % layer_phases() == layer_phases() - 1) finish_step(layer, q, share);
+  if (phase % layer_phases() == layer_phases() - 1) finish_step(layer, q, portion);
 }
 
 template <class T>
@@ -119,20 +120,20 @@ InputRows<T> Stream<T>::input_of(std::size_t layer, const InputRows<T>& x) const
 }
 
 template <class T>
-StepForward<T> Stream<T>::rows_of(Layer& layer, const Share& share) const {
+StepForward<T> Stream<T>::rows_of(Layer& layer, const Portion& portion) const {
   const CellSizes<T>& sizes = layer.weights->sizes;
-  const Range panels = panels_of(sizes, share.parts, share.part);
-  const Size row = share.rows.begin, O = sizes.output_size;
+  const Range panels = panels_of(sizes, portion.parts, portion.part);
+  const Size row = portion.rows.begin, O = sizes.output_size;
   StepForward<T> q = step_of(*layer.weights);
-  q.gates = layer.gates.data() + share.place * sizes.gates_row();
-  q.u = layer.u.data() + share.place * sizes.padded;
+  q.gates = layer.gates.data() + portion.buffer_row * sizes.gates_row();
+  q.u = layer.u.data() + portion.buffer_row * sizes.padded;
   q.h_prev = layer.h[now_].data() + row * O;
   q.h_next = layer.h[1 - now_].data() + row * O;
   q.h_prev_row = q.h_next_row = O;
   q.inner_prev = layer.inner[now_].data() + row * sizes.padded;
   q.inner_next = layer.inner[1 - now_].data() + row * sizes.padded;
   q.inner_prev_state = q.inner_next_state = batch_size_ * sizes.padded;
-  q.rows = share.rows.size();
+  q.rows = portion.rows.size();
   q.panel_begin = panels.begin;
   q.panel_end = panels.end;
   q.product.last_first = now_ == 1;
@@ -144,14 +145,14 @@ StepForward<T> Stream<T>::rows_of(Layer& layer, const Share& share) const {
 template <class T>
 void Stream<T>::first_product(Layer& layer, const InputRows<T>& x, StepForward<T>& q) const {
   const Range mine{q.panel_begin, q.panel_end};
-  const Size chunk = layer.chunk;
-  const Size chunks = std::max<Size>(1, mine.size() / chunk);
+  const Size at_once = layer.panels_at_once;
+  const Size turns = std::max<Size>(1, mine.size() / at_once);
   const bool last_first = now_ == 1;
-  for (Size i = 0; i < chunks; ++i) {
+  for (Size i = 0; i < turns; ++i) {
     if (i % tuning::stream_piece_panels == tuning::stream_piece_panels - 1) check_interrupts();
-    const Size index = last_first ? chunks - 1 - i : i;
-    q.panel_begin = mine.begin + index * chunk;
-    q.panel_end = index + 1 == chunks ? mine.end : q.panel_begin + chunk;
+    const Size index = last_first ? turns - 1 - i : i;
+    q.panel_begin = mine.begin + index * at_once;
+    q.panel_end = index + 1 == turns ? mine.end : q.panel_begin + at_once;
     const Range panels{q.panel_begin, q.panel_end};
     if (panels.size() > 0) input_product(*layer.weights, x, q.gates, {q.rows}, panels, last_first);
     hidden_step(*layer.weights, q, q.h_prev, q.h_prev_row);
@@ -162,22 +163,22 @@ void Stream<T>::first_product(Layer& layer, const InputRows<T>& x, StepForward<T
 
 // Panels whose weights for both products are found again.
 template <class T>
-Size Stream<T>::chunk_panels(const CellSizes<T>& sizes) {
+Size Stream<T>::panels_of_both_products(const CellSizes<T>& sizes) {
   if (sizes.shape().whole_rows) return sizes.panels();
   const Size columns =
       sizes.input_slots() * sizes.input_size + sizes.hidden_slots() * sizes.output_size;
-  const Size panel_bytes = sizes.run() * columns * static_cast<Size>(sizeof(T));
+  const Size panel_bytes = sizes.panel_units() * columns * static_cast<Size>(sizeof(T));
   return std::max<Size>(tuning::least_stream_panels, tuning::stream_weight_bytes / panel_bytes);
 }
 
 template <class T>
-void Stream<T>::finish_step(Layer& layer, StepForward<T>& q, const Share& share) const {
+void Stream<T>::finish_step(Layer& layer, StepForward<T>& q, const Portion& portion) const {
   const CellSizes<T>& sizes = layer.weights->sizes;
-  const Range outputs = columns_of(sizes, sizes.padded_output, share.parts, share.part);
+  const Range outputs = columns_of(sizes, sizes.padded_output, portion.parts, portion.part);
   if (sizes.two_products()) second_step(*layer.weights, q, outputs);
   if (!zoneout_.empty())
-    zone_out_layer(q, within(outputs, unit_block(sizes), sizes.output_size),
-                   within({q.panel_begin, q.panel_end}, sizes.run(), sizes.hidden_size));
+    zone_out_layer(q, within(outputs, backward_panel_units(sizes), sizes.output_size),
+                   within({q.panel_begin, q.panel_end}, sizes.panel_units(), sizes.hidden_size));
 }
 
 template <class T>

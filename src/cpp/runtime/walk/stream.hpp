@@ -34,15 +34,15 @@ class Stream {
     std::shared_ptr<const CellWeights<T>> weights;
     // From one of them to the other at every step: (batch, O), (inner states, batch, padded)
     Buffer<T> h[2], inner[2];
-    Buffer<T> gates;  // (places, slots * padded)
-    Buffer<T> u;      // (places, padded)
-    Size chunk;       // panels that both products take at a time
+    Buffer<T> gates;      // (buffer rows, slots * padded)
+    Buffer<T> u;          // (buffer rows, padded)
+    Size panels_at_once;  // of both products
   };
 
-  // A part of a step: some rows, and some of the units.
-  struct Share {
+  // What one thread does at a time: some rows, and the units of one part of several.
+  struct Portion {
     Range rows;
-    Size place;  // of the first row among the places for pre-activations
+    Size buffer_row;  // of the first row, for its pre-activations
     int parts, part;
   };
 
@@ -52,10 +52,10 @@ class Stream {
   void work_on_rows(const InputRows<T>& x, int parts, int part);
   void work_on_units(const InputRows<T>& x, Size phase, int parts, int part);
   InputRows<T> input_of(std::size_t layer, const InputRows<T>& x) const;
-  StepForward<T> rows_of(Layer& layer, const Share& share) const;
+  StepForward<T> rows_of(Layer& layer, const Portion& portion) const;
   void first_product(Layer& layer, const InputRows<T>& x, StepForward<T>& q) const;
-  static Size chunk_panels(const CellSizes<T>& sizes);
-  void finish_step(Layer& layer, StepForward<T>& q, const Share& share) const;
+  static Size panels_of_both_products(const CellSizes<T>& sizes);
+  void finish_step(Layer& layer, StepForward<T>& q, const Portion& portion) const;
   void zone_out_layer(const StepForward<T>& q, Range outputs, Range units) const;
   int wanted_threads() const;
 
@@ -64,7 +64,7 @@ class Stream {
   std::vector<Zoneout<T>> zoneout_;  // of each state, or none at all
   bool by_rows_ = false;             // whether threads share the streams, or the units
   int threads_ = 1;                  // that pay
-  Size block_ = 1;                   // streams that a thread takes at a time
+  Size rows_at_once_ = 1;            // sequences that a thread takes
   // Which of the states are those of now. A step is done when this changes: until then, a thread
   // that ends it early and a process that forks leave the states as they were.
   int now_ = 0;

@@ -98,7 +98,7 @@ class WindowWalk {
     }
     // Windows that have a position at this lag: the first ones have none any more, the last one
     // may not have any yet.
-    Range mine = part_of(windows_, threads_, part);
+    Range mine = split(windows_, threads_, part);
     while (mine.begin < mine.end && position(mine.begin, lag) < 0) ++mine.begin;
     if (mine.begin < mine.end && position(mine.end - 1, lag) >= schedule_.steps()) --mine.end;
     if (mine.begin == mine.end) return;
@@ -114,18 +114,18 @@ class WindowWalk {
   void sum(int part) {
     for (const auto& state : states_) {
       const CellSizes<T>& sizes = *state->sizes;
-      const Size blocks = quotient_up(sizes.padded_output, unit_block(sizes));
+      const Size blocks = quotient_up(sizes.padded_output, backward_panel_units(sizes));
       const Size products = sizes.gates_row() * (sizes.input_size + sizes.output_size) / threads_;
       const Size rows = std::max(tuning::summed_rows, tuning::packing_piece_products / products);
       for (Size end = schedule_.steps(), begin = 0; end > 0; end = begin) {
         begin = schedule_.stretch_to(end, rows);
         check_interrupts();
-        state->sums.sum(begin, end, 0, part_of(sizes.panels(), threads_, part),
-                        part_of(blocks, threads_, part), part);
+        state->sums.sum(begin, end, 0, split(sizes.panels(), threads_, part),
+                        split(blocks, threads_, part), part);
       }
     }
     if (dx_ == nullptr) return;
-    const Range rows = part_of(schedule_.rows, threads_, part);
+    const Range rows = split(schedule_.rows, threads_, part);
     const CellSizes<T>& sizes = *states_.front()->sizes;
     in_pieces(rows, sizes.gates_row() * sizes.input_size, tuning::summed_rows, [&](Range some) {
       states_.front()->sums.input_gradient(some.begin, some.begin, {some.size()}, dx_);
@@ -141,7 +141,7 @@ class WindowWalk {
     const CellSizes<T>& sizes = *state.sizes;
     const Range units{0, sizes.hidden_size}, outputs{0, sizes.output_size};
     const Range panels{0, sizes.panels()};
-    const Range unit_columns{0, quotient_up(sizes.padded, unit_block(sizes))};
+    const Range unit_columns{0, quotient_up(sizes.padded, backward_panel_units(sizes))};
     const BackRows<T> all = rows_of(layer, windows, lag);
     const auto each = [&](const auto& work) {
       for (Size window = windows.begin; window < windows.end; ++window)
@@ -157,7 +157,7 @@ class WindowWalk {
     }
     // No other window is at this step at this lag.
     each([&](const auto& at) { add_to_total(state, at); });
-    back.carry(all, {0, quotient_up(sizes.padded_output, unit_block(sizes))});
+    back.carry(all, {0, quotient_up(sizes.padded_output, backward_panel_units(sizes))});
     if (back.leaves()) each([&](const auto& at) { back.leave(at, outputs, units); });
   }
 
