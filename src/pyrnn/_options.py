@@ -1,4 +1,4 @@
-"""Options: what a constructor takes, declared once for checks, `repr`, files, copies, `get_params`.
+"""Options of constructors, declared once for checks, `repr`, files, copies and `get_params`.
 
 A class declares each option in its body, with its check; the signature of its ``__init__`` gives
 their order and defaults. All else follows from these two.
@@ -81,7 +81,7 @@ class Setting(Option[Value]):
 
 
 class Configured(Portable):
-    """Base of what is made by options: layers, cells, models, optimisers."""
+    """Base class of objects with options: layers, cells, models, optimisers."""
 
     def _take(self, arguments: Mapping[str, Any]) -> None:
         """Keep those of a constructor's arguments, its ``locals()``, that are options.
@@ -101,26 +101,65 @@ class Configured(Portable):
         """Refuse options that do not go together; called before one of them changes."""
 
     def config(self) -> dict[str, Any]:
-        """Return the options by name, as JSON has them: what `from_config` takes.
+        """Return the options by name, ready for JSON, as `from_config` takes them.
 
-        Parameters, modes and states are not among them.
+        Parameters, modes and states are not included.
+
+        Returns
+        -------
+        dict
+            The options.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> pyrnn.Linear(3, 2, seed=0).config()
+        {'in_features': 3, 'out_features': 2, 'bias': True, 'dtype': 'float32', 'seed': 0}
         """
         kind = type(self)
         return {name: _plain(kind, name, getattr(self, name)) for name in defaults_of(kind)}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return `config`, under the name that scikit-learn's estimators have for it.
+        """Return the options by name, under the method's name in scikit-learn.
 
         Parameters
         ----------
         deep : bool
-            As scikit-learn calls it; there is nothing deeper.
+            Accepted as scikit-learn passes it; it has no effect.
+
+        Returns
+        -------
+        dict
+            The options, as `config` returns them.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> pyrnn.LastStep().get_params()
+        {'batch_first': False, 'bidirectional': False}
         """
         return self.config()
 
     @classmethod
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
-        """Make one with the options that `config` gave."""
+        """Make a new object with the options that `config` returned.
+
+        Parameters
+        ----------
+        config : dict
+            The options by name.
+
+        Returns
+        -------
+        object
+            A new object of this class, with newly drawn parameters.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> pyrnn.GRU.from_config(pyrnn.GRU(3, 4, num_layers=2).config())
+        GRU(3, 4, num_layers=2)
+        """
         return cls(**config)
 
     def __repr__(self) -> str:

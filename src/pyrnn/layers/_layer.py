@@ -162,7 +162,12 @@ class Layer(Configured):
         return sum(array.size for array in self._parameters.values())
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of the parameters by name, as torch calls it; `load_state_dict` takes them.
+        """Return copies of the parameters by name, under torch's name for it.
+
+        Returns
+        -------
+        dict of array
+            The copies, as `load_state_dict` takes them.
 
         Examples
         --------
@@ -175,7 +180,7 @@ class Layer(Configured):
         return {name: array.copy() for name, array in self.parameters.items()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over the values of all parameters.
+        """Copy values into all parameters.
 
         Parameters
         ----------
@@ -185,8 +190,16 @@ class Layer(Configured):
         Raises
         ------
         TypeError, KeyError, ValueError
-            If that is no dict, a name is missing or unknown, an array does not fit, or the layer is
-            in eval mode. Nothing has changed then.
+            If ``state_dict`` is not a dict, a name is missing or unknown, an array does not fit, or
+            the layer is in eval mode. Nothing has changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.Linear(2, 1, seed=0)
+        >>> layer.load_state_dict({"weight": np.ones((1, 2), "f"), "bias": np.zeros(1, "f")})
+        >>> layer(np.ones((1, 2), np.float32))
+        array([[2.]], dtype=float32)
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"state_dict: expected a dict, got {type(state_dict).__name__}")

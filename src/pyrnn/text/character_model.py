@@ -1,4 +1,4 @@
-"""A character model: characters in, scores of the next character out."""
+"""The character model: it reads characters and scores the next one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CHECKED_AT_ONCE = 1 << 20
 
 @public("pyrnn", "_ModelCache")
 class ModelCache(NamedTuple):
-    """What the layers of a model keep for one `CharacterModel.backward`."""
+    """The caches of a model's layers, for one `CharacterModel.backward`."""
 
     embedding: _cache.Cache[Any] | None
     rnn: _cache.Cache[Any]
@@ -57,25 +57,27 @@ def _check_embedding_dim(name: str, value: Any) -> int | None:
 
 @public("pyrnn")
 class CharacterModel(Configured):
-    """Characters to a recurrent layer to a linear layer over the vocabulary.
+    """Model of text: characters, a recurrent layer, a linear layer over the vocabulary.
 
     Parameters
     ----------
     vocabulary : str or Vocabulary
-        The distinct characters that it knows, V of them.
-    cell : {"rnn", "lstm", "gru"}
+        The V distinct characters that the model knows.
+    cell : {"rnn", "lstm", "gru"}, default "lstm"
         The recurrent layer; "rnn" is the one with tanh.
-    hidden_size, num_layers : int
-        Its sizes.
+    hidden_size : int, default 256
+        The number of features of its hidden state.
+    num_layers : int, default 1
+        The number of stacked recurrent layers.
     embedding_dim : int, optional
-        Features of an embedding before the recurrent layer; without it, the layer takes one-hot
-        characters.
-    dropout : float
-        Between recurrent layers, in train mode.
+        The number of features of an embedding before the recurrent layer. By default the layer
+        reads one-hot characters.
+    dropout : float, default 0.0
+        Probability of dropout between recurrent layers, in train mode.
     dtype : {"float32", "float64"}
-        Of everything.
+        The dtype of the parameters and outputs.
     seed : int, optional
-        Makes the first parameters and the dropout repeatable.
+        Seed of the initial parameters and the dropout. By default they differ from model to model.
 
     Raises
     ------
@@ -84,9 +86,9 @@ class CharacterModel(Configured):
 
     Notes
     -----
-    Parameters start as those of the layers do, but for W_ih under one-hot characters. A step adds
-    one column of it, as for a single input; so it is drawn from U(-1, 1) instead of
-    U(-1/√H, 1/√H), with which training takes much longer to get going.
+    Initial parameters are those of the layers, except W_ih with one-hot characters. There, a time
+    step adds one column only, as for a single input; so it is drawn from U(-1, 1) instead of
+    U(-1/√H, 1/√H), with which training starts much more slowly.
 
     Source: A. Graves, "Generating sequences with recurrent neural networks", arXiv:1308.0850.
 
@@ -128,7 +130,7 @@ class CharacterModel(Configured):
     ) -> None:
         self._take(locals())
         self.training: bool = True
-        # Seeds of their own, so that no two layers start with the same numbers.
+        # Different seeds, so that no two layers start with the same numbers.
         first, second, third = np.random.SeedSequence(self.seed).generate_state(3).tolist()
         self.embedding: Embedding | None = None
         size = len(self.vocabulary)
@@ -182,18 +184,42 @@ class CharacterModel(Configured):
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers the model has learned."""
+        """The number of elements of all parameters."""
         return sum(layer.num_parameters for layer in self._layers().values())
 
     def eval(self) -> CharacterModel:
-        """Bring all layers into eval mode: packed, read-only, no dropout; returns the model."""
+        """Switch all layers to eval mode: weights packed and read-only, no dropout.
+
+        Returns
+        -------
+        CharacterModel
+            The model itself.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> pyrnn.CharacterModel("helo", hidden_size=8, seed=0).eval().training
+        False
+        """
         self.training = False
         for layer in self._layers().values():
             layer.eval()
         return self
 
     def train(self) -> CharacterModel:
-        """Undo `eval`; returns the model."""
+        """Switch all layers to train mode.
+
+        Returns
+        -------
+        CharacterModel
+            The model itself.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> pyrnn.CharacterModel("helo", hidden_size=8, seed=0).eval().train().training
+        True
+        """
         self.training = True
         for layer in self._layers().values():
             layer.train()
@@ -211,21 +237,29 @@ class CharacterModel(Configured):
         Parameters
         ----------
         indices : array of int
-            (T, N), or (T,) for one text: characters by their place in the vocabulary.
+            Characters by their position in the vocabulary, (T, N), or (T,) for one text.
         state : array or pair of arrays, optional
-            The recurrent layer's first state; zero if not given.
+            The initial state of the recurrent layer. Zeros by default.
 
         Returns
         -------
         logits : array
-            (T, N, V) or (T, V): unnormalised log-probabilities of what follows each character.
+            Unnormalised log-probabilities of the character after each one, (T, N, V) or (T, V).
         state : array or pair of arrays
-            The recurrent layer's state after the last character.
+            The state of the recurrent layer after the last character.
 
         Raises
         ------
         TypeError, ValueError
             If an argument has a wrong dtype, shape or value.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> model = pyrnn.CharacterModel("helo", hidden_size=8, seed=0)
+        >>> logits, state = model(model.vocabulary.encode("hello"))
+        >>> logits.shape
+        (5, 4)
         """
         x: Any = self._check_indices(indices)
         if self.embedding is not None:
@@ -236,21 +270,38 @@ class CharacterModel(Configured):
     def forward(
         self, indices: Any, state: Any = None, *, lengths: None = None
     ) -> tuple[Array, Any, ModelCache]:
-        """Score as `__call__` does, and keep what `backward` needs.
+        """Score the next characters, and return the cache that `backward` needs.
 
         Parameters
         ----------
-        indices, state
-            As for `__call__`.
+        indices : array of int
+            Characters by their position in the vocabulary, (T, N), or (T,) for one text.
+        state : array or pair of arrays, optional
+            The initial state of the recurrent layer. Zeros by default.
         lengths : None
-            As recurrent layers have them; a character model takes none.
+            Recurrent layers have them; a character model takes none.
 
         Returns
         -------
-        logits, state
-            As from `__call__`.
+        logits : array
+            Unnormalised log-probabilities of the character after each one, (T, N, V) or (T, V).
+        state : array or pair of arrays
+            The state of the recurrent layer after the last character.
         cache : ModelCache
-            Serves one call of this model's `backward`.
+            For one call of this model's `backward`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> model = pyrnn.CharacterModel("helo", hidden_size=8, seed=0)
+        >>> logits, state, cache = model.forward(model.vocabulary.encode("hell"))
+        >>> logits.shape
+        (4, 4)
         """
         _checks.not_taken(self, lengths=lengths)
         x: Any = self._check_indices(indices)
@@ -269,18 +320,18 @@ class CharacterModel(Configured):
         Parameters
         ----------
         cache : ModelCache
-            From this model's `forward`; it is used up.
+            From this model's `forward`. It is used up.
         dlogits : array or None
-            Gradient of the loss with respect to ``logits``, of its shape; None for zeros.
+            Gradient of the loss with respect to ``logits``, of its shape. None for zeros.
         dstate : array or pair of arrays, optional
-            Gradient with respect to the final state; zero if not given.
+            Gradient of the loss with respect to the final state. Zeros by default.
 
         Returns
         -------
         dx : None
             Indices have no gradient.
         dstate0 : array or pair of arrays
-            Gradient with respect to the first state.
+            Gradient with respect to the initial state.
         grads : dict
             Gradient of each parameter, by the names of `parameters`.
 
@@ -290,6 +341,16 @@ class CharacterModel(Configured):
             If the cache is another model's or used up, or an argument has a wrong shape, or
             dlogits and dstate are both None. The cache can still be used then, unless it was used
             up.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> model = pyrnn.CharacterModel("helo", hidden_size=8, seed=0)
+        >>> logits, state, cache = model.forward(model.vocabulary.encode("hell"))
+        >>> loss, dlogits = pyrnn.losses.softmax_cross_entropy(logits, np.array([1, 2, 2, 3]))
+        >>> dx, dstate0, grads = model.backward(cache, dlogits)
+        >>> grads["linear.weight"].shape
+        (4, 8)
         """
         if not isinstance(cache, ModelCache):
             raise TypeError(f"cache: expected what forward returned, got {type(cache).__name__}")
@@ -324,28 +385,40 @@ class CharacterModel(Configured):
     def bits_per_character(
         self, indices: Any, *, callback: Callable[[], object] | None = None
     ) -> float:
-        """How well the model foresees a text: -log2 of its probabilities, averaged.
+        """Score a text: the mean of -log2 of the probabilities that the model gives it.
 
-        The text runs through as up to 32 streams side by side, each of 256 characters or more and
-        with its state carried along from zero; all characters count but each stream's first and
-        up to 31 at the end. Dropout is off.
+        The text is cut into up to 32 parallel streams of 256 characters or more, each with a state
+        that starts from zero and is carried along. All characters count except the first of each
+        stream and up to 31 at the end. Dropout is off.
 
         Parameters
         ----------
         indices : array of int
-            (L,), L >= 2: the text, from ``vocabulary.encode``, of any integer dtype.
+            The text from ``vocabulary.encode``, (L,) with L >= 2, of any integer dtype.
         callback : callable, optional
-            Called now and then; an exception that it raises ends the scoring.
+            Called from time to time; an exception that it raises ends the evaluation.
+
+        Returns
+        -------
+        float
+            Bits per character.
 
         Raises
         ------
         TypeError, ValueError
-            If that is no such array.
+            If ``indices`` is not such an array.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> model = pyrnn.CharacterModel("helo", hidden_size=8, seed=0)
+        >>> 1 < model.bits_per_character(model.vocabulary.encode("hello" * 9)) < 3  # log2(4) = 2
+        True
         """
         text = _checks.as_array("indices", indices)
         if text.ndim != 1 or len(text) < 2:
             raise ValueError(f"indices: expected shape (L,) with L of at least 2, got {text.shape}")
-        # All is looked at first, piece by piece, because as intp a text takes 8 times the memory.
+        # Checked first, piece by piece, because as intp a text takes 8 times the memory.
         for start in range(0, len(text), CHECKED_AT_ONCE):
             self._check_indices(text[start : start + CHECKED_AT_ONCE])
         batch_size = min(EVALUATION_STREAMS, max(1, len(text) // EVALUATION_STEPS))
@@ -372,26 +445,34 @@ class CharacterModel(Configured):
         Parameters
         ----------
         prompt : str
-            What to continue: one character or more of the vocabulary, after
-            ``vocabulary.normalise``: line ends become a line feed, and characters are composed or
-            decomposed if the vocabulary has them so.
+            The text to continue: one character or more of the vocabulary, after
+            ``vocabulary.normalise`` (line ends become a line feed, and characters are composed or
+            decomposed if the vocabulary has them so).
         length : int
-            How many characters to write.
-        temperature : float
-            Divides the logits: below 1 the likely becomes likelier; 0 always takes the likeliest.
+            The number of characters to generate.
+        temperature : float, default 1.0
+            Divisor of the logits: below 1, likely characters become likelier; 0 always takes the
+            likeliest.
         seed : int, optional
-            Makes the choice repeatable.
+            Seed of the random draws. By default they differ from call to call.
 
         Returns
         -------
         str
-            What follows the prompt, ``length`` characters. The replacement character is never
-            chosen.
+            The generated ``length`` characters, without the prompt. The replacement character is
+            never chosen.
 
         Raises
         ------
         TypeError, ValueError
             If an argument has a wrong value; an unknown character of the prompt is named.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> model = pyrnn.CharacterModel("helo", hidden_size=8, seed=0)
+        >>> len(model.sample("he", 10, seed=0))
+        10
         """
         if not isinstance(prompt, str):
             raise TypeError(f"prompt: expected a string, got {type(prompt).__name__}")

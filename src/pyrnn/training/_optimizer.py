@@ -92,19 +92,19 @@ class Optimizer(Portable):
         return [name for name in self._parameters if name in self._frozen]
 
     def freeze(self, *patterns: str) -> None:
-        """Leave some parameters as they are in all steps from now on, moments included.
+        """Keep some parameters, and their moments, unchanged in all steps from now on.
 
         Their gradients may be given to `step` or left out.
 
         Parameters
         ----------
         *patterns : str
-            Names, or patterns of them as for files: ``"embedding.*"``.
+            Names of parameters, or patterns of names as for files: ``"embedding.*"``.
 
         Raises
         ------
         TypeError, ValueError
-            If one is no string or fits no parameter. Nothing has changed then.
+            If a pattern is not a string or fits no parameter. Nothing has changed then.
 
         Examples
         --------
@@ -124,12 +124,21 @@ class Optimizer(Portable):
         Parameters
         ----------
         *patterns : str
-            As for `freeze`.
+            Names of parameters, or patterns of names as for files: ``"embedding.*"``.
 
         Raises
         ------
         TypeError, ValueError
-            As from `freeze`.
+            If a pattern is not a string or fits no parameter. Nothing has changed then.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> optimizer = pyrnn.SGD(pyrnn.Linear(2, 1, seed=0).parameters)
+        >>> optimizer.freeze("*")
+        >>> optimizer.unfreeze("bias")
+        >>> optimizer.frozen
+        ['weight']
         """
         self._set_frozen(self._frozen - self._matching(patterns or ("*",)))
 

@@ -1,4 +1,4 @@
-"""Layers that look at one step at a time: dropout, activation, layer normalisation."""
+"""Layers that act on each time step alone: dropout, activation, layer normalisation."""
 
 from __future__ import annotations
 
@@ -21,37 +21,66 @@ Function = Literal["tanh", "relu", "sigmoid", "softplus"]
 
 
 class Pointwise(Layer):
-    """Base of layers whose output has the shape of x: arguments, caches, checks."""
+    """Base class of layers whose output has the shape of x: arguments, caches, checks."""
 
     def __call__(self, x: Any) -> Array:
-        """Map x as `forward` does, without a cache."""
+        """Map x to y, for inference only.
+
+        Parameters
+        ----------
+        x : array
+            The input, of any shape, float32 or float64.
+
+        Returns
+        -------
+        array
+            The output, of the shape and dtype of ``x``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``x`` has a wrong dtype or shape.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> pyrnn.Activation("relu")(np.array([-1.0, 2.0]))
+        array([0., 2.])
+        """
         return self._map(self._check_input(x))[0]
 
     def forward(
         self, x: Any, state: None = None, *, lengths: None = None
     ) -> tuple[Array, None, _cache.Cache[Any]]:
-        """Map x, and keep what `backward` needs.
+        """Map x to y, and return the cache that `backward` needs.
 
         Parameters
         ----------
         x : array
-            Any shape, float32 or float64.
+            The input, of any shape, float32 or float64.
         state, lengths : None
-            As recurrent layers have them; this one takes none.
+            Recurrent layers have them; this layer takes none.
 
         Returns
         -------
         y : array
-            Of the shape and dtype of ``x``.
+            The output, of the shape and dtype of ``x``.
         state : None
-            There is none.
+            This layer has no state.
         cache : Cache
-            Serves one call of this layer's `backward`.
+            For one call of this layer's `backward`.
 
         Raises
         ------
         TypeError, ValueError
             If an argument has a wrong dtype or shape.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> y, _, cache = pyrnn.Activation("tanh").forward(np.zeros(2))
+        >>> y
+        array([0., 0.])
         """
         _checks.not_taken(self, state=state, lengths=lengths)
         array = self._check_input(x)
@@ -62,14 +91,23 @@ class Pointwise(Layer):
     def backward(
         self, cache: _cache.Cache[Any], dy: Any, dstate: None = None
     ) -> tuple[Array, None, dict[str, Array]]:
-        """Gradients from dy, that of y and of its shape; there is no state.
+        """Compute the gradients with respect to the input and the parameters.
+
+        Parameters
+        ----------
+        cache : Cache
+            From this layer's `forward`. It is used up.
+        dy : array
+            Gradient of the loss with respect to ``y``, of its shape.
+        dstate : None
+            Recurrent layers have it; this layer has no state.
 
         Returns
         -------
         dx : array
             Gradient with respect to ``x``, of its shape.
         dstate0 : None
-            There is no state.
+            This layer has no state.
         grads : dict
             Gradient of each parameter, by the names of `parameters`.
 
@@ -77,6 +115,14 @@ class Pointwise(Layer):
         ------
         TypeError, ValueError
             If the cache is another layer's or used up, or dy has a wrong dtype or shape.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.Activation("relu")
+        >>> y, _, cache = layer.forward(np.array([-1.0, 2.0]))
+        >>> layer.backward(cache, np.ones(2))[0]
+        array([0., 1.])
         """
         _cache.check(cache, self)
         _checks.not_taken(self, dstate=dstate)
@@ -91,11 +137,11 @@ class Pointwise(Layer):
         return _checks.any_float_array("x", x)
 
     def _map(self, x: Array) -> tuple[Array, Any]:
-        """Y, in memory of its own, and what `_map_back` needs."""
+        """Return y, a new array, and what `_map_back` needs."""
         raise NotImplementedError
 
     def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
-        """From the gradient of y to that of x and those of the parameters."""
+        """Return the gradient of x and those of the parameters, from that of y."""
         raise NotImplementedError
 
 
@@ -106,9 +152,9 @@ class Dropout(Pointwise):
     Parameters
     ----------
     p : float
-        Probability of a zero; what is left is divided by 1 − p. It may be set.
+        Probability of a zero; the other elements are divided by 1 − p. It may be set.
     seed : int, optional
-        Makes the masks repeatable.
+        Seed of the masks. By default they differ from layer to layer.
 
     Raises
     ------
@@ -150,17 +196,17 @@ class Dropout(Pointwise):
 
 @public("pyrnn")
 class Activation(Pointwise):
-    """A function of each element.
+    """Apply a function to each element.
 
     Parameters
     ----------
     function : {"tanh", "relu", "sigmoid", "softplus"}
-        Which one.
+        The function.
 
     Raises
     ------
     ValueError
-        If it is none of them.
+        If ``function`` is not one of these.
 
     Notes
     -----
@@ -195,13 +241,13 @@ class LayerNorm(Pointwise):
     Parameters
     ----------
     normalized_shape : int
-        Features: the size of x's last axis.
-    eps : float
-        ε in (x − mean) / √(var + ε).
-    elementwise_affine : bool
-        Whether there are parameters to scale and shift with.
+        The number of features: the size of the last axis of x.
+    eps : float, default 1e-5
+        The ε in (x − mean) / √(var + ε).
+    elementwise_affine : bool, default True
+        Whether to scale and shift with parameters.
     dtype : {"float32", "float64"}
-        Of the parameters and of x.
+        The dtype of the parameters and of x.
 
     Raises
     ------

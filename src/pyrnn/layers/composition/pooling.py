@@ -19,7 +19,7 @@ Lengths = npt.NDArray[np.intp]
 
 
 class Pooling(Layer):
-    """Base of what turns (T, N, features) into (N, features), within each sequence's length."""
+    """Base class of layers that map (T, N, features) to (N, features), within the lengths."""
 
     batch_first: Option[bool] = Option(_checks.flag)
 
@@ -28,37 +28,72 @@ class Pooling(Layer):
         super().__init__({})
 
     def __call__(self, x: Any, state: None = None, lengths: Any = None) -> Array:
-        """Map x as `forward` does, without a cache."""
-        return self.forward(x, state, lengths)[0]
-
-    def forward(
-        self, x: Any, state: None = None, lengths: Any = None
-    ) -> tuple[Array, None, _cache.Cache[tuple[Lengths, np.dtype[Any]]]]:
-        """Map a batch of sequences, or one, to an output for each.
+        """Map a batch of sequences to an output for each, for inference only.
 
         Parameters
         ----------
         x : array
-            (T, N, features), (N, T, features) with ``batch_first``, or (T, features); float32 or
-            float64.
+            The sequences, (T, N, features), (N, T, features) with ``batch_first``, or
+            (T, features) for one; float32 or float64.
         state : None
-            As recurrent layers have it; this one takes none.
+            Recurrent layers have it; this layer takes none.
         lengths : array of int, optional
-            Length of each sequence, in [1, T]; steps past it do not count.
+            The length of each sequence, in [1, T]. Time steps past it do not count.
 
         Returns
         -------
-        y : array
-            (N, features), or (features,) for one sequence.
-        state : None
-            There is none.
-        cache : Cache
-            Serves one call of this layer's `backward`.
+        array
+            The outputs, (N, features), or (features,) for one sequence.
 
         Raises
         ------
         TypeError, ValueError
             If an argument has a wrong dtype, shape or value.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> pyrnn.LastStep()(np.arange(6.0).reshape(3, 2, 1)).tolist()
+        [[4.0], [5.0]]
+        """
+        return self.forward(x, state, lengths)[0]
+
+    def forward(
+        self, x: Any, state: None = None, lengths: Any = None
+    ) -> tuple[Array, None, _cache.Cache[tuple[Lengths, np.dtype[Any]]]]:
+        """Map a batch of sequences to an output for each, and return the cache for `backward`.
+
+        Parameters
+        ----------
+        x : array
+            The sequences, (T, N, features), (N, T, features) with ``batch_first``, or
+            (T, features) for one; float32 or float64.
+        state : None
+            Recurrent layers have it; this layer takes none.
+        lengths : array of int, optional
+            The length of each sequence, in [1, T]. Time steps past it do not count.
+
+        Returns
+        -------
+        y : array
+            The outputs, (N, features), or (features,) for one sequence.
+        state : None
+            This layer has no state.
+        cache : Cache
+            For one call of this layer's `backward`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.MeanOverTime()
+        >>> y, _, cache = layer.forward(np.arange(6.0).reshape(3, 2, 1), lengths=[3, 1])
+        >>> y.tolist()
+        [[2.0], [1.0]]
         """
         _checks.not_taken(self, state=state)
         array = _checks.any_float_array("x", x)
@@ -82,21 +117,38 @@ class Pooling(Layer):
     def backward(
         self, cache: _cache.Cache[tuple[Lengths, np.dtype[Any]]], dy: Any, dstate: None = None
     ) -> tuple[Array, None, dict[str, Array]]:
-        """Gradients from dy, that of y and of its shape; there are neither state nor parameters.
+        """Compute the gradient with respect to the input.
+
+        Parameters
+        ----------
+        cache : Cache
+            From this layer's `forward`. It is used up.
+        dy : array
+            Gradient of the loss with respect to ``y``, of its shape.
+        dstate : None
+            Recurrent layers have it; this layer has no state.
 
         Returns
         -------
         dx : array
-            Gradient with respect to ``x``, of its shape; 0 in steps that do not count.
+            Gradient with respect to ``x``, of its shape; 0 in time steps that do not count.
         dstate0 : None
-            There is no state.
+            This layer has no state.
         grads : dict
-            Empty.
+            Empty: there are no parameters.
 
         Raises
         ------
         TypeError, ValueError
             If the cache is another layer's or used up, or dy has a wrong dtype or shape.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.MeanOverTime()
+        >>> y, _, cache = layer.forward(np.ones((4, 1, 1)))
+        >>> layer.backward(cache, np.ones((1, 1)))[0].ravel()
+        array([0.25, 0.25, 0.25, 0.25])
         """
         _cache.check(cache, self)
         _checks.not_taken(self, dstate=dstate)
@@ -113,17 +165,17 @@ class Pooling(Layer):
         return dx, None, self._gradients({})
 
     def _steps_first(self, array: Array) -> Array:
-        """A view (T, N, features)."""
+        """Return a view (T, N, features)."""
         if array.ndim == 2:
             return array[:, None]
         return array.swapaxes(0, 1) if self.batch_first else array
 
     def _pool(self, x: Array, ends: Lengths) -> Array:
-        """From (T, N, features) to (N, features), in memory of its own."""
+        """Map (T, N, features) to a new array (N, features)."""
         raise NotImplementedError
 
     def _spread(self, dy: Array, ends: Lengths, dx: Array) -> None:
-        """From the gradient (N, features) to that of x, (T, N, features) of zeros, in place."""
+        """Add the gradient (N, features) to dx, (T, N, features) of zeros, in place."""
         raise NotImplementedError
 
 

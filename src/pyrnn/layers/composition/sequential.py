@@ -28,14 +28,14 @@ Kept = tuple[Caches, "np.dtype[Any]"]
 
 @public("pyrnn")
 class Sequential(Layer):
-    """Layers one after the other: each takes what the one before it gives.
+    """Layers in a row: each takes the output of the one before it.
 
     Parameters
     ----------
     *layers : Layer
-        Named "0", "1", ...
+        Layers that are named "0", "1", ...
     **named : Layer
-        Layers with names of their own, after the others. Every layer of pyrnn but cells, another
+        Layers with names of their own, after the others. Any layer of pyrnn but cells, another
         `Sequential`, or a `Layer` of your own that has no state.
 
     Attributes
@@ -43,20 +43,20 @@ class Sequential(Layer):
     layers : dict
         The layers by name.
     dtype : dtype
-        Of the parameters of all layers.
+        The dtype of the parameters of all layers.
 
     Raises
     ------
     TypeError
-        If one is no such layer, or dtypes differ.
+        If an argument is not such a layer, or dtypes differ.
     ValueError
-        If there is none, one is there twice, or they differ in ``batch_first``.
+        If there is no layer, a layer occurs twice, or layers differ in ``batch_first``.
 
     Notes
     -----
-    The state has the states of all recurrent layers, array after array: of one GRU h, of one LSTM
-    (h, c), of a GRU and an LSTM (h, h, c). ``lengths`` reach the recurrent layers and those that
-    end time (`LastStep`, `MeanOverTime`).
+    The state consists of the arrays of all recurrent layers: h for one GRU, (h, c) for one LSTM,
+    (h, h, c) for a GRU and an LSTM. ``lengths`` are passed to the recurrent layers and to those
+    that remove the time axis (`LastStep`, `MeanOverTime`).
 
     Examples
     --------
@@ -100,14 +100,40 @@ class Sequential(Layer):
     # --- modes ------------------------------------------------------------------------------
 
     def eval(self) -> Sequential:
-        """Bring all layers into eval mode: packed, read-only, no dropout; returns this."""
+        """Switch all layers to eval mode: weights packed and read-only, no dropout.
+
+        Returns
+        -------
+        Sequential
+            The layer itself.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> model = pyrnn.Sequential(pyrnn.GRU(3, 4, seed=0), pyrnn.Dropout(0.5, seed=1)).eval()
+        >>> y, h = model(np.ones((5, 2, 3), np.float32))
+        >>> bool((y == 0).any())
+        False
+        """
         self.training = False
         for layer in self.layers.values():
             layer.eval()
         return self
 
     def train(self) -> Sequential:
-        """Undo `eval`; returns this."""
+        """Switch all layers to train mode.
+
+        Returns
+        -------
+        Sequential
+            The layer itself.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> pyrnn.Sequential(pyrnn.Linear(3, 4, seed=0)).eval().train().training
+        True
+        """
         self.training = True
         for layer in self.layers.values():
             layer.train()
@@ -116,28 +142,36 @@ class Sequential(Layer):
     # --- computing --------------------------------------------------------------------------
 
     def __call__(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Array, Any]:
-        """Compute as `forward` does, for inference only.
+        """Compute all layers, for inference only.
 
         Parameters
         ----------
         x : array
-            As the first layer takes it.
+            The input, as the first layer takes it.
         state : array or tuple of arrays, optional
-            The first state; zero if not given.
+            The initial state. Zeros by default.
         lengths : array of int, optional
-            Length of each sequence of the batch.
+            The length of each sequence of the batch.
 
         Returns
         -------
         y : array
-            What the last layer gives.
+            The output of the last layer.
         state : array, tuple of arrays or None
-            The state after; None if no layer has one.
+            The final state; None if no layer has a state.
 
         Raises
         ------
         TypeError, ValueError
             If an argument has a wrong dtype, shape or value.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> model = pyrnn.Sequential(pyrnn.GRU(3, 4, seed=0), pyrnn.Linear(4, 2, seed=1))
+        >>> y, h = model(np.ones((5, 2, 3), np.float32))
+        >>> y.shape, h.shape
+        ((5, 2, 2), (1, 2, 4))
         """
         states = self._split("state", state)
         after: list[Array] = []
@@ -159,25 +193,39 @@ class Sequential(Layer):
     def forward(
         self, x: Any, state: Any = None, lengths: Any = None
     ) -> tuple[Array, Any, _cache.Cache[Kept]]:
-        """Compute, and keep what `backward` needs.
+        """Compute all layers, and return the cache that `backward` needs.
 
         Parameters
         ----------
-        x, state, lengths
-            As for `__call__`.
+        x : array
+            The input, as the first layer takes it.
+        state : array or tuple of arrays, optional
+            The initial state. Zeros by default.
+        lengths : array of int, optional
+            The length of each sequence of the batch.
 
         Returns
         -------
-        y, state
-            As from `__call__`.
+        y : array
+            The output of the last layer.
+        state : array, tuple of arrays or None
+            The final state; None if no layer has a state.
         cache : Cache
-            Serves one call of this layer's `backward`. It holds on to ``x``, which must not
-            change until then; the parameters may.
+            For one call of this layer's `backward`. It refers to ``x``, which must not change until
+            then; the parameters may.
 
         Raises
         ------
         TypeError, ValueError
             If an argument has a wrong dtype, shape or value.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> model = pyrnn.Sequential(pyrnn.GRU(3, 4, seed=0), pyrnn.LastStep())
+        >>> y, h, cache = model.forward(np.ones((5, 2, 3), np.float32), lengths=[5, 1])
+        >>> y.shape
+        (2, 4)
         """
         states = self._split("state", state)
         caches: Caches = {}
@@ -205,19 +253,20 @@ class Sequential(Layer):
         Parameters
         ----------
         cache : Cache
-            From this layer's `forward`; it is used up.
+            From this layer's `forward`. It is used up.
         dy : array or None
-            Gradient of the loss with respect to ``y``, of its shape; None for zeros, where the
-            loss depends on the final state alone.
+            Gradient of the loss with respect to ``y``, of its shape. None for zeros, if the loss
+            depends on the final state only.
         dstate : array or tuple of arrays, optional
-            Gradient with respect to the final state; zero if not given, as is None in a tuple.
+            Gradient of the loss with respect to the final state. Zeros by default; so is None in a
+            tuple.
 
         Returns
         -------
         dx : array or None
-            Gradient with respect to ``x``; None if ``x`` held indices.
+            Gradient with respect to ``x``; None if ``x`` holds indices.
         dstate0 : array, tuple of arrays or None
-            Gradient with respect to the first state.
+            Gradient with respect to the initial state.
         grads : dict
             Gradient of each parameter, by the names of `parameters`.
 
@@ -226,6 +275,15 @@ class Sequential(Layer):
         TypeError, ValueError
             If the cache is another layer's or used up, or an argument has a wrong shape, or dy and
             dstate are both None. The cache can still be used then, unless it was used up.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> model = pyrnn.Sequential(rnn=pyrnn.GRU(3, 4, seed=0), last=pyrnn.LastStep())
+        >>> y, h, cache = model.forward(np.ones((5, 2, 3), np.float32))
+        >>> dx, dh0, grads = model.backward(cache, np.ones_like(y))
+        >>> dx.shape, list(grads)[0]
+        ((5, 2, 3), 'rnn.weight_ih_l0')
         """
         gradient = self.check_backward(cache, dy, dstate)
         dstates = self._split("dstate", dstate)
@@ -248,7 +306,7 @@ class Sequential(Layer):
         return gradient, _joined(parts), Gradients(joined, self._families)
 
     def check_backward(self, cache: _cache.Cache[Kept], dy: Any, dstate: Any) -> Any:
-        """Return the gradient of y as an array that fits, or say what of the arguments does not."""
+        """Return the gradient of y as an array that fits, or raise."""
         _cache.check(cache, self)
         if dy is None and _checks.none_given(dstate):
             raise TypeError(
@@ -263,7 +321,7 @@ class Sequential(Layer):
         return array
 
     def _split(self, name: str, state: Any) -> dict[str, Any]:
-        """The state of each layer that has one, from the whole; empty for None."""
+        """Split the state into that of each layer that has one; empty for None."""
         if state is None:
             return {}
         names = self._state_names
@@ -280,19 +338,31 @@ class Sequential(Layer):
     # --- use --------------------------------------------------------------------------------
 
     def stream(self, batch_size: int = 1) -> SequentialStream:
-        """Open a stream that advances one step at a time, with the weights as they are now.
+        """Open a stream that advances one time step per call, with the present weights.
 
-        Each step gives what the layers in eval mode give for it; `LastStep` lets it pass.
+        Each step gives what the layers in eval mode give for it. `LastStep` passes each step on.
 
         Parameters
         ----------
-        batch_size : int
-            How many independent streams advance together.
+        batch_size : int, default 1
+            The number of independent streams that advance together.
+
+        Returns
+        -------
+        SequentialStream
+            The stream, with a zero state.
 
         Raises
         ------
         ValueError
-            For a bidirectional layer or `MeanOverTime`, which have to see the end first.
+            For a bidirectional layer or `MeanOverTime`, which need the end of the sequence first.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> model = pyrnn.Sequential(pyrnn.GRU(3, 4, seed=0), pyrnn.Linear(4, 2, seed=1))
+        >>> model.stream(batch_size=5).step(np.ones((5, 3), np.float32)).shape
+        (5, 2)
         """
         return SequentialStream(self.layers, self._parts, batch_size)
 
@@ -316,7 +386,19 @@ class Sequential(Layer):
         return len(self.layers)
 
     def config(self) -> dict[str, Any]:
-        """Return the kind and the config of each layer by its name: what `from_config` takes."""
+        """Return the kind and the options of each layer by its name, as `from_config` takes them.
+
+        Returns
+        -------
+        dict
+            For each layer ``{"kind": name of its class, "config": its options}``.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> pyrnn.Sequential(last=pyrnn.LastStep()).config()["last"]["kind"]
+        'LastStep'
+        """
         return {
             name: {"kind": type(layer).__name__, "config": layer.config()}
             for name, layer in self.layers.items()
@@ -328,13 +410,47 @@ class Sequential(Layer):
         Parameters
         ----------
         deep : bool
-            As scikit-learn calls it; the layers' own options are not among them.
+            Accepted as scikit-learn passes it; the layers' own options are not included.
+
+        Returns
+        -------
+        dict
+            The layers.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> pyrnn.Sequential(last=pyrnn.LastStep()).get_params()
+        {'last': LastStep()}
         """
         return dict(self.layers)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Sequential:
-        """Make one of new layers of pyrnn, of the kinds and options that `config` gave."""
+        """Make a new object with new layers, of the kinds and options that `config` returned.
+
+        Parameters
+        ----------
+        config : dict
+            The kind and options of each layer.
+
+        Returns
+        -------
+        Sequential
+            A new object, with newly drawn parameters.
+
+        Raises
+        ------
+        ValueError
+            If a kind is not the name of one of pyrnn's layers.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> model = pyrnn.Sequential(rnn=pyrnn.GRU(3, 4), last=pyrnn.LastStep())
+        >>> pyrnn.Sequential.from_config(model.config())
+        Sequential(rnn=GRU(3, 4), last=LastStep())
+        """
         layers = {}
         for name, described in config.items():
             kind = getattr(importlib.import_module("pyrnn"), described["kind"], None)
@@ -353,7 +469,7 @@ class Sequential(Layer):
 
 
 def _joined(parts: list[Array]) -> Any:
-    """A state as users have it: None, one array or a tuple of them."""
+    """Return a state in the user's form: None, one array or a tuple of arrays."""
     if not parts:
         return None
     return parts[0] if len(parts) == 1 else tuple(parts)
@@ -369,7 +485,7 @@ def _takes_lengths(layer: Layer) -> bool:
 
 
 def _ends_time(layer: Layer) -> bool:
-    """Whether what a layer gives has no time axis any more."""
+    """Return whether the output of a layer has no time axis."""
     if isinstance(layer, Sequential):
         return any(map(_ends_time, layer.layers.values()))
     return isinstance(layer, Pooling)
@@ -393,7 +509,7 @@ def _check_layers(layers: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str
 
 
 def _common_dtype(layers: Mapping[str, Layer]) -> np.dtype[Any]:
-    """That of the layers with parameters; they have to agree."""
+    """Return the common dtype of the layers with parameters."""
     dtypes = {name: layer.dtype for name, layer in layers.items() if layer.parameters}
     first = next(iter(dtypes.values()), np.dtype("float32"))
     for name, dtype in dtypes.items():
@@ -403,7 +519,7 @@ def _common_dtype(layers: Mapping[str, Layer]) -> np.dtype[Any]:
 
 
 def _common_batch_first(layers: Mapping[str, Layer]) -> bool:
-    """Whether sequences are (N, T, ...); layers that know a time axis have to agree."""
+    """Return the common ``batch_first`` of the layers with a time axis."""
     flags = {n: layer.batch_first for n, layer in layers.items() if hasattr(layer, "batch_first")}
     first = next(iter(flags.values()), False)
     for name, flag in flags.items():

@@ -49,19 +49,26 @@ class SequentialStream(Portable):
         Parameters
         ----------
         x_t : array
-            (batch_size, features), or (batch_size,) of indices.
+            The input, (batch_size, features), or (batch_size,) of indices.
         out : array, optional
-            Where to write the output instead of into a new array.
+            The array to write the output into; a new one by default.
 
         Returns
         -------
         array
-            (batch_size, features) of the last layer, or ``out``.
+            The output of the last layer, (batch_size, features).
 
         Raises
         ------
         TypeError, ValueError
-            If an argument has a wrong dtype, shape or value; the state is as it was.
+            If an argument has a wrong dtype, shape or value. The state has not changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> stream = pyrnn.Sequential(pyrnn.GRU(3, 4, seed=0), pyrnn.LastStep()).stream()
+        >>> stream.step(np.ones((1, 3), np.float32)).shape
+        (1, 4)
         """
         array = _checks.as_array("x_t", x_t)
         if array.ndim == 0 or len(array) != self.batch_size:
@@ -79,7 +86,7 @@ class SequentialStream(Portable):
 
     @property
     def state(self) -> Any:
-        """The state, as the layers have it together: a copy; assign to it to set it."""
+        """A copy of the state of all layers together. Assigning to it sets the state."""
         parts: list[Array] = []
         for name, own in self._parts.items():
             if own:
@@ -110,17 +117,26 @@ class SequentialStream(Portable):
                 self._steps[name].state = mine[0] if len(own) == 1 else tuple(mine)
 
     def reset(self, streams: Any = None) -> None:
-        """Set the state of every stream to zero, or of some; the others' stay as they are.
+        """Set the state of all streams, or of some, to zero.
 
         Parameters
         ----------
         streams : int, array of int or array of bool, optional
-            Which ones: indices in [0, batch_size), or a mask (batch_size,). All if not given.
+            The streams: indices in [0, batch_size), or a mask (batch_size,). All by default.
 
         Raises
         ------
         TypeError, ValueError
-            If ``streams`` is neither; the state is as it was.
+            If ``streams`` is neither. The state has not changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> stream = pyrnn.Sequential(pyrnn.GRU(3, 4, seed=0)).stream(2)
+        >>> y = stream.step(np.ones((2, 3), np.float32))
+        >>> stream.reset([0])
+        >>> stream.state[0].any(axis=1)
+        array([False,  True])
         """
         for step in self._steps.values():
             if hasattr(step, "reset"):

@@ -23,6 +23,7 @@ class _GRUKind(Kind):
 
     @property
     def cell(self) -> str:
+        """The name of the cell that computes a step."""
         if self.layer_norm:
             return "gru_layer_norm"
         return "gru" if self.reset_after else "gru_reset_before"

@@ -29,6 +29,7 @@ class _LSTMKind(Kind):
 
     @property
     def cell(self) -> str:
+        """The name of the cell that computes a step."""
         if self.layer_norm:
             return "lstm_layer_norm"
         return "lstm" + "_coupled" * self.coupled + "_peephole" * self.peephole

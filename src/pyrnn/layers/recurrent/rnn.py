@@ -22,6 +22,7 @@ class _RNNKind(Kind):
 
     @property
     def cell(self) -> str:
+        """The name of the cell that computes a step."""
         return f"rnn_{self.nonlinearity}"
 
 

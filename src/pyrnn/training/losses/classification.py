@@ -85,29 +85,30 @@ def cross_entropy(
     lengths: Any = None,
     batch_first: bool = False,
 ) -> tuple[Value, Array]:
-    """Cross-entropy of softmax(logits) with all of torch's options, and its gradient.
+    """Compute the cross-entropy of softmax(logits) with torch's options, and its gradient.
 
     Parameters
     ----------
     logits : array
-        (..., V), float32 or float64: unnormalised scores. In torch the classes are the second
-        axis; here they are the last one, as layers give them.
+        Unnormalised scores, (..., V), float32 or float64. The classes are the last axis, as layers
+        return them; in torch they are the second one.
     targets : array of int
-        (...), the right class of each row, in [0, V), or ``ignore_index``.
+        The right class of each row, (...), in [0, V), or ``ignore_index``.
     weight : array, optional
-        (V,), of each class, 0 or more.
-    ignore_index : int or None
+        The weight of each class, (V,), 0 or more.
+    ignore_index : int or None, default -100
         Rows with this target do not count.
-    label_smoothing : float
-        In [0, 1]: this share of the target is spread over all classes alike.
+    label_smoothing : float, default 0.0
+        The share of the target, in [0, 1], that is spread evenly over all classes.
     reduction : {"mean", "sum", "none"}
-        Over the rows that count. The mean divides by the sum of their targets' weights. "none"
-        gives the loss of each row, and the gradient of each row's own loss.
+        How to combine the rows that count. The mean divides by the sum of their targets' weights.
+        "none" returns the loss of each row, and the gradient of each row's own loss.
     mask : array of bool, optional
-        The shape of ``targets`` or its first axes: which rows count.
+        Which rows count, in the shape of ``targets`` or of its first axes.
     lengths : array of int, optional
-        (N,), for logits (T, N, ..., V): steps past a sequence's length do not count.
-    batch_first : bool
+        The length of each sequence, (N,), for logits (T, N, ..., V). Time steps past it do not
+        count.
+    batch_first : bool, default False
         Whether logits are (N, T, ..., V), for ``lengths``.
 
     Returns
@@ -219,18 +220,25 @@ def binary_cross_entropy_with_logits(
     lengths: Any = None,
     batch_first: bool = False,
 ) -> tuple[Value, Array]:
-    """Cross-entropy of sigmoid(logits) against targets in [0, 1], and its gradient.
+    """Compute the cross-entropy of sigmoid(logits) with targets in [0, 1], and its gradient.
 
     Parameters
     ----------
     logits : array
-        Any shape, float32 or float64.
+        The output of the model, of any shape, float32 or float64.
     targets : array
-        Of the same shape: numbers in [0, 1], or booleans.
-    pos_weight : float or array
+        The targets, of the same shape: numbers in [0, 1], or booleans. Each element has a loss.
+    pos_weight : float or array, default 1.0
         Weight of the positive part; an array has one for each element of the last axis.
-    reduction, mask, lengths, batch_first
-        As for `cross_entropy`; every element has a loss of its own.
+    reduction : {"mean", "sum", "none"}
+        How to combine the elements that count. "none" returns the loss of each element, and the
+        gradient of each element's own loss.
+    mask : array of bool, optional
+        Which elements count, in the shape of ``logits`` or of its first axes.
+    lengths : array of int, optional
+        The length of each sequence, (N,), for logits (T, N, ...). Time steps past it do not count.
+    batch_first : bool, default False
+        Whether the batch is the first axis, for ``lengths``.
 
     Returns
     -------

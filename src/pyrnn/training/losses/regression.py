@@ -1,4 +1,4 @@
-"""Losses of numbers: squared, absolute and Huber's error, a Gaussian's likelihood, quantiles."""
+"""Losses for regression: squared, absolute and Huber error, Gaussian likelihood, quantiles."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ def mse_loss(
     lengths: Any = None,
     batch_first: bool = False,
 ) -> tuple[Value, Array]:
-    """Squared error, (y − t)², and its gradient.
+    """Compute the squared error (y − t)² and its gradient.
 
     Parameters
     ----------
     y : array
-        Any shape, float32 or float64: what the model gives.
+        The output of the model, of any shape, float32 or float64.
     targets : array
-        Of the shape and dtype of ``y``. Nothing is broadcast.
+        The targets, of the shape and dtype of ``y``. Nothing is broadcast.
     reduction : {"mean", "sum", "none"}
-        Over the elements that count. "none" gives the loss of each element, and the gradient of
-        each element's own loss.
+        How to combine the elements that count. "none" returns the loss of each element, and the
+        gradient of each element's own loss.
     mask : array of bool, optional
-        The shape of ``y`` or its first axes: which elements count.
+        Which elements count, in the shape of ``y`` or of its first axes.
     lengths : array of int, optional
-        (N,), for y (T, N, ...): steps past a sequence's length do not count.
-    batch_first : bool
-        Whether y is (N, T, ...), for ``lengths``.
+        The length of each sequence, (N,), for y (T, N, ...). Time steps past it do not count.
+    batch_first : bool, default False
+        Whether the batch is the first axis, for ``lengths``.
 
     Returns
     -------
     loss : float
-        Accumulated in float64; an array of float64 for "none".
+        The loss, accumulated in float64; an array of float64 for "none".
     dy : array
-        Gradient with respect to ``y``, of its shape and dtype; 0 where nothing counts.
+        Gradient with respect to ``y``, of its shape and dtype; 0 where an element does not count.
 
     Raises
     ------
@@ -78,22 +78,35 @@ def l1_loss(
     lengths: Any = None,
     batch_first: bool = False,
 ) -> tuple[Value, Array]:
-    """Absolute error of y against t, and its gradient, which is 0 at 0.
+    """Compute the absolute error |y − t| and its gradient, which is 0 at 0.
 
     Parameters
     ----------
-    y, targets, reduction, mask, lengths, batch_first
-        As for `mse_loss`.
+    y : array
+        The output of the model, of any shape, float32 or float64.
+    targets : array
+        The targets, of the shape and dtype of ``y``. Nothing is broadcast.
+    reduction : {"mean", "sum", "none"}
+        How to combine the elements that count. "none" returns the loss of each element, and the
+        gradient of each element's own loss.
+    mask : array of bool, optional
+        Which elements count, in the shape of ``y`` or of its first axes.
+    lengths : array of int, optional
+        The length of each sequence, (N,), for y (T, N, ...). Time steps past it do not count.
+    batch_first : bool, default False
+        Whether the batch is the first axis, for ``lengths``.
 
     Returns
     -------
-    loss, dy
-        As from `mse_loss`.
+    loss : float
+        The loss, accumulated in float64; an array of float64 for "none".
+    dy : array
+        Gradient with respect to ``y``, of its shape and dtype; 0 where an element does not count.
 
     Raises
     ------
     TypeError, ValueError
-        As from `mse_loss`.
+        If an argument has a wrong dtype, shape or value, or nothing counts for the mean.
 
     Notes
     -----
@@ -121,24 +134,37 @@ def huber_loss(
     lengths: Any = None,
     batch_first: bool = False,
 ) -> tuple[Value, Array]:
-    """Half the squared error where it is small, linear beyond ``delta``; and its gradient.
+    """Compute the Huber loss, quadratic for small errors and linear for large, and its gradient.
 
     Parameters
     ----------
-    y, targets, reduction, mask, lengths, batch_first
-        As for `mse_loss`.
-    delta : float
-        Above 0: up to this absolute error it is quadratic.
+    y : array
+        The output of the model, of any shape, float32 or float64.
+    targets : array
+        The targets, of the shape and dtype of ``y``. Nothing is broadcast.
+    delta : float, default 1.0
+        The absolute error up to which the loss is quadratic; above 0.
+    reduction : {"mean", "sum", "none"}
+        How to combine the elements that count. "none" returns the loss of each element, and the
+        gradient of each element's own loss.
+    mask : array of bool, optional
+        Which elements count, in the shape of ``y`` or of its first axes.
+    lengths : array of int, optional
+        The length of each sequence, (N,), for y (T, N, ...). Time steps past it do not count.
+    batch_first : bool, default False
+        Whether the batch is the first axis, for ``lengths``.
 
     Returns
     -------
-    loss, dy
-        As from `mse_loss`.
+    loss : float
+        The loss, accumulated in float64; an array of float64 for "none".
+    dy : array
+        Gradient with respect to ``y``, of its shape and dtype; 0 where an element does not count.
 
     Raises
     ------
     TypeError, ValueError
-        As from `mse_loss`.
+        If an argument has a wrong dtype, shape or value, or nothing counts for the mean.
 
     Notes
     -----
@@ -172,31 +198,40 @@ def gaussian_nll_loss(
     lengths: Any = None,
     batch_first: bool = False,
 ) -> tuple[Value, Array]:
-    """Negative logarithm of a Gaussian whose mean and variance the model gives; and its gradient.
+    """Compute the negative log-likelihood of a Gaussian, and its gradient.
+
+    The model outputs the mean and the logarithm of the variance.
 
     Parameters
     ----------
     y : array
-        (..., 2 F), float32 or float64: F means, then the logarithms of F variances. Torch's
-        function takes means and variances as two arguments.
+        The output of the model, (..., 2 F), float32 or float64: F means, then the logarithms of F
+        variances. Torch's function takes means and variances as two arguments.
     targets : array
-        (..., F), of the dtype of ``y``.
-    full : bool
-        Whether ln(2π)/2 is added, which changes no gradient.
-    reduction, mask, lengths, batch_first
-        As for `mse_loss`; there is a loss for each element of ``targets``.
+        The targets, (..., F), of the dtype of ``y``. Each element has a loss.
+    full : bool, default False
+        Whether to add ln(2π)/2, which changes no gradient.
+    reduction : {"mean", "sum", "none"}
+        How to combine the elements that count. "none" returns the loss of each element, and the
+        gradient of each element's own loss.
+    mask : array of bool, optional
+        Which elements count, in the shape of ``targets`` or of its first axes.
+    lengths : array of int, optional
+        The length of each sequence, (N,), for targets (T, N, ...). Time steps past it do not count.
+    batch_first : bool, default False
+        Whether the batch is the first axis, for ``lengths``.
 
     Returns
     -------
     loss : float
-        Accumulated in float64; an array of float64, of the targets' shape, for "none".
+        The loss, accumulated in float64; an array of float64, of the targets' shape, for "none".
     dy : array
-        Gradient with respect to ``y``, of its shape and dtype.
+        Gradient with respect to ``y``, of its shape and dtype; 0 where an element does not count.
 
     Raises
     ------
     TypeError, ValueError
-        As from `mse_loss`.
+        If an argument has a wrong dtype, shape or value, or nothing counts for the mean.
 
     Notes
     -----
@@ -232,28 +267,38 @@ def quantile_loss(
     lengths: Any = None,
     batch_first: bool = False,
 ) -> tuple[Value, Array]:
-    """Pinball loss: who minimises it foresees quantiles of the targets; and its gradient.
+    """Compute the pinball loss, whose minimum is at quantiles of the targets, and its gradient.
 
     Parameters
     ----------
     y : array
-        float32 or float64: of the targets' shape for one quantile, (..., Q) for Q of them.
+        The output of the model, float32 or float64: of the targets' shape for one quantile,
+        (..., Q) for Q quantiles. Each element has a loss.
     targets : array
-        (...), of the dtype of ``y``.
-    quantiles : float or array
-        Each above 0 and below 1; an array (Q,) where y has an axis for them.
-    reduction, mask, lengths, batch_first
-        As for `mse_loss`; there is a loss for each element of ``y``.
+        The targets, (...), of the dtype of ``y``.
+    quantiles : float or array, default 0.5
+        The quantiles, above 0 and below 1; an array (Q,) if y has an axis for them.
+    reduction : {"mean", "sum", "none"}
+        How to combine the elements that count. "none" returns the loss of each element, and the
+        gradient of each element's own loss.
+    mask : array of bool, optional
+        Which elements count, in the shape of ``y`` or of its first axes.
+    lengths : array of int, optional
+        The length of each sequence, (N,), for y (T, N, ...). Time steps past it do not count.
+    batch_first : bool, default False
+        Whether the batch is the first axis, for ``lengths``.
 
     Returns
     -------
-    loss, dy
-        As from `mse_loss`.
+    loss : float
+        The loss, accumulated in float64; an array of float64 for "none".
+    dy : array
+        Gradient with respect to ``y``, of its shape and dtype; 0 where an element does not count.
 
     Raises
     ------
     TypeError, ValueError
-        As from `mse_loss`.
+        If an argument has a wrong dtype, shape or value, or nothing counts for the mean.
 
     Notes
     -----

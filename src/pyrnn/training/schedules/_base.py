@@ -1,4 +1,4 @@
-"""What all schedules share: the rates at the start, a count of steps, state to go on from."""
+"""What all schedules share: the initial rates, the count of steps, saved state."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pyrnn.training._optimizer import Optimizer
 
 @public("pyrnn.optim.lr_scheduler")
 class LRScheduler(Portable):
-    """Base of all schedules: each `step` sets the learning rate of every group.
+    """Base class of all schedules: each `step` sets the learning rate of every group.
 
-    A schedule of one's own defines `get_lr`.
+    A schedule of your own defines `get_lr`.
 
     Parameters
     ----------
     optimizer : Optimizer
-        Whose rates are set. As they are now, they are the rates at the start.
+        The optimiser. Its present learning rates are the initial ones.
 
     Raises
     ------
     TypeError
-        If that is no optimiser.
+        If ``optimizer`` is not an optimiser.
 
     Examples
     --------
@@ -52,15 +52,38 @@ class LRScheduler(Portable):
         self._apply()
 
     def get_lr(self) -> list[float]:
-        """The rate of each group after ``last_epoch`` steps."""
+        """Return the learning rate of each group after ``last_epoch`` steps."""
         raise NotImplementedError
 
     def get_last_lr(self) -> list[float]:
-        """The rate of each group as it is now."""
+        """Return the present learning rate of each group.
+
+        Returns
+        -------
+        list of float
+            The rates, in the order of the optimiser's groups.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> optimizer = pyrnn.SGD({"w": np.ones(2)}, lr=0.1)
+        >>> pyrnn.optim.lr_scheduler.StepLR(optimizer, step_size=1).get_last_lr()
+        [0.1]
+        """
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def step(self) -> None:
-        """Go on by one step, after the optimiser's."""
+        """Advance by one step, after a step or an epoch of the optimiser.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> optimizer = pyrnn.SGD({"w": np.ones(2)}, lr=1.0)
+        >>> schedule = pyrnn.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+        >>> schedule.step()
+        >>> optimizer.lr
+        0.5
+        """
         self.last_epoch += 1
         self._apply()
 
@@ -69,17 +92,44 @@ class LRScheduler(Portable):
             group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
-        """What a later run needs to go on, beside the arguments of the constructor."""
+        """Return what a later run needs to continue, except the constructor's arguments.
+
+        Returns
+        -------
+        dict
+            The schedule's kind, counts and numbers.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> optimizer = pyrnn.SGD({"w": np.ones(2)}, lr=1.0)
+        >>> pyrnn.optim.lr_scheduler.StepLR(optimizer, step_size=2).state_dict()["last_epoch"]
+        0
+        """
         own = {n: v for n, v in self.__dict__.items() if n != "optimizer"}
         return {"scheduler": type(self).__name__, **own}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave, and set the rates accordingly.
+        """Continue from what `state_dict` returned, and set the rates accordingly.
+
+        Parameters
+        ----------
+        state_dict : dict
+            From a schedule of the same class.
 
         Raises
         ------
         TypeError, KeyError, ValueError
             If it is another schedule's. Nothing has changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> optimizer = pyrnn.SGD({"w": np.ones(2)}, lr=1.0)
+        >>> schedule = pyrnn.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+        >>> schedule.load_state_dict({**schedule.state_dict(), "last_epoch": 2})
+        >>> optimizer.lr
+        0.25
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"state_dict: expected a dict, got {type(state_dict).__name__}")
@@ -102,7 +152,7 @@ class LRScheduler(Portable):
             raise
 
     def _restore(self) -> None:
-        """Set what `load_state_dict` has brought."""
+        """Apply the state that `load_state_dict` has set."""
         self._apply()
 
     def __repr__(self) -> str:

@@ -18,21 +18,21 @@ class OneCycleLR(LRScheduler):
     Parameters
     ----------
     optimizer : Optimizer
-        Whose rates are set, from the first on: its own rates do not matter.
+        The optimiser whose learning rates are set. Its own rates are replaced.
     max_lr : float or list of float
-        The highest rate, of all groups or of each.
+        The highest rate, for all groups or for each.
     total_steps : int, optional
-        Of the whole cycle; else it is ``epochs * steps_per_epoch``.
+        The number of steps of the cycle; by default ``epochs * steps_per_epoch``.
     epochs, steps_per_epoch : int, optional
-        Both, where ``total_steps`` is not given.
+        Both are needed if ``total_steps`` is not given.
     pct_start : float
         The share of steps in which the rate rises, in (0, 1).
     anneal_strategy : {"cos", "linear"}
-        The form of both ways.
+        The form of the rise and the fall.
     cycle_momentum : bool
         Whether momentum, or β₁ of Adam, falls while the rate rises, and rises while it falls.
     base_momentum, max_momentum : float
-        Its bounds.
+        The bounds of momentum.
     div_factor : float
         The first rate is ``max_lr / div_factor``.
     final_div_factor : float
@@ -115,14 +115,29 @@ class OneCycleLR(LRScheduler):
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
-        """The rate of each group: on the line or cosine of the phase that the step is in."""
+        """Return the rate of each group, on the line or cosine of the present phase."""
         low, top = 1 / self.div_factor, 1 / self.div_factor / self.final_div_factor
         levels = [low, 1.0, low, top] if self.three_phase else [low, 1.0, top]
         share = self._between(levels)
         return [rate * share for rate in self.max_lrs]
 
     def step(self) -> None:
-        """Go on by one step, after the optimiser's."""
+        """Advance by one step, after a step of the optimiser.
+
+        Raises
+        ------
+        ValueError
+            If no steps are left.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> optimizer = pyrnn.Adam({"w": np.ones(2)})
+        >>> schedule = pyrnn.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=10)
+        >>> schedule.step()
+        >>> optimizer.lr > 0.004
+        True
+        """
         if self.last_epoch + 1 >= self.total_steps:
             raise ValueError(
                 f"total_steps: expected more than {self.last_epoch + 1} for another step, got "

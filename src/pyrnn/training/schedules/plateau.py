@@ -20,23 +20,23 @@ class ReduceLROnPlateau(LRScheduler):
     Parameters
     ----------
     optimizer : Optimizer
-        Whose rates are set.
+        The optimiser whose learning rates are set.
     mode : {"min", "max"}
         Whether smaller or larger is better.
     factor : float
-        In [0, 1).
+        The factor, in [0, 1).
     patience : int
-        So many steps without an improvement are borne.
+        The number of steps without an improvement that are tolerated.
     threshold : float
-        An improvement is at least this large.
+        The least change that counts as an improvement.
     threshold_mode : {"rel", "abs"}
         Whether the threshold is a share of the best value so far, or a difference.
     cooldown : int
-        So many steps after a reduction are not counted.
+        The number of steps after a reduction that are not counted.
     min_lr : float or list of float
-        No rate gets below it; of all groups or of each.
+        The lowest rate, for all groups or for each.
     eps : float
-        A smaller change of a rate is not made.
+        Smaller changes of a rate are not made.
 
     Raises
     ------

@@ -17,10 +17,10 @@ class StepLR(LRScheduler):
     Parameters
     ----------
     optimizer : Optimizer
-        Whose rates are set.
+        The optimiser whose learning rates are set.
     step_size : int
-        After so many steps each.
-    gamma : float
+        The number of steps between two changes.
+    gamma : float, default 0.1
         The factor, 0 or more.
 
     Raises
@@ -46,7 +46,7 @@ class StepLR(LRScheduler):
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
-        """γ^⌊steps / step_size⌋ times the rates at the start."""
+        """Return γ^⌊steps / step_size⌋ times the initial rates."""
         factor = self.gamma ** (self.last_epoch // self.step_size)
         return [rate * factor for rate in self.base_lrs]
 
@@ -58,7 +58,7 @@ class CosineAnnealingLR(LRScheduler):
     Parameters
     ----------
     optimizer : Optimizer
-        Whose rates are set.
+        The optimiser whose learning rates are set.
     T_max : int
         Steps until the lowest rate.
     eta_min : float
@@ -91,7 +91,7 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
-        """The lowest rate + (rate − lowest) (1 + cos(π steps / T_max)) / 2."""
+        """Return η_min + (initial rate − η_min) (1 + cos(π steps / T_max)) / 2."""
         share = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
         return [self.eta_min + (rate - self.eta_min) * share for rate in self.base_lrs]
 
@@ -103,7 +103,7 @@ class LinearLR(LRScheduler):
     Parameters
     ----------
     optimizer : Optimizer
-        Whose rates are set.
+        The optimiser whose learning rates are set.
     start_factor : float
         At the start, above 0 and at most 1.
     end_factor : float
@@ -144,7 +144,7 @@ class LinearLR(LRScheduler):
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
-        """The rates at the start times the factor of the line."""
+        """Return the initial rates times the factor on the line."""
         done = min(self.last_epoch, self.total_iters) / self.total_iters
         factor = self.start_factor + (self.end_factor - self.start_factor) * done
         return [rate * factor for rate in self.base_lrs]
