@@ -41,7 +41,9 @@ class TestArguments:
             assert f"\n  --{option} " in text
 
     def test_no_command(self, fails: Any) -> None:
-        assert fails().startswith("expected a command: train, sample, compare, flow or info")
+        assert fails().startswith(
+            "expected a command: train, sample, compare, flow, convert, inspect or info"
+        )
 
     def test_unknown_command(self, fails: Any) -> None:
         assert fails("fly").startswith("argument command: invalid choice: 'fly'")

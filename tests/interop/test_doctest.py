@@ -9,7 +9,7 @@ MODULES = {
     "pyrnn.interop.keras.read": "h5py",
     "pyrnn.interop.keras.write": "h5py",
     "pyrnn.interop.onnx.backend": "onnx",
-    "pyrnn.interop.onnx.layers": "onnx",
+    "pyrnn.interop.onnx.nodes": "onnx",
     "pyrnn.interop.onnx.write": "onnx",
     "pyrnn.interop.stacking": "numpy",
 }

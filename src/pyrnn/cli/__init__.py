@@ -1,4 +1,4 @@
-"""The command ``pyrnn``: train, sample, compare, flow, info."""
+"""The command ``pyrnn``: train, sample, compare, flow, convert, inspect, info."""
 
 from __future__ import annotations
 
@@ -14,18 +14,30 @@ from pyrnn import _extras
 from pyrnn._divergence import DivergenceError
 from pyrnn._version import version
 from pyrnn.backend import threads
-from pyrnn.cli import compare, flow, info, sample, train
+from pyrnn.cli import compare, convert, flow, info, inspect, sample, train
 from pyrnn.cli._arguments import Parser
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import NAMES, STATUS, Ended, ended_by_signals
+from pyrnn.interop.conversion import ConversionError
+from pyrnn.interop.onnx.graph import UnsupportedError
 from pyrnn.interop.serialization import ModelFileError
 from pyrnn.text.corpus import TextError
 
 PACKAGES = ("rich", "matplotlib", "safetensors")
 """The packages of the extra ``cli``."""
 
-EXPECTED = (UsageError, TextError, ModelFileError, DivergenceError, _extras.MissingExtraError)
+EXPECTED = (
+    UsageError,
+    TextError,
+    ModelFileError,
+    ConversionError,
+    DivergenceError,
+    UnsupportedError,
+    _extras.MissingExtraError,
+)
 """Errors whose messages are for users, in one line."""
+
+COMMANDS = "train, sample, compare, flow, convert, inspect or info"
 
 USAGE_STATUS = 2
 BROKEN_PIPE_STATUS = 141
@@ -97,7 +109,7 @@ def _run(argv: Sequence[str] | None) -> int:
     if arguments.command != "info":
         _extras.require("cli", *PACKAGES)
     if arguments.command is None:
-        parser.error("expected a command: train, sample, compare, flow or info (pyrnn --help)")
+        parser.error(f"expected a command: {COMMANDS} (pyrnn --help)")
     status: int = arguments.run(arguments)
     return status
 
@@ -117,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pyrnn {version()}")
     subparsers = parser.add_subparsers(dest="command", metavar="command")
-    for command in (train, sample, compare, flow, info):
+    for command in (train, sample, compare, flow, convert, inspect, info):
         command.add_parser(subparsers)
     return parser
 

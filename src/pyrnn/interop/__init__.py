@@ -1,1 +1,17 @@
-"""Models in files."""
+"""Models from elsewhere and for elsewhere: safetensors, PyTorch, ONNX, Keras."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyrnn.interop.converted import load as load
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        """Bring `load` when it is first asked for."""
+        if name != "load":
+            raise AttributeError(f"module 'pyrnn.interop' has no attribute {name!r}")
+        return importlib.import_module("pyrnn.interop.converted").load

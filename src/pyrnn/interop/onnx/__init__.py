@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from pyrnn.interop.onnx.backend import supports_device as supports_device
     from pyrnn.interop.onnx.graph import GraphError as GraphError
     from pyrnn.interop.onnx.graph import UnsupportedError as UnsupportedError
-    from pyrnn.interop.onnx.layers import layers as layers
     from pyrnn.interop.onnx.model import Model as Model
+    from pyrnn.interop.onnx.nodes import layers as layers
     from pyrnn.interop.onnx.write import save as save
 
 _NAMES = {
     "backend": ["is_compatible", "prepare", "run_model", "run_node", "supports_device"],
     "graph": ["GraphError", "UnsupportedError"],
-    "layers": ["layers"],
+    "nodes": ["layers"],
     "model": ["Model"],
     "write": ["save"],
 }

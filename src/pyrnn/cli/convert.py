@@ -1,0 +1,55 @@
+"""``pyrnn convert``: a model file of one kind as one of another kind."""
+
+from __future__ import annotations
+
+import argparse
+
+from pyrnn import _files
+from pyrnn.cli._arguments import Subparsers, file_name
+from pyrnn.cli._errors import UsageError
+from pyrnn.cli._interrupt import deferred
+from pyrnn.interop import conversion
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("convert", help="convert model files: PyTorch, ONNX, Keras")
+    parser.add_argument("source", type=file_name, metavar="IN", help="a model file")
+    parser.add_argument(
+        "target",
+        type=file_name,
+        metavar="OUT",
+        help=f"the file to write; its name ends in {', '.join(conversion.WRITTEN)}",
+    )
+    parser.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this layer, as 'pyrnn inspect' names it; may be given several times",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read, choose, write, and say what was written and what was left out."""
+    conversion.suffix_of(arguments.target)
+    with deferred():
+        holding = conversion.read(arguments.source)
+        if arguments.layer:
+            _choose(holding, arguments.layer)
+        _files.check_writable(arguments.target)
+        written = conversion.write(holding, arguments.target)
+    print(f"{arguments.target}: {written}")
+    for name, reason in holding.refused.items():
+        print(f"left out: {name}: {reason}")
+    return 0
+
+
+def _choose(holding: conversion.Holding, names: list[str]) -> None:
+    for name in names:
+        if name not in holding.layers:
+            known = ", ".join(holding.layers) or "none"
+            raise UsageError(f"argument --layer: expected one of {known}, got {name!r}")
+    holding.layers = {name: holding.layers[name] for name in names}
+    holding.program, holding.model, holding.refused = None, None, {}

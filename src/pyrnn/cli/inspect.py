@@ -1,0 +1,59 @@
+"""``pyrnn inspect``: what a model file holds, and what of it cannot be read and why."""
+
+from __future__ import annotations
+
+import argparse
+
+from pyrnn.cli._arguments import Subparsers, file_name
+from pyrnn.cli._interrupt import deferred
+from pyrnn.interop import conversion
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("inspect", help="list the layers in a model file")
+    parser.add_argument(
+        "file",
+        type=file_name,
+        metavar="FILE",
+        help=f"its name ends in {', '.join(conversion.FORMATS)}",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print a line for each layer, then what is none, then whether the whole model runs."""
+    with deferred():
+        holding = conversion.read(arguments.file)
+        whole = _whole(holding)
+    print(f"{arguments.file}: {holding.format}")
+    rows = [
+        (name, repr(layer), f"{layer.num_parameters:,}") for name, layer in holding.layers.items()
+    ]
+    table = [("layer", "kind and sizes", "parameters"), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(3)]
+    if rows:
+        for name, kind, count in table:
+            print(f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {count:>{widths[2]}}")
+        print(f"{sum(layer.num_parameters for layer in holding.layers.values()):,} parameters")
+    else:
+        print("no layers")
+    for name, reason in holding.refused.items():
+        print(f"not read: {name}: {reason}")
+    if whole:
+        print(whole)
+    return 0
+
+
+def _whole(holding: conversion.Holding) -> str:
+    """Whether a graph runs as it is; empty for a file without one."""
+    if holding.program is None:
+        return ""
+    from pyrnn.interop.onnx.graph import GraphError, UnsupportedError
+    from pyrnn.interop.onnx.model import Model
+
+    try:
+        model = Model(holding.program)
+    except (UnsupportedError, GraphError) as error:
+        return f"the whole model does not run: {error}"
+    return f"the whole model runs: {model!r}"
