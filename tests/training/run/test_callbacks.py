@@ -147,7 +147,7 @@ def test_a_number_that_is_not_there():
         (lambda: callbacks.EarlyStopping(mode="best"), ValueError, "mode: expected 'auto', 'min'"),
         (lambda: callbacks.EarlyStopping(3), TypeError, "monitor: expected a string, got 3"),
         (lambda: callbacks.ModelCheckpoint("a", save_freq="step"), ValueError, "save_freq: expect"),
-        (lambda: callbacks.ModelCheckpoint(3), TypeError, "path: expected a file's name"),
+        (lambda: callbacks.ModelCheckpoint(3), TypeError, "path: expected a file name"),
         (lambda: callbacks.BackupAndRestore("a", 0), ValueError, "save_freq: expected a whole num"),
         (lambda: callbacks.CSVLogger("a", "::"), ValueError, "separator: expected one character"),
         (lambda: callbacks.JSONLogger("a", 1), TypeError, "append: expected True or False, got 1"),
