@@ -1,7 +1,13 @@
 """The scripts of examples/ and the README's example: on every backend they show what they say."""
 
+import importlib.util
+import os
 import re
 import runpy
+import subprocess
+import sys
+import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +32,7 @@ def output_of(backend, capsys):
 def test_every_example_is_tested():
     tested = {"classify_waves.py", "stream_gru.py", "check_own_rnn.py"}
     tested.add("resemblyzer_embedding.py")  # in interop/torch/test_resemblyzer.py
+    tested |= {"japanese_vowels.py", "text_model.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -47,6 +54,65 @@ def test_check_own_rnn(output_of):
     differences = [float(number) for number in re.findall(r"differs by (\S+)", output)]
     assert len(differences) == 2
     assert max(differences) < 1e-12
+
+
+def write_vowels(path, count, seed):
+    """Utterances as aeon has them, of which the speaker is plain to see."""
+    generator = np.random.default_rng(seed)
+    lines = ["# as of aeon", "@data"]
+    for number in range(count):
+        steps = generator.integers(7, 30)
+        channels = 0.1 * generator.standard_normal((12, steps))
+        channels[number % 9] += 1
+        texts = [",".join(f"{value:.4f}" for value in channel) for channel in channels]
+        lines.append(":".join([*texts, str(number % 9 + 1)]))
+    path.write_text("\n".join(lines))
+
+
+def test_japanese_vowels(backend, tmp_path):
+    example = runpy.run_path(str(EXAMPLES / "japanese_vowels.py"))
+    write_vowels(tmp_path / "JapaneseVowels_TRAIN.ts", 90, 0)
+    write_vowels(tmp_path / "JapaneseVowels_TEST.ts", 45, 1)
+    assert example["main"](tmp_path, epochs=12) > 0.9
+
+
+@pytest.fixture
+def vowels(tmp_path):
+    """The folder of the true data, from the package aeon; in the long form it is downloaded."""
+    spec = importlib.util.find_spec("aeon")
+    if spec is not None and spec.origin is not None:
+        return Path(spec.origin).parent / "datasets" / "data" / "JapaneseVowels"
+    if os.environ.get("PYRNN_LONG_TESTS") != "1":
+        pytest.skip("aeon is not installed; PYRNN_LONG_TESTS=1 downloads it")
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "aeon==1.6.0"]
+    done = subprocess.run([*command, "-d", str(tmp_path)], capture_output=True, timeout=300)
+    if done.returncode:
+        pytest.skip("aeon==1.6.0 cannot be downloaded")
+    (wheel,) = tmp_path.glob("aeon-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = [n for n in archive.namelist() if "/JapaneseVowels_T" in n]
+        archive.extractall(tmp_path, names)
+    return (tmp_path / names[0]).parent
+
+
+def test_japanese_vowels_of_nine_men(vowels):
+    """At least 0.97 over five seeds, each in less than 5 s of one core."""
+    example = runpy.run_path(str(EXAMPLES / "japanese_vowels.py"))
+    right, before = [], time.process_time()
+    for seed in range(5):
+        right.append(example["main"](vowels, seed))
+    assert np.mean(right) >= 0.97
+    assert time.process_time() - before < 25
+
+
+def test_text_model(backend, tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("to be, or not to be, that is the question\n" * 60)
+    example = runpy.run_path(str(EXAMPLES / "text_model.py"))
+    example["main"]([tmp_path / "a.txt"], tmp_path, hidden_size=32, steps=120)
+    first, *written = capsys.readouterr().out.splitlines()
+    assert float(first.removeprefix("bits per character: ")) < 2.5
+    assert len("\n".join(written)) == 220
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "text.safetensors"}
 
 
 def test_readme_example(backend, capsys):

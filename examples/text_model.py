@@ -1,0 +1,37 @@
+"""A character model trained with Trainer: killed and started again, it goes on where it was."""
+
+import math
+import sys
+
+import pyrnn
+from pyrnn import callbacks, text
+
+
+def main(paths, folder=".", hidden_size=256, steps=2000):
+    """Train on text files, save the best model, and let it continue their first words."""
+    corpus = text.load(paths)
+    model = pyrnn.CharacterModel(corpus.vocabulary, "lstm", hidden_size, seed=0)
+    optimizer = pyrnn.Adam(model.parameters)
+    schedule = pyrnn.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps + 1)
+    trainer = pyrnn.Trainer(
+        model, "cross_entropy", optimizer, scheduler=schedule, clip_grad_norm=1.0
+    )
+    history = trainer.fit(
+        corpus.train,
+        corpus.held_out,
+        steps=steps,
+        steps_per_epoch=max(1, steps // 10),
+        batch_size=16,
+        k1=64,
+        callbacks=[
+            callbacks.ModelCheckpoint(f"{folder}/text.safetensors", save_best_only=True),
+            callbacks.BackupAndRestore(f"{folder}/text.checkpoint.safetensors", save_freq=100),
+        ],
+    )
+    print(f"bits per character: {min(history['val_loss']) / math.log(2):.3f}")
+    beginning = corpus.vocabulary.decode(corpus.train[:20])
+    print(beginning + pyrnn.load(f"{folder}/text.safetensors").sample(beginning, 200, 0.7, seed=0))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or text.standard_library())
