@@ -1,7 +1,4 @@
-"""Who says "ae"? Nine speakers, told apart by 7 to 29 steps of 12 numbers (Japanese Vowels).
-
-`pip install --no-deps aeon==1.6.0` brings the data; or name its folder.
-"""
+"""Tell nine speakers apart by an "ae" (Japanese Vowels): pip install --no-deps aeon==1.6.0."""
 
 import sys
 from importlib.util import find_spec
