@@ -1,8 +1,31 @@
-"""Recurrent networks on CPUs: RNN, LSTM and GRU, a compiled core beside a readable reference.
+"""Recurrent neural networks on CPUs: a fast C++ core beside a readable NumPy reference.
 
-Names are brought when they are first asked for, so that ``import pyrnn`` takes next to no time.
+Where to start:
+
+- layers: `RNN`, `LSTM`, `GRU`, `MinGRU`, single cells, `Linear`, `Embedding`; several in a row as
+  one `Sequential`. ``layer(x)`` is inference, ``forward`` and ``backward`` are for training, and
+  ``layer.stream()`` advances one time step per call;
+- training: `Trainer`, or your own loop with `losses`, `optim` and `clip_grad_norm`;
+- gradients: `gradcheck` compares a backward pass, of pyrnn or your own, with finite differences;
+- articles: `textbook` has the functions of "RNN from scratch in NumPy" articles;
+- text: `CharacterModel`, `text`, and the command ``pyrnn train``;
+- files: `serialization`; models of other libraries: ``pyrnn.interop``;
+- machine: `use_backend`, `set_num_threads`, `build_info`.
+
+Names, argument order, shapes and gate orders of layers and optimisers are those of torch. Each name
+has a docstring with an example: ``help(pyrnn.LSTM)``. Guides are in docs/ of the source.
+
+Examples
+--------
+>>> import numpy as np, pyrnn
+>>> lstm = pyrnn.LSTM(3, 8, seed=0)
+>>> x = np.ones((20, 4, 3), dtype=np.float32)  # time, batch, features
+>>> y, (h, c), cache = lstm.forward(x)
+>>> dx, (dh, dc), grads = lstm.backward(cache, np.ones_like(y))
+>>> pyrnn.Adam(lstm.parameters, lr=1e-2).step(grads)
 """
 
+# Names are imported at their first use, so that ``import pyrnn`` takes next to no time.
 from __future__ import annotations
 
 import importlib

@@ -27,10 +27,24 @@ class GradcheckEntry:
 
 @dataclass(frozen=True)
 class GradcheckReport:
-    """What a check found; true if every gradient is within the tolerance.
+    """The result of a gradient check; true if every gradient is within the tolerance.
 
-    ``diagnosis`` is a tuple of pairs ``(region, sentence)``: where the fault is likely to be, and
-    why. It is empty if nothing is wrong, if nothing fits, or if no diagnosis was asked for.
+    Attributes
+    ----------
+    entries : dict
+        For each gradient, its differences and the element where they are largest.
+    tolerance : float
+        The largest relative difference allowed.
+    diagnosis : tuple of pairs
+        ``(region, sentence)``: where the fault is likely to be, and why. It is empty if nothing is
+        wrong, if no known fault fits, or if no diagnosis was requested.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> report = pyrnn.gradcheck(pyrnn.Linear(3, 2, dtype="float64", seed=0), np.ones((4, 3)))
+    >>> report.ok, sorted(report.entries)
+    (True, ['bias', 'weight', 'x'])
     """
 
     entries: dict[str, GradcheckEntry]

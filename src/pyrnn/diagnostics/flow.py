@@ -32,6 +32,14 @@ class GradientFlow:
         before, S numbers in all layers and parts, of the first sequence. Empty if not asked for.
     gates : dict of array
         What ``layer.gates`` returns; empty where the target has no gates.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> from pyrnn.diagnostics import gradient_flow
+    >>> flow = gradient_flow(pyrnn.GRU(2, 3, seed=0), np.zeros((9, 1, 2), np.float32))
+    >>> flow.norms["h"].shape, flow.singular_values.shape, sorted(flow.gates)
+    ((10, 1), (9, 3), ['n_l0', 'r_l0', 'z_l0'])
     """
 
     norms: dict[str, Array]

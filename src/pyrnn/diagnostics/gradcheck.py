@@ -64,8 +64,8 @@ def gradcheck(
         "activation", "carry", "transpose", "batch sum", "softmax axis", "truncation",
         "accumulation", "time index", "output layer" and "not live". A gradient of a wrong shape is
         part of the report then, not an error.
-    epsilon : float
-        ε.
+    epsilon : float, default 1e-6
+        The relative step h of the differences.
     tolerance : float
         Largest relative difference that passes; relative to the largest magnitude in the array's
         gradient. What rounding leaves of a difference passes as well (see Notes).

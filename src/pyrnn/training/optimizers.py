@@ -234,8 +234,8 @@ class Adam(Optimizer):
     betas : (float, float), default (0.9, 0.999)
         Decay of the means, in [0, 1): m ← β₁ m + (1 − β₁) g and v ← β₂ v + (1 − β₂) g².
     eps : float, default 1e-8
-        Keeps the divisor above 0: ε in p ← p − lr m̂ / (√v̂ + ε), outside the root as in the paper,
-        with m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ) after t steps.
+        Keeps the divisor above 0: ε in p ← p − lr m̂ / (√v̂ + ε), with m̂ = m / (1 − β₁ᵗ) and
+        v̂ = v / (1 − β₂ᵗ) after t steps.
     weight_decay : float, default 0
         L2 penalty: ``weight_decay * p`` is added to the gradient of each parameter p.
 

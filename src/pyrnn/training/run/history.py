@@ -1,17 +1,25 @@
-"""What a training has measured, epoch by epoch."""
+"""The numbers of a training run, epoch by epoch."""
 
 from __future__ import annotations
 
 
 class History:
-    """The numbers of each epoch, as Keras has them.
+    """The numbers of each epoch, as in Keras.
 
     Attributes
     ----------
     epoch : list of int
-        The epochs, from 0 on.
+        The epochs, starting from 0.
     history : dict
-        A list for each name: "loss", "val_loss" where there is a validation, "lr".
+        A list for each name: "loss", "val_loss" if there is a validation, "lr".
+
+    Examples
+    --------
+    >>> from pyrnn.callbacks import History
+    >>> history = History()
+    >>> history.add(0, {"loss": 2.5, "lr": 0.1})
+    >>> history["loss"]
+    [2.5]
     """
 
     def __init__(self) -> None:
@@ -19,7 +27,23 @@ class History:
         self.history: dict[str, list[float]] = {}
 
     def add(self, epoch: int, logs: dict[str, float]) -> None:
-        """Take down the numbers of an epoch."""
+        """Append the numbers of an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            The number of the epoch.
+        logs : dict
+            The numbers by name.
+
+        Examples
+        --------
+        >>> from pyrnn.callbacks import History
+        >>> history = History()
+        >>> history.add(0, {"loss": 2.5})
+        >>> history.epoch, history.history
+        ([0], {'loss': [2.5]})
+        """
         self.epoch.append(epoch)
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)

@@ -145,28 +145,27 @@ class Trainer:
         train : pair (x, targets), or array of int
             Sequences, any indexables: ``x[i]`` is (T_i, features), or (T_i,) of indices;
             ``targets[i]`` is a class or an array, or has a target for each step where the model
-            gives an output for each. Or one text (L,), each step of which foretells the next token.
-            Both may be memory maps. Numbers are brought to the model's dtype.
+            gives an output for each. Or one text (L,), where each step predicts the next token.
+            Both may be memory maps. Numbers are converted to the model's dtype.
         validation : like ``train``, optional
             Evaluated after each epoch, as "val_loss".
         epochs, steps : int, optional
-            One or both; the nearer ends it. A step is one of the optimiser.
+            The number of epochs, or of optimiser steps; if both are given, the earlier end counts.
         steps_per_epoch : int, optional
-            Epochs are so many steps, instead of once through the data.
+            The number of steps of an epoch, instead of one pass over the data.
         batch_size : int
-            Sequences in a batch, or streams of a text.
+            The number of sequences in a batch, or of streams of a text.
         k1, k2 : int, optional
-            Truncated back-propagation: an optimiser step every ``k1`` steps of time, whose
-            gradients go back over ``k2``, a multiple of it (k1 if not given). The state is carried
-            along. For sequences whose steps have targets, and for a text, where k1 is 32 if not
-            given.
+            Truncated back-propagation: an optimiser step every ``k1`` time steps, with gradients
+            over ``k2`` of them, a multiple of k1 (k1 by default). The state is carried along. For
+            sequences with a target for each time step, and for a text, where k1 is 32 by default.
         accumulate : int
-            Batches whose mean gradient makes one step.
+            The number of batches whose mean gradient makes one step.
         shuffle : bool
-            Whether each epoch has the sequences in another order. Those of like length get into
-            one batch.
+            Whether each epoch has the sequences in another order. Sequences of similar length get
+            into one batch.
         callbacks : iterable of Callback
-            See `pyrnn.callbacks`.
+            Called during training; see `pyrnn.callbacks`.
 
         Returns
         -------
@@ -176,8 +175,19 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            If an argument has a wrong type or value, or a loss is not finite: then parameters are
-            as they were before that step.
+            If an argument has a wrong type or value, or a loss is not finite. The parameters are
+            then those before that step.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> from pyrnn import losses
+        >>> model = pyrnn.Sequential(pyrnn.GRU(2, 4, seed=0), pyrnn.LastStep())
+        >>> trainer = pyrnn.Trainer(model, losses.mse_loss, pyrnn.Adam(model.parameters, lr=0.1))
+        >>> x, targets = np.ones((6, 5, 2), np.float32), np.zeros((6, 4), np.float32)
+        >>> loss = trainer.fit((x, targets), epochs=5).history["loss"]
+        >>> loss[-1] < loss[0]
+        True
         """
         if epochs is None and steps is None:
             raise ValueError("epochs: expected a number of epochs or of steps, got neither")
@@ -339,23 +349,36 @@ class Trainer:
     # --- use --------------------------------------------------------------------------------
 
     def evaluate(self, data: Any, *, batch_size: int = 32) -> float:
-        """The mean loss over all targets, in eval mode.
+        """Return the mean loss over all targets, in eval mode.
 
         Parameters
         ----------
         data : pair (x, targets), or array of int
-            As for `fit`.
-        batch_size : int
-            Sequences in a batch, or streams of a text, whose state is carried along.
+            Sequences and their targets, ``x[i]`` of (T_i, features) or (T_i,) of indices; or a text
+            of indices, (L,).
+        batch_size : int, default 32
+            The number of sequences in a batch, or of streams of a text, whose state is carried
+            along.
 
         Returns
         -------
         float
+            The mean loss.
 
         Raises
         ------
         TypeError, ValueError
             If an argument has a wrong type or value.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> from pyrnn import losses
+        >>> model = pyrnn.Sequential(pyrnn.GRU(2, 4, seed=0), pyrnn.LastStep())
+        >>> trainer = pyrnn.Trainer(model, losses.mse_loss, pyrnn.Adam(model.parameters))
+        >>> x, targets = np.ones((6, 5, 2), np.float32), np.zeros((6, 4), np.float32)
+        >>> trainer.evaluate((x, targets)) > 0
+        True
         """
         return self._evaluate(self._data("data", data, batch_size, None))
 
@@ -376,25 +399,34 @@ class Trainer:
         return total / weight
 
     def predict(self, x: Any, *, batch_size: int = 32) -> Any:
-        """What the model gives for sequences, in eval mode.
+        """Return the outputs of the model for sequences, in eval mode.
 
         Parameters
         ----------
         x : indexable
-            Sequences, as for `fit`.
-        batch_size : int
-            Sequences in a batch.
+            The sequences, ``x[i]`` of (T_i, features), or (T_i,) of indices.
+        batch_size : int, default 32
+            The number of sequences in a batch.
 
         Returns
         -------
         array or list of arrays
-            The outputs side by side, the sequences' axis first; where each step has an output and
-            lengths differ, a list.
+            The outputs, with the axis of the sequences first; a list if each time step has an
+            output and the lengths differ.
 
         Raises
         ------
         TypeError, ValueError
             If an argument has a wrong type or value.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> from pyrnn import losses
+        >>> model = pyrnn.Sequential(pyrnn.GRU(2, 4, seed=0), pyrnn.LastStep())
+        >>> trainer = pyrnn.Trainer(model, losses.mse_loss, pyrnn.Adam(model.parameters))
+        >>> trainer.predict([np.ones((3, 2), "f"), np.ones((7, 2), "f")]).shape
+        (2, 4)
         """
         data = self._sequences("x", x, None, _checks.size("batch_size", batch_size), None)
         each_step = not _model.ends_time(self.model)

@@ -97,17 +97,27 @@ class ReduceLROnPlateau(LRScheduler):
         return self.get_last_lr()
 
     def step(self, metrics: float = math.nan) -> None:
-        """Look at a metric, and lower the rates if it has not improved for long enough.
+        """Take a value of the metric, and lower the rates if it has not improved for long enough.
 
         Parameters
         ----------
         metrics : float
-            What is watched; NaN is no improvement.
+            The value; NaN is no improvement.
 
         Raises
         ------
         TypeError
-            If it is no number.
+            If ``metrics`` is not a number.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> optimizer = pyrnn.SGD({"w": np.ones(2)}, lr=1.0)
+        >>> schedule = pyrnn.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
+        >>> schedule.step(2.0)
+        >>> schedule.step(2.0)
+        >>> optimizer.lr
+        0.1
         """
         if isinstance(metrics, bool) or not isinstance(
             metrics, (int, float, np.integer, np.floating)

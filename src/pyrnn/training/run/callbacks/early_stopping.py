@@ -19,23 +19,23 @@ class EarlyStopping(Callback):
     Parameters
     ----------
     monitor : str
-        Which number: "val_loss", "loss".
+        The number to watch: "val_loss", "loss".
     min_delta : float
-        An improvement is larger than this.
+        The least change that counts as an improvement.
     patience : int
-        So many epochs without an improvement are borne.
+        The number of epochs without an improvement that are tolerated.
     verbose : int
         1 prints a line when it stops.
     mode : {"auto", "min", "max"}
-        Whether smaller or larger is better; "auto" takes what ends in "acc" or "accuracy" for
-        something to raise.
+        Whether smaller or larger numbers are better. "auto" is "max" for names that end in "acc"
+        or "accuracy", else "min".
     baseline : float, optional
-        The first epochs have to improve upon this.
+        The value that the first epochs have to improve upon.
     restore_best_weights : bool
         Whether the model gets the weights of its best epoch when the training ends, however it
-        ends. (In Keras only where it was stopped early.)
+        ends. In Keras this happens only if it was stopped early.
     start_from_epoch : int
-        Epochs before this one are not looked at.
+        Earlier epochs are ignored.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ class EarlyStopping(Callback):
             self.model.parameters.update(self._weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """Numbers and weights of the best epoch."""
+        """Return what a later run needs to continue counting."""
         own = {name: getattr(self, name) for name in ("wait", "stopped_epoch", "best_epoch")}
         return {**own, "best": self._monitor.best, "weights": self._weights}
 

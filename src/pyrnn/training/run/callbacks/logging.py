@@ -101,7 +101,7 @@ class JSONLogger(_FileLogger):
     filename : str, bytes or os.PathLike
         Where to.
     append : bool
-        As for `CSVLogger`.
+        Whether lines are added to a file that exists, instead of replacing it.
 
     Raises
     ------

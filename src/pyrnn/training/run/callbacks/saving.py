@@ -30,7 +30,8 @@ class ModelCheckpoint(Callback):
     save_best_only : bool
         Whether only a model that is better than all before is saved.
     mode : {"auto", "min", "max"}
-        As for `EarlyStopping`.
+        Whether smaller or larger numbers are better. "auto" is "max" for names that end in "acc"
+        or "accuracy", else "min".
     save_freq : "epoch" or int
         After each epoch, or after so many steps.
 
