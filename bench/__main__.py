@@ -52,11 +52,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     for mode, text in {
         "grid": "cells and shapes, in training and inference",
         "characters": "whole training steps of a character model",
+        "accelerate": "those of torch's model, before and after accelerate(model)",
         "growth": "time and memory of training as T, N and H double",
         "busy": "calls beside processes that keep the cores busy",
     }.items():
         modes.add_argument(f"--{mode}", dest="modes", action="append_const", const=mode, help=text)
-    modes.add_argument("--all", action="store_true", help="all four, one after another")
+    modes.add_argument("--all", action="store_true", help="all of them, one after another")
     modes.add_argument(
         "--docs",
         action="store_true",

@@ -62,18 +62,18 @@ def contenders(case: CharacterCase, threads: int, with_torch: bool) -> list[Cont
         seed=0,
     )
     weights = {name: array.copy() for name, array in model.parameters.items()}
-    found = [Contender("pyrnn", "", *_losses(_own_step(model, *characters)))]
+    found = [Contender("pyrnn", "", *of_losses(_own_step(model, *characters)))]
     if with_torch:
         from bench import character_torch
 
         found += [
-            Contender("torch", setting, *_losses(step), context)
+            Contender("torch", setting, *of_losses(step), context)
             for setting, step, context in character_torch.steps(case, weights, characters, threads)
         ]
     return found
 
 
-def _losses(step: Callable[[], Any]) -> tuple[Callable[[], Any], Callable[[Any], Outputs]]:
+def of_losses(step: Callable[[], Any]) -> tuple[Callable[[], Any], Callable[[Any], Outputs]]:
     """A step, and how the losses of the first ones are found out."""
 
     def outputs(first: Any) -> Outputs:

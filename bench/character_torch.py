@@ -40,12 +40,20 @@ class Model(nn.Module):
 
 
 def steps(
-    case: CharacterCase, weights: Mapping[str, Any], characters: Any, threads: int
+    case: CharacterCase,
+    weights: Mapping[str, Any],
+    characters: Any,
+    threads: int,
+    swap: Callable[[Model], Any] = lambda model: model,
 ) -> Iterator[Step]:
-    """A setting, its step, and the context for it: all threads or one."""
+    """A setting, its step, and the context for it: all threads or one.
+
+    ``swap`` changes the model before its step is made.
+    """
     for count in sorted({threads, 1}, reverse=True):
         model = Model(case)
         model.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in weights.items()})
+        swap(model)
         step = _step(model, *torch.from_numpy(characters))
         yield threads_text(count), step, partial(with_threads, count)
 

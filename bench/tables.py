@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rich.table import Table
@@ -48,6 +49,7 @@ def sheets(result: Mapping[str, Any]) -> list[Sheet]:
     make = {
         "grid": _grid,
         "characters": _characters,
+        "accelerate": partial(_characters, title="Torch's models, accelerated"),
         "growth": _growth,
         "busy": _busy,
     }[result["mode"]]
@@ -134,7 +136,7 @@ def _section(title: str, rows: list[Row]) -> Sheet:
     return Sheet(title, [*headings, "of the peak"] if peaked else headings, lines)
 
 
-def _characters(rows: list[Row]) -> list[Sheet]:
+def _characters(rows: list[Row], title: str = "Character models") -> list[Sheet]:
     lines = []
     for row in rows:
         own = row["seconds"][summary.OWN]
@@ -148,7 +150,7 @@ def _characters(rows: list[Row]) -> list[Sheet]:
                 ]
             )
     headings = ["model", "by", "characters a second", "time / pyrnn's"]
-    return [Sheet("Character models", headings, lines)]
+    return [Sheet(title, headings, lines)]
 
 
 def _growth(rows: list[Row]) -> list[Sheet]:

@@ -19,6 +19,7 @@ from bench.options import Options
 MODES = {
     "grid": "bench.grid",
     "characters": "bench.characters",
+    "accelerate": "bench.accelerated",
     "growth": "bench.growth",
     "busy": "bench.busy",
 }
