@@ -57,7 +57,9 @@ class _Cell(torch.nn.RNNCellBase):
             if len(states) != self._states:
                 return None
         shape = (*x.shape[:-1], self.hidden_size)
-        if not x.numel() or not all(isinstance(s, Tensor) and s.shape == shape for s in states):
+        if not x.numel() or not self.hidden_size:
+            return None
+        if not all(isinstance(s, Tensor) and s.shape == shape for s in states):
             return None
         weights = self._weights()
         if weights is None or not _suited.fit((x, *states, *weights), weights[0].dtype):
