@@ -11,6 +11,7 @@
 #include "bindings/recurrent/noise.hpp"
 #include "bindings/recurrent/weights.hpp"
 #include "runtime/layout/packed_batch.hpp"
+#include "runtime/layout/rows.hpp"
 #include "runtime/walk/checkpoints.hpp"
 #include "runtime/walk/walk.hpp"
 
@@ -50,8 +51,14 @@ struct Cache {
   }
 
   LayerInputs<T> inputs() const {
-    const T* const rows = packed ? packed_y.data() : y.data();
-    return {weights.get(), &schedule, input(), h0.data(), rows, weights->sizes.output_size};
+    LayerInputs<T> inputs{};
+    inputs.weights = weights.get();
+    inputs.schedule = &schedule;
+    inputs.x = input();
+    inputs.h0 = h0.data();
+    inputs.y = packed ? packed_y.data() : y.data();
+    inputs.y_row = weights->sizes.output_size;
+    return inputs;
   }
 
   void use() {
@@ -147,13 +154,9 @@ py::tuple state_arrays(const T* h, const T* inner, const CellSizes<T>& sizes, Si
 // The last h of every sequence: its row at its own last step.
 template <class T>
 void last_rows(const T* y, Size y_row, const Schedule& schedule, Size H, T* to) {
-  for (Size step = 0; step < schedule.steps(); ++step) {
-    const auto at = static_cast<std::size_t>(step);
-    const Size next = step + 1 < schedule.steps() ? schedule.count[at + 1] : 0;
-    for (Size n = next; n < schedule.count[at]; ++n)
-      std::copy(y + (schedule.first[at] + n) * y_row, y + (schedule.first[at] + n) * y_row + H,
-                to + n * H);
-  }
+  schedule.each_last_row([&](Size step, Size n) {
+    copy_rows(y + (schedule.first_of(step) + n) * y_row, y_row, to + n * H, H, 1, H);
+  });
 }
 
 }  // namespace pyrnn

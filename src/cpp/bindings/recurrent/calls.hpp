@@ -59,8 +59,17 @@ class ForwardCall {
     inner_last_ = Buffer<T>(sizes_.inner_states() * batch * sizes_.hidden_size);
     if (cache_->packed) cache_->packed_y = Buffer<T>(cache_->schedule.rows * O);
     T* const rows = cache_->packed ? cache_->packed_y.data() : y_;
-    walk({cache_->weights.get(), &cache_->schedule, cache_->input(), cache_->h0.data(),
-          cache_->inner0.data(), rows, O, inner_last_.data(), cache_->noise.pointers()});
+    Forward<T> call{};
+    call.weights = cache_->weights.get();
+    call.schedule = &cache_->schedule;
+    call.x = cache_->input();
+    call.h0 = cache_->h0.data();
+    call.inner0 = cache_->inner0.data();
+    call.y = rows;
+    call.y_row = O;
+    call.inner_last = inner_last_.data();
+    call.noise = cache_->noise.pointers();
+    walk(call);
     last_rows(rows, O, cache_->schedule, O, h_last_.data());
     if (cache_->packed) unpack_rows(*cache_->packed, rows, cache_->time_steps, O, y_);
   }

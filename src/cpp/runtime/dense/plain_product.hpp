@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "runtime/layout/matrix_product.hpp"
 #include "runtime/memory/buffer.hpp"
 #include "runtime/threads/parallel.hpp"
 #include "runtime/threads/pieces.hpp"
@@ -26,19 +27,13 @@ struct PlainProduct {
 template <class T>
 Product<T> whole_product(const Kernels<T>& kernels, const PlainProduct<T>& q) {
   Product<T> whole{};
+  set_matrix(whole, q.b, q.k, q.columns, kernels.lanes);
   whole.a = q.a;
   whole.a_row = q.k;
-  whole.b = q.b;
-  whole.width = panel_vectors;
-  whole.vectors = quotient_up(q.columns, kernels.lanes);
   whole.init = q.init;
-  whole.init_panel = whole.c_panel = panel_vectors * kernels.lanes;
   whole.c = q.c;
-  whole.c_row = whole.columns = q.columns;
+  whole.c_row = q.columns;
   whole.rows = q.rows;
-  whole.k_outer = 1;
-  whole.k_inner = q.k;
-  whole.panel_end = quotient_up(whole.vectors, panel_vectors);
   return whole;
 }
 

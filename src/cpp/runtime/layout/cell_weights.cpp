@@ -104,9 +104,18 @@ void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, i
   const Size panel_numbers = columns * slots * sizes.panel_units();
   parallel_for(sizes.panels(), std::max<Size>(1, grain / panel_numbers), 1, [&](Range panels) {
     in_pieces(panels, panel_numbers * tuning::products_of_a_copy, 1, [&](Range some) {
-      sizes.kernels->pack_weights({weight, columns, sizes.hidden_size, columns, sizes.shape(),
-                                   slot_begin, slot_end, some.begin, some.end, forward.data(),
-                                   back == nullptr ? nullptr : back->data()});
+      PackWeights<T> pack{};
+      pack.source = weight;
+      pack.source_row = pack.columns = columns;
+      pack.units = sizes.hidden_size;
+      pack.shape = sizes.shape();
+      pack.slot_begin = slot_begin;
+      pack.slot_end = slot_end;
+      pack.panel_begin = some.begin;
+      pack.panel_end = some.end;
+      pack.forward = forward.data();
+      pack.back = back == nullptr ? nullptr : back->data();
+      sizes.kernels->pack_weights(pack);
     });
   });
 }

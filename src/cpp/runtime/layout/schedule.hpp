@@ -56,6 +56,15 @@ struct Schedule {
     return schedule;
   }
 
+  // Calls visit(step, n) for the last step of every sequence n.
+  template <class Visit>
+  void each_last_row(const Visit& visit) const {
+    for (Size step = 0; step < steps(); ++step) {
+      const Size next = step + 1 < steps() ? count_of(step + 1) : 0;
+      for (Size n = next; n < count_of(step); ++n) visit(step, n);
+    }
+  }
+
   // A stretch of time of about so many rows: where it ends if it begins there, and the other way.
   Size stretch_from(Size begin, Size most_rows) const {
     Size end = begin + 1, in_it = count_of(begin);

@@ -6,9 +6,9 @@
 // one. A thread begins with those whose rows or columns are its own.
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <vector>
 
+#include "runtime/layout/rows.hpp"
 #include "runtime/threads/pieces.hpp"
 #include "runtime/threads/pool.hpp"
 #include "runtime/walk/plan.hpp"
@@ -254,12 +254,6 @@ class BackwardWalk {
     copy_rows(state_.dinner.data(), sizes_.padded, call_.dinner0, H, sizes_.inner_states() * batch,
               H);
     sums_.end();
-  }
-
-  static void copy_rows(const T* from, Size from_row, T* to, Size to_row, Size rows, Size columns) {
-    for (Size row = 0; row < rows; ++row)
-      std::memcpy(to + row * to_row, from + row * from_row,
-                  static_cast<std::size_t>(columns) * sizeof(T));
   }
 
   const Backward<T>& call_;

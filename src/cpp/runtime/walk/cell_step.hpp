@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/layout/cell_weights.hpp"
+#include "runtime/layout/matrix_product.hpp"
 #include "runtime/threads/range.hpp"
 
 namespace pyrnn {
@@ -150,19 +151,14 @@ void second_step(const CellWeights<T>& weights, StepForward<T>& step, Range outp
   }
   if (outputs.size() == 0) return;
   Product<T> product{};
+  set_matrix(product, weights.second.data(), sizes.hidden_size, sizes.output_size, sizes.lanes());
   product.a = step.u;
   product.a_row = step.u_row;
-  product.b = weights.second.data();
-  product.width = panel_vectors;
-  product.vectors = sizes.padded_output / sizes.lanes();
   product.init = weights.zeros.data();
+  product.init_panel = 0;
   product.c = step.h_next;
   product.c_row = step.h_next_row;
-  product.c_panel = panel_vectors * sizes.lanes();
-  product.columns = sizes.output_size;
   product.rows = step.rows;
-  product.k_outer = 1;
-  product.k_inner = sizes.hidden_size;
   product.panel_begin = outputs.begin;
   product.panel_end = outputs.end;
   sizes.kernels->product(product);

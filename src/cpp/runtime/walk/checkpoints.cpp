@@ -84,19 +84,24 @@ void walk_backward(const Backward<T>& call, const Checkpoints<T>& checkpoints,
     const InputRows<T> x = inputs.x.from(segment.row);
     Buffer<T> y(segment.schedule.rows * O);
     const Noise<T> noise = call.noise.from(segment.row);
-    const Forward<T> again{inputs.weights,
-                           &segment.schedule,
-                           x,
-                           segment.h0,
-                           checkpoints.inner[index].data(),
-                           y.data(),
-                           O,
-                           unused.data(),
-                           noise};
+    Forward<T> again{};
+    again.weights = inputs.weights;
+    again.schedule = &segment.schedule;
+    again.x = x;
+    again.h0 = segment.h0;
+    again.inner0 = checkpoints.inner[index].data();
+    again.y = y.data();
+    again.y_row = O;
+    again.inner_last = unused.data();
+    again.noise = noise;
     Kept<T> kept;
     walk_forward(again, &kept);
     Backward<T> back = call;
-    back.inputs = {inputs.weights, &segment.schedule, x, segment.h0, y.data(), O};
+    back.inputs.schedule = &segment.schedule;
+    back.inputs.x = x;
+    back.inputs.h0 = segment.h0;
+    back.inputs.y = y.data();
+    back.inputs.y_row = O;
     back.dy = call.dy + segment.row * call.dy_row;
     back.dh_last = back.dh0 = dh.data();
     back.dinner_last = back.dinner0 = segment_dinner.data();

@@ -1,8 +1,8 @@
 // The walk forward: x W_ih for a stretch of time at once, then step by step through the stretch.
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
+#include "runtime/layout/rows.hpp"
 #include "runtime/threads/pieces.hpp"
 #include "runtime/threads/pool.hpp"
 #include "runtime/walk/plan.hpp"
@@ -11,15 +11,6 @@
 
 namespace pyrnn {
 namespace {
-
-// (batch, H) into (batch, padded) with zeros behind
-template <class T>
-void pad_rows(const T* from, Size rows, Size units, Size padded, T* to) {
-  for (Size row = 0; row < rows; ++row) {
-    std::memcpy(to + row * padded, from + row * units, static_cast<std::size_t>(units) * sizeof(T));
-    std::fill(to + row * padded + units, to + (row + 1) * padded, T(0));
-  }
-}
 
 template <class T>
 class ForwardWalk {
@@ -295,15 +286,11 @@ class ForwardWalk {
   void finish() {
     const Size H = sizes_.hidden_size, batch = schedule_.batch_size;
     for (int state = 0; state < sizes_.inner_states(); ++state) {
-      for (Size step = 0; step < schedule_.steps(); ++step) {
-        const Size next = step + 1 < schedule_.steps() ? schedule_.count_of(step + 1) : 0;
-        for (Size n = next; n < schedule_.count_of(step); ++n) {
-          const T* from =
-              values().inner.data() + (state * values().rows + kept_row(step, n)) * sizes_.padded;
-          std::memcpy(call_.inner_last + (state * batch + n) * H, from,
-                      static_cast<std::size_t>(H) * sizeof(T));
-        }
-      }
+      const T* const from = values().inner.data() + state * values().rows * sizes_.padded;
+      schedule_.each_last_row([&](Size step, Size n) {
+        copy_rows(from + kept_row(step, n) * sizes_.padded, sizes_.padded,
+                  call_.inner_last + (state * batch + n) * H, H, 1, H);
+      });
     }
   }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "runtime/layout/rows.hpp"
 #include "runtime/threads/interrupts.hpp"
 #include "runtime/threads/pool.hpp"
 #include "runtime/walk/plan.hpp"
@@ -191,31 +192,31 @@ void Stream<T>::zone_out_layer(const StepForward<T>& q, Range outputs, Range uni
   }
 }
 
+// Now's numbers of a state of a layer, and how far apart its rows are.
 template <class T>
-void Stream<T>::read_state(int state, T* to) const {
-  for (const Layer& layer : layers_) {
-    const CellSizes<T>& sizes = layer.weights->sizes;
-    const Size size = sizes.state_size(state);
-    for (Size row = 0; row < batch_size_; ++row, to += size) {
-      const T* const from =
-          state == 0 ? layer.h[now_].data() + row * size
-                     : layer.inner[now_].data() + ((state - 1) * batch_size_ + row) * sizes.padded;
-      std::copy(from, from + size, to);
-    }
+UnitRows<T> Stream<T>::state_rows(Layer& layer, int state) {
+  const CellSizes<T>& sizes = layer.weights->sizes;
+  if (state == 0) return {layer.h[now_].data(), sizes.output_size};
+  return {layer.inner[now_].data() + (state - 1) * batch_size_ * sizes.padded, sizes.padded};
+}
+
+template <class T>
+void Stream<T>::read_state(int state, T* to) {
+  for (Layer& layer : layers_) {
+    const UnitRows<T> rows = state_rows(layer, state);
+    const Size size = layer.weights->sizes.state_size(state);
+    copy_rows<T>(rows.data, rows.row, to, size, batch_size_, size);
+    to += batch_size_ * size;
   }
 }
 
 template <class T>
 void Stream<T>::write_state(int state, const T* from) {
   for (Layer& layer : layers_) {
-    const CellSizes<T>& sizes = layer.weights->sizes;
-    const Size size = sizes.state_size(state);
-    for (Size row = 0; row < batch_size_; ++row, from += size) {
-      T* const to =
-          state == 0 ? layer.h[now_].data() + row * size
-                     : layer.inner[now_].data() + ((state - 1) * batch_size_ + row) * sizes.padded;
-      std::copy(from, from + size, to);
-    }
+    const UnitRows<T> rows = state_rows(layer, state);
+    const Size size = layer.weights->sizes.state_size(state);
+    copy_rows(from, size, rows.data, rows.row, batch_size_, size);
+    from += batch_size_ * size;
   }
 }
 

@@ -21,7 +21,7 @@ class Stream {
   void step(const InputRows<T>& x, T* y);
 
   // h, then the other states: (layers, batch, size) each
-  void read_state(int state, T* to) const;
+  void read_state(int state, T* to);
   void write_state(int state, const T* from);
 
   const CellSizes<T>& lowest() const { return layers_.front().weights->sizes; }
@@ -51,6 +51,7 @@ class Stream {
   void work(const InputRows<T>& x, Size phase, int parts, int part);
   void work_on_rows(const InputRows<T>& x, int parts, int part);
   void work_on_units(const InputRows<T>& x, Size phase, int parts, int part);
+  UnitRows<T> state_rows(Layer& layer, int state);
   InputRows<T> input_of(std::size_t layer, const InputRows<T>& x) const;
   StepForward<T> rows_of(Layer& layer, const Portion& portion) const;
   void first_product(Layer& layer, const InputRows<T>& x, StepForward<T>& q) const;
