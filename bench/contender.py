@@ -34,7 +34,7 @@ class Contender:
     """The arrays, by name, in what ``run`` returned."""
 
     context: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
-    """In force around calls of ``run``, but not part of what is timed."""
+    """A context around calls of ``run`` that is not part of the timed work."""
 
 
 def difference(expected: Outputs, got: Outputs) -> float:

@@ -20,7 +20,7 @@ from bench.shapes import GATES, Case
 STATUS = Path("/proc/self/status")
 
 _KEPT = {"RNN": 1, "LSTM": 6, "GRU": 5}
-"""Numbers of size H that a step must keep for the way back.
+"""Numbers of size H that a time step must keep for the backward pass.
 
 All keep h, which is also the output. LSTM adds four gates and c; GRU its three gates and W_hn h +
 b_hn, which the reset gate is multiplied with. tanh gives its own derivative from h.

@@ -77,7 +77,7 @@ class Case:
 
     @property
     def operations(self) -> int:
-        """Floating-point operations of the products: a way back costs twice the way forward."""
+        """Floating-point operations of the products: backward costs twice as much as forward."""
         rows = GATES[self.cell] * self.hidden_size
         forward = 2 * self.time_steps * self.batch_size * rows
         forward *= self.input_size + self.hidden_size

@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(params=sorted(selection.available()))
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The name of a backend, in force during the test."""
+    """The name of a backend, which is active during the test."""
     with pyrnn.use_backend(request.param):
         yield request.param
 

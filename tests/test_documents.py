@@ -12,6 +12,16 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 TUNING = ROOT / "docs" / "tuning"
 MOST_BYTES_OF_THE_MAP = 12 * 1024
+WORDED = sorted(
+    path
+    for folder in ("src", "bench", "examples", "docs", ".ci", "tests")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in (".py", ".pyi", ".hpp", ".cpp", ".md", "") and path.is_file()
+) + sorted(ROOT.glob("*.md"))
+NOT_THE_FIELDS_WORDS = re.compile(
+    r"way back|way forward|amid a part|at the begin of|in force\b|taken off|machine's mood",
+    re.IGNORECASE,
+)
 PAGES = [
     ROOT / "docs" / name
     for name in ("layers.md", "numerics.md", "training.md", "bring-your-model.md")
@@ -51,6 +61,19 @@ def test_files_that_are_named(path):
     """Files and folders of the tree by their whole path, as in `tests/core/test_threads.py`."""
     named = re.findall(r"`((?:tests|src|bench)/[\w./-]*)`", path.read_text(encoding="utf-8"))
     assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_the_words_are_the_fields():
+    """Backward pass, forward pass, active backend, subtracted: see CONTRIBUTING.md, Style."""
+    found = {
+        path.relative_to(ROOT).as_posix(): NOT_THE_FIELDS_WORDS.findall(
+            path.read_text(encoding="utf-8", errors="replace")
+        )
+        for path in WORDED
+        if not path.samefile(__file__)
+    }
+    assert len(found) > 300
+    assert not {name: phrases for name, phrases in found.items() if phrases}
 
 
 def test_the_map_stays_short():

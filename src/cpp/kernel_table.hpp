@@ -65,8 +65,8 @@ struct CellShape {
   // first product, times the rows of weight_hh that belong to these slots.
   int second_begin = 0;
   int second_end = 0;
-  // A step takes whole rows of units, so that units cannot be split over threads; on its way back
-  // it needs so many rows of padded units to work in.
+  // A step needs whole rows of units, so that units cannot be split over threads. Backward needs
+  // `scratch_blocks` rows of padded units as scratch memory.
   bool whole_rows = false;
   int scratch_blocks = 0;
   UnitParameter unit_parameters[max_unit_parameters] = {};
@@ -257,8 +257,9 @@ struct CellKernels {
   void (*backward_first)(const StepBackward<T>&);
 };
 
-// Packing of a weight matrix into the panels of `Product::b`, for the way forward (units as columns
-// of B: k = input) and, unless `back` is null, the way back (units as rows: k = pre-activations).
+// Packing of a weight matrix into the panels of `Product::b`, for the forward pass (units as
+// columns of B: k = input) and, unless `back` is null, the backward pass (units as rows: k =
+// pre-activations).
 // The source is (gates * units, columns) in torch's layout; `slots` are [slot_begin, slot_end), and
 // panels of units [panel_begin, panel_end) are packed of all.
 template <class T>

@@ -8,7 +8,7 @@ from pyrnn.backend import selection
 
 @pytest.fixture
 def native():
-    """The compiled core in force during the test; the test is skipped where it is missing."""
+    """Use the compiled core during the test; skip the test if it is missing."""
     if "native" not in selection.available():
         pytest.skip("the compiled core is not built")
     with pyrnn.use_backend("native"):

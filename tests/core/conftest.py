@@ -1,4 +1,4 @@
-"""What the tests of the compiled core share: the core in force, comparison of bits, processes."""
+"""For the tests of the compiled core: it is the active backend; comparison of bits, processes."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True, scope="module")
 def native_core() -> Iterator[Any]:
-    """The compiled core, in force in every test of this folder; they are skipped without it."""
+    """The compiled core, active in every test of this folder; they are skipped without it."""
     core = selection.native_module()
     if core is None:
         pytest.skip("the compiled core is not built")

@@ -51,7 +51,7 @@ def measured(run_python):
 
 
 def test_buffers_of_a_large_call_wait_for_the_next(measured):
-    """500 steps take some 385 MiB, most of them for what the way back needs."""
+    """500 steps take some 385 MiB, most of them for what the backward pass needs."""
     used, kept = measured("""
 train(500)
 print(mebibytes("VmHWM") - before, held())

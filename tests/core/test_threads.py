@@ -173,7 +173,7 @@ def test_one_layer_serves_several_threads(make_layer, num_threads, same_bits):
 
 
 def test_a_layer_packs_once_for_several_threads(make_layer, same_bits):
-    """In eval mode, the first call that keeps something packs the weights for the way back."""
+    """In eval mode, the first call with a cache packs the weights for the backward pass."""
     x = random(2, 1, 60)
     expected = train(make_layer(60, 60, seed=0), x)
     for _ in range(20):

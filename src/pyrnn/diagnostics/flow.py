@@ -96,7 +96,7 @@ class GradientFlow:
 def gradient_flow(
     target: Any, x: Any, state: Any = None, *, jacobians: bool = True, seed: int = 0
 ) -> GradientFlow:
-    """Measure how a gradient shrinks or grows on its way back through time.
+    """Measure how a gradient shrinks or grows in back-propagation through time.
 
     Parameters
     ----------

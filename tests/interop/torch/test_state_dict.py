@@ -1,4 +1,4 @@
-"""Layers from state dicts: what names and shapes say, errors, and the way back to the bit."""
+"""Layers from state dicts: what names and shapes say, errors, and the inverse to the bit."""
 
 import itertools
 import re

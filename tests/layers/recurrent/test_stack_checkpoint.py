@@ -27,7 +27,7 @@ def all_bits(*results):
     return found
 
 
-# The backend is in force for all examples of a test.
+# The backend is active for all examples of a test.
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     time_steps=st.integers(1, 9),

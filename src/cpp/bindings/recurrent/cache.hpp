@@ -131,7 +131,7 @@ struct OrderedStates {
   }
 };
 
-// The way back of `ordered_states`, into fresh arrays.
+// The inverse of `ordered_states`, into new arrays.
 template <class T>
 py::tuple state_arrays(const T* h, const T* inner, const CellSizes<T>& sizes, Size batch,
                        const std::optional<PackedBatch>& packed) {

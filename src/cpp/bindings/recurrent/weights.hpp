@@ -1,5 +1,6 @@
-// A cell's weights as Python hands them over: packed for the way forward when first used, for the
-// way back when first kept; at each call where they may have changed since.
+// A cell's weights as Python passes them. They are packed for the forward pass at their first use,
+// and for the backward pass at the first call that keeps a cache; at every call, if they may have
+// changed.
 #pragma once
 
 #include <memory>

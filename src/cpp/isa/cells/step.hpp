@@ -202,7 +202,7 @@ void step_backward(const StepBackward<typename V::Scalar>& q) {
   }
 }
 
-// The half of the way back before the second product; dh has what came past it.
+// The half of the backward step before the second product. dh has what does not pass through it.
 template <class V, class Cell>
 void backward_first_panels(const StepBackward<typename V::Scalar>& q) {
   for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) {

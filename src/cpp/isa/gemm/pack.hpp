@@ -52,10 +52,10 @@ inline void pack_rows(const typename V::Scalar* from, Size from_row, Size valid,
   }
 }
 
-// Panels of units, for the way forward (k = column of the source; slots x unit vectors x lanes) and
-// for the way back (k = pre-activations in the order of a row, slots that count only; padding is
-// left out where all of it comes last). Each vector of units is packed for both before the next is
-// read.
+// Panels of units, for the forward pass (k = column of the source; slots x unit vectors x lanes)
+// and for the backward pass (k = pre-activations in the order of a row, only slots that count;
+// padding is left out if all of it is at the end). Each vector of units is packed for both before
+// the next is read.
 template <class V>
 void pack_weights(const PackWeights<typename V::Scalar>& q) {
   const Size slots = q.slot_end - q.slot_begin, all_vectors = quotient_up(q.units, V::lanes);

@@ -1,8 +1,8 @@
 // What layer-normalised cells share: n(a) = (a - mean) / sqrt(variance + 1e-5) over all numbers of
-// one side of a row of pre-activations, and its way back (Ba, Kiros, Hinton 2016).
+// one side of a row of pre-activations, and its backward (Ba, Kiros, Hinton 2016).
 //
 // A row holds, panel after panel, the slots of x beside those of h. It is kept as the products left
-// it: the way back computes means and gates again, so that a cache needs no more than the row.
+// it: backward computes means and gates again, so that a cache needs no more than the row.
 #pragma once
 
 #include <cmath>
@@ -75,8 +75,9 @@ struct NormBackward {
   }
 };
 
-// One side of a row on the way back: its numbers `a` become their gradients. `dz` has the gradient
-// of gain n(a) + bias for each gate; `gain`, `dgain` and `dbias` lie `block` numbers a gate apart.
+// One side of a row in the backward pass: its numbers `a` become their gradients. `dz` has the
+// gradient of gain n(a) + bias for each gate; `gain`, `dgain` and `dbias` lie `block` numbers a
+// gate apart.
 template <class V, int GATES>
 void backward_side(const typename V::Scalar* a, typename V::Scalar* da, Size stride, Size units,
                    const Moments<V>& at, const typename V::Scalar* const (&dz)[GATES],

@@ -83,7 +83,7 @@ struct CellSizes {
   int inner_states() const { return shape().states - 1; }
 };
 
-// What weights are packed for, besides the way forward.
+// What weights are packed for, besides the forward pass.
 struct PackedFor {
   bool back;                             // to h and to a second product's vector
   bool back_to_input;                    // to x, unless it is indices
@@ -91,7 +91,7 @@ struct PackedFor {
   std::vector<Size> input_columns = {};  // of weight_ih, those that indices choose; or all
 };
 
-// Packed for the way back from the beginning: a cache must not see later changes of the parameters.
+// Packed for the backward pass at once: a cache must not see later changes of the parameters.
 template <class T>
 struct CellWeights {
   CellSizes<T> sizes;

@@ -1,4 +1,4 @@
-// What the way back needs besides x, y and the first h: owned by a cache.
+// What the backward pass needs besides x, y and the initial h: owned by a cache.
 #pragma once
 
 #include <algorithm>

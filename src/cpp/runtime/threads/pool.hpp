@@ -2,8 +2,8 @@
 //
 // A job is cut into phases, and each phase into parts, one for each thread of the team. All parts
 // of a phase are done before the next begins. Every thread takes its own part first, then one that
-// nobody has begun: a thread that has lost its core, or is still waking, holds nobody up unless it
-// is amid a part. Who does a part changes no result.
+// nobody has begun. So a thread that has lost its core, or is still waking, delays the others only
+// while it is within a part. No result depends on who does a part.
 //
 // Waiting is a short spin, then sleep: a thread whose peer has lost its core must not burn the one
 // that it needs. One call at a time gets the workers; a call that finds them taken runs alone,

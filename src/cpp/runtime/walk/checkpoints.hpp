@@ -1,6 +1,7 @@
-// A sequence of which only the states every some steps are kept: the way back runs forward again,
-// segment by segment from the last one, so that memory goes with the number of segments and the
-// length of one. Every number is computed as without it, so gradients are the same bit for bit.
+// A sequence of which only the states between segments are kept. The backward pass runs forward
+// again, segment by segment from the last one, so that memory is proportional to the number of
+// segments plus the length of one. Every number is computed as without checkpoints, so gradients
+// are equal bit for bit.
 #pragma once
 
 #include <vector>

@@ -108,7 +108,7 @@ class GradientSums {
   std::vector<Buffer<T>> scratch_;
 };
 
-// dz times packed weights of the way back: all but C of the product, for rows of pre-activations'
+// dz times the weights packed for backward: all but C of the product, for rows of pre-activations'
 // gradients that begin at `dgates`.
 template <class T>
 Product<T> back_product(const CellSizes<T>& sizes, const T* dgates, int slot_begin, Size slots) {

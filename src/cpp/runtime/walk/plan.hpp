@@ -11,8 +11,8 @@
 
 namespace pyrnn {
 
-// `sums` is for the way back alone: one thread walks, others sum the gradients of where it has
-// been.
+// `sums` is for the backward pass only: one thread goes through the steps, others sum the gradients
+// of the steps that it has done.
 enum class Split { none, batch, units, sums };
 
 struct Plan {
@@ -21,8 +21,8 @@ struct Plan {
   double cycles = 0;  // of the walk
 };
 
-// Units come in blocks of the columns that one panel of the way back spans, so that a thread owns
-// the same units on both ways.
+// Units are shared out in blocks of the columns that one backward panel spans, so that a thread
+// owns the same units in both passes.
 template <class T>
 Size backward_panel_units(const CellSizes<T>& sizes) {
   return panel_vectors * sizes.lanes();
@@ -127,7 +127,7 @@ class Assignment {
   const Plan plan;
   const Slices slices;  // of the values that are written on the way
 
-  // The way forward; if it keeps values for the way back, in slices that can be summed apart.
+  // The forward pass; if it keeps values for backward, in slices that can be summed apart.
   Assignment(const CellSizes<T>& sizes, const Schedule& schedule, int available, bool keeps)
       : plan(make_plan(sizes, schedule.batch_size, schedule.steps(), available)),
         slices(in_slices(plan, schedule, keeps)),
@@ -135,7 +135,7 @@ class Assignment {
         schedule_(schedule) {
     own();
   }
-  // The way back, over values that lie in slices already.
+  // The backward pass, over values that are in slices already.
   Assignment(const CellSizes<T>& sizes, const Schedule& schedule, int available, Slices given)
       : plan(make_plan_back(sizes, schedule, available)),
         slices(std::move(given)),
