@@ -77,10 +77,13 @@ def forward_both(
     noise: Sequence[Noise | None],
 ) -> tuple[tuple[Array, State, _Cache | None], tuple[Array, State, _Cache | None]]: ...
 def backward(
-    saved: _Cache, dy: Array, dstate: Sequence[Array] | None
+    saved: _Cache, dy: Array, dstate: Sequence[Array] | None, with_dx: bool = True
 ) -> tuple[Array | None, State, dict[str, Array]]: ...
 def backward_both(
-    saved: Sequence[_Cache], dy: Sequence[Array], dstates: Sequence[Sequence[Array] | None]
+    saved: Sequence[_Cache],
+    dy: Sequence[Array],
+    dstates: Sequence[Sequence[Array] | None],
+    with_dx: bool = True,
 ) -> tuple[
     tuple[Array | None, State, dict[str, Array]], tuple[Array | None, State, dict[str, Array]]
 ]: ...

@@ -66,6 +66,34 @@ def test_the_same_noise_again(backend):
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
+@pytest.mark.parametrize("lengths", [None, [7, 2, 7, 1, 4]])
+@pytest.mark.parametrize("checkpoint", [0, 3])
+def test_without_the_gradient_of_x(backend, cell, lengths, checkpoint):
+    """All others have the same bits."""
+    current = selection.current()
+    found = []
+    for with_dx in (True, False):
+        y, _, saved, _ = kept(cell, "f4", lengths, checkpoint=checkpoint)
+        found.append(current.backward(saved, np.cos(y), None, with_dx))
+    (dx, *expected), (none, *got) = ([each[0], *flat(each)[1:]] for each in found)
+    assert dx.shape == (T, N, F)
+    assert none is None
+    assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+def test_without_the_gradient_of_x_in_two_directions(backend):
+    current = selection.current()
+    found = []
+    for with_dx in (True, False):
+        saved = [kept("lstm", "f4", reverse=reverse)[2] for reverse in (False, True)]
+        dy = np.cos(np.arange(T * N * H, dtype="f4")).reshape(T, N, H)
+        found.append(current.backward_both(saved, (dy, dy), (None, None), with_dx))
+    for one, other in zip(*found, strict=True):
+        assert other[0] is None
+        pairs = zip(flat(one)[1:], flat(other)[1:], strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs)
+
+
 def test_checkpoints(backend):
     y, _, saved, _ = kept("gru", "f4", checkpoint=3)
     current = selection.current()

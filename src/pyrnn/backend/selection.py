@@ -92,15 +92,22 @@ class Backend(Protocol):
     ) -> Sequence[Forward]:
         """`forward` of the two directions of a layer, the second one reversed: a pair of each."""
 
-    def backward(self, saved: Any, dy: Array, dstate: State | None) -> Backward:
+    def backward(
+        self, saved: Any, dy: Array, dstate: State | None, with_dx: bool = True
+    ) -> Backward:
         """Gradients of x (None for indices), of the initial states and of the parameters.
 
         The latter are in the order in which `pack` had the parameters. ``dstate`` None: zeros.
+        Without ``with_dx`` that of x is not computed; the others have the same bits.
         ``saved`` holds the noise of its forward, for `backward_windows` too.
         """
 
     def backward_both(
-        self, saved: Sequence[Any], dy: Sequence[Array], dstates: Sequence[State | None]
+        self,
+        saved: Sequence[Any],
+        dy: Sequence[Array],
+        dstates: Sequence[State | None],
+        with_dx: bool = True,
     ) -> Sequence[Backward]:
         """`backward` of the two directions of a layer: a pair of each."""
 

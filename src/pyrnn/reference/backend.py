@@ -121,19 +121,24 @@ class ReferenceBackend:
         ]
 
     def backward(
-        self, saved: sequence.Saved, dy: Array, dstate: State | None
+        self, saved: sequence.Saved, dy: Array, dstate: State | None, with_dx: bool = True
     ) -> tuple[Array | None, State, dict[str, Array]]:
         """See `pyrnn.backend.selection.Backend.backward`."""
         if dstate is None:
             dstate = sequence.zero_state(saved.run)
         dx, dstate, grads = sequence.backward(saved, dy, dstate)
-        return dx, dstate, _named(grads, saved)
+        return dx if with_dx else None, dstate, _named(grads, saved)
 
     def backward_both(
-        self, saved: Sequence[sequence.Saved], dy: Sequence[Array], dstates: Sequence[State | None]
+        self,
+        saved: Sequence[sequence.Saved],
+        dy: Sequence[Array],
+        dstates: Sequence[State | None],
+        with_dx: bool = True,
     ) -> list[tuple[Array | None, State, dict[str, Array]]]:
         """See `pyrnn.backend.selection.Backend.backward_both`."""
-        return [self.backward(*direction) for direction in zip(saved, dy, dstates, strict=True)]
+        directions = zip(saved, dy, dstates, strict=True)
+        return [self.backward(*direction, with_dx) for direction in directions]
 
     def renew(self, saved: sequence.Saved) -> None:
         """See `pyrnn.backend.selection.Backend.renew`: nothing of it is used up."""

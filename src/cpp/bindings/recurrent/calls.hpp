@@ -145,15 +145,17 @@ class ForwardCall {
 template <class T>
 class BackwardCall {
  public:
-  BackwardCall(Cache<T>& cache, const py::array_t<T>& dy, const States<T>& dstate)
+  // `with_dx`: whether the input's gradient is wanted; one-hot inputs have none.
+  BackwardCall(Cache<T>& cache, const py::array_t<T>& dy, const States<T>& dstate, bool with_dx)
       : cache_(checked(cache, dy)),
         sizes_(cache.weights->sizes),
+        with_dx_(with_dx && dense()),
         dy_(dy),
         last_(dstate, sizes_, cache.batch_size, cache.packed),
         dh0_(cache.batch_size * sizes_.output_size),
         dinner0_(sizes_.inner_states() * cache.batch_size * sizes_.hidden_size),
         gradients_(cache) {
-    if (dense()) {
+    if (with_dx_) {
       dx_ = empty<T>({cache.time_steps, cache.batch_size, sizes_.input_size});
       dx_data_ = dx_.mutable_data();
     }
@@ -168,7 +170,7 @@ class BackwardCall {
     if (packed) {
       packed_dy = Buffer<T>(rows * O);
       gather_rows(dy_.data, dy_.row, packed->source, O, packed_dy.data());
-      if (dense()) packed_dx = Buffer<T>(rows * I);
+      if (with_dx_) packed_dx = Buffer<T>(rows * I);
     }
     Backward<T> call{};
     call.inputs = cache_.inputs();
@@ -181,14 +183,14 @@ class BackwardCall {
     call.dinner0 = dinner0_.data();
     call.noise = cache_.noise.pointers();
     walk(call, sums);
-    if (packed && dense()) unpack_rows(*packed, packed_dx.data(), cache_.time_steps, I, dx_data_);
+    if (packed && with_dx_) unpack_rows(*packed, packed_dx.data(), cache_.time_steps, I, dx_data_);
     cache_.kept = Kept<T>{};
     cache_.checkpoints = Checkpoints<T>{};
   }
 
   py::tuple results() const {
     py::object dx = py::none();
-    if (dense()) dx = dx_;
+    if (with_dx_) dx = dx_;
     return py::make_tuple(
         dx, state_arrays(dh0_.data(), dinner0_.data(), sizes_, cache_.batch_size, cache_.packed),
         gradients_.by_name());
@@ -217,6 +219,7 @@ class BackwardCall {
 
   Cache<T>& cache_;
   const CellSizes<T>& sizes_;
+  bool with_dx_;
   RowsView<T> dy_;
   OrderedStates<T> last_;
   Buffer<T> dh0_, dinner0_;

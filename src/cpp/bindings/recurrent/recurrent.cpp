@@ -46,8 +46,9 @@ py::tuple forward_both(const Pair<Weights<T>*>& weights, const py::array& x,
 }
 
 template <class T>
-py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const States<T>& dstate) {
-  BackwardCall<T> call(cache, dy, dstate);
+py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const States<T>& dstate,
+                   bool with_dx) {
+  BackwardCall<T> call(cache, dy, dstate, with_dx);
   {
     const Computing computing;
     call.run();
@@ -58,12 +59,14 @@ py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const States<T>& d
 // The same for the two directions of a layer: a pair of each
 template <class T>
 py::tuple backward_both(const Pair<std::shared_ptr<Cache<T>>>& saved,
-                        const Pair<py::array_t<T>>& dy, const Pair<States<T>>& dstate) {
+                        const Pair<py::array_t<T>>& dy, const Pair<States<T>>& dstate,
+                        bool with_dx) {
   require(saved[0] != nullptr && saved[1] != nullptr, "saved");
   const Cache<T>& first = *saved[0];
   const bool at_once =
       directions_at_once(first.weights->sizes, first.batch_size, first.time_steps, num_threads());
-  BackwardCall<T> ahead(*saved[0], dy[0], dstate[0]), back(*saved[1], dy[1], dstate[1]);
+  BackwardCall<T> ahead(*saved[0], dy[0], dstate[0], with_dx);
+  BackwardCall<T> back(*saved[1], dy[1], dstate[1], with_dx);
   // What was kept last is nearest.
   run_both<BackwardCall<T>>({&back, &ahead}, at_once);
   return py::make_tuple(ahead.results(), back.results());
@@ -173,9 +176,9 @@ void bind_all(py::module_& module, const std::string& suffix) {
              py::arg("states"), py::arg("lengths"), py::arg("keep"), py::arg("checkpoint"),
              py::arg("noise"));
   module.def("backward", &backward<T>, py::arg("saved"), py::arg("dy").noconvert(),
-             py::arg("dstate"));
+             py::arg("dstate"), py::arg("with_dx") = true);
   module.def("backward_both", &backward_both<T>, py::arg("saved"), py::arg("dy").noconvert(),
-             py::arg("dstates"));
+             py::arg("dstates"), py::arg("with_dx") = true);
   module.def("renew", &renew<T>, py::arg("saved"));
   module.def("backward_windows", &backward_windows<T>, py::arg("caches"), py::arg("dy").noconvert(),
              py::arg("k1"), py::arg("k2"), py::arg("masks"));

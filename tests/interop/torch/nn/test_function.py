@@ -114,6 +114,24 @@ def test_what_is_frozen_has_no_gradient():
     assert layer.weight_ih_l0.grad is not None
 
 
+def test_an_input_without_a_gradient_costs_no_product(layer, monkeypatch):
+    from pyrnn.interop.torch.nn import _stack
+
+    wanted = []
+    backward = _stack.backward
+
+    def noted(kept, dy, dstates, with_dx):
+        wanted.append(with_dx)
+        return backward(kept, dy, dstates, with_dx)
+
+    monkeypatch.setattr(_stack, "backward", noted)
+    x = torch.randn(T, N, F)
+    layer.eval()
+    plain = gradients(layer(x)[0].square().sum(), layer)
+    assert equal(gradients(layer(x.requires_grad_())[0].square().sum(), layer), plain)
+    assert wanted == [False, True]
+
+
 def test_gradients_of_strange_layouts(close):
     layer = nn.LSTM(F, H, dtype=torch.float64)
     x = torch.randn(N, F, T, dtype=torch.float64).permute(2, 0, 1)

@@ -41,9 +41,14 @@ class Call:
         return y, *(torch.from_numpy(self.layout.state_out(s)) for s in found.states)
 
     def backward(
-        self, kept: _stack.Kept, dy: Tensor | None, dstates: tuple[Tensor | None, ...], like: Any
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Gradients of x, of the first states and of the weights."""
+        self,
+        kept: _stack.Kept,
+        dy: Tensor | None,
+        dstates: tuple[Tensor | None, ...],
+        like: Any,
+        with_dx: bool,
+    ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
+        """Gradients of x (None if not wanted), of the first states and of the weights."""
         y_shape, state_shapes, dtype = like
         dy_numbers = numbers_of(torch.zeros(y_shape, dtype=dtype) if dy is None else dy)
         last: tuple[Any, ...] | None = None
@@ -53,9 +58,9 @@ class Call:
                 for d, shape in zip(dstates, state_shapes, strict=True)
             )
             last = tuple(map(self._state, last))
-        found = _stack.backward(kept, self.layout.to_core(dy_numbers), last)
+        found = _stack.backward(kept, self.layout.to_core(dy_numbers), last, with_dx)
         return (
-            torch.from_numpy(self.layout.from_core(found.x)),
+            None if found.x is None else torch.from_numpy(self.layout.from_core(found.x)),
             [torch.from_numpy(self.layout.state_out(s)) for s in found.states],
             [torch.from_numpy(array) for array in found.arrays],
         )

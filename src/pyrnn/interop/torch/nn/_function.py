@@ -75,7 +75,8 @@ class _Recurrence(torch.autograd.Function):
                 None,
                 *_composed.backward(call, (x, *tensors), count, (dy, *dstates), needed),
             )
-        dx, dstates0, dweights = call.backward(_kept(ctx), dy, dstates, ctx.like)
+        with_dx = ctx.needs_input_grad[2]
+        dx, dstates0, dweights = call.backward(_kept(ctx), dy, dstates, ctx.like, with_dx)
         if _keeps_graph is not None and not _keeps_graph():
             ctx.kept = ctx.x = ctx.y = None
         return None, None, dx, *(dstates0 if count else ()), *dweights

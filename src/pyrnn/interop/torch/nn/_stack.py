@@ -50,9 +50,9 @@ class Outputs(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Of x, of the first states and of all arrays, in torch's order."""
+    """Of x (None if not wanted), of the first states and of all arrays, in torch's order."""
 
-    x: Array
+    x: Array | None
     states: State
     arrays: list[Array]
 
@@ -94,28 +94,38 @@ def forward(
     return Outputs(y, _stacked(final), Kept(kind, backend.name, saved, masks))
 
 
-def backward(kept: Kept, dy: Array, dstates: State | None) -> Gradients:
-    """Gradients of everything; it uses up what was kept until it is renewed."""
+def backward(kept: Kept, dy: Array, dstates: State | None, with_dx: bool) -> Gradients:
+    """Gradients of everything; it uses up what was kept until it is renewed.
+
+    The lowest layer's product for dx is left out where the input has no gradient, as characters
+    and measurements have none.
+    """
     kind, backend = kept.kind, selection.find(kept.backend)
     first: list[State] = []
     grads: list[list[Array]] = []
-    dlayer = dy
+    dlayer: Array | None = dy
     for layer in range(kind.num_layers - 1, -1, -1):
         numbers = range(layer * kind.directions, (layer + 1) * kind.directions)
         lasts = [_state_of(dstates, number) for number in numbers]
         saved = [kept.saved[number] for number in numbers]
         walks: Sequence[selection.Backward]
+        wanted = with_dx or layer > 0
+        assert dlayer is not None
         if kind.directions == 2:
             size = dlayer.shape[2] // 2
-            walks = backend.backward_both(saved, (dlayer[:, :, :size], dlayer[:, :, size:]), lasts)
+            parts = dlayer[:, :, :size], dlayer[:, :, size:]
+            walks = backend.backward_both(saved, parts, lasts, wanted)
         else:
-            walks = (backend.backward(saved[0], dlayer, lasts[0]),)
+            walks = (backend.backward(saved[0], dlayer, lasts[0], wanted),)
         for _, dfirst, named in reversed(walks):
             first.append(dfirst)
             grads.append([named[name] for name in kind.names])
-        parts = [dx for dx, _, _ in walks if dx is not None]
-        dlayer = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-        if layer and kept.masks:
+        dlayer = None
+        with _warnings.unwarned():
+            for dx, _, _ in walks:
+                if dx is not None:
+                    dlayer = dx if dlayer is None else dlayer + dx
+        if layer and kept.masks and dlayer is not None:
             dlayer = _masked(dlayer, kept.masks[layer - 1])
     arrays = [array for of_one in reversed(grads) for array in of_one]
     return Gradients(dlayer, _stacked(first[::-1]), arrays)
