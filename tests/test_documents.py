@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pyrnn.reference.cells import CELLS
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 TUNING = ROOT / "docs" / "tuning"
@@ -22,14 +24,16 @@ NOT_THE_FIELDS_WORDS = re.compile(
     r"way back|way forward|amid a part|at the begin of|in force\b|taken off|machine's mood",
     re.IGNORECASE,
 )
-PAGES = [
-    ROOT / "docs" / name
-    for name in ("layers.md", "numerics.md", "training.md", "bring-your-model.md")
-]
+PAGES = sorted(
+    path
+    for path in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "learn").glob("*.md")]
+    if path.name not in ("textbook.md", "command-line.md")  # the latter's needs a trained model
+)
+SNIPPET = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
 SNIPPETS = [
-    snippet
+    pytest.param(*found.groups(), id=f"{page.stem}-{number}")
     for page in PAGES
-    for snippet in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    for number, found in enumerate(SNIPPET.finditer(page.read_text(encoding="utf-8")))
 ]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -115,15 +119,28 @@ def test_records_that_the_core_names_are_there():
 
 
 def test_snippets_are_found():
-    assert len(SNIPPETS) >= 15
+    assert len(SNIPPETS) >= 40
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
-def test_snippet(backend, capsys, snippet, tmp_path, monkeypatch):
+@pytest.fixture
+def cells():
+    """The list of cells, which a snippet may add to."""
+    before = dict(CELLS)
+    yield CELLS
+    CELLS.clear()
+    CELLS.update(before)
+
+
+@pytest.mark.parametrize(("snippet", "printed"), SNIPPETS)
+def test_snippet(backend, cells, capsys, snippet, printed, tmp_path, monkeypatch):
+    """It prints what stands behind each print, or in the block below it."""
     if "import torch" in snippet:
         pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     exec(compile(snippet, "snippet", "exec"), {})
     expected = re.findall(r"^ *print\(.*\) +# (.*)$", snippet, re.MULTILINE)
-    assert len(expected) == snippet.count("print(")
+    if printed is None:
+        assert len(expected) == snippet.count("print(")
+    else:
+        expected = printed.splitlines()
     assert capsys.readouterr().out.splitlines() == expected

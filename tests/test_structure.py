@@ -102,7 +102,7 @@ FLOORS = [
     {"text"},
     {"diagnostics", "interop", "textbook"},
     {"training.run"},
-    {"cli", "callbacks", "losses", "optim", "serialization", "model", "typing"},
+    {"cli", "exercises", "callbacks", "losses", "optim", "serialization", "model", "typing"},
     {"", "__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

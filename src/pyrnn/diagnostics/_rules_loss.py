@@ -61,27 +61,23 @@ def _constant(trials: LossTrials) -> list[Finding]:
 def _scaled(trials: LossTrials, size: tuple[int, int]) -> list[Finding]:
     """Gradients that are all the same number times the right ones."""
     factor = _factor(trials.at(*size))
-    if factor is None:
+    if factor is None or math.isclose(factor, 1.0, rel_tol=1e-4):
         return []
     if trials.has_sizes:
-        by_batch, by_steps = _factor(trials.at(1, 2)), _factor(trials.at(2, 1))
-        alone = _factor(trials.at(1, 1)) or 1.0
-        if by_batch is not None and not math.isclose(by_batch, alone, rel_tol=1e-4):
-            return [
-                (
-                    "batch sum",
-                    f"with N=2 every gradient is {by_batch:.6g} times the right one: a mean over "
-                    "the batch in one, a sum in the other",
-                )
-            ]
-        if by_steps is not None and not math.isclose(by_steps, alone, rel_tol=1e-4):
-            return [
-                (
-                    "output layer",
-                    f"with T=2 every gradient is {by_steps:.6g} times the right one: a mean over "
-                    "time steps in one, a sum in the other",
-                )
-            ]
+        alone = _factor(trials.at(1, 1))
+        for region, axis, other in (
+            ("batch sum", "the batch", _factor(trials.at(1, 2))),
+            ("output layer", "time steps", _factor(trials.at(2, 1))),
+        ):
+            if alone and other and not math.isclose(other, alone, rel_tol=1e-4):
+                return [
+                    (
+                        region,
+                        f"with two in place of one, every gradient is {other / alone:.6g} times "
+                        "too large: the loss and its gradient differ in a mean or a sum over "
+                        f"{axis}",
+                    )
+                ]
     return [
         (
             "output layer",
@@ -92,7 +88,7 @@ def _scaled(trials: LossTrials, size: tuple[int, int]) -> list[Finding]:
 
 
 def _factor(trial: Trial) -> float | None:
-    """The one number that all gradients differ by; None if there is none, or it is 1."""
+    """The one number that all gradients differ by; None if there is none."""
     factors = []
     for name in trial.parameters:
         comparison = trial.compared(name)
@@ -103,7 +99,7 @@ def _factor(trial: Trial) -> float | None:
         if factor == 0 or not close(comparison.block, factor * comparison.numeric):
             return None
         factors.append(factor)
-    if not factors or not np.allclose(factors, factors[0], rtol=1e-4) or abs(factors[0] - 1) < 1e-4:
+    if not factors or not np.allclose(factors, factors[0], rtol=1e-4):
         return None
     return factors[0]
 
@@ -334,6 +330,8 @@ def _output_parameters(trials: LossTrials, size: tuple[int, int]) -> list[str]:
         zero = [n for n in alive if n != name and not np.any(without.compared(n).numeric)]
         if np.any(without.compared(name).numeric) and len(zero) > most:
             most, best = len(zero), [n for n in alive if n not in zero]
+    if not most and sum(not _is_vector(trials, name) for name in trials.parameters) == 1:
+        return alive  # one matrix: there is nothing but an output layer
     return best if most > 1 or (most == 1 and len(alive) == 2) else []
 
 
