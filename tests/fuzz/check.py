@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 import pickle
 import re
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
-from unittest import mock
 
 import numpy as np
 
 import pyrnn
-from pyrnn import _checks
 from pyrnn._divergence import DivergenceError
 from pyrnn.backend import selection
-from tests.fuzz import compare
+from tests.fuzz import compare, modes
 from tests.fuzz.case import Case, Entry, argument_names, draw_case
 from tests.fuzz.draw import Draw, Mode
 
@@ -70,7 +66,7 @@ def check(entry: Entry, seed: int, number: int) -> Verdict:
         return attempt(draw_case(entry, seed, number, mode), backend)
 
     def again(mode: Mode) -> Outcome:
-        with _wider_types(), _changed_values(mode):
+        with modes.rerun(mode):
             return run("reference", mode)
 
     def again_flat(mode: Mode) -> compare.Flat | None:
@@ -234,56 +230,6 @@ def _said(error: BaseException | None) -> str:
         return "no error"
     text = re.sub(r"got .*", "got ...", str(error), flags=re.DOTALL)
     return f"{type(error).__name__}: {re.sub(r'[0-9]+', '#', text)[:120]}"
-
-
-def _wider_types() -> contextlib.AbstractContextManager[Any]:
-    """Let the reference compute in long double too."""
-    floats = _checks.FLOATS | {np.dtype(np.longdouble)}
-    return mock.patch.object(_checks, "FLOATS", floats)
-
-
-FUNCTIONS = {"exp": True, "tanh": True, "sigmoid": True, "normalise": False}
-"""What is off within the reference, and whether in its results or in what it takes."""
-
-
-@contextlib.contextmanager
-def _changed_values(mode: Mode) -> Iterator[None]:
-    """Let values within the reference be off by a unit in the last place, or flushed to zero.
-
-    They are what exp, tanh and sigmoid give, since the derivative of a shut gate, 1 minus nearly 1,
-    is all rounding; and what layer norm takes, which may be all equal up to rounding. Two modes
-    take all up, and all down, the others each by chance.
-    """
-    if not (mode.nudge or mode.flush):
-        yield
-        return
-    generator = np.random.default_rng(mode.nudge)
-
-    def changed(x: Any) -> Any:
-        y = np.asarray(x)
-        if mode.flush:  # what these are multiplied with is mostly less than 1
-            return np.where(np.abs(y) < compare.least(y.dtype), y * 0, y)
-        ways = {1: (1,), 2: (-1,)}.get(mode.nudge, (-1, 0, 1))
-        return y * (1 + np.finfo(y.dtype).eps * generator.choice(ways, y.shape)).astype(y.dtype)
-
-    modules = [m for name, m in sorted(sys.modules.items()) if name.startswith("pyrnn.")]
-    with contextlib.ExitStack() as stack:
-        for place in (np, *modules):
-            for name, of_result in FUNCTIONS.items():
-                function = getattr(place, name, None)
-                if isinstance(function, np.ufunc) or inspect.isfunction(function):
-                    around = _around(function, changed, of_result)
-                    stack.enter_context(mock.patch.object(place, name, around))
-        yield
-
-
-def _around(
-    function: Callable[..., Any], change: Callable[[Any], Any], of_result: bool
-) -> Callable[..., Any]:
-    """The function of a changed argument, or its changed result."""
-    if of_result:
-        return lambda *given, **options: change(function(*given, **options))
-    return lambda x: function(change(x))
 
 
 def _bits(result: Any) -> list[bytes]:

@@ -2,8 +2,9 @@
 
 The core may differ from the reference by the guaranteed relative tolerance. Where a case makes more
 of rounding than that, what rounding does to it is found out: the reference computes it once more in
-a wider type, and several times with its numbers, its exp, tanh and sigmoid, and what layer norm
-takes, nudged by a unit in their last place. The core may then be off by `FACTOR` times the most
+a wider type; several times with its numbers, its exp, tanh and sigmoid, and what layer norm takes,
+nudged by a unit in their last place; once with what is nearly subnormal flushed to zero; and once
+with its products summed as the core sums them. The core may then be off by `FACTOR` times the most
 that the reference moved.
 
 Where finite numbers overflow, the result depends on the order of a sum; see docs/numerics.md. That
@@ -123,7 +124,8 @@ def difference(
         _overflow_decides(got[path], expected[path], wide.get(path)) for path in got
     ):
         return Difference(undecided=True)
-    others = [wide, *(rerun(Mode(nudge=n)) for n in range(1, NUDGES + 1)), rerun(Mode(flush=True))]
+    others = [wide, rerun(Mode(flush=True)), rerun(Mode(chains=True))]
+    others += [rerun(Mode(nudge=n)) for n in range(1, NUDGES + 1)]
     known = [other for other in others if other and list(other) == list(got)]
     for path in sorted(wrong):
         found = _unexplained(got[path], expected[path], [other[path] for other in known], dtype)

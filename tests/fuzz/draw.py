@@ -40,12 +40,14 @@ class Mode(NamedTuple):
     """How to draw a case once more, to learn how much rounding does to it.
 
     ``dtype`` takes the place of the case's own; ``nudge`` (if not 0) seeds a change of every number
-    by up to one unit in the last place; ``flush`` makes subnormal numbers zeros, as the core does.
+    by up to one unit in the last place; ``flush`` makes subnormal numbers zeros, as the core does;
+    ``chains`` sums products in the core's order.
     """
 
     dtype: str | None = None
     nudge: int = 0
     flush: bool = False
+    chains: bool = False
 
 
 class Draw:

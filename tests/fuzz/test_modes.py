@@ -1,12 +1,12 @@
-"""The reference in other modes: what is nudged and flushed within it, and that it is put back."""
+"""The reference in other modes: what is changed within it, and that it is put back."""
 
 import numpy as np
 import pytest
 
 from pyrnn import _checks
-from pyrnn.reference import activations, layer_norm
-from tests.fuzz.check import _changed_values, _wider_types
+from pyrnn.reference import activations, affine, layer_norm
 from tests.fuzz.draw import Mode
+from tests.fuzz.modes import chain, rerun
 
 X = np.linspace(-3, 3, 50, dtype=np.float32)
 EPS = np.finfo(np.float32).eps
@@ -19,7 +19,7 @@ def computed():
 @pytest.mark.parametrize(("nudge", "ways"), [(1, {1}), (2, {-1}), (3, {-1, 0, 1})])
 def test_results_are_off_by_a_unit(nudge, ways):
     plain = computed()
-    with _changed_values(Mode(nudge=nudge)):
+    with rerun(Mode(nudge=nudge)):
         nudged = computed()
     for one, other in zip(nudged[::2], plain[::2], strict=True):
         units = (one.astype(float) - other) / (EPS * np.abs(other))
@@ -33,13 +33,13 @@ def test_what_layer_norm_takes_is_nudged():
     """Numbers that are all equal are so up to rounding alone."""
     equal = np.full((1, 8), 0.3, np.float32)
     plain = layer_norm.normalise(equal).value
-    with _changed_values(Mode(nudge=3)):
+    with rerun(Mode(nudge=3)):
         nudged = layer_norm.normalise(equal).value
     assert np.abs(nudged - plain).max() > 5 * EPS
 
 
 def test_results_that_are_nearly_subnormal_are_flushed():
-    with _changed_values(Mode(flush=True)):
+    with rerun(Mode(flush=True)):
         assert np.exp(np.float32(-85)) == 0
         assert np.exp(np.float32(-70)) > 0
         assert np.isnan(np.exp(np.float32(np.nan)))
@@ -47,8 +47,21 @@ def test_results_that_are_nearly_subnormal_are_flushed():
 
 def test_afterwards_all_is_as_it_was():
     before = np.tanh, np.exp, activations.sigmoid, layer_norm.normalise, _checks.FLOATS
-    with _changed_values(Mode(nudge=1)), _wider_types():
+    with rerun(Mode(nudge=1)):
         assert np.tanh is not before[0]
         assert np.dtype(np.longdouble) in _checks.FLOATS
     after = np.tanh, np.exp, activations.sigmoid, layer_norm.normalise, _checks.FLOATS
     assert after == before
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_in_chains_overflow_to_the_first_infinity(dtype):
+    """Which is what a fused multiply-add does: the product that is added is exact."""
+    huge = np.finfo(dtype).max
+    x = np.array([[huge, -huge, 1.0]], dtype)
+    parameters = {"weight_ih": np.full((1, 3), 9, dtype), "weight_hh": -np.full((1, 3), 9, dtype)}
+    with rerun(Mode(chains=True)):
+        assert affine.input_product(x, parameters) == np.inf
+        assert affine.hidden_product(x, parameters) == -np.inf
+    x, weight, bias = (np.random.default_rng(n).standard_normal((4, 4)) for n in range(3))
+    np.testing.assert_allclose(chain(x, weight, bias[0]), x @ weight.T + bias[0], rtol=1e-13)

@@ -1,0 +1,124 @@
+"""The reference in other modes, which tell how much rounding and overflow make of a case."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from pyrnn import _checks
+from tests.fuzz import compare
+from tests.fuzz.draw import Mode
+
+
+@contextlib.contextmanager
+def rerun(mode: Mode) -> Iterator[None]:
+    """Let the reference compute as the mode says; long double counts as a dtype meanwhile."""
+    floats = _checks.FLOATS | {np.dtype(np.longdouble)}
+    changed = _summed_in_chains() if mode.chains else _changed_values(mode)
+    with mock.patch.object(_checks, "FLOATS", floats), changed:
+        yield
+
+
+FUNCTIONS = {"exp": True, "tanh": True, "sigmoid": True, "normalise": False}
+"""What is off within the reference, and whether in its results or in what it takes."""
+
+
+@contextlib.contextmanager
+def _changed_values(mode: Mode) -> Iterator[None]:
+    """Let values within the reference be off by a unit in the last place, or flushed to zero.
+
+    They are what exp, tanh and sigmoid give, since the derivative of a shut gate, 1 minus nearly 1,
+    is all rounding; and what layer norm takes, which may be all equal up to rounding. Two modes
+    take all up, and all down, the others each by chance.
+    """
+    if not (mode.nudge or mode.flush):
+        yield
+        return
+    generator = np.random.default_rng(mode.nudge)
+
+    def changed(x: Any) -> Any:
+        y = np.asarray(x)
+        if mode.flush:  # what these are multiplied with is mostly less than 1
+            return np.where(np.abs(y) < compare.least(y.dtype), y * 0, y)
+        ways = {1: (1,), 2: (-1,)}.get(mode.nudge, (-1, 0, 1))
+        return y * (1 + np.finfo(y.dtype).eps * generator.choice(ways, y.shape)).astype(y.dtype)
+
+    modules = [m for name, m in sorted(sys.modules.items()) if name.startswith("pyrnn.")]
+    with contextlib.ExitStack() as stack:
+        for place in (np, *modules):
+            for name, of_result in FUNCTIONS.items():
+                function = getattr(place, name, None)
+                if isinstance(function, np.ufunc) or inspect.isfunction(function):
+                    around = _around(function, changed, of_result)
+                    stack.enter_context(mock.patch.object(place, name, around))
+        yield
+
+
+def _around(
+    function: Callable[..., Any], change: Callable[[Any], Any], of_result: bool
+) -> Callable[..., Any]:
+    """The function of a changed argument, or its changed result."""
+    if of_result:
+        return lambda *given, **options: change(function(*given, **options))
+    return lambda x: function(change(x))
+
+
+# --- products as the core sums them -----------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _summed_in_chains() -> Iterator[None]:
+    """Each number of a product is a chain of fused multiply-adds in the order of k, from the bias.
+
+    NumPy's order is another, which matters where numbers overflow: to the infinity that is first.
+    """
+    modules = [m for name, m in sorted(sys.modules.items()) if name.startswith("pyrnn.")]
+    with contextlib.ExitStack() as stack:
+        for place in modules:
+            for name, around in CHAINS.items():
+                function = getattr(place, name, None)
+                if inspect.isfunction(function):
+                    stack.enter_context(mock.patch.object(place, name, around(function)))
+        yield
+
+
+def chain(x: Any, weight: Any, bias: Any) -> Any:
+    """x Wᵀ + b, (M, K), (N, K), (N,) -> (M, N)."""
+    dtype = np.result_type(x, weight)
+    total = np.zeros((len(x), len(weight)), dtype) + (0 if bias is None else bias)
+    with np.errstate(all="ignore"):
+        for k in range(x.shape[1]):
+            product = np.multiply.outer(x[:, k].astype(np.longdouble), weight[:, k])
+            total = (total + product).astype(dtype)
+    return total
+
+
+def _input_product(function: Any) -> Any:
+    def product(x: Any, parameters: Any) -> Any:
+        if x.ndim != 2:  # indices choose columns
+            return function(x, parameters)
+        return chain(x, parameters["weight_ih"], parameters.get("bias_ih"))
+
+    return product
+
+
+def _hidden_product(function: Any) -> Any:
+    def product(h: Any, parameters: Any, mask: Any = None) -> Any:
+        masked = h if mask is None else mask * h
+        return chain(masked, parameters["weight_hh"], parameters.get("bias_hh"))
+
+    return product
+
+
+CHAINS = {
+    "input_product": _input_product,
+    "hidden_product": _hidden_product,
+    "linear": lambda function: chain,
+}
+"""The reference's functions, by their names, and what takes their place."""
