@@ -22,6 +22,8 @@ MADE = {
         {**STACK, "bias": True, "proj_size": 2, "peephole": True, "zoneout": (0.1, 0.2)}
         | {"forget_bias": 1.5, **DRAWN},
     ),
+    "LSTM-reversed": (pyrnn.LSTM, {"reverse": True, "seed": 1}),
+    "GRU-merged": (pyrnn.GRU, {"bidirectional": True, "merge_mode": "ave", "seed": 1}),
     "LSTM-coupled": (pyrnn.LSTM, {"coupled": True, "seed": 1}),
     "LSTM-norm": (pyrnn.LSTM, {"layer_norm": True, "seed": 1}),
     "GRU": (pyrnn.GRU, {**STACK, "reset_after": False, **DRAWN}),

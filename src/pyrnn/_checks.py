@@ -284,16 +284,19 @@ def index_array(name: str, value: object, count: int) -> Indices:
 
 
 def lengths_array(
-    name: str, value: object, time_steps: int, batch_size: int
+    name: str, value: object, time_steps: int, batch_size: int, least: int = 1
 ) -> npt.NDArray[np.intp]:
     """Check the lengths of a batch's sequences, in [1, time_steps]; return an ``intp`` copy."""
     array = as_array(name, value).copy()
+    if not array.size:  # an empty list has no dtype of its own
+        array = array.astype(np.intp)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integers, got dtype {array.dtype}")
     if array.shape != (batch_size,):
         raise ValueError(f"{name}: expected shape ({batch_size},), got {array.shape}")
-    if array.min() < 1 or array.max() > time_steps:
-        raise ValueError(f"{name}: expected values in [1, {time_steps}], got {array.tolist()}")
+    if array.size and (array.min() < least or array.max() > time_steps):
+        expected = f"[{least}, {time_steps}]"
+        raise ValueError(f"{name}: expected values in {expected}, got {array.tolist()}")
     return array.astype(np.intp, copy=False)
 
 

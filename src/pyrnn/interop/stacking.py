@@ -21,6 +21,7 @@ _SHARED = (
     "layer_norm",
     "reset_after",
     "reverse",
+    "merge_mode",
 )
 
 
@@ -55,7 +56,7 @@ def stack(layers: Sequence[Recurrent]) -> Recurrent:
         raise TypeError("layers: expected at least one recurrent layer")
     first = layers[0]
     shared = arguments_of(first)
-    size = first.num_directions * first._output_size
+    size = first._features
     for number, layer in enumerate(layers[1:], start=1):
         if type(layer) is not type(first) or arguments_of(layer) != shared:
             raise ValueError(f"layers[{number}]: expected the options of {first!r}, got {layer!r}")
@@ -89,7 +90,7 @@ def unstack(layer: Recurrent) -> list[Recurrent]:
     [GRU(3, 4), GRU(4, 4)]
     """
     shared = arguments_of(layer)
-    sizes = [layer.input_size] + [layer.num_directions * layer._output_size] * layer.num_layers
+    sizes = [layer.input_size] + [layer._features] * layer.num_layers
     kind: Any = type(layer)
     made: list[Recurrent] = []
     for level in range(layer.num_layers):

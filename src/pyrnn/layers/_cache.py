@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -70,9 +70,22 @@ class Cache(Generic[Kept]):
         return self.__dict__
 
 
-SequenceCache = Cache[tuple[list[Any], list[Array | None]]]
-"""The cache of a stack of recurrent layers: what each layer and direction saved, from the first,
-and for each layer the dropout mask before it."""
+class StackKept(NamedTuple):
+    """What a stack of recurrent layers keeps, from the first layer on.
+
+    ``saved`` is what each layer and direction saved, ``masks`` the dropout mask before each layer,
+    ``outputs`` those of both directions where they are multiplied. ``rows`` are the sequences that
+    have a step, if some have none, and ``indices`` says whether x held indices then.
+    """
+
+    saved: list[Any]
+    masks: list[Array | None]
+    outputs: list[list[Array] | None]
+    rows: npt.NDArray[np.intp] | None = None
+    indices: bool = False
+
+
+SequenceCache = Cache[StackKept]
 
 
 def check(cache: object, layer: object) -> None:

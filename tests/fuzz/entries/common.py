@@ -28,6 +28,10 @@ def layer_options(draw: Draw, kind: str, *, directions: bool = True) -> dict[str
         options["num_layers"] = draw.choice((1, 2, 2, 3))
     if directions and draw.chance(0.35):
         options["bidirectional"] = draw.choice((True, True, False))
+        if options["bidirectional"] and draw.chance(0.25):
+            options["merge_mode"] = draw.choice(("concat", "sum", "mul", "ave"))
+    elif directions and draw.chance(0.15):
+        options["reverse"] = True
     for name, share, values in (
         ("bias", 0.25, (True, False)),
         ("batch_first", 0.3, (True, False)),

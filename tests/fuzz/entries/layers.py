@@ -37,8 +37,13 @@ class Setup:
         self.batched = draw.chance(0.85)
         self.first = bool(options.get("batch_first"))
         self.directions = 2 if options.get("bidirectional") else 1
+        self.forward = self.directions == 1 and not options.get("reverse")
         self.stacked = self.directions * options.get("num_layers", 1)
         self.sizes = state_sizes(kind, options)
+        merged = options.get("merge_mode", "concat") != "concat"
+        self.features = self.sizes[0] * (1 if merged else self.directions)
+        if self.batched and draw.chance(0.02):
+            self.rows = 0
 
     def lead(self) -> tuple[int, ...]:
         """The axes of x but the last."""
@@ -80,11 +85,11 @@ def layer_case(draw: Draw, kind: str) -> Case:
         "weights": draw_weights(draw, layer),
         "x": draw_input(draw, setup.lead(), options["input_size"]),
         "state": draw_state(draw, setup.sizes, setup.state_lead()),
-        "dy": draw_gradient(draw, *setup.lead(), setup.directions * setup.sizes[0]),
+        "dy": draw_gradient(draw, *setup.lead(), setup.features),
         "dstate": draw_state(draw, setup.sizes, setup.state_lead()),
     }
     if setup.batched and draw.chance(0.35):
-        arguments["lengths"] = draw.integers(setup.rows, below=setup.steps + 1, least=1)
+        arguments["lengths"] = draw.integers(setup.rows, below=setup.steps + 1, least=0)
     if draw.chance(0.2):
         arguments["checkpoint"] = draw.choice((1, 2, 3, 5, 100, 2**70))
     training = draw.chance(0.8)
@@ -125,12 +130,12 @@ def _relations(
         Relation("copy", partial(_copied, draw, setup, training)),
         Relation("no checkpoint", lambda a: (run(a | {"checkpoint": None}), run(a))),
     ]
-    if setup.batched and not noisy:
+    if setup.batched and setup.rows and not noisy:
         ways.append(Relation("row alone", partial(_alone, run, setup, draw.integer(0, 1000))))
-    if setup.directions == 1 and lengths is None and not noisy and setup.steps > 1:
+    if setup.forward and lengths is None and not noisy and setup.steps > 1:
         cut = draw.integer(1, setup.steps - 1)
         ways.append(Relation("chunks", partial(_chunked, draw, setup, training, cut)))
-    if setup.directions == 1 and lengths is None:
+    if setup.forward and lengths is None and setup.rows:
         ways.append(Relation("stream", partial(_streamed, draw, setup)))
     if lengths is not None:
         ways.append(Relation("padding", partial(_padded, run, setup)))
@@ -257,17 +262,17 @@ def truncated_case(draw: Draw) -> Case:
         "weights": draw_weights(draw, layer),
         "x": draw_input(draw, setup.lead(), options["input_size"]),
         "state": draw_state(draw, setup.sizes, setup.state_lead()),
-        "dy": draw.array(*setup.lead(), setup.directions * setup.sizes[0]),
+        "dy": draw.array(*setup.lead(), setup.features),
         "k1": k1,
         "k2": k1 + draw.choice((0, 0, 1, 2, 4, 9, 2**40)),
     }
     if draw.chance(0.1) and setup.batched:
-        arguments["lengths"] = draw.integers(setup.rows, below=setup.steps + 1, least=1)
+        arguments["lengths"] = draw.integers(setup.rows, below=setup.steps + 1, least=0)
     if draw.chance(0.2):
         arguments["checkpoint"] = draw.choice((1, 2, 3, 5, 100))
     run = partial(_truncated, draw, kind)
     relations = []
-    if setup.directions == 1 and "lengths" not in arguments:
+    if setup.forward and "lengths" not in arguments:
         relations.append(
             Relation("no checkpoint", lambda a: (run(a | {"checkpoint": None}), run(a)))
         )

@@ -182,7 +182,7 @@ def gradcheck_case(draw: Draw) -> Case:
         "diagnose": draw.chance(0.1),
     }
     if draw.chance(0.3):
-        arguments["lengths"] = draw.integers(rows, below=steps + 1, least=1)
+        arguments["lengths"] = draw.integers(rows, below=steps + 1, least=0)
     run = partial(_gradcheck, kind)
     names = {"target", "lengths", "epsilon", "tolerance"}
     names |= set(KINDS[kind](1, 2, 3, bidirectional=True).parameters)

@@ -82,7 +82,7 @@ def test_what_are_no_lengths(make_layer, lengths, backend):
 
 def test_lengths_do_not_wrap_around(make_layer, backend):
     for wrong in (2**64 - 1, 2**63, 2**32 + 1):
-        with pytest.raises(ValueError, match=r"lengths: expected values in \[1, 5\], got "):
+        with pytest.raises(ValueError, match=r"lengths: expected values in \[0, 5\], got "):
             make_layer(3, 4)(X, lengths=np.array([1, wrong], np.uint64))
 
 

@@ -128,7 +128,7 @@ def _checked(layers: Sequence[Layer]) -> Sequence[Layer]:
 def sizes_of(layer: Layer) -> tuple[int, int]:
     """Features that a layer takes and gives."""
     if isinstance(layer, Recurrent):
-        return layer.input_size, layer.num_directions * layer._output_size
+        return layer.input_size, layer._features
     if isinstance(layer, Linear):
         return layer.in_features, layer.out_features
     if isinstance(layer, Embedding):

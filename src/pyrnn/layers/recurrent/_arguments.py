@@ -50,8 +50,8 @@ class Arguments(NamedTuple):
             array = array[:, None]
         elif self.batch_first:
             array = array.swapaxes(0, 1)
-        if not array.shape[0] or not array.shape[1]:
-            raise ValueError(f"x: expected at least one step and one row, got shape {np.shape(x)}")
+        if not array.shape[0]:
+            raise ValueError(f"x: expected at least one step, got shape {np.shape(x)}")
         steps, rows = array.shape[:2]
         if steps * rows > self.most_rows:
             raise MemoryError(
@@ -76,10 +76,10 @@ class Arguments(NamedTuple):
     def check_lengths(
         self, lengths: Any, time_steps: int, batch_size: int
     ) -> npt.NDArray[np.intp] | None:
-        """One length in [1, T] for each row; None if not given."""
+        """One length in [0, T] for each row; None if not given."""
         if lengths is None:
             return None
-        return _checks.lengths_array("lengths", lengths, time_steps, batch_size)
+        return _checks.lengths_array("lengths", lengths, time_steps, batch_size, least=0)
 
     def check_gradient(self, dy: Any, cache: SequenceCache) -> Array:
         """``dy`` as (T, N, features), of the shape that the cache's y had; None for zeros."""

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Generic
 
-import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _checks, _options, _warnings
-from pyrnn._options import Option, Setting
-from pyrnn._types import Array, Given, Noise, Returned, State
+from pyrnn import _checks, _warnings
+from pyrnn._options import Option
+from pyrnn._types import Array, Given, Returned, State
 from pyrnn.backend import selection
 from pyrnn.layers import _cache
 from pyrnn.layers._cache import Cache, SequenceCache
 from pyrnn.layers.recurrent import _gates, _noise
-from pyrnn.layers.recurrent._arguments import Arguments, joined, part_of
-from pyrnn.layers.recurrent._weights import StackWeights
+from pyrnn.layers.recurrent._arguments import Arguments, joined
+from pyrnn.layers.recurrent._passes import StackPasses
 from pyrnn.layers.recurrent.stream import Stream, StreamSizes
 
 _NUMBERS_OF_A_UNIT = 16
 """The largest number of cached values of a unit's time step, in both directions."""
 
 
-class Recurrent(StackWeights, Generic[Given, Returned]):
+class Recurrent(StackPasses, Generic[Given, Returned]):
     """Base of `RNN`, `LSTM`, `GRU` and `MinGRU`; a subclass says what its cell is."""
 
     batch_first: Option[bool] = Option(_checks.flag)
-    dropout: Setting[float] = Setting(_options.rate)
-    recurrent_dropout: Setting[float] = Setting(_options.rate)
-    zoneout: Setting[Any] = Setting(_options.rate)
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         self._take(arguments)
@@ -76,7 +72,7 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
             in which h has proj_size features if there is a projection. Without the axis N for one
             sequence. Zeros by default.
         lengths : array of int, optional
-            The length of each sequence of the batch, in [1, T]. By default all have T steps.
+            The length of each sequence of the batch, in [0, T]. By default all have T steps.
 
         Returns
         -------
@@ -125,7 +121,7 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
             in which h has proj_size features if there is a projection. Without the axis N for one
             sequence. Zeros by default.
         lengths : array of int, optional
-            The length of each sequence of the batch, in [1, T]. By default all have T steps.
+            The length of each sequence of the batch, in [0, T]. By default all have T steps.
         checkpoint : int, optional
             Cache the state before every ``checkpoint``-th time step only; `backward` computes the
             steps between them again. The gradients are identical to the bit and the cache is
@@ -174,42 +170,16 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
         self, x: Any, state: Any, lengths: Any, keep: bool, checkpoint: int = 0
     ) -> tuple[Array, Any, SequenceCache | None]:
         arguments = self._arguments
-        y, batched = arguments.check_input(x)
-        time_steps, batch_size = y.shape[:2]
+        x, batched = arguments.check_input(x)
+        time_steps, batch_size = x.shape[:2]
         states = arguments.check_state("state", state, batch_size, batched)
         counts = arguments.check_lengths(lengths, time_steps, batch_size)
         backend = selection.current()
-        weights = self._weights(backend)
-        final: list[State] = []
-        saved: list[Any] = []
-        masks: list[Array | None] = []
-        for layer in range(self.num_layers):
-            mask = self._dropout_mask(y) if layer else None
-            source = y if mask is None else _noise.masked(y, mask)
-            walks: Sequence[selection.Forward]
-            if self.bidirectional:
-                both = slice(2 * layer, 2 * layer + 2)
-                befores = [part_of(states, 2 * layer), part_of(states, 2 * layer + 1)]
-                noises = [self._draw_noise(time_steps, batch_size) for _ in range(2)]
-                walks = backend.forward_both(
-                    weights[both], source, befores, counts, keep, checkpoint, noises
-                )
-                y = np.concatenate([outputs for outputs, _, _ in walks], axis=2)
-            else:
-                before = part_of(states, layer)
-                noise = self._draw_noise(time_steps, batch_size)
-                walk = backend.forward(
-                    weights[layer], source, before, counts, False, keep, checkpoint, noise
-                )
-                walks, y = (walk,), walk[0]
-            for _, last, kept in walks:
-                final.append(last)
-                saved.append(kept)
-            masks.append(mask)
+        y, final, kept = self._pass_forward(x, states, counts, keep, checkpoint)
         cache = None
         if keep:
             y.setflags(write=False)
-            cache = Cache(self, backend.name, (saved, masks), y.shape, batched, counts)
+            cache = Cache(self, backend.name, kept, y.shape, batched, counts)
         return arguments.user_layout(y, batched), arguments.user_state(final, batched), cache
 
     def backward(
@@ -257,40 +227,11 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
                 "dy: expected a gradient, of y or of the final state, got None for both"
             )
         dlayer, dstates = self.check_backward(cache, dy, dstate)
-        arguments = self._arguments
-        saved, masks = cache.use()
         backend = selection.find(cache.backend)
-        dstates0: list[State] = []
-        cell_grads: list[dict[str, Array]] = []
-        dx: Array | None = None
-        for layer in range(self.num_layers - 1, -1, -1):
-            walks: Sequence[selection.Backward]
-            if self.bidirectional:
-                both = slice(2 * layer, 2 * layer + 2)
-                size = self._output_size
-                parts = (dlayer[:, :, :size], dlayer[:, :, size:])
-                afters = [part_of(dstates, 2 * layer), part_of(dstates, 2 * layer + 1)]
-                walks = backend.backward_both(saved[both], parts, afters)
-            else:
-                walks = (backend.backward(saved[layer], dlayer, part_of(dstates, layer)),)
-            dx = None
-            # Collected from the last layer and direction to the first, reversed below.
-            for dpart, dstate0, grads in reversed(walks):
-                dstates0.append(dstate0)
-                cell_grads.append(grads)
-                if dpart is not None:
-                    with _warnings.unwarned():
-                        dx = dpart if dx is None else dx + dpart
-            mask = masks[layer]
-            if mask is not None and dx is not None:
-                dx = _noise.masked(dx, mask)
-            if dx is not None:
-                dlayer = dx
-        dstates0.reverse()
-        cell_grads.reverse()
+        dx, dfirst, grads = self._pass_backward(backend, cache.use(), dlayer, dstates)
+        arguments = self._arguments
         dx = None if dx is None else arguments.user_layout(dx, cache.batched)
-        grads = self._gradients(joined(cell_grads))
-        return dx, arguments.user_state(dstates0, cache.batched), grads
+        return dx, arguments.user_state(dfirst, cache.batched), self._gradients(grads)
 
     def check_backward(
         self, cache: SequenceCache, dy: Any, dstate: Any
@@ -345,8 +286,7 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
         twin = copy.deepcopy(self).eval()
         with selection.use_backend("reference"):
             _, _, cache = twin.forward(x, state, lengths)
-        saved, _ = cache.use()
-        found = _gates.over_time(saved, self._suffixes(), cache.output_shape[0])
+        found = _gates.over_time(cache.use(), self._suffixes(), cache.output_shape)
         return {
             name: self._arguments.user_layout(gate, cache.batched) for name, gate in found.items()
         }
@@ -386,7 +326,7 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
             If the cache is another layer's or used up, an argument has a wrong dtype, shape or
             value, or ``k2 < k1``. The cache can still be used then, unless it was used up.
         NotImplementedError
-            For a bidirectional layer or a batch with lengths.
+            For a bidirectional or reversed layer, or a batch with lengths.
 
         Notes
         -----
@@ -408,21 +348,25 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
             shown = _checks.shown
             raise ValueError(f"k2: expected at least k1 = {shown(k1)}, got {shown(k2)}")
         _cache.check(cache, self)
-        if self.bidirectional or cache.lengths is not None:
+        if self.bidirectional or self.reverse or cache.lengths is not None:
             raise NotImplementedError(
-                "backward_truncated: a window over time needs one direction and equal lengths"
+                "backward_truncated: a window over time needs one direction, forward in time, "
+                "and equal lengths"
             )
         if dy is None:
             raise TypeError("dy: expected an array, got None")  # there is no other gradient
         dlayer = self._arguments.check_gradient(dy, cache)
         k1 = min(k1, len(dlayer))
         k2 = min(k2, k1 + len(dlayer))  # every window then goes back to the first step
-        saved, masks = cache.use()
-        dx, cell_grads = selection.find(cache.backend).backward_windows(
-            saved, dlayer, k1, k2, [*masks[1:], None]
-        )
+        kept, backend = cache.use(), selection.find(cache.backend)
+        if kept.rows is not None:
+            dx, _, grads = self._pass_backward(backend, kept, dlayer, None)
+        else:
+            masks = [*kept.masks[1:], None]
+            dx, cell_grads = backend.backward_windows(kept.saved, dlayer, k1, k2, masks)
+            grads = joined(cell_grads)
         dx = None if dx is None else self._arguments.user_layout(dx, cache.batched)
-        return dx, self._gradients(joined(cell_grads))
+        return dx, self._gradients(grads)
 
     def stream(self, batch_size: int = 1) -> Stream[Given, Returned]:
         """Open a stream that advances one time step per call, with the present weights.
@@ -440,8 +384,8 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
         Raises
         ------
         ValueError
-            For a bidirectional layer, which needs the end of the sequence first; for a state of
-            more than 2**31 - 1 numbers.
+            For a bidirectional or reversed layer, which needs the end of the sequence first; for a
+            state of more than 2**31 - 1 numbers.
 
         Examples
         --------
@@ -453,8 +397,9 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
         >>> np.array_equal(y, layer(x)[0])  # equal to the bit
         True
         """
-        if self.bidirectional:
-            raise ValueError("stream: a bidirectional layer cannot run forward in time alone")
+        if self.bidirectional or self.reverse:
+            kind = "bidirectional" if self.bidirectional else "reversed"
+            raise ValueError(f"stream: a {kind} layer cannot run forward in time alone")
         size = _checks.size("batch_size", batch_size)
         _checks.parameter_shape("batch_size", (self.num_layers, size, self.hidden_size))
         sizes = StreamSizes(
@@ -467,22 +412,3 @@ class Recurrent(StackWeights, Generic[Given, Returned]):
             self.dtype,
         )
         return Stream(self._fixed_weights(), sizes, size)
-
-    # --- noise ------------------------------------------------------------------------------
-
-    def _dropout_mask(self, y: Array) -> Array | None:
-        """Draw a mask of zeros and 1 / (1 - p) between two layers; None without dropout."""
-        if not self.training or self.dropout == 0:
-            return None
-        return _noise.dropout_mask(self._generator, y.shape, self.dropout, self.dtype)
-
-    def _draw_noise(self, time_steps: int, batch_size: int) -> Noise | None:
-        """Draw the noise for one layer and direction; in eval mode, its mean."""
-        rates = _noise.zoneout_rates(self.zoneout, len(self._state_names))
-        if not rates and not self.recurrent_dropout:
-            return None
-        if not self.training:
-            return _noise.expected(rates)
-        sizes = self._arguments.state_sizes.values()
-        shapes = tuple((time_steps, batch_size, size) for size in sizes)
-        return _noise.draw(self._generator, shapes, self.recurrent_dropout, rates, self.dtype)

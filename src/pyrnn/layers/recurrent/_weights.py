@@ -29,6 +29,11 @@ class StackWeights(Kind):
         """2 if bidirectional, else 1."""
         return 2 if self.bidirectional else 1
 
+    @property
+    def _features(self) -> int:
+        """Features of the output of a layer."""
+        raise NotImplementedError
+
     def _suffixes(self) -> list[str]:
         """``l0``, ``l0_reverse``, ``l1``, ...: one for each layer and direction."""
         directions = ("", "_reverse")[: self.num_directions]
@@ -38,7 +43,7 @@ class StackWeights(Kind):
         shapes: list[tuple[str, tuple[int, ...]]] = []
         for index, suffix in enumerate(self._suffixes()):
             first = index < self.num_directions
-            columns = self.input_size if first else self._output_size * self.num_directions
+            columns = self.input_size if first else self._features
             shapes += [(f"{name}_{suffix}", s) for name, s in self._cell_shapes(columns).items()]
         return shapes
 

@@ -14,6 +14,7 @@ from pyrnn._types import Array, DTypeLike
 from pyrnn.layers.initializers import Initialization
 from pyrnn.layers.recurrent._cell import Cell
 from pyrnn.layers.recurrent._kind import Kind
+from pyrnn.layers.recurrent._passes import MergeMode
 from pyrnn.layers.recurrent._stack import Recurrent
 
 
@@ -57,6 +58,12 @@ class GRU(_GRUKind, Recurrent[npt.ArrayLike, Array]):
         Probability with which an output of each layer but the last is dropped, in train mode.
     bidirectional : bool, default False
         Whether to add a second direction that runs from the end; y has the features of both.
+    reverse : bool, default False
+        Whether the layer runs from each sequence's last time step to its first, alone; y stays in
+        the order of x. ONNX's ``reverse``, Keras' ``go_backwards`` (whose y is the other way
+        round).
+    merge_mode : {"concat", "sum", "mul", "ave"}, default "concat"
+        What y is of the two directions: both side by side, their sum, product or mean (Keras).
     reset_after : bool, default True
         Whether the reset gate acts after the product with W_hn (torch, Keras' default) or before
         it (the paper).
@@ -113,6 +120,8 @@ class GRU(_GRUKind, Recurrent[npt.ArrayLike, Array]):
         *,
         reset_after: bool = True,
         layer_norm: bool = False,
+        reverse: bool = False,
+        merge_mode: MergeMode = "concat",
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         dtype: DTypeLike = "float32",

@@ -14,6 +14,7 @@ from pyrnn.layers.initializers import Initialization
 from pyrnn.layers.recurrent import _noise
 from pyrnn.layers.recurrent._cell import Cell
 from pyrnn.layers.recurrent._kind import Kind, check_forget_bias
+from pyrnn.layers.recurrent._passes import MergeMode
 from pyrnn.layers.recurrent._stack import Recurrent
 from pyrnn.parameters import shapes
 
@@ -76,6 +77,12 @@ class LSTM(_LSTMKind, Recurrent[PairLike, Pair]):
         Probability with which an output of each layer but the last is dropped, in train mode.
     bidirectional : bool, default False
         Whether to add a second direction that runs from the end; y has the features of both.
+    reverse : bool, default False
+        Whether the layer runs from each sequence's last time step to its first, alone; y stays in
+        the order of x. ONNX's ``reverse``, Keras' ``go_backwards`` (whose y is the other way
+        round).
+    merge_mode : {"concat", "sum", "mul", "ave"}, default "concat"
+        What y is of the two directions: both side by side, their sum, product or mean (Keras).
     proj_size : int, default 0
         The number of features P < hidden_size to which h is projected, as in `torch.nn.LSTM`; 0
         for no projection. Then y and h have P features, and c has hidden_size.
@@ -150,6 +157,8 @@ class LSTM(_LSTMKind, Recurrent[PairLike, Pair]):
         peephole: bool = False,
         coupled: bool = False,
         layer_norm: bool = False,
+        reverse: bool = False,
+        merge_mode: MergeMode = "concat",
         recurrent_dropout: float = 0.0,
         zoneout: float | tuple[float, float] = 0.0,
         dtype: DTypeLike = "float32",

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.layers.initializers import Initialization
+from pyrnn.layers.recurrent._passes import MergeMode
 from pyrnn.layers.recurrent._stack import Recurrent
 
 
@@ -33,6 +34,12 @@ class MinGRU(Recurrent[npt.ArrayLike, Array]):
         Probability with which an output of each layer but the last is dropped, in train mode.
     bidirectional : bool, default False
         Whether to add a second direction that runs from the end; y has the features of both.
+    reverse : bool, default False
+        Whether the layer runs from each sequence's last time step to its first, alone; y stays in
+        the order of x. ONNX's ``reverse``, Keras' ``go_backwards`` (whose y is the other way
+        round).
+    merge_mode : {"concat", "sum", "mul", "ave"}, default "concat"
+        What y is of the two directions: both side by side, their sum, product or mean (Keras).
     recurrent_dropout : float, default 0.0
         Only 0 is allowed: there is no product with h that a mask could act on.
     zoneout : float, default 0.0
@@ -77,6 +84,8 @@ class MinGRU(Recurrent[npt.ArrayLike, Array]):
         dropout: float = 0.0,
         bidirectional: bool = False,
         *,
+        reverse: bool = False,
+        merge_mode: MergeMode = "concat",
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         dtype: DTypeLike = "float32",
