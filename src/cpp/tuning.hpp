@@ -48,6 +48,10 @@ constexpr double plan_margin = 0.95, least_saving = 0.25;
 constexpr auto spin_for_part = std::chrono::microseconds(20);
 constexpr auto spin_for_job = std::chrono::microseconds(100);
 
+// Threads lend each other cores, and keep those they wake off their own, where the program may run
+// on so many processors at most. docs/tuning/threads.md
+constexpr int most_placed_processors = 2;
+
 // The plan's costs of a step: bytes of weights that a core reads in a cycle, by the cache that
 // holds them all, and cycles of the pointwise part for each vector of a slot. docs/tuning/blocks.md
 constexpr double near_weights = 24e3, far_weights = 1e6;

@@ -144,6 +144,46 @@ def test_more_processors_than_threads_can_be(run_python, tmp_path, count):
     assert equal == "True"
 
 
+# --- who is moved to another processor ------------------------------------------------------
+
+# As many processors as COUNT, and a word for each time another thread is told where it may run.
+MOVES = (
+    MANY_PROCESSORS
+    + r"""
+#include <stdio.h>
+int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t *mask) {
+  if (pid != 0) fputs("moved\n", stderr);
+  return 0;
+}
+"""
+)
+
+WAKE_OFTEN = """
+pyrnn.set_num_threads(2)
+layer = pyrnn.LSTM(64, 128, seed=0)
+for _ in range(20):
+    layer(random(20, 64, 64))
+    time.sleep(0.005)
+"""
+
+
+@linux
+@pytest.mark.parametrize(("count", "moves"), [(2, True), (3, False), (64, False)])
+def test_workers_are_moved_on_two_processors_alone(run_python, tmp_path, count, moves):
+    """It was measured there; with more, the system finds a free one itself."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler here")
+    source, library = tmp_path / "moves.c", tmp_path / "moves.so"
+    source.write_text(MOVES)
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", f"-DCOUNT={count}", "-o", library, source], check=True
+    )
+    result = run_python("-c", START + WAKE_OFTEN, LD_PRELOAD=str(library))
+    assert result.returncode == 0, result.stderr
+    assert ("moved" in result.stderr) == moves
+
+
 # --- limits of control groups ----------------------------------------------------------------
 
 # Files below /proc/self and /sys/fs/cgroup are looked for in FOLDER instead.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <thread>
 
+#include "tuning.hpp"
+
 #ifdef __linux__
 #include <sched.h>
 #include <sys/syscall.h>
@@ -81,6 +83,11 @@ const ProcessorSet of_the_program = [] {
   return allowed;
 }();
 
+// It was measured on two processors alone; of more, the system may find a free one itself.
+bool is_worth_placing() {
+  return of_the_program.count() > 1 && of_the_program.count() <= tuning::most_placed_processors;
+}
+
 }  // namespace
 
 ThreadId this_thread_id() { return static_cast<ThreadId>(syscall(SYS_gettid)); }
@@ -90,6 +97,7 @@ void run_where_the_program_may() noexcept {
 }
 
 bool has_lost_its_core(ThreadId thread) {
+  if (!is_worth_placing()) return false;
   const long long before = time_used(thread);
   const auto start = std::chrono::steady_clock::now();
   while (std::chrono::steady_clock::now() - start < moment) {
@@ -106,6 +114,7 @@ int bring_here(ThreadId thread) noexcept {
 }
 
 bool keep_elsewhere(ThreadId thread, ProcessorSet& allowed) noexcept {
+  if (!is_worth_placing()) return false;
   const int processor = sched_getcpu();
   if (processor < 0 || !allowed.read(thread)) return false;
   ProcessorSet wanted = allowed;

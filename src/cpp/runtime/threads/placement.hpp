@@ -1,6 +1,7 @@
 // Where workers run: a thread that waits for a worker whose core the system has given to another
 // process lends it its own, and who wakes workers keeps the core that it runs on itself. Nothing of
-// it happens where the system has no such calls, or forbids them.
+// it happens where the program may run on more processors than that was measured with
+// (`tuning::most_placed_processors`), or where the system has no such calls or forbids them.
 #pragma once
 
 #include <array>
