@@ -11,7 +11,8 @@
 
 namespace {
 
-// What is made at first use is made now: a fork amid it would leave it locked in the child.
+// What is made at first use is made now: a fork while it is being made would leave it locked in the
+// child.
 void make_statics() {
   pybind11::detail::npy_api::get();
   pyrnn::release_memory(pyrnn::acquire_memory(1), 1);

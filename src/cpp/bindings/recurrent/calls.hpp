@@ -1,5 +1,5 @@
-// One direction of a layer, forward and back: what Python gives, the walk, which needs no Python,
-// and what Python gets. Two directions may be walked at once.
+// One direction of a layer, forward and backward: what Python gives, the computation, which needs
+// no Python, and what Python gets. Two directions may be computed at once.
 #pragma once
 
 #include <array>

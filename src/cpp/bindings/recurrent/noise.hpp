@@ -1,4 +1,4 @@
-// Random factors as Python drew them, brought into the order of the walk.
+// Random factors as Python drew them, brought into the order of the time steps.
 #pragma once
 
 #include <optional>

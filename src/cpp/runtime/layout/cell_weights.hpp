@@ -87,7 +87,7 @@ struct CellSizes {
 struct PackedFor {
   bool back;                             // to h and to a second product's vector
   bool back_to_input;                    // to x, unless it is indices
-  bool several_readers;                  // whether several threads will walk
+  bool several_readers;                  // whether several threads will read them
   std::vector<Size> input_columns = {};  // of weight_ih, those that indices choose; or all
 };
 

@@ -15,8 +15,8 @@ constexpr bool few_indices(Size indices, Size columns) {
   return indices <= columns / tuning::columns_an_index;
 }
 
-// The different ones of the indices, ascending. The indices, all less than `columns`, become places
-// among them.
+// The distinct indices, ascending; each index, less than `columns`, becomes its position among
+// them.
 inline std::vector<Size> compact_indices(std::vector<std::int64_t>& indices, Size columns) {
   std::vector<Size> places(static_cast<std::size_t>(columns), -1);
   for (const std::int64_t index : indices) places[static_cast<std::size_t>(index)] = 0;

@@ -18,7 +18,7 @@ struct PackedBatch {
   std::vector<Size> sequence;  // packed position in the batch -> sequence
   std::vector<Size> source;    // packed row -> time * batch + sequence
 
-  // lengths (batch,) in [1, time_steps]; a reversed walk starts at each sequence's end.
+  // lengths (batch,) in [1, time_steps]; the reverse direction starts at each sequence's last step.
   PackedBatch(const Size* lengths, Size batch_size, bool reverse)
       : sequence(static_cast<std::size_t>(batch_size)) {
     std::iota(sequence.begin(), sequence.end(), Size{0});

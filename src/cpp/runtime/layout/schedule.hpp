@@ -1,9 +1,9 @@
-// Which rows advance at each step of the walk.
+// Which rows advance at each time step.
 //
 // Rows of all steps lie in one packed array; step s has rows first[s] .. first[s] + count[s] - 1.
 // Counts never grow, and row n of a step is the same sequence at every step, so the previous row of
-// first[s] + n is first[s - 1] + n. A reversed walk over equal lengths only runs through the same
-// rows the other way round; sequences of different lengths are brought into this form by `order`.
+// first[s] + n is first[s - 1] + n. The reverse direction over equal lengths takes the same rows
+// from the last step on; sequences of different lengths are sorted into this form (`PackedBatch`).
 #pragma once
 
 #include <vector>
@@ -26,7 +26,7 @@ struct Schedule {
   // Whether all sequences are equally long.
   bool uniform() const { return rows == steps() * batch_size; }
   Range band(int index) const { return split(batch_size, bands, index); }
-  // The rows of steps [begin, end) lie together, whichever way the walk goes.
+  // The rows of steps [begin, end) lie together, in both directions.
   Range rows_of(Size begin, Size end) const {
     return {std::min(first_of(begin), first_of(end - 1)),
             std::max(first_of(begin) + count_of(begin), first_of(end - 1) + count_of(end - 1))};
@@ -77,7 +77,7 @@ struct Schedule {
     return begin;
   }
 
-  // The rows of steps [begin, end) that one of several threads walks, so that all have about the
+  // The rows of steps [begin, end) that one of several threads computes, so that all have about the
   // same work; counted from each step's first. Without rounding: equally long sequences are shared
   // out alike in a stretch of any length, which lets threads walk on without waiting.
   Range rows_of_thread(Size begin, Size end, int threads, int thread) const {

@@ -8,10 +8,10 @@
 
 namespace pyrnn {
 
-// The batch in slices, one after another, and in each its steps: what a thread writes while it
-// walks a slice has no neighbours. Were all sequences of a step side by side, a core would fetch
-// ahead what the next one is about to write, and take it away from there. One slice is the order
-// of the packed batch.
+// The batch in slices, one after another, each with all its steps: what a thread writes then lies
+// apart from what others write. If all sequences of a step lay side by side, a core would prefetch
+// lines that another is about to write, and take them away from it. A single slice is the order of
+// the packed batch. docs/tuning/slices.md
 class Slices {
  public:
   explicit Slices(Size batch_size = 0) : bounds_{0, batch_size} {}

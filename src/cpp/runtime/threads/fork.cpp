@@ -7,7 +7,7 @@ namespace {
 
 std::atomic<unsigned> forks{0};
 
-// While the library is loaded: at first use, a fork could come amid it.
+// Registered while the library is loaded: if it were at first use, a fork could interrupt it.
 [[maybe_unused]] const int counted = pthread_atfork(nullptr, nullptr, [] { ++forks; });
 
 }  // namespace

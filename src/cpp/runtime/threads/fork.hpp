@@ -14,7 +14,7 @@ namespace pyrnn {
 unsigned fork_generation() noexcept;
 
 // A lock that a forked child finds free, whoever held it in the parent: the child makes its own.
-// What it guards must be whole whenever a thread may be interrupted amid it.
+// What it guards must be consistent at every moment at which a signal may interrupt the thread.
 class ForkSafeMutex {
  public:
   ForkSafeMutex() : made_(new Made) {}
@@ -22,8 +22,8 @@ class ForkSafeMutex {
   ForkSafeMutex(const ForkSafeMutex&) = delete;
   ForkSafeMutex& operator=(const ForkSafeMutex&) = delete;
 
-  // Held while what it returns lives. A thread that holds it already is refused: it is in a handler
-  // of a signal, amid what the lock is held for.
+  // Held while what it returns lives. A thread that holds it already gets an error: it runs a
+  // signal handler in the middle of what the lock is held for.
   class Hold;
   Hold hold();
 

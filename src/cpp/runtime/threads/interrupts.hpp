@@ -1,5 +1,5 @@
-// What ends a call before it is done: a signal that the calling thread takes notice of, or a
-// failure in a part of the call that another thread computes.
+// What ends a call before it is done: a signal whose handler the calling thread runs, or an error
+// in a part that another thread computes.
 #pragma once
 
 #include <atomic>
@@ -9,16 +9,16 @@
 
 namespace pyrnn {
 
-// Asks the calling thread's program whether to go on; throws what ends the call.
+// How the calling thread asks Python whether to go on; `ask` throws what ends the call.
 struct Question {
   void (*ask)(void*) = nullptr;
   void* argument = nullptr;
 };
 
-// So often, that is.
+// How often it asks.
 constexpr auto question_interval = std::chrono::milliseconds(40);
 
-// While it lives, this thread asks a question now and then, in `check_interrupts`.
+// While it lives, `check_interrupts` on this thread asks the question, once an interval.
 class InterruptScope {
  public:
   explicit InterruptScope(Question question) noexcept;
@@ -51,8 +51,8 @@ bool has_question() noexcept;
 // Throws if the call that this thread works for shall end.
 void check_interrupts();
 
-// Checks every millisecond or so, of a loop that ticks more often than the clock should be read:
-// one for each thread that goes through it.
+// Calls `check_interrupts` about every millisecond from a loop that ticks far more often, without
+// reading the clock each time. Each thread needs its own.
 class Pace {
  public:
   void tick() {

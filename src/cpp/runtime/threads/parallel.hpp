@@ -1,4 +1,4 @@
-// A range split over threads, where its work pays for waking them.
+// A range split over threads, where there is enough work for more than one.
 #pragma once
 
 #include <algorithm>

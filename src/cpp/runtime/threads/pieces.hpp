@@ -1,4 +1,4 @@
-// Long work cut so that a call can be ended within it.
+// Long work cut into pieces, so that a call can be interrupted between them.
 #pragma once
 
 #include <algorithm>

@@ -53,8 +53,9 @@ struct alignas(64) Worker {
 
 // The workers and the job they are on.
 //
-// Phases are numbered over all jobs. The part that is behind tells where a job is: nobody begins a
-// phase while a part is behind it, and a part is taken by bringing it from 2 p - 1 to 2 p. Between
+// Phases are numbered over all jobs. The part that is furthest behind tells where a job is: nobody
+// begins a phase while a part is in an earlier one, and a part is taken by bringing it from 2 p - 1
+// to 2 p. Between
 // two jobs a number is left out, so that nobody takes a part of a job that has ended. Only who has
 // taken a part looks at the work: it lasts until that part is done. A part that fails is brought to
 // the end of the job at once, and so is every part that is taken after that.
@@ -237,8 +238,8 @@ class Workers {
     cancelled_ = true;
   }
 
-  // A signal that the caller takes notice of during a job may fork: the child has no workers, and
-  // nobody else is at the work.
+  // A signal handler that the caller runs during a job may fork: the child has no workers, and
+  // nobody else does the other parts.
   void refuse_fork() const {
     if (generation != fork_generation())
       throw std::runtime_error("the process was forked amid this call");
@@ -283,7 +284,7 @@ class Workers {
     }
   }
 
-  // The part that is most behind: of several the first from `part` on.
+  // The part that is furthest behind: of several, the first from `part` on.
   struct Behind {
     int part;
     std::uint64_t progress;

@@ -5,8 +5,8 @@
 // nobody has begun. So a thread that has lost its core, or is still waking, delays the others only
 // while it is within a part. No result depends on who does a part.
 //
-// Waiting is a short spin, then sleep: a thread whose peer has lost its core must not burn the one
-// that it needs. One call at a time gets the workers; a call that finds them taken runs alone,
+// A thread that waits spins for a short time, then sleeps: if another has lost its core, it may
+// need this one. One call at a time gets the workers; a call that finds them taken runs alone,
 // which changes no result either, and so does one from within a part. A job wakes the workers that
 // it has parts for. They are started when first needed; where the system refuses some, the others
 // do all parts. After fork the child starts workers of its own.

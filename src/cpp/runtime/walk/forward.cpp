@@ -1,4 +1,4 @@
-// The walk forward: x W_ih for a stretch of time at once, then step by step through the stretch.
+// The forward pass: x W_ih for a stretch of time at once, then step by step through the stretch.
 #include <algorithm>
 #include <vector>
 
@@ -264,7 +264,7 @@ class ForwardWalk {
               part);
   }
 
-  // What regularises, on what this part owns: some of the old values stay; h is masked for the
+  // Noise, on what this part owns: zoneout keeps some of the old values; h is masked for the
   // products of the next step.
   void add_noise(const StepForward<T>& q, Size row, Size sequence, Size at, int part) {
     const Noise<T>& noise = call_.noise;

@@ -18,7 +18,7 @@ enum class Split { none, batch, units, sums };
 struct Plan {
   Split split = Split::none;
   int threads = 1;
-  double cycles = 0;  // of the walk
+  double cycles = 0;  // of all steps
 };
 
 // Units are shared out in blocks of the columns that one backward panel spans, so that a thread
@@ -96,8 +96,8 @@ Plan make_plan_back(const CellSizes<T>& sizes, const Schedule& schedule, int ava
   return several && cycles > 2 * tuning::team_cost ? Plan{Split::sums, 2, plan.cycles} : plan;
 }
 
-// Whether the two directions of a layer had better be walked at once, by a thread each, than one
-// after the other by all. Not where a split of units brings the weights into a nearer cache.
+// Whether the two directions of a layer are faster at once, on a thread each, than one after the
+// other on all. Not where a split of units brings the weights into a nearer cache.
 template <class T>
 bool directions_at_once(const CellSizes<T>& sizes, Size batch_size, Size steps, int available) {
   if (available < 2) return false;
@@ -120,7 +120,7 @@ bool worth_dividing(const CellSizes<T>& sizes, Size rows, Size steps) {
          saved * static_cast<double>(steps) > tuning::handing_cost;
 }
 
-// What each thread of a plan owns, on both ways.
+// What each thread of a plan owns, in both passes.
 template <class T>
 class Assignment {
  public:

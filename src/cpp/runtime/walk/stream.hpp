@@ -46,7 +46,7 @@ class Stream {
     int parts, part;
   };
 
-  // In how many phases threads that share units go through a layer.
+  // Phases of a layer where threads share the units.
   Size layer_phases() const { return lowest().two_products() ? 2 : 1; }
   void work(const InputRows<T>& x, Size phase, int parts, int part);
   void work_on_rows(const InputRows<T>& x, int parts, int part);
@@ -66,8 +66,8 @@ class Stream {
   bool by_rows_ = false;             // whether threads share the streams, or the units
   int threads_ = 1;                  // that pay
   Size rows_at_once_ = 1;            // sequences that a thread takes
-  // Which of the states are those of now. A step is done when this changes: until then, a thread
-  // that ends it early and a process that forks leave the states as they were.
+  // Which of the two states is the current one. A step counts as done when this changes: if it is
+  // interrupted, or the process forks, the states are as they were before it.
   int now_ = 0;
 };
 

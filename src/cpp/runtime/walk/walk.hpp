@@ -1,4 +1,4 @@
-// The walk over time of one layer in one direction: forward, and back-propagation through time.
+// One layer in one direction over time: the forward pass, and back-propagation through time.
 #pragma once
 
 #include "runtime/layout/kept.hpp"
@@ -20,7 +20,7 @@ struct Forward {
   Noise<T> noise;
 };
 
-// Runs the walk; fills `kept` if given.
+// Runs the forward pass; fills `kept` if given.
 template <class T>
 void walk_forward(const Forward<T>& call, Kept<T>* kept);
 
@@ -37,8 +37,8 @@ struct Backward {
   Noise<T> noise;
 };
 
-// Uses `kept` up: pre-activations' gradients take the place of the gates. The parameters' gradients
-// go to `sums`; of several parts of a sequence, the last comes first.
+// Uses `kept` up: gradients of pre-activations take the place of the gates. The gradients of the
+// parameters go to `sums`; of several segments of a sequence, the last comes first.
 template <class T>
 void walk_backward(const Backward<T>& call, Kept<T>& kept, GradientSums<T>& sums);
 
