@@ -28,7 +28,7 @@ def options(kind: str) -> list[tuple[str, str]]:
 def test_options_are_found() -> None:
     assert ("train", "--threads") in options("whole")
     assert ("sample", "--temperature") in options("number")
-    assert len(options("whole")) == 17
+    assert len(options("whole")) == 21
 
 
 class TestNumbers:

@@ -208,7 +208,7 @@ class TestRefused:
         assert os.listdir() == ["text.py"]
 
     def test_unknown_option(self, text: Path, fails: Any) -> None:
-        assert fails("train", text, "--epochs", "3") == "unrecognized arguments: --epochs 3"
+        assert fails("train", text, "--epoch-s", "3") == "unrecognized arguments: --epoch-s 3"
 
     def test_too_large(self, text: Path, fails: Any) -> None:
         for sizes in [("--hidden", 10**6), ("--layers", 10**9)]:
@@ -367,7 +367,7 @@ class TestGoodFileSurvives:
     def test_worse_than_a_guess(
         self, cell: str, steps: int, text: Path, fails: Any, unchanged: Any
     ) -> None:
-        out = ("--out", "pyrnn-lstm.safetensors")
+        out = ("--out", "pyrnn-lstm.safetensors", "--force")
         message = fails("train", text, *SMALL, "--cell", cell, "--steps", steps, "--lr", 50, *out)
         assert message.startswith(
             "--lr: expected a rate at which training converges, got 50: it ended with"

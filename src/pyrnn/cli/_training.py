@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,11 +18,21 @@ from pyrnn._divergence import (
     check_weights,
     worse_than_a_guess,
 )
-from pyrnn.text.batches import AnyIndices, chunks, streams
+from pyrnn._types import Array
+from pyrnn.text.batches import AnyIndices, streams
 from pyrnn.text.character_model import CharacterModel
+from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.clipping import clip_grad_norm
 from pyrnn.training.losses import softmax_cross_entropy
-from pyrnn.training.optimizers import Adam
+from pyrnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+
+OPTIMIZERS: dict[str, Any] = {
+    "sgd": SGD,
+    "adagrad": Adagrad,
+    "rmsprop": RMSprop,
+    "adam": Adam,
+    "adamw": AdamW,
+}
 
 WARM_UP_STEPS = 20
 """The number of steps in which the learning rate rises, while Adam's moments settle."""
@@ -44,6 +55,11 @@ class Settings:
     steps: int | None
     seconds: float | None
     seed: int = 0
+    optimizer: str = "adam"
+    evaluations: int = EVALUATIONS
+    keep: str = "last"
+    patience: int | None = None
+    log: str | None = None
 
 
 class Point(NamedTuple):
@@ -75,10 +91,15 @@ class Training:
         self.losses: list[Point] = []
         self.scores: list[Point] = []
         self.smoothed = math.nan
+        self.final_bits = math.nan
+        self.best: tuple[float, dict[str, Array]] | None = None
+        self.waited = 0
         self._held_out = held_out
         self._read = 0
+        self._state: Any = None
         self._streams = streams(text, settings.batch_size)
-        self._optimizer = Adam(model.parameters, lr=settings.lr)
+        kind = OPTIMIZERS[settings.optimizer]
+        self._optimizer: Optimizer = kind(model.parameters, lr=settings.lr)
 
     @property
     def progress(self) -> float:
@@ -101,20 +122,77 @@ class Training:
         progress = self.progress
         return self.seconds * (1 - progress) / progress if progress else math.inf
 
-    def run(self, show: Callable[[], None], stop: Callable[[], bool]) -> None:
-        """Train until the end or until ``stop()``; call ``show()`` after every step."""
-        for x, y, state in self._batches():
+    @property
+    def ended(self) -> bool:
+        """Whether all steps are done, or the patience is at its end."""
+        patience = self.settings.patience
+        return self.progress >= 1 or (patience is not None and self.waited >= patience)
+
+    def run(
+        self,
+        show: Callable[[], None],
+        stop: Callable[[], bool],
+        save: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Train until the end or until ``stop()``.
+
+        ``show()`` is called after every step, ``save()`` once the step's evaluation is done too.
+        """
+        if self.ended:
+            return
+        for x, y in self._batches():
             # No warnings of overflow, because the loss is checked.
             with np.errstate(over="ignore", invalid="ignore"):
-                self._step(x, y, state)
+                self._step(x, y)
             show()
             if self.progress >= 1 or stop():
                 return
-            if self.progress * EVALUATIONS >= len(self.scores) + 1:
+            if self.progress * self.settings.evaluations >= len(self.scores) + 1:
                 try:
                     self.evaluate(stop)
                 except _Stopped:
                     return
+                if self.ended:
+                    return
+            save()
+
+    def finish(self) -> None:
+        """Score the model as it is; where the best is kept, give it the weights of the best."""
+        self.final_bits = self.evaluate()
+        if self.settings.keep == "best" and self.best is not None:
+            self.final_bits, weights = self.best
+            self.model.parameters.update(weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a later run needs to go on with the same bits."""
+        return {
+            "model": dict(self.model.parameters),
+            "optimizer": self._optimizer.state_dict(),
+            "generator": self.model.rnn._generator.bit_generator.state,
+            "state": self._state,
+            "counts": [self.step, self.characters, self._read, self.waited],
+            "seconds": self.seconds,
+            "smoothed": self.smoothed,
+            "losses": np.array(self.losses, np.float64).reshape(-1, 2),
+            "scores": np.array(self.scores, np.float64).reshape(-1, 2),
+            "best": None if self.best is None else list(self.best),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave, which has been this training's."""
+        names = set(self.model.parameters)
+        if set(state["model"]) != names:
+            raise ValueError("expected the parameters of the model")
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.model.parameters.update(state["model"])
+        self.model.rnn._generator.bit_generator.state = state["generator"]
+        carried = state["state"]
+        self._state = tuple(carried) if isinstance(carried, list) else carried
+        self.step, self.characters, self._read, self.waited = state["counts"]
+        self.seconds, self.smoothed = float(state["seconds"]), float(state["smoothed"])
+        self.losses = [Point(int(n), float(bits)) for n, bits in state["losses"]]
+        self.scores = [Point(int(n), float(bits)) for n, bits in state["scores"]]
+        self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
 
     def check(self) -> None:
         """Raise `DivergenceError` if training left the model worse than a guess.
@@ -143,7 +221,22 @@ class Training:
         with np.errstate(over="ignore", invalid="ignore"):
             bits = self.model.bits_per_character(self._held_out, callback=look)
         self.scores.append(Point(self.characters, bits))
+        self._log(bits)
+        self.waited += 1
+        if self.best is None or bits < self.best[0]:
+            kept = self.model.parameters if self.settings.keep == "best" else {}
+            self.best = bits, {name: array.copy() for name, array in kept.items()}
+            self.waited = 0
         return bits
+
+    def _log(self, bits: float) -> None:
+        """Add a line to the log."""
+        if self.settings.log is None:
+            return
+        line = {"step": self.step, "characters": self.characters, "seconds": self.seconds}
+        line |= {"bits": self.smoothed, "held_out": bits, "lr": self._optimizer.lr}
+        with open(self.settings.log, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
     def _recent_bits(self, model: CharacterModel) -> float:
         """Return how well the model predicts the last characters, starting from a zero state."""
@@ -162,22 +255,24 @@ class Training:
             model.cell,
             layer.hidden_size,
             layer.num_layers,
+            model.embedding_dim,
             dtype=model.dtype,
             seed=self.settings.seed,
         )
 
-    def _batches(self) -> Iterator[tuple[AnyIndices, AnyIndices, list[Any]]]:
-        """Yield chunks of all streams, again and again, with a holder for the carried state."""
+    def _batches(self) -> Iterator[tuple[AnyIndices, AnyIndices]]:
+        """Yield chunks of all streams, again and again; each pass begins with a zero state."""
+        inputs, targets = self._streams
         while True:
-            state: list[Any] = [None]
-            self._read = 0
-            for x, y in chunks(*self._streams, self.settings.seq_len):
-                self._read += len(x)
-                yield x, y, state
+            for start in range(self._read, len(inputs), self.settings.seq_len):
+                x, y = (a[start : start + self.settings.seq_len] for a in (inputs, targets))
+                self._read = start + len(x)
+                yield x, y
+            self._read, self._state = 0, None
 
-    def _step(self, x: AnyIndices, y: AnyIndices, state: list[Any]) -> None:
+    def _step(self, x: AnyIndices, y: AnyIndices) -> None:
         start = time.perf_counter()
-        logits, state[0], cache = self.model.forward(x, state[0])
+        logits, self._state, cache = self.model.forward(x, self._state)
         loss, dlogits = softmax_cross_entropy(logits, y)
         check_loss("--lr", self.settings.lr, loss, self.step + 1)
         _, _, grads = self.model.backward(cache, dlogits)

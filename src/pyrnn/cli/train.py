@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import secrets
 import signal
@@ -13,36 +14,35 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from pyrnn._divergence import DivergenceError
 from pyrnn.backend import selection
 from pyrnn.cli import _memory, _picture, _progress
 from pyrnn.cli._arguments import (
-    SEEDS,
-    SIZES,
     Subparsers,
     add_threads,
     check_native,
     file_name,
-    number,
     use_threads,
-    whole,
 )
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import NAMES, Ended, Interrupt
+from pyrnn.cli._resuming import Keeper, Resumed, path_beside
 from pyrnn.cli._terminal import print_written
-from pyrnn.cli._training import Settings, Training
+from pyrnn.cli._train_options import (
+    DEFAULT_SECONDS,
+    MOST_STEPS,
+    add_checkpoint_options,
+    add_model_options,
+    add_training_options,
+)
+from pyrnn.cli._training import EVALUATIONS, Settings, Training
 from pyrnn.interop import serialization
 from pyrnn.text import corpus as text
-from pyrnn.text.character_model import CELLS, CharacterModel
+from pyrnn.text.character_model import CharacterModel
 from pyrnn.text.corpus import EncodedCorpus
 from pyrnn.text.vocabulary import REPLACEMENT
-
-DEFAULT_SECONDS = 45.0
-"""Together with the start, evaluations and the sample, that is about a minute."""
-
-MOST_STEPS = 2**63 - 1
-MOST_SECONDS = 1e9
-"""Some thirty years."""
 
 SAMPLE_LENGTH = 400
 SAMPLE_TEMPERATURE = 0.7
@@ -74,8 +74,8 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="FILE",
         help="text in UTF-8 (default: the source of the Python standard library)",
     )
-    _add_model_options(parser)
-    _add_training_options(parser)
+    add_model_options(parser)
+    add_training_options(parser)
     parser.add_argument(
         "--backend", choices=["native", "reference"], help="the compiled core, or NumPy (native)"
     )
@@ -86,86 +86,40 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="MODEL",
         help="file of the model; the picture goes beside it (pyrnn-<cell>.safetensors)",
     )
-    parser.set_defaults(run=run)
-
-
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--cell", choices=list(CELLS), default="lstm", help="recurrent layer (lstm)")
-    add(
-        "--hidden",
-        type=whole(1, SIZES),
-        default=256,
-        metavar="N",
-        help="units of a recurrent layer (256)",
-    )
-    add(
-        "--layers",
-        type=whole(1, SIZES),
-        default=1,
-        metavar="N",
-        help="recurrent layers, stacked (1)",
-    )
-    add("--dtype", choices=["float32", "float64"], default="float32", help="(float32)")
-    add(
-        "--seed",
-        type=whole(0, SEEDS),
-        default=0,
-        metavar="N",
-        help="seed of weights and sample (0)",
-    )
-
-
-def _add_training_options(parser: argparse.ArgumentParser) -> None:
-    add, positive = parser.add_argument, number(0.0, above=True)
-    add(
-        "--seq-len",
-        type=whole(1, SIZES),
-        default=32,
-        metavar="T",
-        help="time steps in a chunk (32)",
-    )
-    add(
-        "--batch",
-        type=whole(1, SIZES),
-        default=16,
-        metavar="N",
-        help="streams of text side by side (16)",
-    )
-    add(
-        "--steps",
-        type=whole(1, MOST_STEPS),
-        metavar="N",
-        help="training steps (as many as --time allows)",
-    )
-    time_help = f"seconds to train ({DEFAULT_SECONDS:g}; with --steps no limit)"
-    add("--time", type=number(0.0, MOST_SECONDS, above=True), metavar="S", help=time_help)
-    add(
-        "--lr",
-        type=positive,
-        default=4e-3,
-        metavar="X",
-        help="highest learning rate of Adam (0.004)",
-    )
-    add("--clip", type=positive, default=1.0, metavar="X", help="largest norm of the gradients (1)")
+    add_checkpoint_options(parser)
+    parser.set_defaults(run=run, parser=parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, save, score, write, draw."""
+    resumed = None
+    if arguments.resume is not None:
+        resumed = Resumed(arguments.resume, arguments, arguments.parser.get_default)
+        arguments = resumed.arguments
     files = arguments.files or text.standard_library()
-    outputs = _outputs(arguments, files)
-    _memory.check_text(files)
-    corpus = text.load(files)
+    texts = [*files, *([arguments.val] if arguments.val is not None else [])]
+    outputs = _outputs(arguments, texts, resumed)
+    _memory.check_text(texts)
+    if resumed is not None:
+        resumed.check_texts(texts)
+    corpus = _corpus(arguments, files)
     with _computing(arguments):
         training = _training(arguments, corpus)
+        if resumed is not None:
+            resumed.restore(training)
+        keeper = None
+        if arguments.checkpoint_every is not None:
+            keeper = Keeper(training, arguments, texts, outputs.model)
         print(_introduction(training, corpus), flush=True)
         with Interrupt() as interrupt:
-            _train(training, outputs.model, interrupt)
+            _train(training, outputs.model, interrupt, keeper, arguments)
         if interrupt.requested:
             print(f"{NAMES[interrupt.requested]} after step {training.step}", flush=True)
             if interrupt.requested != signal.SIGINT:
                 raise Ended(interrupt.requested)
-        bits = training.evaluate()
+        if training.settings.keep == "last":
+            training.finish()
+        bits = training.final_bits
         _print_sample(training.model, _prompt(arguments, corpus), arguments.seed)
     print(f"held-out  {bits:.3f} bits per character over {len(corpus.held_out):,} characters")
     print(f"model     {outputs.model}", flush=True)
@@ -174,11 +128,28 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _train(training: Training, path: Path, interrupt: Interrupt) -> None:
+def _train(
+    training: Training,
+    path: Path,
+    interrupt: Interrupt,
+    keeper: Keeper | None,
+    arguments: argparse.Namespace,
+) -> None:
     """Train, and save the model however training ended, unless it diverged."""
+
+    def save() -> None:
+        if keeper is not None and training.step % arguments.checkpoint_every == 0:
+            keeper.save()
+
     try:
+        if keeper is not None and not training.step:
+            keeper.save()  # so that there is one from the beginning
         with _progress.display(training) as show:
-            training.run(show, lambda: bool(interrupt.requested))
+            training.run(show, lambda: bool(interrupt.requested), save)
+        if keeper is not None:
+            keeper.save()
+        if training.settings.keep == "best":
+            training.finish()
     except DivergenceError:
         raise
     except Exception:
@@ -189,16 +160,34 @@ def _train(training: Training, path: Path, interrupt: Interrupt) -> None:
     _save(training, path)
 
 
-def _outputs(arguments: argparse.Namespace, files: Sequence[str | Path]) -> Outputs:
-    """Return the files to write, after a check that they can be written."""
+def _outputs(
+    arguments: argparse.Namespace, files: Sequence[str | Path], resumed: Resumed | None
+) -> Outputs:
+    """Return the files to write, after a check that they can be written.
+
+    A file that ``--out`` names, or a checkpoint, is overwritten only by the run that wrote it, or
+    with ``--force``.
+    """
     name = f"pyrnn-{arguments.cell}.safetensors" if arguments.out is None else arguments.out
     model = Path(name)
     picture = model.with_suffix(".png") if model.suffix == ".safetensors" else Path(f"{name}.png")
-    for path in (model, picture):
+    if arguments.dropout and arguments.layers == 1:
+        raise UsageError("--dropout: expected --layers 2 or more with it, got 1")
+    checkpoint = path_beside(model)
+    checkpoints = [checkpoint] if arguments.checkpoint_every is not None else []
+    for path in (model, picture, *checkpoints):
         with _writing(path):
             serialization.check_writable(path)
         if any(os.path.exists(file) and _same(file, path) for file in files):
             raise UsageError(f"--out: expected another file than the text to train on, got {path}")
+    if resumed is not None or arguments.force:
+        return Outputs(model, picture)
+    for path in (*([model] if arguments.out is not None else []), *checkpoints):
+        if path.exists():
+            goes_on = f"--resume {checkpoint} continues it, " if path == checkpoint else ""
+            raise UsageError(
+                f"--out: {str(path)!r} is there already; {goes_on}--force overwrites it"
+            )
     return Outputs(model, picture)
 
 
@@ -276,13 +265,19 @@ def _training(arguments: argparse.Namespace, corpus: EncodedCorpus) -> Training:
             arguments.cell,
             arguments.hidden,
             arguments.layers,
+            arguments.embedding,
+            arguments.dropout,
             dtype=arguments.dtype,
             seed=arguments.seed,
         )
     except ValueError as error:
         raise UsageError(f"--hidden: expected a size that fits into memory; {error}") from error
-    seconds = arguments.time
-    if seconds is None and arguments.steps is None:
+    seconds, steps, evaluations = arguments.time, arguments.steps, EVALUATIONS
+    if arguments.epochs is not None:
+        in_epoch = math.ceil((len(corpus.train) - 1) // arguments.batch / arguments.seq_len)
+        steps = min(steps or MOST_STEPS, arguments.epochs * in_epoch)
+        evaluations = max(1, round(steps / in_epoch))
+    if seconds is None and steps is None:
         seconds = DEFAULT_SECONDS
     return Training(
         model,
@@ -293,11 +288,28 @@ def _training(arguments: argparse.Namespace, corpus: EncodedCorpus) -> Training:
             arguments.seq_len,
             arguments.lr,
             arguments.clip,
-            arguments.steps,
+            steps,
             seconds,
             arguments.seed,
+            arguments.optimizer,
+            evaluations,
+            arguments.keep,
+            arguments.patience,
+            arguments.log,
         ),
     )
+
+
+def _corpus(arguments: argparse.Namespace, files: Sequence[str | Path]) -> EncodedCorpus:
+    """Read the texts; with ``--val`` nothing of them is held out."""
+    if arguments.val is None:
+        return text.load(files)
+    vocabulary, *parts = text.load(files)
+    whole = np.concatenate(parts)  # the end of each text comes last
+    held_out = vocabulary.encode_pieces(list(text.pieces(arguments.val)))
+    if len(held_out) < 2:
+        raise UsageError(f"--val: expected at least 2 characters, got {len(held_out)}")
+    return EncodedCorpus(vocabulary, whole, held_out)
 
 
 def _size(model: CharacterModel) -> str:
