@@ -113,6 +113,7 @@ def test_sizes(name, value):
     assert argument in message or ("shape" in message and "elements" in message), message
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate")  # of a training that is soon ended
 @pytest.mark.parametrize("value", HUGE, ids=type_and_size)
 @pytest.mark.parametrize("name", COUNTS)
 def test_counts_may_be_larger_than_anything(name, value, backend):

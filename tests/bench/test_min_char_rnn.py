@@ -26,12 +26,14 @@ def test_loss_and_gradients_are_those_of_the_textbook(backend, assert_close):
     assert_close([*grads.values(), after], list(expected[1:]), 1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate")  # of a training that is soon ended
 def test_training_is_that_of_the_textbook(backend, assert_close):
     got = min_char_rnn.train(TEXT, 2)
     expected, _ = char_rnn.train(TEXT, steps=2)
     assert_close(got, expected, 1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate")  # of a training that is soon ended
 def test_a_short_text_starts_over_with_a_state_of_zero(backend, assert_close):
     short = TEXT[:45]
     expected, _ = char_rnn.train(short, steps=2)
