@@ -8,18 +8,18 @@ Each rule looks at the smallest trial that is wrong.
 
 from __future__ import annotations
 
-from pyrnn.diagnostics import _rules_batch, _rules_step, _rules_time
 from pyrnn.diagnostics._differentiable import Differentiable
-from pyrnn.diagnostics._rules_step import Finding
 from pyrnn.diagnostics._sample import Sample
-from pyrnn.diagnostics._trials import Trials
+from pyrnn.diagnostics.diagnosis import rules_batch, rules_step, rules_time
+from pyrnn.diagnostics.diagnosis.rules_step import Finding
+from pyrnn.diagnostics.diagnosis.trials import Trials
 
 _RULES = (
-    _rules_step.not_live,
-    _rules_step.one_step,
-    _rules_batch.several_sequences,
-    _rules_time.several_steps,
-    _rules_batch.both,
+    rules_step.not_live,
+    rules_step.one_step,
+    rules_batch.several_sequences,
+    rules_time.several_steps,
+    rules_batch.both,
 )
 
 
