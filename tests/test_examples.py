@@ -32,6 +32,8 @@ def output_of(backend, capsys):
 def test_every_example_is_tested():
     tested = {"classify_waves.py", "stream_gru.py", "check_own_rnn.py"}
     tested.add("resemblyzer_embedding.py")  # in interop/torch/test_resemblyzer.py
+    tested.add("silero_vad.py")  # in interop/onnx/test_silero.py
+    tested.add("g2p_english.py")  # in interop/test_g2p.py
     tested |= {"japanese_vowels.py", "text_model.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyrnn.interop.onnx.fusion import fused
 from pyrnn.interop.onnx.graph import (
     AnyArray,
     Graph,
@@ -80,7 +81,7 @@ class Plan:
             self._start[self._new(name)] = self._constants[name]
         self._arguments = [self._new(value.name) for value in graph.inputs]
         self._outer = [self._new(name) for name in outer if name not in self._constants]
-        for node in graph.nodes:
+        for node in fused(graph, self._constants):
             self._add(node)
         self._results = [self._place(value.name, "the graph") for value in graph.outputs]
         self._free()

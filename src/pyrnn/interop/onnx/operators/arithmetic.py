@@ -40,6 +40,14 @@ def _divide(a: AnyArray, b: AnyArray) -> Any:
     return np.divide(a, b)
 
 
+def _raised(build: Build) -> Function:
+    """A square where the exponent is 2 for good; else whatever it is."""
+    exponent = build.constant(1)
+    if exponent is not None and exponent.size == 1 and not exponent.ndim and exponent == 2:
+        return lambda a, b: np.square(a)
+    return _broadcasting(_power)(build)
+
+
 def _power(a: AnyArray, b: AnyArray) -> Any:
     if b.size == 1 and b.ndim <= a.ndim:
         exponent = float(b.reshape(()))
@@ -80,6 +88,8 @@ def _named(name: str, alpha: float | None = None, beta: float | None = None) -> 
         given = [("alpha", kind.alpha if alpha is None else alpha)]
         given.append(("beta", kind.beta if beta is None else beta))
         numbers = [None if usual is None else build.number(n, usual) for n, usual in given]
+        if numbers == [None, None]:
+            return lambda x: kind.function(x, None, None)
         return equations.Named(name, *numbers).__call__
 
     return build
@@ -244,7 +254,7 @@ TABLE: Mapping[str, Builder] = {
     "Not": plain(np.logical_not),
     "Or": _logical(np.logical_or),
     "PRelu": plain(_prelu),
-    "Pow": _broadcasting(_power),
+    "Pow": _raised,
     "Reciprocal": plain(lambda x: (1 / x).astype(x.dtype, copy=False)),
     "Relu": plain(_relu),
     "Round": plain(_round),

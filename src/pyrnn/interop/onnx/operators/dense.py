@@ -42,15 +42,16 @@ def can_pack(weight: AnyArray | None, bias: AnyArray | None = None) -> bool:
 
 
 def _matmul(build: Build) -> Function:
-    weight = build.constant(1)
-    if weight is None or not can_pack(weight) or weight.ndim != 2:
-        return np.matmul
-    packed = Packed(weight.T)
+    weight, bias = build.constant(1), build.constant(2)
+    if weight is None or not can_pack(weight, bias) or weight.ndim != 2:
+        return lambda x, w, b=None: np.matmul(x, w) if b is None else np.matmul(x, w) + b
+    packed = Packed(weight.T, bias)
     features = weight.shape[0]
 
-    def product(x: AnyArray, _: AnyArray) -> Any:
+    def product(x: AnyArray, *_: AnyArray) -> Any:
         if x.dtype != packed.weight.dtype or x.ndim < 2 or x.shape[-1] != features or not x.size:
-            return np.matmul(x, weight)
+            y = np.matmul(x, weight)
+            return y if bias is None else y + bias
         rows = np.ascontiguousarray(x.reshape(-1, features))
         return packed(rows).reshape(*x.shape[:-1], -1)
 

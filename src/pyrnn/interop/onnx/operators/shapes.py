@@ -48,9 +48,18 @@ def _squeeze(build: Build) -> Function:
 
 def _unsqueeze(build: Build) -> Function:
     axes = _listed(build, "axes", 1, 13)
+    indices: dict[tuple[int, ...], Any] = {}
 
     def unsqueeze(x: AnyArray, given: AnyArray | None = None) -> Any:
-        return np.expand_dims(x, tuple(axes(given) or ()))
+        wanted = tuple(axes(given) or ())
+        index = indices.get((x.ndim, *wanted))
+        if index is None:
+            shape = np.expand_dims(np.empty((2,) * min(x.ndim, 8), np.bool_), wanted).shape
+            if x.ndim > 8:
+                return np.expand_dims(x, wanted)
+            index = tuple(None if size == 1 else slice(None) for size in shape)
+            indices[(x.ndim, *wanted)] = index
+        return x[index]
 
     return unsqueeze
 
@@ -126,10 +135,29 @@ def _slice(build: Build) -> Function:
     fixed = [build.constant(index) for index in range(1, 5)]
     if all(array is not None or not build.given(i + 1) for i, array in enumerate(fixed)):
         known = [None if array is None else ints(array) for array in fixed]
-        return lambda x, *rest: _sliced(x, *known)
+        return _fixed_slice(known)
 
     def run(x: AnyArray, *rest: AnyArray | None) -> Any:
         return _sliced(x, *(None if array is None else ints(array) for array in rest))
+
+    return run
+
+
+def _fixed_slice(known: list[Any]) -> Function:
+    """A slice that is always the same; forwards it depends on the number of axes alone."""
+    indices: dict[int, Any] = {}
+    forwards = known[3] is None or min(known[3], default=1) > 0
+
+    def run(x: AnyArray, *rest: AnyArray | None) -> Any:
+        index = indices.get(x.ndim)
+        if index is None:
+            starts, ends, axes, steps = known
+            axes = range(len(starts)) if axes is None else axes
+            steps = [1] * len(starts) if steps is None else steps
+            index = _index(x, starts, ends, axes, steps)
+            if forwards:
+                indices[x.ndim] = index
+        return x[index]
 
     return run
 
@@ -304,6 +332,11 @@ def _pad(build: Build) -> Function:
         return lambda x: _padded(x, list(pads), mode, value, None)
     if build.opset < 18 and build.given(3):
         raise GraphError(f"{build.node}: axes: expected none before version 18")
+    fixed = build.constant(1)
+    if mode == "reflect" and fixed is not None and not build.given(3):
+        reflection = _fixed_reflection(ints(fixed))
+        if reflection is not None:
+            return reflection
 
     def run(
         x: AnyArray,
@@ -343,6 +376,33 @@ def _padded(x: AnyArray, pads: list[int], mode: str, value: Any, axes: list[int]
         if before or behind:
             x = _padded_axis(x, axis, before, behind, mode)
     return x
+
+
+def _fixed_reflection(pads: list[int]) -> Function | None:
+    """Reflect one axis, always as far; None if it is not one axis or cuts."""
+    axes = len(pads) // 2
+    padded = [axis for axis in range(axes) if pads[axis] or pads[axes + axis]]
+    if len(padded) != 1 or min(pads) < 0 or len(pads) % 2:
+        return None
+    (axis,) = padded
+    before, behind = pads[axis], pads[axes + axis]
+    places: dict[int, AnyArray] = {}
+
+    def run(x: AnyArray, *_: AnyArray | None) -> Any:
+        if x.ndim != axes:
+            raise ValueError(f"pads: expected {2 * x.ndim} numbers, got {len(pads)}")
+        size = x.shape[axis]
+        if max(before, behind) >= size:
+            return _padded_axis(x, axis, before, behind, "reflect")
+        indices = places.get(size)
+        if indices is None:
+            check_size([n + (before + behind) * (i == axis) for i, n in enumerate(x.shape)])
+            indices = np.pad(np.arange(size), (before, behind), mode="reflect")
+            places.clear() if len(places) > 64 else None
+            places[size] = indices
+        return x.take(indices, axis=axis)
+
+    return run
 
 
 def _padded_axis(x: AnyArray, axis: int, before: int, behind: int, mode: str) -> Any:

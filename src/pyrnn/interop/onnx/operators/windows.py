@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from pyrnn.interop.onnx.fusion import RELU
 from pyrnn.interop.onnx.graph import AnyArray, GraphError
 from pyrnn.interop.onnx.operators._build import Build, Builder, Function, check_size, plain
 from pyrnn.interop.onnx.operators.dense import Packed, can_pack
@@ -80,34 +81,90 @@ def _conv(build: Build) -> Function:
         raise GraphError(f"{build.node}: kernel_shape: expected {weight.shape[2:]}, got {kernel}")
 
     def run(x: AnyArray, w: AnyArray, b: AnyArray | None = None) -> Any:
-        return _convolved(x, w, b, window, groups)
+        y = _convolved(x, w, b, window, groups)
+        return np.maximum(y, 0) if relu else y
 
+    relu = build.flag(RELU)
     known = bias is not None or not build.given(2)
     if weight is None or weight.ndim != 3 or groups != 1 or not known:
         return run
     if not can_pack(weight, bias):
         return run
-    return _OneAxis(window, weight, bias)
+    return _OneAxis(window, weight, bias, build.flag(RELU))
+
+
+class _Whole(NamedTuple):
+    """A convolution of an axis of few steps as one product: (N, L·C) by (L'·M, L·C)."""
+
+    packed: Packed
+    windows: int
+
+
+MOST_WHOLE = 3 << 15
+"""Numbers in the weights of a whole axis: it is worth its zeros while they fit the caches."""
+MOST_ZEROS = 2
+"""How many times as many numbers as in the windows' product it may multiply."""
 
 
 class _OneAxis:
-    """A convolution along one axis as a product: windows (N·L', k·C) by weights (M, k·C)."""
+    """A convolution along one axis as a product: windows (N·L', k·C) by weights (M, k·C).
 
-    def __init__(self, window: Window, weight: AnyArray, bias: AnyArray | None) -> None:
+    Where the axis has few steps, it is one product from all of its numbers to all of the outputs.
+    Which of both depends on the axis alone: so a row of a batch has the bits of that row alone.
+    """
+
+    def __init__(self, window: Window, weight: AnyArray, bias: AnyArray | None, relu: bool) -> None:
         self.out, self.channels, self.kernel = weight.shape
         self.window = window
+        self.weight, self.bias, self.relu = weight, bias, relu
         self.packed = Packed(weight.transpose(0, 2, 1).reshape(self.out, -1), bias)
+        self.known: dict[int, Any] = {}
 
     def __call__(self, x: AnyArray, w: AnyArray, b: AnyArray | None = None) -> AnyArray:
         """(N, C, L) -> (N, M, L')."""
         if x.ndim != 3 or x.shape[1] != self.channels or not x.size:
             raise ValueError(f"expected x of shape (N, {self.channels}, L), got {x.shape}")
-        if x.dtype != self.packed.weight.dtype:
-            raise ValueError(f"expected x of dtype {self.packed.weight.dtype}, got {x.dtype}")
-        (stride,), (dilation,), (pad,) = self.window.of((self.kernel,), x.shape[2:])
-        count = _count(x.shape[2], self.kernel, stride, dilation, pad)
-        rows = _rows(x.transpose(0, 2, 1), self.kernel, stride, dilation, pad, count)
-        return self.packed(rows).reshape(len(x), count, self.out).transpose(0, 2, 1)
+        if x.dtype != self.weight.dtype:
+            raise ValueError(f"expected x of dtype {self.weight.dtype}, got {x.dtype}")
+        n, _, length = x.shape
+        known = self.known.get(length)
+        if known is None:
+            known = self._learn(length)
+        if type(known) is _Whole:
+            count = known.windows
+            rows = np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(n, -1)
+            y = known.packed(rows)
+        else:
+            stride, dilation, pad, count = known
+            rows = _rows(x.transpose(0, 2, 1), self.kernel, stride, dilation, pad, count)
+            y = self.packed(rows)
+        if self.relu:
+            np.maximum(y, 0, out=y)
+        return y.reshape(n, count, self.out).transpose(0, 2, 1)
+
+    def _learn(self, length: int) -> Any:
+        """How an axis of this length is computed."""
+        (stride,), (dilation,), (pad,) = self.window.of((self.kernel,), (length,))
+        count = _count(length, self.kernel, stride, dilation, pad)
+        found: Any = (stride, dilation, pad, count)
+        numbers = length * self.channels * count * self.out
+        most = MOST_ZEROS * count * self.weight.size
+        if numbers <= MOST_WHOLE and (numbers <= most or length == 1):
+            found = _Whole(self._whole(length, count, stride, dilation, pad[0]), count)
+        if len(self.known) > 64:  # of a model that sees every length, which is no stream
+            self.known.clear()
+        self.known[length] = found
+        return found
+
+    def _whole(self, length: int, count: int, stride: int, dilation: int, before: int) -> Packed:
+        matrix = np.zeros((count, self.out, length, self.channels), self.weight.dtype)
+        for window in range(count):
+            for tap in range(self.kernel):
+                place = window * stride + tap * dilation - before
+                if 0 <= place < length:
+                    matrix[window, :, place] = self.weight[:, :, tap]
+        bias = None if self.bias is None else np.tile(self.bias, count)
+        return Packed(matrix.reshape(count * self.out, -1), bias)
 
 
 def _rows(
