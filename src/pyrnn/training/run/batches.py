@@ -280,9 +280,11 @@ class TokenStreams:
     def load(self, item: int) -> Batch:
         """The batch of an item."""
         k1, k2 = self._window
-        begin = self._window.begin(item)
+        if k1 == k2:  # the usual case, with the least work
+            begin, back, keep = item, int(item > 0), 1
+        else:
+            begin, back, keep = self._window.begin(item), self._window.back(item), k2 // k1
         x, targets = self._inputs[:, begin : item + k1], self._next[:, item : item + k1]
         if not self.batch_first:
             x, targets = x.T, targets.T
-        back, rows = self._window.back(item), len(self._inputs)
-        return Batch(x, targets, None, targets.size, rows, back, item - begin, k2 // k1)
+        return Batch(x, targets, None, targets.size, len(self._inputs), back, item - begin, keep)
