@@ -148,7 +148,7 @@ _MODULES = [
 ]
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 # Pickles name what they hold by the module pyrnn, so that they outlive a move of modules. These
-# names are in pickles alone; old ones must be found here for ever.
+# names are in pickles alone; old ones must stay here.
 _PICKLED = {
     "_Cache": ("pyrnn.layers._cache", "Cache"),
     "_FixedWeights": ("pyrnn.layers.recurrent._fixed_weights", "FixedWeights"),

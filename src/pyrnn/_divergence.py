@@ -54,7 +54,7 @@ def check_weights(name: str, rate: float, weights: Iterable[Array]) -> None:
 
 
 def worse_than_a_guess(bits: float, classes: int, untrained: Callable[[], float]) -> str:
-    """Say how a trained model foresees less than one without training; nothing if it does not.
+    """Say how a trained model predicts worse than an untrained one; nothing if it does not.
 
     ``bits`` is what it needs per character, or word, of which there are so many; a guess takes each
     for equally likely. ``untrained`` says what the model needed before, and is asked if it decides.

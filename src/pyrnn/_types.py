@@ -48,7 +48,7 @@ PairLike = tuple[npt.ArrayLike | None, npt.ArrayLike | None] | list[npt.ArrayLik
 
 
 class Noise(NamedTuple):
-    """What regularises one layer in one direction over one sequence; drawn before the walk.
+    """What regularises one layer in one direction over one sequence; drawn before the forward pass.
 
     ``hidden_mask`` (N, size of h): what h is multiplied with before every product with weight_hh,
     the same at all times (Gal and Ghahramani 2016). The direct path that h takes past the product
@@ -56,7 +56,7 @@ class Noise(NamedTuple):
 
     ``zoneout``: for each state how much of its old value it keeps (Krueger et al. 2017). In
     training an array m (T, N, size), 1 where the old value stays and 0 where the new one comes. It
-    lies along x: ``m[t]`` belongs to the step that reads ``x[t]``, in a reversed walk too; past a
+    lies along x: ``m[t]`` belongs to the step that reads ``x[t]``, also when reversed; past a
     length nothing of it is read. Otherwise one number p for all:
     ``state' = p * old + (1 - p) * new``.
     """

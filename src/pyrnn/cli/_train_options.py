@@ -24,7 +24,7 @@ def add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
         "--checkpoint-every",
         type=whole(1, MOST_STEPS),
         metavar="N",
-        help="save all that --resume needs every so many steps, beside the output",
+        help="steps between two saves of what --resume needs, beside the output",
     )
     add(
         "--resume",

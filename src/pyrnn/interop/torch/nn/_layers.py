@@ -1,4 +1,4 @@
-"""RNN, LSTM and GRU: torch's modules, whose walk over time is pyrnn's."""
+"""RNN, LSTM and GRU: torch's modules, computed over time by pyrnn."""
 
 from __future__ import annotations
 
