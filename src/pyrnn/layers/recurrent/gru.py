@@ -58,17 +58,17 @@ class GRU(_GRUKind, Recurrent[npt.ArrayLike, Array]):
         Probability with which an output of each layer but the last is dropped, in train mode.
     bidirectional : bool, default False
         Whether to add a second direction that runs from the end; y has the features of both.
+    reset_after : bool, default True
+        Whether the reset gate acts after the product with W_hn (torch, Keras' default) or before
+        it (the paper).
+    layer_norm : bool, default False
+        Whether to normalise both products.
     reverse : bool, default False
         Whether the layer runs from each sequence's last time step to its first, alone; y stays in
         the order of x. ONNX's ``reverse``, Keras' ``go_backwards`` (whose y is the other way
         round).
     merge_mode : {"concat", "sum", "mul", "ave"}, default "concat"
         What y is of the two directions: both side by side, their sum, product or mean (Keras).
-    reset_after : bool, default True
-        Whether the reset gate acts after the product with W_hn (torch, Keras' default) or before
-        it (the paper).
-    layer_norm : bool, default False
-        Whether to normalise both products.
     recurrent_dropout : float, default 0.0
         Probability with which a unit of h is dropped from the products with W_hh, in train mode:
         one mask for all time steps of a sequence, for each layer and direction.

@@ -77,12 +77,6 @@ class LSTM(_LSTMKind, Recurrent[PairLike, Pair]):
         Probability with which an output of each layer but the last is dropped, in train mode.
     bidirectional : bool, default False
         Whether to add a second direction that runs from the end; y has the features of both.
-    reverse : bool, default False
-        Whether the layer runs from each sequence's last time step to its first, alone; y stays in
-        the order of x. ONNX's ``reverse``, Keras' ``go_backwards`` (whose y is the other way
-        round).
-    merge_mode : {"concat", "sum", "mul", "ave"}, default "concat"
-        What y is of the two directions: both side by side, their sum, product or mean (Keras).
     proj_size : int, default 0
         The number of features P < hidden_size to which h is projected, as in `torch.nn.LSTM`; 0
         for no projection. Then y and h have P features, and c has hidden_size.
@@ -92,6 +86,12 @@ class LSTM(_LSTMKind, Recurrent[PairLike, Pair]):
         Whether the forget gate is f = 1 - i. The gates are then i g o, and the peepholes i o.
     layer_norm : bool, default False
         Whether to normalise both products and the cell state.
+    reverse : bool, default False
+        Whether the layer runs from each sequence's last time step to its first, alone; y stays in
+        the order of x. ONNX's ``reverse``, Keras' ``go_backwards`` (whose y is the other way
+        round).
+    merge_mode : {"concat", "sum", "mul", "ave"}, default "concat"
+        What y is of the two directions: both side by side, their sum, product or mean (Keras).
     recurrent_dropout : float, default 0.0
         Probability with which a unit of h is dropped from the products with W_hh, in train mode:
         one mask for all time steps of a sequence, for each layer and direction.
