@@ -229,6 +229,12 @@ def test_an_infinite_parameter_stays_without_decay(optimiser, options, dtype, ba
     assert p == np.inf
 
 
+@pytest.mark.parametrize("optimiser", [SGD, Adagrad, RMSprop, Adam])
+def test_a_decay_that_rounds_to_none_is_none(optimiser, backend):
+    _, p = one_step(optimiser, 1.0, "float32", start=np.inf, weight_decay=5e-324)
+    assert p == np.inf
+
+
 @DTYPES
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_an_infinite_velocity_goes_on(nesterov, dtype, backend):

@@ -92,7 +92,9 @@ def adam(
 
 def _decayed(g: Array, p: Array, weight_decay: float) -> Array:
     """The gradient of the loss plus λ/2 |p|²."""
-    return g + weight_decay * p if weight_decay else g
+    with np.errstate(over="ignore", under="ignore"):
+        decay = p.dtype.type(weight_decay)  # which may round to none
+    return g + decay * p if decay else g
 
 
 def norm(arrays: Sequence[Array]) -> float:
