@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn.interop.torch import Placeholder, read
+from pyrnn.interop.torch import Placeholder, _pickle, read
 from pyrnn.serialization import ModelFileError
 from tests.fuzz.torch_file import Object, Raw, View, Writer, archive, name, row, zipped
 
@@ -364,6 +364,15 @@ def test_bad_files_are_refused_in_one_line(read_bytes, tmp_path, data):
     assert len(said) < 600
     assert seconds < 4  # tracing memory makes it several times as slow
     assert peak < 30_000_000 + 30 * len(data)
+
+
+@pytest.mark.parametrize("opcode", [b"N", b"]", b")R"])
+def test_a_pickle_without_an_end(read_bytes, monkeypatch, opcode):
+    """As many opcodes as a second has time for, and no more."""
+    monkeypatch.setattr(_pickle, "MOST_OPCODES", 1000)
+    data = b"ca\nb\n" + opcode * 1000 + b"."
+    with pytest.raises(ModelFileError, match="its pickle has more than 1000 opcodes"):
+        read_bytes(zipped({"m/data.pkl": data}))
 
 
 @pytest.mark.parametrize("data", [WHOLE, OLDER], ids=["zip", "older"])

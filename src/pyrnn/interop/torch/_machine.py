@@ -35,9 +35,25 @@ class Made:
     def __init__(self, by: Any, arguments: Any) -> None:
         self.by = by
         self.arguments = arguments
-        self.states: list[Any] = []
-        self.entries: list[tuple[Any, Any]] = []
-        self.members: list[Any] = []
+        # Lists only where there is something in them, since hostile pickles make many objects.
+        self.states: list[Any] | tuple[()] = ()
+        self.entries: list[tuple[Any, Any]] | tuple[()] = ()
+        self.members: list[Any] | tuple[()] = ()
+
+    def add_state(self, state: Any) -> None:
+        """As BUILD gives it."""
+        self.states = self.states or []
+        self.states.append(state)
+
+    def add_entries(self, pairs: list[tuple[Any, Any]]) -> None:
+        """As a dict gets them."""
+        self.entries = self.entries or []
+        self.entries += pairs
+
+    def add_members(self, items: list[Any]) -> None:
+        """As a list or a set gets them."""
+        self.members = self.members or []
+        self.members += items
 
 
 class _Mark:
@@ -116,7 +132,7 @@ class Machine:
         if type(target) is list:
             target += items
         elif type(target) is Made:
-            target.members += items
+            target.add_members(items)
         else:
             raise FormatError("it appends to what is no list")
 
@@ -128,7 +144,7 @@ class Machine:
             for key, value in pairs:
                 target[key_of(key)] = value
         elif type(target) is Made:
-            target.entries += pairs
+            target.add_entries(pairs)
         else:
             raise FormatError("it assigns to what is no dict")
 
@@ -136,7 +152,7 @@ class Machine:
         if type(target) is set:
             target.update(map(key_of, items))
         elif type(target) is Made:
-            target.members += items
+            target.add_members(items)
         else:
             raise FormatError("it adds to what is no set")
 
@@ -160,7 +176,7 @@ class Machine:
         state = self.pop()
         target = self.top()
         if type(target) is Made:
-            target.states.append(state)
+            target.add_state(state)
         elif type(target) not in (Name, Persistent):
             raise FormatError("it gives a state to what has none")
 

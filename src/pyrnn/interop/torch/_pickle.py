@@ -16,6 +16,8 @@ from pyrnn.interop.torch._machine import MARK, MOST_LINE, Machine, Name, Persist
 
 MOST_INTEGER = 256
 """Bytes of a whole number."""
+MOST_OPCODES = 2_000_000
+"""About a second's work, and 200 MB; ten thousand tensors need a quarter of them."""
 
 
 class Loaded(NamedTuple):
@@ -48,7 +50,7 @@ def load(data: bytes, position: int = 0) -> Loaded:
 
 def _run(machine: Machine) -> Any:
     data, size = machine.data, len(machine.data)
-    while True:
+    for _ in range(MOST_OPCODES):
         if machine.position >= size:
             raise FormatError("it ends before its pickle does")
         code = data[machine.position]
@@ -59,6 +61,7 @@ def _run(machine: Machine) -> Any:
         if function is None:
             raise FormatError(f"it has the opcode {code:#04x}, which no saved model has")
         function(machine)
+    raise FormatError(f"its pickle has more than {MOST_OPCODES} opcodes")
 
 
 # --- opcodes --------------------------------------------------------------------------------
