@@ -173,6 +173,15 @@ def test_another_file(tmp_path, data):
         backend.prepare(path)
 
 
+def test_a_file_whose_graph_is_none(tmp_path):
+    path = tmp_path / "circle.onnx"
+    made = model(helper.make_node("Add", ["x", "y"], ["y"]))
+    path.write_bytes(made.SerializeToString())
+    with pytest.raises(ModelFileError, match="reads 'y'") as raised:
+        backend.prepare(path)
+    assert str(raised.value).startswith(str(path))
+
+
 def test_no_file(tmp_path):
     with pytest.raises(ModelFileError, match=r"cannot be read \(it is a folder\)"):
         backend.prepare(tmp_path)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from pyrnn._files import shown
 from pyrnn.interop.onnx.graph import AnyArray, GraphError, Program, UnsupportedError
 from pyrnn.interop.onnx.model import Model
 from pyrnn.interop.onnx.read import from_any
+from pyrnn.interop.serialization import ModelFileError
 
 
 def supports_device(device: str) -> bool:
@@ -49,9 +52,9 @@ def prepare(model: Any, device: str = "CPU", **options: Any) -> Model:
     Raises
     ------
     ModelFileError
-        If a file cannot be read.
+        If a file cannot be read, or its model contradicts itself.
     GraphError
-        If the model contradicts itself.
+        If a model that is no file contradicts itself.
     UnsupportedError
         If it has operators that are not implemented, all named; or for another device.
     MissingExtraError
@@ -75,7 +78,13 @@ def prepare(model: Any, device: str = "CPU", **options: Any) -> Model:
     """
     if not supports_device(device):
         raise UnsupportedError(f"device: expected 'CPU', got {device!r}")
-    return Model(from_any(model))
+    program = from_any(model)
+    try:
+        return Model(program)
+    except GraphError as error:
+        if isinstance(model, (str, os.PathLike)):
+            raise ModelFileError(f"{shown(model)}: {error}") from error
+        raise
 
 
 def run_model(model: Any, inputs: Any, device: str = "CPU", **options: Any) -> tuple[AnyArray, ...]:
