@@ -93,3 +93,58 @@ def test_the_base_computes_nothing():
         layer.forward(np.ones(3))
     with pytest.raises(NotImplementedError):
         layer.backward(None, np.ones(3))
+
+
+# --- weights of other precisions ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", ["float16", "float32", "float64", ">f8"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weights_of_other_precisions_are_converted(given, dtype):
+    layer = pyrnn.Linear(2, 3, dtype=dtype, seed=0)
+    weights = {name: np.full(a.shape, 0.1, given) for name, a in layer.parameters.items()}
+    layer.load_state_dict(weights)
+    for name, array in layer.parameters.items():
+        assert array.dtype == dtype
+        assert np.array_equal(array, weights[name].astype(dtype))
+
+
+def test_bfloat16_and_parameters_of_torch():
+    torch = pytest.importorskip("torch")
+    layer = pyrnn.GRU(3, 4)
+    theirs = torch.nn.GRU(3, 4, dtype=torch.bfloat16)
+    layer.load_state_dict(dict(theirs.named_parameters()))
+    for name, tensor in theirs.named_parameters():
+        assert np.array_equal(layer.parameters[name], tensor.detach().float().numpy())
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    weights = {n: a.astype(ml_dtypes.bfloat16) for n, a in layer.parameters.items()}
+    other = pyrnn.GRU(3, 4, dtype="float64")
+    other.load_state_dict(weights)
+    assert np.array_equal(other.parameters["bias_ih_l0"], layer.parameters["bias_ih_l0"])
+
+
+def test_names_may_be_missing_or_unknown_where_that_is_asked_for():
+    layer = pyrnn.Linear(2, 3, seed=0)
+    before = layer.parameters["weight"].copy()
+    with pytest.raises(KeyError, match=r"missing \['weight'\], unknown \['other'\]"):
+        layer.load_state_dict({"bias": np.ones(3), "other": np.ones(1)})
+    layer.load_state_dict({"bias": np.ones(3), "other": np.ones(1)}, strict=False)
+    assert (layer.parameters["bias"] == 1).all()
+    assert np.array_equal(layer.parameters["weight"], before)
+
+
+@pytest.mark.parametrize(
+    ("bias", "error", "message"),
+    [
+        (np.array([1.0, 1e300, 0.0]), ValueError, "bias: expected numbers that float32 can hold"),
+        (np.ones(3, int), TypeError, "bias: expected floats, got dtype int64"),
+        (np.ones((3, 1)), ValueError, r"bias: expected shape \(3,\), got \(3, 1\)"),
+    ],
+)
+def test_weights_that_do_not_fit(bias, error, message):
+    layer = pyrnn.Linear(2, 3, seed=0)
+    before = layer.state_dict()
+    with pytest.raises(error, match=message):
+        layer.load_state_dict({"weight": np.ones((3, 2)), "bias": bias})
+    for name, array in before.items():
+        assert np.array_equal(layer.parameters[name], array)

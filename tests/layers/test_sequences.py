@@ -290,3 +290,41 @@ def test_what_is_not_packed():
     for wrong in (X, None, [1, 2], types.SimpleNamespace(data=X)):
         with pytest.raises(TypeError, match="packed: expected a PackedSequence, got "):
             pyrnn.pad_packed_sequence(wrong)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
+def test_padding_to_a_length_with_a_value(batch_first, dtype):
+    sequences = [np.arange(1, 4).astype(dtype), np.arange(1, 2).astype(dtype)]
+    if dtype != np.int16:
+        sequences = [array[:, None] for array in sequences]
+    packed = pyrnn.pack_sequence(sequences)
+    x, lengths = pyrnn.pad_packed_sequence(packed, batch_first, -7.0, total_length=5)
+    by_time = x.swapaxes(0, 1) if batch_first else x
+    assert by_time.shape[:2] == (5, 2)
+    assert x.dtype == dtype
+    assert lengths.tolist() == [3, 1]
+    assert by_time.reshape(5, 2).T.tolist() == [[1, 2, 3, -7, -7], [1, -7, -7, -7, -7]]
+
+
+def test_padding_agrees_with_torch():
+    torch = pytest.importorskip("torch")
+    packed = pyrnn.pack_sequence([np.ones((3, 2), "f"), np.ones((5, 2), "f")])
+    theirs = torch.nn.utils.rnn.PackedSequence(*map(torch.from_numpy, packed))
+    x, _ = torch.nn.utils.rnn.pad_packed_sequence(theirs, True, 0.5, 7)
+    np.testing.assert_array_equal(pyrnn.pad_packed_sequence(packed, True, 0.5, 7)[0], x.numpy())
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"total_length": 2}, ValueError, "total_length: expected a whole number of at least 3"),
+        ({"total_length": 3.0}, TypeError, "total_length: expected a whole number"),
+        ({"padding_value": 0.5}, TypeError, "padding_value: expected a whole number"),
+        ({"padding_value": 300}, ValueError, "padding_value: expected a whole number of at most"),
+    ],
+)
+def test_wrong_padding(options, error, message):
+    packed = pyrnn.pack_sequence([np.ones(3, np.int8)])
+    with pytest.raises(error, match=message):
+        pyrnn.pad_packed_sequence(packed, **options)

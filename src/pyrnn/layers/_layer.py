@@ -13,7 +13,7 @@ from pyrnn._options import Configured, Option
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
-from pyrnn.parameters import owners
+from pyrnn.parameters import casting, owners
 from pyrnn.parameters.dictionary import ParameterDict
 
 Self = TypeVar("Self", bound="Layer")
@@ -179,19 +179,24 @@ class Layer(Configured):
         """
         return {name: array.copy() for name, array in self.parameters.items()}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Copy values into all parameters.
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
+        """Copy values into the parameters.
 
         Parameters
         ----------
         state_dict : dict
-            An array for every parameter, of its shape and dtype.
+            An array for every parameter, of its shape. Floats of another precision are converted:
+            float16, bfloat16 (of ml_dtypes, or a tensor of PyTorch), float32 and float64.
+        strict : bool, default True
+            Whether a missing or unknown name is an error. Otherwise parameters that are missing
+            stay as they are, and unknown names are left out.
 
         Raises
         ------
         TypeError, KeyError, ValueError
-            If ``state_dict`` is not a dict, a name is missing or unknown, an array does not fit, or
-            the layer is in eval mode. Nothing has changed then.
+            If ``state_dict`` is not a dict, a name is missing or unknown, an array does not fit or
+            holds numbers too large for the layer's dtype, or the layer is in eval mode. Nothing has
+            changed then.
 
         Examples
         --------
@@ -205,9 +210,16 @@ class Layer(Configured):
             raise TypeError(f"state_dict: expected a dict, got {type(state_dict).__name__}")
         missing = [name for name in self.parameters if name not in state_dict]
         unknown = [name for name in state_dict if name not in self.parameters]
-        if missing or unknown:
+        if _checks.flag("strict", strict) and (missing or unknown):
             raise KeyError(f"state_dict: missing {missing}, unknown {unknown}")
-        self.parameters.update(state_dict)
+        parameters = self.parameters
+        parameters.update(
+            {
+                name: casting.as_parameter(name, value, parameters[name].dtype, array.shape)
+                for name, value in state_dict.items()
+                if (array := parameters.get(name)) is not None
+            }
+        )
 
     def eval(self: Self) -> Self:
         """Switch to eval mode: weights are packed once and read-only, and nothing is dropped out.

@@ -179,8 +179,13 @@ def pack_padded_sequence(
 
 
 @public("pyrnn")
-def pad_packed_sequence(packed: Any, batch_first: bool = False) -> tuple[Values, Lengths]:
-    """Convert packed sequences to a batch that is padded with zeros.
+def pad_packed_sequence(
+    packed: Any,
+    batch_first: bool = False,
+    padding_value: float = 0.0,
+    total_length: int | None = None,
+) -> tuple[Values, Lengths]:
+    """Convert packed sequences to a padded batch.
 
     Parameters
     ----------
@@ -189,20 +194,25 @@ def pad_packed_sequence(packed: Any, batch_first: bool = False) -> tuple[Values,
         may be None.
     batch_first : bool, default False
         Whether the result is (N, T, ...) instead of (T, N, ...).
+    padding_value : float, default 0.0
+        What stands past each sequence's end; a whole number where the sequences are integers.
+    total_length : int, optional
+        T, at least the longest length, which it is by default.
 
     Returns
     -------
     x : array
-        The batch, (T, N, features), or (T, N) of integers; T is the longest length.
+        The batch, (T, N, features), or (T, N) of integers.
     lengths : array of int64
         The length of each sequence, (N,).
 
     Raises
     ------
     TypeError
-        If ``packed`` is not such an object, or a field has a wrong dtype.
+        If ``packed`` is not such an object, or an argument or a field has a wrong type or dtype.
     ValueError
-        If the fields do not fit together.
+        If the fields do not fit together, the dtype cannot hold ``padding_value``, or
+        ``total_length`` is below the longest length.
 
     Examples
     --------
@@ -215,7 +225,11 @@ def pad_packed_sequence(packed: Any, batch_first: bool = False) -> tuple[Values,
     batch_first = _checks.flag("batch_first", batch_first)
     data, batch_sizes, order = _check_packed(packed)
     time, rank = _positions(batch_sizes)
-    x = _zeros(len(batch_sizes), len(order), data, batch_first)
+    steps = len(batch_sizes)
+    if total_length is not None:
+        steps = _checks.size("total_length", total_length, least=steps, most=_checks.MAX_COUNT)
+    x = _zeros(steps, len(order), data, batch_first)
+    x[...] = _check_padding(padding_value, data.dtype)
     by_time = x.swapaxes(0, 1) if batch_first else x
     by_time[time, order[rank]] = data
     lengths = np.empty(len(order), np.int64)
@@ -363,6 +377,15 @@ def _check_batch_sizes(value: Any, total: int) -> Lengths:
             f"got {batch_sizes.tolist()}"
         )
     return batch_sizes
+
+
+def _check_padding(value: Any, dtype: np.dtype[Any]) -> Any:
+    """A number that an array of this dtype can hold."""
+    if dtype.kind == "f":
+        return _checks.finite_number("padding_value", value, -float(np.finfo(dtype).max))
+    limits = np.iinfo(dtype)
+    number = int(value) if isinstance(value, float) and value.is_integer() else value
+    return _checks.size("padding_value", number, limits.min, limits.max)
 
 
 def _check_permutation(name: str, value: Any, count: int) -> Lengths | None:

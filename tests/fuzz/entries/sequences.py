@@ -131,15 +131,23 @@ def pad_packed_case(draw: Draw) -> Case:
     missing = draw.choice(((), (), ("sorted_indices",), ("unsorted_indices",)))
     fields |= dict.fromkeys(missing)
     arguments = {"packed": fields, "batch_first": draw.chance(0.4)}
+    if draw.chance(0.4):
+        arguments["total_length"] = max(len(np.asarray(s)) for s in sequences) + draw.integer(0, 3)
 
     def run(a: Arguments) -> Any:
         packed = a["packed"]
         if isinstance(packed, dict) and tuple(packed) == pyrnn.PackedSequence._fields:
             packed = pyrnn.PackedSequence(**packed)
-        return pyrnn.pad_packed_sequence(packed, a["batch_first"])
+        return pyrnn.pad_packed_sequence(
+            packed, a["batch_first"], total_length=a.get("total_length")
+        )
 
     return Case(arguments, run, expected=partial(_of_list, sequences))
 
 
 def _of_list(sequences: list[Any], a: Arguments) -> tuple[np.ndarray, np.ndarray]:
-    return _padded(sequences, a["batch_first"])
+    x, lengths = _padded(sequences, a["batch_first"])
+    time = 1 if a["batch_first"] else 0
+    more = [(0, 0)] * x.ndim
+    more[time] = (0, a.get("total_length", x.shape[time]) - x.shape[time])
+    return np.pad(x, more), lengths

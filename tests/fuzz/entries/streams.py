@@ -155,3 +155,28 @@ entry(
     "stream", "Stream", "Stream.step", "Stream.state", "Stream.reset",
     *(f"{kind}.stream" for kind in KINDS), weight=4,
 )(stream_case)  # fmt: skip
+
+
+@entry("stream clients", "Stream.get", "Stream.put", weight=0.5)
+def client_case(draw: Draw) -> Case:
+    """One stream moves to another place, and goes on there to the same bits."""
+    kind = draw.choice(tuple(KINDS))
+    options = layer_options(draw, kind, directions=False)
+    rows = draw.integer(1, 5)
+    arguments: Arguments = {
+        "options": options,
+        "x_t": draw.array(rows, options["input_size"]),
+        "stream": draw.integer(0, rows - 1),
+    }
+
+    def moved(a: Arguments) -> tuple[Any, Any]:
+        layer = build(draw, kind, a)
+        x_t = np.asarray(a["x_t"])
+        streams, alone = layer.stream(rows), layer.stream()
+        streams.step(x_t)
+        alone.put(0, streams.get(a["stream"]))
+        one = alone.step(x_t[a["stream"]][None])[0]
+        return (one, alone.get(0)), (streams.step(x_t)[a["stream"]], streams.get(a["stream"]))
+
+    names = {"state", "stream", *_parameter_names(kind)}
+    return Case(arguments, lambda a: moved(a)[0], [Relation("moved", moved)], names=names)

@@ -322,3 +322,36 @@ def test_opening(make_layer, backend):
         make_layer(3, 4).stream(0)
     with pytest.raises(TypeError, match="batch_size: expected a whole number, got None"):
         make_layer(3, 4).stream(None)
+
+
+# --- one stream among others ----------------------------------------------------------------
+
+
+def test_a_client_moves_to_another_stream(make_any, backend):
+    layer = make_any(3, 4, 2, seed=0)
+    rng = np.random.default_rng(0)
+    crowded, alone, still = layer.stream(3), layer.stream(), layer.stream(3)
+    for x_t in rng.standard_normal((4, 3, 3)).astype(np.float32):
+        crowded.step(x_t)
+        still.step(x_t)
+    alone.put(0, crowded.get(1))
+    x_t = rng.standard_normal((3, 3)).astype(np.float32)
+    # NumPy's products depend on the batch in the last bit
+    bound = {"rtol": 0, "atol": 0 if backend == "native" else 1e-6}
+    np.testing.assert_allclose(alone.step(x_t[1:2])[0], crowded.step(x_t)[1], **bound)
+    crowded.put(1, alone.get(0))
+    still.step(x_t)
+    np.testing.assert_allclose(crowded.step(x_t), still.step(x_t), **bound)
+
+
+@pytest.mark.parametrize("stream", [-1, 3, 1.0, True, None])
+def test_wrong_streams_to_move(stream, backend):
+    streams = pyrnn.LSTM(3, 4).stream(3)
+    state = (np.zeros((1, 4), np.float32),) * 2
+    with pytest.raises((TypeError, ValueError), match="stream: expected a whole number"):
+        streams.get(stream)
+    with pytest.raises((TypeError, ValueError), match="stream: expected a whole number"):
+        streams.put(stream, state)
+    with pytest.raises(ValueError, match=r"state's h: expected shape \(1, 4\), got \(1, 1, 4\)"):
+        streams.put(0, tuple(part[None] for part in state))
+    assert not np.any(streams.state)

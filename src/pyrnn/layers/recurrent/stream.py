@@ -159,6 +159,81 @@ class Stream(Portable, Generic[Given, Returned]):
                 part[:, chosen] = 0
         self._engine.set_state(state)
 
+    def get(self, stream: int) -> Returned:
+        """Return the state of one of the streams.
+
+        Parameters
+        ----------
+        stream : int
+            Its index, in [0, batch_size).
+
+        Returns
+        -------
+        array or pair of arrays
+            A copy, (num_layers, hidden_size), as `put` takes it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``stream`` is no such index.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.GRU(3, 4, seed=0)
+        >>> crowded, alone = layer.stream(8), layer.stream()
+        >>> y = crowded.step(np.ones((8, 3), np.float32))
+        >>> alone.put(0, crowded.get(5))  # the client goes on by itself
+        >>> np.array_equal(alone.state[:, 0], crowded.state[:, 5])
+        True
+        """
+        index = self._check_index(stream)
+        states: Any = tuple(part[:, index].copy() for part in self._engine.state())
+        one: Returned = states[0] if len(states) == 1 else states
+        return one
+
+    def put(self, stream: int, state: Given) -> None:
+        """Set the state of one of the streams; the others keep theirs.
+
+        Parameters
+        ----------
+        stream : int
+            Its index, in [0, batch_size).
+        state : array or pair of arrays
+            (num_layers, hidden_size); h has proj_size features with a projection.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value. The states have not changed then.
+
+        Notes
+        -----
+        As for `reset`, no other thread may advance the same streams meanwhile.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> streams = pyrnn.GRU(3, 4, seed=0).stream(2)
+        >>> streams.put(1, np.ones((1, 4), np.float32))
+        >>> streams.state[0].sum(axis=1)
+        array([0., 4.], dtype=float32)
+        """
+        index = self._check_index(stream)
+        parts = _checks.state_parts("state", state, tuple(self._sizes.state_sizes))
+        shapes = [(layers, size) for layers, _, size in self._state_shapes()]
+        given = [
+            _checks.float_array(name, part, self._sizes.dtype, shape)
+            for (name, part), shape in zip(parts.items(), shapes, strict=True)
+        ]
+        states = self._engine.state()
+        for whole, one in zip(states, given, strict=True):
+            whole[:, index] = one
+        self._engine.set_state(states)
+
+    def _check_index(self, stream: int) -> int:
+        return _checks.size("stream", stream, least=0, most=self.batch_size - 1)
+
     def _state_shapes(self) -> list[tuple[int, int, int]]:
         sizes = self._sizes.state_sizes.values()
         return [(self._sizes.num_layers, self.batch_size, size) for size in sizes]
