@@ -32,6 +32,10 @@ class StackPasses(StackWeights):
 
     _generator: np.random.Generator
 
+    def _take(self, arguments: Mapping[str, Any]) -> None:
+        """As every layer's; a layer with a cell of its own may leave these out."""
+        super()._take({"reverse": False, "merge_mode": "concat", **arguments})
+
     def _check_together(self, options: Mapping[str, Any]) -> None:
         super()._check_together(options)
         if options["bidirectional"] and options["reverse"]:
