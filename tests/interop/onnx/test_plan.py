@@ -182,6 +182,13 @@ def test_a_file_whose_graph_is_none(tmp_path):
     assert str(raised.value).startswith(str(path))
 
 
+def test_a_name_that_is_no_text():
+    made = model(helper.make_node("Relu", ["x"], ["y"]))
+    data = made.SerializeToString().replace(b"Relu", b"Re\xffu")
+    with pytest.raises(backend.GraphError, match="node 0: expected names in UTF-8"):
+        backend.prepare(data)
+
+
 def test_no_file(tmp_path):
     with pytest.raises(ModelFileError, match=r"cannot be read \(it is a folder\)"):
         backend.prepare(tmp_path)

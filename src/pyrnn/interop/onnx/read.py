@@ -138,6 +138,9 @@ def _value(value: Any) -> Value:
 
 
 def _node(node: Any, number: int, folder: str | None) -> Node:
+    texts = (node.op_type, node.name, node.domain, *node.input, *node.output)
+    if not all(isinstance(text, str) for text in texts):  # what is no UTF-8 comes as bytes
+        raise GraphError(f"node {number}: expected names in UTF-8")
     domain = "" if node.domain in STANDARD_DOMAINS else node.domain
     name = node.name or f"{node.op_type}_{number}"
     attributes = {}
