@@ -207,6 +207,8 @@ def test_layers_that_torch_does_not_have():
         pyrnn.GRU(2, 3, reset_after=False),
         pyrnn.GRU(2, 3, layer_norm=True),
         pyrnn.LSTM(2, 3, zoneout=(0.0, 0.1)),
+        pyrnn.GRU(2, 3, reverse=True),
+        pyrnn.GRU(2, 3, bidirectional=True, merge_mode="sum"),
     ):
         with pytest.raises(ValueError, match="expected one that torch has as well"):
             to_state_dict(layer)

@@ -150,8 +150,9 @@ def to_state_dict(layer: Any, prefix: str = "") -> dict[str, Array]:
 
 def _beyond_torch(layer: Any) -> bool:
     """Whether it computes something else in eval mode than torch's layer of the same arrays."""
-    zoneout = getattr(layer, "zoneout", 0.0)
-    return bool(np.any(zoneout))
+    other_way = getattr(layer, "reverse", False)
+    merged = getattr(layer, "merge_mode", "concat") != "concat"
+    return bool(np.any(getattr(layer, "zoneout", 0.0)) or other_way or merged)
 
 
 # --- from arrays to layers ------------------------------------------------------------------
