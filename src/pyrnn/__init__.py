@@ -152,7 +152,7 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 _PICKLED = {
     "_Cache": ("pyrnn.layers._cache", "Cache"),
     "_FixedWeights": ("pyrnn.layers.recurrent._fixed_weights", "FixedWeights"),
-    "_ModelCache": ("pyrnn.text.character_model", "ModelCache"),
+    "_ModelCache": ("pyrnn.text._model_parts", "ModelCache"),
     "_ParamGroup": ("pyrnn.training._groups", "ParamGroup"),
     "_own_array": ("pyrnn._pickling", "own_array"),
     "_parameter_dict": ("pyrnn.parameters.dictionary", "restored"),

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pyrnn.cli import _memory, _parser
+from pyrnn.cli import _parser
+from pyrnn.cli.training import memory
 from pyrnn.interop import serialization
 
 QUICK = ("--hidden", 8, "--seq-len", 10, "--batch", 4, "--steps", 6)
@@ -71,7 +72,7 @@ class TestNumbers:
     def test_a_comparison_too_large_for_a_machine_that_hides_its_memory(
         self, fails: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_memory, "_total", lambda: None)
+        monkeypatch.setattr(memory, "_total", lambda: None)
         message = fails("compare", "--hidden", 50_000)
         assert message.startswith("--hidden, --input, --seq-len, --batch: weight_hh_l0: shape")
 
@@ -79,7 +80,7 @@ class TestNumbers:
         self, text: Path, fails: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         size = text.stat().st_size
-        monkeypatch.setattr(_memory, "_total", lambda: 2 * size - 1)
+        monkeypatch.setattr(memory, "_total", lambda: 2 * size - 1)
         monkeypatch.setattr("pyrnn.text.corpus.pieces", lambda path: pytest.fail("it went on"))
         assert fails("train", text, *QUICK).startswith("text: expected files that fit into the")
 
@@ -95,8 +96,8 @@ def test_a_file_without_a_name(arguments: tuple[str, ...], text: Path, fails: An
 def test_a_limit_of_a_container_counts(limit: int, tmp_path: Path, monkeypatch: Any) -> None:
     for number, content in enumerate([str(limit), "max\n", ""]):
         (tmp_path / str(number)).write_text(content)
-    monkeypatch.setattr(_memory, "LIMITS", [str(tmp_path / name) for name in ("0", "1", "2", "3")])
-    assert _memory._total() == limit
+    monkeypatch.setattr(memory, "LIMITS", [str(tmp_path / name) for name in ("0", "1", "2", "3")])
+    assert memory._total() == limit
 
 
 class TestUnexpected:

@@ -36,7 +36,7 @@ def once(number: int, function: Any, times: int = 2) -> Callable[..., Any]:
 
 
 @each_signal
-@pytest.mark.parametrize("place", ["pyrnn.text.corpus.pieces", "pyrnn.cli._memory.check"])
+@pytest.mark.parametrize("place", ["pyrnn.text.corpus.pieces", "pyrnn.cli.training.memory.check"])
 def test_before_training_nothing_is_saved(
     number: int, place: str, text: Path, run: Any, monkeypatch: Any
 ) -> None:
@@ -50,7 +50,7 @@ def test_before_training_nothing_is_saved(
 @pytest.mark.parametrize(
     "place",
     [
-        "pyrnn.cli._training.clip_grad_norm",
+        "pyrnn.cli.training.run.clip_grad_norm",
         "pyrnn.training.optimizers.Adam.step",
         "pyrnn.interop.serialization.save",
         "pyrnn.cli.train.Training.check",
@@ -79,7 +79,7 @@ def test_while_training_or_saving(
     [
         "pyrnn.text.character_model.CharacterModel.bits_per_character",
         "pyrnn.text.character_model.CharacterModel.sample",
-        "pyrnn.cli._picture.draw",
+        "pyrnn.cli.training.picture.draw",
     ],
 )
 def test_after_saving_the_rest_is_skipped(
@@ -88,7 +88,7 @@ def test_after_saving_the_rest_is_skipped(
     function = resolve_name(place)
     monkeypatch.setattr(place, once(number, function))
     # Two steps: too few for a score on the way.
-    monkeypatch.setattr("pyrnn.cli._training.EVALUATIONS", 1)
+    monkeypatch.setattr("pyrnn.cli.training.run.EVALUATIONS", 1)
     result = run("train", text, *SMALL, "--steps", 2)
     assert (result.status, result.err) == (128 + number, f"pyrnn: {NAMES[number]}\n")
     assert serialization.load(MODEL)
@@ -97,10 +97,10 @@ def test_after_saving_the_rest_is_skipped(
 
 @each_signal
 def test_a_scoring_on_the_way_ends(number: int, text: Path, run: Any, monkeypatch: Any) -> None:
-    from pyrnn.text.character_model import softmax_cross_entropy
+    from pyrnn.text.evaluation import softmax_cross_entropy
 
-    monkeypatch.setattr("pyrnn.text.character_model.EVALUATION_STEPS", 4)
-    monkeypatch.setattr("pyrnn.text.character_model.EVALUATION_STREAMS", 1)
+    monkeypatch.setattr("pyrnn.text.evaluation.EVALUATION_STEPS", 4)
+    monkeypatch.setattr("pyrnn.text.evaluation.EVALUATION_STREAMS", 1)
     scored = []
 
     def score(*arguments: Any, **options: Any) -> Any:
@@ -109,7 +109,7 @@ def test_a_scoring_on_the_way_ends(number: int, text: Path, run: Any, monkeypatc
         scored.append(1)
         return softmax_cross_entropy(*arguments, **options)
 
-    monkeypatch.setattr("pyrnn.text.character_model.softmax_cross_entropy", score)
+    monkeypatch.setattr("pyrnn.text.evaluation.softmax_cross_entropy", score)
     result = run("train", text, *QUICK)
     assert f"\n{NAMES[number]} after step 1\n" in result.out
     assert serialization.load(MODEL)

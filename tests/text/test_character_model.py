@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn.text.character_model import CELLS, CharacterModel
+from pyrnn.text._model_parts import CELLS
+from pyrnn.text.character_model import CharacterModel
 from pyrnn.text.vocabulary import REPLACEMENT, Vocabulary
 
 LETTERS = "abcdefg"

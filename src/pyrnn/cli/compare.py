@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pyrnn.cli import _memory
 from pyrnn.cli._arguments import (
     SEEDS,
     SIZES,
@@ -20,6 +19,7 @@ from pyrnn.cli._arguments import (
 )
 from pyrnn.cli._comparison import CELLS, TOLERANCES, WINDOW, Result, Sizes, compare
 from pyrnn.cli._errors import UsageError
+from pyrnn.cli.training import memory
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the table; the status is 1 if a difference exceeds its tolerance."""
     check_native("compare")
     sizes = Sizes(arguments.input, arguments.hidden, arguments.seq_len, arguments.batch)
-    _memory.check_comparison(sizes)
+    memory.check_comparison(sizes)
     try:
         with use_threads(arguments.threads):
             results = _results(sizes, arguments.seed)

@@ -18,7 +18,6 @@ import numpy as np
 
 from pyrnn._divergence import DivergenceError
 from pyrnn.backend import selection
-from pyrnn.cli import _memory, _picture, _progress
 from pyrnn.cli._arguments import (
     Subparsers,
     add_threads,
@@ -28,16 +27,17 @@ from pyrnn.cli._arguments import (
 )
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import NAMES, Ended, Interrupt
-from pyrnn.cli._resuming import Keeper, Resumed, path_beside
 from pyrnn.cli._terminal import print_written
-from pyrnn.cli._train_options import (
+from pyrnn.cli.training import memory, picture, progress
+from pyrnn.cli.training.options import (
     DEFAULT_SECONDS,
     MOST_STEPS,
     add_checkpoint_options,
     add_model_options,
     add_training_options,
 )
-from pyrnn.cli._training import EVALUATIONS, Settings, Training
+from pyrnn.cli.training.resuming import Keeper, Resumed, path_beside
+from pyrnn.cli.training.run import EVALUATIONS, Settings, Training
 from pyrnn.interop import serialization
 from pyrnn.text import corpus as text
 from pyrnn.text.character_model import CharacterModel
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     files = arguments.files or text.standard_library()
     texts = [*files, *([arguments.val] if arguments.val is not None else [])]
     outputs = _outputs(arguments, texts, resumed)
-    _memory.check_text(texts)
+    memory.check_text(texts)
     if resumed is not None:
         resumed.check_texts(texts)
     corpus = _corpus(arguments, files)
@@ -144,7 +144,7 @@ def _train(
     try:
         if keeper is not None and not training.step:
             keeper.save()  # so that there is one from the beginning
-        with _progress.display(training) as show:
+        with progress.display(training) as show:
             training.run(show, lambda: bool(interrupt.requested), save)
         if keeper is not None:
             keeper.save()
@@ -217,7 +217,7 @@ def _save_elsewhere(model: CharacterModel) -> Path | None:
 def _draw(training: Training, title: str, path: Path) -> bool:
     """Save the picture; a failure is one line only, because nothing else depends on it."""
     try:
-        serialization.write_atomically(path, _picture.draw(training, title))
+        serialization.write_atomically(path, picture.draw(training, title))
     except (Exception, SystemExit) as error:  # whatever an installation of matplotlib may do
         reason = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
         print(f"pyrnn: no picture: {reason}", file=sys.stderr)
@@ -258,7 +258,7 @@ def _training(arguments: argparse.Namespace, corpus: EncodedCorpus) -> Training:
             f"text: expected at least {shortest:,} characters to train on for --batch "
             f"{arguments.batch} and --seq-len {arguments.seq_len}, got {len(corpus.train):,}"
         )
-    _memory.check(arguments, len(corpus.vocabulary))
+    memory.check(arguments, len(corpus.vocabulary))
     try:
         model = CharacterModel(
             corpus.vocabulary,

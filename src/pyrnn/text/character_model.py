@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,39 +20,16 @@ from pyrnn.layers.recurrent.lstm import LSTM
 from pyrnn.layers.recurrent.rnn import RNN
 from pyrnn.parameters.dictionary import ParameterDict, random_generator
 from pyrnn.parameters.owners import Gradients, families_of
-from pyrnn.text.batches import chunks, streams
+from pyrnn.text._model_parts import (
+    CELLS,
+    CellName,
+    ModelCache,
+    check_cell,
+    check_embedding_dim,
+    check_vocabulary,
+)
+from pyrnn.text.evaluation import bits, written
 from pyrnn.text.vocabulary import REPLACEMENT, Vocabulary
-from pyrnn.training.losses import softmax_cross_entropy
-
-CellName = Literal["rnn", "lstm", "gru"]
-CELLS: dict[str, type[RNN] | type[LSTM] | type[GRU]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
-
-EVALUATION_STREAMS = 32
-EVALUATION_STEPS = 256
-CHECKED_AT_ONCE = 1 << 20
-
-
-@public("pyrnn", "_ModelCache")
-class ModelCache(NamedTuple):
-    """The caches of a model's layers, for one `CharacterModel.backward`."""
-
-    embedding: _cache.Cache[Any] | None
-    rnn: _cache.Cache[Any]
-    linear: _cache.Cache[Any]
-
-
-def _check_vocabulary(_: str, value: Any) -> Vocabulary:
-    return value if isinstance(value, Vocabulary) else Vocabulary(value)
-
-
-def _check_cell(name: str, value: Any) -> Any:
-    if not isinstance(value, str) or value not in CELLS:
-        raise ValueError(f"{name}: expected one of {', '.join(CELLS)}, got {_checks.shown(value)}")
-    return value
-
-
-def _check_embedding_dim(name: str, value: Any) -> int | None:
-    return None if value is None else _checks.size(name, value)
 
 
 @public("pyrnn")
@@ -109,10 +86,10 @@ class CharacterModel(Configured):
     """
 
     vocabulary: Option[Vocabulary] = Option(
-        _check_vocabulary, plain=lambda vocabulary: vocabulary.characters
+        check_vocabulary, plain=lambda vocabulary: vocabulary.characters
     )
-    cell: Option[CellName] = Option(_check_cell)
-    embedding_dim: Option[int | None] = Option(_check_embedding_dim)
+    cell: Option[CellName] = Option(check_cell)
+    embedding_dim: Option[int | None] = Option(check_embedding_dim)
     dtype: Option[np.dtype[np.floating[Any]]] = Layer.dtype
     seed: Option[int | None] = Option(_options.seed, shown=False)
 
@@ -148,8 +125,6 @@ class CharacterModel(Configured):
             self.rnn.parameters["weight_ih_l0"] *= math.sqrt(self.rnn.hidden_size)
         self.linear: Linear = Linear(self.rnn.hidden_size, size, dtype=dtype, seed=third)
 
-    # --- options of the recurrent layer -----------------------------------------------------
-
     @property
     def hidden_size(self) -> int:
         """The recurrent layer's."""
@@ -168,8 +143,6 @@ class CharacterModel(Configured):
     @dropout.setter
     def dropout(self, value: float) -> None:
         self.rnn.dropout = value
-
-    # --- parameters and modes ---------------------------------------------------------------
 
     @property
     def parameters(self) -> ParameterDict:
@@ -228,8 +201,6 @@ class CharacterModel(Configured):
     def _layers(self) -> dict[str, Any]:
         layers = {"embedding": self.embedding, "rnn": self.rnn, "linear": self.linear}
         return {name: layer for name, layer in layers.items() if layer is not None}
-
-    # --- computing --------------------------------------------------------------------------
 
     def __call__(self, indices: Any, state: Any = None) -> tuple[Array, Any]:
         """Score the next characters, for inference only.
@@ -380,8 +351,6 @@ class CharacterModel(Configured):
             )
         return array
 
-    # --- use --------------------------------------------------------------------------------
-
     def bits_per_character(
         self, indices: Any, *, callback: Callable[[], object] | None = None
     ) -> float:
@@ -415,27 +384,7 @@ class CharacterModel(Configured):
         >>> 1 < model.bits_per_character(model.vocabulary.encode("hello" * 9)) < 3  # log2(4) = 2
         True
         """
-        text = _checks.as_array("indices", indices)
-        if text.ndim != 1 or len(text) < 2:
-            raise ValueError(f"indices: expected shape (L,) with L of at least 2, got {text.shape}")
-        # Checked first, piece by piece, because as intp a text takes 8 times the memory.
-        for start in range(0, len(text), CHECKED_AT_ONCE):
-            self._check_indices(text[start : start + CHECKED_AT_ONCE])
-        batch_size = min(EVALUATION_STREAMS, max(1, len(text) // EVALUATION_STEPS))
-        inputs, targets = streams(text, batch_size)
-        was_training = self.training
-        self.eval()
-        try:
-            nats, state = 0.0, None
-            for x, y in chunks(inputs, targets, EVALUATION_STEPS):
-                logits, state = self(x, state)
-                nats += softmax_cross_entropy(logits, y, reduction="sum")[0]
-                if callback is not None:
-                    callback()
-        finally:
-            if was_training:
-                self.train()
-        return nats / (targets.size * math.log(2))
+        return bits(self, indices, callback)
 
     def sample(
         self, prompt: str, length: int, temperature: float = 1.0, seed: int | None = None
@@ -487,36 +436,7 @@ class CharacterModel(Configured):
         length = _checks.size("length", length)
         temperature = _checks.finite_number("temperature", temperature, 0.0)
         generator = random_generator(seed)
-        stream = self.rnn.stream()
-        for index in indices[:-1]:
-            stream.step(self._features(index))
-        index = int(indices[-1])
-        written = []
-        for _ in range(length):
-            logits = self.linear(stream.step(self._features(index)))[0]
-            index = self._choose(logits, temperature, generator)
-            written.append(index)
-        return self.vocabulary.decode(written)
-
-    def _features(self, index: int) -> Array | Indices:
-        """One character as a stream of batch size 1 takes it."""
-        one = np.array([index])
-        return one if self.embedding is None else self.embedding(one)
-
-    def _choose(self, logits: Array, temperature: float, generator: np.random.Generator) -> int:
-        """Draw from softmax(logits / temperature), (V,); the likeliest at temperature 0."""
-        scores = logits.astype(np.float64)
-        _divergence.check_usable({"the scores": scores})
-        if self.vocabulary.replacement is not None:
-            scores[self.vocabulary.replacement] = -np.inf
-        scores -= scores.max()
-        if temperature == 0:
-            return int(scores.argmax())
-        with np.errstate(over="ignore"):  # a tiny temperature: e^-inf is the 0 that is meant
-            cumulative = np.exp(scores / temperature).cumsum()
-        # The draw is below the sum, and a choice of probability 0 has no width to fall into.
-        draw = generator.random() * cumulative[-1]
-        return int(np.searchsorted(cumulative, draw, side="right"))
+        return self.vocabulary.decode(written(self, indices, length, temperature, generator))
 
     def __repr__(self) -> str:
         return (

@@ -12,7 +12,7 @@ import numpy as np
 
 import pyrnn
 from pyrnn import serialization
-from pyrnn.text.character_model import CELLS
+from pyrnn.text._model_parts import CELLS
 from tests.fuzz.case import Case, entry
 from tests.fuzz.draw import Draw
 from tests.fuzz.entries.common import KINDS, layer_options

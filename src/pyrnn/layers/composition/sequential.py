@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,9 +13,18 @@ from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.layers import _cache
 from pyrnn.layers._layer import Layer
-from pyrnn.layers.composition.pooling import Pooling
+from pyrnn.layers.composition._layers import (
+    check_layers,
+    common_batch_first,
+    common_dtype,
+    ends_time,
+    joined,
+    layers_of,
+    split_state,
+    state_parts,
+    takes_lengths,
+)
 from pyrnn.layers.composition.stream import SequentialStream
-from pyrnn.layers.recurrent._cell import Cell
 from pyrnn.layers.recurrent._stack import Recurrent
 from pyrnn.parameters.dictionary import ParameterDict
 from pyrnn.parameters.owners import Gradients, families_of
@@ -72,10 +80,10 @@ class Sequential(Layer):
     """
 
     def __init__(self, *layers: Layer, **named: Layer) -> None:
-        self.layers: dict[str, Layer] = _check_layers(layers, named)
-        self._take({"dtype": _common_dtype(self.layers)})
-        self._parts = {name: _state_parts(layer) for name, layer in self.layers.items()}
-        self.batch_first: bool = _common_batch_first(self.layers)
+        self.layers: dict[str, Layer] = check_layers(layers, named)
+        self._take({"dtype": common_dtype(self.layers)})
+        self._parts = {name: state_parts(layer) for name, layer in self.layers.items()}
+        self.batch_first: bool = common_batch_first(self.layers)
         self._collect()
         self.training: bool = True
         self.train()
@@ -96,8 +104,6 @@ class Sequential(Layer):
     def _state_names(self) -> tuple[str, ...]:
         names = [f"{prefix}.{part}" for prefix, parts in self._parts.items() for part in parts]
         return tuple(names)
-
-    # --- modes ------------------------------------------------------------------------------
 
     def eval(self) -> Sequential:
         """Switch all layers to eval mode: weights packed and read-only, no dropout.
@@ -139,8 +145,6 @@ class Sequential(Layer):
             layer.train()
         return self
 
-    # --- computing --------------------------------------------------------------------------
-
     def __call__(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Array, Any]:
         """Compute all layers, for inference only.
 
@@ -173,10 +177,10 @@ class Sequential(Layer):
         >>> y.shape, h.shape
         ((5, 2, 2), (1, 2, 4))
         """
-        states = self._split("state", state)
+        states = split_state(self, self._parts, "state", state)
         after: list[Array] = []
         for name, layer in self.layers.items():
-            options = {} if lengths is None or not _takes_lengths(layer) else {"lengths": lengths}
+            options = {} if lengths is None or not takes_lengths(layer) else {"lengths": lengths}
             if self._parts[name]:
                 x, last = layer(x, states.get(name), **options)  # type: ignore[operator]
                 after += last if isinstance(last, tuple) else (last,)
@@ -186,9 +190,9 @@ class Sequential(Layer):
                     x = x[0]
             else:
                 x = layer.forward(x)[0]
-            if _ends_time(layer):
+            if ends_time(layer):
                 lengths = None
-        return x, _joined(after)
+        return x, joined(after)
 
     def forward(
         self, x: Any, state: Any = None, lengths: Any = None
@@ -227,23 +231,23 @@ class Sequential(Layer):
         >>> y.shape
         (2, 4)
         """
-        states = self._split("state", state)
+        states = split_state(self, self._parts, "state", state)
         caches: Caches = {}
         after: list[Array] = []
         for name, layer in self.layers.items():
             options: dict[str, Any] = {}
             if self._parts[name]:
                 options["state"] = states.get(name)
-            if lengths is not None and _takes_lengths(layer):
+            if lengths is not None and takes_lengths(layer):
                 options["lengths"] = lengths
             x, last, caches[name] = layer.forward(x, **options)
             if last is not None:
                 after += last if isinstance(last, tuple) else (last,)
-            if _ends_time(layer):
+            if ends_time(layer):
                 lengths = None
         kept = (caches, x.dtype)
         cache = _cache.Cache(self, selection.current().name, kept, x.shape, True)
-        return x, _joined(after), cache
+        return x, joined(after), cache
 
     def backward(
         self, cache: _cache.Cache[Kept], dy: Any, dstate: Any = None
@@ -286,14 +290,14 @@ class Sequential(Layer):
         ((5, 2, 3), 'rnn.weight_ih_l0')
         """
         gradient = self.check_backward(cache, dy, dstate)
-        dstates = self._split("dstate", dstate)
+        dstates = split_state(self, self._parts, "dstate", dstate)
         caches, _ = cache.use()
         before: dict[str, Any] = {}
         grads: dict[str, dict[str, Array]] = {}
         for name, layer in reversed(self.layers.items()):
             options = {"dstate": dstates[name]} if name in dstates else {}
             gradient, before[name], grads[name] = layer.backward(caches[name], gradient, **options)
-        joined = {
+        prefixed = {
             f"{prefix}.{name}": array
             for prefix in self.layers
             for name, array in grads[prefix].items()
@@ -303,7 +307,7 @@ class Sequential(Layer):
             last = before[name]
             if last is not None:
                 parts += last if isinstance(last, tuple) else (last,)
-        return gradient, _joined(parts), Gradients(joined, self._families)
+        return gradient, joined(parts), Gradients(prefixed, self._families)
 
     def check_backward(self, cache: _cache.Cache[Kept], dy: Any, dstate: Any) -> Any:
         """Return the gradient of y as an array that fits, or raise."""
@@ -314,28 +318,11 @@ class Sequential(Layer):
             )
         caches, dtype = cache.look()
         array = _checks.state_array("dy", dy, dtype, cache.output_shape)
-        for name, part in self._split("dstate", dstate).items():
+        for name, part in split_state(self, self._parts, "dstate", dstate).items():
             layer = self.layers[name]
             if isinstance(layer, (Recurrent, Sequential)) and not _checks.none_given(part):
                 layer.check_backward(caches[name], None, part)
         return array
-
-    def _split(self, name: str, state: Any) -> dict[str, Any]:
-        """Split the state into that of each layer that has one; empty for None."""
-        if state is None:
-            return {}
-        names = self._state_names
-        if not names:
-            _checks.not_taken(self, **{name: state})
-        parts = list(_checks.state_parts(name, state, names).values())
-        states: dict[str, Any] = {}
-        for layer, own in self._parts.items():
-            if own:
-                mine, parts = parts[: len(own)], parts[len(own) :]
-                states[layer] = mine[0] if len(own) == 1 else tuple(mine)
-        return states
-
-    # --- use --------------------------------------------------------------------------------
 
     def stream(self, batch_size: int = 1) -> SequentialStream:
         """Open a stream that advances one time step per call, with the present weights.
@@ -451,14 +438,7 @@ class Sequential(Layer):
         >>> pyrnn.Sequential.from_config(model.config())
         Sequential(rnn=GRU(3, 4), last=LastStep())
         """
-        layers = {}
-        for name, described in config.items():
-            kind = getattr(importlib.import_module("pyrnn"), described["kind"], None)
-            if not (isinstance(kind, type) and issubclass(kind, Layer)):
-                got = _checks.shown(described["kind"])
-                raise ValueError(f"{name}: expected the name of one of pyrnn's layers, got {got}")
-            layers[name] = kind.from_config(described["config"])
-        return cls(**layers)
+        return cls(**layers_of(config))
 
     def __repr__(self) -> str:
         parts = ", ".join(
@@ -466,65 +446,3 @@ class Sequential(Layer):
             for name, layer in self.layers.items()
         )
         return f"Sequential({parts})"
-
-
-def _joined(parts: list[Array]) -> Any:
-    """Return a state in the user's form: None, one array or a tuple of arrays."""
-    if not parts:
-        return None
-    return parts[0] if len(parts) == 1 else tuple(parts)
-
-
-def _state_parts(layer: Layer) -> tuple[str, ...]:
-    names: tuple[str, ...] = getattr(layer, "_state_names", ())
-    return names
-
-
-def _takes_lengths(layer: Layer) -> bool:
-    return isinstance(layer, (Recurrent, Pooling, Sequential))
-
-
-def _ends_time(layer: Layer) -> bool:
-    """Return whether the output of a layer has no time axis."""
-    if isinstance(layer, Sequential):
-        return any(map(_ends_time, layer.layers.values()))
-    return isinstance(layer, Pooling)
-
-
-def _check_layers(layers: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Layer]:
-    found = {**{str(n): layer for n, layer in enumerate(layers)}, **named}
-    if not found:
-        raise ValueError("layers: expected one or more, got none")
-    for name, layer in found.items():
-        if not name or "." in name:
-            raise ValueError(f"layers: expected names without a dot, got {_checks.shown(name)}")
-        if isinstance(layer, Cell) or not isinstance(layer, Layer):
-            got = _checks.shown(layer)
-            raise TypeError(f"{name}: expected a layer that takes sequences, got {got}")
-    kinds = list(found.values())
-    for name, layer in found.items():
-        if sum(other is layer for other in kinds) > 1:
-            raise ValueError(f"{name}: expected each layer once, got {layer!r} twice")
-    return found
-
-
-def _common_dtype(layers: Mapping[str, Layer]) -> np.dtype[Any]:
-    """Return the common dtype of the layers with parameters."""
-    dtypes = {name: layer.dtype for name, layer in layers.items() if layer.parameters}
-    first = next(iter(dtypes.values()), np.dtype("float32"))
-    for name, dtype in dtypes.items():
-        if dtype != first:
-            raise TypeError(f"{name}: expected dtype {first}, as of the layers before, got {dtype}")
-    return first
-
-
-def _common_batch_first(layers: Mapping[str, Layer]) -> bool:
-    """Return the common ``batch_first`` of the layers with a time axis."""
-    flags = {n: layer.batch_first for n, layer in layers.items() if hasattr(layer, "batch_first")}
-    first = next(iter(flags.values()), False)
-    for name, flag in flags.items():
-        if flag != first:
-            raise ValueError(
-                f"{name}: expected batch_first={first}, as of the layers before, got {flag}"
-            )
-    return bool(first)

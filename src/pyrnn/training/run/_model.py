@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pyrnn.layers.composition._layers import ends_time as ends_time
 from pyrnn.layers.composition.pooling import Pooling
 from pyrnn.layers.composition.sequential import Sequential
 
@@ -19,13 +20,6 @@ def leaves(model: Any, name: str = "model") -> Iterator[tuple[str, Any]]:
             yield from leaves(layer, f"{name}.{own}")
     else:
         yield name, model
-
-
-def ends_time(model: Any) -> bool:
-    """Whether a model gives one output for a whole sequence."""
-    if isinstance(model, Sequential):
-        return any(ends_time(layer) for layer in model.layers.values())
-    return isinstance(model, Pooling)
 
 
 def batch_first(model: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,27 +13,19 @@ from pyrnn._divergence import check_loss
 from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.backend import selection
-from pyrnn.training import losses
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.clipping import clip_grad_norm as clip
 from pyrnn.training.run import _model
+from pyrnn.training.run._arguments import Loss, check_scheduler, data_of, find_loss, sequences_of
 from pyrnn.training.run._progress import Progress
 from pyrnn.training.run.batches import (
     Batch,
     Data,
-    Sequences,
-    TokenStreams,
-    Window,
     check_window,
 )
 from pyrnn.training.run.callbacks.base import Callback, CallbackList
 from pyrnn.training.run.history import History
 from pyrnn.training.schedules import LRScheduler, ReduceLROnPlateau
-
-Loss = Callable[..., tuple[Any, Array]]
-DEFAULT_K1 = 32
-EVALUATED_TOKENS = 1 << 16
-"""Of a text, in one batch of an evaluation."""
 
 
 @public("pyrnn")
@@ -111,9 +103,9 @@ class Trainer:
             got = _checks.shown(optimizer)
             raise TypeError(f"optimizer: expected one of pyrnn.optim, got {got}")
         self.model = model
-        self.loss = _find_loss(loss)
+        self.loss = find_loss(loss)
         self.optimizer = optimizer
-        self.scheduler, self._each_step = _check_scheduler(scheduler, optimizer)
+        self.scheduler, self._each_step = check_scheduler(scheduler, optimizer)
         self.clip_grad_norm = clip_grad_norm
         if clip_grad_norm is not None:
             self.clip_grad_norm = _checks.finite_number("clip_grad_norm", clip_grad_norm, 0.0)
@@ -198,10 +190,10 @@ class Trainer:
             length = _checks.size("steps_per_epoch", steps_per_epoch)
         count = _checks.size("accumulate", accumulate)
         window = check_window(k1, k2)
-        data = self._data("train", train, batch_size, window)
+        data = data_of(self.model, "train", train, batch_size, window)
         held_out = None
         if validation is not None:
-            held_out = self._data("validation", validation, batch_size, None)
+            held_out = data_of(self.model, "validation", validation, batch_size, None)
         shuffle = _checks.flag("shuffle", shuffle)
         called = CallbackList(callbacks, self)
         self.stop_training = False
@@ -380,7 +372,7 @@ class Trainer:
         >>> trainer.evaluate((x, targets)) > 0
         True
         """
-        return self._evaluate(self._data("data", data, batch_size, None))
+        return self._evaluate(data_of(self.model, "data", data, batch_size, None))
 
     def _evaluate(self, data: Data) -> float:
         total, weight, state = 0.0, 0, None
@@ -428,7 +420,7 @@ class Trainer:
         >>> trainer.predict([np.ones((3, 2), "f"), np.ones((7, 2), "f")]).shape
         (2, 4)
         """
-        data = self._sequences("x", x, None, _checks.size("batch_size", batch_size), None)
+        data = sequences_of(self.model, "x", x, None, _checks.size("batch_size", batch_size), None)
         each_step = not _model.ends_time(self.model)
         outputs: list[Any] = [None] * len(data)
         was_training = getattr(self.model, "training", True)
@@ -447,76 +439,3 @@ class Trainer:
         if len({output.shape for output in outputs}) == 1:
             return np.stack(outputs)
         return outputs
-
-    # --- data -------------------------------------------------------------------------------
-
-    def _data(self, name: str, given: Any, batch_size: int, window: Window | None) -> Data:
-        """What batches are taken from: sequences with targets, or one text."""
-        size = _checks.size("batch_size", batch_size)
-        if isinstance(given, (tuple, list)) and len(given) == 2:
-            if window is not None:
-                _model.refuse_window(self.model)
-            x, targets = given
-            return self._sequences(name, x, targets, size, window)
-        if isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "iu":
-            _model.refuse_window(self.model)
-            if name == "train":
-                window = window or Window(DEFAULT_K1, DEFAULT_K1)
-            else:
-                # However short the text: with two tokens or more, there is one stream.
-                size = max(1, min(size, (len(given) - 1) // DEFAULT_K1))
-                steps = max(DEFAULT_K1, EVALUATED_TOKENS // size)
-                window = Window(steps, steps)
-            batch_first = _model.batch_first(self.model)
-            return TokenStreams(given, size, window, batch_first=batch_first, name=name)
-        if hasattr(given, "items") and hasattr(given, "load") and hasattr(given, "batch_first"):
-            data: Data = given
-            return data
-        raise TypeError(
-            f"{name}: expected a pair (x, targets) or an array of tokens (L,), got "
-            f"{_checks.shown(given)}"
-        )
-
-    def _sequences(
-        self, name: str, x: Any, targets: Any, size: int, window: Window | None
-    ) -> Sequences:
-        return Sequences(
-            x,
-            targets,
-            size,
-            each_step=not _model.ends_time(self.model),
-            dtype=self.model.dtype,
-            batch_first=_model.batch_first(self.model),
-            window=window,
-            name=name,
-        )
-
-
-def _find_loss(loss: Any) -> Loss:
-    """A loss by its name, or as it is."""
-    if isinstance(loss, str):
-        names = {name.removesuffix("_loss"): name for name in losses.__all__}
-        key = names.get(loss.removesuffix("_loss"))
-        if key is None:
-            raise ValueError(f"loss: expected one of {', '.join(names)}, got {_checks.shown(loss)}")
-        function: Loss = getattr(losses, key)
-        return function
-    if not callable(loss):
-        raise TypeError(f"loss: expected a name or a function, got {_checks.shown(loss)}")
-    found: Loss = loss
-    return found
-
-
-def _check_scheduler(scheduler: Any, optimizer: Optimizer) -> tuple[LRScheduler | None, bool]:
-    """The scheduler, and whether each step counts for it."""
-    if scheduler is None:
-        return None, False
-    found, every = scheduler if isinstance(scheduler, tuple) else (scheduler, None)
-    if not isinstance(found, LRScheduler):
-        got = _checks.shown(found)
-        raise TypeError(f"scheduler: expected one of pyrnn.optim.lr_scheduler, got {got}")
-    if found.optimizer is not optimizer:
-        raise ValueError("scheduler: expected one of the same optimiser, got another's")
-    if every is None:
-        return found, found.each_batch
-    return found, _checks.choice("scheduler", every, ("step", "epoch")) == "step"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from pyrnn.cli._arguments import SEEDS, SIZES, file_name, number, whole
-from pyrnn.cli._training import OPTIMIZERS
-from pyrnn.text.character_model import CELLS
+from pyrnn.cli.training.run import OPTIMIZERS
+from pyrnn.text._model_parts import CELLS
 
 DEFAULT_SECONDS = 45.0
 """Together with the start, evaluations and the sample, that is about a minute."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyrnn.cli import _progress
-from pyrnn.cli._training import Settings, Training
+from pyrnn.cli.training import progress
+from pyrnn.cli.training.run import Settings, Training
 from pyrnn.text.character_model import CharacterModel
 
 
@@ -28,7 +28,7 @@ def training() -> Training:
 
 
 def run(training: Training) -> None:
-    with _progress.display(training) as show:
+    with progress.display(training) as show:
         training.run(show, lambda: False)
 
 
@@ -112,4 +112,4 @@ class TestDisplay:
          (7325, "2:02:05"), (math.inf, "∞")],
     )  # fmt: skip
     def test_clock(self, seconds: float, text: str) -> None:
-        assert _progress._clock(seconds) == text
+        assert progress._clock(seconds) == text

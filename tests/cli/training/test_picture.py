@@ -11,8 +11,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from pyrnn.cli import _picture
-from pyrnn.cli._training import Point, Settings, Training
+from pyrnn.cli.training import picture
+from pyrnn.cli.training.run import Point, Settings, Training
 from pyrnn.interop import serialization
 from pyrnn.text.character_model import CharacterModel
 
@@ -38,11 +38,11 @@ def shape(picture: bytes) -> tuple[int, ...]:
 class TestDraw:
     def test_one_step_without_a_score_and_a_long_title(self, training: Training) -> None:
         del training.losses[1:], training.scores[:]
-        assert shape(_picture.draw(training, "long " * 50)) == (675, 1200, 4)
+        assert shape(picture.draw(training, "long " * 50)) == (675, 1200, 4)
 
     def test_smooth_keeps_means(self) -> None:
         points = [Point(n, float(n % 2)) for n in range(1, 201)]
-        smooth = _picture._smooth(points)
+        smooth = picture._smooth(points)
         assert [p.characters for p in smooth] == list(range(4, 201, 4))
         assert {p.bits for p in smooth} == {0.5}
 
@@ -59,10 +59,10 @@ class TestDraw:
         ],
     )
     def test_any_title(self, title: str, training: Training) -> None:
-        assert shape(_picture.draw(training, title)) == (675, 1200, 4)
+        assert shape(picture.draw(training, title)) == (675, 1200, 4)
 
     def test_settings_of_the_process_do_not_matter(self, training: Training) -> None:
-        usual = _picture.draw(training, "a title")
+        usual = picture.draw(training, "a title")
         settings: dict[str, Any] = {
             "text.usetex": True,
             "font.size": 30,
@@ -72,7 +72,7 @@ class TestDraw:
             "axes.formatter.use_mathtext": True,
         }
         with matplotlib.rc_context(settings):
-            assert _picture.draw(training, "a title") == usual
+            assert picture.draw(training, "a title") == usual
             assert matplotlib.rcParams["font.size"] == 30
 
 

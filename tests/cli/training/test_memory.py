@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyrnn.cli import _memory
 from pyrnn.cli._errors import UsageError
-from pyrnn.text.character_model import CELLS, CharacterModel
+from pyrnn.cli.training import memory
+from pyrnn.text._model_parts import CELLS
+from pyrnn.text.character_model import CharacterModel
 
 
 def arguments(**changes: Any) -> argparse.Namespace:
@@ -23,21 +24,21 @@ def test_weights(cell: str, layers: int, dtype: str) -> None:
     model = CharacterModel("abcdef", cell, 20, layers, dtype=dtype)
     weights = sum(a.nbytes for n, a in model.parameters.items() if "weight" in n)
     options = arguments(cell=cell, layers=layers, dtype=dtype, seq_len=0, batch=0)
-    assert _memory._needed(options, 6) == 4 * weights
+    assert memory._needed(options, 6) == 4 * weights
 
 
 def test_activations() -> None:
-    one, two = (_memory._needed(arguments(batch=n), 6) for n in (4, 8))
+    one, two = (memory._needed(arguments(batch=n), 6) for n in (4, 8))
     # Four gates, h and c of 20 units; six logits and their gradient.
     assert two - one == np.dtype("float32").itemsize * 8 * 4 * (6 * 20 + 2 * 6)
 
 
 def test_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    needed = _memory._needed(arguments(), 6)
-    monkeypatch.setattr(_memory, "_total", lambda: needed)
-    _memory.check(arguments(), 6)
-    monkeypatch.setattr(_memory, "_total", lambda: needed - 1)
+    needed = memory._needed(arguments(), 6)
+    monkeypatch.setattr(memory, "_total", lambda: needed)
+    memory.check(arguments(), 6)
+    monkeypatch.setattr(memory, "_total", lambda: needed - 1)
     with pytest.raises(UsageError, match=r"expected sizes that fit into the .* GB of memory"):
-        _memory.check(arguments(), 6)
-    monkeypatch.setattr(_memory, "_total", lambda: None)
-    _memory.check(arguments(hidden=10**9), 6)
+        memory.check(arguments(), 6)
+    monkeypatch.setattr(memory, "_total", lambda: None)
+    memory.check(arguments(hidden=10**9), 6)

@@ -1,0 +1,110 @@
+"""What `Sequential` asks of its layers: names, dtypes, axes, their parts of its state."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyrnn import _checks
+from pyrnn._types import Array
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.pooling import Pooling
+from pyrnn.layers.recurrent._cell import Cell
+from pyrnn.layers.recurrent._stack import Recurrent
+
+
+def layers_of(config: Mapping[str, Any]) -> dict[str, Layer]:
+    """Make new layers of the kinds and options that `Sequential.config` returned."""
+    layers = {}
+    for name, described in config.items():
+        kind = getattr(importlib.import_module("pyrnn"), described["kind"], None)
+        if not (isinstance(kind, type) and issubclass(kind, Layer)):
+            got = _checks.shown(described["kind"])
+            raise ValueError(f"{name}: expected the name of one of pyrnn's layers, got {got}")
+        layers[name] = kind.from_config(described["config"])
+    return layers
+
+
+def split_state(
+    owner: Layer, parts_of: Mapping[str, tuple[str, ...]], name: str, state: Any
+) -> dict[str, Any]:
+    """Split the state into that of each layer that has one; empty for None."""
+    if state is None:
+        return {}
+    names = state_parts(owner)
+    if not names:
+        _checks.not_taken(owner, **{name: state})
+    parts = list(_checks.state_parts(name, state, names).values())
+    states: dict[str, Any] = {}
+    for layer, own in parts_of.items():
+        if own:
+            mine, parts = parts[: len(own)], parts[len(own) :]
+            states[layer] = mine[0] if len(own) == 1 else tuple(mine)
+    return states
+
+
+def joined(parts: list[Array]) -> Any:
+    """Return a state in the user's form: None, one array or a tuple of arrays."""
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def state_parts(layer: Layer) -> tuple[str, ...]:
+    """Return the names of the parts of a layer's state."""
+    names: tuple[str, ...] = getattr(layer, "_state_names", ())
+    return names
+
+
+def takes_lengths(layer: Layer) -> bool:
+    """Return whether a layer's forward takes lengths."""
+    return isinstance(layer, (Recurrent, Pooling)) or hasattr(layer, "layers")
+
+
+def ends_time(layer: Any) -> bool:
+    """Return whether the output of a layer, or of layers in a row, has no time axis."""
+    inner = getattr(layer, "layers", None)
+    return any(map(ends_time, inner.values())) if inner else isinstance(layer, Pooling)
+
+
+def check_layers(layers: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Layer]:
+    """Return the layers by name, or say which is none."""
+    found = {**{str(n): layer for n, layer in enumerate(layers)}, **named}
+    if not found:
+        raise ValueError("layers: expected one or more, got none")
+    for name, layer in found.items():
+        if not name or "." in name:
+            raise ValueError(f"layers: expected names without a dot, got {_checks.shown(name)}")
+        if isinstance(layer, Cell) or not isinstance(layer, Layer):
+            got = _checks.shown(layer)
+            raise TypeError(f"{name}: expected a layer that takes sequences, got {got}")
+    kinds = list(found.values())
+    for name, layer in found.items():
+        if sum(other is layer for other in kinds) > 1:
+            raise ValueError(f"{name}: expected each layer once, got {layer!r} twice")
+    return found
+
+
+def common_dtype(layers: Mapping[str, Layer]) -> np.dtype[Any]:
+    """Return the common dtype of the layers with parameters."""
+    dtypes = {name: layer.dtype for name, layer in layers.items() if layer.parameters}
+    first = next(iter(dtypes.values()), np.dtype("float32"))
+    for name, dtype in dtypes.items():
+        if dtype != first:
+            raise TypeError(f"{name}: expected dtype {first}, as of the layers before, got {dtype}")
+    return first
+
+
+def common_batch_first(layers: Mapping[str, Layer]) -> bool:
+    """Return the common ``batch_first`` of the layers with a time axis."""
+    flags = {n: layer.batch_first for n, layer in layers.items() if hasattr(layer, "batch_first")}
+    first = next(iter(flags.values()), False)
+    for name, flag in flags.items():
+        if flag != first:
+            raise ValueError(
+                f"{name}: expected batch_first={first}, as of the layers before, got {flag}"
+            )
+    return bool(first)
