@@ -88,7 +88,7 @@ def test_after_saving_the_rest_is_skipped(
     function = resolve_name(place)
     monkeypatch.setattr(place, once(number, function))
     # Two steps: too few for a score on the way.
-    monkeypatch.setattr("pyrnn.cli.training.run.EVALUATIONS", 1)
+    monkeypatch.setattr("pyrnn.cli.train.EVALUATIONS", 1)
     result = run("train", text, *SMALL, "--steps", 2)
     assert (result.status, result.err) == (128 + number, f"pyrnn: {NAMES[number]}\n")
     assert serialization.load(MODEL)
