@@ -330,6 +330,16 @@ BAD = {
     "keys that collide": archive(
         {(2**61 - 1) * n: None for n in range(20_000)}
     ),
+    "a storage of a deep kind": archive(
+        Raw(b"(X\x07\0\0\0storage)" + b"\x85" * 20_000 + b"X\x01\0\0\x000NK\x01tQ")
+    ),
+    "a deep version": row({}).replace(
+        Writer().pickle(1001), b"\x80\x02)" + b"\x85" * 20_000 + b"."
+    ),
+    "a module of a deep class": archive(
+        Raw(b"(X\x06\0\0\0module)" + b"\x85" * 20_000 + b"tQ")
+    ),
+    "a name that is no text": WHOLE.replace(b"model/version", b"model/v\xf1\xff\xffon"),
     "an empty stack": zipped({"m/data.pkl": b"\x80\x02."}),
     "a mark as an object": zipped({"m/data.pkl": b"\x80\x02(."}),
     "an unknown opcode": zipped({"m/data.pkl": b"\x80\x02\xff."}),

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pyrnn.interop.torch import _pickle
 from pyrnn.interop.torch._errors import FormatError
+from pyrnn.interop.torch._machine import Name
 from pyrnn.interop.torch._storages import STORAGES, TYPES, Bytes, Storage, Storages
 
 _ZIP = b"PK\x03\x04"
@@ -33,6 +34,7 @@ _BROKEN = (
     KeyError,
     IndexError,
     OverflowError,
+    UnicodeError,
     struct.error,
 )
 """What zipfile raises of archives that are none."""
@@ -70,9 +72,11 @@ def storage_of(identity: Any) -> Storage:
     _, kind, key, _, count = identity[:5]
     if len(identity) == 6 and identity[5] is not None:
         raise FormatError("it has a view of a storage, as torch before 0.4 saved them")
-    dtype = STORAGES.get(getattr(kind, "name", "").removeprefix("_"))
+    # Whatever else stands there may be nested to any depth, and is not to be shown.
+    named = kind.name if type(kind) is Name else ""
+    dtype = STORAGES.get(named.removeprefix("_"))
     if dtype is None or type(key) is not str or type(count) is not int or count < 0:
-        raise FormatError(f"it has a storage of an unknown kind, {kind}")
+        raise FormatError(f"it has a storage of an unknown kind, {named[:80]!r}")
     return Storage(key, dtype, count)
 
 
@@ -104,7 +108,10 @@ class _Archive:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
         self._size = self._left = size
-        members = zipfile.ZipFile(file).infolist()
+        try:
+            members = zipfile.ZipFile(file).infolist()
+        except OSError as error:  # it was sent to a place where no file has one
+            raise FormatError(f"its zip archive is damaged: {_one_line(error)}") from error
         found = [m.filename for m in members if m.filename.endswith("/data.pkl")]
         roots = [name for name in found if name.count("/") == 1]
         if len(roots) != 1:
@@ -160,7 +167,7 @@ def _open_row(data: bytes, begin: int) -> Contents:
     """Version, machine, object, keys; then each storage, its count before it."""
     version = _pickle.load(data, begin)
     if version.value != _VERSION:
-        raise FormatError(f"it has version {str(version.value)[:20]} of torch's older format")
+        raise FormatError(f"it has another version of torch's older format than {_VERSION}")
     machine = _pickle.load(data, version.end)
     value = _pickle.load(data, machine.end)
     keys = _pickle.load(data, value.end)

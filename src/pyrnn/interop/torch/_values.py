@@ -140,7 +140,7 @@ class _Converter:
     def _outside(self, identity: Any) -> Any:
         """A storage on its own, or the class of a module that came with its source."""
         if type(identity) is tuple and identity[:1] == ("module",) and len(identity) > 1:
-            return str(identity[1])
+            return self.of(identity[1])
         storage = storage_of(identity)
         return self.tensor(storage, storage.dtype or "uint8", 0, (storage.size,), (1,))
 
