@@ -190,7 +190,7 @@ def test_a_failing_call_keeps_nothing(make_layer, same_bits):
     layer = make_layer(3, 4, seed=0)
     x = random(5, 2, 3)
     expected = layer(x)
-    for wrong in (x[:, :, :2], x.astype(complex), x[:0], x[:, :0]):
+    for wrong in (x[:, :, :2], x.astype(complex), x[:0]):
         with pytest.raises((TypeError, ValueError), match="x: expected"):
             layer.forward(wrong)
     same_bits(layer(x), expected)
