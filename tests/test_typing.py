@@ -38,7 +38,9 @@ SOURCES = Path(pyrnn.__file__).parents[1]
 
 def lines_with_errors(*command):
     """The lines of which a type checker complains, in the form of mypy and pyright."""
-    environment = {**os.environ, "MYPYPATH": str(SOURCES), "PYTHONPATH": str(SOURCES)}
+    environment = {**os.environ}
+    if SOURCES.name != "site-packages":  # not installed, but looked at in place
+        environment |= {"MYPYPATH": str(SOURCES), "PYTHONPATH": str(SOURCES)}
     done = subprocess.run(
         [sys.executable, "-m", *command], capture_output=True, text=True, timeout=500,
         env=environment, cwd=FOLDER, check=False,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pyrnn.cli import _parser
-from pyrnn.cli.training import memory
+from pyrnn.cli._training import memory
 from pyrnn.interop import serialization
 
 QUICK = ("--hidden", 8, "--seq-len", 10, "--batch", 4, "--steps", 6)

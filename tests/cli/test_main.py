@@ -15,8 +15,8 @@ import pyrnn
 from pyrnn.backend import selection
 from pyrnn.cli import PACKAGES, _parser, main
 from pyrnn.cli._interrupt import Interrupt
+from pyrnn.cli._training.run import WARM_UP_STEPS
 from pyrnn.cli.train import DEFAULT_SECONDS
-from pyrnn.cli.training.run import WARM_UP_STEPS
 
 COMMANDS = ("train", "sample", "compare", "info")
 

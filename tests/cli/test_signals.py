@@ -36,7 +36,7 @@ def once(number: int, function: Any, times: int = 2) -> Callable[..., Any]:
 
 
 @each_signal
-@pytest.mark.parametrize("place", ["pyrnn.text.corpus.pieces", "pyrnn.cli.training.memory.check"])
+@pytest.mark.parametrize("place", ["pyrnn.text.corpus.pieces", "pyrnn.cli._training.memory.check"])
 def test_before_training_nothing_is_saved(
     number: int, place: str, text: Path, run: Any, monkeypatch: Any
 ) -> None:
@@ -50,7 +50,7 @@ def test_before_training_nothing_is_saved(
 @pytest.mark.parametrize(
     "place",
     [
-        "pyrnn.cli.training.run.clip_grad_norm",
+        "pyrnn.cli._training.run.clip_grad_norm",
         "pyrnn.training.optimizers.Adam.step",
         "pyrnn.interop.serialization.save",
         "pyrnn.cli.train.Training.check",
@@ -79,7 +79,7 @@ def test_while_training_or_saving(
     [
         "pyrnn.text.character_model.CharacterModel.bits_per_character",
         "pyrnn.text.character_model.CharacterModel.sample",
-        "pyrnn.cli.training.picture.draw",
+        "pyrnn.cli._training.picture.draw",
     ],
 )
 def test_after_saving_the_rest_is_skipped(

@@ -169,12 +169,12 @@ class TestInterrupt:
             signal.raise_signal(signal.SIGINT)
 
         with monkeypatch.context() as patch:
-            patch.setattr("pyrnn.cli.training.run.clip_grad_norm", press)
+            patch.setattr("pyrnn.cli._training.run.clip_grad_norm", press)
             result = run("train", text, *SMALL, "--time", 600)
         assert result.status == 0
         assert "interrupted after step 1\n" in result.out
         os.remove("pyrnn-lstm.safetensors")
-        monkeypatch.setattr("pyrnn.cli.training.picture.draw", press)
+        monkeypatch.setattr("pyrnn.cli._training.picture.draw", press)
         assert run("train", text, *QUICK).status == 130
         assert serialization.load("pyrnn-lstm.safetensors")
 
@@ -219,7 +219,7 @@ class TestRefused:
     def test_too_large_for_a_machine_that_hides_its_memory(
         self, text: Path, fails: Any, monkeypatch: Any
     ) -> None:
-        monkeypatch.setattr("pyrnn.cli.training.memory._total", lambda: None)
+        monkeypatch.setattr("pyrnn.cli._training.memory._total", lambda: None)
         message = fails("train", text, "--hidden", 10**6)
         assert message.startswith("--hidden: expected a size that fits into memory; weight_")
 

@@ -19,7 +19,7 @@ from pyrnn.cli._arguments import (
 )
 from pyrnn.cli._comparison import CELLS, TOLERANCES, WINDOW, Result, Sizes, compare
 from pyrnn.cli._errors import UsageError
-from pyrnn.cli.training import memory
+from pyrnn.cli._training import memory
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -28,16 +28,16 @@ from pyrnn.cli._arguments import (
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import NAMES, Ended, Interrupt
 from pyrnn.cli._terminal import print_written
-from pyrnn.cli.training import memory, picture, progress
-from pyrnn.cli.training.options import (
+from pyrnn.cli._training import memory, picture, progress
+from pyrnn.cli._training.options import (
     DEFAULT_SECONDS,
     MOST_STEPS,
     add_checkpoint_options,
     add_model_options,
     add_training_options,
 )
-from pyrnn.cli.training.resuming import Keeper, Resumed, path_beside
-from pyrnn.cli.training.run import EVALUATIONS, Settings, Training
+from pyrnn.cli._training.resuming import Keeper, Resumed, path_beside
+from pyrnn.cli._training.run import EVALUATIONS, Settings, Training
 from pyrnn.interop import serialization
 from pyrnn.text import corpus as text
 from pyrnn.text.character_model import CharacterModel

@@ -10,13 +10,13 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn._types import Array
+from pyrnn.diagnostics._diagnosis.findings import diagnosis
 from pyrnn.diagnostics._differences import pick, refuse_infinities
 from pyrnn.diagnostics._differentiable import Differentiable
 from pyrnn.diagnostics._report import GradcheckEntry as GradcheckEntry
 from pyrnn.diagnostics._report import GradcheckReport as GradcheckReport
 from pyrnn.diagnostics._sample import sample
 from pyrnn.diagnostics._targets import adapted
-from pyrnn.diagnostics.diagnosis.findings import diagnosis
 
 
 def gradcheck(

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pyrnn import _checks
+from pyrnn.diagnostics._diagnosis.loss_target import LossTarget, LossTrials
+from pyrnn.diagnostics._diagnosis.rules_loss import loss_diagnosis
 from pyrnn.diagnostics._differences import pick
 from pyrnn.diagnostics._report import GradcheckReport
-from pyrnn.diagnostics.diagnosis.loss_target import LossTarget, LossTrials
-from pyrnn.diagnostics.diagnosis.rules_loss import loss_diagnosis
 
 
 def gradcheck_loss(

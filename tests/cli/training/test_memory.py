@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pyrnn.cli._errors import UsageError
-from pyrnn.cli.training import memory
+from pyrnn.cli._training import memory
 from pyrnn.text._model_parts import CELLS
 from pyrnn.text.character_model import CharacterModel
 

@@ -11,8 +11,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from pyrnn.cli.training import picture
-from pyrnn.cli.training.run import Point, Settings, Training
+from pyrnn.cli._training import picture
+from pyrnn.cli._training.run import Point, Settings, Training
 from pyrnn.interop import serialization
 from pyrnn.text.character_model import CharacterModel
 

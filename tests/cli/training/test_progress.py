@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyrnn.cli.training import progress
-from pyrnn.cli.training.run import Settings, Training
+from pyrnn.cli._training import progress
+from pyrnn.cli._training.run import Settings, Training
 from pyrnn.text.character_model import CharacterModel
 
 

@@ -35,7 +35,7 @@ class Stopped(BaseException):
 
 
 def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyrnn.cli.training.run import Training
+    from pyrnn.cli._training.run import Training
 
     usual = Training._record
 

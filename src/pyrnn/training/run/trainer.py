@@ -103,7 +103,7 @@ class Trainer:
             got = _checks.shown(optimizer)
             raise TypeError(f"optimizer: expected one of pyrnn.optim, got {got}")
         self.model = model
-        self.loss = find_loss(loss)
+        self.loss: Loss = find_loss(loss)
         self.optimizer = optimizer
         self.scheduler, self._each_step = check_scheduler(scheduler, optimizer)
         self.clip_grad_norm = clip_grad_norm
@@ -111,7 +111,7 @@ class Trainer:
             self.clip_grad_norm = _checks.finite_number("clip_grad_norm", clip_grad_norm, 0.0)
         self.stop_training = False
         self.history = History()
-        self.progress = Progress(np.random.default_rng(_checks.seed(seed)))
+        self.progress: Progress = Progress(np.random.default_rng(_checks.seed(seed)))
 
     # --- training ---------------------------------------------------------------------------
 

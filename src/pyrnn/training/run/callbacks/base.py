@@ -70,15 +70,15 @@ class CallbackList:
         if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
             got = _checks.shown(callbacks)
             raise TypeError(f"callbacks: expected a list of them, got {got}")
-        self.callbacks = list(callbacks)
+        self.callbacks: list[Callback] = list(callbacks)
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 got = _checks.shown(callback)
                 raise TypeError(f"callbacks: expected those of pyrnn.callbacks, got {got}")
             callback.trainer, callback.model = trainer, trainer.model
         trainer.callbacks = self.callbacks
-        self.batch_begin = self._defining("on_train_batch_begin")
-        self.batch_end = self._defining("on_train_batch_end")
+        self.batch_begin: list[Callback] = self._defining("on_train_batch_begin")
+        self.batch_end: list[Callback] = self._defining("on_train_batch_end")
 
     def _defining(self, method: str) -> list[Callback]:
         usual = getattr(Callback, method)
@@ -119,13 +119,13 @@ class Monitor:
     """Watches one number of the logs, as several callbacks of Keras do."""
 
     def __init__(self, monitor: str, mode: str, min_delta: float = 0.0) -> None:
-        self.name = _checks.string("monitor", monitor)
+        self.name: str = _checks.string("monitor", monitor)
         mode = _checks.choice("mode", mode, ("auto", "min", "max"))
         if mode == "auto":
             mode = "max" if monitor.endswith(("acc", "accuracy")) else "min"
-        self.sign = 1.0 if mode == "min" else -1.0
-        self.min_delta = _checks.finite_number("min_delta", min_delta, 0.0)
-        self.best = self.sign * np.inf
+        self.sign: float = 1.0 if mode == "min" else -1.0
+        self.min_delta: float = _checks.finite_number("min_delta", min_delta, 0.0)
+        self.best: float = self.sign * np.inf
 
     def value(self, logs: Logs) -> float:
         """The number of an epoch; a ValueError if there is none of that name."""

@@ -69,13 +69,13 @@ class EarlyStopping(Callback):
         start_from_epoch: int = 0,
     ) -> None:
         self._monitor = Monitor(monitor, mode, min_delta)
-        self.patience = _checks.size("patience", patience, 0)
-        self.verbose = _checks.size("verbose", int(verbose), 0)
+        self.patience: int = _checks.size("patience", patience, 0)
+        self.verbose: int = _checks.size("verbose", int(verbose), 0)
         self.baseline = baseline
         if baseline is not None:
             self.baseline = _checks.finite_number("baseline", baseline, -np.inf)
-        self.restore_best_weights = _checks.flag("restore_best_weights", restore_best_weights)
-        self.start_from_epoch = _checks.size("start_from_epoch", start_from_epoch, 0)
+        self.restore_best_weights: bool = _checks.flag("restore_best_weights", restore_best_weights)
+        self.start_from_epoch: int = _checks.size("start_from_epoch", start_from_epoch, 0)
         self._begin()
 
     def _begin(self) -> None:

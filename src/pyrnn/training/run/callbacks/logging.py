@@ -20,8 +20,8 @@ class _FileLogger(Callback):
     """Base of what appends a line for each epoch."""
 
     def __init__(self, filename: AnyPath, append: bool) -> None:
-        self.filename = checked_path(filename)
-        self.append = _checks.flag("append", append)
+        self.filename: str = checked_path(filename)
+        self.append: bool = _checks.flag("append", append)
 
     def on_train_begin(self) -> None:
         """Open the file: for a training that goes on, behind the epochs that are done."""
@@ -155,7 +155,7 @@ class TensorBoard(Callback):
 
     def __init__(self, log_dir: AnyPath = "logs") -> None:
         _extras.require("tensorboard", "tensorboardX")
-        self.log_dir = checked_path(log_dir)
+        self.log_dir: str = checked_path(log_dir)
         self._writer: Any = None
 
     def on_train_begin(self) -> None:

@@ -57,11 +57,11 @@ class ModelCheckpoint(Callback):
         mode: str = "auto",
         save_freq: str | int = "epoch",
     ) -> None:
-        self.filepath = checked_path(filepath)
+        self.filepath: str = checked_path(filepath)
         self._monitor = Monitor(monitor, mode)
-        self.verbose = _checks.size("verbose", int(verbose), 0)
-        self.save_best_only = _checks.flag("save_best_only", save_best_only)
-        self.save_freq = check_freq(save_freq)
+        self.verbose: int = _checks.size("verbose", int(verbose), 0)
+        self.save_best_only: bool = _checks.flag("save_best_only", save_best_only)
+        self.save_freq: str | int = check_freq(save_freq)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Save, if it is time."""
@@ -131,9 +131,9 @@ class BackupAndRestore(Callback):
         save_freq: str | int = "epoch",
         delete_checkpoint: bool = True,
     ) -> None:
-        self.filepath = checked_path(filepath)
-        self.save_freq = check_freq(save_freq)
-        self.delete_checkpoint = _checks.flag("delete_checkpoint", delete_checkpoint)
+        self.filepath: str = checked_path(filepath)
+        self.save_freq: str | int = check_freq(save_freq)
+        self.delete_checkpoint: bool = _checks.flag("delete_checkpoint", delete_checkpoint)
 
     restores = True
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from pyrnn._types import Array
-from pyrnn.diagnostics.diagnosis.roles import NAMES, Role, close, role_of, vectors
-from pyrnn.diagnostics.diagnosis.rules_batch import softmax_axis
-from pyrnn.diagnostics.diagnosis.rules_step import Finding
-from pyrnn.diagnostics.diagnosis.trials import Comparison, Trial, Trials
+from pyrnn.diagnostics._diagnosis.roles import NAMES, Role, close, role_of, vectors
+from pyrnn.diagnostics._diagnosis.rules_batch import softmax_axis
+from pyrnn.diagnostics._diagnosis.rules_step import Finding
+from pyrnn.diagnostics._diagnosis.trials import Comparison, Trial, Trials
 
 
 def several_steps(trials: Trials) -> list[Finding]:

@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 
-from pyrnn.cli.training.run import Training
+from pyrnn.cli._training.run import Training
 
 LINES = 20
 """The number of lines that replace the bar where there is no terminal."""

@@ -11,10 +11,10 @@ import math
 import numpy as np
 
 from pyrnn._types import Array
-from pyrnn.diagnostics.diagnosis.loss_target import SIZES, SYMMETRIC, LossTrials
-from pyrnn.diagnostics.diagnosis.roles import close
-from pyrnn.diagnostics.diagnosis.rules_step import Finding, is_dead
-from pyrnn.diagnostics.diagnosis.trials import Comparison, Trial
+from pyrnn.diagnostics._diagnosis.loss_target import SIZES, SYMMETRIC, LossTrials
+from pyrnn.diagnostics._diagnosis.roles import close
+from pyrnn.diagnostics._diagnosis.rules_step import Finding, is_dead
+from pyrnn.diagnostics._diagnosis.trials import Comparison, Trial
 
 _CARRY = "right where nothing is carried, wrong from T=2: look at what is carried from step to step"
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pyrnn._types import Array
+from pyrnn.diagnostics._diagnosis.trials import Axes, Trial, made_symmetric, reads_nan
 from pyrnn.diagnostics._differentiable import Differentiable, Point
 from pyrnn.diagnostics._sample import sample
 from pyrnn.diagnostics._targets import as_double
-from pyrnn.diagnostics.diagnosis.trials import Axes, Trial, made_symmetric, reads_nan
 
 Data = Callable[[int, int], tuple[Any, ...]]
 SYMMETRIC = math.inf

@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 
 from pyrnn.cli import _matplotlib
-from pyrnn.cli.training.run import Point, Training
+from pyrnn.cli._training.run import Point, Training
 
 TRAIN_COLOUR, HELD_OUT_COLOUR, TEXT_COLOUR = "#4c78a8", "#e4572e", "#333333"
 

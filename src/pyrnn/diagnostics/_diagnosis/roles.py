@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pyrnn._types import Array
-from pyrnn.diagnostics.diagnosis.trials import Comparison, Trial, Trials
+from pyrnn.diagnostics._diagnosis.trials import Comparison, Trial, Trials
 
 CLOSE = 1e-4
 """Two vectors are taken for equal within this, relative to the larger."""

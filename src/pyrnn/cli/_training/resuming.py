@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pyrnn.cli._errors import UsageError
-from pyrnn.cli.training.run import Training
+from pyrnn.cli._training.run import Training
 from pyrnn.training.run import checkpoint
 
 NOT_SAVED = ("command", "run", "resume", "force", "threads", "parser")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from pyrnn._types import Array
-from pyrnn.diagnostics.diagnosis.roles import close
-from pyrnn.diagnostics.diagnosis.rules_step import Finding
-from pyrnn.diagnostics.diagnosis.trials import Trial, Trials
+from pyrnn.diagnostics._diagnosis.roles import close
+from pyrnn.diagnostics._diagnosis.rules_step import Finding
+from pyrnn.diagnostics._diagnosis.trials import Trial, Trials
 
 
 def several_sequences(trials: Trials) -> list[Finding]:

@@ -8,11 +8,11 @@ Each rule looks at the smallest trial that is wrong.
 
 from __future__ import annotations
 
+from pyrnn.diagnostics._diagnosis import rules_batch, rules_step, rules_time
+from pyrnn.diagnostics._diagnosis.rules_step import Finding
+from pyrnn.diagnostics._diagnosis.trials import Trials
 from pyrnn.diagnostics._differentiable import Differentiable
 from pyrnn.diagnostics._sample import Sample
-from pyrnn.diagnostics.diagnosis import rules_batch, rules_step, rules_time
-from pyrnn.diagnostics.diagnosis.rules_step import Finding
-from pyrnn.diagnostics.diagnosis.trials import Trials
 
 _RULES = (
     rules_step.not_live,

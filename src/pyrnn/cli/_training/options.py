@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pyrnn.cli._arguments import SEEDS, SIZES, file_name, number, whole
-from pyrnn.cli.training.run import OPTIMIZERS
+from pyrnn.cli._training.run import OPTIMIZERS
 from pyrnn.text._model_parts import CELLS
 
 DEFAULT_SECONDS = 45.0

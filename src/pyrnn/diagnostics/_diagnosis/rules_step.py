@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pyrnn._types import Array
-from pyrnn.diagnostics.diagnosis.roles import NAMES, Role, close, role_of, vectors
-from pyrnn.diagnostics.diagnosis.trials import STATE, Comparison, Trial, Trials
+from pyrnn.diagnostics._diagnosis.roles import NAMES, Role, close, role_of, vectors
+from pyrnn.diagnostics._diagnosis.trials import STATE, Comparison, Trial, Trials
 
 Finding = tuple[str, str]
 """A region and a sentence."""
