@@ -117,6 +117,14 @@ def test_easy_cases_need_no_allowance(make_any):
     case = (5, 20), {"num_layers": 2}, None, {"x": x, "dy": dy, **arrays}
     with pyrnn.use_backend("reference"):
         exact = results(make_any, case, "float64")
+        plain = results(make_any, case, "float32")
     with pyrnn.use_backend("native"):
         got = results(make_any, case, "float32")
-    assert max(accuracy.error(*both) for both in zip(got, exact, strict=True)) < 1e-5
+    # Layer norm divides by what may be small, so that no case is easy: there NumPy's error counts.
+    bound = largest(plain, exact) if getattr(layer, "layer_norm", False) else 1e-5
+    assert largest(got, exact) < bound
+
+
+def largest(got, exact):
+    """The largest error of any output or gradient."""
+    return max(accuracy.error(*both) for both in zip(got, exact, strict=True))

@@ -8,8 +8,11 @@
 //   panel   the vectors that lie side by side in packed weights, at most `panel_vectors`. A cell
 //           with several slots has one vector of units a panel, all slots of these units together;
 //           a cell with one slot has `panel_vectors` vectors of units a panel.
-//   row     one sequence at one time step. A row of pre-activations holds, panel after panel, slot
-//           after slot, the units of that panel; units are padded to whole vectors with zeros.
+//   block   64 bytes of units, on every instruction set: one vector, two or four.
+//   row     one sequence at one time step. A row of pre-activations holds, block after block, slot
+//           after slot, the units of that block; where there are several slots, the last block is
+//           as long as the others. So the order in which sums run over a row is everywhere the
+//           same.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +26,16 @@ using Size = std::ptrdiff_t;
 
 // Rounded up, of what is not negative. Internal, as instruction sets share no symbols.
 static constexpr Size quotient_up(Size a, Size b) { return (a + b - 1) / b; }
+
+// Numbers of a block.
+template <class T>
+constexpr Size block_units = 64 / static_cast<Size>(sizeof(T));
+
+// Where a unit's first slot is in a row of several slots; the others are a block apart.
+template <class T>
+static constexpr Size place_in_row(Size unit, Size slots) {
+  return unit / block_units<T> * block_units<T> * slots + unit % block_units<T>;
+}
 
 constexpr int max_slots = 8;
 constexpr int panel_vectors = 4;
@@ -149,9 +162,11 @@ struct Product {
   Size columns;  // valid columns of C; those past it are neither read nor written
   Size rows, k_outer, k_inner;
   Size panel_begin, panel_end;
-  // The same for further groups of rows, so far apart in A and C. With several, `init` is the same
-  // for all rows (init_row is 0).
-  Size groups = 1, a_group = 0, c_group = 0;
+  // The same for further groups of rows, so far apart in A, C and init.
+  Size groups = 1, a_group = 0, c_group = 0, init_group = 0;
+  // Whether C is a row of pre-activations of several slots, of which each panel has one vector:
+  // those of a panel lie a block apart then, and c_panel and init_panel are from block to block.
+  bool blocks = false;
   // Whether the last panels come first. Of two products with the same weights, the second finds in
   // cache what the first has read last.
   bool last_first = false;
@@ -193,7 +208,7 @@ struct OuterProduct {
   Size unit_vectors;  // vectors of units a panel; one where there are several slots
   int gate_of_slot[max_slots];
   Size units;
-  Size panel_begin, panel_end;  // panels of A
+  Size panel_begin, panel_end;  // panels of A; of several slots, whole blocks of them
   OuterSide<T> sides[max_outer_sides];
   int side_count;
   bool accumulate;
@@ -259,9 +274,10 @@ struct CellKernels {
 
 // Packing of a weight matrix into the panels of `Product::b`, for the forward pass (units as
 // columns of B: k = input) and, unless `back` is null, the backward pass (units as rows: k =
-// pre-activations).
-// The source is (gates * units, columns) in torch's layout; `slots` are [slot_begin, slot_end), and
-// panels of units [panel_begin, panel_end) are packed of all.
+// pre-activations). `back` are two matrices where there are several slots: that of the whole blocks
+// of units, then that of the units that are left. The source is (gates * units, columns) in torch's
+// layout; `slots` are [slot_begin, slot_end), and panels of units [panel_begin, panel_end) are
+// packed of all.
 template <class T>
 struct PackWeights {
   const T* source;

@@ -15,6 +15,9 @@
 namespace pyrnn {
 namespace {
 
+// The version of the arithmetic: raised whenever a change of the core changes a bit of a result.
+constexpr int numerics = 1;
+
 // float32 GFLOP/s of `threads` threads that do nothing but multiply-adds for some seconds.
 double fma_peak(int threads, double seconds) {
   using Clock = std::chrono::steady_clock;
@@ -52,6 +55,7 @@ pybind11::tuple cell_facts(const std::string& cell, Size input, Size hidden, Siz
 void bind_info(pybind11::module_& module) {
   module.def("isa", [] { return std::string(active_table().isa); });
   module.def("isas", &built_isas);
+  module.def("numerics", [] { return numerics; });
   module.def("cells", [] {
     std::vector<std::string> names;
     for (const auto& cell : active_table().f32.cells) names.emplace_back(cell.shape.name);

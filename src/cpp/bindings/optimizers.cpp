@@ -95,11 +95,31 @@ void rmsprop(const Arrays& parameters, const Arrays& gradients, const Arrays& sq
              });
 }
 
+// 1 - beta^step, the power rounded correctly: C libraries differ in its last bit, which counts
+// where beta is all but 1. Each power is two numbers, of which the second has what the first lost.
+double one_less_power(double beta, double step) {
+  struct Wide {
+    double high, low;
+  };
+  const auto multiply = [](Wide a, Wide b) {
+    const double product = a.high * b.high;
+    const double lost = std::fma(a.high, b.high, -product) + (a.high * b.low + a.low * b.high);
+    const double high = product + lost;
+    return Wide{high, lost - (high - product)};
+  };
+  Wide power{1, 0}, square{beta, 0};
+  for (auto left = static_cast<std::uint64_t>(step); left > 0; left /= 2) {
+    if (left % 2 == 1) power = multiply(power, square);
+    square = multiply(square, square);
+  }
+  return 1 - (power.high + power.low);
+}
+
 void adam(const Arrays& parameters, const Arrays& gradients, const Arrays& means,
           const Arrays& squares, double lr, double beta1, double beta2, double eps,
           double weight_decay, bool decoupled, double step) {
-  const double step_size = lr / (1 - std::pow(beta1, step));
-  const double unit_root = 1 / std::sqrt(1 - std::pow(beta2, step));
+  const double step_size = lr / one_less_power(beta1, step);
+  const double unit_root = 1 / std::sqrt(one_less_power(beta2, step));
   go_through({{&parameters}, {&gradients, false}, {&means}, {&squares}},
              [=](const auto& kernels, const auto& at, Size n) {
                using T = Number<decltype(at)>;

@@ -42,6 +42,7 @@ class NativeBackend:
     activation_backward = staticmethod(pointwise.activation_backward)
     layer_norm = staticmethod(pointwise.layer_norm)
     layer_norm_backward = staticmethod(pointwise.layer_norm_backward)
+    exp = staticmethod(_core.functions_float64.exp)
     sgd = staticmethod(_core.sgd)
     adagrad = staticmethod(_core.adagrad)
     rmsprop = staticmethod(_core.rmsprop)

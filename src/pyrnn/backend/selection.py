@@ -186,6 +186,9 @@ class Backend(Protocol):
     ) -> tuple[Array, Array, Array]:
         """Gradients (dx, dweight, dbias) of `layer_norm`."""
 
+    def exp(self, x: Array) -> Array:
+        """e^x of each number of a float64 array."""
+
     # Optimisers: one step, in place on all parameters and their moments. Each argument holds an
     # array of each parameter, of its shape and dtype.
 

@@ -99,20 +99,23 @@ def build_info() -> dict[str, Any]:
     -------
     dict
         ``version`` of this package; ``isa``, the instruction set in use (None without the compiled
-        core), and ``isas``, those built in; ``threads``; ``numpy``, its version; ``backend``, the
-        active one.
+        core), and ``isas``, those built in; ``numerics``, the version of the core's arithmetic
+        (None without it): two machines on which it is the same compute the same bits, unless one
+        of them uses the instruction set "baseline"; ``threads``; ``numpy``, its version;
+        ``backend``, the active one.
 
     Examples
     --------
     >>> import pyrnn
     >>> sorted(pyrnn.build_info())
-    ['backend', 'isa', 'isas', 'numpy', 'threads', 'version']
+    ['backend', 'isa', 'isas', 'numerics', 'numpy', 'threads', 'version']
     """
     core = selection.native_module()
     return {
         "version": version(),
         "isa": None if core is None else core.isa(),
         "isas": [] if core is None else list(core.isas()),
+        "numerics": None if core is None else core.numerics(),
         "threads": get_num_threads(),
         "numpy": np.__version__,
         "backend": selection.current().name,

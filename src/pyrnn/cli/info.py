@@ -23,6 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
         "backend": selection.current().name,
         "ISA in use": build["isa"] or "none: the compiled core is missing",
         "ISAs built in": ", ".join(build["isas"]) or "none",
+        "numerics": "-" if build["numerics"] is None else build["numerics"],
         "threads": build["threads"],
         "NumPy": build["numpy"],
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",

@@ -22,6 +22,7 @@ from pyrnn._files import check_writable as check_writable
 from pyrnn._files import write_atomically as write_atomically
 from pyrnn._pickling import public
 from pyrnn._types import Array
+from pyrnn.backend.threads import build_info
 from pyrnn.interop import _safetensors
 from pyrnn.interop._safetensors import Contents, FormatError
 from pyrnn.layers._layer import Layer
@@ -140,6 +141,7 @@ def save(model: Saveable, path: AnyPath) -> None:
 
     path = checked_path(path)
     description = {"version": FORMAT_VERSION, **_describe(model)}
+    description["numerics"] = build_info()["numerics"]
     # One key, because the order of several differs from one run to the next.
     metadata = {_KEY: json.dumps(description, sort_keys=True)}
     tensors = {name: np.ascontiguousarray(a) for name, a in model.parameters.items()}

@@ -183,7 +183,7 @@ def _torch(parameter: _Parameter, generator: np.random.Generator) -> Array | Non
 def _glorot(parameter: _Parameter, generator: np.random.Generator) -> Array | None:
     if parameter.kind in ("weight_ih", "weight_hr"):
         limit = math.sqrt(6 / sum(parameter.shape))
-        return generator.uniform(-limit, limit, parameter.shape)
+        return dictionary.between(generator, limit, parameter.shape)
     if parameter.kind == "weight_hh":
         rows, columns = parameter.shape
         return _orthogonal_matrix(rows, columns, generator)
@@ -203,7 +203,7 @@ def _orthogonal(parameter: _Parameter, generator: np.random.Generator) -> Array 
 
 def _identity(parameter: _Parameter, generator: np.random.Generator) -> Array | None:
     if parameter.kind == "weight_ih":
-        return generator.normal(0.0, 0.001, parameter.shape)
+        return 0.001 * generator.standard_normal(parameter.shape)
     if parameter.kind == "weight_hh":
         rows, columns = parameter.shape
         return np.eye(rows, columns)
@@ -232,9 +232,46 @@ def _orthogonal_matrix(rows: int, columns: int, generator: np.random.Generator) 
     random matrices from the classical compact groups", Notices of the AMS 54, 2007).
     """
     tall = generator.standard_normal((max(rows, columns), min(rows, columns)))
-    q, r = np.linalg.qr(tall)
-    q *= np.copysign(1.0, np.diagonal(r))
+    q = _orthonormal_rows(np.ascontiguousarray(tall.T)).T
     return q if rows >= columns else q.T
+
+
+_BLOCK = 32
+"""Rows that are made orthogonal to those before them at once."""
+
+
+def _orthonormal_rows(vectors: Array) -> Array:
+    """Orthonormal rows that span what the first rows of ``vectors`` do, each on their side.
+
+    Q of a QR decomposition whose R has a positive diagonal, by Gram and Schmidt's method: twice,
+    which is enough (Giraud, Langou, Rozloznik, "The loss of orthogonality in the Gram-Schmidt
+    orthogonalization process", 2005). LAPACK's depends on the processor; products of the core do
+    not.
+    """
+    core = selection.native_module()
+
+    def product(a: Array, b: Array) -> Array:
+        """A Bᵀ."""
+        return a @ b.T if core is None else core.linear(a, b, None)
+
+    def without(rows: Array, others: Array) -> Array:
+        """Rows without their parts along the others, which are orthonormal."""
+        across = np.ascontiguousarray(others.T)
+        for _ in range(2):
+            rows = rows - product(product(rows, others), across)
+        return rows
+
+    q = vectors.copy()
+    for start in range(0, len(q), _BLOCK):
+        block = q[start : start + _BLOCK]
+        if start:
+            block[...] = without(block, q[:start])
+        for i in range(len(block)):
+            row = block[i : i + 1]
+            if i:
+                row[...] = without(row, block[:i])
+            row /= np.sqrt(product(row, row))
+    return q
 
 
 # --- the forget gate ------------------------------------------------------------------------

@@ -126,7 +126,16 @@ def uniform(
 ) -> tuple[ParameterDict, np.random.Generator]:
     """Parameters drawn from U(-bound, bound), as torch's layers have them, and the generator."""
     generator = random_generator(seed)
-    return _drawn(shapes, dtype, lambda shape: generator.uniform(-bound, bound, shape)), generator
+    return _drawn(shapes, dtype, lambda shape: between(generator, bound, shape)), generator
+
+
+def between(generator: np.random.Generator, bound: float, shape: tuple[int, ...]) -> Array:
+    """Numbers drawn from U(-bound, bound).
+
+    As ``generator.uniform``, which may round the product and the sum at once, or each, depending on
+    how NumPy was compiled.
+    """
+    return -bound + (bound + bound) * generator.random(shape)
 
 
 def normal(

@@ -69,6 +69,11 @@ class ReferenceBackend:
     scale = staticmethod(optim.scale)
     clip = staticmethod(optim.clip)
 
+    def exp(self, x: Array) -> Array:
+        """See `pyrnn.backend.selection.Backend.exp`."""
+        powers: Array = np.exp(x)
+        return powers
+
     def pack(
         self, cell: str, parameters: Parameters, suffix: str = "", follow: bool = False
     ) -> Weights:

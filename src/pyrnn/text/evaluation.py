@@ -10,6 +10,7 @@ import numpy as np
 
 from pyrnn import _checks, _divergence
 from pyrnn._types import Array, Indices
+from pyrnn.backend import selection
 from pyrnn.text.batches import chunks, streams
 from pyrnn.training.losses import softmax_cross_entropy
 
@@ -88,7 +89,7 @@ def _choose(
     if temperature == 0:
         return int(scores.argmax())
     with np.errstate(over="ignore"):  # a tiny temperature: e^-inf is the 0 that is meant
-        cumulative = np.exp(scores / temperature).cumsum()
+        cumulative = selection.current().exp(scores / temperature).cumsum()
     # The draw is below the sum, and a choice of probability 0 has no width to fall into.
     draw = generator.random() * cumulative[-1]
     return int(np.searchsorted(cumulative, draw, side="right"))

@@ -34,13 +34,15 @@ struct GruLayerNorm {
   template <class V>
   static Gates<V> gates_of(const typename V::Scalar* row, const Moments<V>& x, const Moments<V>& h,
                            const typename V::Scalar* parameters, Size block) {
+    using T = typename V::Scalar;
     V a[3], b[3];
 #pragma GCC unroll 3
     for (int s = 0; s < 3; ++s) {
       const auto at = [&](int first) { return V::load(parameters + (first + s) * block); };
-      a[s] = multiply_add(at(gain_ih), x.normalised(V::load(row + s * V::lanes)), at(bias_ih));
-      b[s] =
-          multiply_add(at(gain_hh), h.normalised(V::load(row + (3 + s) * V::lanes)), at(bias_hh));
+      a[s] =
+          multiply_add(at(gain_ih), x.normalised(V::load(row + s * block_units<T>)), at(bias_ih));
+      b[s] = multiply_add(at(gain_hh), h.normalised(V::load(row + (3 + s) * block_units<T>)),
+                          at(bias_hh));
     }
     const V r = vector_sigmoid(a[0] + b[0]);
     return {r, vector_sigmoid(a[1] + b[1]), vector_tanh(multiply_add(r, b[2], a[2])), b[2]};
@@ -48,14 +50,15 @@ struct GruLayerNorm {
 
   template <class V>
   static void forward_rows(const StepForward<typename V::Scalar>& q) {
-    constexpr Size stride = shape.slots * V::lanes;
+    using T = typename V::Scalar;
     for (Size row = 0; row < q.rows; ++row) {
       const auto* z = q.gates + row * q.gates_row;
-      const Moments<V> x = moments<V, 3>(z, stride, q.units);
-      const Moments<V> h = moments<V, 3>(z + 3 * V::lanes, stride, q.units);
+      const Moments<V> x = moments<V, shape.slots, 3>(z, q.units);
+      const Moments<V> h = moments<V, shape.slots, 3>(z + 3 * block_units<T>, q.units);
       for (Size unit = 0; unit < q.units; unit += V::lanes) {
         const Size valid = q.units - unit;
-        const Gates<V> at = gates_of(z + unit * shape.slots, x, h, q.unit + unit, q.unit_block);
+        const Gates<V> at =
+            gates_of(z + place_in_row<T>(unit, shape.slots), x, h, q.unit + unit, q.unit_block);
         const V h_prev = load_some<V>(q.h_prev + row * q.h_prev_row + unit, valid);
         store_some<V>(mixed(at.z, h_prev, at.n), q.h_next + row * q.h_next_row + unit, valid);
       }
@@ -65,18 +68,18 @@ struct GruLayerNorm {
   template <class V>
   static void backward_row(const StepBackward<typename V::Scalar>& q, Size row) {
     using T = typename V::Scalar;
-    constexpr Size stride = shape.slots * V::lanes;
     const Size block = q.unit_block;
     const V one = V::broadcast(1);
     const T* const z = q.gates + row * q.gates_row;
     T* const dh = q.dh + row * q.d_row;
     T* const dunit = q.dunit + row * shape.unit_blocks() * block;
     T* const s = q.scratch;  // gradients of r z n, and of b_n
-    const Moments<V> x = moments<V, 3>(z, stride, q.units);
-    const Moments<V> h = moments<V, 3>(z + 3 * V::lanes, stride, q.units);
+    const Moments<V> x = moments<V, shape.slots, 3>(z, q.units);
+    const Moments<V> h = moments<V, shape.slots, 3>(z + 3 * block_units<T>, q.units);
     for (Size unit = 0; unit < q.units; unit += V::lanes) {
       const Size valid = q.units - unit;
-      const Gates<V> at = gates_of(z + unit * shape.slots, x, h, q.unit + unit, block);
+      const Gates<V> at =
+          gates_of(z + place_in_row<T>(unit, shape.slots), x, h, q.unit + unit, block);
       const V h_prev = load_some<V>(q.h_prev + row * q.h_prev_row + unit, valid);
       V d = V::load(dh + unit);
       if (q.dy != nullptr) d = d + load_some<V>(q.dy + row * q.dy_row + unit, valid);
@@ -90,11 +93,11 @@ struct GruLayerNorm {
     const T* const dz_x[3] = {s, s + block, s + 2 * block};
     const T* const dz_h[3] = {s, s + block, s + 3 * block};
     T* const dgates = q.dgates + row * q.dgates_row;
-    backward_side<V, 3>(z, dgates, stride, q.units, x, dz_x, q.unit + gain_ih * block,
-                        dunit + gain_ih * block, dunit + bias_ih * block, block);
-    backward_side<V, 3>(z + 3 * V::lanes, dgates + 3 * V::lanes, stride, q.units, h, dz_h,
-                        q.unit + gain_hh * block, dunit + gain_hh * block, dunit + bias_hh * block,
-                        block);
+    backward_side<V, shape.slots>(z, dgates, q.units, x, dz_x, q.unit + gain_ih * block,
+                                  dunit + gain_ih * block, dunit + bias_ih * block, block);
+    backward_side<V, shape.slots>(z + 3 * block_units<T>, dgates + 3 * block_units<T>, q.units, h,
+                                  dz_h, q.unit + gain_hh * block, dunit + gain_hh * block,
+                                  dunit + bias_hh * block, block);
   }
 };
 

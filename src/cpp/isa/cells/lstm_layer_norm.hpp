@@ -37,13 +37,14 @@ struct LstmLayerNorm {
   template <class V>
   static Gates<V> gates_of(const typename V::Scalar* row, const Moments<V>& x, const Moments<V>& h,
                            const typename V::Scalar* parameters, Size block) {
+    using T = typename V::Scalar;
     V z[4];
 #pragma GCC unroll 4
     for (int s = 0; s < 4; ++s) {
       const auto at = [&](int first) { return V::load(parameters + (first + s) * block); };
       const V of_x =
-          multiply_add(at(gain_ih), x.normalised(V::load(row + s * V::lanes)), at(bias_ih));
-      z[s] = of_x + multiply_add(at(gain_hh), h.normalised(V::load(row + (4 + s) * V::lanes)),
+          multiply_add(at(gain_ih), x.normalised(V::load(row + s * block_units<T>)), at(bias_ih));
+      z[s] = of_x + multiply_add(at(gain_hh), h.normalised(V::load(row + (4 + s) * block_units<T>)),
                                  at(bias_hh));
     }
     return {vector_sigmoid(z[0]), vector_sigmoid(z[1]), vector_tanh(z[2]), vector_sigmoid(z[3])};
@@ -51,20 +52,21 @@ struct LstmLayerNorm {
 
   template <class V>
   static void forward_rows(const StepForward<typename V::Scalar>& q) {
-    constexpr Size stride = shape.slots * V::lanes;
+    using T = typename V::Scalar;
     for (Size row = 0; row < q.rows; ++row) {
       const auto* z = q.gates + row * q.gates_row;
       const auto* c = q.inner_prev + row * q.inner_row;
       auto* c_next = q.inner_next + row * q.inner_row;
       auto* h_next = q.h_next + row * q.h_next_row;
-      const Moments<V> x = moments<V, 4>(z, stride, q.units);
-      const Moments<V> h = moments<V, 4>(z + 4 * V::lanes, stride, q.units);
+      const Moments<V> x = moments<V, shape.slots, 4>(z, q.units);
+      const Moments<V> h = moments<V, shape.slots, 4>(z + 4 * block_units<T>, q.units);
       for (Size unit = 0; unit < q.units; unit += V::lanes) {
-        const Gates<V> at = gates_of(z + unit * shape.slots, x, h, q.unit + unit, q.unit_block);
+        const Gates<V> at =
+            gates_of(z + place_in_row<T>(unit, shape.slots), x, h, q.unit + unit, q.unit_block);
         multiply_add(at.f, V::load(c + unit), at.i * at.g).store(c_next + unit);
         store_some<V>(at.o, h_next + unit, q.units - unit);
       }
-      const Moments<V> of_c = moments<V, 1>(c_next, V::lanes, q.units);
+      const Moments<V> of_c = moments<V, 1, 1>(c_next, q.units);
       for (Size unit = 0; unit < q.units; unit += V::lanes) {
         const V tanh_c = vector_tanh(multiply_add(V::load(q.unit + gain_c * q.unit_block + unit),
                                                   of_c.normalised(V::load(c_next + unit)),
@@ -78,7 +80,6 @@ struct LstmLayerNorm {
   template <class V>
   static void backward_row(const StepBackward<typename V::Scalar>& q, Size row) {
     using T = typename V::Scalar;
-    constexpr Size stride = shape.slots * V::lanes;
     const Size block = q.unit_block;
     const V one = V::broadcast(1);
     const T* const z = q.gates + row * q.gates_row;
@@ -88,19 +89,20 @@ struct LstmLayerNorm {
     T* const dc = q.dinner + row * q.d_row;
     T* const dunit = q.dunit + row * shape.unit_blocks() * block;
     T* const s = q.scratch;  // i f g o, later their gradients; c'; gradient of n(c')
-    const Moments<V> x = moments<V, 4>(z, stride, q.units);
-    const Moments<V> h = moments<V, 4>(z + 4 * V::lanes, stride, q.units);
+    const Moments<V> x = moments<V, shape.slots, 4>(z, q.units);
+    const Moments<V> h = moments<V, shape.slots, 4>(z + 4 * block_units<T>, q.units);
     for (Size unit = 0; unit < q.units; unit += V::lanes) {
-      const Gates<V> at = gates_of(z + unit * shape.slots, x, h, q.unit + unit, block);
+      const Gates<V> at =
+          gates_of(z + place_in_row<T>(unit, shape.slots), x, h, q.unit + unit, block);
       at.i.store(s + unit);
       at.f.store(s + block + unit);
       at.g.store(s + 2 * block + unit);
       at.o.store(s + 3 * block + unit);
       multiply_add(at.f, V::load(c + unit), at.i * at.g).store(s + 4 * block + unit);
     }
-    const Moments<V> of_c = moments<V, 1>(s + 4 * block, V::lanes, q.units);
+    const Moments<V> of_c = moments<V, 1, 1>(s + 4 * block, q.units);
     NormBackward<V> back;
-    for (Size unit = 0; unit < q.units; unit += V::lanes) {
+    each_in_blocks<V>(q.units, [&](Size unit, int index) {
       const V o = V::load(s + 3 * block + unit);
       const V n = of_c.normalised(V::load(s + 4 * block + unit));
       const V gain = V::load(q.unit + gain_c * block + unit);
@@ -110,10 +112,10 @@ struct LstmLayerNorm {
       const V dz = d * o * negative_multiply_add(tanh_c, tanh_c, one);
       add_to(dunit + gain_c * block + unit, dz * n);
       add_to(dunit + bias_c * block + unit, dz);
-      back.add(dz * gain, n, q.units - unit);
+      back.add(index, dz * gain, n, q.units - unit);
       (dz * gain).store(s + 5 * block + unit);
       (d * tanh_c * (o * (one - o))).store(s + 3 * block + unit);
-    }
+    });
     back.finish(q.units);
     for (Size unit = 0; unit < q.units; unit += V::lanes) {
       const V i = V::load(s + unit), f = V::load(s + block + unit);
@@ -127,11 +129,11 @@ struct LstmLayerNorm {
     }
     const T* const dz[4] = {s, s + block, s + 2 * block, s + 3 * block};
     T* const dgates = q.dgates + row * q.dgates_row;
-    backward_side<V, 4>(z, dgates, stride, q.units, x, dz, q.unit + gain_ih * block,
-                        dunit + gain_ih * block, dunit + bias_ih * block, block);
-    backward_side<V, 4>(z + 4 * V::lanes, dgates + 4 * V::lanes, stride, q.units, h, dz,
-                        q.unit + gain_hh * block, dunit + gain_hh * block, dunit + bias_hh * block,
-                        block);
+    backward_side<V, shape.slots>(z, dgates, q.units, x, dz, q.unit + gain_ih * block,
+                                  dunit + gain_ih * block, dunit + bias_ih * block, block);
+    backward_side<V, shape.slots>(z + 4 * block_units<T>, dgates + 4 * block_units<T>, q.units, h,
+                                  dz, q.unit + gain_hh * block, dunit + gain_hh * block,
+                                  dunit + bias_hh * block, block);
   }
 };
 

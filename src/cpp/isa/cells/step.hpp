@@ -11,13 +11,14 @@ namespace {
 // Where a panel's units are, and how a row of pre-activations holds them.
 template <class V, class Cell>
 struct PanelUnits {
-  Size first, vectors, gates, slot;  // first unit; vectors of units; offset in a row; slot to slot
+  static constexpr Size slot = block_units<typename V::Scalar>;  // from one to the next
+  Size first, vectors, gates;  // first unit; vectors of units; offset in a row
 
   PanelUnits(Size panel, Size units) {
+    static_assert(Cell::shape.slots == 1 || Cell::shape.unit_vectors == 1);
     first = panel * Cell::shape.unit_vectors * V::lanes;
     vectors = smaller(Cell::shape.unit_vectors, quotient_up(units - first, V::lanes));
-    gates = first * Cell::shape.slots;
-    slot = vectors * V::lanes;
+    gates = place_in_row<typename V::Scalar>(first, Cell::shape.slots);
   }
 };
 
@@ -33,18 +34,6 @@ inline void store_slots(const V* z, typename V::Scalar* gates, Size slot, int be
                         int end = Cell::shape.slots) {
 #pragma GCC unroll 4
   for (int s = begin; s < end; ++s) z[s].store(gates + s * slot);
-}
-
-// Gradients of pre-activations, which the next products read with the padding, unless there is but
-// one slot (`pack_weights`).
-template <class V, class Cell>
-inline void store_gradients(V* z, typename V::Scalar* gates, Size slot, Size valid,
-                            int end = Cell::shape.slots) {
-  if (Cell::shape.slots > 1) {
-#pragma GCC unroll 4
-    for (int s = 0; s < end; ++s) z[s] = without_padding(z[s], valid);
-  }
-  store_slots<V, Cell>(z, gates, slot, 0, end);
 }
 
 // Parameters of one vector of units, or their gradients; one vector where there are none.
@@ -65,11 +54,11 @@ inline void begin_slots(const StepForward<typename V::Scalar>& q, Size panel_beg
   if constexpr (Cell::shape.input_end < Cell::shape.slots) {
     for (Size panel = panel_begin; panel < panel_end; ++panel) {
       const PanelUnits<V, Cell> at(panel, q.units);
-      const Size first = at.gates + Cell::shape.input_end * at.slot;
-      const Size end = at.gates + Cell::shape.slots * at.slot;
       for (Size row = 0; row < q.rows; ++row)
-        for (Size i = first; i < end; i += V::lanes)
-          V::load(q.bias + i).store(q.gates + row * q.gates_row + i);
+        for (int s = Cell::shape.input_end; s < Cell::shape.slots; ++s) {
+          const Size place = at.gates + s * at.slot;
+          V::load(q.bias + place).store(q.gates + row * q.gates_row + place);
+        }
     }
   }
 }
@@ -181,8 +170,7 @@ void backward_panels(const StepBackward<typename V::Scalar>& q) {
           d[s] = V::load(q.dinner + (s - 1) * q.dinner_state + row * q.d_row + unit);
         }
         Cell::backward(z, prev, d, parameters, dparameters);
-        store_gradients<V, Cell>(z, q.dgates + row * q.dgates_row + at.gates + j * V::lanes,
-                                 at.slot, valid);
+        store_slots<V, Cell>(z, q.dgates + row * q.dgates_row + at.gates + j * V::lanes, at.slot);
         if (Cell::shape.direct) d[0].store(dh);
 #pragma GCC unroll 4
         for (int s = 1; s < states; ++s)
@@ -218,7 +206,7 @@ void backward_first_panels(const StepBackward<typename V::Scalar>& q) {
         d[0] = V::load(dh);
         Cell::backward_first(z, prev, V::load(q.du + row * q.d_row + unit), d);
         // Other threads may still be reading the slots of the second product.
-        store_gradients<V, Cell>(z, dgates, at.slot, q.units - unit, Cell::shape.second_begin);
+        store_slots<V, Cell>(z, dgates, at.slot, 0, Cell::shape.second_begin);
         d[0].store(dh);
       }
     }

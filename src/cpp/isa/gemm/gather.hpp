@@ -16,11 +16,11 @@ void gather_product(const Product<typename V::Scalar>& q, const std::int64_t* in
     for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) {
       const Size width = smaller(q.width, q.vectors - panel * q.width);
       const auto* b = q.b + panel * b_panel;
-      const auto* init = q.init + row * q.init_row + panel * q.init_panel;
-      auto* c = q.c + group * q.c_group + row * q.c_row + panel * q.c_panel;
-      for (Size j = 0; j < width; ++j) {
+      const auto tile = tile_at<V>(q, row, panel);
+      for (int j = 0; j < width; ++j) {
         const V weights = V::load(b + place_in_panel<V>(index, j, q.k_inner, width));
-        (V::load(init + j * V::lanes) + weights).store(c + j * V::lanes);
+        const Size place = vector_at<V>(tile, j);
+        (V::load(tile.init + place) + weights).store(tile.c + group * q.c_group + place);
       }
     }
   }

@@ -20,9 +20,10 @@ constexpr Size outer_ahead = 16;     // rows of A fetched ahead of packing
 template <class V>
 constexpr Size outer_tile_rows = smaller(tile_max_rows<V>(outer_width), V::lanes);
 
-// Columns of A packed at a time, at most. Of several slots, each has one vector a panel.
+// Columns of A packed at a time, at most: of several slots, whole blocks.
 template <class V>
-constexpr Size outer_most = larger(outer_columns, larger(max_slots, panel_vectors) * V::lanes);
+constexpr Size outer_most = larger(outer_columns, larger(max_slots* block_units<typename V::Scalar>,
+                                                         Size{panel_vectors} * V::lanes));
 
 // From one packed strip of A or panel of B to the next: a vector more than they have, as those that
 // are pages apart would meet in the same sets of L1.
@@ -117,8 +118,10 @@ struct OuterColumns {
       : panel_begin(begin), panel_end(end) {
     const Size units = q.unit_vectors * lanes;
     first = begin * units * q.slots;
-    // Rows of one slot may end with their last unit; of several, with whole vectors.
-    count = q.slots == 1 ? smaller(end * units, q.units) - first : (end - begin) * units * q.slots;
+    // Rows of one slot may end with their last unit; of several, with whole blocks.
+    const Size last = q.slots == 1 ? smaller(end * units, q.units)
+                                   : quotient_up(end * units, block_units<T>) * block_units<T>;
+    count = last * q.slots - first;
   }
 };
 
@@ -135,12 +138,14 @@ struct OuterTiles {
 
   OuterTiles(const OuterProduct<typename V::Scalar>& q, const OuterSide<typename V::Scalar>& side,
              const OuterColumns& columns, Size tile_rows) {
+    using T = typename V::Scalar;
     const Size run = q.unit_vectors * V::lanes;
     for (Size panel = columns.panel_begin; panel < columns.panel_end; ++panel) {
       const Size first = panel * run, units = smaller(run, q.units - first);
       for (int slot = side.slot_begin; slot < side.slot_end; ++slot) {
         for (Size unit = 0; unit < units; unit += tile_rows) {
-          at[count] = first * q.slots + slot * run + unit - columns.first;
+          at[count] =
+              place_in_row<T>(first, q.slots) + slot * block_units<T> + unit - columns.first;
           to[count] = q.gate_of_slot[slot] * q.units + first + unit;
           rows[count++] = static_cast<int>(smaller(tile_rows, units - unit));
         }
@@ -191,6 +196,7 @@ inline void outer_panel(const OuterSide<typename V::Scalar>& side, const OuterTi
   const int width = panels.width(panel);
   const Size column = panels.first(panel) * V::lanes, valid = side.columns - column;
   Tile<T> tile{};
+  tile.vector = V::lanes;
   tile.b = b + panels.at(panel, count);
   tile.init_row = fresh ? 0 : side.c_row;
   tile.c_row = side.c_row;
@@ -233,6 +239,7 @@ inline void outer_narrow(const OuterSide<typename V::Scalar>& side, const OuterT
     };
     if (!fresh) each_number([](T& in_c, T& sum) { sum = in_c; });
     Tile<T> tile{};
+    tile.vector = V::lanes;
     tile.a = b;
     tile.b = tile.ahead = a + packed_column<V>(strips.at[s], count);
     tile.init = tile.c = sums;
@@ -247,8 +254,10 @@ inline void outer_narrow(const OuterSide<typename V::Scalar>& side, const OuterT
 template <class V>
 void outer_product(const OuterProduct<typename V::Scalar>& q) {
   using T = typename V::Scalar;
+  // Of several slots, the panels of a block together.
+  const Size least = q.slots == 1 ? 1 : block_vectors<V>;
   const Size panel_columns = q.slots * q.unit_vectors * V::lanes;
-  const Size at_once = larger(1, outer_columns / panel_columns);
+  const Size at_once = larger(1, outer_columns / (least * panel_columns)) * least;
   RowCursor rows{&q.a_groups}, b_rows[max_outer_sides];
   T* packed_b[max_outer_sides];
   T* packed_a = q.scratch;

@@ -7,35 +7,33 @@
 namespace pyrnn {
 namespace {
 
-// WIDTH vectors of `count` rows into rows of that width, of which the source has `valid`: the
-// others become zeros, as do columns past the first `columns`.
+// WIDTH vectors of `count` rows into rows of that width; columns past the first `columns` become
+// zeros.
 template <class V, int WIDTH>
-inline void pack_part(const typename V::Scalar* from, Size from_row, Size valid, Size count,
-                      Size columns, typename V::Scalar* to) {
+inline void pack_part(const typename V::Scalar* from, Size from_row, Size count, Size columns,
+                      typename V::Scalar* to) {
   constexpr Size width = WIDTH * V::lanes;
-  const auto each = [&](Size begin, Size end, const auto& load) {
-    for (Size row = begin; row < end; ++row)
+  const auto each = [&](const auto& load) {
+    for (Size row = 0; row < count; ++row)
 #pragma GCC unroll 4
-      for (Size j = 0; j < width; j += V::lanes) load(row, j).store(to + row * width + j);
+      for (Size j = 0; j < width; j += V::lanes)
+        load(from + row * from_row + j, columns - j).store(to + row * width + j);
   };
   if (columns >= width) {
-    each(0, valid, [&](Size row, Size j) { return V::load(from + row * from_row + j); });
+    each([](const auto* p, Size) { return V::load(p); });
   } else {
-    each(0, valid,
-         [&](Size row, Size j) { return load_some<V>(from + row * from_row + j, columns - j); });
+    each([](const auto* p, Size valid) { return load_some<V>(p, valid); });
   }
-  each(valid, count, [&](Size, Size) { return V::zero(); });
 }
 
-// `valid` rows of the source, and zeros for the others of `count`, into rows k .. k + count - 1 of
-// every panel. A few rows at a time: each is read from front to back, each panel written so.
+// `count` rows of the source into rows k .. k + count - 1 of every panel. A few rows at a time:
+// each is read from front to back, each panel written so.
 template <class V>
-inline void pack_rows(const typename V::Scalar* from, Size from_row, Size valid, Size count,
-                      Size columns, Size k, Size k_count, typename V::Scalar* packed) {
+inline void pack_rows(const typename V::Scalar* from, Size from_row, Size count, Size columns,
+                      Size k, Size k_count, typename V::Scalar* packed) {
   constexpr Size at_once = 16, panel_columns = panel_vectors * V::lanes;
   for (Size begin = 0; begin < count; begin += at_once) {
     const Size rows = smaller(at_once, count - begin);
-    const Size there = larger(0, smaller(rows, valid - begin));
     for (Size column = 0; column < columns; column += panel_columns) {
       const Size width = smaller(panel_vectors, quotient_up(columns - column, V::lanes));
       const int part = part_width<V>(static_cast<int>(width));
@@ -45,23 +43,49 @@ inline void pack_rows(const typename V::Scalar* from, Size from_row, Size valid,
                                     : pack_part<V, 4>;
       for (Size j = 0; j < width; j += part) {
         const Size first = column + j * V::lanes;
-        pack(from + begin * from_row + first, from_row, there, rows, columns - first,
+        pack(from + begin * from_row + first, from_row, rows, columns - first,
              packed + column * k_count + place_in_panel<V>(k + begin, j, k_count, width));
       }
     }
   }
 }
 
+// In which order the rows of a product back stand: slot by slot the units of a block, then of the
+// next; the units that fill no block make a product of their own.
+template <class T>
+class BackOrder {
+ public:
+  struct Place {
+    Size k, k_count;
+    bool rest;
+  };
+
+  BackOrder(Size units, Size slots, bool in_blocks)
+      : slots_(slots), whole_units_(in_blocks ? units / block_units<T> * block_units<T> : units) {
+    rest_units_ = units - whole_units_;
+    in_blocks_ = in_blocks;
+  }
+  Size whole() const { return whole_units_ * slots_; }
+  Place of(Size unit, Size slot) const {
+    if (!in_blocks_) return {unit, whole_units_, false};
+    if (unit < whole_units_)
+      return {place_in_row<T>(unit, slots_) + slot * block_units<T>, whole(), false};
+    return {slot * rest_units_ + unit - whole_units_, slots_ * rest_units_, true};
+  }
+
+ private:
+  Size slots_, whole_units_, rest_units_;
+  bool in_blocks_;
+};
+
 // Panels of units, for the forward pass (k = column of the source; slots x unit vectors x lanes)
-// and for the backward pass (k = pre-activations in the order of a row, only slots that count;
-// padding is left out if all of it is at the end). Each vector of units is packed for both before
-// the next is read.
+// and for the backward pass (k = pre-activations in the order of a row, of the slots and units that
+// count only). Each vector of units is packed for both before the next is read.
 template <class V>
 void pack_weights(const PackWeights<typename V::Scalar>& q) {
   const Size slots = q.slot_end - q.slot_begin, all_vectors = quotient_up(q.units, V::lanes);
   const Size unit_vectors = q.shape.unit_vectors;
-  const bool padded = q.shape.slots > 1;
-  const Size back_count = padded ? slots * all_vectors * V::lanes : q.units;
+  const BackOrder<typename V::Scalar> back(q.units, slots, q.shape.slots > 1);
   const Size last = smaller(q.panel_end * unit_vectors, all_vectors);
   for (Size first = q.panel_begin * unit_vectors; first < last; first += unit_vectors) {
     const Size count = smaller(unit_vectors, all_vectors - first);
@@ -76,8 +100,10 @@ void pack_weights(const PackWeights<typename V::Scalar>& q) {
                    q.forward + k * q.columns + place_in_panel<V>(0, vector, q.columns, width),
                    to_row);
       if (q.back == nullptr) continue;
-      pack_rows<V>(from, q.source_row, valid, padded ? V::lanes : valid, q.columns,
-                   k + vector * V::lanes, back_count, q.back);
+      const auto [at, count_of_k, rest] = back.of(unit, slot);
+      pack_rows<V>(
+          from, q.source_row, valid, q.columns, at, count_of_k,
+          q.back + (rest ? back.whole() * quotient_up(q.columns, V::lanes) * V::lanes : 0));
     }
   }
 }
@@ -88,7 +114,7 @@ void pack_matrix(const typename V::Scalar* source, Size source_row, Size k_count
                  bool transposed, typename V::Scalar* packed) {
   const Size vectors = quotient_up(columns, V::lanes);
   if (!transposed) {
-    pack_rows<V>(source, source_row, k_count, k_count, columns, 0, k_count, packed);
+    pack_rows<V>(source, source_row, k_count, columns, 0, k_count, packed);
     return;
   }
   for (Size vector = 0; vector < vectors; ++vector) {

@@ -35,18 +35,23 @@ template <class V>
 inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Size row,
                                         Size panel) {
   const Size b_panel = q.k_outer * q.k_inner * q.width * V::lanes;
+  const Size in_block = q.blocks ? panel % block_vectors<V> : 0;
+  const Size block = q.blocks ? panel / block_vectors<V> : panel;
   return {q.a + row * q.a_row,
           q.a_row,
           q.a_outer,
           q.b + panel * b_panel,
           b_panel,
           q.k_outer * q.k_inner * part_width<V>(static_cast<int>(q.width)) * V::lanes,
-          q.init + row * q.init_row + panel * q.init_panel,
+          q.init + row * q.init_row + block * q.init_panel + in_block * V::lanes,
           q.init_row,
           q.init_panel,
-          q.c + row * q.c_row + panel * q.c_panel,
+          q.c + row * q.c_row + block * q.c_panel + in_block * V::lanes,
           q.c_row,
           q.c_panel,
+          q.blocks ? block_units<typename V::Scalar> : V::lanes,
+          in_block,
+          q.blocks,
           q.k_outer,
           q.k_inner,
           q.b,
@@ -220,6 +225,7 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
         Tile<T> tile = tile_at<V>(q, row, panel);
         tile.a += group * q.a_group;
         tile.c += group * q.c_group;
+        tile.init += group * q.init_group;
         run_partial_tile<V>(static_cast<int>(smaller(most, row_end - row)), columns, valid, tile);
       }
     }
@@ -229,8 +235,8 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
   const Size part_stride = part_width<V>(columns) * V::lanes, tiles = rows.count * groups;
   const KBlocks<V> k(q, columns * V::lanes, tiles);
   Tile<T> tile = tile_at<V>(q, row_begin, panel);
-  TilePlace<T> at{tile.a + first_group * q.a_group, tile.init, tile.c + first_group * q.c_group,
-                  tile.b};
+  TilePlace<T> at{tile.a + first_group * q.a_group, tile.init + first_group * q.init_group,
+                  tile.c + first_group * q.c_group, tile.b};
   const T* const next_panel =
       tile_at<V>(q, 0, q.last_first ? panel - smaller(panel, 1) : panel + 1).b;
   // Each tile fetches its share of the next block: rounded up, as what is left out of it would be
@@ -238,7 +244,7 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
   const bool by_part = rows.height * columns > V::accumulators;
   tile.ahead_step =
       tiles > 1 && !k.all_near ? quotient_up(by_part ? part_stride : columns * V::lanes, tiles) : 0;
-  Size init_group = 0;
+  Size init_group = q.init_group;
   for (Size left = k.all; left > 0;) {
     const Size count = smaller(k.block, left);
     const Size block = count * (k.by_outer ? q.k_inner : 1) * part_stride;
@@ -275,6 +281,7 @@ void product_of_panels(const Product<typename V::Scalar>& q, Size panel_begin, S
     std::swap(other.rows, other.groups);
     std::swap(other.a_row, other.a_group);
     std::swap(other.c_row, other.c_group);
+    std::swap(other.init_row, other.init_group);
     return product_of_panels<V>(other, panel_begin, panel_end);
   }
   const bool one_block = q.rows <= row_block;

@@ -7,6 +7,7 @@
 
 #include <type_traits>
 
+#include "isa/simd/lanes.hpp"
 #include "isa/simd/vector.hpp"
 #include "kernel_table.hpp"
 
@@ -52,12 +53,27 @@ struct Tile {
   Size init_row, init_panel;
   T* c;
   Size c_row, c_panel;
+  Size vector;    // in C and init, from a panel's vector to the next, if not all fill a block
+  Size in_block;  // of the first panel, if panels share blocks
+  bool blocks;    // whether they do
   Size k_outer, k_inner;
   const T* ahead;  // fetched along the way, for what comes later: a step for each k
   Size ahead_step, ahead_outer;
   Size tiles = 1;                                              // with the same columns of B
   Size a_tile = 0, init_tile = 0, c_tile = 0, ahead_tile = 0;  // from one to the next
 };
+
+// Where a panel's vector is in C and init, from the tile's first on: a panel and a vector further.
+template <class V>
+inline Size vector_at(const Tile<typename V::Scalar>& tile, int j) {
+  return j * (block_vectors<V> == 1 ? Size{V::lanes} : tile.vector);
+}
+template <class V>
+inline Size panel_at(const Tile<typename V::Scalar>& tile, int panel, Size stride) {
+  if (block_vectors<V> == 1 || !tile.blocks) return panel * stride;
+  const Size place = tile.in_block + panel;
+  return place / block_vectors<V> * stride + (place % block_vectors<V> - tile.in_block) * V::lanes;
+}
 
 // Hides from the compiler where a pointer comes from: else gcc 12 gives every address that it can
 // derive from it a register of its own, and has none left for the loop's counter.
@@ -146,7 +162,8 @@ inline void tile_of_parts(const Tile<typename V::Scalar>& tile, const typename V
 #pragma GCC unroll 16
   for (int i = 0; i < ROWS; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < COLUMNS; ++j) sums[i][j] = V::load(init + i * tile.init_row + j * V::lanes);
+    for (int j = 0; j < COLUMNS; ++j)
+      sums[i][j] = V::load(init + i * tile.init_row + vector_at<V>(tile, j));
   }
   const T* b[PARTS];
 #pragma GCC unroll 2
@@ -186,7 +203,7 @@ inline void tile_of_parts(const Tile<typename V::Scalar>& tile, const typename V
 #pragma GCC unroll 16
   for (int i = 0; i < ROWS; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < COLUMNS; ++j) sums[i][j].store(c + i * tile.c_row + j * V::lanes);
+    for (int j = 0; j < COLUMNS; ++j) sums[i][j].store(c + i * tile.c_row + vector_at<V>(tile, j));
   }
 }
 
@@ -200,7 +217,7 @@ void tile_rows(const Tile<typename V::Scalar>& tile) {
   T* c = tile.c;
   for (Size left = tile.tiles; left > 0; --left) {
     for (int first = 0; first < COLUMNS; first += at_once) {
-      const Size column = first * V::lanes, part = first / width * tile.b_part;
+      const Size column = vector_at<V>(tile, first), part = first / width * tile.b_part;
       tile_of_parts<V, A, ROWS, at_once, at_once / width>(tile, a, tile.b + part, init + column,
                                                           c + column, ahead + part);
     }
@@ -223,11 +240,13 @@ void tile_panels(const Tile<typename V::Scalar>& tile) {
   for (int p = 0; p < PANELS; ++p) {
 #pragma GCC unroll 4
     for (int j = 0; j < WIDTH; ++j)
-      sums[p][j] = V::load(tile.init + p * tile.init_panel + j * V::lanes);
+      sums[p][j] =
+          V::load(tile.init + panel_at<V>(tile, p, tile.init_panel) + vector_at<V>(tile, j));
   }
 #pragma GCC unroll 4
   for (int j = 0; j < TAIL; ++j)
-    tail_sums[j] = V::load(tile.init + PANELS * tile.init_panel + j * V::lanes);
+    tail_sums[j] =
+        V::load(tile.init + panel_at<V>(tile, PANELS, tile.init_panel) + vector_at<V>(tile, j));
   const T* a_outer = tile.a;
   constexpr int width = part_width<V>(WIDTH), parts = WIDTH / width;
   const T* b[panels][parts];
@@ -264,10 +283,12 @@ void tile_panels(const Tile<typename V::Scalar>& tile) {
 #pragma GCC unroll 4
   for (int p = 0; p < PANELS; ++p) {
 #pragma GCC unroll 4
-    for (int j = 0; j < WIDTH; ++j) sums[p][j].store(tile.c + p * tile.c_panel + j * V::lanes);
+    for (int j = 0; j < WIDTH; ++j)
+      sums[p][j].store(tile.c + panel_at<V>(tile, p, tile.c_panel) + vector_at<V>(tile, j));
   }
 #pragma GCC unroll 4
-  for (int j = 0; j < TAIL; ++j) tail_sums[j].store(tile.c + PANELS * tile.c_panel + j * V::lanes);
+  for (int j = 0; j < TAIL; ++j)
+    tail_sums[j].store(tile.c + panel_at<V>(tile, PANELS, tile.c_panel) + vector_at<V>(tile, j));
 }
 
 template <class T>

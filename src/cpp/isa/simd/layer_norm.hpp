@@ -1,8 +1,8 @@
 // What layer-normalised cells share: n(a) = (a - mean) / sqrt(variance + 1e-5) over all numbers of
 // one side of a row of pre-activations, and its backward (Ba, Kiros, Hinton 2016).
 //
-// A row holds, panel after panel, the slots of x beside those of h. It is kept as the products left
-// it: backward computes means and gates again, so that a cache needs no more than the row.
+// A row holds, block after block, the slots of x beside those of h. It is kept as the products left
+// it: the backward pass computes means and gates again, so that a cache needs no more than the row.
 #pragma once
 
 #include <cmath>
@@ -26,82 +26,84 @@ struct Moments {
   V normalised(V a) const { return (a - mean) * scale; }
 };
 
-// Of the numbers of `units` units, each `VECTORS` vectors side by side, in steps of `stride`. Lanes
-// past them have no part in it: they may hold NaN of an infinity in a step before, where zoneout
-// has kept finite states.
-template <class V, int VECTORS>
-Moments<V> moments(const typename V::Scalar* row, Size stride, Size units) {
+// Of the numbers of `units` units in SUMMED slots, from the row's first or another on, of SLOTS
+// that it has. Lanes past them have no part in it: they may hold NaN of an infinity in a step
+// before, where zoneout has kept finite states.
+template <class V, int SLOTS, int SUMMED>
+Moments<V> moments(const typename V::Scalar* row, Size units) {
   using T = typename V::Scalar;
-  const T count = static_cast<T>(units * VECTORS);
-  V total = V::zero();
-  const T* from = row;
-  for (Size unit = 0; unit < units; unit += V::lanes, from += stride) {
+  const T count = static_cast<T>(units * SUMMED);
+  const auto each = [&](const auto& work) {
+    each_in_blocks<V>(units, [&](Size unit, int index) {
+      const T* const from = row + place_in_row<T>(unit, SLOTS);
 #pragma GCC unroll 4
-    for (int s = 0; s < VECTORS; ++s)
-      total = total + without_padding(V::load(from + s * V::lanes), units - unit);
-  }
-  const V mean = V::broadcast(sum_of_lanes(total) / count);
-  V squares = V::zero();
-  from = row;
-  for (Size unit = 0; unit < units; unit += V::lanes, from += stride) {
-#pragma GCC unroll 4
-    for (int s = 0; s < VECTORS; ++s) {
-      const V apart = without_padding(V::load(from + s * V::lanes) - mean, units - unit);
-      squares = multiply_add(apart, apart, squares);
-    }
-  }
-  const T variance = sum_of_lanes(squares) / count;
+      for (int s = 0; s < SUMMED; ++s)
+        work(index, V::load(from + s * block_units<T>), units - unit);
+    });
+  };
+  RowSum<V> sum, squares;
+  each([&](int index, V x, Size valid) { sum.add(index, without_padding(x, valid)); });
+  const V mean = V::broadcast(sum.total() / count);
+  each([&](int index, V x, Size valid) {
+    const V apart = without_padding(x - mean, valid);
+    squares.add_product(index, apart, apart);
+  });
+  const T variance = squares.total() / count;
   return {mean, V::broadcast(T(1) / std::sqrt(variance + T(1e-5)))};
 }
 
 // Gradients of a normalisation: da = scale (dn - mean(dn) - n mean(dn n)), from sums over the row.
 template <class V>
 struct NormBackward {
-  V sum = V::zero(), product_sum = V::zero();
+  RowSum<V> sum, product_sum;
+  V mean, product_mean;
 
-  // Of the first `valid` lanes
-  void add(V dn, V n, Size valid) {
+  // Of the first `valid` lanes of a vector of a block
+  void add(int index, V dn, V n, Size valid) {
     dn = without_padding(dn, valid);
-    sum = sum + dn;
-    product_sum = multiply_add(dn, without_padding(n, valid), product_sum);
+    sum.add(index, dn);
+    product_sum.add_product(index, dn, without_padding(n, valid));
   }
   void finish(Size count) {
     const auto all = static_cast<typename V::Scalar>(count);
-    sum = V::broadcast(sum_of_lanes(sum) / all);
-    product_sum = V::broadcast(sum_of_lanes(product_sum) / all);
+    mean = V::broadcast(sum.total() / all);
+    product_mean = V::broadcast(product_sum.total() / all);
   }
   V da(const Moments<V>& at, V dn, V n) const {
-    return at.scale * (dn - multiply_add(n, product_sum, sum));
+    return at.scale * (dn - multiply_add(n, product_mean, mean));
   }
 };
 
 // One side of a row in the backward pass: its numbers `a` become their gradients. `dz` has the
 // gradient of gain n(a) + bias for each gate; `gain`, `dgain` and `dbias` lie `block` numbers a
 // gate apart.
-template <class V, int GATES>
-void backward_side(const typename V::Scalar* a, typename V::Scalar* da, Size stride, Size units,
+template <class V, int SLOTS, int GATES>
+void backward_side(const typename V::Scalar* a, typename V::Scalar* da, Size units,
                    const Moments<V>& at, const typename V::Scalar* const (&dz)[GATES],
                    const typename V::Scalar* gain, typename V::Scalar* dgain,
                    typename V::Scalar* dbias, Size block) {
+  using T = typename V::Scalar;
   NormBackward<V> back;
-  const auto* from = a;
-  for (Size unit = 0; unit < units; unit += V::lanes, from += stride) {
+  each_in_blocks<V>(units, [&](Size unit, int index) {
+    const T* const from = a + place_in_row<T>(unit, SLOTS);
 #pragma GCC unroll 4
     for (int s = 0; s < GATES; ++s) {
-      const V n = at.normalised(V::load(from + s * V::lanes));
+      const V n = at.normalised(V::load(from + s * block_units<T>));
       const V d = V::load(dz[s] + unit);
-      back.add(d * V::load(gain + s * block + unit), n, units - unit);
+      back.add(index, d * V::load(gain + s * block + unit), n, units - unit);
       multiply_add(d, n, V::load(dgain + s * block + unit)).store(dgain + s * block + unit);
       add_to(dbias + s * block + unit, d);
     }
-  }
+  });
   back.finish(units * GATES);
-  for (Size unit = 0; unit < units; unit += V::lanes, a += stride, da += stride) {
+  for (Size unit = 0; unit < units; unit += V::lanes) {
+    const Size place = place_in_row<T>(unit, SLOTS);
 #pragma GCC unroll 4
     for (int s = 0; s < GATES; ++s) {
-      const V n = at.normalised(V::load(a + s * V::lanes));
+      const Size slot = place + s * block_units<T>;
+      const V n = at.normalised(V::load(a + slot));
       const V dn = V::load(dz[s] + unit) * V::load(gain + s * block + unit);
-      without_padding(back.da(at, dn, n), units - unit).store(da + s * V::lanes);
+      back.da(at, dn, n).store(da + slot);
     }
   }
 }

@@ -100,7 +100,7 @@ void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, i
   const Size slots = slot_end - slot_begin;
   if (slots == 0) return;
   forward = Buffer<T>(columns * slots * sizes.padded);
-  if (back != nullptr) *back = Buffer<T>(sizes.whole_vectors(columns) * slots * sizes.padded);
+  if (back != nullptr) *back = Buffer<T>(sizes.whole_vectors(columns) * slots * sizes.hidden_size);
   const Size panel_numbers = columns * slots * sizes.panel_units();
   parallel_for(sizes.panels(), std::max<Size>(1, grain / panel_numbers), 1, [&](Range panels) {
     in_pieces(panels, panel_numbers * tuning::products_of_a_copy, 1, [&](Range some) {

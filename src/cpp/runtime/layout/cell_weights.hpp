@@ -47,7 +47,13 @@ struct CellSizes {
   Size whole_vectors(Size n) const { return quotient_up(n, lanes()) * lanes(); }
   const CellShape& shape() const { return cell->shape; }
   Size lanes() const { return kernels->lanes; }
-  Size gates() const { return padded * shape().slots; }  // numbers of a row of pre-activations
+  // Whether rows of pre-activations are made of blocks, in which several slots stand side by side.
+  bool in_blocks() const { return shape().slots > 1; }
+  static constexpr Size block() { return block_units<T>; }
+  // Numbers of a row of pre-activations
+  Size gates() const {
+    return in_blocks() ? quotient_up(hidden_size, block()) * block() * shape().slots : padded;
+  }
   // From row to row. A multiple of a page would put the same panel of all rows into the same few
   // sets of a cache, which then cannot hold them.
   Size gates_row() const {
@@ -56,7 +62,11 @@ struct CellSizes {
   }
   Size panel_units() const { return shape().unit_vectors * lanes(); }  // units a panel
   Size panels() const { return quotient_up(padded, panel_units()); }
-  Size panel_stride() const { return panel_units() * shape().slots; }  // in a row
+  // Numbers of a panel in a row; from one panel, or a block of them, to the next
+  Size panel_numbers() const { return panel_units() * shape().slots; }
+  Size panel_stride() const { return in_blocks() ? block() * shape().slots : panel_units(); }
+  // Panels that lie together in a row
+  Size panels_together() const { return in_blocks() ? block() / lanes() : 1; }
   Size input_slots() const { return shape().input_end - shape().input_begin; }
   Size hidden_slots() const { return shape().hidden_end - shape().hidden_begin; }
   Size second_slots() const { return shape().second_end - shape().second_begin; }
@@ -64,22 +74,20 @@ struct CellSizes {
   bool two_products() const { return projected || shape().has_second(); }
   Size state_size(int state) const { return state == 0 ? output_size : hidden_size; }
   // Calls work(unit, offset, count) for the units of each panel: where the numbers of a slot lie
-  // together in a row. The last panel of a cell of one slot may be narrower.
+  // together in a row.
   template <class Work>
   void each_panel(int slot, const Work& work) const {
     each_panel(slot, {0, panels()}, work);
   }
   template <class Work>
-  void each_panel(int slot, Range panels_to_visit, const Work& work) const {
-    for (Size panel = panels_to_visit.begin; panel < panels_to_visit.end; ++panel) {
+  void each_panel(int slot, Range of_panels, const Work& work) const {
+    for (Size panel = of_panels.begin; panel < of_panels.end; ++panel) {
       const Size unit = panel * panel_units();
-      const Size width = std::min(panel_units(), padded - unit);
-      work(unit, panel * panel_stride() + slot * width,
+      work(unit, place_in_row<T>(unit, shape().slots) + slot_offset(slot),
            std::min(panel_units(), hidden_size - unit));
     }
   }
-  // Slots of cells with several lie a vector apart.
-  Size slot_offset(int slot) const { return slot * lanes(); }
+  Size slot_offset(int slot) const { return slot * block(); }
   int inner_states() const { return shape().states - 1; }
 };
 
@@ -101,7 +109,7 @@ struct CellWeights {
   Buffer<T> bias;                   // one row of pre-activations
   Buffer<T> unit;                   // (unit blocks, padded)
   Buffer<T> zeros;                  // of one panel: where products without a bias start
-  // slots x padded x (I, O, H), or O x H of a projection, in panels
+  // slots x H x (I, O, H), or O x H of a projection, in panels
   Buffer<T> input_back, hidden_back, second_back;
 
   CellWeights(const CellSizes<T>& cell_sizes, const CellParameters<T>& parameters, PackedFor use);

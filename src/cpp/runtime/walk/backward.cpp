@@ -220,8 +220,8 @@ class BackwardWalk {
     for (int cut = index * cuts; cut < (index + 1) * cuts; ++cut) {
       if (cuts > 1) check_interrupts();
       sums_.sum(stretch.begin, stretch.end, piece / pieces,
-                split(sizes_.panels(), pieces * cuts, cut), split(blocks, pieces * cuts, cut),
-                part);
+                split(sizes_.panels(), pieces * cuts, cut, sizes_.panels_together()),
+                split(blocks, pieces * cuts, cut), part);
     }
   }
 

@@ -45,6 +45,7 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   product.c = gates + slot;
   product.c_row = sizes.gates_row();
   product.columns = product.vectors * sizes.lanes();
+  product.blocks = sizes.in_blocks();
   product.rows = rows.count;
   product.groups = rows.groups;
   product.a_group = rows.apart * (x.indices != nullptr ? 1 : x.row);
@@ -73,6 +74,7 @@ void set_weights(const CellSizes<T>& sizes, Product<T>& product, const Buffer<T>
   product.init_row = product.c_row = sizes.gates_row();
   product.init_panel = product.c_panel = sizes.panel_stride();
   product.columns = product.vectors * sizes.lanes();
+  product.blocks = sizes.in_blocks();
   product.k_outer = 1;
   product.k_inner = k;
 }

@@ -30,7 +30,7 @@ class ForwardWalk {
     panels_at_once_ = sizes_.panels();
     if (!sizes_.shape().whole_rows)
       panels_at_once_ = std::clamp<Size>(
-          tuning::piece_products / std::max<Size>(1, batch * O * sizes_.panel_stride()), 1,
+          tuning::piece_products / std::max<Size>(1, batch * O * sizes_.panel_numbers()), 1,
           panels_at_once_);
     const bool masked = call_.noise.hidden_mask != nullptr;
     if (kept_ != nullptr) {
@@ -185,7 +185,7 @@ class ForwardWalk {
     if (steps.count == 0 || panels.size() == 0) return;
     const InputRows<T> x = call_.x.from(all.begin + first);
     T* const gates = gates_at(all.begin, first, all.begin);
-    in_pieces(panels, steps.count * steps.groups * sizes_.input_size * sizes_.panel_stride(), 1,
+    in_pieces(panels, steps.count * steps.groups * sizes_.input_size * sizes_.panel_numbers(), 1,
               [&](Range some) { input_product(*call_.weights, x, gates, steps, some); });
   }
 

@@ -109,8 +109,10 @@ void GradientSums<T>::sum(Size begin, Size end, int band_index, Range panels, Ra
 
 template <class T>
 Range GradientSums<T>::columns_of(Range panels) const {
-  return {panels.begin * sizes_.panel_stride(),
-          std::min(panels.end * sizes_.panel_stride(), sizes_.gates())};
+  const auto column = [&](Size panel) {
+    return quotient_up(panel, sizes_.panels_together()) * sizes_.panel_stride();
+  };
+  return {column(panels.begin), std::min(column(panels.end), sizes_.gates())};
 }
 
 template <class T>
@@ -215,12 +217,10 @@ template <class T>
 void GradientSums<T>::input_gradient(Size row, Size kept, const StepRows& rows, T* dx) const {
   if (rows.count == 0 || rows.groups == 0) return;
   const Size lanes = sizes_.lanes();
-  Product<T> product = back_product(sizes_, rows_.dgates + kept * sizes_.gates_row(),
-                                    sizes_.shape().input_begin, sizes_.input_slots());
+  Product<T> product{};
   product.b = inputs_.weights->input_back.data();
   product.vectors = quotient_up(sizes_.input_size, lanes);
   product.init = zeros_.data();
-  product.init_panel = 0;
   product.c = dx + row * sizes_.input_size;
   product.c_row = product.columns = sizes_.input_size;
   product.rows = rows.count;
@@ -228,7 +228,8 @@ void GradientSums<T>::input_gradient(Size row, Size kept, const StepRows& rows, 
   product.a_group = rows.gates_apart * sizes_.gates_row();
   product.c_group = rows.apart * sizes_.input_size;
   product.panel_end = quotient_up(product.vectors, panel_vectors);
-  sizes_.kernels->product(product);
+  multiply_back(sizes_, rows_.dgates + kept * sizes_.gates_row(), sizes_.shape().input_begin,
+                sizes_.input_slots(), product, sizes_.kernels->product);
 }
 
 template <class T>
@@ -274,7 +275,7 @@ template <class T>
 void GradientSums<T>::finish_one_hot() {
   const CellShape& shape = sizes_.shape();
   const Size H = sizes_.hidden_size, I = sizes_.input_size;
-  const Size grain = std::max<Size>(1, add_grain / (I * sizes_.panel_stride()));
+  const Size grain = std::max<Size>(1, add_grain / (I * sizes_.panel_numbers()));
   parallel_for(sizes_.panels(), grain, 1, [&](Range panels) {
     for (int slot = shape.input_begin; slot < shape.input_end; ++slot) {
       sizes_.each_panel(slot, panels, [&](Size unit, Size offset, Size count) {

@@ -108,22 +108,36 @@ class GradientSums {
   std::vector<Buffer<T>> scratch_;
 };
 
-// dz times the weights packed for backward: all but C of the product, for rows of pre-activations'
-// gradients that begin at `dgates`.
-template <class T>
-Product<T> back_product(const CellSizes<T>& sizes, const T* dgates, int slot_begin, Size slots) {
-  Product<T> product{};
+// dz times packed weights of the backward pass, of some slots, for rows of pre-activations'
+// gradients that begin at `dgates`. Calls run(product) once or twice with all that belongs to dz
+// filled in: for the whole blocks of units, and for the units that are left.
+template <class T, class Run>
+void multiply_back(const CellSizes<T>& sizes, const T* dgates, int slot_begin, Size slots,
+                   Product<T>& product, const Run& run) {
+  const Size block = sizes.block(), H = sizes.hidden_size;
+  const Size blocks = sizes.in_blocks() ? H / block : 0, rest = H - blocks * block;
   product.a_row = sizes.gates_row();
   product.a = dgates + sizes.slot_offset(slot_begin);
-  const bool whole = slots == sizes.shape().slots;
-  product.k_outer = whole ? 1 : sizes.panels();
-  // What pads the units of a cell of one slot is not packed.
-  const Size all = slots > 1 ? sizes.gates() : sizes.hidden_size;
-  product.k_inner = whole ? all : slots * sizes.lanes();
-  product.a_outer = sizes.panel_stride();
   product.width = panel_vectors;
-  product.init_panel = product.c_panel = panel_vectors * sizes.lanes();
-  return product;
+  product.c_panel = panel_vectors * sizes.lanes();
+  const bool whole = slots == sizes.shape().slots;
+  if (blocks > 0) {
+    product.k_outer = whole ? 1 : blocks;
+    product.k_inner = (whole ? blocks : 1) * slots * block;
+    product.a_outer = sizes.panel_stride();
+    run(product);
+    product.init = product.c;
+    product.init_row = product.c_row;
+    product.init_group = product.c_group;
+    product.init_panel = product.c_panel;
+    product.a += blocks * sizes.panel_stride();
+    product.b += product.vectors * sizes.lanes() * blocks * slots * block;
+  }
+  if (rest == 0) return;
+  product.k_outer = slots;
+  product.k_inner = rest;
+  product.a_outer = block;
+  run(product);
 }
 
 // Bands whose sums pay: each of several threads can then have rows and sums of its own. What the
@@ -131,9 +145,12 @@ Product<T> back_product(const CellSizes<T>& sizes, const T* dgates, int slot_beg
 // back and what is done with it.
 template <class T>
 int band_count(const CellSizes<T>& sizes, const Schedule& schedule) {
-  const Size sums = sizes.gates() * (sizes.input_size + sizes.output_size);
+  // The same on every instruction set.
+  const Size units = quotient_up(sizes.hidden_size, sizes.block()) * sizes.block();
+  const Size gates = units * sizes.shape().slots;
+  const Size sums = gates * (sizes.input_size + sizes.output_size);
   if (sums * static_cast<Size>(sizeof(T)) > l2_weights) return 1;
-  const Size row = sizes.gates() + sizes.inner_states() * sizes.padded + sizes.output_size;
+  const Size row = gates + sizes.inner_states() * units + sizes.output_size;
   const Size kept = schedule.rows * row;
   // Where much is kept, memory matters.
   constexpr Size much = 8 * 1024 * 1024 / static_cast<Size>(sizeof(T));

@@ -93,10 +93,11 @@ class StepBack {
     product.a_row = padded_output();
     product.k_outer = 1;
     product.k_inner = sizes_.output_size;
+    product.width = panel_vectors;
     product.b = weights_.second_back.data();
     product.last_first = at.last_first;
-    columns(product, state_.du.data() + at.state * sizes_.padded, sizes_.padded, at.count,
-            unit_columns);
+    set_columns(product, state_.du.data() + at.state * sizes_.padded, sizes_.padded, at.count);
+    run(product, unit_columns);
   }
 
   void pointwise(const BackRows<T>& at, Range panels, int thread) {
@@ -112,12 +113,8 @@ class StepBack {
 
   // du = dz W_hh of the slots that u feeds
   void second_product(const BackRows<T>& at, Range unit_columns) {
-    Product<T> product = back_product(sizes_, static_cast<const T*>(at.dgates),
-                                      sizes_.shape().second_begin, sizes_.second_slots());
-    product.b = weights_.second_back.data();
-    product.last_first = at.last_first;
-    columns(product, state_.du.data() + at.state * sizes_.padded, sizes_.padded, at.count,
-            unit_columns);
+    columns_back(at, sizes_.shape().second_begin, sizes_.second_slots(), weights_.second_back,
+                 state_.du.data() + at.state * sizes_.padded, sizes_.padded, unit_columns);
   }
 
   void pointwise_first(const BackRows<T>& at, Range panels, int thread) {
@@ -141,14 +138,11 @@ class StepBack {
   void carry(const BackRows<T>& at, Range outputs) {
     const CellShape& shape = sizes_.shape();
     if (!shape.has_hidden()) return;
-    Product<T> product = back_product(sizes_, static_cast<const T*>(at.dgates), shape.hidden_begin,
-                                      sizes_.hidden_slots());
-    product.b = weights_.hidden_back.data();
-    product.last_first = at.last_first;
     T* const to = (masked() ? state_.dhidden : state_.dh).data() + at.state * padded_output();
     // What is there already: h reached h' past the product, or by way of u.
     const bool onto = masked() ? shape.has_second() : shape.direct;
-    columns(product, to, padded_output(), at.count, outputs, onto);
+    columns_back(at, shape.hidden_begin, sizes_.hidden_slots(), weights_.hidden_back, to,
+                 padded_output(), outputs, onto);
   }
 
   void leave(const BackRows<T>& at, Range units, Range inner_units) {
@@ -219,11 +213,20 @@ class StepBack {
     return q;
   }
 
+  // dz times weights of some slots, into whole padded columns.
+  void columns_back(const BackRows<T>& at, int slot_begin, Size slots, const Buffer<T>& weights,
+                    T* to, Size padded, Range panels, bool onto = false) const {
+    if (panels.size() == 0 || at.count == 0) return;
+    Product<T> columns{};
+    columns.b = weights.data();
+    columns.last_first = at.last_first;
+    set_columns(columns, to, padded, at.count, onto);
+    multiply_back(sizes_, static_cast<const T*>(at.dgates), slot_begin, slots, columns,
+                  [&](Product<T>& product) { run(product, panels); });
+  }
+
   // C's part of a product with whole padded columns, which starts from what is there or from zero.
-  void columns(Product<T>& product, T* to, Size padded, Size rows, Range panels,
-               bool onto = false) const {
-    if (panels.size() == 0 || rows == 0) return;
-    product.width = panel_vectors;
+  void set_columns(Product<T>& product, T* to, Size padded, Size rows, bool onto = false) const {
     product.vectors = padded / sizes_.lanes();
     product.c = to;
     product.c_row = product.columns = padded;
@@ -231,7 +234,11 @@ class StepBack {
     product.init = onto ? to : state_.zeros.data();
     product.init_row = onto ? padded : 0;
     product.rows = rows;
-    const Size panel_products = rows * product.k_outer * product.k_inner * product.c_panel;
+  }
+
+  void run(Product<T>& product, Range panels) const {
+    if (panels.size() == 0 || product.rows == 0) return;
+    const Size panel_products = product.rows * product.k_outer * product.k_inner * product.c_panel;
     in_pieces(panels, panel_products, 1, [&](Range some) {
       product.panel_begin = some.begin;
       product.panel_end = some.end;

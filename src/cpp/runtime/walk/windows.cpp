@@ -120,7 +120,8 @@ class WindowWalk {
       for (Size end = schedule_.steps(), begin = 0; end > 0; end = begin) {
         begin = schedule_.stretch_to(end, rows);
         check_interrupts();
-        state->sums.sum(begin, end, 0, split(sizes.panels(), threads_, part),
+        state->sums.sum(begin, end, 0,
+                        split(sizes.panels(), threads_, part, sizes.panels_together()),
                         split(blocks, threads_, part), part);
       }
     }
@@ -199,16 +200,17 @@ class WindowWalk {
     const CellSizes<T>& sizes = *state.sizes;
     const Size batch = schedule_.batch_size, I = sizes.input_size, lanes = sizes.lanes();
     const Size row = windows.begin * batch;
-    Product<T> product = back_product(sizes, state.dgates.data() + row * sizes.gates_row(),
-                                      sizes.shape().input_begin, sizes.input_slots());
+    Product<T> product{};
     product.b = state.layer->inputs.weights->input_back.data();
     product.vectors = quotient_up(I, lanes);
     product.c = state.dx.data() + row * I;
     product.c_row = product.columns = I;
     product.init = zero_row_.data();
+    product.init_panel = panel_vectors * lanes;
     product.rows = windows.size() * batch;
     product.panel_end = quotient_up(product.vectors, panel_vectors);
-    sizes.kernels->product(product);
+    multiply_back(sizes, state.dgates.data() + row * sizes.gates_row(), sizes.shape().input_begin,
+                  sizes.input_slots(), product, sizes.kernels->product);
     const T* const mask = below.layer->mask;
     if (mask == nullptr) return;
     for (Size window = windows.begin; window < windows.end; ++window) {
