@@ -30,12 +30,11 @@ def plain_torch():
 
     Together they took most of the time of these small layers.
     """
-    before = torch.backends.mkldnn.enabled, torch.get_num_threads()
-    torch.backends.mkldnn.enabled = False
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.backends.mkldnn.enabled = before[0]
-    torch.set_num_threads(before[1])
+    with torch.backends.mkldnn.flags(enabled=False):
+        yield
+    torch.set_num_threads(threads)
 
 
 def has_projections():

@@ -1,7 +1,8 @@
 // Every number that was chosen by measurement: how much work pays for a thread, what waiting costs,
 // how much memory stays in which cache. Work and waiting are counted in cycles of one core, memory
-// in bytes. Each group names the record of its measurements. No result depends on any of them, so
-// they may change with the machines.
+// in bytes. Each group names the record of its measurements. No result depends on any of them but
+// l2_weights, which also decides where gradients are cut into bands: a change of it raises the
+// version of the arithmetic. The others may change with the machines.
 #pragma once
 
 #include <chrono>

@@ -209,7 +209,7 @@ class Stream(Portable, Generic[Given, Returned]):
 
         Notes
         -----
-        As for `reset`, no other thread may advance the same streams meanwhile.
+        No other thread may advance the same streams meanwhile.
 
         Examples
         --------
