@@ -17,6 +17,9 @@ import pyrnn
 
 torch = pytest.importorskip("torch")
 
+# What torch says of processors that are not here, where its flags are set.
+pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration")
+
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
 DTYPES = pytest.mark.parametrize("dtype", TOLERANCE)
 CELLS = pytest.mark.parametrize("cell", ["rnn_tanh", "rnn_relu", "lstm", "gru"])
