@@ -346,6 +346,19 @@ def test_what_functions_return_is_named():
         pyrnn.gradcheck((lambda x, a0, p: x, backward), **arguments)
 
 
+@pytest.mark.parametrize("diagnose", [False, True])
+def test_a_gradient_that_is_left_out_is_named(diagnose):
+    """Wya and by have none, as the states do not depend on them; ba has one."""
+    forward, backward = rnn_functions()
+
+    def without_bias(da, caches):
+        return {name: value for name, value in backward(da, caches).items() if name != "dba"}
+
+    arguments = {"x": random(5, 3, 4), "state": random(6, 3), "parameters": rnn_parameters()}
+    with pytest.raises(ValueError, match="backward: expected dba in the dict that it returns"):
+        pyrnn.gradcheck((forward, without_bias), **arguments, diagnose=diagnose)
+
+
 @pytest.mark.parametrize(
     ("f", "error", "message"),
     [

@@ -68,7 +68,7 @@ class Differentiable:
             after = self.at(Point(x, (), parameters)).outputs().state
             parts: tuple[Array, ...] = tuple(generator.standard_normal(a.shape) for a in after)
         else:
-            parts = tuple(part.copy() for part in _parts(state))
+            parts = tuple(part.copy() for part in parts_of(state))
         return Point(x, parts, parameters)
 
     def at(self, point: Point) -> Evaluation:
@@ -96,25 +96,25 @@ class Evaluation:
         """Run forward."""
         forward, arguments = self._target.forward, [self._point.x.copy()]
         if self._point.state or _takes(forward, None, None):
-            arguments.append(_whole(tuple(part.copy() for part in self._point.state)))
+            arguments.append(whole_of(tuple(part.copy() for part in self._point.state)))
         y, state, cache = _three(
             "forward", "(y, state, cache)", forward(*arguments, **self._options)
         )
-        return Outputs(y, _parts(state), cache)
+        return Outputs(y, parts_of(state), cache)
 
     def gradients(self, outputs: Outputs, weights: list[Array]) -> Gradients:
         """Run backward: the gradients of the sum of outputs, each weighted with an array."""
         dy, *dstate = [array.copy() for array in weights]
         backward, arguments = self._target.backward, [outputs.cache, dy]
         if outputs.state or _takes(backward, None, None, None):
-            arguments.append(_whole(tuple(dstate)))
+            arguments.append(whole_of(tuple(dstate)))
         dx, dstate0, grads = _three("backward", "(dx, dstate0, grads)", backward(*arguments))
         if not isinstance(grads, Mapping):
             raise TypeError(
                 "backward: expected (dx, dstate0, grads) with a dict of gradients, got "
                 f"{type(grads).__name__}"
             )
-        return Gradients(dx, _parts(dstate0), grads)
+        return Gradients(dx, parts_of(dstate0), grads)
 
 
 def _takes(function: Callable[..., Any], *arguments: Any, **options: Any) -> bool:
@@ -138,13 +138,14 @@ def _three(name: str, expected: str, returned: Any) -> tuple[Any, Any, Any]:
     return first, second, third
 
 
-def _parts(state: Any) -> tuple[Array, ...]:
+def parts_of(state: Any) -> tuple[Array, ...]:
+    """The arrays of a state: none, one or several."""
     if state is None:
         return ()
     return tuple(state) if isinstance(state, (tuple, list)) else (state,)
 
 
-def _whole(parts: tuple[Array, ...]) -> Any:
+def whole_of(parts: tuple[Array, ...]) -> Any:
     """The inverse of `_parts`, as layers take a state."""
     if not parts:
         return None

@@ -11,6 +11,7 @@ import numpy as np
 from pyrnn import _checks
 from pyrnn._types import Array
 from pyrnn.diagnostics._differences import refuse_infinities
+from pyrnn.diagnostics._differentiable import parts_of
 
 INPUT_GRADIENTS = ("dx", "dxt", "dx_t")
 STATE_GRADIENTS = (
@@ -50,8 +51,8 @@ class FunctionPair:
         self.parameters, self.others = arrays, dict[str, Array]()
         point = _checks.as_array("x", x), state
         dy, cache = self._run(*point)
-        self._columns = _has_columns(point[0], dy[0], _parts(state)[0])
-        self.batch_axis = 1 if self._columns else np.ndim(_parts(state)[0]) - 2
+        self._columns = _has_columns(point[0], dy[0], parts_of(state)[0])
+        self.batch_axis = 1 if self._columns else np.ndim(parts_of(state)[0]) - 2
         found = self._gradients(cache, [np.zeros_like(part) for part in dy])
         self.parameters = {name: array for name, array in arrays.items() if f"d{name}" in found}
         self.others = {name: array for name, array in arrays.items() if f"d{name}" not in found}
@@ -59,6 +60,20 @@ class FunctionPair:
             raise ValueError(
                 f"backward: expected a dict with d{next(iter(arrays), 'W')} and the like, got the "
                 f"names {sorted(found)}"
+            )
+        for name in self.others:
+            self._refuse_missing(name, *point, dy)
+
+    def _refuse_missing(self, name: str, x: Array, state: Any, outputs: list[Array]) -> None:
+        """Raise ValueError if outputs depend on a parameter that backward has no gradient of."""
+        before = self.others[name]
+        self.others[name] = before + 1.0
+        changed, _ = self._run(x, state)
+        self.others[name] = before
+        if not all(map(np.array_equal, changed, outputs)):
+            raise ValueError(
+                f"backward: expected d{name} in the dict that it returns, since the output depends "
+                f"on {name}"
             )
 
     def axes(self, dimensions: int) -> tuple[int | None, int | None, int | None]:
@@ -70,17 +85,17 @@ class FunctionPair:
     def forward(self, x: Array, state: Any) -> tuple[Array, Any, Any]:
         """Run the user's forward; for one step of an LSTM the state after is (c,)."""
         outputs, cache = self._run(x, state)
-        return outputs[0], tuple(outputs[1:]) or None, (cache, len(_parts(state)))
+        return outputs[0], tuple(outputs[1:]) or None, (cache, len(parts_of(state)))
 
     def predictions(self, x: Array, state: Any) -> list[Array]:
         """What forward returns between the states and the cache: arrays of numbers."""
-        returned = self._forward(x, *_parts(state), {**self.others, **self.parameters})
+        returned = self._forward(x, *parts_of(state), {**self.others, **self.parameters})
         return [np.asarray(part) for part in returned[1:-1] if np.ndim(part) == x.ndim]
 
     def backward(self, kept: Any, dy: Array, dstate: Any = None) -> tuple[Any, Any, dict[str, Any]]:
         """Run the user's backward; a gradient that it does not return is None."""
         cache, states = kept
-        given = [dy, *_parts(dstate)]
+        given = [dy, *parts_of(dstate)]
         found = self._gradients(cache, given)
         dx = next((found[name] for name in INPUT_GRADIENTS if name in found), None)
         dstate0 = tuple(
@@ -90,13 +105,13 @@ class FunctionPair:
         return dx, dstate0, {name: found[f"d{name}"] for name in self.parameters}
 
     def _run(self, x: Array, state: Any) -> tuple[list[Array], Any]:
-        returned = self._forward(x, *_parts(state), {**self.others, **self.parameters})
+        returned = self._forward(x, *parts_of(state), {**self.others, **self.parameters})
         if not isinstance(returned, (tuple, list)) or len(returned) < 2:
             raise TypeError(
                 "forward: expected a tuple (a, ..., cache), got "
                 f"{type(returned).__name__}; a stands first, the cache last"
             )
-        step_of_pair = x.ndim == 2 and len(_parts(state)) == 2
+        step_of_pair = x.ndim == 2 and len(parts_of(state)) == 2
         outputs = returned[:2] if step_of_pair else returned[:1]
         return [_checks.as_array("a", part) for part in outputs], returned[-1]
 
@@ -178,12 +193,6 @@ def adapted(target: Any, x: Any, state: Any, parameters: Any) -> Any:
     if callable(target) and hasattr(target, "backward") and not hasattr(target, "forward"):
         return StatefulCell(target)
     return target
-
-
-def _parts(state: Any) -> tuple[Any, ...]:
-    if state is None:
-        return ()
-    return tuple(state) if isinstance(state, (tuple, list)) else (state,)
 
 
 def _has_columns(x: Array, a: Array, state: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn._types import Array
+from pyrnn.diagnostics._differentiable import parts_of, whole_of
 from pyrnn.layers.recurrent._cell import Cell
 
 if TYPE_CHECKING:
@@ -201,7 +202,11 @@ class _OneStep:
         features = array.dtype.kind not in "iu"
         if not self._is_cell and array.ndim == 1 + features:
             array = array[None] if self._batch_first else array[:, None]
-            state = None if state is None else _whole([part[:, None] for part in _tuple(state)])
+            state = (
+                None
+                if state is None
+                else whole_of(tuple(part[:, None] for part in parts_of(state)))
+            )
         if array.ndim != 2 + features or 0 in array.shape:
             raise ValueError(f"x: expected at least one step and one row, got {np.shape(x)}")
         if self._is_cell:
@@ -215,7 +220,7 @@ class _OneStep:
         if following is None:
             kind = type(self._target).__name__
             raise ValueError(f"target: expected one with a state, but {kind} has none")
-        self._flat = _tuple(following)[0].ndim == 2
+        self._flat = parts_of(following)[0].ndim == 2
         return _Cache(cache, np.zeros_like(y)), following
 
     def backward(self, kept: _Cache, dstate: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -224,7 +229,7 @@ class _OneStep:
 
     def parts(self, state: Any) -> tuple[Array, ...]:
         """A state as (layers, N, H) arrays."""
-        return tuple(part[None] if self._flat else part for part in _tuple(state))
+        return tuple(part[None] if self._flat else part for part in parts_of(state))
 
     def repeated(self, step: Array, state: Any, count: int, like: Any) -> tuple[Array, Any]:
         """The first sequence's step and state, so many times."""
@@ -234,15 +239,7 @@ class _OneStep:
         return np.repeat(np.take(step, [0], axis), count, axis), self._as_state(tuple(copies))
 
     def _as_state(self, parts: tuple[Array, ...]) -> Any:
-        return _whole([part[0] if self._flat else part for part in parts])
-
-
-def _tuple(state: Any) -> tuple[Array, ...]:
-    return tuple(state) if isinstance(state, (tuple, list)) else (state,)
-
-
-def _whole(parts: list[Array]) -> Any:
-    return parts[0] if len(parts) == 1 else tuple(parts)
+        return whole_of(tuple(part[0] if self._flat else part for part in parts))
 
 
 def _direction(state: tuple[Array, ...], generator: np.random.Generator) -> tuple[Array, ...]:
