@@ -31,6 +31,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from pyrnn._lazy import importing
+
 if TYPE_CHECKING:
     from pyrnn import callbacks as callbacks
     from pyrnn import diagnostics as diagnostics
@@ -166,16 +168,21 @@ if not TYPE_CHECKING:
     def __getattr__(name):
         """Bring a public name when it is first asked for."""
         if name == "__version__":
-            value = importlib.import_module("pyrnn._version").version()
+            module, own = "pyrnn._version", "version"
         elif name in _HOMES:
-            value = getattr(importlib.import_module(_HOMES[name]), name)
+            module, own = _HOMES[name], name
         elif name in _MODULES:
-            value = importlib.import_module(f"pyrnn.{name}")
+            module, own = f"pyrnn.{name}", None
         elif name in _PICKLED:
             module, own = _PICKLED[name]
-            value = getattr(importlib.import_module(module), own)
         else:
             raise AttributeError(f"module 'pyrnn' has no attribute {name!r}")
+        with importing():
+            value = importlib.import_module(module)
+        if own is not None:
+            value = getattr(value, own)
+        if name == "__version__":
+            value = value()
         globals()[name] = value
         return value
 

@@ -137,3 +137,48 @@ def test_a_handler_may_fork_amid_a_call(run_python):
     """The parent's call goes on; the child's ends with an error, as it has nobody to finish it."""
     result = run_python("-c", IN_HANDLER)
     assert result.stdout.split() == ["0", "0"], result.stderr
+
+
+FIRST_USE = """
+import os, sys, threading, time, warnings
+import numpy as np
+import pyrnn
+
+warnings.simplefilter("ignore")  # newer Pythons warn of what is tested here
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == WAITED_FOR:
+            begun.set()
+            time.sleep(0.3)
+
+begun = threading.Event()
+sys.meta_path.insert(0, Slow())
+def use():
+    pyrnn.LSTM(3, 4)(np.zeros((2, 1, 3), np.float32))
+thread = threading.Thread(target=use)
+thread.start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    use()
+    os._exit(0)
+thread.join()
+for _ in range(100):
+    ended, status = os.waitpid(child, os.WNOHANG)
+    if ended:
+        break
+    time.sleep(0.1)
+else:
+    os.kill(child, 9)
+print(os.waitstatus_to_exitcode(status) if ended else "hangs")
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["pyrnn.layers.recurrent.lstm", "pyrnn.backend.native", "pyrnn._core"]
+)
+def test_a_fork_while_another_thread_imports(run_python, module):
+    """Modules are imported at first use: the child must not wait for the thread that does it."""
+    done = run_python("-c", f"WAITED_FOR = {module!r}" + FIRST_USE)
+    assert done.stdout == "0\n", done.stderr

@@ -73,6 +73,15 @@ def share_of_others(layer, x):
     return (seconds_of_others() - others) / (time.thread_time() - own)
 
 
+def has_large_share(layer, x):
+    """Within 30 seconds: another process may keep the other threads waiting."""
+    end = time.monotonic() + 30
+    while share_of_others(layer, x) <= 0.25:
+        if time.monotonic() > end:
+            return False
+    return True
+
+
 @linux
 @pytest.mark.parametrize(
     ("time_steps", "batch_size", "hidden_size", "bidirectional"),
@@ -85,13 +94,10 @@ def test_large_calls_are_spread_over_threads(
     """One sequence can only be split by units, and 60 units only by sequences or directions."""
     layer = make_layer(40, hidden_size, bidirectional=bidirectional, seed=0)
     x = random(time_steps, batch_size, 40)
-    shares = {}
-    for count in (1, 2):
-        with num_threads(count):
-            train(layer, x)
-            shares[count] = max(share_of_others(layer, x) for _ in range(10))
-    assert shares[1] < 0.05
-    assert shares[2] > 0.25
+    with num_threads(1):
+        assert max(share_of_others(layer, x) for _ in range(10)) < 0.05
+    with num_threads(2):
+        assert has_large_share(layer, x)
 
 
 def test_number_of_threads_back_and_forth(make_layer, num_threads, same_bits):

@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
+from pyrnn._lazy import importing
 from pyrnn._pickling import public
 from pyrnn._types import Array, Indices, Noise, Parameters, State
 
@@ -270,7 +271,8 @@ _loaded: dict[str, Backend] = {}
 def native_module() -> Any | None:
     """The compiled core, or None where it is missing (one that cannot be loaded is an error)."""
     try:
-        return importlib.import_module("pyrnn._core")
+        with importing():
+            return importlib.import_module("pyrnn._core")
     except ModuleNotFoundError as error:
         if error.name != "pyrnn._core":
             raise
@@ -294,11 +296,13 @@ def _load(name: str, argument: str) -> Backend:
         raise RuntimeError(f"{argument}: 'native' was asked for, but the compiled core is missing")
     backend: Backend
     if name == "reference":
-        from pyrnn.reference.backend import ReferenceBackend
+        with importing():
+            from pyrnn.reference.backend import ReferenceBackend
 
         backend = ReferenceBackend()
     else:
-        from pyrnn.backend.native import NativeBackend
+        with importing():
+            from pyrnn.backend.native import NativeBackend
 
         backend = NativeBackend()
     _loaded[name] = backend
@@ -327,7 +331,8 @@ def _default() -> str:
 
 def cell_facts(name: str) -> Any:
     """Return the gates, states and parameters of a cell: its entry in `pyrnn.reference.cells`."""
-    from pyrnn.reference.cells import CELLS
+    with importing():
+        from pyrnn.reference.cells import CELLS
 
     return CELLS[name]
 
