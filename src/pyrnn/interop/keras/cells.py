@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pyrnn._types import Array
-from pyrnn.interop.keras.archive import ContentError
+from pyrnn.interop.keras.hdf5 import ContentError
 
 GATES = {"SimpleRNN": 1, "LSTM": 4, "GRU": 3}
 _ORDER = {"SimpleRNN": (0,), "LSTM": (0, 1, 2, 3), "GRU": (1, 0, 2)}

@@ -11,8 +11,9 @@ import numpy as np
 from pyrnn._files import AnyPath
 from pyrnn._types import Array
 from pyrnn.interop._made import Found, embedding_of, linear_of, made_of, warned
-from pyrnn.interop.keras.archive import Archive, ContentError, Group, errors_of, read
+from pyrnn.interop.keras.archive import Archive, errors_of, read
 from pyrnn.interop.keras.cells import from_keras, kind_of, reset_after
+from pyrnn.interop.keras.hdf5 import ContentError, Group
 from pyrnn.interop.keras.sources import Source, sources
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent.gru import GRU

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pyrnn._types import Array
-from pyrnn.interop.keras.archive import Archive, ContentError, Group
+from pyrnn.interop.keras.archive import Archive
+from pyrnn.interop.keras.hdf5 import ContentError, Group
 
 MOST_NESTING = 20
 
