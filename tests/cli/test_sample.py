@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import pyrnn
+from pyrnn.cli import _terminal
 from pyrnn.interop import serialization
 from pyrnn.text.character_model import CharacterModel
 
@@ -63,6 +64,18 @@ def test_temperature_zero_needs_no_seed(model: CharacterModel, run: Any) -> None
         (
             ("--temperature", "nan"),
             "argument --temperature: expected a number of at least 0, got 'nan'",
+        ),
+        (("--top-k", "0"), "argument --top-k: expected a whole number of at least 1, got '0'"),
+        (("--top-p", "0"), "argument --top-p: expected a number above 0, got '0'"),
+        (("--top-p", "1.5"), "argument --top-p: expected a number of at most 1, got '1.5'"),
+        (
+            ("--beams", "2", "--top-k", "3"),
+            "--beams: expected no --temperature, --top-k or --top-p with it",
+        ),
+        (("--stop", ""), "stop: expected strings of at least one character, got ''"),
+        (
+            ("--prompt", "a", "--prompt", "b?"),
+            "prompt[1]: expected characters of the model's vocabulary, got '?'",
         ),
         (("--seed", "x"), "argument --seed: expected a whole number of at least 0, got 'x'"),
     ],
@@ -144,3 +157,69 @@ def test_control_characters_are_escaped_on_a_terminal(
         assert not set(out) & set(CONTROLS[1:])
     else:
         assert out == "\u00e9\n\t" + CONTROLS + controlling.sample(arguments[1], 99, 0.7, 1) + "\n"
+
+
+def test_how_characters_are_chosen(model: CharacterModel, run: Any) -> None:
+    command = ("sample", "m.safetensors", "--prompt", "ab", "--length", 20, "--seed", 1)
+    drawn = model.sample("ab", 20, 0.7, 1, top_k=3, top_p=0.8)
+    assert run(*command, "--top-k", 3, "--top-p", 0.8).out == f"ab{drawn}\n"
+    assert run(*command, "--beams", 4).out == "ab" + model.sample("ab", 20, num_beams=4) + "\n"
+    stopped = model.sample("ab", 20, 0.7, 1, stop=["c", "\n"])
+    assert run(*command, "--stop", "c", "--stop", "\r\n").out == f"ab{stopped}\n"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_several_prompts(model: CharacterModel, run: Any, stream: bool) -> None:
+    options = ("--length", 20, "--seed", 1, *["--stream"] * stream)
+    out = run("sample", "m.safetensors", "--prompt", "ab", "--prompt", "e\u0301", *options).out
+    first, second = model.sample(["ab", "é"], 20, 0.7, 1)
+    assert out == f"ab{first}\né{second}\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--stop", "c"), ("--raw",), ("--beams", "2")])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_stream_prints_the_same_piece_by_piece(
+    controlling: CharacterModel, run: Any, monkeypatch: Any, terminal: bool, options: Any
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    if options == ("--stop", "c"):
+        options = ("--stop", "\x1b\x07")
+    command = (
+        "sample",
+        "m.safetensors",
+        "--prompt",
+        "a\x1b",
+        "--length",
+        60,
+        "--seed",
+        1,
+        *options,
+    )
+    flushes: list[int] = []
+    monkeypatch.setattr("pyrnn.cli.sample.print_piece", _counted(flushes))
+    assert run(*command, "--stream").out == run(*command).out
+    assert (len(flushes) > 1) == ("--beams" not in options)
+
+
+def _counted(calls: list[int]) -> Any:
+    def print_piece(text: str, *, raw: bool) -> None:
+        calls.append(1)
+        _terminal.print_piece(text, raw=raw)
+
+    return print_piece
+
+
+def test_the_form_of_the_text_is_in_the_file(run: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.txt").write_text("Les e\u0301te\u0301s, les hivers. " * 400, encoding="utf-8")
+    small = ("--hidden", 4, "--steps", 1, "--batch", 2, "--seq-len", 8)
+    assert run("train", "text.txt", "--out", "m.safetensors", *small).status == 0
+    assert serialization.load_character_model("m.safetensors").unicode_form == "NFD"
+    command = ("sample", "m.safetensors", "--length", 9, "--seed", 1, "--prompt")
+    assert run(*command, "é").out == run(*command, "e\u0301").out
+    assert run(*command, "é").out.startswith("e\u0301")
+
+
+def test_files_from_before_have_no_form(model: CharacterModel) -> None:
+    assert b"unicode_form" not in Path("m.safetensors").read_bytes()
+    assert serialization.load_character_model("m.safetensors").unicode_form is None

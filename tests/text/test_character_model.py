@@ -279,7 +279,7 @@ class TestSample:
         [
             ({"prompt": "abz"}, ValueError, "prompt: expected .*vocabulary, got 'z'"),
             ({"prompt": ""}, ValueError, "prompt: expected at least one character"),
-            ({"prompt": 3}, TypeError, "prompt: expected a string, got int"),
+            ({"prompt": 3}, TypeError, "prompt: expected a string or a list .*, got int"),
             ({"length": 0}, ValueError, "length: expected .* at least 1, got 0"),
             ({"temperature": -1}, ValueError, "temperature: expected .*got -1"),
             ({"temperature": math.nan}, ValueError, "temperature: expected .*got nan"),

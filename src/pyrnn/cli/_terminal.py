@@ -16,8 +16,17 @@ _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u20
 
 def print_written(text: str, *, raw: bool = False) -> None:
     """Print generated text; on a terminal with control characters escaped, unless ``raw``."""
+    print(_shown(text, raw))
+
+
+def print_piece(text: str, *, raw: bool = False) -> None:
+    """Print a part of generated text at once, as `print_written` does."""
+    print(_shown(text, raw), end="", flush=True)
+
+
+def _shown(text: str, raw: bool) -> str:
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
-    print(escaped(text) if on_terminal and not raw else text)
+    return escaped(text) if on_terminal and not raw else text
 
 
 def escaped(text: str) -> str:

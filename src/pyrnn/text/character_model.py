@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from pyrnn import _checks, _divergence, _options
+from pyrnn import _checks, _options
 from pyrnn._options import Configured, Option
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike, Indices
@@ -18,7 +17,7 @@ from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM
 from pyrnn.layers.recurrent.rnn import RNN
-from pyrnn.parameters.dictionary import ParameterDict, random_generator
+from pyrnn.parameters.dictionary import ParameterDict
 from pyrnn.parameters.owners import Gradients, families_of
 from pyrnn.text._model_parts import (
     CELLS,
@@ -28,12 +27,12 @@ from pyrnn.text._model_parts import (
     check_embedding_dim,
     check_vocabulary,
 )
-from pyrnn.text.evaluation import bits, written
-from pyrnn.text.vocabulary import REPLACEMENT, Vocabulary
+from pyrnn.text._use import Use
+from pyrnn.text.vocabulary import UnicodeForm, Vocabulary, check_unicode_form
 
 
 @public("pyrnn")
-class CharacterModel(Configured):
+class CharacterModel(Use, Configured):
     """Model of text: characters, a recurrent layer, a linear layer over the vocabulary.
 
     Parameters
@@ -55,6 +54,8 @@ class CharacterModel(Configured):
         The dtype of the parameters and outputs.
     seed : int, optional
         Seed of the initial parameters and the dropout. By default they differ from model to model.
+    unicode_form : {"NFC", "NFD"}, optional
+        The normal form of the text, into which prompts are brought; by default the vocabulary's.
 
     Raises
     ------
@@ -92,6 +93,7 @@ class CharacterModel(Configured):
     embedding_dim: Option[int | None] = Option(check_embedding_dim)
     dtype: Option[np.dtype[np.floating[Any]]] = Layer.dtype
     seed: Option[int | None] = Option(_options.seed, shown=False)
+    unicode_form: Option[UnicodeForm | None] = Option(check_unicode_form)
 
     def __init__(
         self,
@@ -104,7 +106,12 @@ class CharacterModel(Configured):
         *,
         dtype: DTypeLike = "float32",
         seed: int | None = None,
+        unicode_form: UnicodeForm | None = None,
     ) -> None:
+        vocabulary = check_vocabulary("vocabulary", vocabulary)
+        if unicode_form is not None:
+            vocabulary = Vocabulary(vocabulary.characters, unicode_form)
+        unicode_form = vocabulary.unicode_form
         self._take(locals())
         self.training: bool = True
         # Different seeds, so that no two layers start with the same numbers.
@@ -350,93 +357,6 @@ class CharacterModel(Configured):
                 f"indices: expected shape (T, N) or (T,), not empty, got {array.shape}"
             )
         return array
-
-    def bits_per_character(
-        self, indices: Any, *, callback: Callable[[], object] | None = None
-    ) -> float:
-        """Score a text: the mean of -log2 of the probabilities that the model gives it.
-
-        The text is cut into up to 32 parallel streams of 256 characters or more, each with a state
-        that starts from zero and is carried along. All characters count except the first of each
-        stream and up to 31 at the end. Dropout is off.
-
-        Parameters
-        ----------
-        indices : array of int
-            The text from ``vocabulary.encode``, (L,) with L >= 2, of any integer dtype.
-        callback : callable, optional
-            Called from time to time; an exception that it raises ends the evaluation.
-
-        Returns
-        -------
-        float
-            Bits per character.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If ``indices`` is not such an array.
-
-        Examples
-        --------
-        >>> import pyrnn
-        >>> model = pyrnn.CharacterModel("helo", hidden_size=8, seed=0)
-        >>> 1 < model.bits_per_character(model.vocabulary.encode("hello" * 9)) < 3  # log2(4) = 2
-        True
-        """
-        return bits(self, indices, callback)
-
-    def sample(
-        self, prompt: str, length: int, temperature: float = 1.0, seed: int | None = None
-    ) -> str:
-        """Continue a text, one character after the other.
-
-        Parameters
-        ----------
-        prompt : str
-            The text to continue: one character or more of the vocabulary, after
-            ``vocabulary.normalise`` (line ends become a line feed, and characters are composed or
-            decomposed if the vocabulary has them so).
-        length : int
-            The number of characters to generate.
-        temperature : float, default 1.0
-            Divisor of the logits: below 1, likely characters become likelier; 0 always takes the
-            likeliest.
-        seed : int, optional
-            Seed of the random draws. By default they differ from call to call.
-
-        Returns
-        -------
-        str
-            The generated ``length`` characters, without the prompt. The replacement character is
-            never chosen.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument has a wrong value; an unknown character of the prompt is named.
-
-        Examples
-        --------
-        >>> import pyrnn
-        >>> model = pyrnn.CharacterModel("helo", hidden_size=8, seed=0)
-        >>> len(model.sample("he", 10, seed=0))
-        10
-        """
-        if not isinstance(prompt, str):
-            raise TypeError(f"prompt: expected a string, got {type(prompt).__name__}")
-        if not prompt:
-            raise ValueError("prompt: expected at least one character, got ''")
-        indices = self.vocabulary.encode(self.vocabulary.normalise(prompt), name="prompt")
-        if self.vocabulary.characters == REPLACEMENT:
-            raise ValueError(
-                f"vocabulary: expected a character to write, got {REPLACEMENT!r} alone"
-            )
-        _divergence.check_usable(self.parameters)
-        length = _checks.size("length", length)
-        temperature = _checks.finite_number("temperature", temperature, 0.0)
-        generator = random_generator(seed)
-        return self.vocabulary.decode(written(self, indices, length, temperature, generator))
 
     def __repr__(self) -> str:
         return (

@@ -1,4 +1,4 @@
-"""A character model at work: what it needs for a text, and what it writes."""
+"""What a character model needs for a text, in bits."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
-from pyrnn import _checks, _divergence
-from pyrnn._types import Array, Indices
-from pyrnn.backend import selection
+from pyrnn import _checks
+from pyrnn._types import Indices
 from pyrnn.text.batches import chunks, streams
 from pyrnn.training.losses import softmax_cross_entropy
 
@@ -50,46 +47,3 @@ def cross_entropy(
         if was_training:
             model.train()
     return nats
-
-
-def written(
-    model: Any,
-    prompt: Indices,
-    length: int,
-    temperature: float,
-    generator: np.random.Generator,
-) -> list[int]:
-    """The characters that a model writes after a prompt, by index."""
-
-    def features(index: int) -> Array | Indices:
-        one: Indices = np.array([index])
-        return one if model.embedding is None else model.embedding(one)
-
-    stream = model.rnn.stream()
-    for index in prompt[:-1]:
-        stream.step(features(index))
-    index = int(prompt[-1])
-    found = []
-    for _ in range(length):
-        logits = model.linear(stream.step(features(index)))[0]
-        index = _choose(logits, temperature, generator, model.vocabulary.replacement)
-        found.append(index)
-    return found
-
-
-def _choose(
-    logits: Array, temperature: float, generator: np.random.Generator, never: int | None
-) -> int:
-    """Draw from softmax(logits / temperature), (V,); the likeliest at temperature 0."""
-    scores = logits.astype(np.float64)
-    _divergence.check_usable({"the scores": scores})
-    if never is not None:
-        scores[never] = -np.inf
-    scores -= scores.max()
-    if temperature == 0:
-        return int(scores.argmax())
-    with np.errstate(over="ignore"):  # a tiny temperature: e^-inf is the 0 that is meant
-        cumulative = selection.current().exp(scores / temperature).cumsum()
-    # The draw is below the sum, and a choice of probability 0 has no width to fall into.
-    draw = generator.random() * cumulative[-1]
-    return int(np.searchsorted(cumulative, draw, side="right"))

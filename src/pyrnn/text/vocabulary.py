@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from pyrnn._pickling import Portable, public
 from pyrnn._types import Indices
 
 SmallIndices = npt.NDArray[np.unsignedinteger[Any]]
+
+UnicodeForm = Literal["NFC", "NFD"]
 
 PIECE_BYTES = 1 << 18
 """The size of the pieces in which text is read and encoded, in bytes or characters."""
@@ -34,11 +36,15 @@ class Vocabulary(Portable):
     characters : str
         Distinct characters; the index of each is its position. If `REPLACEMENT` (U+FFFD) is among
         them, `encode` can map unknown characters to it.
+    unicode_form : {"NFC", "NFD"}, optional
+        The normal form of the text that the characters come from, into which `normalise` brings
+        prompts. None if the text has both forms, or nothing that they differ in.
 
     Raises
     ------
     TypeError, ValueError
-        If ``characters`` is not a string, is empty, or has a character twice.
+        If ``characters`` is not a string, is empty, or has a character twice, or
+        ``unicode_form`` is another.
 
     Examples
     --------
@@ -50,7 +56,9 @@ class Vocabulary(Portable):
     'hello'
     """
 
-    def __init__(self, characters: str) -> None:
+    unicode_form: UnicodeForm | None = None
+
+    def __init__(self, characters: str, unicode_form: UnicodeForm | None = None) -> None:
         if not isinstance(characters, str):
             kind = type(characters).__name__
             raise TypeError(f"vocabulary: expected a string of distinct characters, got {kind}")
@@ -65,6 +73,7 @@ class Vocabulary(Portable):
                 f"vocabulary: expected distinct characters, got {chr(twice[0])!r} twice"
             )
         self.characters = characters
+        self.unicode_form = check_unicode_form("unicode_form", unicode_form)
 
     @classmethod
     def of(cls, text: str | Iterable[str]) -> Vocabulary:
@@ -95,25 +104,31 @@ class Vocabulary(Portable):
         Vocabulary('ehlo\ufffd')
         """
         counts, total = np.zeros(0, dtype=np.int64), 0
+        forms: list[UnicodeForm] = ["NFC", "NFD"]
         for piece in _cut(text if isinstance(text, str) else checked_strings("text", text)):
             found = np.bincount(_codes(piece))
             counts = np.pad(counts, (0, max(0, len(found) - len(counts))))
             counts[: len(found)] += found
             total += len(piece)
+            forms = [form for form in forms if unicodedata.is_normalized(form, piece)]
         common = np.flatnonzero((counts > 0) & (counts >= RARE_SHARE * total))
-        return cls("".join(map(chr, common)).replace(REPLACEMENT, "") + REPLACEMENT)
+        characters = "".join(map(chr, common)).replace(REPLACEMENT, "") + REPLACEMENT
+        return cls(characters, forms[0] if len(forms) == 1 else None)
 
     def __len__(self) -> int:
         return len(self.characters)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and self.characters == other.characters
+        return isinstance(other, Vocabulary) and (
+            (self.characters, self.unicode_form) == (other.characters, other.unicode_form)
+        )
 
     def __hash__(self) -> int:
         return hash(self.characters)
 
     def __repr__(self) -> str:
-        return f"Vocabulary({self.characters!r})"
+        form = "" if self.unicode_form is None else f", {self.unicode_form!r}"
+        return f"Vocabulary({self.characters!r}{form})"
 
     @property
     def replacement(self) -> int | None:
@@ -211,8 +226,9 @@ class Vocabulary(Portable):
     def normalise(self, prompt: str) -> str:
         r"""Bring a prompt into the form of the text that the vocabulary comes from.
 
-        Line ends become ``\n``, as in `read`. If the prompt has unknown characters, it is composed
-        (NFC) or decomposed (NFD) if that leaves fewer of them.
+        Line ends become ``\n``, as in `read`. The prompt is composed (NFC) or decomposed (NFD) as
+        ``unicode_form`` says. If that is None or leaves unknown characters, the form that leaves
+        the fewest of them is taken, which may be the prompt as it is.
 
         Parameters
         ----------
@@ -238,7 +254,9 @@ class Vocabulary(Portable):
         prompt = _checks.string("prompt", prompt)
         if "\r" not in self.characters:
             prompt = _line_ends(prompt)
-        forms = [prompt, *(unicodedata.normalize(form, prompt) for form in ("NFC", "NFD"))]
+        first = [] if self.unicode_form is None else [self.unicode_form]
+        normal = {form: unicodedata.normalize(form, prompt) for form in (*first, "NFC", "NFD")}
+        forms = [*map(normal.__getitem__, first), prompt, *normal.values()]
         return min(forms, key=lambda text: len(set(text).difference(self.characters)))
 
     def decode(self, indices: npt.ArrayLike) -> str:
@@ -267,6 +285,12 @@ class Vocabulary(Portable):
         """
         checked = _checks.index_array("indices", indices, len(self))
         return "".join(self.characters[index] for index in checked.reshape(-1))
+
+
+def check_unicode_form(name: str, value: Any) -> UnicodeForm | None:
+    """Check a normal form of Unicode, or None."""
+    form: Any = None if value is None else _checks.choice(name, value, get_args(UnicodeForm))
+    return cast("UnicodeForm | None", form)
 
 
 def checked_strings(name: str, texts: object) -> list[str]:

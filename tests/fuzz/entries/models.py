@@ -102,29 +102,60 @@ def model_case(draw: Draw) -> Case:
     return Case(arguments, run, ways, names=names)
 
 
-@entry("CharacterModel.sample", "CharacterModel.sample", "CharacterModel.bits_per_character")
+@entry(
+    "CharacterModel.sample",
+    "CharacterModel.sample",
+    "CharacterModel.sample_stream",
+    "CharacterModel.bits_per_character",
+)
 def sample_case(draw: Draw) -> Case:
-    """A text written, and a text scored."""
+    """A text written, alone and beside another, in whole and in pieces, and a text scored."""
     options = model_options(draw)
     letters = options["vocabulary"]
+    chosen: Arguments = {"temperature": draw.choice((0.0, 1e-300, 0.5, 1.0, 50.0))}
+    if draw.chance(0.3):
+        chosen["top_k"] = draw.integer(1, 9)
+    if draw.chance(0.3):
+        chosen["top_p"] = draw.choice((1e-9, 0.5, 0.99, 1.0))
+    if draw.chance(0.3):
+        chosen["stop"] = draw.choice(letters) * draw.integer(1, 2)
     arguments = {
         "options": options,
         "prompt": "".join(draw.choice(letters) for _ in range(draw.integer(1, 4))),
         "length": draw.integer(1, 5),
-        "temperature": draw.choice((0.0, 1e-300, 0.5, 1.0, 50.0)),
+        "chosen": chosen,
+        "beams": draw.integer(1, 4),
         "indices": draw.integers(draw.integer(2, 40), below=len(letters)),
     }
 
     def run(a: Arguments) -> Any:
         model = _model(draw, a["options"])
-        written = model.sample(a["prompt"], a["length"], a["temperature"], seed=7)
+        prompt, length = a["prompt"], a["length"]
+        written = "".join(model.sample_stream(prompt, length, seed=7, **a["chosen"]))
         known = set(model.vocabulary.characters)
-        if not set(written) <= known or len(written) != a["length"]:
+        if not set(written) <= known or len(written) > length:
             raise AssertionError(f"wrote {written!r}")
-        return len(written), model.bits_per_character(a["indices"]), model.training
+        if len(written) < length and "stop" not in a["chosen"]:
+            raise AssertionError(f"wrote {len(written)} characters of {length}")
+        searched = model.sample(prompt, length, num_beams=a["beams"])
+        if len(searched) != length:
+            raise AssertionError(f"found {searched!r}")
+        return len(searched), model.bits_per_character(a["indices"]), model.training
 
-    names = {"embedding_dim", "dropout", "num_layers", "weight_ih_l0", "weight"}
-    return Case(arguments, run, names=names)
+    def streamed(a: Arguments) -> tuple[Any, Any]:
+        model = _model(draw, a["options"])
+        pieces = model.sample_stream(a["prompt"], a["length"], seed=7, **a["chosen"])
+        return "".join(pieces), model.sample(a["prompt"], a["length"], seed=7, **a["chosen"])
+
+    def beside(a: Arguments) -> tuple[Any, Any]:
+        model = _model(draw, a["options"])
+        prompts = [a["prompt"][:1], a["prompt"]]
+        several = model.sample(prompts, a["length"], seed=[3, 7], **a["chosen"])
+        return several[1], model.sample(a["prompt"], a["length"], seed=7, **a["chosen"])
+
+    ways = [Relation("streamed", streamed), Relation("beside", beside)]
+    names = {"embedding_dim", "dropout", "num_layers", "weight_ih_l0", "weight", "num_beams"}
+    return Case(arguments, run, ways, names=names)
 
 
 @entry("text", "text.Vocabulary", "text.split", "text.streams", "text.chunks", weight=0.7)

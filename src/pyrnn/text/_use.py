@@ -1,0 +1,206 @@
+"""What a character model does with text: it scores it, and it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, overload
+
+from pyrnn import _checks
+from pyrnn.text.evaluation import bits
+from pyrnn.text.sampling.request import made
+
+
+class Use:
+    """Base of `CharacterModel`: its methods that have to do with text."""
+
+    def bits_per_character(
+        self, indices: Any, *, callback: Callable[[], object] | None = None
+    ) -> float:
+        """Score a text: the mean of -log2 of the probabilities that the model gives it.
+
+        The text is cut into up to 32 parallel streams of 256 characters or more, each with a state
+        that starts from zero and is carried along. All characters count except the first of each
+        stream and up to 31 at the end. Dropout is off.
+
+        Parameters
+        ----------
+        indices : array of int
+            The text from ``vocabulary.encode``, (L,) with L >= 2, of any integer dtype.
+        callback : callable, optional
+            Called from time to time; an exception that it raises ends the evaluation.
+
+        Returns
+        -------
+        float
+            Bits per character.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``indices`` is not such an array.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> model = pyrnn.CharacterModel("helo", hidden_size=8, seed=0)
+        >>> 1 < model.bits_per_character(model.vocabulary.encode("hello" * 9)) < 3  # log2(4) = 2
+        True
+        """
+        return bits(self, indices, callback)
+
+    @overload
+    def sample(
+        self,
+        prompt: str,
+        length: int,
+        temperature: float = ...,
+        seed: int | None = ...,
+        *,
+        top_k: int | None = ...,
+        top_p: float | None = ...,
+        num_beams: int | None = ...,
+        stop: str | Sequence[str] | None = ...,
+    ) -> str: ...
+    @overload
+    def sample(
+        self,
+        prompt: list[str] | tuple[str, ...],
+        length: int,
+        temperature: float = ...,
+        seed: int | Sequence[int] | None = ...,
+        *,
+        top_k: int | None = ...,
+        top_p: float | None = ...,
+        num_beams: int | None = ...,
+        stop: str | Sequence[str] | None = ...,
+    ) -> list[str]: ...
+    def sample(
+        self,
+        prompt: str | list[str] | tuple[str, ...],
+        length: int,
+        temperature: float = 1.0,
+        seed: int | Sequence[int] | None = None,
+        *,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        num_beams: int | None = None,
+        stop: str | Sequence[str] | None = None,
+    ) -> str | list[str]:
+        """Continue a text, or several side by side, one character after the other.
+
+        Parameters
+        ----------
+        prompt : str or list of str
+            The text to continue: one character or more of the vocabulary, after
+            ``vocabulary.normalise`` (line ends become a line feed, and characters are composed or
+            decomposed if the vocabulary has them so). Several run as one batch; each is continued
+            with the same bits as alone.
+        length : int
+            The largest number of characters to generate.
+        temperature : float, default 1.0
+            Divisor of the logits: below 1, likely characters become likelier; 0 always takes the
+            likeliest (greedy).
+        seed : int or sequence of int, optional
+            Seed of the random draws; of several prompts, the seed of each, or n + ``seed`` for
+            prompt n. By default they differ from call to call.
+        top_k : int, optional
+            Draw from the k likeliest characters only.
+        top_p : float, optional
+            Draw from the likeliest characters only: as few as have a probability of ``top_p``
+            together, at ``temperature`` and among ``top_k`` (nucleus sampling).
+        num_beams : int, optional
+            Beam search: follow the likeliest texts, so many at a time, and return the likeliest
+            one. Nothing is drawn then.
+        stop : str or sequence of str, optional
+            The text ends before the first of these strings.
+
+        Returns
+        -------
+        str or list of str
+            What is generated after each prompt, without the prompt. The replacement character is
+            never chosen.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong value; an unknown character of the prompt is named.
+
+        Notes
+        -----
+        Of characters with equal probability the one that comes first in the vocabulary is the
+        likelier one. Beam search compares texts of different length, which ``stop`` makes, by the
+        mean log-probability of their characters; it ends when ``num_beams`` texts have ended.
+
+        Sources: A. Fan, M. Lewis, Y. Dauphin, "Hierarchical neural story generation",
+        arXiv:1805.04833 (top-k); A. Holtzman et al., "The curious case of neural text
+        degeneration", arXiv:1904.09751 (top-p); A. Graves, "Sequence transduction with recurrent
+        neural networks", arXiv:1211.3711 (beam search).
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> model = pyrnn.CharacterModel("helo", hidden_size=8, seed=0)
+        >>> len(model.sample("he", 10, seed=0))
+        10
+        >>> model.sample(["he", "l"], 10, seed=[0, 5], top_k=2) == [
+        ...     model.sample("he", 10, seed=0, top_k=2), model.sample("l", 10, seed=5, top_k=2)
+        ... ]
+        True
+        """
+        request = made(self, prompt, length, temperature, seed, top_k, top_p, num_beams, stop)
+        texts = request.texts(self)
+        return texts[0] if isinstance(prompt, str) else texts
+
+    def sample_stream(
+        self,
+        prompt: str,
+        length: int,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        *,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        stop: str | Sequence[str] | None = None,
+    ) -> Iterator[str]:
+        """Continue a text, and hand it out while it is written.
+
+        Parameters
+        ----------
+        prompt : str
+            As `sample` takes it.
+        length : int
+            The largest number of characters to generate.
+        temperature, seed, top_k, top_p, stop
+            As `sample` takes them.
+
+        Returns
+        -------
+        iterator of str
+            The pieces of what `sample` returns, as soon as they are certain. Do not change the
+            parameters meanwhile.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong value; an unknown character of the prompt is named.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> model = pyrnn.CharacterModel("helo", hidden_size=8, seed=0)
+        >>> pieces = model.sample_stream("he", 10, seed=0)
+        >>> "".join(pieces) == model.sample("he", 10, seed=0)
+        True
+        """
+        request = made(
+            self,
+            _checks.string("prompt", prompt),
+            length,
+            temperature,
+            seed,
+            top_k,
+            top_p,
+            None,
+            stop,
+        )
+        return (piece for _, piece in request.pieces(self))

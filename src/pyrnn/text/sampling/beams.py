@@ -1,0 +1,94 @@
+"""Beam search: the likeliest text that a search of some breadth finds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pyrnn._types import Array, Indices
+from pyrnn.text.sampling.choice import scores_of
+from pyrnn.text.sampling.writing import features
+
+
+class _Beam(NamedTuple):
+    """A text, the logarithm of its probability, and the row whose state and last index it has."""
+
+    score: float
+    text: str
+    row: int = 0
+    last: int = 0
+
+    @property
+    def mean(self) -> float:
+        """For each character; that of texts of different length may be compared."""
+        return self.score / len(self.text)
+
+
+def search(model: Any, prompt: Indices, length: int, breadth: int, stop: Sequence[str]) -> str:
+    """Return the likeliest continuation of a prompt that the search finds."""
+    stream = model.rnn.stream(breadth)
+    for index in prompt:
+        y = stream.step(features(model, np.full(breadth, index)))
+    live, ended = [_Beam(0.0, "")], list[_Beam]()
+    for _ in range(length):
+        live = _extended(model, model.linear(y), live, breadth, stop, ended)
+        if not live or len(ended) >= breadth:
+            break
+        rows = _filled([beam.row for beam in live], breadth)
+        indices = _filled([beam.last for beam in live], breadth)
+        state = stream.state
+        parts = state if isinstance(state, tuple) else (state,)
+        chosen = tuple(part[:, rows] for part in parts)
+        stream.state = chosen if isinstance(state, tuple) else chosen[0]
+        y = stream.step(features(model, indices))
+    best = max(ended if len(ended) >= breadth else [*ended, *live], key=lambda beam: beam.mean)
+    return best.text[: _end(best.text, stop)]
+
+
+def _extended(
+    model: Any,
+    logits: Array,
+    live: Sequence[_Beam],
+    breadth: int,
+    stop: Sequence[str],
+    ended: list[_Beam],
+) -> list[_Beam]:
+    """The best texts that are a character longer; those that a string ends are set aside."""
+    vocabulary = model.vocabulary
+    scores = np.stack(
+        [
+            beam.score + _log_softmax(scores_of(row, vocabulary.replacement))
+            for beam, row in zip(live, logits, strict=False)
+        ]
+    )
+    found: list[_Beam] = []
+    for place in np.argsort(-scores, axis=None, kind="stable"):
+        row, index = divmod(int(place), len(vocabulary))
+        if len(found) == breadth or scores[row, index] == -np.inf:
+            break
+        text = live[row].text + vocabulary.characters[index]
+        beam = _Beam(float(scores[row, index]), text, row, index)
+        (found if _end(text, stop) is None else ended).append(beam)
+    return found
+
+
+def _log_softmax(scores: Array) -> Array:
+    """Of scores whose largest is 0."""
+    logarithms: Array = scores - math.log(np.exp(scores).sum())
+    return logarithms
+
+
+def _end(text: str, stop: Sequence[str]) -> int | None:
+    """Where the string that ends a text begins; None if there is none at its end."""
+    found = [len(text) - len(string) for string in stop if text.endswith(string)]
+    return min(found, default=None)
+
+
+def _filled(values: Sequence[int], count: int) -> Indices:
+    """As many values as the stream has rows; nobody looks at the rest."""
+    filled: Indices = np.zeros(count, dtype=np.intp)
+    filled[: len(values)] = values
+    return filled
