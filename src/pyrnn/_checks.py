@@ -300,6 +300,25 @@ def lengths_array(
     return array.astype(np.intp, copy=False)
 
 
+def steps_array(
+    name: str, value: object, time_steps: int, batch_size: int, batch_first: bool | None
+) -> npt.NDArray[np.bool_]:
+    """Check a boolean for each time step; return (T, N), a copy. None: one sequence, (T,)."""
+    array = as_array(name, value)
+    if array.dtype.kind != "b":
+        raise TypeError(f"{name}: expected dtype bool, got {array.dtype}")
+    shape: tuple[int, ...] = (time_steps, batch_size)
+    if batch_first is None:
+        shape = (time_steps,)
+    elif batch_first:
+        shape = (batch_size, time_steps)
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape_text(shape)}, got {array.shape}")
+    if batch_first is None:
+        return array[:, None].copy()
+    return array.T.copy() if batch_first else array.copy()
+
+
 def state_parts(name: str, state: object, state_names: tuple[str, ...]) -> dict[str, Any]:
     """Return the arrays of a state (one, or the pair h, c) by the names that errors use."""
     if len(state_names) == 1:

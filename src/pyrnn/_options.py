@@ -136,7 +136,7 @@ class Configured(Portable):
         --------
         >>> import pyrnn
         >>> pyrnn.LastStep().get_params()
-        {'batch_first': False, 'bidirectional': False}
+        {'batch_first': False, 'bidirectional': False, 'reverse': False}
         """
         return self.config()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -74,8 +75,10 @@ class StackKept(NamedTuple):
     """What a stack of recurrent layers keeps, from the first layer on.
 
     ``saved`` is what each layer and direction saved, ``masks`` the dropout mask before each layer,
-    ``outputs`` those of both directions where they are multiplied. ``rows`` are the sequences that
-    have a step, if some have none, and ``indices`` says whether x held indices then.
+    ``outputs`` those of both directions where they are multiplied, ``top`` those of the last layer.
+    ``rows`` are the sequences that have a step, if some have none. ``groups`` are the segments that
+    ran, if there was a mask or a reset; ``parts`` is what each group keeps. ``indices`` says
+    whether x held indices, where there are such rows or groups.
     """
 
     saved: list[Any]
@@ -83,6 +86,9 @@ class StackKept(NamedTuple):
     outputs: list[list[Array] | None]
     rows: npt.NDArray[np.intp] | None = None
     indices: bool = False
+    top: list[Array] | None = None
+    groups: list[Any] | None = None
+    parts: Sequence[StackKept] = ()
 
 
 SequenceCache = Cache[StackKept]

@@ -71,9 +71,9 @@ for _kind in ("Dropout", "Activation", "LayerNorm"):
 
 def _pooling(kind: str, a: Arguments) -> dict[str, Any]:
     layer = getattr(pyrnn, kind)(**a["options"])
-    y, _, cache = layer.forward(a["x"], lengths=a["lengths"])
+    y, _, cache = layer.forward(a["x"], lengths=a["lengths"], mask=a["mask"])
     dx, _, _ = layer.backward(cache, a["dy"])
-    return {"y": y, "dx": dx, "called": layer(a["x"], lengths=a["lengths"])}
+    return {"y": y, "dx": dx, "called": layer(a["x"], lengths=a["lengths"], mask=a["mask"])}
 
 
 def pooling_case(draw: Draw, kind: str) -> Case:
@@ -82,14 +82,21 @@ def pooling_case(draw: Draw, kind: str) -> Case:
     options: Arguments = {"batch_first": draw.choice((True, False))}
     if kind == "LastStep" and draw.chance(0.3):
         options["bidirectional"], features = True, 2 * features
+    elif kind == "LastStep":
+        options["reverse"] = draw.choice((True, False))
     lead = (rows, steps) if options["batch_first"] else (steps, rows)
     lengths = None
     if draw.chance(0.5):
         lengths = np.array([draw.integer(1, steps) for _ in range(rows)])
+    mask = None
+    if draw.chance(0.3):
+        mask = np.asarray(draw.integers(*lead, below=2)) == 0
+        mask[(slice(None), 0) if options["batch_first"] else 0] = True
     arguments: Arguments = {
         "options": options,
         "x": draw.array(*lead, features),
         "lengths": lengths,
+        "mask": mask,
         "dy": draw.array(rows, features),
     }
     run = partial(_pooling, kind)
@@ -124,9 +131,10 @@ def _build(draw: Draw, plan: Arguments) -> Any:
 def _sequential(draw: Draw, plan: Arguments, a: Arguments) -> dict[str, Any]:
     model = _build(draw, plan)
     model.load_state_dict(model.state_dict())
-    y, state, cache = model.forward(a["x"], a["state"], a["lengths"])
+    given = {"lengths": a["lengths"], "mask": a["mask"], "reset": a["reset"]}
+    y, state, cache = model.forward(a["x"], a["state"], **given)
     dx, dstate0, grads = model.backward(cache, a["dy"], state)
-    called, _ = model.eval()(a["x"], a["state"], a["lengths"])
+    called, _ = model.eval()(a["x"], a["state"], **given)
     model.train()
     result = {"y": y, "state": state, "dx": dx, "dstate0": dstate0, "grads": grads}
     return result | {"called": called}
@@ -162,15 +170,22 @@ def sequential_case(draw: Draw) -> Case:
     lengths = None
     if draw.chance(0.4):
         lengths = np.array([draw.integer(1, steps) for _ in range(rows)])
+    mask = reset = None
+    if lengths is None and draw.chance(0.3):
+        mask = np.asarray(draw.integers(steps, rows, below=2)) == 0
+        mask[0] = True
+        reset = np.asarray(draw.integers(steps, rows, below=3)) == 0
     arguments: Arguments = {
         "x": draw.array(steps, rows, plan["input"]),
         "state": state,
         "lengths": lengths,
+        "mask": mask,
+        "reset": reset,
         "dy": draw.array(*(() if plan["last"] else (steps,)), rows, 2),
     }
     run = partial(_sequential, draw, plan)
     relations = [Relation("call", partial(_called, run))]
-    if lengths is None:
+    if lengths is None and mask is None:
         relations.append(Relation("stream", partial(_streamed, draw, plan)))
     names = {"cache", "dstate", "h", "c", "rnn", "state's rnn.h", "inner"}
     return Case(arguments, run, relations, in_numpy=True, names=names)

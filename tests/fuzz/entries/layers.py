@@ -90,6 +90,10 @@ def layer_case(draw: Draw, kind: str) -> Case:
     }
     if setup.batched and draw.chance(0.35):
         arguments["lengths"] = draw.integers(setup.rows, below=setup.steps + 1, least=0)
+    if draw.chance(0.25):
+        names = draw.choice((("mask",), ("reset",), ("mask", "reset")))
+        arguments |= {name: _flags(draw, *setup.lead()) for name in names}
+        arguments["zero_output_for_mask"] = draw.choice((False, True))
     if draw.chance(0.2):
         arguments["checkpoint"] = draw.choice((1, 2, 3, 5, 100, 2**70))
     training = draw.chance(0.8)
@@ -97,8 +101,22 @@ def layer_case(draw: Draw, kind: str) -> Case:
         arguments,
         partial(_forward_backward, draw, kind, training),
         _relations(draw, setup, layer, arguments, training),
-        names={"cache", "checkpoint", "lengths", *layer.parameters, *_option_names(kind)},
+        names={"cache", "checkpoint", "lengths", *STEPS, *layer.parameters, *_option_names(kind)},
     )
+
+
+STEPS = ("mask", "reset", "zero_output_for_mask")
+
+
+def _flags(draw: Draw, *shape: int) -> Any:
+    """True or False for each time step, often the same for a while."""
+    share = draw.choice((0.1, 0.5, 0.9, 1.0))
+    return np.asarray(draw.integers(*shape, below=1000)) < 1000 * share
+
+
+def _steps(a: Arguments) -> dict[str, Any]:
+    """What a case says of single time steps."""
+    return {name: a[name] for name in STEPS if name in a}
 
 
 def _option_names(kind: str) -> set[str]:
@@ -111,7 +129,7 @@ def _forward_backward(draw: Draw, kind: str, training: bool, a: Arguments) -> di
     if not training:
         layer.eval()
     y, state, cache = layer.forward(
-        a["x"], a["state"], a.get("lengths"), checkpoint=a.get("checkpoint")
+        a["x"], a["state"], a.get("lengths"), checkpoint=a.get("checkpoint"), **_steps(a)
     )
     y = y.copy()  # it is read-only, and the cache looks into it
     dx, dstate0, grads = layer.backward(cache, a["dy"], a["dstate"])
@@ -132,10 +150,11 @@ def _relations(
     ]
     if setup.batched and setup.rows and not noisy:
         ways.append(Relation("row alone", partial(_alone, run, setup, draw.integer(0, 1000))))
-    if setup.forward and lengths is None and not noisy and setup.steps > 1:
+    parted = lengths is not None or "mask" in arguments or "reset" in arguments
+    if setup.forward and not parted and not noisy and setup.steps > 1:
         cut = draw.integer(1, setup.steps - 1)
         ways.append(Relation("chunks", partial(_chunked, draw, setup, training, cut)))
-    if setup.forward and lengths is None and setup.rows:
+    if setup.forward and not parted and setup.rows:
         ways.append(Relation("stream", partial(_streamed, draw, setup)))
     if lengths is not None:
         ways.append(Relation("padding", partial(_padded, run, setup)))
@@ -154,8 +173,8 @@ def _layer(draw: Draw, setup: Setup, training: bool, a: Arguments) -> Any:
 def _call(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[Any, Any]:
     """What ``layer(x)`` and ``layer.forward(x)`` give."""
     given = a["x"], a["state"], a.get("lengths")
-    called = _layer(draw, setup, training, a)(*given)
-    return called, _layer(draw, setup, training, a).forward(*given)[:2]
+    called = _layer(draw, setup, training, a)(*given, **_steps(a))
+    return called, _layer(draw, setup, training, a).forward(*given, **_steps(a))[:2]
 
 
 def _gates(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[Any, Any]:
@@ -202,6 +221,7 @@ def _alone(run: Any, setup: Setup, chosen: int, a: Arguments) -> tuple[Any, Any]
     row = chosen % setup.rows
     one = a | {name: setup.row(a[name], row) for name in ("x", "dy")}
     one |= {name: setup.state_row(a[name], row) for name in ("state", "dstate")}
+    one |= {name: setup.row(a[name], row) for name in ("mask", "reset") if name in a}
     if a.get("lengths") is not None:
         one["lengths"] = np.asarray(a["lengths"])[row : row + 1]
     got, whole = run(one), run(a)

@@ -45,6 +45,50 @@ def test_both_directions_end_where_they_have_seen_everything(backend):
         pyrnn.LastStep(bidirectional=True)(np.ones((2, 1, 3)))
 
 
+def test_reversed_layers_end_at_the_first_step(backend):
+    layer = pyrnn.LastStep(reverse=True)
+    x = random(4, 3, 2)
+    assert np.array_equal(layer(x, lengths=[4, 2, 3]), x[0])
+    assert pyrnn.gradcheck(layer, x, lengths=[4, 2, 3])
+    with pytest.raises(ValueError, match="reverse: expected False for the output of a bidirec"):
+        pyrnn.LastStep(bidirectional=True, reverse=True)
+
+
+MASK = np.array([[0, 1, 1], [1, 0, 1], [1, 0, 1], [0, 0, 1]], bool)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_masked_steps_do_not_count(batch_first):
+    x = random(4, 3, 2)
+    given, mask = (x.swapaxes(0, 1), MASK.T) if batch_first else (x, MASK)
+    ends = pyrnn.LastStep(batch_first)(given, mask=mask)
+    assert np.array_equal(ends, np.stack([x[2, 0], x[0, 1], x[3, 2]]))
+    starts = pyrnn.LastStep(batch_first, reverse=True)(given, mask=mask)
+    assert np.array_equal(starts, np.stack([x[1, 0], x[0, 1], x[0, 2]]))
+    both = pyrnn.LastStep(batch_first, bidirectional=True)(given, mask=mask, lengths=[2, 4, 3])
+    assert np.array_equal(both[:, 0], [x[1, 0, 0], x[0, 1, 0], x[2, 2, 0]])
+    assert np.array_equal(both[:, 1], [x[1, 0, 1], x[0, 1, 1], x[0, 2, 1]])
+    mean = pyrnn.MeanOverTime(batch_first)(given, mask=mask)
+    expected = np.stack([x[1:3, 0].mean(axis=0), x[0, 1], x[:, 2].mean(axis=0)])
+    np.testing.assert_allclose(mean, expected, rtol=1e-14)
+
+
+@EACH
+def test_gradients_with_a_mask(kind):
+    x, dy = random(4, 3, 2), random(3, 2)
+    layer = kind()
+    y, _, cache = layer.forward(x, mask=MASK)
+    dx, _, _ = layer.backward(cache, dy)
+    # Both are linear: the gradient is the transposed map.
+    assert np.isclose(np.sum(dx * x), np.sum(dy * y), rtol=1e-13)
+    assert not dx[~MASK].any()
+
+
+def test_a_mask_that_leaves_nothing():
+    with pytest.raises(ValueError, match=r"mask: expected at least one time step .* sequence 1"):
+        pyrnn.LastStep()(random(2, 2, 1), mask=np.array([[True, False], [True, False]]))
+
+
 @EACH
 @pytest.mark.parametrize("options", [{}, {"batch_first": True}])
 @pytest.mark.parametrize("lengths", [None, [1, 3, 2]])

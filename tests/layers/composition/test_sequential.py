@@ -112,6 +112,50 @@ def test_a_call_has_the_bits_of_forward(make, backend):
         assert all(map(np.array_equal, parts(state), parts(final)))
 
 
+MASK = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1], [1, 0, 0]], bool)
+RESET = np.array([[0, 1, 0], [0, 0, 0], [1, 0, 0], [0, 1, 1]], bool)
+
+
+@pytest.mark.parametrize("zero", [False, True])
+def test_masks_and_resets_reach_the_layers(zero, backend):
+    inner = pyrnn.LSTM(4, 5, reverse=True, dtype="float64", seed=1)
+    layers = (
+        pyrnn.GRU(2, 4, dtype="float64", seed=0),
+        pyrnn.Sequential(pyrnn.Activation("tanh"), inner),
+        pyrnn.LastStep(),
+    )
+    model = pyrnn.Sequential(*layers)
+    x = random(4, 3, 2)
+    given = {"mask": MASK, "reset": RESET, "zero_output_for_mask": zero}
+    y, state, cache = model.forward(x, **given)
+    first, h, _ = layers[0].forward(x, **given)
+    second, after, _ = inner.forward(np.tanh(first), **given)
+    start = np.argmax(MASK, axis=0)  # what a reversed layer computes last
+    assert np.array_equal(y, second[start, range(3)])
+    assert all(map(np.array_equal, state, (h, *after)))
+    called, final = model(x, **given)
+    assert np.array_equal(called, y)
+    assert all(map(np.array_equal, final, state))
+    dx, _, grads = model.backward(cache, np.ones_like(y))
+    name, step = "0.weight_ih_l0", 1e-6
+    model.parameters[name][0, 0] += step
+    up = model(x, **given)[0].sum()
+    model.parameters[name][0, 0] -= 2 * step
+    down = model(x, **given)[0].sum()
+    assert np.isclose(grads[name][0, 0], (up - down) / (2 * step), rtol=1e-6)
+    assert not dx[~MASK].any()
+
+
+def test_the_last_step_of_a_reversed_layer(backend):
+    layer = pyrnn.GRU(2, 4, reverse=True, dtype="float64", seed=0)
+    model = pyrnn.Sequential(layer, pyrnn.LayerNorm(4, dtype="float64"), pyrnn.LastStep())
+    x, lengths = random(4, 3, 2), [4, 2, 3]
+    y, h = model(x, lengths=lengths)
+    assert np.array_equal(y, pyrnn.LayerNorm(4, dtype="float64")(h[0]))
+    report = pyrnn.gradcheck(model, x, lengths=lengths, samples=5)
+    assert report, str(report)
+
+
 @EACH
 def test_a_state_goes_in_and_comes_out(make, backend):
     """Two halves with carried state are the whole; pooling looks at the second half alone."""

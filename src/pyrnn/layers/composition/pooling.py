@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,26 @@ from pyrnn.layers._layer import Layer
 Lengths = npt.NDArray[np.intp]
 
 
+class Counted(NamedTuple):
+    """The time steps that count: the first and the last of each sequence, their number.
+
+    ``mask`` (T, N) says which they are, where some between them do not.
+    """
+
+    first: Lengths
+    last: Lengths
+    number: Lengths
+    mask: npt.NDArray[np.bool_] | None
+
+    def at(self, step: int) -> npt.NDArray[np.bool_]:
+        """Whether this step counts, for each sequence."""
+        return step <= self.last if self.mask is None else self.mask[step]
+
+
+Kept = tuple[Counted, bool, "np.dtype[Any]"]
+"""The steps that count, whether sequences ran in reverse, the dtype of x."""
+
+
 class Pooling(Layer):
     """Base class of layers that map (T, N, features) to (N, features), within the lengths."""
 
@@ -27,7 +48,9 @@ class Pooling(Layer):
         self._take(locals())
         super().__init__({})
 
-    def __call__(self, x: Any, state: None = None, lengths: Any = None) -> Array:
+    def __call__(
+        self, x: Any, state: None = None, lengths: Any = None, *, mask: Any = None
+    ) -> Array:
         """Map a batch of sequences to an output for each, for inference only.
 
         Parameters
@@ -39,6 +62,9 @@ class Pooling(Layer):
             Recurrent layers have it; this layer takes none.
         lengths : array of int, optional
             The length of each sequence, in [1, T]. Time steps past it do not count.
+        mask : array of bool, optional
+            (T, N), in the layout of ``x``: False where a time step does not count. At least one of
+            each sequence has to.
 
         Returns
         -------
@@ -56,11 +82,11 @@ class Pooling(Layer):
         >>> pyrnn.LastStep()(np.arange(6.0).reshape(3, 2, 1)).tolist()
         [[4.0], [5.0]]
         """
-        return self.forward(x, state, lengths)[0]
+        return self.forward(x, state, lengths, mask=mask)[0]
 
     def forward(
-        self, x: Any, state: None = None, lengths: Any = None
-    ) -> tuple[Array, None, _cache.Cache[tuple[Lengths, np.dtype[Any]]]]:
+        self, x: Any, state: None = None, lengths: Any = None, *, mask: Any = None
+    ) -> tuple[Array, None, _cache.Cache[Kept]]:
         """Map a batch of sequences to an output for each, and return the cache for `backward`.
 
         Parameters
@@ -72,6 +98,9 @@ class Pooling(Layer):
             Recurrent layers have it; this layer takes none.
         lengths : array of int, optional
             The length of each sequence, in [1, T]. Time steps past it do not count.
+        mask : array of bool, optional
+            (T, N), in the layout of ``x``: False where a time step does not count. At least one of
+            each sequence has to.
 
         Returns
         -------
@@ -96,6 +125,12 @@ class Pooling(Layer):
         [[2.0], [1.0]]
         """
         _checks.not_taken(self, state=state)
+        return self._forward(x, lengths, mask, reverse=False)
+
+    def _forward(
+        self, x: Any, lengths: Any, mask: Any, reverse: bool
+    ) -> tuple[Array, None, _cache.Cache[Kept]]:
+        """`forward` of sequences that ran in reverse, or did not."""
         array = _checks.any_float_array("x", x)
         if array.ndim not in (2, 3) or not array.size:
             axes = "(N, T" if self.batch_first else "(T, N"
@@ -104,18 +139,36 @@ class Pooling(Layer):
                 f"{array.shape}"
             )
         steps_first = self._steps_first(array)
-        steps, rows = steps_first.shape[:2]
+        counted = self._check_steps(lengths, mask, steps_first.shape[:2], array.ndim == 3)
+        y = self._pool(steps_first, counted, reverse)
+        name = selection.current().name
+        kept = (counted, reverse, array.dtype)
+        cache = _cache.Cache(self, name, kept, array.shape, array.ndim == 3, counted.last + 1)
+        return y if array.ndim == 3 else y[0], None, cache
+
+    def _check_steps(
+        self, lengths: Any, mask: Any, shape: tuple[int, ...], batched: bool
+    ) -> Counted:
+        steps, rows = shape
         ends = np.full(rows, steps, np.intp)
         if lengths is not None:
             ends = _checks.lengths_array("lengths", lengths, steps, rows)
-        y = self._pool(steps_first, ends)
-        name = selection.current().name
-        kept = (ends, array.dtype)
-        cache = _cache.Cache(self, name, kept, array.shape, array.ndim == 3, ends)
-        return y if array.ndim == 3 else y[0], None, cache
+        if mask is None:
+            return Counted(np.zeros(rows, np.intp), ends - 1, ends, None)
+        batch_first = self.batch_first if batched else None
+        flags = _checks.steps_array("mask", mask, steps, rows, batch_first)
+        flags &= np.arange(steps)[:, None] < ends
+        count = flags.sum(axis=0)
+        if not count.all():
+            raise ValueError(
+                "mask: expected at least one time step of each sequence that counts, got none of "
+                f"sequence {int(np.argmin(count))}"
+            )
+        last = steps - 1 - np.argmax(flags[::-1], axis=0)
+        return Counted(np.argmax(flags, axis=0), last, count, flags)
 
     def backward(
-        self, cache: _cache.Cache[tuple[Lengths, np.dtype[Any]]], dy: Any, dstate: None = None
+        self, cache: _cache.Cache[Kept], dy: Any, dstate: None = None
     ) -> tuple[Array, None, dict[str, Array]]:
         """Compute the gradient with respect to the input.
 
@@ -157,11 +210,11 @@ class Pooling(Layer):
         wanted = (rows, shape[-1]) if cache.batched else shape[-1:]
         array = _checks.any_float_array("dy", dy)
         array = _checks.float_array("dy", array, array.dtype, wanted)
-        ends, dtype = cache.use()
+        counted, reverse, dtype = cache.use()
         if array.dtype != dtype:
             array = array.astype(dtype)
         dx = np.zeros(shape, dtype)
-        self._spread(array.reshape(-1, shape[-1]), ends, self._steps_first(dx))
+        self._spread(array.reshape(-1, shape[-1]), counted, reverse, self._steps_first(dx))
         return dx, None, self._gradients({})
 
     def _steps_first(self, array: Array) -> Array:
@@ -170,11 +223,11 @@ class Pooling(Layer):
             return array[:, None]
         return array.swapaxes(0, 1) if self.batch_first else array
 
-    def _pool(self, x: Array, ends: Lengths) -> Array:
+    def _pool(self, x: Array, counted: Counted, reverse: bool) -> Array:
         """Map (T, N, features) to a new array (N, features)."""
         raise NotImplementedError
 
-    def _spread(self, dy: Array, ends: Lengths, dx: Array) -> None:
+    def _spread(self, dy: Array, counted: Counted, reverse: bool, dx: Array) -> None:
         """Add the gradient (N, features) to dx, (T, N, features) of zeros, in place."""
         raise NotImplementedError
 
@@ -190,11 +243,16 @@ class LastStep(Pooling):
     bidirectional : bool
         For the output of a bidirectional layer, whose second half runs from the end to the
         beginning: that half is taken from the first step, where it has seen the whole sequence.
+    reverse : bool
+        For the output of a layer with ``reverse``: it is taken from the first step, which such a
+        layer computes last. In a `Sequential`, after such a layer, this is so in any case.
 
     Raises
     ------
     TypeError
         If an argument is no boolean.
+    ValueError
+        If ``bidirectional`` and ``reverse`` are both True.
 
     Examples
     --------
@@ -205,26 +263,40 @@ class LastStep(Pooling):
     """
 
     bidirectional: Option[bool] = Option(_checks.flag)
+    reverse: Option[bool] = Option(_checks.flag)
 
-    def __init__(self, batch_first: bool = False, bidirectional: bool = False) -> None:
+    def __init__(
+        self, batch_first: bool = False, bidirectional: bool = False, *, reverse: bool = False
+    ) -> None:
         self._take(locals())
         super().__init__(batch_first)
 
-    def _pool(self, x: Array, ends: Lengths) -> Array:
-        y = x[ends - 1, np.arange(len(ends))]
+    def _check_together(self, options: Mapping[str, Any]) -> None:
+        if options.get("bidirectional") and options.get("reverse"):
+            raise ValueError(
+                "reverse: expected False for the output of a bidirectional layer, got True"
+            )
+
+    def _pool(self, x: Array, counted: Counted, reverse: bool) -> Array:
+        rows = np.arange(x.shape[1])
+        y = x[self._end(counted, reverse), rows]
         if self.bidirectional:
             half = self._half(x)
-            y[:, half:] = x[0, :, half:]
+            y[:, half:] = x[counted.first, rows, half:]
         return y
 
-    def _spread(self, dy: Array, ends: Lengths, dx: Array) -> None:
-        rows = np.arange(len(ends))
+    def _spread(self, dy: Array, counted: Counted, reverse: bool, dx: Array) -> None:
+        rows, end = np.arange(dx.shape[1]), self._end(counted, reverse)
         if self.bidirectional:
             half = self._half(dx)
-            dx[ends - 1, rows, :half] = dy[:, :half]
-            dx[0, :, half:] = dy[:, half:]
+            dx[end, rows, :half] = dy[:, :half]
+            dx[counted.first, rows, half:] = dy[:, half:]
         else:
-            dx[ends - 1, rows] = dy
+            dx[end, rows] = dy
+
+    def _end(self, counted: Counted, reverse: bool) -> Lengths:
+        """The step of each sequence that was computed last."""
+        return counted.first if reverse or self.reverse else counted.last
 
     @staticmethod
     def _half(x: Array) -> int:
@@ -262,14 +334,14 @@ class MeanOverTime(Pooling):
     [[2.0], [1.0]]
     """
 
-    def _pool(self, x: Array, ends: Lengths) -> Array:
+    def _pool(self, x: Array, counted: Counted, reverse: bool) -> Array:
         total = np.zeros(x.shape[1:])
         for step, values in enumerate(x):
-            total += np.where((step < ends)[:, None], values, 0)
-        mean: Array = (total / ends[:, None]).astype(x.dtype)
+            total += np.where(counted.at(step)[:, None], values, 0)
+        mean: Array = (total / counted.number[:, None]).astype(x.dtype)
         return mean
 
-    def _spread(self, dy: Array, ends: Lengths, dx: Array) -> None:
-        shares = (dy / ends[:, None]).astype(dx.dtype)
+    def _spread(self, dy: Array, counted: Counted, reverse: bool, dx: Array) -> None:
+        shares = (dy / counted.number[:, None]).astype(dx.dtype)
         for step, values in enumerate(dx):
-            values[...] = np.where((step < ends)[:, None], shares, 0)
+            values[...] = np.where(counted.at(step)[:, None], shares, 0)

@@ -13,24 +13,23 @@ from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.layers import _cache
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition import _run
 from pyrnn.layers.composition._layers import (
     check_layers,
     common_batch_first,
     common_dtype,
-    ends_time,
     joined,
     layers_of,
     split_state,
     state_parts,
-    takes_lengths,
 )
+from pyrnn.layers.composition._run import OverTime
 from pyrnn.layers.composition.stream import SequentialStream
 from pyrnn.layers.recurrent._stack import Recurrent
 from pyrnn.parameters.dictionary import ParameterDict
 from pyrnn.parameters.owners import Gradients, families_of
 
-Caches = dict[str, Any]
-Kept = tuple[Caches, "np.dtype[Any]"]
+Kept = tuple[dict[str, Any], "np.dtype[Any]"]
 """The cache of each layer, and the dtype of y."""
 
 
@@ -63,8 +62,8 @@ class Sequential(Layer):
     Notes
     -----
     The state consists of the arrays of all recurrent layers: h for one GRU, (h, c) for one LSTM,
-    (h, h, c) for a GRU and an LSTM. ``lengths`` are passed to the recurrent layers and to those
-    that remove the time axis (`LastStep`, `MeanOverTime`).
+    (h, h, c) for a GRU and an LSTM. ``lengths`` and ``mask`` are passed to the recurrent layers and
+    to those that remove the time axis (`LastStep`, `MeanOverTime`), ``reset`` to the former.
 
     Examples
     --------
@@ -145,7 +144,16 @@ class Sequential(Layer):
             layer.train()
         return self
 
-    def __call__(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Array, Any]:
+    def __call__(
+        self,
+        x: Any,
+        state: Any = None,
+        lengths: Any = None,
+        *,
+        mask: Any = None,
+        reset: Any = None,
+        zero_output_for_mask: bool = False,
+    ) -> tuple[Array, Any]:
         """Compute all layers, for inference only.
 
         Parameters
@@ -156,6 +164,11 @@ class Sequential(Layer):
             The initial state. Zeros by default.
         lengths : array of int, optional
             The length of each sequence of the batch.
+        mask, reset : array of bool, optional
+            Time steps that are left out, and those before which the state is set to zero, as
+            recurrent layers have them.
+        zero_output_for_mask : bool, default False
+            Whether the output of recurrent layers is zero at steps that are left out.
 
         Returns
         -------
@@ -178,24 +191,19 @@ class Sequential(Layer):
         ((5, 2, 2), (1, 2, 4))
         """
         states = split_state(self, self._parts, "state", state)
-        after: list[Array] = []
-        for name, layer in self.layers.items():
-            options = {} if lengths is None or not takes_lengths(layer) else {"lengths": lengths}
-            if self._parts[name]:
-                x, last = layer(x, states.get(name), **options)  # type: ignore[operator]
-                after += last if isinstance(last, tuple) else (last,)
-            elif callable(layer):
-                x = layer(x, **options)
-                if isinstance(layer, Sequential):
-                    x = x[0]
-            else:
-                x = layer.forward(x)[0]
-            if ends_time(layer):
-                lengths = None
+        over = OverTime(lengths, mask, reset, zero_output_for_mask)
+        x, after = _run.infer(self.layers, self._parts, x, states, over)
         return x, joined(after)
 
     def forward(
-        self, x: Any, state: Any = None, lengths: Any = None
+        self,
+        x: Any,
+        state: Any = None,
+        lengths: Any = None,
+        *,
+        mask: Any = None,
+        reset: Any = None,
+        zero_output_for_mask: bool = False,
     ) -> tuple[Array, Any, _cache.Cache[Kept]]:
         """Compute all layers, and return the cache that `backward` needs.
 
@@ -207,6 +215,11 @@ class Sequential(Layer):
             The initial state. Zeros by default.
         lengths : array of int, optional
             The length of each sequence of the batch.
+        mask, reset : array of bool, optional
+            Time steps that are left out, and those before which the state is set to zero, as
+            recurrent layers have them.
+        zero_output_for_mask : bool, default False
+            Whether the output of recurrent layers is zero at steps that are left out.
 
         Returns
         -------
@@ -232,19 +245,8 @@ class Sequential(Layer):
         (2, 4)
         """
         states = split_state(self, self._parts, "state", state)
-        caches: Caches = {}
-        after: list[Array] = []
-        for name, layer in self.layers.items():
-            options: dict[str, Any] = {}
-            if self._parts[name]:
-                options["state"] = states.get(name)
-            if lengths is not None and takes_lengths(layer):
-                options["lengths"] = lengths
-            x, last, caches[name] = layer.forward(x, **options)
-            if last is not None:
-                after += last if isinstance(last, tuple) else (last,)
-            if ends_time(layer):
-                lengths = None
+        over = OverTime(lengths, mask, reset, zero_output_for_mask)
+        x, after, caches = _run.forward(self.layers, self._parts, x, states, over)
         kept = (caches, x.dtype)
         cache = _cache.Cache(self, selection.current().name, kept, x.shape, True)
         return x, joined(after), cache

@@ -10,6 +10,15 @@ import numpy.typing as npt
 from pyrnn import _checks
 from pyrnn._types import Array, State
 from pyrnn.layers._cache import SequenceCache
+from pyrnn.layers.recurrent._segments import Group, groups
+
+
+class Steps(NamedTuple):
+    """What a call says of single time steps, as it came."""
+
+    mask: Any = None
+    reset: Any = None
+    zero_output_for_mask: Any = False
 
 
 class Arguments(NamedTuple):
@@ -80,6 +89,22 @@ class Arguments(NamedTuple):
         if lengths is None:
             return None
         return _checks.lengths_array("lengths", lengths, time_steps, batch_size, least=0)
+
+    def check_steps(
+        self, steps: Steps, lengths: Any, time_steps: int, batch_size: int, batched: bool
+    ) -> list[Group] | None:
+        """The segments of the sequences that run; None where all do from end to end."""
+        zero_output = _checks.flag("zero_output_for_mask", steps.zero_output_for_mask)
+        if steps.mask is None and steps.reset is None:
+            return None
+        batch_first = self.batch_first if batched else None
+        mask, reset = (
+            value
+            if value is None
+            else _checks.steps_array(name, value, time_steps, batch_size, batch_first)
+            for name, value in (("mask", steps.mask), ("reset", steps.reset))
+        )
+        return groups((time_steps, batch_size), lengths, mask, reset, zero_output)
 
     def check_gradient(self, dy: Any, cache: SequenceCache) -> Array:
         """``dy`` as (T, N, features), of the shape that the cache's y had; None for zeros."""

@@ -15,6 +15,7 @@ from pyrnn.backend import selection
 from pyrnn.layers._cache import StackKept
 from pyrnn.layers.recurrent import _noise
 from pyrnn.layers.recurrent._arguments import joined, part_of
+from pyrnn.layers.recurrent._segments import Group
 from pyrnn.layers.recurrent._weights import StackWeights
 
 MergeMode = Literal["concat", "sum", "mul", "ave"]
@@ -57,44 +58,87 @@ class StackPasses(StackWeights):
         lengths: Lengths | None,
         keep: bool,
         checkpoint: int,
+        groups: Sequence[Group] | None = None,
     ) -> tuple[Array, list[State], StackKept]:
         """The output (T, N, features), the final state of each layer and direction, what is kept.
 
-        Sequences of length 0 have no part in it: their outputs are zero, their states stay.
+        ``groups`` are the segments that run, where there is a mask or a reset.
         """
+        if groups is None:
+            outputs, final, kept = self._run_occupied(x, states, lengths, keep, checkpoint)
+        else:
+            outputs, final, kept = self._run_segments(x, states, groups, keep, checkpoint)
+        multiplied = self.bidirectional and self.merge_mode == "mul"
+        return (
+            _merged(outputs, self.merge_mode),
+            final,
+            kept._replace(top=outputs if multiplied else None),
+        )
+
+    def _run_segments(
+        self, x: Any, states: State | None, groups: Sequence[Group], keep: bool, checkpoint: int
+    ) -> tuple[list[Array], list[State], StackKept]:
+        """Run the segments of sequences, one group after the other."""
+        time_steps, batch_size = x.shape[:2]
+        reverses = self._reverses()
+        outputs = [self._zero_output(time_steps, batch_size) for _ in range(self.num_directions)]
+        final = self._zero_states(batch_size)
+        parts = []
+        for group in groups:
+            before = None if states is None else group.first_state(states, reverses)
+            part, after, kept = self._run_occupied(
+                group.input(x), before, group.counts, keep, checkpoint
+            )
+            for reverse, whole, one in zip(reverses, outputs, part, strict=False):
+                group.set_output(whole, one, reverse)
+            group.set_last(final, after, reverses)
+            parts.append(kept)
+        kept = StackKept([], [], [], indices=x.dtype.kind in "iu", groups=list(groups))
+        return outputs, final, kept._replace(parts=parts)
+
+    def _run_occupied(
+        self, x: Any, states: State | None, lengths: Lengths | None, keep: bool, checkpoint: int
+    ) -> tuple[list[Array], list[State], StackKept]:
+        """Run the sequences that have a step; the outputs of others are zero, their states stay."""
         rows = _occupied(lengths, x.shape[1])
         if rows is None:
             return self._run(x, states, lengths, keep, checkpoint)
         time_steps, batch_size = x.shape[:2]
-        y = np.zeros((time_steps, batch_size, self._features), self.dtype)
-        final = [
-            tuple(part.copy() for part in part_of(states, index) or self._zero_state(batch_size))
-            for index in range(self.num_layers * self.num_directions)
-        ]
+        outputs = [self._zero_output(time_steps, batch_size) for _ in range(self.num_directions)]
+        final = self._zero_states(batch_size)
+        if states is not None:
+            indices = range(self.num_layers * self.num_directions)
+            final = [tuple(part[index].copy() for part in states) for index in indices]
         kept = StackKept([], [], [])
         if rows.size:
             assert lengths is not None
             chosen = None if states is None else tuple(part[:, rows] for part in states)
-            outputs, after, kept = self._run(x[:, rows], chosen, lengths[rows], keep, checkpoint)
-            y[:, rows] = outputs
-            for whole, part in zip(final, after, strict=True):
-                for one, other in zip(whole, part, strict=True):
-                    one[rows] = other
-        return y, final, kept._replace(rows=rows, indices=x.dtype.kind in "iu")
+            part, after, kept = self._run(x[:, rows], chosen, lengths[rows], keep, checkpoint)
+            for whole, one in zip(outputs, part, strict=True):
+                whole[:, rows] = one
+            _put(final, after, rows)
+        return outputs, final, kept._replace(rows=rows, indices=x.dtype.kind in "iu")
 
     def _run(
         self, x: Any, states: State | None, lengths: Lengths | None, keep: bool, checkpoint: int
-    ) -> tuple[Array, list[State], StackKept]:
-        """`_pass_forward` of sequences of which none is empty."""
+    ) -> tuple[list[Array], list[State], StackKept]:
+        """Run sequences of which none is empty; the outputs of the top layer in each direction."""
         time_steps, batch_size = x.shape[:2]
         backend = selection.current()
         weights = self._weights(backend)
         final: list[State] = []
         kept = StackKept([], [], [])
-        y = x
+        outputs: list[Array] = []
         for layer in range(self.num_layers):
-            mask = self._dropout_mask(y) if layer else None
-            source = y if mask is None else _noise.masked(y, mask)
+            mask = None
+            if layer:
+                source = _merged(outputs, self.merge_mode)
+                multiplied = self.bidirectional and self.merge_mode == "mul"
+                kept.outputs.append(outputs if multiplied else None)
+                mask = self._dropout_mask(source)
+                source = source if mask is None else _noise.masked(source, mask)
+            else:
+                source = x
             walks: Sequence[selection.Forward]
             if self.bidirectional:
                 both = slice(2 * layer, 2 * layer + 2)
@@ -103,21 +147,19 @@ class StackPasses(StackWeights):
                 walks = backend.forward_both(
                     weights[both], source, befores, lengths, keep, checkpoint, noises
                 )
-                outputs = [walk[0] for walk in walks]
-                y = _merged(outputs, self.merge_mode)
-                kept.outputs.append(outputs if self.merge_mode == "mul" else None)
             else:
                 before = part_of(states, layer)
                 noise = self._draw_noise(time_steps, batch_size)
                 walk = backend.forward(
                     weights[layer], source, before, lengths, self.reverse, keep, checkpoint, noise
                 )
-                walks, y = (walk,), walk[0]
+                walks = (walk,)
+            outputs = [walk[0] for walk in walks]
             for _, last, saved in walks:
                 final.append(last)
                 kept.saved.append(saved)
             kept.masks.append(mask)
-        return y, final, kept
+        return outputs, final, kept
 
     # --- backward ---------------------------------------------------------------------------
 
@@ -125,45 +167,79 @@ class StackPasses(StackWeights):
         self, backend: selection.Backend, kept: StackKept, dy: Array, dstates: State | None
     ) -> tuple[Array | None, list[State], dict[str, Array]]:
         """Gradients of x, of the initial states and of the parameters."""
+        parts = _parted(dy, self.merge_mode, kept.top) if self.bidirectional else [dy]
+        if kept.groups is None:
+            return self._occupied_back(backend, kept, parts, dstates)
+        time_steps, batch_size = dy.shape[:2]
+        reverses = self._reverses()
+        dx = None if kept.indices else self._zero_input(time_steps, batch_size)
+        dfirst = self._zero_states(batch_size)
+        total: dict[str, Array] = {}
+        for group, saved in zip(kept.groups, kept.parts, strict=True):
+            doutputs = [
+                group.output_gradient(part, reverse)
+                for part, reverse in zip(parts, reverses, strict=False)
+            ]
+            after = None if dstates is None else group.last_state(dstates, reverses)
+            dpart, dbefore, grads = self._occupied_back(backend, saved, doutputs, after)
+            if dx is not None and dpart is not None:
+                group.set_input_gradient(dx, dpart)
+            group.set_first(dfirst, dbefore, reverses)
+            with _warnings.unwarned():
+                total = {n: total[n] + g for n, g in grads.items()} if total else grads
+        return dx, dfirst, total
+
+    def _occupied_back(
+        self,
+        backend: selection.Backend,
+        kept: StackKept,
+        parts: Sequence[Array],
+        dstates: State | None,
+    ) -> tuple[Array | None, list[State], dict[str, Array]]:
+        """Backward of `_run_occupied`."""
         rows = kept.rows
         if rows is None:
-            return self._run_back(backend, kept, dy, dstates)
-        time_steps, batch_size = dy.shape[:2]
-        dx = None
-        if not kept.indices:
-            dx = np.zeros((time_steps, batch_size, self.input_size), self.dtype)
-        dfirst = [
-            tuple(part.copy() for part in part_of(dstates, index) or self._zero_state(batch_size))
-            for index in range(self.num_layers * self.num_directions)
-        ]
+            return self._run_back(backend, kept, parts, dstates)
+        time_steps, batch_size = parts[0].shape[:2]
+        dx = None if kept.indices else self._zero_input(time_steps, batch_size)
+        dfirst = self._zero_states(batch_size)
+        if dstates is not None:
+            indices = range(self.num_layers * self.num_directions)
+            dfirst = [tuple(part[index].copy() for part in dstates) for index in indices]
         if not rows.size:
             return dx, dfirst, {n: np.zeros_like(a) for n, a in self._parameters.items()}
         chosen = None if dstates is None else tuple(part[:, rows] for part in dstates)
-        dpart, dbefore, grads = self._run_back(backend, kept, dy[:, rows], chosen)
+        dparts = [part[:, rows] for part in parts]
+        dpart, dbefore, grads = self._run_back(backend, kept, dparts, chosen)
         if dx is not None and dpart is not None:
             dx[:, rows] = dpart
-        for whole, part in zip(dfirst, dbefore, strict=True):
-            for one, other in zip(whole, part, strict=True):
-                one[rows] = other
+        _put(dfirst, dbefore, rows)
         return dx, dfirst, grads
 
     def _run_back(
-        self, backend: selection.Backend, kept: StackKept, dy: Array, dstates: State | None
+        self,
+        backend: selection.Backend,
+        kept: StackKept,
+        parts: Sequence[Array],
+        dstates: State | None,
     ) -> tuple[Array | None, list[State], dict[str, Array]]:
-        dlayer = dy
+        """Backward of `_run`."""
         dfirst: list[State] = []
         cell_grads: list[dict[str, Array]] = []
         dx: Array | None = None
         for layer in range(self.num_layers - 1, -1, -1):
+            if dx is not None:
+                parts = [dx]
+                if self.bidirectional:
+                    parts = _parted(dx, self.merge_mode, kept.outputs[layer])
             walks: Sequence[selection.Backward]
             if self.bidirectional:
                 both = slice(2 * layer, 2 * layer + 2)
-                parts = _parted(dlayer, self.merge_mode, kept.outputs[layer])
                 afters = [part_of(dstates, 2 * layer), part_of(dstates, 2 * layer + 1)]
                 walks = backend.backward_both(kept.saved[both], parts, afters)
             else:
                 after = part_of(dstates, layer)
-                walks = (backend.backward(kept.saved[layer], dlayer, after),)
+                walks = (backend.backward(kept.saved[layer], parts[0], after),)
             dx = None
             # Collected from the last layer and direction to the first, reversed below.
             for dpart, dbefore, grads in reversed(walks):
@@ -175,8 +251,6 @@ class StackPasses(StackWeights):
             mask = kept.masks[layer]
             if mask is not None and dx is not None:
                 dx = _noise.masked(dx, mask)
-            if dx is not None:
-                dlayer = dx
         dfirst.reverse()
         cell_grads.reverse()
         return dx, dfirst, joined(cell_grads)
@@ -189,10 +263,25 @@ class StackPasses(StackWeights):
         directions = self.num_directions if self.merge_mode == "concat" else 1
         return directions * self._output_size
 
-    def _zero_state(self, batch_size: int) -> State:
-        """The state of one layer in one direction."""
+    def _reverses(self) -> list[bool]:
+        """For each layer and direction, whether it runs in reverse."""
+        directions = [False, True] if self.bidirectional else [self.reverse]
+        return directions * self.num_layers
+
+    def _zero_states(self, batch_size: int) -> list[State]:
+        """The state of each layer and direction."""
         sizes = self._state_sizes().values()
-        return tuple(np.zeros((batch_size, size), self.dtype) for size in sizes)
+        return [
+            tuple(np.zeros((batch_size, size), self.dtype) for size in sizes)
+            for _ in range(self.num_layers * self.num_directions)
+        ]
+
+    def _zero_output(self, time_steps: int, batch_size: int) -> Array:
+        """The output of one direction."""
+        return np.zeros((time_steps, batch_size, self._output_size), self.dtype)
+
+    def _zero_input(self, time_steps: int, batch_size: int) -> Array:
+        return np.zeros((time_steps, batch_size, self.input_size), self.dtype)
 
     # --- noise ------------------------------------------------------------------------------
 
@@ -221,8 +310,17 @@ def _occupied(lengths: Lengths | None, batch_size: int) -> Lengths | None:
     return None if lengths.size and lengths.all() else np.flatnonzero(lengths)
 
 
+def _put(whole: list[State], part: list[State], rows: Lengths) -> None:
+    """Put the states of some rows into those of all, for each layer and direction."""
+    for wholes, parts in zip(whole, part, strict=True):
+        for one, other in zip(wholes, parts, strict=True):
+            one[rows] = other
+
+
 def _merged(outputs: Sequence[Array], mode: MergeMode) -> Array:
-    """One output of those of both directions, (T, N, size of h) each."""
+    """One output of those of the directions, (T, N, size of h) each."""
+    if len(outputs) == 1:
+        return outputs[0]
     if mode == "concat":
         return np.concatenate(outputs, axis=2)
     one, other = outputs

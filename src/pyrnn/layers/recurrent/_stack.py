@@ -15,7 +15,7 @@ from pyrnn.backend import selection
 from pyrnn.layers import _cache
 from pyrnn.layers._cache import Cache, SequenceCache
 from pyrnn.layers.recurrent import _gates, _noise
-from pyrnn.layers.recurrent._arguments import Arguments, joined
+from pyrnn.layers.recurrent._arguments import Arguments, Steps, joined
 from pyrnn.layers.recurrent._passes import StackPasses
 from pyrnn.layers.recurrent.stream import Stream, StreamSizes
 
@@ -57,7 +57,14 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
     # --- computing --------------------------------------------------------------------------
 
     def __call__(
-        self, x: npt.ArrayLike, state: Given | None = None, lengths: npt.ArrayLike | None = None
+        self,
+        x: npt.ArrayLike,
+        state: Given | None = None,
+        lengths: npt.ArrayLike | None = None,
+        *,
+        mask: npt.ArrayLike | None = None,
+        reset: npt.ArrayLike | None = None,
+        zero_output_for_mask: bool = False,
     ) -> tuple[Array, Returned]:
         """Run over time, for inference only.
 
@@ -73,6 +80,17 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
             sequence. Zeros by default.
         lengths : array of int, optional
             The length of each sequence of the batch, in [0, T]. By default all have T steps.
+        mask : array of bool, optional
+            (T, N), in the layout of ``x``: False where a time step is left out. The state stays
+            what it was, and y repeats the output of the last step that was not left out, as in
+            Keras; before the first one it is zero. Such steps are not computed: with a mask or
+            resets the cost is that of the steps that are left, and a copy of x and y.
+        reset : array of bool, optional
+            (T, N), in the layout of ``x``: True where another sequence begins. The state of every
+            layer is set to zero before that step; a layer or direction that runs in reverse starts
+            with zeros at the step before.
+        zero_output_for_mask : bool, default False
+            Whether y is zero at steps that are left out, as it is past a length.
 
         Returns
         -------
@@ -95,7 +113,8 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         >>> y.shape, h.shape, bool(y[2:, 1].any())
         ((5, 2, 4), (1, 2, 4), False)
         """
-        y, final, _ = self._forward(x, state, lengths, keep=False)
+        steps = Steps(mask, reset, zero_output_for_mask)
+        y, final, _ = self._forward(x, state, lengths, steps, keep=False)
         return y, final
 
     def forward(
@@ -105,6 +124,9 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         lengths: npt.ArrayLike | None = None,
         *,
         checkpoint: int | None = None,
+        mask: npt.ArrayLike | None = None,
+        reset: npt.ArrayLike | None = None,
+        zero_output_for_mask: bool = False,
     ) -> tuple[Array, Returned, SequenceCache]:
         """Run over time, and return the cache that `backward` needs.
 
@@ -126,6 +148,17 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
             Cache the state before every ``checkpoint``-th time step only; `backward` computes the
             steps between them again. The gradients are identical to the bit and the cache is
             smaller: about T / checkpoint states and the values of ``checkpoint`` steps per layer.
+        mask : array of bool, optional
+            (T, N), in the layout of ``x``: False where a time step is left out. The state stays
+            what it was, and y repeats the output of the last step that was not left out, as in
+            Keras; before the first one it is zero. Such steps are not computed: with a mask or
+            resets the cost is that of the steps that are left, and a copy of x and y.
+        reset : array of bool, optional
+            (T, N), in the layout of ``x``: True where another sequence begins. The state of every
+            layer is set to zero before that step; a layer or direction that runs in reverse starts
+            with zeros at the step before.
+        zero_output_for_mask : bool, default False
+            Whether y is zero at steps that are left out, as it is past a length.
 
         Returns
         -------
@@ -158,24 +191,24 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         >>> dx.shape
         (100, 1, 2)
         """
-        steps = 0
-        if checkpoint is not None:
-            # Not longer than the longest possible sequence
-            steps = min(_checks.size("checkpoint", checkpoint), _checks.MAX_COUNT)
-        y, final, cache = self._forward(x, state, lengths, True, steps)
+        every = 0 if checkpoint is None else _checks.size("checkpoint", checkpoint)
+        every = min(every, _checks.MAX_COUNT)  # the longest possible sequence
+        steps = Steps(mask, reset, zero_output_for_mask)
+        y, final, cache = self._forward(x, state, lengths, steps, True, every)
         assert cache is not None
         return y, final, cache
 
     def _forward(
-        self, x: Any, state: Any, lengths: Any, keep: bool, checkpoint: int = 0
+        self, x: Any, state: Any, lengths: Any, steps: Steps, keep: bool, checkpoint: int = 0
     ) -> tuple[Array, Any, SequenceCache | None]:
         arguments = self._arguments
         x, batched = arguments.check_input(x)
         time_steps, batch_size = x.shape[:2]
         states = arguments.check_state("state", state, batch_size, batched)
         counts = arguments.check_lengths(lengths, time_steps, batch_size)
+        groups = arguments.check_steps(steps, counts, time_steps, batch_size, batched)
         backend = selection.current()
-        y, final, kept = self._pass_forward(x, states, counts, keep, checkpoint)
+        y, final, kept = self._pass_forward(x, states, counts, keep, checkpoint, groups)
         cache = None
         if keep:
             y.setflags(write=False)
@@ -326,7 +359,7 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
             If the cache is another layer's or used up, an argument has a wrong dtype, shape or
             value, or ``k2 < k1``. The cache can still be used then, unless it was used up.
         NotImplementedError
-            For a bidirectional or reversed layer, or a batch with lengths.
+            For a bidirectional or reversed layer, or a batch with lengths, mask or reset.
 
         Notes
         -----
@@ -348,10 +381,11 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
             shown = _checks.shown
             raise ValueError(f"k2: expected at least k1 = {shown(k1)}, got {shown(k2)}")
         _cache.check(cache, self)
-        if self.bidirectional or self.reverse or cache.lengths is not None:
+        parted = cache.lengths is not None or cache.look().groups is not None
+        if self.bidirectional or self.reverse or parted:
             raise NotImplementedError(
                 "backward_truncated: a window over time needs one direction, forward in time, "
-                "and equal lengths"
+                "equal lengths, and no mask or reset"
             )
         if dy is None:
             raise TypeError("dy: expected an array, got None")  # there is no other gradient

@@ -1,0 +1,93 @@
+"""The way of a batch of sequences through layers in a row, and what is said of its time steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pyrnn._types import Array
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition._layers import ends_time, takes_lengths
+from pyrnn.layers.composition.pooling import LastStep, Pooling
+from pyrnn.layers.recurrent._stack import Recurrent
+
+Parts = Mapping[str, "tuple[str, ...]"]
+"""The names of the parts of the state of each layer."""
+
+
+class OverTime(NamedTuple):
+    """What a call says of sequences and their time steps, as it came."""
+
+    lengths: Any = None
+    mask: Any = None
+    reset: Any = None
+    zero_output_for_mask: Any = False
+
+    def options(self, layer: Layer) -> dict[str, Any]:
+        """Those of the arguments that a layer takes, where they say anything."""
+        if not takes_lengths(layer):
+            return {}
+        named = {"lengths": self.lengths, "mask": self.mask}
+        if not isinstance(layer, Pooling):
+            named["reset"] = self.reset
+        given = {name: value for name, value in named.items() if value is not None}
+        if "mask" in given and not isinstance(layer, Pooling):
+            given["zero_output_for_mask"] = self.zero_output_for_mask
+        return given
+
+
+def infer(
+    layers: Mapping[str, Layer], parts: Parts, x: Any, states: Mapping[str, Any], over: OverTime
+) -> tuple[Any, list[Array]]:
+    """The output of the last layer, and the parts of the final state; nothing is kept."""
+    after: list[Array] = []
+    reverse = False
+    for name, layer in layers.items():
+        options = over.options(layer)
+        if parts[name]:
+            x, last = layer(x, states.get(name), **options)  # type: ignore[operator]
+            after += last if isinstance(last, tuple) else (last,)
+        elif reverse and isinstance(layer, LastStep):
+            x = layer._forward(x, over.lengths, over.mask, reverse)[0]
+        elif callable(layer):
+            x = layer(x, **options)
+            if hasattr(layer, "layers"):
+                x = x[0]
+        else:
+            x = layer.forward(x)[0]
+        reverse = _runs_in_reverse(layer, reverse)
+        if ends_time(layer):
+            over = OverTime()
+    return x, after
+
+
+def forward(
+    layers: Mapping[str, Layer], parts: Parts, x: Any, states: Mapping[str, Any], over: OverTime
+) -> tuple[Any, list[Array], dict[str, Any]]:
+    """As `infer`, and the cache of each layer."""
+    after: list[Array] = []
+    caches: dict[str, Any] = {}
+    reverse = False
+    for name, layer in layers.items():
+        if reverse and isinstance(layer, LastStep):
+            x, _, caches[name] = layer._forward(x, over.lengths, over.mask, reverse)
+        else:
+            options = over.options(layer)
+            if parts[name]:
+                options["state"] = states.get(name)
+            x, last, caches[name] = layer.forward(x, **options)
+            if last is not None:
+                after += last if isinstance(last, tuple) else (last,)
+        reverse = _runs_in_reverse(layer, reverse)
+        if ends_time(layer):
+            over = OverTime()
+    return x, after, caches
+
+
+def _runs_in_reverse(layer: Any, before: bool) -> bool:
+    """Whether the last recurrent layer within runs in reverse; ``before`` if there is none."""
+    if isinstance(layer, Recurrent):
+        return layer.reverse
+    for inner in getattr(layer, "layers", {}).values():
+        before = _runs_in_reverse(inner, before)
+    return before
