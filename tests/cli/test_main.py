@@ -42,7 +42,7 @@ class TestArguments:
 
     def test_no_command(self, fails: Any) -> None:
         assert fails().startswith(
-            "expected a command: train, sample, compare, flow, convert, inspect or info"
+            "expected a command: train, sample, score, compare, flow, convert, inspect or info"
         )
 
     def test_unknown_command(self, fails: Any) -> None:
@@ -61,7 +61,7 @@ class TestArguments:
 class TestDocumentation:
     TEXT = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
 
-    @pytest.mark.parametrize("command", ["train", "sample"])
+    @pytest.mark.parametrize("command", ["train", "sample", "score"])
     def test_options_and_defaults(self, command: str) -> None:
         section = self.TEXT.split(f"## `pyrnn {command} ")[1].split("\n## ")[0]
         rows = dict(re.findall(r"^\| `(--[a-z-]+)` \| ([^|]+) \|", section, re.MULTILINE))

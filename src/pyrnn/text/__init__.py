@@ -11,12 +11,15 @@ from pyrnn.text.corpus import (
     split,
     standard_library,
 )
+from pyrnn.text.scoring import LineScore, Score
 from pyrnn.text.vocabulary import REPLACEMENT, Vocabulary
 
 __all__ = [
     "REPLACEMENT",
     "Corpus",
     "EncodedCorpus",
+    "LineScore",
+    "Score",
     "TextError",
     "Vocabulary",
     "chunks",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
 from pyrnn import _checks
+from pyrnn.text import scoring
 from pyrnn.text.evaluation import bits
 from pyrnn.text.sampling.request import made
+from pyrnn.text.scoring import LineScore, Score
 
 
 class Use:
@@ -47,6 +49,69 @@ class Use:
         True
         """
         return bits(self, indices, callback)
+
+    def score(self, text: str | Iterable[str]) -> Score:
+        r"""Score a text from its beginning to its end: the bits that its characters take.
+
+        Unlike `bits_per_character`, which reads many parts of a text side by side, this reads all
+        of it in its order with one state, as `sample` does. The first character is predicted as
+        after a line end; if the model knows none, it does not count. Characters that the model does
+        not know are read as U+FFFD, or left out if it has none. The text is brought into the form
+        of the one that the model learned, as prompts are. Dropout is off.
+
+        Parameters
+        ----------
+        text : str or iterable of str
+            The text, whole or in pieces (`pyrnn.text.pieces` reads a file so, in little memory).
+
+        Returns
+        -------
+        Score
+            ``bits_per_character``, ``bits``, ``characters`` and what is ``unknown``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``text`` is neither, nothing of it can be predicted, or a parameter is not finite.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> model = pyrnn.CharacterModel("helo\n", hidden_size=8, seed=0)
+        >>> score = model.score("hello, hello")
+        >>> score.characters, score.unknown, 1 < score.bits_per_character < 4
+        (10, {',': 1, ' ': 1}, True)
+        """
+        return scoring.score(self, text)
+
+    def score_lines(self, text: str | Iterable[str]) -> Iterator[LineScore]:
+        r"""Score a text line by line; the state goes on from line to line.
+
+        Parameters
+        ----------
+        text : str or iterable of str
+            As `score` takes it.
+
+        Returns
+        -------
+        iterator of LineScore
+            The lines in the order of the text. Sort them by ``bits_per_character`` to find what
+            surprises the model.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `score` does.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> model = pyrnn.CharacterModel("helo\n", hidden_size=8, seed=0)
+        >>> lines = model.score_lines("hello\nhole\n")
+        >>> [(line.number, line.characters, line.text) for line in lines]
+        [(1, 6, 'hello'), (2, 5, 'hole')]
+        """
+        return scoring.lines(scoring.Scoring(self, text))
 
     @overload
     def sample(

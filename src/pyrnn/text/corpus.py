@@ -154,33 +154,38 @@ def pieces(path: AnyPath) -> Iterator[str]:
         name = checked_path(path)
     except ValueError as error:
         raise TextError(str(error)) from error
-    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")(), translate=True)
-    done, begun, empty = 0, False, True
     try:
         with _open(name) as file:
-            while True:
-                data = file.read(PIECE_BYTES)
-                pending = len(decoder.getstate()[0])
-                try:
-                    piece = decoder.decode(data, final=not data)
-                except UnicodeDecodeError as error:
-                    place = done - pending + error.start
-                    raise TextError(
-                        f"{shown(name)}: expected text in UTF-8, "
-                        f"got {error.object[error.start]:#04x} at byte {place}"
-                    ) from error
-                done += len(data)
-                if piece and not begun:
-                    begun, piece = True, piece.removeprefix("\ufeff")
-                if piece:
-                    empty = False
-                    yield piece
-                if not data:
-                    break
+            yield from decoded(file, shown(name))
     except OSError as error:
         raise TextError(f"{shown(name)}: cannot be read ({error.strerror})") from error
+
+
+def decoded(file: BinaryIO, name: str) -> Iterator[str]:
+    r"""Yield an open file's text in UTF-8 piece by piece, with ``\n`` as line ends; as `pieces`."""
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")(), translate=True)
+    done, begun, empty = 0, False, True
+    while True:
+        data = file.read(PIECE_BYTES)
+        pending = len(decoder.getstate()[0])
+        try:
+            piece = decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            place = done - pending + error.start
+            raise TextError(
+                f"{name}: expected text in UTF-8, got {error.object[error.start]:#04x} "
+                f"at byte {place}"
+            ) from error
+        done += len(data)
+        if piece and not begun:
+            begun, piece = True, piece.removeprefix("\ufeff")
+        if piece:
+            empty = False
+            yield piece
+        if not data:
+            break
     if empty:
-        raise TextError(f"{shown(name)}: expected text, got an empty file")
+        raise TextError(f"{name}: expected text, got an empty file")
 
 
 @public("pyrnn.text")

@@ -158,6 +158,37 @@ def sample_case(draw: Draw) -> Case:
     return Case(arguments, run, ways, names=names)
 
 
+@entry(
+    "CharacterModel.score",
+    "CharacterModel.score",
+    "CharacterModel.score_lines",
+    "text.Score",
+    "text.LineScore",
+)
+def score_case(draw: Draw) -> Case:
+    """A text scored as a whole, in pieces, and line by line."""
+    options = model_options(draw)
+    letters = options["vocabulary"] + "?\n"
+    text = "".join(draw.choice(letters) for _ in range(draw.integer(3, 40)))
+    arguments = {"options": options, "text": options["vocabulary"][0] * 2 + text}
+
+    def run(a: Arguments) -> Any:
+        score = _model(draw, a["options"]).score(a["text"])
+        return np.array([score.bits, score.characters]), sorted(score.unknown.items())
+
+    def in_lines(a: Arguments) -> tuple[Any, Any]:
+        model = _model(draw, a["options"])
+        lines = list(model.score_lines(list(a["text"])))
+        score = model.score(a["text"])
+        bits = sum(line.bits for line in lines)
+        if not np.isclose(bits, score.bits, rtol=1e-4):
+            raise AssertionError(f"{bits} in lines, {score.bits} as a whole")
+        return sum(line.characters for line in lines), score.characters
+
+    names = {"embedding_dim", "dropout", "num_layers", "weight_ih_l0", "weight"}
+    return Case(arguments, run, [Relation("in_lines", in_lines)], names=names)
+
+
 @entry("text", "text.Vocabulary", "text.split", "text.streams", "text.chunks", weight=0.7)
 def text_case(draw: Draw) -> Case:
     """A vocabulary there and back, a text cut into streams."""
