@@ -23,7 +23,11 @@ LAYERS = {
     "MinGRU": pyrnn.MinGRU,
 }
 CELLS = {"rnn": pyrnn.RNNCell, "lstm": pyrnn.LSTMCell, "gru": pyrnn.GRUCell}
-STATELESS = {"linear": pyrnn.Linear, "embedding": pyrnn.Embedding}
+STATELESS = {
+    "linear": pyrnn.Linear,
+    "embedding": pyrnn.Embedding,
+    "conv": partial(pyrnn.Conv1d, kernel_size=2, stride=2, padding=1),
+}
 BETWEEN = {
     "last": pyrnn.LastStep,
     "mean": pyrnn.MeanOverTime,
@@ -67,12 +71,14 @@ def inputs(target):
     """Arguments for x: floats, or indices, as far as the target takes them."""
     if not isinstance(target, (pyrnn.Embedding, pyrnn.CharacterModel)):
         yield values(2, 3) if isinstance(target, Cell) else values(5, 2, 3)
-    if not isinstance(target, (pyrnn.Linear, *map(type, map(make, BETWEEN)))):
+    if not isinstance(target, (pyrnn.Linear, pyrnn.Conv1d, *map(type, map(make, BETWEEN)))):
         yield np.array([2, 0]) if isinstance(target, Cell) else np.array([[0, 1], [2, 0], [1, 1]])
 
 
 def has_state(target):
-    return not isinstance(target, (pyrnn.Linear, pyrnn.Embedding, *map(type, map(make, BETWEEN))))
+    return not isinstance(
+        target, (pyrnn.Linear, pyrnn.Embedding, pyrnn.Conv1d, *map(type, map(make, BETWEEN)))
+    )
 
 
 def parts(state):

@@ -16,7 +16,7 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 MODULES = ["pyrnn"] + [
     f"pyrnn.{name}" for name in sorted(pyrnn.__all__) if inspect.ismodule(getattr(pyrnn, name))
 ]
-CONSTRUCTED_BY_OTHERS = {"Stream", "SequentialStream", "GradcheckReport"}
+CONSTRUCTED_BY_OTHERS = {"Stream", "Conv1dStream", "SequentialStream", "GradcheckReport"}
 """Users get them from a function or method: their constructors' arguments are internal."""
 FOR_SUBCLASSES = {"get_lr", "check_backward"}
 """Methods that other code of the package calls: a sentence is enough."""

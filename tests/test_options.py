@@ -34,6 +34,10 @@ MADE = {
     "GRUCell": (pyrnn.GRUCell, {"reset_after": False, **DRAWN}),
     "Linear": (pyrnn.Linear, {"bias": False, "dtype": "float64", "seed": 3}),
     "Embedding": (pyrnn.Embedding, {"dtype": "float64", "seed": 3}),
+    "Conv1d": (
+        pyrnn.Conv1d,
+        {"kernel_size": 3, "padding": "causal", "dilation": 2, "bias": False, "seed": 3},
+    ),
 }
 SMALL = {
     "Dropout": pyrnn.Dropout(0.25, seed=3),

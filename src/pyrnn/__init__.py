@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from pyrnn.layers.composition.pooling import MeanOverTime as MeanOverTime
     from pyrnn.layers.composition.sequential import Sequential as Sequential
     from pyrnn.layers.composition.stream import SequentialStream as SequentialStream
+    from pyrnn.layers.convolution.conv1d import Conv1d as Conv1d
+    from pyrnn.layers.convolution.stream import Conv1dStream as Conv1dStream
     from pyrnn.layers.dense import Embedding as Embedding
     from pyrnn.layers.dense import Linear as Linear
     from pyrnn.layers.initializers import initialize as initialize
@@ -110,6 +112,8 @@ _NAMES = {
     "pyrnn.layers.composition.pointwise": ["Activation", "Dropout", "LayerNorm"],
     "pyrnn.layers.composition.sequential": ["Sequential"],
     "pyrnn.layers.composition.stream": ["SequentialStream"],
+    "pyrnn.layers.convolution.conv1d": ["Conv1d"],
+    "pyrnn.layers.convolution.stream": ["Conv1dStream"],
     "pyrnn.layers.dense": ["Embedding", "Linear"],
     "pyrnn.layers.initializers": ["initialize"],
     "pyrnn.layers.recurrent.gru": ["GRU", "GRUCell"],

@@ -43,6 +43,22 @@ class _Linear:
 class LinearFloat32(_Linear): ...
 class LinearFloat64(_Linear): ...
 
+class _Convolution:
+    def __init__(
+        self,
+        weight: Array,
+        bias: Array | None,
+        stride: int,
+        dilation: int,
+        groups: int,
+        layout: str,
+        relu: bool,
+    ) -> None: ...
+    def __call__(self, x: Array, before: int, after: int) -> Array: ...
+
+class ConvolutionFloat32(_Convolution): ...
+class ConvolutionFloat64(_Convolution): ...
+
 class _Stream:
     def __init__(
         self,

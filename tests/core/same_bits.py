@@ -168,6 +168,24 @@ def dense(dtype: str) -> dict[str, str]:
     return hashes
 
 
+def convolutions(dtype: str) -> dict[str, str]:
+    """Hashes of convolutions along time; rows of several sequences, of one, and of groups."""
+    numbers = Numbers(f"convolutions {dtype}")
+    hashes = {}
+    for T, N, inputs, outputs, options in (
+        (300, 1, 1, 37, {"kernel_size": 24, "stride": 3}),
+        (20, 5, 11, 70, {"kernel_size": 3, "padding": "same"}),
+        (2, 40, 70, 33, {"kernel_size": 3, "padding": 2, "dilation": 2}),
+        (30, 3, 12, 18, {"kernel_size": 5, "padding": "causal", "groups": 6}),
+    ):
+        layer = pyrnn.Conv1d(inputs, outputs, **options, dtype=dtype, seed=1)
+        set_parameters(layer, numbers)
+        y, _, cache = layer.forward(numbers.uniform(T, N, inputs, dtype=dtype))
+        gradients = layer.backward(cache, numbers.uniform(*y.shape, dtype=dtype))
+        hashes[f"{T} {N} {inputs} {outputs}"] = digest(y, gradients)
+    return hashes
+
+
 OPTIMIZERS: dict[str, Callable[..., Any]] = {
     "sgd": partial(pyrnn.SGD, lr=0.1),
     "momentum": partial(pyrnn.SGD, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
@@ -253,6 +271,7 @@ def all_hashes() -> dict[str, str]:
             for option in OPTIONS
         }
         groups["dense"] = partial(dense, dtype)
+        groups["convolutions"] = partial(convolutions, dtype)
         groups["optimizers"] = partial(optimizers, dtype)
         groups["initial"] = partial(initial, dtype)
         for cell in ("rnn", "lstm", "gru"):

@@ -9,6 +9,7 @@ void bind_info(pybind11::module_& module);
 void bind_recurrent(pybind11::module_& module);
 void bind_streams(pybind11::module_& module);
 void bind_dense(pybind11::module_& module);
+void bind_convolution(pybind11::module_& module);
 void bind_optimizers(pybind11::module_& module);
 void bind_functions(pybind11::module_& module);
 void bind_checks(pybind11::module_& module);

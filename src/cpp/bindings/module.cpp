@@ -41,6 +41,7 @@ PYBIND11_MODULE(_core, module) {
   pyrnn::bind_recurrent(module);
   pyrnn::bind_streams(module);
   pyrnn::bind_dense(module);
+  pyrnn::bind_convolution(module);
   pyrnn::bind_optimizers(module);
   pyrnn::bind_functions(module);
   pyrnn::bind_checks(module);

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from pyrnn import _core
 from pyrnn._types import Array, Indices, Parameters
-from pyrnn.reference import losses, pointwise
+from pyrnn.reference import convolution, losses, pointwise
 
 # By the size of a number
 _WEIGHTS = {4: _core.WeightsFloat32, 8: _core.WeightsFloat64}
 
 _LINEARS = {4: _core.LinearFloat32, 8: _core.LinearFloat64}
+
+_CONVOLUTIONS = {4: _core.ConvolutionFloat32, 8: _core.ConvolutionFloat64}
 
 _STREAMS: dict[type, Any] = {
     _core.WeightsFloat32: _core.StreamFloat32,
@@ -33,6 +36,9 @@ class NativeBackend:
     backward_windows = staticmethod(_core.backward_windows)
     linear = staticmethod(_core.linear)
     linear_backward = staticmethod(_core.linear_backward)
+    convolution_backward = staticmethod(
+        partial(convolution.convolution_backward, linear_backward=_core.linear_backward)
+    )
     embedding = staticmethod(_core.embedding)
     embedding_backward = staticmethod(_core.embedding_backward)
     softmax_cross_entropy = staticmethod(_core.softmax_cross_entropy)
@@ -61,6 +67,21 @@ class NativeBackend:
     def pack_linear(self, weight: Array, bias: Array | None) -> Any:
         """See `pyrnn.backend.selection.Backend.pack_linear`."""
         return _LINEARS[weight.itemsize](weight, bias)
+
+    def pack_convolution(
+        self,
+        weight: Array,
+        bias: Array | None,
+        *,
+        stride: int,
+        dilation: int,
+        groups: int,
+        layout: str = "time_first",
+        relu: bool = False,
+    ) -> Any:
+        """See `pyrnn.backend.selection.Backend.pack_convolution`."""
+        packed = _CONVOLUTIONS[weight.itemsize]
+        return packed(weight, bias, stride, dilation, groups, layout, relu)
 
     def open_stream(
         self,

@@ -152,6 +152,38 @@ class Backend(Protocol):
     def linear_backward(self, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array]:
         """Gradients (dx, dweight, dbias) of `linear`."""
 
+    def pack_convolution(
+        self,
+        weight: Array,
+        bias: Array | None,
+        *,
+        stride: int,
+        dilation: int,
+        groups: int,
+        layout: str = "time_first",
+        relu: bool = False,
+    ) -> Callable[[Array, int, int], Array]:
+        """A convolution along time with weights and bias as they are now: (M, C/groups, K), (M,).
+
+        It is a function of x and of how many frames of zeros stand before and after it. ``layout``
+        says how the axes of x and of y lie: "time_first", (T, N, C); "batch_first", (N, T, C); or
+        "channels_first", (N, C, T). With ``relu``, y is max(y, 0).
+        """
+
+    def convolution_backward(
+        self,
+        x: Array,
+        weight: Array,
+        dy: Array,
+        *,
+        before: int,
+        after: int,
+        stride: int,
+        dilation: int,
+        groups: int,
+    ) -> tuple[Array, Array, Array]:
+        """Gradients (dx, dweight, dbias) of a convolution with the time first."""
+
     def embedding(self, indices: Indices, weight: Array) -> Array:
         """Rows of weight: (M,), (V, D) -> (M, D)."""
 

@@ -29,6 +29,7 @@ from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
 from pyrnn.layers.composition.sequential import Sequential
+from pyrnn.layers.convolution.conv1d import Conv1d
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent.gru import GRU, GRUCell
 from pyrnn.layers.recurrent.lstm import LSTM, LSTMCell
@@ -44,7 +45,7 @@ _CELLS = (RNNCell, LSTMCell, GRUCell)
 _COMPOSABLE: Mapping[str, type[Layer]] = {
     kind.__name__: kind
     for kind in (
-        *(RNN, LSTM, GRU, MinGRU, Linear, Embedding),
+        *(RNN, LSTM, GRU, MinGRU, Linear, Embedding, Conv1d),
         *(LastStep, MeanOverTime, Dropout, Activation, LayerNorm, Sequential),
     )
 }
@@ -64,6 +65,9 @@ _SIZES = (
     "num_embeddings",
     "embedding_dim",
     "normalized_shape",
+    "in_channels",
+    "out_channels",
+    "kernel_size",
 )
 
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")

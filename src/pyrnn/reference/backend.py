@@ -12,7 +12,16 @@ import numpy.typing as npt
 
 from pyrnn._types import Array, Indices, Noise, Parameters, State
 from pyrnn.reference import checkpoint as checkpoints
-from pyrnn.reference import dense, losses, optim, pointwise, sequence, stream, truncated
+from pyrnn.reference import (
+    convolution,
+    dense,
+    losses,
+    optim,
+    pointwise,
+    sequence,
+    stream,
+    truncated,
+)
 
 
 class Weights(NamedTuple):
@@ -84,6 +93,40 @@ class ReferenceBackend:
         """See `pyrnn.backend.selection.Backend.pack_linear`."""
         kept = None if bias is None else bias.copy()
         return partial(dense.linear, weight=weight.copy(), bias=kept)
+
+    def pack_convolution(
+        self,
+        weight: Array,
+        bias: Array | None,
+        *,
+        stride: int,
+        dilation: int,
+        groups: int,
+        layout: str = "time_first",
+        relu: bool = False,
+    ) -> Callable[[Array, int, int], Array]:
+        """See `pyrnn.backend.selection.Backend.pack_convolution`."""
+        function = partial(
+            convolution.convolution,
+            weight=weight.copy(),
+            bias=None if bias is None else bias.copy(),
+            stride=stride,
+            dilation=dilation,
+            groups=groups,
+        )
+        axes = {"time_first": (0, 1, 2), "batch_first": (1, 0, 2), "channels_first": (2, 0, 1)}
+        to = axes[layout]
+        back = np.argsort(to)
+
+        def convolve(x: Array, before: int, after: int) -> Array:
+            y = np.ascontiguousarray(function(x.transpose(to), before, after).transpose(back))
+            return np.maximum(y, 0) if relu else y
+
+        return convolve
+
+    convolution_backward = staticmethod(
+        partial(convolution.convolution_backward, linear_backward=dense.linear_backward)
+    )
 
     def forward(
         self,

@@ -3,6 +3,7 @@
 from tests.fuzz.entries import (
     cells,
     composition,
+    convolution,
     dense,
     files,
     layers,
@@ -25,6 +26,7 @@ from tests.fuzz.entries import (
 __all__ = [
     "cells",
     "composition",
+    "convolution",
     "dense",
     "files",
     "layers",

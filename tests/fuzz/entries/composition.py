@@ -193,11 +193,17 @@ def sequential_case(draw: Draw) -> Case:
 
 # --- parameters of any layer ----------------------------------------------------------------
 
-KINDS = ("RNN", "LSTM", "GRU", "MinGRU", "RNNCell", "LSTMCell", "GRUCell", "Linear", "Embedding")
+KINDS = ("RNN", "LSTM", "GRU", "MinGRU", "RNNCell", "LSTMCell", "GRUCell", "Linear", "Embedding",
+         "Conv1d")  # fmt: skip
+
+
+def _small(kind: str, options: Arguments) -> Any:
+    own = {"kernel_size": 2} if kind == "Conv1d" else {}
+    return getattr(pyrnn, kind)(2, 3, **own, **options)
 
 
 def _state_dict(kind: str, options: Arguments, a: Arguments) -> Any:
-    layer = getattr(pyrnn, kind)(2, 3, **options)
+    layer = _small(kind, options)
     layer.load_state_dict(a["state_dict"])
     return layer.state_dict()
 
@@ -207,7 +213,7 @@ def state_dict_case(draw: Draw) -> Case:
     """Values for all parameters, which come out as they went in."""
     kind = draw.choice(KINDS)
     options: Arguments = {"dtype": draw.dtype, "seed": draw.integer(0, 99)}
-    shapes = {n: p.shape for n, p in getattr(pyrnn, kind)(2, 3, **options).parameters.items()}
+    shapes = {n: p.shape for n, p in _small(kind, options).parameters.items()}
     arguments = {"state_dict": {name: draw.array(*shape) for name, shape in shapes.items()}}
     return Case(
         arguments,

@@ -9,7 +9,7 @@ from typing import Any
 import pyrnn
 from tests.fuzz.case import Case, entry
 from tests.fuzz.draw import Draw
-from tests.fuzz.entries import cells, common, models
+from tests.fuzz.entries import cells, common, convolution, models
 
 DENSE = {
     "Linear": ("in_features", "out_features"),
@@ -22,7 +22,7 @@ SMALL = {
     "LastStep": {"batch_first": (True, False), "bidirectional": (True, False)},
     "MeanOverTime": {"batch_first": (True, False)},
 }
-KINDS = [*common.KINDS, *cells.KINDS, *DENSE, *SMALL, "CharacterModel"]
+KINDS = [*common.KINDS, *cells.KINDS, *DENSE, *SMALL, "Conv1d", "CharacterModel"]
 
 
 def options_case(draw: Draw, kind: str) -> Case:
@@ -52,6 +52,8 @@ def _options(draw: Draw, kind: str) -> dict[str, Any]:
         return cells.cell_options(draw, kind)
     if kind == "CharacterModel":
         return models.model_options(draw)
+    if kind == "Conv1d":
+        return convolution.options_of(draw)
     if kind in SMALL:
         return {name: draw.choice(values) for name, values in SMALL[kind].items()}
     options: dict[str, Any] = {name: draw.size() for name in DENSE[kind]}

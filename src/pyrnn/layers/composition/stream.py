@@ -30,7 +30,6 @@ class SequentialStream(Portable):
         self, layers: Mapping[str, Layer], parts: Mapping[str, tuple[str, ...]], batch_size: int
     ) -> None:
         self.batch_size: int = _checks.size("batch_size", batch_size)
-        self._parts = dict(parts)
         self._steps: dict[str, Any] = {}
         for name, layer in layers.items():
             if hasattr(layer, "stream"):
@@ -42,6 +41,9 @@ class SequentialStream(Portable):
             else:
                 # A copy, with the weights as they are now.
                 self._steps[name] = copy.deepcopy(layer).eval()
+        # A convolution has a state where it is a stream, of the steps that it has seen.
+        own = {name: getattr(step, "_state_names", ()) for name, step in self._steps.items()}
+        self._parts = {name: part or own.get(name, ()) for name, part in parts.items()}
 
     def step(self, x_t: Any, out: Array | None = None) -> Array:
         """Advance every stream by one time step.

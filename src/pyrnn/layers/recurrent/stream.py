@@ -153,7 +153,7 @@ class Stream(Portable, Generic[Given, Returned]):
             dtype = self._sizes.dtype
             state = tuple(np.zeros(shape, dtype) for shape in self._state_shapes())
         else:
-            chosen = _check_streams(streams, self.batch_size)
+            chosen = _checks.streams(streams, self.batch_size)
             state = self._engine.state()
             for part in state:
                 part[:, chosen] = 0
@@ -258,24 +258,6 @@ class Stream(Portable, Generic[Given, Returned]):
         stream = type(self).__new__(type(self))
         stream.__setstate__(copy.deepcopy(attributes, memo) | {"_weights": weights})
         return stream
-
-
-def _check_streams(streams: Any, batch_size: int) -> Indices:
-    """Return the indices of the streams that indices or a mask select."""
-    array = _checks.as_array("streams", streams)
-    if array.dtype.kind == "b":
-        if array.shape != (batch_size,):
-            raise ValueError(
-                f"streams: expected a mask of shape ({batch_size},), got {array.shape}"
-            )
-        return np.flatnonzero(array)
-    if array.ndim > 1:
-        raise ValueError(f"streams: expected indices of shape (n,), got {array.shape}")
-    if not array.size:  # an empty list has no dtype of its own
-        return np.zeros(0, np.intp)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"streams: expected indices or a mask, got dtype {array.dtype}")
-    return _checks.index_array("streams", array.reshape(-1), batch_size)
 
 
 class _StepArguments(NamedTuple):

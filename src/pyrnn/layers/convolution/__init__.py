@@ -1,0 +1,1 @@
+"""Layers over windows of time: convolutions, and their streams."""

@@ -1,0 +1,111 @@
+"""Convolutions along time: any shapes, layouts, streams."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import pyrnn
+from tests.fuzz.case import Case, Relation, entry
+from tests.fuzz.draw import Draw
+from tests.fuzz.entries.common import caches_refused, draw_weights
+
+Arguments = dict[str, Any]
+
+
+def options_of(draw: Draw) -> Arguments:
+    """Options that fit each other."""
+    groups = draw.choice((1, 1, 1, 2, 3))
+    padding = draw.choice((0, 1, 3, "valid", "same", "causal"))
+    options: Arguments = {
+        "in_channels": groups * draw.choice((1, 2, 3, 9)),
+        "out_channels": groups * draw.choice((1, 2, 5, 18)),
+        "kernel_size": draw.choice((1, 2, 3, 5)),
+        "padding": padding,
+        "stride": 1 if padding == "same" else draw.choice((1, 1, 2, 3)),
+        "dilation": draw.choice((1, 1, 2)),
+        "groups": groups,
+        "batch_first": draw.choice((True, False)),
+    }
+    if draw.chance(0.3):
+        options["bias"] = draw.choice((True, False))
+    return options | {"dtype": draw.dtype_argument(), "seed": draw.integer(0, 2**32)}
+
+
+def _layer(draw: Draw, training: bool, a: Arguments) -> Any:
+    layer = pyrnn.Conv1d(**a["options"])
+    draw.settle(layer.parameters)
+    if a["weights"] is not None:
+        layer.parameters.update(a["weights"])
+    return layer if training else layer.eval()
+
+
+def _run(draw: Draw, training: bool, a: Arguments) -> Arguments:
+    layer = _layer(draw, training, a)
+    y, _, cache = layer.forward(a["x"])
+    dx, _, grads = layer.backward(cache, a["dy"])
+    return {"y": y, "dx": dx, "grads": grads, "called": copy.deepcopy(layer)(a["x"])}
+
+
+def _caches(draw: Draw, training: bool, a: Arguments) -> tuple[Any, Any]:
+    return caches_refused(partial(_layer, draw, training, a), (a["x"],), (a["dy"],))
+
+
+def _called(run: Any, a: Arguments) -> tuple[Any, Any]:
+    result = run(a)
+    return result["called"], result["y"]
+
+
+def _row_alone(draw: Draw, training: bool, row: int, a: Arguments) -> tuple[Any, Any]:
+    layer, x = _layer(draw, training, a), np.asarray(a["x"])
+    axis = 0 if layer.batch_first else 1
+    index = [slice(None)] * 3
+    index[axis] = slice(row % x.shape[axis], row % x.shape[axis] + 1)
+    return layer(x[tuple(index)]), layer(x)[tuple(index)]
+
+
+def _streamed(draw: Draw, a: Arguments) -> tuple[Any, Any]:
+    layer, x = _layer(draw, False, a), np.asarray(a["x"])
+    x_first = x.swapaxes(0, 1) if layer.batch_first else x
+    stream = layer.stream(x_first.shape[1])
+    stream.reset([0])
+    steps = np.stack([stream.step(x_t) for x_t in x_first])
+    stream.state = stream.state
+    stream.reset()
+    return (steps.swapaxes(0, 1) if layer.batch_first else steps), layer(x)
+
+
+_METHODS = ("forward", "backward", "__call__", "eval", "train", "parameters", "stream", "reach")
+
+
+@entry("Conv1d", "Conv1d", *(f"Conv1d.{name}" for name in _METHODS), "Conv1dStream",
+       *(f"Conv1dStream.{name}" for name in ("step", "state", "reset")), weight=1.5)  # fmt: skip
+def conv_case(draw: Draw) -> Case:
+    """A convolution of a batch of sequences."""
+    options = options_of(draw)
+    layer = pyrnn.Conv1d(**options)
+    steps, rows = layer.reach + draw.steps(), draw.rows()
+    padding = options["padding"]
+    pads = 2 * padding if isinstance(padding, int) else 0 if padding == "valid" else layer.reach
+    count = (steps + pads - layer.reach - 1) // layer.stride + 1
+    axes = (1, 0) if options["batch_first"] else (0, 1)
+    lead, given = ([(n, rows)[axis] for axis in axes] for n in (steps, count))
+    arguments = {
+        "options": options,
+        "weights": draw_weights(draw, layer),
+        "x": draw.array(*lead, options["in_channels"]),
+        "dy": draw.array(*given, options["out_channels"]),
+    }
+    training = draw.chance(0.7)
+    relations = [
+        Relation("call", partial(_called, partial(_run, draw, training))),
+        Relation("caches", partial(_caches, draw, training)),
+        Relation("row alone", partial(_row_alone, draw, training, draw.integer(0, 99))),
+    ]
+    if options["padding"] == "causal" and options["stride"] == 1:
+        relations.append(Relation("stream", partial(_streamed, draw)))
+    names = {"cache", "stream", *options, *layer.parameters}
+    return Case(arguments, partial(_run, draw, training), relations, in_numpy=True, names=names)
