@@ -49,7 +49,7 @@ class Conv1dStream(Portable):
         self.in_channels: int = weight.shape[1] * sizes.groups
         self._weight: Array = weight.copy()
         self._bias: Array | None = None if bias is None else bias.copy()
-        self._sizes = sizes
+        self._dilation, self._groups = sizes.dilation, sizes.groups
         self._packed: dict[str, Any] = {}
         self._kept = sizes.reach
         # The last `_kept` steps lie before `_end`; the room behind it is for those to come.
@@ -65,8 +65,8 @@ class Conv1dStream(Portable):
             self._weight,
             self._bias,
             stride=1,
-            dilation=self._sizes.dilation,
-            groups=self._sizes.groups,
+            dilation=self._dilation,
+            groups=self._groups,
         )
         self._packed[backend.name] = packed
         return packed
