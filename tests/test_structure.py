@@ -98,7 +98,7 @@ FLOORS = [
     {"backend.threads"},
     {"parameters"},
     {"layers"},
-    {"training"},
+    {"training", "distributed"},
     {"text"},
     {"diagnostics", "interop", "textbook"},
     {"training.run"},

@@ -18,6 +18,7 @@ import numpy as np
 
 from pyrnn._divergence import DivergenceError
 from pyrnn.backend import selection
+from pyrnn.backend.threads import get_num_threads
 from pyrnn.cli._arguments import (
     Subparsers,
     add_threads,
@@ -28,7 +29,7 @@ from pyrnn.cli._arguments import (
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import NAMES, Ended, Interrupt
 from pyrnn.cli._terminal import print_written
-from pyrnn.cli._training import memory, picture, progress
+from pyrnn.cli._training import memory, picture, progress, several
 from pyrnn.cli._training.options import (
     DEFAULT_SECONDS,
     MOST_STEPS,
@@ -38,6 +39,7 @@ from pyrnn.cli._training.options import (
 )
 from pyrnn.cli._training.resuming import Keeper, Resumed, path_beside
 from pyrnn.cli._training.run import EVALUATIONS, Settings, Training
+from pyrnn.distributed.ranks import Ranks
 from pyrnn.interop import serialization
 from pyrnn.text import corpus as text
 from pyrnn.text.character_model import CharacterModel
@@ -92,10 +94,34 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, save, score, write, draw."""
+    ranks = several.started()
+    with contextlib.ExitStack() as stack:
+        with several.agreed(ranks):
+            prepared = _prepare(arguments, ranks, stack)
+        with several.together(ranks):
+            several.check_same_text(ranks, prepared.corpus)
+            return _run(prepared, ranks)
+
+
+class Prepared(NamedTuple):
+    """All that a run has before its first step."""
+
+    arguments: argparse.Namespace
+    outputs: Outputs
+    corpus: EncodedCorpus
+    training: Training
+    keeper: Keeper | None
+
+
+def _prepare(
+    arguments: argparse.Namespace, ranks: Ranks | None, stack: contextlib.ExitStack
+) -> Prepared:
+    """Check everything, read the texts, make the model."""
     resumed = None
     if arguments.resume is not None:
         resumed = Resumed(arguments.resume, arguments, arguments.parser.get_default)
         arguments = resumed.arguments
+    several.check_batch(arguments, ranks)
     files = arguments.files or text.standard_library()
     texts = [*files, *([arguments.val] if arguments.val is not None else [])]
     outputs = _outputs(arguments, texts, resumed)
@@ -103,24 +129,33 @@ def run(arguments: argparse.Namespace) -> int:
     if resumed is not None:
         resumed.check_texts(texts)
     corpus = _corpus(arguments, files)
-    with _computing(arguments):
-        training = _training(arguments, corpus)
-        if resumed is not None:
-            resumed.restore(training)
-        keeper = None
-        if arguments.checkpoint_every is not None:
-            keeper = Keeper(training, arguments, texts, outputs.model)
-        print(_introduction(training, corpus), flush=True)
-        with Interrupt() as interrupt:
-            _train(training, outputs.model, interrupt, keeper, arguments)
-        if interrupt.requested:
-            print(f"{NAMES[interrupt.requested]} after step {training.step}", flush=True)
-            if interrupt.requested != signal.SIGINT:
-                raise Ended(interrupt.requested)
-        if training.settings.keep == "last":
-            training.finish()
-        bits = training.final_bits
-        _print_sample(training.model, _prompt(arguments, corpus), arguments.seed)
+    stack.enter_context(_computing(arguments, several.share_threads(arguments, ranks)))
+    training = _training(arguments, corpus, ranks)
+    if resumed is not None:
+        resumed.restore(training)
+    keeper = None
+    if arguments.checkpoint_every is not None:
+        keeper = Keeper(training, arguments, texts, outputs.model)
+    return Prepared(arguments, outputs, corpus, training, keeper)
+
+
+def _run(prepared: Prepared, ranks: Ranks | None) -> int:
+    """Train, and leave behind what there is to leave: rank 0 alone, of several."""
+    arguments, outputs, corpus, training, keeper = prepared
+    print(_introduction(training, corpus, ranks), flush=True)
+    with Interrupt() as interrupt:
+        _train(training, outputs.model, interrupt, keeper, arguments)
+    requested = several.signal_of(ranks, interrupt.requested)
+    if requested:
+        print(f"{NAMES[requested]} after step {training.step}", flush=True)
+        if requested != signal.SIGINT:
+            raise Ended(requested)
+    if training.settings.keep == "last":
+        training.finish()
+    if not training.is_first:
+        return 0
+    bits = training.final_bits
+    _print_sample(training.model, _prompt(arguments, corpus), arguments.seed)
     print(f"held-out  {bits:.3f} bits per character over {len(corpus.held_out):,} characters")
     print(f"model     {outputs.model}", flush=True)
     if _draw(training, _title(training.model, arguments), outputs.picture):
@@ -192,6 +227,8 @@ def _outputs(
 
 
 def _save(training: Training, path: Path) -> None:
+    if not training.is_first:
+        return
     training.check()
     try:
         with _writing(path):
@@ -241,16 +278,18 @@ def _same(first: str | Path, second: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _computing(arguments: argparse.Namespace) -> Iterator[None]:
+def _computing(arguments: argparse.Namespace, threads: int | None) -> Iterator[None]:
     """Use the backend and the number of threads of the arguments."""
     if arguments.backend == "native":
         check_native("--backend")
     name: Any = arguments.backend or selection.current().name
-    with selection.use_backend(name), use_threads(arguments.threads):
+    with selection.use_backend(name), use_threads(threads):
         yield
 
 
-def _training(arguments: argparse.Namespace, corpus: EncodedCorpus) -> Training:
+def _training(
+    arguments: argparse.Namespace, corpus: EncodedCorpus, ranks: Ranks | None
+) -> Training:
     """Make the training of a model on its text, after all checks."""
     shortest = arguments.batch * arguments.seq_len + 1
     if len(corpus.train) < shortest:
@@ -297,6 +336,7 @@ def _training(arguments: argparse.Namespace, corpus: EncodedCorpus) -> Training:
             arguments.patience,
             arguments.log,
         ),
+        ranks,
     )
 
 
@@ -317,12 +357,16 @@ def _size(model: CharacterModel) -> str:
     return f"{model.cell.upper()} {layers}{model.rnn.hidden_size}"
 
 
-def _introduction(training: Training, corpus: EncodedCorpus) -> str:
+def _introduction(training: Training, corpus: EncodedCorpus, ranks: Ranks | None) -> str:
     model = training.model
+    several_ranks = ""
+    if ranks is not None:
+        count = get_num_threads()
+        several_ranks = f"; {ranks.count} ranks of {count} thread{'s' if count > 1 else ''}"
     return (
         f"{_size(model)}, {model.num_parameters:,} parameters, {model.dtype}, "
         f"{selection.current().name}; {len(corpus.train):,} characters to train on, "
-        f"{len(corpus.held_out):,} held out, {len(model.vocabulary)} different ones"
+        f"{len(corpus.held_out):,} held out, {len(model.vocabulary)} different ones{several_ranks}"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pyrnn import _checks
 from pyrnn._types import Indices
+from pyrnn.distributed import shares
 from pyrnn.text.batches import chunks, streams
 from pyrnn.training.losses import softmax_cross_entropy
 
@@ -18,6 +19,21 @@ CHECKED_AT_ONCE = 1 << 20
 
 def bits(model: Any, indices: Any, callback: Callable[[], object] | None) -> float:
     """The bits per character that a model needs for a text."""
+    nats, count = nats_of(model, indices, callback)
+    return nats / (count * math.log(2))
+
+
+def nats_of(
+    model: Any,
+    indices: Any,
+    callback: Callable[[], object] | None,
+    rank: int = 0,
+    ranks: int = 1,
+) -> tuple[float, int]:
+    """The nats that a model needs for one of several ranks' streams of a text.
+
+    Beside them is the number of characters that all ranks' streams score.
+    """
     text = _checks.as_array("indices", indices)
     if text.ndim != 1 or len(text) < 2:
         raise ValueError(f"indices: expected shape (L,) with L of at least 2, got {text.shape}")
@@ -26,8 +42,11 @@ def bits(model: Any, indices: Any, callback: Callable[[], object] | None) -> flo
         model._check_indices(text[start : start + CHECKED_AT_ONCE])
     batch_size = min(EVALUATION_STREAMS, max(1, len(text) // EVALUATION_STEPS))
     inputs, targets = streams(text, batch_size)
-    nats = cross_entropy(model, chunks(inputs, targets, EVALUATION_STEPS), callback)
-    return nats / (targets.size * math.log(2))
+    mine = shares.neighbours(batch_size, rank, ranks)
+    if mine.start == mine.stop:
+        return 0.0, targets.size
+    pieces = chunks(inputs[:, mine], targets[:, mine], EVALUATION_STEPS)
+    return cross_entropy(model, pieces, callback), targets.size
 
 
 def cross_entropy(

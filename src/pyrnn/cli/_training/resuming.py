@@ -73,6 +73,8 @@ class Keeper:
         """Write a checkpoint; a failure is one line, and the checkpoint before stays whole."""
         # A signal counts after the file is complete.
         tree = {**self._run, "training": self._training.state_dict()}
+        if not self._training.is_first:
+            return
         try:
             checkpoint.write(self.path, tree)
         except OSError as error:

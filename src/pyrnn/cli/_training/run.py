@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,8 +19,11 @@ from pyrnn._divergence import (
     worse_than_a_guess,
 )
 from pyrnn._types import Array
+from pyrnn.distributed import shares
+from pyrnn.distributed.ranks import Ranks, join, weighted
 from pyrnn.text.batches import AnyIndices, streams
 from pyrnn.text.character_model import CharacterModel
+from pyrnn.text.evaluation import nats_of
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.clipping import clip_grad_norm
 from pyrnn.training.losses import softmax_cross_entropy
@@ -78,10 +81,18 @@ class Training:
 
     The learning rate rises over the first steps and then falls in a straight line to 0 at the end
     of the steps or of the time, whichever is nearer. Only the time of the steps counts.
+
+    Of several ranks, each reads some of the streams; all else is the same on all of them, the time
+    as well, which is rank 0's.
     """
 
     def __init__(
-        self, model: CharacterModel, text: AnyIndices, held_out: AnyIndices, settings: Settings
+        self,
+        model: CharacterModel,
+        text: AnyIndices,
+        held_out: AnyIndices,
+        settings: Settings,
+        ranks: Ranks | None = None,
     ) -> None:
         self.model = model
         self.settings = settings
@@ -98,6 +109,14 @@ class Training:
         self._read = 0
         self._state: Any = None
         self._streams = streams(text, settings.batch_size)
+        self._ranks = ranks
+        self._own = self._streams
+        self._stop_asked = False
+        self._busy = 0.0
+        if ranks is not None:
+            mine = shares.neighbours(settings.batch_size, ranks.rank, ranks.count)
+            self._own = (self._streams[0][:, mine], self._streams[1][:, mine])
+            self._set_generator([model.rnn._generator.bit_generator.state])
         kind = OPTIMIZERS[settings.optimizer]
         self._optimizer: Optimizer = kind(model.parameters, lr=settings.lr)
 
@@ -143,13 +162,13 @@ class Training:
         for x, y in self._batches():
             # No warnings of overflow, because the loss is checked.
             with np.errstate(over="ignore", invalid="ignore"):
-                self._step(x, y)
+                self._step(x, y, stop)
             show()
-            if self.progress >= 1 or stop():
+            if self.progress >= 1 or self._is_to_stop(stop):
                 return
             if self.progress * self.settings.evaluations >= len(self.scores) + 1:
                 try:
-                    self.evaluate(stop)
+                    self.evaluate(stop if self._ranks is None else lambda: False)
                 except _Stopped:
                     return
                 if self.ended:
@@ -168,8 +187,7 @@ class Training:
         return {
             "model": dict(self.model.parameters),
             "optimizer": self._optimizer.state_dict(),
-            "generator": self.model.rnn._generator.bit_generator.state,
-            "state": self._state,
+            **self._of_all_ranks(),
             "counts": [self.step, self.characters, self._read, self.waited],
             "seconds": self.seconds,
             "smoothed": self.smoothed,
@@ -185,11 +203,11 @@ class Training:
             raise ValueError("expected the parameters of the model")
         self._optimizer.load_state_dict(state["optimizer"])
         self.model.parameters.update(state["model"])
-        self.model.rnn._generator.bit_generator.state = state["generator"]
-        carried = state["state"]
-        self._state = tuple(carried) if isinstance(carried, list) else carried
+        self._set_generator(state.get("generators", [state["generator"]]))
+        self._set_state(state["state"])
         self.step, self.characters, self._read, self.waited = state["counts"]
         self.seconds, self.smoothed = float(state["seconds"]), float(state["smoothed"])
+        self._busy = self.seconds
         self.losses = [Point(int(n), float(bits)) for n, bits in state["losses"]]
         self.scores = [Point(int(n), float(bits)) for n, bits in state["scores"]]
         self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
@@ -219,7 +237,10 @@ class Training:
                 raise _Stopped
 
         with np.errstate(over="ignore", invalid="ignore"):
-            bits = self.model.bits_per_character(self._held_out, callback=look)
+            if self._ranks is None:
+                bits = self.model.bits_per_character(self._held_out, callback=look)
+            else:
+                bits = self._bits_of_all_ranks(self._ranks)
         self.scores.append(Point(self.characters, bits))
         self._log(bits)
         self.waited += 1
@@ -231,7 +252,7 @@ class Training:
 
     def _log(self, bits: float) -> None:
         """Add a line to the log."""
-        if self.settings.log is None:
+        if self.settings.log is None or not self.is_first:
             return
         line = {"step": self.step, "characters": self.characters, "seconds": self.seconds}
         line |= {"bits": self.smoothed, "held_out": bits, "lr": self._optimizer.lr}
@@ -262,7 +283,7 @@ class Training:
 
     def _batches(self) -> Iterator[tuple[AnyIndices, AnyIndices]]:
         """Yield chunks of all streams, again and again; each pass begins with a zero state."""
-        inputs, targets = self._streams
+        inputs, targets = self._own
         while True:
             for start in range(self._read, len(inputs), self.settings.seq_len):
                 x, y = (a[start : start + self.settings.seq_len] for a in (inputs, targets))
@@ -270,20 +291,85 @@ class Training:
                 yield x, y
             self._read, self._state = 0, None
 
-    def _step(self, x: AnyIndices, y: AnyIndices) -> None:
+    def _step(self, x: AnyIndices, y: AnyIndices, stop: Callable[[], bool]) -> None:
         start = time.perf_counter()
         logits, self._state, cache = self.model.forward(x, self._state)
         loss, dlogits = softmax_cross_entropy(logits, y)
+        characters = y.size
+        ranks = self._ranks
+        if ranks is not None:
+            seconds = self._busy + time.perf_counter() - start
+            told = ranks.told(loss, characters, stop(), seconds)
+            loss, weight = weighted(told)
+            dlogits *= characters / weight
+            characters = int(weight)
+            self._stop_asked = bool(told[:, 2].any())
+            self.seconds = float(told[0, 3])
         check_loss("--lr", self.settings.lr, loss, self.step + 1)
+        grads: Mapping[str, Array]
         _, _, grads = self.model.backward(cache, dlogits)
+        if ranks is not None:
+            grads = ranks.sum_gradients(grads)
         clip_grad_norm(grads, self.settings.clip)
         warm_up = min(1.0, (self.step + 1) / WARM_UP_STEPS)
         self._optimizer.lr = self.settings.lr * warm_up * (1 - self.progress)
         self._optimizer.step(grads)
-        self.seconds += time.perf_counter() - start
+        self._busy += time.perf_counter() - start
+        if ranks is None:
+            self.seconds = self._busy
         self.step += 1
-        self.characters += y.size
+        self.characters += characters
         self._record(loss / math.log(2))
+
+    # --- several ranks ----------------------------------------------------------------------
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes and prints."""
+        return self._ranks is None or self._ranks.is_first
+
+    def _is_to_stop(self, stop: Callable[[], bool]) -> bool:
+        return stop() if self._ranks is None else self._stop_asked
+
+    def _bits_of_all_ranks(self, ranks: Ranks) -> float:
+        nats, count = nats_of(self.model, self._held_out, None, ranks.rank, ranks.count)
+        total: float = sum(ranks.told(nats)[:, 0].tolist())
+        return total / (count * math.log(2))
+
+    def _of_all_ranks(self) -> dict[str, Any]:
+        """The carried state of all streams, and each rank's generator."""
+        drawn = self.model.rnn._generator.bit_generator.state
+        ranks = self._ranks
+        if ranks is None:
+            return {"state": self._state, "generator": drawn}
+        generators, states = zip(*ranks.gathered((drawn, self._state)), strict=True)
+        state = states[0]
+        if state is not None:
+            places = [
+                shares.neighbours(self.settings.batch_size, rank, ranks.count)
+                for rank in range(ranks.count)
+            ]
+            parts = [s if isinstance(s, tuple) else (s,) for s in states]
+            state = tuple(join(each, places, 1) for each in zip(*parts, strict=True))
+        return {"state": state, "generator": generators[0], "generators": list(generators)}
+
+    def _set_generator(self, saved: Sequence[Any]) -> None:
+        """Go on with a rank's own draws; with another number of ranks, far from everybody's."""
+        rank, count = (0, 1) if self._ranks is None else (self._ranks.rank, self._ranks.count)
+        same = len(saved) == count
+        generator = self.model.rnn._generator.bit_generator
+        generator.state = saved[rank if same else 0]
+        if rank and not same:
+            generator.state = generator.jumped(rank).state  # type: ignore[attr-defined]
+
+    def _set_state(self, whole: Any) -> None:
+        """Take this rank's streams of the carried state."""
+        parts = tuple(whole) if isinstance(whole, (list, tuple)) else (whole,)
+        if self._ranks is not None and whole is not None:
+            ranks = self._ranks
+            mine = shares.neighbours(self.settings.batch_size, ranks.rank, ranks.count)
+            parts = tuple(np.ascontiguousarray(part[:, mine]) for part in parts)
+        self._state = parts if self.model.cell == "lstm" and whole is not None else parts[0]
 
     def _record(self, bits: float) -> None:
         self.losses.append(Point(self.characters, bits))

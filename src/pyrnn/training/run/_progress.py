@@ -75,7 +75,7 @@ class Progress:
 
     def state_for(self, batch: Batch) -> Any:
         """The state at the beginning of a batch, of the rows that go on."""
-        if not batch.back:
+        if not batch.back or not batch.rows:
             return None
         state = self.states[-batch.back]
         if isinstance(state, tuple):

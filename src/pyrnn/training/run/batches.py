@@ -7,6 +7,7 @@ of items that are done.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
+from pyrnn.distributed import shares
 from pyrnn.layers.sequences import pad_sequence
 
 BUCKET = 50
@@ -66,6 +68,17 @@ class Data(Protocol):
 
     def load(self, item: Any) -> Batch:
         """The batch of an item."""
+
+    def of_rank(self, rank: int, ranks: int) -> Data:
+        """The same items, of which one of several processes loads its rows; maybe none."""
+
+    def place(self, count: int, rank: int, ranks: int) -> slice:
+        """Which of so many rows of an item those of a rank are."""
+
+
+def no_rows(back: int, before: int, keep: int) -> Batch:
+    """What a rank loads of an item with fewer rows than ranks."""
+    return Batch(None, None, None, 0, 0, back, before, keep)
 
 
 def check_window(k1: Any, k2: Any) -> Window | None:
@@ -122,6 +135,7 @@ class Sequences:
         self._dtype = dtype
         self.batch_first = batch_first
         self._window = window
+        self._rank, self._ranks = 0, 1
         self._lengths = _lengths(name, x)
         if targets is not None:
             got = len(targets) if hasattr(targets, "__len__") else _checks.shown(targets)
@@ -159,18 +173,36 @@ class Sequences:
             batches = [batches[number] for number in generator.permutation(len(batches))]
         return batches
 
+    def of_rank(self, rank: int, ranks: int) -> Sequences:
+        """The same batches, of which this process loads its rows."""
+        own = copy.copy(self)
+        own._rank, own._ranks = rank, ranks
+        return own
+
+    def place(self, count: int, rank: int, ranks: int) -> slice:
+        """Neighbours, if all are equally long; else every so manieth of the sorted rows."""
+        if self._lengths.min() == self._lengths.max():
+            return shares.neighbours(count, rank, ranks)
+        return shares.every(rank, ranks)
+
     def load(self, item: Any) -> Batch:
         """The batch of an item."""
         rows, start = item
+        if self._ranks > 1:
+            rows = rows[self.place(len(rows), self._rank, self._ranks)]
         lengths = self._lengths[rows]
-        begin, end, back, keep = 0, int(lengths.max()), 0, 0
+        begin, back, keep = 0, 0, 0
         if self._window is not None:
             alive = lengths > start
             rows, lengths = rows[alive], lengths[alive]
-            end = min(end, start + self._window.k1)
             begin, back = self._window.begin(start), self._window.back(start)
             keep = self._window.k2 // self._window.k1
         before = start - begin
+        if not len(rows):
+            return no_rows(back, before, keep)
+        end = int(lengths.max())
+        if self._window is not None:
+            end = min(end, start + self._window.k1)
         ends = np.minimum(lengths, end) - begin
         x = self._padded(self._x, rows, begin, end)
         targets = self._of_targets(rows, start, end)
@@ -273,6 +305,17 @@ class TokenStreams:
         rows, steps = self._inputs.shape
         return rows, steps
 
+    def of_rank(self, rank: int, ranks: int) -> TokenStreams:
+        """The same stretches of time, of a rank's streams: neighbours, so one piece of the text."""
+        own = copy.copy(self)
+        mine = self.place(len(self._inputs), rank, ranks)
+        own._inputs, own._next = self._inputs[mine], self._next[mine]
+        return own
+
+    def place(self, count: int, rank: int, ranks: int) -> slice:
+        """Neighbours."""
+        return shares.neighbours(count, rank, ranks)
+
     def items(self, generator: np.random.Generator | None) -> range:
         """Where each stretch of time begins; there is one order only."""
         return range(0, self._inputs.shape[1], self._window.k1)
@@ -284,6 +327,8 @@ class TokenStreams:
             begin, back, keep = item, int(item > 0), 1
         else:
             begin, back, keep = self._window.begin(item), self._window.back(item), k2 // k1
+        if not len(self._inputs):
+            return no_rows(back, item - begin, keep)
         x, targets = self._inputs[:, begin : item + k1], self._next[:, item : item + k1]
         if not self.batch_first:
             x, targets = x.T, targets.T

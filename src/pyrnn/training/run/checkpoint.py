@@ -21,7 +21,7 @@ from pyrnn import _extras
 from pyrnn._files import AnyPath, checked_path, open_regular, shown, write_atomically
 from pyrnn._types import Array
 from pyrnn.interop import _safetensors
-from pyrnn.training.run import _model, _tree
+from pyrnn.training.run import _model, _several, _tree
 from pyrnn.training.run.history import History
 
 VERSION = 1
@@ -52,7 +52,9 @@ def save(trainer: Any, path: AnyPath, extra: Mapping[str, Any] | None = None) ->
     MissingExtraError
         If safetensors is not installed.
     """
-    write(path, {"trainer": _state(trainer), "extra": extra})
+    state = _state(trainer)  # all ranks take part
+    if trainer.rank == 0:
+        write(path, {"trainer": state, "extra": extra})
 
 
 def load(trainer: Any, path: AnyPath) -> Any:
@@ -71,7 +73,7 @@ def load(trainer: Any, path: AnyPath) -> Any:
         If the file cannot be read, is no checkpoint, or another training's. Nothing has changed
         then.
     """
-    tree = read(path)
+    tree = _read_once(trainer, path)
     try:
         _restore(trainer, tree["trainer"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -80,6 +82,28 @@ def load(trainer: Any, path: AnyPath) -> Any:
             f"{shown(path)}: expected a checkpoint of this training, got another's ({reason})"
         ) from error
     return tree["extra"]
+
+
+def is_there(trainer: Any, path: AnyPath) -> bool:
+    """Whether rank 0 has this file."""
+    there = os.path.exists(path)
+    return there if trainer._ranks is None else bool(trainer._ranks.from_first(there))
+
+
+def _read_once(trainer: Any, path: AnyPath) -> Any:
+    """The tree of a checkpoint, which rank 0 reads for all; its error is everybody's."""
+    if trainer._ranks is None:
+        return read(path)
+    tree, error = None, None
+    if trainer.rank == 0:
+        try:
+            tree = read(path)
+        except CheckpointError as raised:
+            error = raised
+    tree, error = trainer._ranks.from_first((tree, error))
+    if error is not None:
+        raise error
+    return tree
 
 
 def write(path: AnyPath, tree: Any) -> None:
@@ -131,17 +155,16 @@ def read(path: AnyPath) -> Any:
 
 def _state(trainer: Any) -> dict[str, Any]:
     progress = trainer.progress
-    generators = _model.generators(trainer.model)
     return {
         "model": dict(trainer.model.parameters),
         "optimizer": trainer.optimizer.state_dict(),
         "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
-        "generators": {name: g.bit_generator.state for name, g in generators.items()},
+        "generators": _several.gathered_generators(trainer),
         "progress": {
             **{name: getattr(progress, name) for name in COUNTS},
             "before": progress.before,
             "generator": progress.generator.bit_generator.state,
-            "states": list(progress.states),
+            "states": _several.gathered_states(trainer),
             "epochs": progress.history.epoch,
             "history": progress.history.history,
         },
@@ -165,8 +188,9 @@ def _restore(trainer: Any, state: Mapping[str, Any]) -> None:
     parameters = trainer.model.parameters
     if set(state["model"]) != set(parameters):
         raise ValueError(f"model: expected the parameters {', '.join(parameters)}")
-    generators = _model.generators(trainer.model)
-    if set(state["generators"]) != set(generators):
+    drawn = state["generators"]
+    drawn = [drawn] if isinstance(drawn, Mapping) else drawn  # written before there were ranks
+    if set(drawn[0]) != set(_model.generators(trainer.model)):
         raise ValueError("model: expected layers with the same dropout")
     if (state["scheduler"] is None) != (trainer.scheduler is None):
         raise ValueError("scheduler: expected one where there was one")
@@ -185,8 +209,7 @@ def _restore(trainer: Any, state: Mapping[str, Any]) -> None:
     if trainer.scheduler is not None:
         trainer.scheduler.load_state_dict(state["scheduler"])
     parameters.update(state["model"])
-    for name, generator in generators.items():
-        generator.bit_generator.state = state["generators"][name]
+    _several.set_generators(trainer, drawn)
     for callback, (_, own) in zip(trainer.callbacks, state["callbacks"], strict=True):
         callback.load_state_dict(own)
     _restore_progress(trainer, state["progress"])
@@ -200,7 +223,8 @@ def _restore_progress(trainer: Any, saved: Mapping[str, Any]) -> None:
     in_pass = saved["item"] > 0
     # The order of this pass is drawn again, from the generator as it was before.
     progress.generator.bit_generator.state = saved["before"] if in_pass else saved["generator"]
-    progress.states = deque(_as_state(state) for state in saved["states"])
+    states = [_as_state(state) for state in saved["states"]]
+    progress.states = deque(_several.own_states(trainer, states))
     history = History()
     history.epoch, history.history = list(saved["epochs"]), dict(saved["history"])
     progress.history = history

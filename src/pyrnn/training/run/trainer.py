@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,21 +10,17 @@ from typing import Any
 import numpy as np
 
 from pyrnn import _checks
-from pyrnn._divergence import check_loss
+from pyrnn._divergence import DivergenceError
 from pyrnn._pickling import public
-from pyrnn._types import Array
-from pyrnn.backend import selection
+from pyrnn.distributed.ranks import ranks_of
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.clipping import clip_grad_norm as clip
-from pyrnn.training.run import _model
+from pyrnn.training.run import _gradients, _model, _several
 from pyrnn.training.run._arguments import Loss, check_scheduler, data_of, find_loss, sequences_of
 from pyrnn.training.run._progress import Progress
-from pyrnn.training.run.batches import (
-    Batch,
-    Data,
-    check_window,
-)
+from pyrnn.training.run.batches import Data, check_window
 from pyrnn.training.run.callbacks.base import Callback, CallbackList
+from pyrnn.training.run.checkpoint import CheckpointError
 from pyrnn.training.run.history import History
 from pyrnn.training.schedules import LRScheduler, ReduceLROnPlateau
 
@@ -51,9 +48,15 @@ class Trainer:
         The gradients' largest common norm.
     seed : int, optional
         Of the order of batches.
+    communicator : mpi4py.MPI.Comm, optional
+        Of several processes that train one model together; each makes its trainer and calls its
+        methods with the same arguments. Batches are the same as for one process, and each rank
+        computes some of their rows. See the guide, "Several processes".
 
     Attributes
     ----------
+    rank : int
+        Which one of several processes this is; 0 without a communicator.
     stop_training : bool
         A callback sets it to end `fit` after the step or epoch that it is called in.
     history : History
@@ -67,6 +70,8 @@ class Trainer:
     Notes
     -----
     With a seed, the same model, data and arguments give the same bits, for any number of threads.
+    So do several processes, each time that there are as many of them. With a communicator, an error
+    within `fit` or `evaluate` that is not raised on all ranks ends all of them.
 
     Examples
     --------
@@ -95,6 +100,7 @@ class Trainer:
         scheduler: LRScheduler | tuple[LRScheduler, str] | None = None,
         clip_grad_norm: float | None = None,
         seed: int | None = None,
+        communicator: Any = None,
     ) -> None:
         for name in ("parameters", "forward", "backward", "train", "eval"):
             if not hasattr(model, name):
@@ -112,6 +118,20 @@ class Trainer:
         self.stop_training = False
         self.history = History()
         self.progress: Progress = Progress(np.random.default_rng(_checks.seed(seed)))
+        self._ranks = ranks_of(communicator)
+        self._data: Data | None = None
+        _several.begin(self)
+
+    @property
+    def rank(self) -> int:
+        """Which one of several processes this is."""
+        return 0 if self._ranks is None else self._ranks.rank
+
+    def _together(self) -> contextlib.AbstractContextManager[None]:
+        """Where an error of one rank alone ends all."""
+        if self._ranks is None:
+            return contextlib.nullcontext()
+        return self._ranks.together((DivergenceError, CheckpointError))
 
     # --- training ---------------------------------------------------------------------------
 
@@ -194,12 +214,33 @@ class Trainer:
         held_out = None
         if validation is not None:
             held_out = data_of(self.model, "validation", validation, batch_size, None)
+            held_out = _several.own(self._ranks, held_out, "validation")
         shuffle = _checks.flag("shuffle", shuffle)
         called = CallbackList(callbacks, self)
+        self._data = data = _several.own(self._ranks, data, "train")
         self.stop_training = False
         self.progress.begin()
         self.history = self.progress.history
         self.model.train()
+        arguments = {"epochs": epochs, "steps": steps, "steps_per_epoch": steps_per_epoch}
+        arguments |= {"k1": k1, "k2": k2, "accumulate": count, "shuffle": shuffle}
+        _several.check_equal(self, data, batch_size, **arguments)
+        with self._together():
+            self._run(data, held_out, most_epochs, most_steps, length, count, shuffle, called)
+        return self.history
+
+    def _run(
+        self,
+        data: Data,
+        held_out: Data | None,
+        most_epochs: float,
+        most_steps: float,
+        length: float,
+        count: int,
+        shuffle: bool,
+        called: CallbackList,
+    ) -> None:
+        """Epoch after epoch."""
         called.on_train_begin()
         try:
             while (
@@ -214,7 +255,6 @@ class Trainer:
         finally:
             self.model.train()
         called.on_train_end()
-        return self.history
 
     def _run_epoch(
         self,
@@ -248,12 +288,7 @@ class Trainer:
         progress = self.progress
         if called.batch_begin:
             called.on_train_batch_begin(progress.batches_of_epoch)
-        if len(group) == 1:
-            batch = data.load(group[0])
-            value, grads = self._compute(batch, data.batch_first)
-            progress.count(value, batch.size)
-        else:
-            value, grads = self._accumulated(data, group)
+        value, grads = _gradients.of_step(self, data, group)
         if self.clip_grad_norm is not None:
             clip(grads, self.clip_grad_norm)
         self.optimizer.step(grads)
@@ -263,66 +298,14 @@ class Trainer:
             self._step_scheduler({"loss": value})
         if called.batch_end:
             called.on_train_batch_end(progress.batches_of_epoch - 1, {"loss": value})
-
-    def _accumulated(self, data: Data, group: Any) -> tuple[float, Mapping[str, Array]]:
-        """The mean loss and gradient of several batches, each as heavy as its targets."""
-        total, weight = 0.0, 0
-        summed: Any = None
-        backend = selection.current()
-        for item in group:
-            batch = data.load(item)
-            value, grads = self._compute(batch, data.batch_first)
-            self.progress.count(value, batch.size)
-            total, weight = total + value * batch.size, weight + batch.size
-            backend.scale(list(grads.values()), float(batch.size))
-            if summed is None:
-                summed = grads
-            else:
-                for name, array in grads.items():
-                    summed[name] += array
-        backend.scale(list(summed.values()), 1 / weight)
-        return total / weight, summed
-
-    def _compute(self, batch: Batch, batch_first: bool) -> tuple[float, Mapping[str, Array]]:
-        """Forward, loss and backward of a batch; the state goes on into the next one."""
-        progress = self.progress
-        state = progress.state_for(batch)
-        options = {} if batch.lengths is None else {"lengths": batch.lengths}
-        y, state, cache = self.model.forward(batch.x, state, **options)
-        value, dy = self._loss_of(y, batch, batch_first)
-        check_loss("lr", self.optimizer.lr, value, progress.step + 1)
-        grads: Mapping[str, Array]
-        _, _, grads = self.model.backward(cache, dy)
-        progress.carry(batch, state)
-        return value, grads
-
-    def _loss_of(self, y: Array, batch: Batch, batch_first: bool) -> tuple[float, Array]:
-        """The loss of what the model gave; steps that are there for gradients alone have none."""
-        scored, lengths = y, batch.lengths
-        if batch.before:
-            scored = y[:, batch.before :] if batch_first else y[batch.before :]
-            lengths = None if lengths is None else lengths - batch.before
-        options: dict[str, Any] = {}
-        if lengths is not None and not _model.ends_time(self.model):
-            options = {"lengths": lengths}
-            if batch_first:
-                options["batch_first"] = True
-        value, dy = self.loss(scored, batch.targets, **options)
-        if batch.before:
-            whole = np.zeros_like(y)
-            if batch_first:
-                whole[:, batch.before :] = dy
-            else:
-                whole[batch.before :] = dy
-            dy = whole
-        return value, dy
+            self._agree_to_stop()
 
     def _end_epoch(self, held_out: Data | None, called: CallbackList) -> None:
         """Evaluate, step the scheduler, take down the numbers."""
         progress = self.progress
         logs = {"loss": progress.mean_loss()}
         if held_out is not None:
-            logs["val_loss"] = self._evaluate(held_out)
+            logs["val_loss"] = _gradients.mean_loss(self, held_out)
         logs["lr"] = self.optimizer.lr
         progress.history.add(progress.epoch, logs)
         if self.scheduler is not None and not self._each_step:
@@ -330,6 +313,12 @@ class Trainer:
         number = progress.epoch
         progress.end_epoch()
         called.on_epoch_end(number, logs)
+        self._agree_to_stop()
+
+    def _agree_to_stop(self) -> None:
+        """What a callback of one rank wants holds for all."""
+        if self._ranks is not None:
+            self.stop_training = self._ranks.any(self.stop_training)
 
     def _step_scheduler(self, logs: Mapping[str, float]) -> None:
         assert self.scheduler is not None
@@ -372,23 +361,10 @@ class Trainer:
         >>> trainer.evaluate((x, targets)) > 0
         True
         """
-        return self._evaluate(data_of(self.model, "data", data, batch_size, None))
-
-    def _evaluate(self, data: Data) -> float:
-        total, weight, state = 0.0, 0, None
-        was_training = getattr(self.model, "training", True)
-        self.model.eval()
-        try:
-            for item in data.items(None):
-                batch = data.load(item)
-                state = state if batch.back else None
-                y, state = _model.call(self.model, batch.x, state, batch.lengths)
-                value, _ = self._loss_of(y, batch, data.batch_first)
-                total, weight = total + float(value) * batch.size, weight + batch.size
-        finally:
-            if was_training:
-                self.model.train()
-        return total / weight
+        found = data_of(self.model, "data", data, batch_size, None)
+        found = _several.own(self._ranks, found, "data")
+        with self._together():
+            return _gradients.mean_loss(self, found)
 
     def predict(self, x: Any, *, batch_size: int = 32) -> Any:
         """Return the outputs of the model for sequences, in eval mode.

@@ -17,6 +17,9 @@ Logs = Mapping[str, float]
 class Callback:
     """Base of what a `Trainer` calls; a subclass defines the methods that it needs.
 
+    Of several ranks, each calls its own callbacks. One that writes or prints does so where
+    ``trainer.rank`` is 0; ``trainer.stop_training`` on any rank stops all.
+
     Attributes
     ----------
     trainer : Trainer

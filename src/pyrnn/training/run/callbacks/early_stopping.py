@@ -109,7 +109,7 @@ class EarlyStopping(Callback):
         elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.trainer.stop_training = True
-            if self.verbose:
+            if self.verbose and not self.trainer.rank:
                 print(f"Epoch {epoch + 1}: early stopping", flush=True)
 
     def on_train_end(self) -> None:

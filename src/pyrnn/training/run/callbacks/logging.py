@@ -25,6 +25,8 @@ class _FileLogger(Callback):
 
     def on_train_begin(self) -> None:
         """Open the file: for a training that goes on, behind the epochs that are done."""
+        if self.trainer.rank:
+            return
         goes_on = self.trainer.progress.step > 0
         if goes_on and os.path.exists(self.filename):
             with open(self.filename, encoding="utf-8", newline="") as file:
@@ -37,6 +39,8 @@ class _FileLogger(Callback):
                 pass
 
     def _append(self, text: str) -> None:
+        if self.trainer.rank:  # the first of several ranks writes for all
+            return
         with open(self.filename, "a", encoding="utf-8", newline="") as file:
             file.write(text)
 
@@ -160,11 +164,15 @@ class TensorBoard(Callback):
 
     def on_train_begin(self) -> None:
         """Open a file of events."""
+        if self.trainer.rank:
+            return
         writer = importlib.import_module("tensorboardX").SummaryWriter
         self._writer = writer(self.log_dir)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Write each number, as "epoch_loss" and so on, as Keras calls them."""
+        if self._writer is None:
+            return
         for name, value in logs.items():
             self._writer.add_scalar(f"epoch_{name}", float(value), epoch)
         self._writer.flush()

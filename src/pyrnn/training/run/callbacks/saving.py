@@ -79,6 +79,8 @@ class ModelCheckpoint(Callback):
             if not self._monitor.is_better(value):
                 return
             self._monitor.best = value
+        if self.trainer.rank:
+            return
         path = self.filepath.format(epoch=epoch + 1, **logs)
         serialization.save(self.model, path)
         if self.verbose:
@@ -117,7 +119,8 @@ class BackupAndRestore(Callback):
     Notes
     -----
     A training that was killed and goes on ends with the same bits as one that never stopped. Its
-    model, data and arguments have to be the same.
+    model, data and arguments have to be the same. Of several ranks, the first writes and reads the
+    checkpoint. Another number of ranks can go on from it as well, with the same loss to rounding.
 
     Examples
     --------
@@ -139,7 +142,7 @@ class BackupAndRestore(Callback):
 
     def on_train_begin(self) -> None:
         """Go on from a checkpoint that is there."""
-        if os.path.exists(self.filepath):
+        if checkpoint.is_there(self.trainer, self.filepath):
             checkpoint.load(self.trainer, self.filepath)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
@@ -154,7 +157,7 @@ class BackupAndRestore(Callback):
 
     def on_train_end(self) -> None:
         """Remove the checkpoint."""
-        if self.delete_checkpoint and os.path.exists(self.filepath):
+        if self.delete_checkpoint and not self.trainer.rank and os.path.exists(self.filepath):
             os.unlink(self.filepath)
 
 

@@ -1,0 +1,60 @@
+"""Whether MPI started this process as one of several, and how many threads it may use then."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pyrnn import _extras
+from pyrnn.backend import threads
+
+SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")
+"""What mpiexec of MPICH, Intel MPI, Open MPI and MVAPICH, and srun, tell those they start."""
+
+
+def world() -> Any:
+    """The communicator of all processes that mpiexec started; None without it, or for one.
+
+    Raises
+    ------
+    MissingExtraError
+        If mpi4py is not installed, and there are several processes.
+    """
+    started = (os.environ.get(name, "") for name in SIZES)
+    if not any(text.isdigit() and int(text) > 1 for text in started):
+        return None
+    _extras.require("mpi", "mpi4py")
+    from mpi4py import MPI
+
+    communicator = MPI.COMM_WORLD
+    return communicator if communicator.Get_size() > 1 else None
+
+
+def threads_of_rank(communicator: Any) -> int:
+    """The share of this rank in the threads that its machine has for all ranks on it.
+
+    Where mpiexec gives each rank processors of its own, that is all of them.
+    """
+    from mpi4py import MPI
+
+    node = communicator.Split_type(MPI.COMM_TYPE_SHARED)
+    try:
+        masks = node.allgather(_processors())
+    finally:
+        node.Free()
+    return share(threads.get_num_threads(), masks)
+
+
+def share(count: int, masks: list[frozenset[int]]) -> int:
+    """A share of so many threads, where the processes of a machine may use these processors."""
+    wanted = sum(len(mask) for mask in masks)
+    if not wanted:  # an unknown system
+        return max(1, count // len(masks))
+    return max(1, count * len(frozenset().union(*masks)) // wanted)
+
+
+def _processors() -> frozenset[int]:
+    try:
+        return frozenset(os.sched_getaffinity(0))
+    except AttributeError:
+        return frozenset()

@@ -1,0 +1,157 @@
+"""The processes of a training: what they tell each other, and how a failed one ends all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn import _checks
+from pyrnn._types import Array
+from pyrnn.distributed.exchange import GradientSum
+
+STATUS = 1
+"""Of all processes, when one has failed."""
+
+_NEEDED = ("Get_rank", "Get_size", "Alltoall", "Allgather", "allgather", "bcast", "Abort")
+
+
+def ranks_of(communicator: Any) -> Ranks | None:
+    """The ranks of a communicator; None if this process is alone."""
+    if communicator is None:
+        return None
+    if not all(callable(getattr(communicator, name, None)) for name in _NEEDED):
+        raise TypeError(
+            "communicator: expected one of mpi4py, such as MPI.COMM_WORLD, got "
+            f"{_checks.shown(communicator)}"
+        )
+    return Ranks(communicator) if communicator.Get_size() > 1 else None
+
+
+class Ranks:
+    """All ranks of a communicator, seen from one of them. Each method is called by all.
+
+    Attributes
+    ----------
+    communicator : mpi4py.MPI.Comm
+        Between them.
+    rank, count : int
+        Which one this is, of how many.
+    """
+
+    def __init__(self, communicator: Any) -> None:
+        self.communicator = communicator
+        self.rank: int = communicator.Get_rank()
+        self.count: int = communicator.Get_size()
+        self.sum_gradients: Callable[[Mapping[str, Array]], Mapping[str, Array]] = GradientSum(
+            communicator
+        )
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is rank 0, which alone writes and prints."""
+        return self.rank == 0
+
+    def told(self, *numbers: float) -> npt.NDArray[np.float64]:
+        """A row of each rank's numbers, in their order."""
+        own = np.array(numbers, np.float64)
+        rows: npt.NDArray[np.float64] = np.empty((self.count, own.size))
+        self.communicator.Allgather(own, rows)
+        return rows
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is so on any rank."""
+        return bool(self.told(float(flag)).any())
+
+    def mean(self, value: float, weight: float) -> tuple[float, float]:
+        """The mean of all ranks' values, each with its weight; and the weights' sum."""
+        return weighted(self.told(value, weight))
+
+    def gathered(self, value: Any) -> list[Any]:
+        """The object of each rank, in their order."""
+        objects: list[Any] = self.communicator.allgather(value)
+        return objects
+
+    def from_first(self, value: Any) -> Any:
+        """The object of rank 0."""
+        return self.communicator.bcast(value, 0)
+
+    def check_same(self, what: Mapping[str, Any]) -> None:
+        """Raise a ValueError on all ranks if one was given something else."""
+        all_given = self.gathered(dict(what))
+        for name in what:
+            values = [given.get(name) for given in all_given]
+            for rank, value in enumerate(values):
+                if value != values[0]:
+                    raise ValueError(
+                        f"{name}: expected the same on all ranks, got {_checks.shown(values[0])} "
+                        f"on rank 0 and {_checks.shown(value)} on rank {rank}"
+                    )
+
+    def check_errors(self, error: Exception | None) -> None:
+        """Raise the first rank's error, if any has one, on all."""
+        errors = self.gathered(None if error is None else str(error))
+        for rank, text in enumerate(errors):
+            if text is not None:
+                if error is not None:
+                    raise error
+                raise OtherRankError(f"rank {rank}: {text}")
+
+    @contextlib.contextmanager
+    def together(self, agreed: tuple[type[BaseException], ...]) -> Iterator[None]:
+        """Inside a ``with`` block an error of one rank ends all, with one line about it.
+
+        Else the others would wait for it for ever. Errors that all ranks raise are let through.
+        """
+        try:
+            yield
+        except agreed:
+            raise
+        except BaseException as error:
+            self.abort(error)
+            raise
+
+    def abort(self, error: BaseException) -> None:
+        """End all processes."""
+        reason = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stdout.flush()
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            # Not sys.stderr, which says nothing in the command line of other ranks than 0.
+            print(
+                f"pyrnn: rank {self.rank} of {self.count} failed, which ends all: {reason}",
+                file=sys.__stderr__,
+                flush=True,
+            )
+        self.communicator.Abort(STATUS)
+        if type(self.communicator).__module__.startswith("mpi4py"):
+            os._exit(STATUS)  # MPICH's may return, before the launcher ends this process
+
+
+class OtherRankError(RuntimeError):
+    """Another rank has an error, and says so itself."""
+
+
+def join(parts: Sequence[Array], places: Sequence[slice], axis: int) -> Array:
+    """One array from parts: the rows of each at its place of an axis."""
+    shape = list(parts[0].shape)
+    shape[axis] = sum(part.shape[axis] for part in parts)
+    whole = np.empty(shape, parts[0].dtype)
+    moved = np.moveaxis(whole, axis, 0)
+    for part, place in zip(parts, places, strict=True):
+        moved[place] = np.moveaxis(part, axis, 0)
+    return whole
+
+
+def weighted(rows: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """The mean of values with weights, two columns; and the weights' sum. In the rows' order."""
+    total, weight = 0.0, 0.0
+    for value, own in rows[:, :2].tolist():
+        if own:
+            total, weight = total + value * own, weight + own
+    return total / weight if weight else float("nan"), weight

@@ -1,0 +1,13 @@
+"""Which rows of a batch, or streams of a text, are a rank's."""
+
+from __future__ import annotations
+
+
+def neighbours(count: int, rank: int, ranks: int) -> slice:
+    """Rows that lie side by side: cut as the core cuts a batch into bands."""
+    return slice(count * rank // ranks, count * (rank + 1) // ranks)
+
+
+def every(rank: int, ranks: int) -> slice:
+    """Every so manieth row: of rows sorted by length, each rank has long and short ones."""
+    return slice(rank, None, ranks)

@@ -1,0 +1,134 @@
+"""A trainer on several ranks: what they begin with, and what a checkpoint has of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyrnn import _checks
+from pyrnn.distributed.ranks import Ranks, join
+from pyrnn.training.run import _model
+from pyrnn.training.run.batches import Data
+
+
+def own(ranks: Ranks | None, data: Data, name: str) -> Data:
+    """The rows of this rank."""
+    if ranks is None:
+        return data
+    if not hasattr(data, "of_rank") or not hasattr(data, "place"):
+        raise TypeError(
+            f"{name}: expected with communicator= a pair (x, targets), an array of tokens, or "
+            f"batches that have of_rank and place, got {_checks.shown(data)}"
+        )
+    return data.of_rank(ranks.rank, ranks.count)
+
+
+def begin(trainer: Any) -> None:
+    """Draw batches as rank 0 does, and dropout unlike any other rank."""
+    ranks: Ranks | None = trainer._ranks
+    if ranks is None:
+        return
+    progress, generators = trainer.progress, _model.generators(trainer.model)
+    drawn = {name: g.bit_generator.state for name, g in generators.items()}
+    order, drawn = ranks.from_first((progress.generator.bit_generator.state, drawn))
+    progress.generator.bit_generator.state = progress.before = order
+    if set(drawn) != set(generators):
+        raise ValueError("model: expected the same layers on all ranks")
+    set_generators(trainer, [drawn])
+
+
+def check_equal(trainer: Any, data: Data, batch_size: int, **arguments: Any) -> None:
+    """Refuse ranks that would not do the same; then take the parameters of rank 0."""
+    ranks: Ranks | None = trainer._ranks
+    if ranks is None:
+        return
+    parameters = trainer.model.parameters
+    ranks.check_same(
+        {
+            "model": [(name, a.shape, a.dtype.str) for name, a in parameters.items()],
+            "optimizer": repr(trainer.optimizer),
+            "clip_grad_norm": trainer.clip_grad_norm,
+            "train": len(data.items(None)),
+            "batch_size": batch_size,
+            **arguments,
+        }
+    )
+    if batch_size < ranks.count:
+        raise ValueError(
+            f"batch_size: expected at least 1 for each of {ranks.count} ranks, got {batch_size}"
+        )
+    first = ranks.from_first(dict(parameters) if ranks.is_first else None)
+    if not ranks.is_first:
+        parameters.update(first)
+
+
+# --- checkpoints ----------------------------------------------------------------------------
+
+
+def gathered_generators(trainer: Any) -> list[dict[str, Any]]:
+    """The states of the layers' generators, of each rank."""
+    generators = _model.generators(trainer.model)
+    drawn = {name: g.bit_generator.state for name, g in generators.items()}
+    return [drawn] if trainer._ranks is None else trainer._ranks.gathered(drawn)
+
+
+def set_generators(trainer: Any, saved: Sequence[Mapping[str, Any]]) -> None:
+    """Go on with a rank's own draws; with another number of ranks, far from everybody's."""
+    ranks: Ranks | None = trainer._ranks
+    rank, count = (0, 1) if ranks is None else (ranks.rank, ranks.count)
+    same = len(saved) == count and count > 1
+    for name, generator in _model.generators(trainer.model).items():
+        generator.bit_generator.state = saved[rank if same else 0][name]
+        if rank and not same:
+            generator.bit_generator.state = generator.bit_generator.jumped(rank).state
+
+
+def gathered_states(trainer: Any) -> list[Any]:
+    """The states carried along, of all rows."""
+    states = list(trainer.progress.states)
+    ranks: Ranks | None = trainer._ranks
+    if ranks is None:
+        return states
+    return [_joined(each, trainer._data) for each in zip(*ranks.gathered(states), strict=True)]
+
+
+def own_states(trainer: Any, states: Sequence[Any]) -> list[Any]:
+    """The rows of this rank in the states carried along."""
+    if trainer._ranks is None or not states:
+        return list(states)
+    return [_part(state, trainer._data, trainer._ranks) for state in states]
+
+
+def _joined(parts: Sequence[Any], data: Data) -> Any:
+    """One state of those of all ranks; None of a rank that had no rows."""
+    places = [
+        data.place(sum(_rows(p) for p in parts), rank, len(parts))
+        for rank, part in enumerate(parts)
+        if part is not None
+    ]
+    there = [part for part in parts if part is not None]
+    if not there:
+        return None
+    if isinstance(there[0], tuple):
+        return tuple(join(each, places, 1) for each in zip(*there, strict=True))
+    return join(there, places, 1)
+
+
+def _part(state: Any, data: Data, ranks: Ranks) -> Any:
+    if state is None:
+        return None
+    place = data.place(_rows(state), ranks.rank, ranks.count)
+    arrays = state if isinstance(state, tuple) else (state,)
+    own = tuple(np.ascontiguousarray(array[:, place]) for array in arrays)
+    if not own[0].shape[1]:
+        return None
+    return own if isinstance(state, tuple) else own[0]
+
+
+def _rows(state: Any) -> int:
+    if state is None:
+        return 0
+    array = state[0] if isinstance(state, tuple) else state
+    return int(array.shape[1])
