@@ -1,6 +1,6 @@
 """Docstrings of all public names: numpydoc's rules as pyproject.toml lists them, and no riddles."""
 
-import importlib
+import importlib.util
 import inspect
 import re
 from pathlib import Path
@@ -16,6 +16,8 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 MODULES = ["pyrnn"] + [
     f"pyrnn.{name}" for name in sorted(pyrnn.__all__) if inspect.ismodule(getattr(pyrnn, name))
 ]
+if importlib.util.find_spec("sklearn"):
+    MODULES.append("pyrnn.sklearn")
 CONSTRUCTED_BY_OTHERS = {"Stream", "Conv1dStream", "SequentialStream", "GradcheckReport"}
 """Users get them from a function or method: their constructors' arguments are internal."""
 FOR_SUBCLASSES = {"get_lr", "check_backward"}

@@ -1,7 +1,7 @@
 """Every example in a docstring runs, on every backend, and shows what it says."""
 
 import doctest
-import importlib
+import importlib.util
 import inspect
 import pkgutil
 
@@ -11,6 +11,8 @@ import pyrnn
 from pyrnn.backend import selection
 
 LEFT_OUT = ["pyrnn.cli", "pyrnn.interop", "pyrnn.__main__", "pyrnn._core"]
+if importlib.util.find_spec("sklearn") is None:
+    LEFT_OUT.append("pyrnn.sklearn")
 if "native" not in selection.available():
     LEFT_OUT.append("pyrnn.backend.native")
 
@@ -36,6 +38,7 @@ PUBLIC = (
     "pyrnn.callbacks",
     "pyrnn.text",
     "pyrnn.serialization",
+    "pyrnn.sklearn",
     "pyrnn.optim.lr_scheduler",
 )
 FINDER = Finder(exclude_empty=True)

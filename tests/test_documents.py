@@ -136,6 +136,8 @@ def test_snippet(backend, cells, capsys, snippet, printed, tmp_path, monkeypatch
     """It prints what stands behind each print, or in the block below it."""
     if "import torch" in snippet:
         pytest.importorskip("torch")
+    if "pyrnn.sklearn" in snippet:
+        pytest.importorskip("sklearn")
     monkeypatch.chdir(tmp_path)
     exec(compile(snippet, "snippet", "exec"), {})
     expected = re.findall(r"^ *print\(.*\) +# (.*)$", snippet, re.MULTILINE)

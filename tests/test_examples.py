@@ -34,7 +34,7 @@ def test_every_example_is_tested():
     tested.add("resemblyzer_embedding.py")  # in interop/torch/test_resemblyzer.py
     tested.add("silero_vad.py")  # in interop/onnx/test_silero.py
     tested.add("g2p_english.py")  # in interop/test_g2p.py
-    tested |= {"japanese_vowels.py", "text_model.py"}
+    tested |= {"japanese_vowels.py", "text_model.py", "classify_vowels.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -105,6 +105,25 @@ def test_japanese_vowels_of_nine_men(vowels):
         right.append(example["main"](vowels, seed))
     assert np.mean(right) >= 0.97
     assert time.process_time() - before < 25
+
+
+def test_classify_vowels(backend, tmp_path):
+    pytest.importorskip("sklearn")
+    example = runpy.run_path(str(EXAMPLES / "classify_vowels.py"))
+    write_vowels(tmp_path / "JapaneseVowels_TRAIN.ts", 90, 0)
+    write_vowels(tmp_path / "JapaneseVowels_TEST.ts", 45, 1)
+    assert example["main"](tmp_path) > 0.9
+
+
+def test_classify_vowels_of_nine_men(vowels, tmp_path):
+    """At least 0.97 on average over five seeds, with the estimator's defaults, and a picture."""
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib").use("agg")
+    example = runpy.run_path(str(EXAMPLES / "classify_vowels.py"))
+    right = [example["main"](vowels, seed) for seed in range(4)]
+    right.append(example["main"](vowels, 4, tmp_path / "vowels.png"))
+    assert np.mean(right) >= 0.97
+    assert (tmp_path / "vowels.png").stat().st_size > 10_000
 
 
 def test_text_model(backend, tmp_path, capsys):

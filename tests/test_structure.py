@@ -102,6 +102,7 @@ FLOORS = [
     {"text"},
     {"diagnostics", "interop", "textbook"},
     {"training.run"},
+    {"sklearn"},
     {"cli", "exercises", "callbacks", "losses", "optim", "serialization", "model", "typing"},
     {"", "__main__"},
 ]

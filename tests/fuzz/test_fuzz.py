@@ -1,5 +1,6 @@
 """A short run of the fuzzer; that it covers every public name, and finds what is planted."""
 
+import importlib.util
 import inspect
 import re
 import subprocess
@@ -70,6 +71,8 @@ def public_names():
     yield from (f"interop.torch.{name}" for name in ("Placeholder", "read"))
     yield from (f"interop.torch.{name}" for name in ("from_state_dict", "to_state_dict"))
     yield from listed(optim.lr_scheduler, "optim.lr_scheduler")
+    if importlib.util.find_spec("sklearn"):
+        yield from listed(importlib.import_module("pyrnn.sklearn"), "sklearn")
 
 
 def is_option(cls, name):

@@ -1,0 +1,13 @@
+"""Estimators for scikit-learn: `RNNClassifier` and `RNNRegressor` over sequences.
+
+Needs the extra ``sklearn``. Within this package ``sklearn`` is scikit-learn, as everywhere.
+"""
+
+from pyrnn import _extras
+
+_extras.require("sklearn", "sklearn")
+
+from pyrnn.sklearn.classifier import RNNClassifier  # noqa: E402
+from pyrnn.sklearn.regressor import RNNRegressor  # noqa: E402
+
+__all__ = ["RNNClassifier", "RNNRegressor"]

@@ -1,0 +1,60 @@
+"""One thread in a worker of joblib: the workers share the cores already."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import joblib
+
+from pyrnn.backend.threads import get_num_threads, set_num_threads
+
+_LOCK = threading.Lock()
+_INSIDE = 0
+_BEFORE = 1
+
+
+def in_worker() -> bool:
+    """Whether this runs in a task of joblib: of its processes, threads, of dask or ray."""
+    backend, _ = joblib.parallel.get_active_backend()
+    return bool(getattr(backend, "nesting_level", 0)) or _in_dask_worker()
+
+
+def _in_dask_worker() -> bool:
+    """Whether a worker of dask runs this; joblib's backend for dask counts no levels."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return False
+    try:
+        distributed.get_worker()
+    except ValueError:  # "No worker found"
+        return False
+    return True
+
+
+@contextmanager
+def threads_of_worker() -> Iterator[None]:
+    """Use one thread within a task of joblib, unless the environment names another number.
+
+    Results do not depend on it: they have the same bits for any number of threads. The tasks of
+    joblib's threading backend share one setting, so the last one to end restores it.
+    """
+    global _INSIDE, _BEFORE
+    if not in_worker() or os.environ.get("PYRNN_NUM_THREADS"):
+        yield
+        return
+    with _LOCK:
+        if not _INSIDE:
+            _BEFORE = get_num_threads()
+            set_num_threads(1)
+        _INSIDE += 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _INSIDE -= 1
+            if not _INSIDE:
+                set_num_threads(_BEFORE)
