@@ -121,14 +121,23 @@ def _is_python(name: str | None) -> bool:
 
 def _run(file: BinaryIO, out: BinaryIO, most_bytes: int, seconds: float) -> None:
     """Let the other process read ``file`` and write to ``out``."""
+    file.seek(0)
+    code = _exit_code(file, out, most_bytes, seconds)
+    if code == -_TIME_IS_OVER:
+        raise ContentError(f"{_UNREADABLE}, got one that takes more than {seconds:.1f} s to read")
+    if code:
+        raise ContentError(f"{_UNREADABLE} (the HDF5 library failed on it: {_ended(code)})")
+
+
+def _exit_code(file: BinaryIO, out: BinaryIO, most_bytes: int, seconds: float) -> int:
+    """The exit status of the other process; below 0 it is a signal."""
     path = [os.path.abspath(one or ".") for one in sys.path]
     arguments = json.dumps({"path": path, "most_bytes": most_bytes, "seconds": seconds})
     command = [sys.executable, "-I", "-S", "-B", _hdf5_child.__file__, arguments]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONFAULTHANDLER", None)
-    file.seek(0)
     try:
-        code = subprocess.run(
+        return subprocess.run(
             command,
             stdin=file,
             stdout=out,
@@ -138,11 +147,7 @@ def _run(file: BinaryIO, out: BinaryIO, most_bytes: int, seconds: float) -> None
             check=False,
         ).returncode
     except subprocess.TimeoutExpired:
-        code = -_TIME_IS_OVER
-    if code == -_TIME_IS_OVER:
-        raise ContentError(f"{_UNREADABLE}, got one that takes more than {seconds:.1f} s to read")
-    if code:
-        raise ContentError(f"{_UNREADABLE} (the HDF5 library failed on it: {_ended(code)})")
+        return -_TIME_IS_OVER
 
 
 def _ended(code: int) -> str:

@@ -10,9 +10,15 @@ import numpy as np
 from pyrnn._files import AnyPath
 from pyrnn.interop._made import Found, embedding_of, linear_of, made_of, warned
 from pyrnn.interop.onnx.equations import Settings, Weights
-from pyrnn.interop.onnx.graph import AnyArray, Graph, GraphError, Node, Program, UnsupportedError
+from pyrnn.interop.onnx.graph import AnyArray, Graph, Node, Program, UnsupportedError
 from pyrnn.interop.onnx.operators import OPERATORS
-from pyrnn.interop.onnx.operators._build import Build, folding
+from pyrnn.interop.onnx.operators._build import (
+    ALL_FOLDED_NUMBERS,
+    CONTRADICTIONS,
+    Build,
+    contradiction,
+    folding,
+)
 from pyrnn.interop.onnx.operators.recurrent import settings_of, weights_of
 from pyrnn.interop.onnx.weights import cell_of, to_cell
 from pyrnn.layers._layer import Layer
@@ -76,7 +82,7 @@ def find(program: Program) -> Found:
             name += "_"
         try:
             layer = _layer(build, readers)
-        except (UnsupportedError, GraphError, ValueError, TypeError) as error:
+        except (UnsupportedError, *CONTRADICTIONS) as error:
             if build.node.op in RECURRENT:
                 found.refused[name] = _reason(build.node, error)
             continue
@@ -86,7 +92,8 @@ def find(program: Program) -> Found:
 
 
 def _reason(node: Node, error: Exception) -> str:
-    return str(error).removeprefix(f"{node}: ")
+    said = str(error) if isinstance(error, UnsupportedError) else contradiction(error)
+    return said.removeprefix(f"{node}: ")
 
 
 # --- the graph ------------------------------------------------------------------------------
@@ -103,29 +110,33 @@ def _builds(
     for node in graph.nodes:
         for name in node.inputs:
             readers.setdefault(name, []).append(node)
+    left = ALL_FOLDED_NUMBERS
     for node in graph.nodes:
         build = Build(node, opset, known)
         yield build, readers
         for inner in node.subgraphs():
             yield from _builds(inner, opset, known)
-        _fold(build, known)
+        if left > 0:
+            left -= _fold(build, known)
 
 
-def _fold(build: Build, known: dict[str, AnyArray]) -> None:
-    """Add what a node makes of constants alone, where that can be computed."""
+def _fold(build: Build, known: dict[str, AnyArray]) -> int:
+    """Add what a node makes of constants alone, where that can be computed; how many numbers."""
     node = build.node
     if node.domain or node.op not in OPERATORS or node.op in RECURRENT:
-        return
+        return 0
     if not all(name == "" or name in known for name in node.inputs):
-        return
+        return 0
     try:
         with folding(), np.errstate(all="ignore"):
             arguments = [known[name] if name else None for name in node.inputs]
             result = OPERATORS[node.op](build)(*arguments)
     except Exception:  # whatever it is, the node has no constant result
-        return
+        return 0
     parts = result if type(result) is tuple else (result,)
-    known.update((n, np.asarray(p)) for n, p in zip(node.outputs, parts, strict=False) if n)
+    made = {n: np.asarray(p) for n, p in zip(node.outputs, parts, strict=False) if n}
+    known.update(made)
+    return sum(array.size for array in made.values())
 
 
 # --- one node -------------------------------------------------------------------------------

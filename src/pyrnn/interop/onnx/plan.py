@@ -24,10 +24,13 @@ from pyrnn.interop.onnx.graph import (
 )
 from pyrnn.interop.onnx.operators import OPERATORS
 from pyrnn.interop.onnx.operators._build import (
+    ALL_FOLDED_NUMBERS,
+    CONTRADICTIONS,
     Build,
     Function,
     TooManyNumbersError,
     check_size,
+    contradiction,
     folding,
     ints,
 )
@@ -73,6 +76,7 @@ class Plan:
             raise GraphError(f"expected graphs in graphs at most {NESTING} deep")
         self.opset = opset
         self._depth = depth
+        self._folded = 0
         self._constants: dict[str, AnyArray] = {**(known or {}), **graph.constants}
         self._places: dict[str, int] = {"": 0}
         self._steps: list[Step] = []
@@ -107,7 +111,7 @@ class Plan:
                     values[place] = None
         except (NotImplementedError, TooManyNumbersError):
             raise
-        except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as error:
+        except CONTRADICTIONS as error:
             raise _named(error, step) from error
         return [values[place] for place in self._results]
 
@@ -129,13 +133,19 @@ class Plan:
     def _add(self, node: Node) -> None:
         inputs = [self._place(name, node) for name in node.inputs]
         build = Build(node, self.opset, self._constants)
-        if node.op in _CONTROL:
-            run, captured = _CONTROL[node.op](build, self._sub)
-            names = [*node.inputs, *captured]
-            inputs += [self._place(name, node) for name in captured]
-        else:
-            run, names = OPERATORS[node.op](build), list(node.inputs)
-        fixed = all(name == "" or name in self._constants for name in names)
+        captured: list[str] = []
+        try:
+            if node.op in _CONTROL:
+                run, captured = _CONTROL[node.op](build, self._sub)
+            else:
+                run = OPERATORS[node.op](build)
+        except (GraphError, RecursionError):
+            raise
+        except CONTRADICTIONS as error:
+            raise GraphError(f"{node}: {contradiction(error)}") from error
+        names = [*node.inputs, *captured]
+        inputs += [self._place(name, node) for name in captured]
+        fixed = node.op not in _ENDLESS and all(n == "" or n in self._constants for n in names)
         if fixed and self._fold(node, run, names):
             return
         outputs = tuple(self._new(name) if name else 0 for name in node.outputs)
@@ -147,18 +157,21 @@ class Plan:
 
     def _fold(self, node: Node, run: Function, names: Sequence[str]) -> bool:
         """Compute a node all of whose inputs are known; False if it would be large."""
+        if self._folded > ALL_FOLDED_NUMBERS:
+            return False
         known = [self._constants[name] if name else None for name in names]
         try:
             with folding(), np.errstate(all="ignore"):
                 result = run(*known)
         except TooManyNumbersError:
             return False
-        except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as error:
-            raise GraphError(f"{node}: {error}") from error
+        except CONTRADICTIONS as error:
+            raise GraphError(f"{node}: {contradiction(error)}") from error
         parts = result if type(result) is tuple else (result,)
         for name, part in zip(node.outputs, parts, strict=False):
             if name:
                 array = np.asarray(part)
+                self._folded += array.size
                 self._start[self._new(name)] = array
                 self._constants[name] = array
         return True
@@ -182,7 +195,7 @@ class Plan:
 
 
 def _named(error: Exception, step: Step | None) -> ValueError:
-    reason = " ".join(str(error).split())
+    reason = contradiction(error)
     return ValueError(f"{step.node}: {reason}" if step else reason)
 
 
@@ -282,3 +295,5 @@ _CONTROL: Mapping[str, Callable[[Build, Sub], tuple[Function, list[str]]]] = {
     "Loop": _loop,
     "Scan": _scan,
 }
+_ENDLESS = ("Loop", "Scan")
+"""What a few numbers of the file may make go on for ever: only when the model is run."""

@@ -19,6 +19,12 @@ Kind = TypeVar("Kind")
 
 MOST_NUMBERS = (1 << 31) - 1
 FOLDED_NUMBERS = 1 << 22
+"""In one array that is computed before any input is known; and in all of them:"""
+ALL_FOLDED_NUMBERS = 1 << 24
+CONTRADICTIONS = (
+    ValueError, IndexError, KeyError, TypeError, AttributeError, ZeroDivisionError, OverflowError,
+)  # fmt: skip
+"""What operators raise of inputs and attributes that do not fit each other."""
 _most_numbers: ContextVar[int] = ContextVar("pyrnn_onnx_most_numbers", default=MOST_NUMBERS)
 
 
@@ -108,6 +114,14 @@ def dtype_of(build: Build, number: int) -> np.dtype[Any]:
     if number not in DTYPES:
         raise build.unsupported(f"element type {number}")
     return DTYPES[number]
+
+
+def contradiction(error: Exception) -> str:
+    """One line of an error among `CONTRADICTIONS`, one that was not meant for readers too."""
+    said = " ".join(str(error).split())
+    if isinstance(error, ValueError):
+        return said
+    return f"expected inputs and attributes that fit each other ({said[:200]})"
 
 
 # --- sizes ----------------------------------------------------------------------------------

@@ -1,0 +1,265 @@
+"""ONNX files and converted ones that are spoiled: each is refused in one line, or is layers and a
+model that computes, or says why not."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import math
+import struct
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pyrnn
+from pyrnn.interop.onnx.graph import UnsupportedError
+from pyrnn.interop.onnx.operators import _build
+from pyrnn.serialization import ModelFileError
+from tests.fuzz.case import Case, entry
+from tests.fuzz.draw import Draw
+from tests.fuzz.spoil_file import BYTES, SPLICES, spoil
+from tests.fuzz.spoil_tree import spoil_json, spoil_message
+
+SOURCES = 40
+SLOW = 2.0
+"""Seconds of this process that reading a small file never takes."""
+NAMES = ("expected", "node", "reads", "implemented")
+"""What an error says at least one of."""
+MOST_NUMBERS = 1 << 12
+"""Of an input that a model is run with, and of what operators make of it."""
+
+
+def _spoiled_onnx(draw: Draw) -> Case:
+    """A small model with a few mutations, of its bytes or of what they say."""
+    draw.mutations = 0  # the file has them
+    data = onnx_source(draw.integer(0, SOURCES - 1))
+    for _ in range(draw.choice((1, 1, 1, 2, 3))):
+        data = _spoiled(draw, data)
+    return Case({"file": data}, _read_onnx, names=NAMES, errors=(ModelFileError,))
+
+
+def _spoiled(draw: Draw, data: bytes) -> bytes:
+    from google.protobuf.message import DecodeError
+    from onnx import ModelProto
+
+    kind = draw.random.random()
+    if kind < 0.25:
+        return draw.choice(BYTES[:-1])(draw, data)
+    if kind < 0.3:
+        return draw.choice(SPLICES)(draw, data, onnx_source(draw.integer(0, SOURCES - 1)))
+    try:
+        model = ModelProto.FromString(data)
+    except DecodeError:
+        return draw.choice(BYTES[:-1])(draw, data)
+    try:
+        spoil_message(draw, model)
+        changed: bytes = model.SerializeToString()
+    except (ValueError, TypeError, UnicodeDecodeError):  # what protobuf itself does not take
+        return draw.choice(BYTES[:-1])(draw, data)
+    return changed
+
+
+@functools.lru_cache(None)
+def onnx_source(number: int) -> bytes:
+    """One of the small models: layers that pyrnn wrote, drawn operators, a graph of many kinds."""
+    from pyrnn.interop.onnx.write import to_model
+    from tests.interop.onnx import settings
+    from tests.interop.onnx.graphs import helper, model_of
+
+    if number % 4 == 0:
+        made: Any = to_model(_layers(number))
+    elif number % 4 == 3:
+        made = _broad(number)
+    else:
+        kind, attributes, given = settings.draw(number)
+        names = [name if array is not None else "" for name, array in given.items()]
+        constants = {n: a for n, a in given.items() if n != "X" and a is not None}
+        outputs = ["Y", "Y_h", "Y_c"][: 3 if kind == "LSTM" else 2]
+        node = helper.make_node(kind, names, outputs, name="cell", **attributes)
+        made = model_of([node], {"X": given["X"]}, outputs, constants)
+    data: bytes = made.SerializeToString(deterministic=True)
+    return data
+
+
+def _layers(number: int) -> list[pyrnn.Layer]:
+    kind = (pyrnn.RNN, pyrnn.LSTM, pyrnn.GRU)[number // 4 % 3]
+    cell = kind(3, 4, 1 + number // 8 % 2, bidirectional=number % 3 == 0, seed=number)
+    made: list[pyrnn.Layer] = [cell, pyrnn.Linear(4 * cell.num_directions, 2, seed=number)]
+    return [pyrnn.Embedding(5, 3, seed=0), *made] if number % 5 == 0 else made
+
+
+def _broad(number: int) -> Any:
+    """Operators around a recurrent one, as exported models have them."""
+    from tests.interop.onnx.graphs import TensorProto, helper, model_of, numpy_helper, value
+
+    r = np.random.default_rng(number)
+
+    def numbers(*shape: int) -> Any:
+        return (r.standard_normal(shape) / 2).astype(np.float32)
+
+    def node(op: str, inputs: str, outputs: str, **attributes: Any) -> Any:
+        return helper.make_node(op, inputs.split(), outputs.split(), name=outputs, **attributes)
+
+    constants = {
+        "K": numbers(3, 2, 3), "k": numbers(3), "s": numbers(3), "m": numbers(3),
+        "v": np.abs(numbers(3)), "pads": np.array([0, 0, 1, 0, 0, 1]), "W": numbers(1, 12, 3),
+        "R": numbers(1, 9, 3), "axes": np.array([1]), "begin": np.array([0]),
+        "end": np.array([2**31 - 1]), "shape": np.array([0, -1]), "G": numbers(3, 5),
+        "g": numbers(5), "rows": np.array([0, 2]), "wide": np.array([2, 5]),
+        "W3": numbers(1, 9, 3),
+    }  # fmt: skip
+    then = helper.make_graph(
+        [node("Softmax", "gemm", "t", axis=-1)], "then", [], [value("t", TensorProto.FLOAT)]
+    )
+    other = helper.make_graph(
+        [node("Relu", "gemm", "e")], "else", [], [value("e", TensorProto.FLOAT)]
+    )
+    nodes = [
+        node("Pad", "x pads", "padded"),
+        node("Conv", "padded K k", "conv", kernel_shape=[3], strides=[1], pads=[0, 0]),
+        node("BatchNormalization", "conv s m k v", "norm"),
+        node("LeakyRelu", "norm", "leaky", alpha=0.1),
+        node("Transpose", "leaky", "time", perm=[2, 0, 1]),
+        node("GRU", "time W3 R", "y h", hidden_size=3, direction="forward"),
+        node("Squeeze", "y axes", "flat"),
+        node("Slice", "flat begin end begin", "cut"),
+        node("ReduceMean", "cut", "mean", axes=[0], keepdims=0),
+        node("Gemm", "mean G g", "gemm", transB=0),
+        node("Shape", "gemm", "size"),
+        node("ConstantOfShape", "size", "zeros",
+             value=numpy_helper.from_array(np.array([1.0], np.float32))),
+        node("Add", "gemm zeros", "added"),
+        node("Gather", "added rows", "picked", axis=1),
+        node("Cast", "rows", "whole", to=TensorProto.FLOAT),
+        node("Expand", "g wide", "broad"),
+        node("ReduceSum", "broad", "sum", keepdims=0),
+        node("Greater", "sum k0", "yes"),
+        helper.make_node("If", ["yes"], ["p"], name="if", then_branch=then, else_branch=other),
+        node("Concat", "p picked", "out", axis=1),
+    ]  # fmt: skip
+    constants["k0"] = np.float32(0.0).reshape(())
+    del constants["W"]
+    x = numbers(2, 2, 4)
+    return model_of(nodes, {"x": x}, [value("out", TensorProto.FLOAT), "whole"], constants)
+
+
+def _read_onnx(a: dict[str, Any]) -> Any:
+    from pyrnn.interop.onnx import nodes, prepare, read
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(a["file"])
+        program = _in_one_line(path, lambda: read.read(path))
+        found = nodes.find(program)
+        model = _in_one_line(path, lambda: prepare(str(path)))
+        _try(model)
+    return [layer.parameters.copy() for layer in found.layers.values()]
+
+
+def _in_one_line(path: Path, read: Callable[[], Any]) -> Any:
+    """What is read; an AssertionError for everything that a refusal must not be."""
+    begun = time.process_time()
+    try:
+        return read()
+    except (ModelFileError, UnsupportedError) as error:
+        said = str(error).removeprefix(f"{path}: ")
+        if "\n" in said or len(said) > 1000 or "into memory" in said:
+            raise AssertionError(f"a message that does not say it: {said[:200]!r}") from error
+        raise
+    except Exception as error:
+        raise AssertionError(f"{type(error).__name__}: {error}") from error
+    finally:
+        if time.process_time() - begun > SLOW:
+            raise AssertionError("slow")
+
+
+def _try(model: Any) -> None:
+    """Run a model with small inputs: it computes, or refuses them in words."""
+    inputs = []
+    for value in model.program.graph.inputs:
+        shape = tuple(2 if size is None else size for size in value.shape or (2, 2, 2))
+        if any(size < 0 for size in shape) or math.prod(shape) > MOST_NUMBERS:
+            return
+        inputs.append(np.ones(shape, value.dtype or np.float32))
+    token = _build._most_numbers.set(MOST_NUMBERS)
+    try:
+        model.run(inputs)
+    except (ValueError, TypeError, NotImplementedError, MemoryError) as error:
+        if "\n" in str(error):
+            raise AssertionError(f"several lines: {str(error)[:300]!r}") from error
+    except Exception as error:
+        raise AssertionError(f"run: {type(error).__name__}: {error}") from error
+    finally:
+        _build._most_numbers.reset(token)
+
+
+# --- converted files ------------------------------------------------------------------------
+
+
+def _spoiled_converted(draw: Draw) -> Case:
+    """Several layers or a whole model in one file, with a few mutations."""
+    draw.mutations = 0
+    sources = [converted_source(draw.integer(0, SOURCES - 1)) for _ in range(2)]
+    data = sources[0]
+    if draw.chance(0.5):
+        data = _spoiled_description(draw, data)
+    if data is sources[0] or draw.chance(0.2):
+        data = spoil(draw, data, sources[1:])
+    return Case({"file": data}, _read_converted, names=NAMES, errors=(ModelFileError,))
+
+
+def _spoiled_description(draw: Draw, data: bytes) -> bytes:
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    description = json.loads(header["__metadata__"]["pyrnn"])
+    for _ in range(draw.choice((1, 1, 2, 3))):
+        description = spoil_json(draw, description)
+    header["__metadata__"]["pyrnn"] = json.dumps(description)
+    text = json.dumps(header).encode("utf-8", "surrogatepass")
+    return struct.pack("<Q", len(text)) + text + data[8 + length :]
+
+
+@functools.lru_cache(None)
+def converted_source(number: int) -> bytes:
+    """A converted file: layers by name, or the whole of an ONNX file."""
+    from pyrnn.interop import converted
+    from pyrnn.interop.onnx.read import from_any
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        if number % 2:
+            converted.save_model(from_any(onnx_source(number)), path)
+        else:
+            layers = _layers(number)
+            converted.save_layers({f"layer.{n}": layer for n, layer in enumerate(layers)}, path)
+        return path.read_bytes()
+
+
+def _read_converted(a: dict[str, Any]) -> Any:
+    from pyrnn.interop import converted
+    from pyrnn.interop.onnx.model import Model
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        path.write_bytes(a["file"])
+        found = _in_one_line(path, lambda: converted.load_any(path))
+    if isinstance(found, Model):
+        _try(found)
+        return list(found.program.graph.constants.values())
+    if isinstance(found, dict):
+        return [
+            one.parameters.copy() if isinstance(one, pyrnn.Layer) else one for one in found.values()
+        ]
+    return found.parameters.copy()
+
+
+if all(importlib.util.find_spec(name) for name in ("onnx", "safetensors")):
+    entry("spoiled onnx file", "interop.onnx.layers", "interop.onnx.prepare", weight=0.5)(
+        _spoiled_onnx
+    )
+    entry("spoiled converted file", "interop.load", weight=0.5)(_spoiled_converted)
