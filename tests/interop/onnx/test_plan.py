@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from pyrnn.interop import onnx as backend
+from pyrnn.interop.onnx.nodes import find
+from pyrnn.interop.onnx.read import from_any
 from pyrnn.interop.serialization import ModelFileError
 from tests.interop.onnx import graphs
 from tests.interop.onnx.graphs import TensorProto, helper, onnx
@@ -78,6 +80,57 @@ def test_numbers_that_would_take_all_memory(name):
     with pytest.raises(MemoryError, match="expected at most"):
         prepared.run(X)
     assert time.perf_counter() - start < 1
+
+
+def refused(nodes, message, constants):
+    """By `prepare`, in one line, and by `find` as no layer."""
+    made = graphs.model_of(nodes, {"x": X}, ["y"], constants)
+    with pytest.raises(backend.GraphError, match=message) as raised:
+        backend.prepare(made)
+    assert "\n" not in str(raised.value)
+    assert find(from_any(made)).layers == {}
+
+
+def test_inputs_that_an_operator_does_not_have():
+    """Too many inputs, too few outputs or axes: nothing checks them before."""
+    weights = {"w": np.ones((3, 4), np.float32), "b": np.ones(4, np.float32)}
+    product = helper.make_node("MatMul", ["x", "w"], ["p"])
+    three = [product, helper.make_node("Add", ["p", "b", "b"], ["y"])]
+    made = graphs.model_of(three, {"x": X}, ["y"], weights)
+    with pytest.raises(ValueError, match="node 'Add_1' "):
+        backend.prepare(made).run(X)
+    flat = {"w": np.ones(4, np.float32)}
+    refused([helper.make_node("Gemm", ["x", "w"], ["y"])], "node 'Gemm_0' .*: expected", flat)
+    made = graphs.model_of([helper.make_node("MatMul", ["x", "w"], [])], {"x": X}, ["x"], weights)
+    assert find(from_any(made)).layers == {}
+
+
+def test_nothing_goes_on_for_ever_before_a_model_is_run():
+    """A loop of constants alone, of which all turns are known."""
+    count = {"n": np.array(2**62), "c": np.array(True)}
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"])],
+        "body",
+        [graphs.value("i", TensorProto.INT64, []), graphs.value("go", TensorProto.BOOL, [])],
+        [graphs.value("on", TensorProto.BOOL, [])],
+    )
+    loop = helper.make_node("Loop", ["n", "c"], [], body=body)
+    last = helper.make_node("Identity", ["x"], ["y"])
+    made = graphs.model_of([loop, last], {"x": X}, ["y"], count)
+    assert backend.prepare(made).inputs == ["x"]
+    assert find(from_any(made)).layers == {}
+
+
+def test_what_is_computed_before_any_input_is_bounded_in_all():
+    shape = {"s": np.array([1 << 11, 1 << 11])}
+    nodes = [helper.make_node("ConstantOfShape", ["s"], [f"z{n}"]) for n in range(200)]
+    nodes.append(helper.make_node("Identity", ["x"], ["y"]))
+    begun = time.process_time()
+    assert np.array_equal(
+        backend.prepare(graphs.model_of(nodes, {"x": X}, ["y"], shape)).run(X)[0], X
+    )
+    find(from_any(graphs.model_of(nodes, {"x": X}, ["y"], shape)))
+    assert time.process_time() - begun < 5
 
 
 def test_graphs_in_graphs():

@@ -51,7 +51,8 @@ def _together(first: Node, second: Node, constants: Mapping[str, AnyArray]) -> N
     """Both as one node; None if they are no such pair."""
     if first.op == "Conv" and second.op == "Relu":
         return replace(first, outputs=second.outputs, attributes={**first.attributes, RELU: 1})
-    if first.op == "MatMul" and second.op == "Add" and len(first.inputs) == 2:
+    pairs = len(first.inputs) == len(second.inputs) == 2
+    if first.op == "MatMul" and second.op == "Add" and pairs:
         (other,) = [n for n in second.inputs if n != first.outputs[0]] or [""]
         weight, bias = constants.get(first.inputs[1]), constants.get(other)
         if weight is None or bias is None or weight.ndim != 2 or "axis" in second.attributes:
