@@ -15,6 +15,8 @@ from pyrnn.parameters import dictionary
 
 Made = TypeVar("Made", bound=Layer)
 _ROOM = 1 << 16
+_MOST_SAID = 400
+"""Characters."""
 
 
 class Found(NamedTuple):
@@ -22,6 +24,12 @@ class Found(NamedTuple):
 
     layers: dict[str, Layer]
     refused: dict[str, str]
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, in a line that ends somewhere: names in files may be long."""
+    said = " ".join(str(error).split())
+    return said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}..."
 
 
 def warned(found: Found, stacklevel: int = 3) -> dict[str, Layer]:

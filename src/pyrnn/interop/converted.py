@@ -19,7 +19,7 @@ import numpy as np
 from pyrnn import _checks, _extras
 from pyrnn._files import AnyPath, checked_path, open_regular, shown, write_atomically
 from pyrnn.interop import _safetensors, serialization
-from pyrnn.interop._made import made_of
+from pyrnn.interop._made import made_of, one_line
 from pyrnn.interop._safetensors import Contents, FormatError, Tensor
 from pyrnn.interop.onnx.graph import AnyArray, Graph, GraphError, Node, Program, Value
 from pyrnn.interop.onnx.model import Model
@@ -184,11 +184,11 @@ def load_any(path: AnyPath, own: bool = False) -> Any:
             f"({error})"
         ) from error
     except (ContentError, GraphError) as error:
-        raise ModelFileError(f"{shown(name)}: {error}") from error
+        raise ModelFileError(f"{shown(name)}: {one_line(error)}") from error
     except (MemoryError, RecursionError) as error:
         raise ModelFileError(f"{shown(name)}: expected a file that fits into memory") from error
     except NotImplementedError as error:
-        raise ModelFileError(f"{shown(name)}: {error}") from error
+        raise ModelFileError(f"{shown(name)}: {one_line(error)}") from error
     except OSError as error:
         reason = error.strerror or error
         raise ModelFileError(f"{shown(name)}: cannot be read ({reason})") from error

@@ -240,6 +240,24 @@ def test_a_name_that_is_no_text():
     data = made.SerializeToString().replace(b"Relu", b"Re\xffu")
     with pytest.raises(backend.GraphError, match="node 0: expected names in UTF-8"):
         backend.prepare(data)
+    made = model(
+        helper.make_node("LeakyRelu", ["x"], ["y"], alpha=0.5), constants={"weight": np.ones(2)}
+    )
+    helper.set_model_props(made, {"source": "x"})
+    data = made.SerializeToString()
+    for name in (b"weight", b"alpha", b"source"):
+        assert data.count(name) == 1
+        with pytest.raises(backend.GraphError, match="expected names in UTF-8"):
+            backend.prepare(data.replace(name, b"\xff" + name[1:]))
+
+
+def test_a_long_name_is_cut(tmp_path):
+    made = model(helper.make_node("Relu", ["z" * 10**5], ["y"]))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(made.SerializeToString())
+    with pytest.raises((ModelFileError, backend.GraphError)) as raised:
+        backend.prepare(path)
+    assert len(str(raised.value)) < 1000
 
 
 def test_no_file(tmp_path):

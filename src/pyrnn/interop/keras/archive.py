@@ -18,12 +18,11 @@ from typing import Any, BinaryIO, NamedTuple
 
 from pyrnn import _extras
 from pyrnn._files import AnyPath, checked_path, open_regular, shown
+from pyrnn.interop._made import one_line
 from pyrnn.interop.keras.hdf5 import ContentError, Group, tree
 from pyrnn.interop.serialization import ModelFileError
 
 MOST_JSON = 1 << 26
-MOST_SAID = 300
-"""Characters of an error: names in a file may be long."""
 _ROOM = 1 << 24
 _RATIO = 64
 """Arrays, and what a zip unpacks to, may have so many bytes, and so many times the file's."""
@@ -48,9 +47,7 @@ def errors_of(path: AnyPath) -> Iterator[str]:
     except ModelFileError:
         raise
     except ContentError as error:
-        said = " ".join(str(error).split())
-        said = said if len(said) <= MOST_SAID else f"{said[:MOST_SAID]}..."
-        raise ModelFileError(f"{shown(name)}: {said}") from error
+        raise ModelFileError(f"{shown(name)}: {one_line(error)}") from error
     except MemoryError as error:
         raise ModelFileError(f"{shown(name)}: expected a file that fits into memory") from error
     except FileNotFoundError as error:

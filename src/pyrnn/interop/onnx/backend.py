@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from pyrnn._files import shown
+from pyrnn.interop._made import one_line
 from pyrnn.interop.onnx.graph import AnyArray, GraphError, Program, UnsupportedError
 from pyrnn.interop.onnx.model import Model
 from pyrnn.interop.onnx.read import from_any
@@ -83,7 +84,7 @@ def prepare(model: Any, device: str = "CPU", **options: Any) -> Model:
         return Model(program)
     except GraphError as error:
         if isinstance(model, (str, os.PathLike)):
-            raise ModelFileError(f"{shown(model)}: {error}") from error
+            raise ModelFileError(f"{shown(model)}: {one_line(error)}") from error
         raise
 
 

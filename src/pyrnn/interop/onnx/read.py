@@ -9,6 +9,7 @@ import numpy as np
 
 from pyrnn import _extras
 from pyrnn._files import AnyPath, checked_path, open_regular, shown
+from pyrnn.interop._made import one_line
 from pyrnn.interop.onnx.graph import (
     DTYPES,
     AnyArray,
@@ -44,9 +45,9 @@ def read(path: AnyPath) -> Program:
         with open_regular(name) as file:
             return program(_parse(_contents(file)), os.path.dirname(os.path.abspath(name)))
     except GraphError as error:
-        raise ModelFileError(f"{shown(name)}: {error}") from error
+        raise ModelFileError(f"{shown(name)}: {one_line(error)}") from error
     except UnsupportedError as error:
-        raise UnsupportedError(f"{shown(name)}: {error}") from error
+        raise UnsupportedError(f"{shown(name)}: {one_line(error)}") from error
     except MemoryError as error:
         raise ModelFileError(f"{shown(name)}: expected a file that fits into memory") from error
     except OSError as error:
@@ -104,6 +105,7 @@ def program(model: Any, folder: str | None = None) -> Program:
         names = ", ".join(sorted({function.name for function in model.functions}))
         raise UnsupportedError(f"functions of a model's own are not implemented: {names}")
     metadata = {entry.key: entry.value for entry in model.metadata_props}
+    _check_text(*metadata, *metadata.values())
     return Program(_graph(model.graph, folder), opset, metadata)
 
 
@@ -111,6 +113,7 @@ def _graph(graph: Any, folder: str | None) -> Graph:
     if graph.sparse_initializer:
         raise UnsupportedError("sparse weights are not implemented")
     constants: dict[str, AnyArray] = {}
+    _check_text(graph.name)
     for tensor in graph.initializer:
         constants[tensor.name] = to_array(tensor, folder)
     # Until version 3 of the format every weight was an input with a default as well.
@@ -120,6 +123,7 @@ def _graph(graph: Any, folder: str | None) -> Graph:
 
 
 def _value(value: Any) -> Value:
+    _check_text(value.name)
     kind = value.type.WhichOneof("value")
     if kind is None:
         return Value(value.name)
@@ -138,9 +142,9 @@ def _value(value: Any) -> Value:
 
 
 def _node(node: Any, number: int, folder: str | None) -> Node:
-    texts = (node.op_type, node.name, node.domain, *node.input, *node.output)
-    if not all(isinstance(text, str) for text in texts):  # what is no UTF-8 comes as bytes
-        raise GraphError(f"node {number}: expected names in UTF-8")
+    names = [attribute.name for attribute in node.attribute]
+    texts = (node.op_type, node.name, node.domain, *node.input, *node.output, *names)
+    _check_text(*texts, where=f"node {number}: ")
     domain = "" if node.domain in STANDARD_DOMAINS else node.domain
     name = node.name or f"{node.op_type}_{number}"
     attributes = {}
@@ -150,6 +154,12 @@ def _node(node: Any, number: int, folder: str | None) -> Node:
         except GraphError as error:
             raise GraphError(f"node {name!r} ({node.op_type}): {error}") from error
     return Node(node.op_type, name, tuple(node.input), tuple(node.output), attributes, domain)
+
+
+def _check_text(*texts: Any, where: str = "") -> None:
+    """Refuse what is no UTF-8, which protobuf gives as bytes."""
+    if not all(isinstance(text, str) for text in texts):
+        raise GraphError(f"{where}expected names in UTF-8")
 
 
 def _attribute(attribute: Any, folder: str | None) -> Any:
@@ -186,6 +196,7 @@ def to_array(tensor: Any, folder: str | None = None) -> AnyArray:
     """A tensor of the file; bfloat16 is widened to float32."""
     from onnx import TensorProto, numpy_helper
 
+    _check_text(tensor.name)
     label = tensor.name or "a constant"
     if tensor.data_location == TensorProto.EXTERNAL:
         tensor = _with_external_data(tensor, folder)
