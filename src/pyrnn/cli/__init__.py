@@ -1,4 +1,4 @@
-"""The command ``pyrnn``: train, sample, score, compare, flow, convert, inspect, info."""
+"""The command ``pyrnn``: train, sample, score, compare, flow, convert, export, inspect, info."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyrnn import _extras
 from pyrnn._divergence import DivergenceError
 from pyrnn._version import version
 from pyrnn.backend import threads
-from pyrnn.cli import compare, convert, flow, info, inspect, sample, score, train
+from pyrnn.cli import compare, convert, export, flow, info, inspect, sample, score, train
 from pyrnn.cli._arguments import Parser
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import NAMES, STATUS, Ended, ended_by_signals
@@ -37,7 +37,7 @@ EXPECTED = (
 )
 """Errors whose messages are for users, in one line."""
 
-COMMANDS = "train, sample, score, compare, flow, convert, inspect or info"
+COMMANDS = "train, sample, score, compare, flow, convert, export, inspect or info"
 
 USAGE_STATUS = 2
 BROKEN_PIPE_STATUS = 141
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pyrnn {version()}")
     subparsers = parser.add_subparsers(dest="command", metavar="command")
-    for command in (train, sample, score, compare, flow, convert, inspect, info):
+    for command in (train, sample, score, compare, flow, convert, export, inspect, info):
         command.add_parser(subparsers)
     return parser
 

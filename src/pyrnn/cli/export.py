@@ -1,0 +1,71 @@
+"""``pyrnn export``: a model file as plain C."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pyrnn._files import shown
+from pyrnn.cli._arguments import Subparsers, file_name
+from pyrnn.cli._errors import UsageError
+from pyrnn.cli._interrupt import deferred
+from pyrnn.interop import conversion
+from pyrnn.interop.c.export import export
+from pyrnn.layers.composition.sequential import Sequential
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("export", help="write a model as plain C")
+    parser.add_argument("model", type=file_name, metavar="MODEL", help="a model file of any kind")
+    parser.add_argument(
+        "--c", type=file_name, metavar="FOLDER", required=True, help="the folder for the C files"
+    )
+    parser.add_argument(
+        "--name", default="model", help="begins the names of files and functions (model)"
+    )
+    parser.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this layer, as 'pyrnn inspect' names it; several follow each other",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read, export, and say what it takes on a device."""
+    conversion.suffix_of(arguments.model)
+    with deferred():
+        model = _chosen(conversion.read(arguments.model), arguments)
+        try:
+            made = export(model, arguments.c, name=arguments.name)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{shown(arguments.model)}: {error}") from error
+    print("\n".join(made.files))
+    print(
+        f"flash {made.flash:,} bytes of weights, state {made.state:,} bytes, stack at least "
+        f"{made.stack:,} bytes; 'make -C {shown(arguments.c)} test' runs it"
+    )
+    return 0
+
+
+def _chosen(holding: conversion.Holding, arguments: argparse.Namespace) -> Any:
+    """The whole model of a file, or the layers that were asked for."""
+    if not arguments.layer:
+        if holding.model is not None:
+            return holding.model
+        if holding.whole or holding.refused:
+            raise UsageError(
+                f"{shown(arguments.model)}: it has more than layers of pyrnn ('pyrnn inspect' "
+                "lists them); choose some with --layer"
+            )
+    for name in arguments.layer:
+        if name not in holding.layers:
+            known = ", ".join(holding.layers) or "none"
+            raise UsageError(f"argument --layer: expected one of {known}, got {name!r}")
+    layers = [holding.layers[name] for name in arguments.layer or holding.layers]
+    if not layers:
+        raise UsageError(f"{shown(arguments.model)}: expected at least one layer, got none")
+    return layers[0] if len(layers) == 1 else Sequential(*layers)

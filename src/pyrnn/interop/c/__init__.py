@@ -1,0 +1,8 @@
+"""Models as plain C: one header, one source, nothing else needed."""
+
+from __future__ import annotations
+
+from pyrnn.interop.c.export import Exported as Exported
+from pyrnn.interop.c.export import export as export
+
+__all__ = ["Exported", "export"]

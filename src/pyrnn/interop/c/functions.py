@@ -1,0 +1,225 @@
+"""The C functions that exported models call: products, activations, and the units of each cell.
+
+Each is written for float; `as_double` makes the same of it for float64. The equations are those of
+`pyrnn.reference`. A model gets those that it calls, and those that these call.
+"""
+
+from __future__ import annotations
+
+import re
+
+FUNCTIONS = {
+    "add_product": """
+/* y += W x, with W (rows, columns) */
+static void add_product(size_t rows, size_t columns, const float *weight, const float *x, float *y)
+{
+    for (size_t row = 0; row < rows; ++row, weight += columns) {
+        float sum = 0.0f;
+        for (size_t column = 0; column < columns; ++column) sum += weight[column] * x[column];
+        y[row] += sum;
+    }
+}
+""",
+    "add": """
+/* y += x */
+static void add(size_t count, const float *x, float *y)
+{
+    for (size_t i = 0; i < count; ++i) y[i] += x[i];
+}
+""",
+    "copy": """
+static void copy(size_t count, const float *from, float *to)
+{
+    for (size_t i = 0; i < count; ++i) to[i] = from[i];
+}
+""",
+    "clear": """
+static void clear(size_t count, float *x)
+{
+    for (size_t i = 0; i < count; ++i) x[i] = 0.0f;
+}
+""",
+    "sigmoid": """
+static float sigmoid(float x)
+{
+    return 1.0f / (1.0f + expf(-x));
+}
+""",
+    "relu": """
+static float relu(float x)
+{
+    return x < 0.0f ? 0.0f : x;
+}
+""",
+    "softplus": """
+/* ln(1 + exp(x)), without overflow */
+static float softplus(float x)
+{
+    return (x > 0.0f ? x : 0.0f) + log1pf(expf(x > 0.0f ? -x : x));
+}
+""",
+    "normalise": """
+/* x becomes (x - mean) / sqrt(variance + epsilon) */
+static void normalise(size_t count, float epsilon, float *x)
+{
+    float mean = 0.0f, variance = 0.0f;
+    for (size_t i = 0; i < count; ++i) mean += x[i];
+    mean /= (float)count;
+    for (size_t i = 0; i < count; ++i) {
+        x[i] -= mean;
+        variance += x[i] * x[i];
+    }
+    variance /= (float)count;
+    const float factor = 1.0f / sqrtf(variance + epsilon);
+    for (size_t i = 0; i < count; ++i) x[i] *= factor;
+}
+""",
+    "multiply": """
+/* y *= x */
+static void multiply(size_t count, const float *x, float *y)
+{
+    for (size_t i = 0; i < count; ++i) y[i] *= x[i];
+}
+""",
+    "zoneout": """
+/* The new state keeps a share of the old one. */
+static void zoneout(size_t count, float share, const float *old, float *state)
+{
+    for (size_t i = 0; i < count; ++i) state[i] = share * old[i] + (1.0f - share) * state[i];
+}
+""",
+    "rnn_tanh": """
+/* h = tanh(z) */
+static void rnn_tanh(size_t units, const float *z, float *h)
+{
+    for (size_t j = 0; j < units; ++j) h[j] = tanhf(z[j]);
+}
+""",
+    "rnn_relu": """
+/* h = max(0, z) */
+static void rnn_relu(size_t units, const float *z, float *h)
+{
+    for (size_t j = 0; j < units; ++j) h[j] = relu(z[j]);
+}
+""",
+    "lstm": """
+/* Gates i f g o: c = f c + i g, output = o tanh(c) */
+static void lstm(size_t units, const float *z, float *c, float *output)
+{
+    for (size_t j = 0; j < units; ++j) {
+        const float i = sigmoid(z[j]), f = sigmoid(z[units + j]);
+        const float g = tanhf(z[2 * units + j]), o = sigmoid(z[3 * units + j]);
+        c[j] = f * c[j] + i * g;
+        output[j] = o * tanhf(c[j]);
+    }
+}
+""",
+    "lstm_peephole": """
+/* Gates i f g o; those of i f o see the cell through p */
+static void lstm_peephole(size_t units, const float *p, const float *z, float *c, float *output)
+{
+    for (size_t j = 0; j < units; ++j) {
+        const float i = sigmoid(z[j] + p[j] * c[j]);
+        const float f = sigmoid(z[units + j] + p[units + j] * c[j]);
+        c[j] = f * c[j] + i * tanhf(z[2 * units + j]);
+        output[j] = sigmoid(z[3 * units + j] + p[2 * units + j] * c[j]) * tanhf(c[j]);
+    }
+}
+""",
+    "lstm_coupled": """
+/* Gates i g o: c = (1 - i) c + i g, output = o tanh(c) */
+static void lstm_coupled(size_t units, const float *z, float *c, float *output)
+{
+    for (size_t j = 0; j < units; ++j) {
+        const float i = sigmoid(z[j]);
+        c[j] = (1.0f - i) * c[j] + i * tanhf(z[units + j]);
+        output[j] = sigmoid(z[2 * units + j]) * tanhf(c[j]);
+    }
+}
+""",
+    "lstm_coupled_peephole": """
+/* Gates i g o; those of i o see the cell through p */
+static void lstm_coupled_peephole(size_t units, const float *p, const float *z, float *c,
+                                  float *output)
+{
+    for (size_t j = 0; j < units; ++j) {
+        const float i = sigmoid(z[j] + p[j] * c[j]);
+        c[j] = (1.0f - i) * c[j] + i * tanhf(z[units + j]);
+        output[j] = sigmoid(z[2 * units + j] + p[units + j] * c[j]) * tanhf(c[j]);
+    }
+}
+""",
+    "lstm_layer_norm_cell": """
+/* Gates i f g o: c = f c + i g, and also in z, where i was */
+static void lstm_layer_norm_cell(size_t units, float *z, float *c)
+{
+    for (size_t j = 0; j < units; ++j) {
+        c[j] = sigmoid(z[units + j]) * c[j] + sigmoid(z[j]) * tanhf(z[2 * units + j]);
+        z[j] = c[j];
+    }
+}
+""",
+    "lstm_layer_norm_output": """
+/* output = o tanh(c), with the normalised c in z */
+static void lstm_layer_norm_output(size_t units, const float *z, float *output)
+{
+    for (size_t j = 0; j < units; ++j) output[j] = sigmoid(z[3 * units + j]) * tanhf(z[j]);
+}
+""",
+    "gru": """
+/* Gates r z n, of the input's product a and the state's product b: n = tanh(a + r b),
+   h = (1 - z) n + z h */
+static void gru(size_t units, const float *a, const float *b, float *h)
+{
+    for (size_t j = 0; j < units; ++j) {
+        const float r = sigmoid(a[j] + b[j]), z = sigmoid(a[units + j] + b[units + j]);
+        const float n = tanhf(a[2 * units + j] + r * b[2 * units + j]);
+        h[j] = (1.0f - z) * n + z * h[j];
+    }
+}
+""",
+    "gru_reset": """
+/* reset_h = r h */
+static void gru_reset(size_t units, const float *a, const float *h, float *reset_h)
+{
+    for (size_t j = 0; j < units; ++j) reset_h[j] = sigmoid(a[j]) * h[j];
+}
+""",
+    "gru_reset_before": """
+/* Gates r z n: h = (1 - z) tanh(n) + z h */
+static void gru_reset_before(size_t units, const float *a, float *h)
+{
+    for (size_t j = 0; j < units; ++j) {
+        const float z = sigmoid(a[units + j]);
+        h[j] = (1.0f - z) * tanhf(a[2 * units + j]) + z * h[j];
+    }
+}
+""",
+    "min_gru": """
+/* Gates z n: h = (1 - z) h + z n */
+static void min_gru(size_t units, const float *a, float *h)
+{
+    for (size_t j = 0; j < units; ++j) {
+        const float z = sigmoid(a[j]);
+        h[j] = (1.0f - z) * h[j] + z * a[units + j];
+    }
+}
+""",
+}
+_DOUBLE = {"expf": "exp", "tanhf": "tanh", "sqrtf": "sqrt", "log1pf": "log1p", "float": "double"}
+
+
+def functions(called: set[str]) -> str:
+    """The text of the functions that are called, and of those that these call, in C's order."""
+    needed = called & set(FUNCTIONS)
+    for name in reversed(FUNCTIONS):
+        if name in needed:
+            needed |= set(re.findall(r"\w+", FUNCTIONS[name])) & set(FUNCTIONS)
+    return "".join(text for name, text in FUNCTIONS.items() if name in needed)
+
+
+def as_double(text: str) -> str:
+    """The same in double: its words, and its numbers without an f."""
+    for word, other in _DOUBLE.items():
+        text = re.sub(rf"\b{word}\b", other, text)
+    return re.sub(r"(\d\.\d+)f\b", r"\1", text)

@@ -1,0 +1,287 @@
+"""What each layer does in one step, as C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from pyrnn._types import Array
+from pyrnn.interop.c.source import Source
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm
+from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
+from pyrnn.layers.dense import Embedding, Linear
+from pyrnn.layers.recurrent import _noise
+from pyrnn.layers.recurrent._stack import Recurrent
+
+_ACTIVATIONS = {"tanh": "tanhf", "relu": "relu", "sigmoid": "sigmoid", "softplus": "softplus"}
+_EPSILON = 1e-5
+"""That of layer norm within cells."""
+_Parameters = Mapping[str, Array]
+
+
+def add(source: Source, name: str, layer: Layer) -> None:
+    """Add what a layer does in one step."""
+    function = next((f for kind, f in _KINDS.items() if isinstance(layer, kind)), None)
+    if function is None:
+        raise TypeError(f"model: C export does not know {layer!r}")
+    function(source, source.identifier(name), layer)
+
+
+def begin(source: Source, layer: Layer) -> None:
+    """Take the input that the first layer takes: indices for an embedding, else numbers."""
+    if isinstance(layer, Embedding):
+        source.take_indices(layer.num_embeddings)
+    elif isinstance(layer, Recurrent):
+        source.take_numbers(layer.input_size)
+    elif isinstance(layer, Linear):
+        source.take_numbers(layer.in_features)
+    elif isinstance(layer, LayerNorm):
+        source.take_numbers(layer.normalized_shape)
+    elif not isinstance(layer, tuple(_KINDS)):
+        raise TypeError(f"model: C export does not know {layer!r}")
+    else:
+        raise ValueError(
+            f"model: expected a first layer that says how many features x has, got {layer!r}"
+        )
+
+
+def _check_size(source: Source, layer: Layer, size: int) -> None:
+    if source.size != size:
+        raise ValueError(
+            f"model: expected layers that fit, got {source.size} features before {layer!r}"
+        )
+
+
+def _bias(source: Source, name: str, bias: Array | None, size: int, buffer: str) -> None:
+    """Begin with the bias, or with 0."""
+    if bias is None:
+        source.call("clear", size, buffer)
+    else:
+        source.call("copy", size, source.constant(name, bias), buffer)
+
+
+def _input(source: Source, name: str, weight: Array, buffer: str) -> None:
+    """Add the product with x: of an index, one column."""
+    rows, columns = weight.shape
+    if source.value == "x" and source.indices:
+        named = source.constant(name, weight.T, f"{name}, transposed")
+        source.call("add", rows, f"{named} + x * {rows}", buffer)
+    else:
+        source.call("add_product", rows, columns, source.constant(name, weight), "x", buffer)
+
+
+def _linear(source: Source, name: str, layer: Linear) -> None:
+    _check_size(source, layer, layer.in_features)
+    parameters = layer.parameters
+    _bias(source, f"{name}_bias", parameters.get("bias"), layer.out_features, "y")
+    _input(source, f"{name}_weight", parameters["weight"], "y")
+    source.end_layer(name, repr(layer), layer.out_features)
+
+
+def _embedding(source: Source, name: str, layer: Embedding) -> None:
+    if not source.indices or source.value != "x":
+        raise ValueError("model: expected an Embedding first, got one behind another layer")
+    table = source.constant(f"{name}_weight", layer.parameters["weight"])
+    source.call("copy", layer.embedding_dim, f"{table} + x * {layer.embedding_dim}", "y")
+    source.end_layer(name, repr(layer), layer.embedding_dim)
+
+
+def _activation(source: Source, name: str, layer: Activation) -> None:
+    function = _ACTIVATIONS[layer.function]
+    loop = f"for (size_t i = 0; i < {source.size}; ++i)"
+    source.line(f"{loop} y[i] = {function}(x[i]);", function)
+    source.end_layer(name, repr(layer), source.size)
+
+
+def _layer_norm(source: Source, name: str, layer: LayerNorm) -> None:
+    _check_size(source, layer, layer.normalized_shape)
+    source.call("copy", source.size, "x", "y")
+    source.call("normalise", source.size, source.number(layer.eps), "y")
+    if layer.elementwise_affine:
+        weight, bias = (layer.parameters[key] for key in ("weight", "bias"))
+        _gain_and_bias(source, name, weight, bias, "y")
+    source.end_layer(name, repr(layer), source.size)
+
+
+def _mean(source: Source, name: str, layer: MeanOverTime) -> None:
+    """The mean of the steps so far, which after the last one is that of all."""
+    total, steps = source.kept(f"{name}_sum", source.size), source.kept(f"{name}_steps", 1)
+    source.line(f"{steps}[0] += {source.number(1.0)};")
+    source.call("add", source.size, "x", total)
+    source.line(f"for (size_t i = 0; i < {source.size}; ++i) y[i] = {total}[i] / {steps}[0];")
+    source.end_layer(name, f"{layer!r}, of the steps so far", source.size)
+
+
+def _nothing(source: Source, name: str, layer: Layer) -> None:
+    """What leaves a step as it is."""
+
+
+def _recurrent(source: Source, name: str, layer: Recurrent[Any, Any]) -> None:
+    _check_size(source, layer, layer.input_size)
+    if layer.cell not in _CELLS:
+        raise ValueError(f"model: C export has no cell {layer.cell}, of {layer!r}")
+    if layer.bidirectional or layer.reverse:
+        raise ValueError(f"model: expected layers that a stream runs forward, got {layer!r}")
+    shares = tuple(_noise.zoneout_rates(layer.zoneout, len(layer._state_names)) or (0.0, 0.0))
+    for level in range(layer.num_layers):
+        _level(source, f"{name}_l{level}", layer, layer._cells[f"l{level}"], shares)
+
+
+def _level(
+    source: Source,
+    name: str,
+    layer: Recurrent[Any, Any],
+    parameters: _Parameters,
+    shares: tuple[float, ...],
+) -> None:
+    """One level of a recurrent layer: its state is h, and an LSTM's c."""
+    sizes = tuple(layer._state_sizes().values())
+    states = [source.kept(f"{name}_{part}", n) for part, n in zip("hc", sizes, strict=False)]
+    for state, size, share in zip(states, sizes, shares, strict=False):
+        if share:
+            source.call("copy", size, state, source.buffer(f"old_{state[-1]}", size))
+    _CELLS[layer.cell](source, name, layer, parameters, *states)
+    for state, size, share in zip(states, sizes, shares, strict=False):
+        if share:
+            source.call("zoneout", size, source.number(share), f"old_{state[-1]}", state)
+    source.end_layer(name, f"{layer!r}, {name}", sizes[0], states[0])
+
+
+def _products(
+    source: Source, name: str, parameters: _Parameters, h: str, rows: int, inputs: str, hidden: str
+) -> None:
+    """W_ih x + b_ih into one buffer, W_hh h + b_hh into another, or both into one."""
+    own = {key: np.asarray(value) for key, value in parameters.items()}
+    bias = own.get("bias_ih")
+    if inputs == hidden and bias is not None:
+        bias = (bias.astype(np.float64) + own["bias_hh"]).astype(source.dtype)
+    _bias(source, f"{name}_bias_ih", bias, rows, source.buffer(inputs, rows))
+    _input(source, f"{name}_weight_ih", own["weight_ih"], inputs)
+    if inputs != hidden:
+        _bias(source, f"{name}_bias_hh", own.get("bias_hh"), rows, source.buffer(hidden, rows))
+    weight = source.constant(f"{name}_weight_hh", own["weight_hh"])
+    source.call("add_product", rows, own["weight_hh"].shape[1], weight, h, hidden)
+
+
+def _normalised(source: Source, name: str, parameters: _Parameters, h: str, rows: int) -> None:
+    """The two sides of a cell with layer norm, into a and b."""
+    for side, buffer, argument in (("ih", "a", "x"), ("hh", "b", h)):
+        source.call("clear", rows, source.buffer(buffer, rows))
+        weight = parameters[f"weight_{side}"]
+        if side == "ih":
+            _input(source, f"{name}_weight_ih", weight, buffer)
+        else:
+            named = source.constant(f"{name}_weight_hh", weight)
+            source.call("add_product", rows, weight.shape[1], named, argument, buffer)
+        _normalise(source, parameters, side, name, buffer)
+
+
+def _normalise(source: Source, parameters: _Parameters, side: str, name: str, buffer: str) -> None:
+    """Normalise, then gain and bias of a side: "ih", "hh" or "c"."""
+    gain = parameters[f"gain_{side}"]
+    source.call("normalise", len(gain), source.number(_EPSILON), buffer)
+    _gain_and_bias(source, f"{name}_{side}", gain, parameters.get(f"bias_{side}"), buffer)
+
+
+def _gain_and_bias(source: Source, name: str, gain: Array, bias: Array | None, buffer: str) -> None:
+    source.call("multiply", len(gain), source.constant(f"{name}_gain", gain), buffer)
+    if bias is not None:
+        source.call("add", len(bias), source.constant(f"{name}_bias", bias), buffer)
+
+
+def _rnn(source: Source, name: str, layer: Any, parameters: _Parameters, h: str) -> None:
+    _products(source, name, parameters, h, layer.hidden_size, "z", "z")
+    source.call(layer.cell, layer.hidden_size, "z", h)
+
+
+def _lstm(source: Source, name: str, layer: Any, parameters: _Parameters, h: str, c: str) -> None:
+    units = layer.hidden_size
+    _products(source, name, parameters, h, len(parameters["weight_ih"]), "z", "z")
+    peephole = []
+    if "weight_peephole" in parameters:
+        peephole = [source.constant(f"{name}_peephole", parameters["weight_peephole"])]
+    projection = parameters.get("weight_hr")
+    output = h if projection is None else source.buffer("output", units)
+    source.call(layer.cell, units, *peephole, "z", c, output)
+    if projection is not None:
+        size = len(projection)
+        source.call("clear", size, h)
+        named = source.constant(f"{name}_weight_hr", projection)
+        source.call("add_product", size, units, named, output, h)
+
+
+def _lstm_norm(
+    source: Source, name: str, layer: Any, parameters: _Parameters, h: str, c: str
+) -> None:
+    units = layer.hidden_size
+    _normalised(source, name, parameters, h, 4 * units)
+    source.call("add", 4 * units, "b", "a")
+    source.call("lstm_layer_norm_cell", units, "a", c)
+    _normalise(source, parameters, "c", name, "a")
+    source.call("lstm_layer_norm_output", units, "a", h)
+
+
+def _gru(source: Source, name: str, layer: Any, parameters: _Parameters, h: str) -> None:
+    units = layer.hidden_size
+    _products(source, name, parameters, h, 3 * units, "a", "b")
+    source.call("gru", units, "a", "b", h)
+
+
+def _gru_norm(source: Source, name: str, layer: Any, parameters: _Parameters, h: str) -> None:
+    units = layer.hidden_size
+    _normalised(source, name, parameters, h, 3 * units)
+    source.call("gru", units, "a", "b", h)
+
+
+def _gru_before(source: Source, name: str, layer: Any, parameters: _Parameters, h: str) -> None:
+    """W_hh's rows of r and z see h, those of n see r ∘ h."""
+    units = layer.hidden_size
+    bias = None
+    if layer.bias:
+        both = parameters["bias_ih"].astype(np.float64) + parameters["bias_hh"]
+        bias = both.astype(source.dtype)
+    _bias(source, f"{name}_bias", bias, 3 * units, source.buffer("a", 3 * units))
+    _input(source, f"{name}_weight_ih", parameters["weight_ih"], "a")
+    weight = source.constant(f"{name}_weight_hh", parameters["weight_hh"])
+    source.call("add_product", 2 * units, units, weight, h, "a")
+    source.call("gru_reset", units, "a", h, source.buffer("reset_h", units))
+    rest = f"{weight} + {2 * units * units}"
+    source.call("add_product", units, units, rest, "reset_h", f"a + {2 * units}")
+    source.call("gru_reset_before", units, "a", h)
+
+
+def _min_gru(source: Source, name: str, layer: Any, parameters: _Parameters, h: str) -> None:
+    units = layer.hidden_size
+    _bias(
+        source, f"{name}_bias", parameters.get("bias_ih"), 2 * units, source.buffer("a", 2 * units)
+    )
+    _input(source, f"{name}_weight_ih", parameters["weight_ih"], "a")
+    source.call("min_gru", units, "a", h)
+
+
+_KINDS: dict[type, Callable[[Source, str, Any], None]] = {
+    Linear: _linear,
+    Embedding: _embedding,
+    Recurrent: _recurrent,
+    Activation: _activation,
+    LayerNorm: _layer_norm,
+    MeanOverTime: _mean,
+    LastStep: _nothing,
+    Dropout: _nothing,
+}
+_CELLS: dict[str, Any] = {
+    "rnn_tanh": _rnn,
+    "rnn_relu": _rnn,
+    "gru": _gru,
+    "gru_reset_before": _gru_before,
+    "gru_layer_norm": _gru_norm,
+    "min_gru": _min_gru,
+    "lstm_layer_norm": _lstm_norm,
+} | {
+    f"lstm{coupled}{peephole}": _lstm
+    for coupled in ("", "_coupled")
+    for peephole in ("", "_peephole")
+}

@@ -1,0 +1,134 @@
+"""A model's C while it grows: constants, functions of layers, the state, the lines of one step."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from pyrnn._types import Array, Indices
+
+_PER_LINE = 8
+
+
+class Source:
+    """What layers add to one after the other.
+
+    ``value`` is the C expression of what the last layer gave, ``size`` numbers; before the first
+    layer it is "x". ``indices`` says how many indices the input may be; 0 where it is numbers.
+    """
+
+    def __init__(self, prefix: str, dtype: np.dtype[np.floating[Any]]) -> None:
+        self.prefix = prefix
+        self.dtype = dtype
+        self.allowed = 1e-5 if dtype == np.float32 else 1e-12
+        """How far outputs may be from pyrnn's."""
+        self.parts: list[str] = []
+        self.state: list[tuple[str, int]] = []
+        self.results: dict[str, int] = {}
+        self.steps: list[str] = []
+        self.called: set[str] = set()
+        self.vocabulary: list[int] = []
+        """The characters of the indices, where they stand for characters: code points."""
+        self.flash = 0
+        self.value = "x"
+        self.size = self.indices = self.inputs = 0
+        self._names: set[str] = set()
+        self._lines: list[str] = []
+        self._buffers: dict[str, int] = {}
+        self._most_buffers = 0
+
+    def take_numbers(self, count: int) -> None:
+        """The input is so many numbers."""
+        self.size = self.inputs = count
+
+    def take_indices(self, count: int) -> None:
+        """The input is an index below ``count``."""
+        self.size = self.indices = count
+
+    def identifier(self, name: str) -> str:
+        """A layer's name as a part of names in C, which no other layer has."""
+        plain = re.sub(r"\W", "_", name, flags=re.ASCII)
+        plain = f"layer_{plain}" if plain[:1].isdigit() else plain
+        while plain in self._names:
+            plain += "_"
+        self._names.add(plain)
+        return plain
+
+    def number(self, value: float) -> str:
+        """A number, from which C makes exactly this one."""
+        single = self.dtype == np.float32
+        text = f"{value:.9g}" if single else f"{value:.17g}"
+        return text + ".0" * ("." not in text and "e" not in text) + "f" * single
+
+    def numbers(self, values: Array | Indices) -> str:
+        """The lines within the braces of an array."""
+        flat = values.ravel().tolist()
+        words = list(map(str if values.dtype.kind in "iu" else self.number, flat))
+        rows = (words[at : at + _PER_LINE] for at in range(0, len(words), _PER_LINE))
+        return ",\n".join(f"    {', '.join(row)}" for row in rows)
+
+    def constant(self, name: str, values: Array, comment: str = "") -> str:
+        """A constant array; its name in C."""
+        named = f"{self.prefix}_{name}"
+        own = np.ascontiguousarray(values, self.dtype)
+        shape = " x ".join(map(str, own.shape))
+        self.parts.append(
+            f"/* {comment or name}: {shape} */\n"
+            f"static const float {named}[{own.size}] = {{\n{self.numbers(own)}\n}};\n"
+        )
+        self.flash += own.nbytes
+        return named
+
+    def kept(self, name: str, size: int) -> str:
+        """An array of the state; the expression for it."""
+        self.state.append((name, size))
+        return f"state->{name}"
+
+    def buffer(self, name: str, size: int) -> str:
+        """An array within the layer's function."""
+        self._buffers[name] = size
+        return name
+
+    def line(self, text: str, *called: str) -> None:
+        """A line of the layer's function, and which functions it calls."""
+        self.called.update(called)
+        self._lines.append(text)
+
+    def call(self, function: str, *arguments: object) -> None:
+        """A line that calls a function."""
+        self.line(f"{function}({', '.join(map(str, arguments))});", function)
+
+    def end_layer(self, name: str, comment: str, size: int, given: str = "") -> None:
+        """Make a function of the lines so far.
+
+        What it gives is ``given``, a part of the state, or else what it wrote to ``y``.
+        """
+        result = "" if given else f"y_{name}"
+        takes = "size_t x" if self.value == "x" and self.indices else "const float *x"
+        with_state = any("state->" in line for line in self._lines)
+        parameters = [f"{self.prefix}_state *state"] * with_state + [takes]
+        arguments = ["state"] * with_state + [self.value]
+        if result:
+            parameters.append("float *y")
+            arguments.append(result)
+            self.results[result] = size
+        lines = [f"float {buffer}[{count}];" for buffer, count in self._buffers.items()]
+        body = "\n".join(f"    {line}" for line in [*lines, *self._lines])
+        function = f"{self.prefix}_{name}"
+        self.parts.append(
+            f"/* {comment} */\nstatic void {function}({', '.join(parameters)})\n{{\n{body}\n}}\n"
+        )
+        self.steps.append(f"{function}({', '.join(arguments)});")
+        self._most_buffers = max(self._most_buffers, sum(self._buffers.values()))
+        self._lines, self._buffers = [], {}
+        self.value, self.size = given or result, size
+
+    def state_bytes(self) -> int:
+        """Of the state of one sequence."""
+        return sum(size for _, size in self.state) * self.dtype.itemsize
+
+    def stack_bytes(self) -> int:
+        """Of the arrays that a step has on the stack at once."""
+        return (sum(self.results.values()) + self._most_buffers) * self.dtype.itemsize

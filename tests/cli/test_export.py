@@ -1,0 +1,63 @@
+"""`pyrnn export`: what it writes and says, and its mistakes."""
+
+import pytest
+
+import pyrnn
+from pyrnn import serialization
+from pyrnn.interop import converted
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_model(run, tmp_path):
+    model = pyrnn.CharacterModel("abc", hidden_size=4, seed=0)
+    serialization.save(model, "m.safetensors")
+    result = run("export", "m.safetensors", "--c", "out", "--name", "abc")
+    assert result.status == 0, result.err
+    *files, sizes = result.out.splitlines()
+    assert [line.replace("\\", "/") for line in files] == [
+        "out/abc.h",
+        "out/abc.c",
+        "out/test_abc.c",
+        "out/Makefile",
+    ]
+    weights = model.num_parameters - 16  # the two biases are one in C
+    assert sizes.startswith(f"flash {4 * weights:,} bytes of weights, state 32 bytes")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "Makefile",
+        "abc.c",
+        "abc.h",
+        "test_abc.c",
+    ]
+
+
+def test_layers_that_follow_each_other(run):
+    layers = {"first": pyrnn.GRU(2, 3), "other": pyrnn.Linear(9, 9), "out": pyrnn.Linear(3, 1)}
+    converted.save_layers(layers, "m.safetensors")
+    chosen = run("export", "m.safetensors", "--c", "out", "--layer", "first", "--layer", "out")
+    assert chosen.status == 0, chosen.err
+    whole = run("export", "m.safetensors", "--c", "out")
+    assert whole.status == 2
+    assert "3 features before Linear(9, 9)" in whole.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["m.safetensors", "--c", "out", "--layer", "no"], "expected one of gru, got 'no'"),
+        (["m.safetensors", "--c", "out", "--name", "a b"], "name: expected an identifier"),
+        (["m.safetensors", "--c", "m.safetensors"], "m.safetensors"),
+        (["m.txt", "--c", "out"], "expected a name that ends in"),
+        (["none.safetensors", "--c", "out"], "none.safetensors"),
+        (["m.safetensors"], "--c"),
+    ],
+)
+def test_mistakes_are_one_line(run, arguments, message):
+    serialization.save(pyrnn.GRU(2, 3), "m.safetensors")
+    result = run("export", *arguments)
+    assert result.status == 2
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1

@@ -1,0 +1,253 @@
+"""Models as C: built by the compilers that are there, without a warning, they compute the same."""
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+import pyrnn
+from pyrnn.interop.c import export
+
+COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
+ARM = "arm-linux-gnueabihf-gcc"
+ARM_RUN = "qemu-arm -L /usr/arm-linux-gnueabihf"
+if not COMPILERS:
+    pytest.skip("needs a C compiler", allow_module_level=True)
+
+FLAGS = "-std=c99 -O2 -Wall -Wextra -Wconversion -Wshadow -pedantic -Werror"
+DOUBLE = {"dtype": "float64"}
+LAYERS = {
+    "rnn": lambda **more: pyrnn.RNN(3, 5, 2, seed=0, **more),
+    "relu": lambda **more: pyrnn.RNN(3, 5, nonlinearity="relu", bias=False, seed=0, **more),
+    "lstm": lambda **more: pyrnn.LSTM(3, 7, 2, seed=0, **more),
+    "projection": lambda **more: pyrnn.LSTM(3, 7, 2, proj_size=4, seed=0, **more),
+    "peephole": lambda **more: pyrnn.LSTM(3, 7, peephole=True, bias=False, seed=0, **more),
+    "coupled": lambda **more: pyrnn.LSTM(3, 7, coupled=True, seed=0, **more),
+    "coupled peephole": lambda **more: pyrnn.LSTM(
+        3, 7, coupled=True, peephole=True, proj_size=2, seed=0, **more
+    ),
+    "lstm norm": lambda **more: pyrnn.LSTM(3, 7, 2, layer_norm=True, seed=0, **more),
+    "gru norm": lambda **more: pyrnn.GRU(3, 7, layer_norm=True, bias=False, seed=0, **more),
+    "gru": lambda **more: pyrnn.GRU(3, 7, 2, seed=0, **more),
+    "gru reset before": lambda **more: pyrnn.GRU(3, 7, 2, reset_after=False, seed=0, **more),
+    "minimal": lambda **more: pyrnn.MinGRU(3, 7, 2, seed=0, **more),
+    "zoneout": lambda **more: pyrnn.LSTM(3, 7, zoneout=(0.25, 0.0), seed=0, **more),
+    "linear": lambda **more: pyrnn.Linear(3, 4, seed=0, **more),
+    "embedding": lambda **more: pyrnn.Embedding(9, 4, seed=0, **more),
+    "sequence": lambda **more: pyrnn.Sequential(
+        pyrnn.Embedding(11, 4, seed=0, **more),
+        pyrnn.Sequential(pyrnn.GRU(4, 6, seed=0, **more), pyrnn.Dropout(0.3)),
+        pyrnn.LayerNorm(6, **more),
+        pyrnn.Activation("softplus"),
+        pyrnn.MeanOverTime(),
+        pyrnn.Linear(6, 2, seed=1, **more),
+    ),
+    "named": lambda **more: pyrnn.Sequential(
+        é=pyrnn.LSTM(3, 6, seed=0, **more),
+        _=pyrnn.Activation("sigmoid"),
+        last=pyrnn.LastStep(),
+        out=pyrnn.Linear(6, 2, seed=1, bias=False, **more),
+    ),
+    "characters": lambda **more: pyrnn.CharacterModel("ab\n\\é", hidden_size=9, seed=0, **more),
+    "embedded characters": lambda **more: pyrnn.CharacterModel(
+        "abc", cell="gru", embedding_dim=3, num_layers=2, hidden_size=9, seed=0, **more
+    ),
+}
+
+
+def moved(model):
+    """The same with parameters that are not those of a fresh layer, as gains of 1."""
+    generator = np.random.default_rng(1)
+    for array in model.parameters.values():
+        array += 0.3 * generator.standard_normal(array.shape).astype(array.dtype)
+    return model
+
+
+def make(folder, compiler, run="", target="test"):
+    command = ["make", "-s", "-B", target, f"CC={compiler}", f"CFLAGS={FLAGS}", f"RUN={run}"]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "compiler"),
+    [(kind, COMPILERS[0]) for kind in LAYERS]
+    + [
+        (kind, other) for kind in ("lstm norm", "sequence", "characters") for other in COMPILERS[1:]
+    ],
+)
+def test_it_computes_what_the_layer_computes(tmp_path, kind, compiler):
+    for name, more in (("single", {}), ("twice", DOUBLE)):
+        model = moved(LAYERS[kind](**more))
+        made = export(model, tmp_path / name, name=name)
+        done = make(tmp_path / name, compiler)
+        assert done.returncode == 0, done.stderr + done.stdout
+        size = 8 if more else 4
+        assert made.flash <= size * (model.num_parameters)
+        largest = float(re.search(r"largest error ([\d.e+-]+)", done.stdout)[1])
+        assert largest <= (1e-13 if more else 1e-5)
+
+
+@pytest.mark.skipif(not shutil.which(ARM), reason="needs gcc-arm-linux-gnueabihf")
+@pytest.mark.skipif(not shutil.which("qemu-arm"), reason="needs qemu-user")
+@pytest.mark.parametrize("kind", ["lstm", "gru norm", "sequence", "characters"])
+def test_on_a_processor_of_32_bits(tmp_path, kind):
+    export(moved(LAYERS[kind]()), tmp_path)
+    done = make(tmp_path, ARM, run=ARM_RUN)
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+def drawn_layer(generator, features):
+    """A recurrent layer with any options that a stream has."""
+    kind = generator.choice(["RNN", "LSTM", "GRU", "MinGRU"])
+    hidden, layers = int(generator.integers(1, 40)), int(generator.integers(1, 4))
+    options = {"num_layers": layers, "bias": bool(generator.integers(2))}
+    if kind == "RNN":
+        options["nonlinearity"] = str(generator.choice(["tanh", "relu"]))
+    if kind == "GRU":
+        options |= [{}, {"reset_after": False}, {"layer_norm": True}][generator.integers(3)]
+    if kind == "LSTM":
+        options |= {"peephole": bool(generator.integers(2)), "coupled": bool(generator.integers(2))}
+        if hidden > 1:
+            options["proj_size"] = int(generator.integers(hidden))
+        if not generator.integers(3):
+            options = {"num_layers": layers, "layer_norm": True}
+    if not generator.integers(3):
+        options["zoneout"] = float(generator.random())
+    return getattr(pyrnn, kind)(features, hidden, seed=0, **options)
+
+
+@pytest.mark.long
+def test_drawn_layers(tmp_path):
+    generator = np.random.default_rng(0)
+    for number in range(200):
+        layer = moved(drawn_layer(generator, int(generator.integers(1, 20))))
+        export(layer, tmp_path / str(number))
+        done = make(tmp_path / str(number), COMPILERS[number % len(COMPILERS)])
+        assert done.returncode == 0, f"{layer!r}\n{done.stderr}{done.stdout}"
+
+
+def test_its_test_can_fail(tmp_path):
+    """A weight that is another one is noticed."""
+    export(pyrnn.GRU(3, 4, seed=0), tmp_path)
+    source = tmp_path / "model.c"
+    changed = source.read_text().replace("tanhf(a[2 * units + j]", "tanhf(a[units + j]")
+    assert changed != source.read_text()
+    source.write_text(changed)
+    done = make(tmp_path, COMPILERS[0])
+    assert done.returncode != 0
+    assert "largest error" in done.stdout
+
+
+MAIN = """
+#include <stdio.h>
+#include "words.h"
+int main(void)
+{
+    words_state one, other;
+    float y[WORDS_OUTPUT_SIZE], z[WORDS_OUTPUT_SIZE];
+    words_init(&one);
+    words_init(&other);
+    (void)words_step(&one, 1, y);
+    (void)words_step(&other, 0, z);
+    printf("%d ", words_step(&one, WORDS_INPUT_SIZE, y));
+    (void)words_step(&other, 1, z);
+    words_reset(&other);
+    (void)words_step(&other, 1, z);
+    for (size_t i = 0; i < WORDS_OUTPUT_SIZE; ++i) printf("%d ", y[i] == z[i]);
+    printf("%lu\\n", words_vocabulary[2]);
+    return 0;
+}
+"""
+
+
+def test_states_of_their_own_and_indices_that_are_none(tmp_path):
+    export(pyrnn.CharacterModel("abé", hidden_size=4, seed=0), tmp_path, name="words")
+    (tmp_path / "main.c").write_text(MAIN)
+    compiler = COMPILERS[0]
+    command = [compiler, *FLAGS.split(), "main.c", "words.c", "-lm", "-o", "main"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
+    done = subprocess.run(["./main"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "1 1 1 1 233\n"
+
+
+def test_it_is_c_plus_plus_too(tmp_path):
+    if not shutil.which("g++"):
+        pytest.skip("needs g++")
+    export(pyrnn.LSTM(3, 4, seed=0), tmp_path)
+    command = ["g++", "-fsyntax-only", "-Wall", "-Werror", "-x", "c++", "model.h"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
+
+
+REFUSED = {
+    "both directions": (lambda: pyrnn.GRU(3, 4, bidirectional=True), ValueError, "forward"),
+    "backwards": (lambda: pyrnn.GRU(3, 4, reverse=True), ValueError, "forward"),
+    "no size": (lambda: pyrnn.Sequential(pyrnn.Activation("tanh")), ValueError, "features"),
+    "late embedding": (
+        lambda: pyrnn.Sequential(pyrnn.Linear(3, 4), pyrnn.Embedding(4, 2)),
+        ValueError,
+        "Embedding first",
+    ),
+    "no fit": (
+        lambda: pyrnn.Sequential(pyrnn.Linear(3, 4), pyrnn.Linear(5, 2)),
+        ValueError,
+        "4 features before Linear",
+    ),
+    "a cell": (lambda: pyrnn.LSTMCell(3, 4), TypeError, "does not know LSTMCell"),
+    "nothing": (lambda: np.zeros(3), TypeError, "expected a layer"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_models_that_are_refused(tmp_path, kind):
+    make_model, error, message = REFUSED[kind]
+    with pytest.raises(error, match=message):
+        export(make_model(), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_numbers_that_are_none(tmp_path):
+    layer = pyrnn.Linear(2, 2, seed=0)
+    layer.parameters["weight"][0, 0] = np.nan
+    with pytest.raises(ValueError, match="finite parameters, got others in weight"):
+        export(layer, tmp_path)
+
+
+def test_outputs_that_are_none(tmp_path):
+    layer = pyrnn.Sequential(pyrnn.Linear(1, 2, seed=0), pyrnn.Linear(2, 2, seed=0))
+    for array in layer.parameters.values():
+        array *= 1e38
+    with pytest.raises(ValueError, match="finite outputs"):
+        export(layer, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "2d", "a-b", "math", "é", "a" * 41, 3, "../a", "a\n"])
+def test_names_that_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="name: expected"):
+        export(pyrnn.Linear(2, 2), tmp_path, name=name)
+
+
+def test_files_of_the_user_are_kept(tmp_path):
+    export(pyrnn.Linear(2, 2, seed=0), tmp_path)
+    before = (tmp_path / "model.c").read_text()
+    (tmp_path / "Makefile").write_text("all:\n")
+    with pytest.raises(FileExistsError, match="pyrnn did not make it"):
+        export(pyrnn.Linear(2, 2, seed=1), tmp_path)
+    assert (tmp_path / "Makefile").read_text() == "all:\n"
+    assert (tmp_path / "model.c").read_text() == before
+    (tmp_path / "Makefile").unlink()
+    export(pyrnn.Linear(2, 2, seed=1), tmp_path)
+    assert (tmp_path / "model.c").read_text() != before
+
+
+def test_subnormal_huge_and_whole_numbers_are_exact(tmp_path):
+    layer = pyrnn.Linear(1, 5, bias=False)
+    values = np.array([1e-45, -1.2345679e37, 2.0, -0.0, 1 / 3], np.float32)
+    layer.parameters["weight"] = values[:, None]
+    export(layer, tmp_path)
+    text = re.search(r"weight\[5\] = \{(.*?)\}", (tmp_path / "model.c").read_text(), re.S)[1]
+    found = [np.float32(word.strip().rstrip("f")) for word in text.split(",")]
+    assert np.array(found).tobytes() == values.tobytes()
