@@ -46,7 +46,7 @@ class PackedConvolution {
       throw std::invalid_argument("expected x of " + std::to_string(convolution_.channels) +
                                   " channels, got shape " + shape_of(given));
     require(before >= 0 && after >= 0, "expected no less than no padding");
-    const py::array_t<T> x = spaced(given) ? given : py::array_t<T>(dense_of<Dense<T>>(given));
+    const py::array_t<T> x = spaced(given) ? given : py::array_t<T>(given.attr("copy")());
     const Size steps = x.shape(layout_.time), rows = x.shape(layout_.rows);
     Size reached = steps;
     if (__builtin_add_overflow(before, reached, &reached) ||
@@ -92,7 +92,9 @@ class PackedConvolution {
             "convolution: options");
     return weight;
   }
+  // Whether numbers can be read where they are.
   static bool spaced(const py::array_t<T>& x) {
+    if ((x.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0) return false;
     for (py::ssize_t axis = 0; axis < 3; ++axis)
       if (x.strides(axis) % static_cast<py::ssize_t>(sizeof(T)) != 0) return false;
     return true;

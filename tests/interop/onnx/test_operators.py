@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
+import pyrnn
 from pyrnn.interop import onnx as backend
 from pyrnn.interop.onnx.operators import OPERATORS
 from tests.interop.onnx import graphs
@@ -181,3 +182,68 @@ def test_a_row_of_a_batch_has_the_bits_of_that_row_alone():
     (whole,) = model.run(x)
     for n in range(5):
         assert np.array_equal(model.run(x[n : n + 1])[0][0], whole[n])
+
+
+def unaligned(array):
+    room = np.zeros(array.nbytes + 1, np.uint8)[1:]
+    found = room.view(array.dtype).reshape(array.shape)
+    found[...] = array
+    assert not found.flags.aligned
+    return found
+
+
+LAYOUTS = {
+    "channels last": lambda x: x.transpose(0, 2, 1).copy().transpose(0, 2, 1),
+    "time first": lambda x: x.transpose(2, 0, 1).copy().transpose(1, 2, 0),
+    "every second number": lambda x: np.repeat(x, 2, axis=2)[..., ::2],
+    "backwards": lambda x: x[..., ::-1].copy()[..., ::-1],
+    "between numbers": unaligned,
+}
+
+
+@pytest.mark.parametrize("pads", [(0, 0), (2, 1)])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_convolution_of_any_memory(layout, pads):
+    """With its Relu; whatever lies where, the bits are the same."""
+    r = np.random.default_rng(0)
+    x = r.standard_normal((2, 6, 13)).astype(np.float32)
+    weights = {"w": r.standard_normal((4, 3, 3)).astype(np.float32)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["z"], pads=pads, group=2, strides=[2]),
+        helper.make_node("Relu", ["z"], ["y"]),
+    ]
+    made = graphs.model_of(nodes, {"x": x}, [graphs.value("y", TensorProto.FLOAT)], weights)
+    model = backend.prepare(made)
+    (expected,) = model.run(x)
+    assert expected.flags.c_contiguous
+    assert expected.min() == 0 < expected.max()
+    given = LAYOUTS[layout](x)
+    assert np.array_equal(given, x)
+    assert np.array_equal(model.run(given)[0], expected)
+    with pyrnn.use_backend("reference"):
+        np.testing.assert_allclose(model.run(given)[0], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("x", "pads", "message"),
+    [
+        (np.zeros((2, 3, 2), np.float32), (0, 0), "expected at least one window of 3 steps, got"),
+        (np.zeros((2, 4, 9), np.float32), (0, 0), "expected x of 3 channels, got shape"),
+        (np.zeros((2, 3, 9)), (0, 0), "expected float32 x of shape .N, 3, L., got float64"),
+        (np.zeros((2, 3), np.float32), (0, 0), "expected x of 3 channels, got shape"),
+    ],
+)
+def test_a_convolution_that_does_not_fit(x, pads, message):
+    node = helper.make_node("Conv", ["x", "w"], ["y"], pads=pads)
+    weights = {"w": np.ones((4, 3, 3), np.float32)}
+    made = graphs.model_of([node], {"x": x}, [graphs.value("y", TensorProto.FLOAT)], weights)
+    with pytest.raises(ValueError, match=f"Conv.*{message}"):
+        backend.prepare(made).run(x)
+
+
+def test_padding_past_all_memory_is_refused():
+    node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1 << 40, 0])
+    x, weights = np.zeros((1, 3, 9), np.float32), {"w": np.ones((4, 3, 3), np.float32)}
+    made = graphs.model_of([node], {"x": x}, [graphs.value("y", TensorProto.FLOAT)], weights)
+    with pytest.raises(MemoryError, match="expected at most"):
+        backend.prepare(made).run(x)

@@ -39,10 +39,17 @@ DIRECTIONS: dict[str, tuple[bool, ...]] = {
 # --- activations ----------------------------------------------------------------------------
 
 
+_HALVES = {np.dtype(kind): np.array(0.5, kind) for kind in (np.float32, np.float64)}
+"""As arrays, which NumPy multiplies with sooner than with numbers."""
+
+
 def sigmoid(x: Array) -> Array:
     """1 / (1 + e^-x), through tanh, which does not overflow."""
-    half = x.dtype.type(0.5)
-    return half * np.tanh(half * x) + half
+    half: Any = _HALVES.get(x.dtype)
+    if half is None:
+        half = x.dtype.type(0.5)
+    y: Array = half * np.tanh(half * x) + half
+    return y
 
 
 def _softplus(x: Array) -> Array:

@@ -36,6 +36,8 @@ class Model:
     def __init__(self, program: Program) -> None:
         check_supported(program)
         self.program = program
+        self._given = program.graph.inputs
+        self._names = [value.name for value in self._given]
         try:
             self._plan = Plan(program.graph, program.opset)
         except RecursionError as error:
@@ -44,7 +46,7 @@ class Model:
     @property
     def inputs(self) -> list[str]:
         """Names of the inputs, in order."""
-        return [value.name for value in self.program.graph.inputs]
+        return self._names.copy()
 
     @property
     def outputs(self) -> list[str]:
@@ -70,16 +72,14 @@ class Model:
             If an input is missing, or has another dtype or shape than the graph says; or if the
             arrays do not fit each other: then the message names the node.
         """
-        values = [
-            _checked(value, array)
-            for value, array in zip(self.program.graph.inputs, self._in_order(inputs), strict=True)
-        ]
+        ordered = self._in_order(inputs)
+        values = [_checked(value, x) for value, x in zip(self._given, ordered, strict=True)]
         with np.errstate(all="ignore"):
             results = self._plan.run(values)
         return tuple([_own(array, values) for array in results])
 
     def _in_order(self, inputs: Any) -> list[Any]:
-        names = self.inputs
+        names = self._names
         if isinstance(inputs, Mapping):
             for name in names:
                 if name not in inputs:
@@ -105,11 +105,15 @@ class Model:
 
 def _checked(value: Value, given: Any) -> AnyArray:
     array: AnyArray = given if type(given) is np.ndarray else np.asarray(given)
-    if array.dtype.kind not in "fiub":
+    dtype = array.dtype
+    if dtype.kind not in "fiub":
         raise TypeError(f"{value.name}: expected an array of numbers, got dtype {array.dtype}")
-    if value.dtype is not None and array.dtype != value.dtype:
+    if value.dtype is not None and dtype is not value.dtype and dtype != value.dtype:
         raise TypeError(f"{value.name}: expected dtype {value.dtype}, got {array.dtype}")
-    if value.shape is not None and not _fits(array.shape, value.shape):
+    if not array.flags.aligned:
+        array = array.copy()
+    shape = array.shape
+    if value.shape is not None and shape != value.shape and not _fits(shape, value.shape):
         wanted = ", ".join("any" if size is None else str(size) for size in value.shape)
         raise ValueError(f"{value.name}: expected shape ({wanted}), got {array.shape}")
     return array
@@ -123,10 +127,13 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
 
 def _own(result: Any, inputs: list[AnyArray]) -> AnyArray:
     """An output as an array of its own, that the caller may write into."""
-    array = np.ascontiguousarray(result) if np.ndim(result) else np.asarray(result)
-    shared = not array.flags.writeable or array.base is not None
-    if shared or any(array is given for given in inputs):
-        array = array.copy()
+    array: AnyArray = result if type(result) is np.ndarray else np.asarray(result)
+    flags = array.flags
+    if array.base is not None or not (flags.writeable and flags.c_contiguous):
+        return array.copy()
+    for given in inputs:
+        if array is given:
+            return array.copy()
     return array
 
 

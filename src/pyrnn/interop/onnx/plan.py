@@ -7,6 +7,7 @@ made; weights are packed then or at the first run.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,15 @@ class Step(NamedTuple):
     outputs: tuple[int, ...]
     done: tuple[int, ...]
     node: Node
+
+
+def _quick(step: Step) -> tuple[Function, int, Callable[..., Any] | None, int, Step]:
+    """A step as the loop takes it: its one input's place, or what takes all of several inputs."""
+    inputs = step.inputs
+    if len(inputs) == 1:
+        return step.run, inputs[0], None, step.outputs[0], step
+    several = itemgetter(*inputs) if inputs else lambda values: ()
+    return step.run, 0, several, step.outputs[0], step
 
 
 def check_supported(program: Program) -> None:
@@ -89,6 +99,7 @@ class Plan:
             self._add(node)
         self._results = [self._place(value.name, "the graph") for value in graph.outputs]
         self._free()
+        self._quick = [_quick(step) for step in self._steps]
         self.outer: list[str] = [name for name in outer if name not in (known or {})]
 
     def run(self, arguments: Sequence[Any], outer: Sequence[Any] = ()) -> list[Any]:
@@ -98,17 +109,18 @@ class Plan:
             values[place] = value
         for place, value in zip(self._outer, outer, strict=True):
             values[place] = value
-        step = None
+        step: Step | None = None
         try:
-            for step in self._steps:
-                result = step.run(*[values[place] for place in step.inputs])
+            for run, one, several, output, step in self._quick:
+                result = run(values[one]) if several is None else run(*several(values))
                 if type(result) is tuple:
                     for place, part in zip(step.outputs, result, strict=False):
                         values[place] = part
                 else:
-                    values[step.outputs[0]] = result
-                for place in step.done:
-                    values[place] = None
+                    values[output] = result
+                if step.done:
+                    for place in step.done:
+                        values[place] = None
         except (NotImplementedError, TooManyNumbersError):
             raise
         except CONTRADICTIONS as error:
@@ -149,10 +161,10 @@ class Plan:
         if fixed and self._fold(node, run, names):
             return
         outputs = tuple(self._new(name) if name else 0 for name in node.outputs)
-        if 0 in outputs:  # whatever lands there is nobody's
+        if 0 in outputs or not outputs:  # whatever lands there is nobody's
             spare = len(self._start)
             self._start.append(None)
-            outputs = tuple(place or spare for place in outputs)
+            outputs = tuple(place or spare for place in outputs or (spare,))
         self._steps.append(Step(run, tuple(inputs), outputs, (), node))
 
     def _fold(self, node: Node, run: Function, names: Sequence[str]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,21 +17,27 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class Packed:
-    """X Wᵀ + b with fixed weights (out, in), packed once for each backend that computes."""
+    """Fixed weights, packed once for each backend that computes with them."""
 
-    def __init__(self, weight: Array, bias: Array | None = None) -> None:
-        self.weight: Array = np.ascontiguousarray(weight)
-        self.bias: Array | None = None if bias is None else np.ascontiguousarray(bias)
+    def __init__(self, pack: Callable[[selection.Backend], Function]) -> None:
+        self._pack = pack
         self._packed: dict[str, Function] = {}
 
-    def __call__(self, rows: Array) -> Array:
-        """(M, in) -> (M, out), a new array."""
+    def function(self) -> Function:
+        """What computes with them on the active backend."""
         backend = selection.current()
-        packed = self._packed.get(backend.name)
-        if packed is None:
-            packed = self._packed[backend.name] = backend.pack_linear(self.weight, self.bias)
-        product: Array = packed(rows)
-        return product
+        return self._packed.get(backend.name) or self._first(backend)
+
+    def _first(self, backend: selection.Backend) -> Function:
+        packed = self._packed[backend.name] = self._pack(backend)
+        return packed
+
+
+def linear(weight: Array, bias: Array | None = None) -> Packed:
+    """X Wᵀ + b with fixed weights (out, in), of rows: (M, in) -> (M, out), a new array."""
+    weight = np.ascontiguousarray(weight)
+    bias = None if bias is None else np.ascontiguousarray(bias)
+    return Packed(lambda backend: backend.pack_linear(weight, bias))
 
 
 def can_pack(weight: AnyArray | None, bias: AnyArray | None = None) -> bool:
@@ -45,15 +51,15 @@ def _matmul(build: Build) -> Function:
     weight, bias = build.constant(1), build.constant(2)
     if weight is None or not can_pack(weight, bias) or weight.ndim != 2:
         return lambda x, w, b=None: np.matmul(x, w) if b is None else np.matmul(x, w) + b
-    packed = Packed(weight.T, bias)
+    packed, dtype = linear(weight.T, bias), weight.dtype
     features = weight.shape[0]
 
     def product(x: AnyArray, *_: AnyArray) -> Any:
-        if x.dtype != packed.weight.dtype or x.ndim < 2 or x.shape[-1] != features or not x.size:
+        if x.dtype != dtype or x.ndim < 2 or x.shape[-1] != features or not x.size:
             y = np.matmul(x, weight)
             return y if bias is None else y + bias
         rows = np.ascontiguousarray(x.reshape(-1, features))
-        return packed(rows).reshape(*x.shape[:-1], -1)
+        return packed.function()(rows).reshape(*x.shape[:-1], -1)
 
     return product
 
@@ -81,14 +87,16 @@ def _gemm(build: Build) -> Function:
         if bias.ndim == 2 and bias.shape[0] != 1:
             return product
         bias = np.broadcast_to(bias.reshape(-1), (out,))
-    packed = Packed(weight if flip_b else weight.T, bias)
-    features = packed.weight.shape[1]
+    packed, dtype = linear(weight if flip_b else weight.T, bias), weight.dtype
+    features = weight.shape[1 if flip_b else 0]
 
     def fast(a: AnyArray, b: AnyArray, c: AnyArray | None = None) -> Any:
         rows = a.T if flip_a else a
-        if rows.dtype != packed.weight.dtype or rows.ndim != 2 or rows.shape[1] != features:
+        if rows.dtype != dtype or rows.ndim != 2 or rows.shape[1] != features:
             return product(a, b, c)
-        return packed(np.ascontiguousarray(rows)) if rows.size else product(a, b, c)
+        if not rows.size:
+            return product(a, b, c)
+        return packed.function()(np.ascontiguousarray(rows))
 
     return fast
 

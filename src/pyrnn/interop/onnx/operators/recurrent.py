@@ -106,10 +106,10 @@ class _Operator:
             settings, weights = weights_of(settings, W, R, B, P)
             cell = self._cell(weights)
         _check_input(x, weights[0])
-        steps, rows = x.shape[:2]
-        counts = _checked_lengths(lengths, steps, rows)
-        names = ("initial_h", "initial_c") if settings.kind == "LSTM" else ("initial_h",)
-        states = _checked_states(settings, names, (h, c), rows, x.dtype)
+        steps, rows, _ = x.shape
+        counts = None if lengths is None else _checked_lengths(lengths, steps, rows)
+        given = (("initial_h", h), ("initial_c", c))[: 2 if settings.kind == "LSTM" else 1]
+        states = _checked_states(settings, given, rows, x.dtype)
         if cell is None or not x.size or (counts is not None and not counts.all()):
             return _by_equations(settings, x, weights, counts, states)
         return self._by_core(cell, x, weights, counts, states)
@@ -134,14 +134,14 @@ class _Operator:
             if self.weights is not None:
                 self.packed[backend.name] = packed
         x = np.ascontiguousarray(x)
+        if len(packed) == 1:
+            first = None if states is None else tuple([part[0] for part in states])
+            y, last, _ = backend.forward(packed[0], x, first, counts, self.settings.backwards[0])
+            return y[:, None], *[part[None] for part in last]
         firsts: list[Any] = [
             None if states is None else tuple(part[n] for part in states)
             for n in range(len(packed))
         ]
-        if len(packed) == 1:
-            reverse = self.settings.backwards[0]
-            y, last, _ = backend.forward(packed[0], x, firsts[0], counts, reverse)
-            return y[:, None], *(part[None] for part in last)
         both = backend.forward_both(packed, x, firsts, counts, False, 0, [None, None])
         y = np.stack([one[0] for one in both], axis=1)
         return y, *(np.stack(parts) for parts in zip(*(one[1] for one in both), strict=True))
@@ -214,10 +214,8 @@ def _check_input(x: AnyArray, weights: Weights) -> None:
         )
 
 
-def _checked_lengths(lengths: AnyArray | None, steps: int, rows: int) -> Any:
+def _checked_lengths(lengths: AnyArray, steps: int, rows: int) -> Any:
     """None if every sequence has all steps."""
-    if lengths is None:
-        return None
     if lengths.shape != (rows,) or lengths.dtype.kind not in "iu":
         raise ValueError(
             f"sequence_lens: expected integers of shape ({rows},), "
@@ -231,26 +229,24 @@ def _checked_lengths(lengths: AnyArray | None, steps: int, rows: int) -> Any:
 
 def _checked_states(
     settings: Settings,
-    names: Sequence[str],
-    given: Sequence[AnyArray | None],
+    given: Sequence[tuple[str, AnyArray | None]],
     rows: int,
     dtype: Any,
 ) -> list[Array] | None:
-    """The first states, (directions, N, H) each; None if there are none."""
-    parts = list(zip(names, given, strict=False))
-    if all(part is None for _, part in parts):
-        return None
+    """The first states by name, (directions, N, H) each; None if there are none."""
     shape = (len(settings.backwards), rows, settings.hidden_size)
-    found = []
-    for name, part in parts:
+    found, some = [], False
+    for name, part in given:
         if part is None:
             part = np.zeros(shape, dtype)
+        else:
+            some = True
         if part.shape != shape or part.dtype != dtype:
             raise ValueError(
                 f"{name}: expected {dtype} of shape {shape}, got {part.dtype} of {part.shape}"
             )
         found.append(np.ascontiguousarray(part))
-    return found
+    return found if some else None
 
 
 TABLE: Mapping[str, Builder] = {"GRU": _recurrent, "LSTM": _recurrent, "RNN": _recurrent}

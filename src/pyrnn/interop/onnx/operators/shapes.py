@@ -67,6 +67,10 @@ def _unsqueeze(build: Build) -> Function:
 def _reshape(build: Build) -> Function:
     sizes = _listed(build, "shape", 1, 5)
     allow_zero = build.flag("allowzero")
+    fixed = build.constant(1) if build.opset >= 5 else None
+    if fixed is not None and (allow_zero or fixed.all()):
+        always = ints(fixed)
+        return lambda x, given: x.reshape(always)
 
     def reshape(x: AnyArray, given: AnyArray | None = None) -> Any:
         shape = list(sizes(given) or ())

@@ -1,8 +1,8 @@
 """Operators over windows: convolutions and pools of one or more axes.
 
-Along one axis, a convolution whose weights never change is a product of the core. Its windows are
-rows of an array with the channels last, (N, L, C), and so is what it gives: what is returned is a
-view with the channels in ONNX's place, which the next convolution turns back for nothing.
+Along one axis, a convolution whose weights never change is the core's. What it gives lies in memory
+with the channels last, (N, L, C), and is returned as a view with the channels in ONNX's place, from
+which the next convolution computes without a copy.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from pyrnn.backend import selection
 from pyrnn.interop.onnx.fusion import RELU
 from pyrnn.interop.onnx.graph import AnyArray, GraphError
 from pyrnn.interop.onnx.operators._build import Build, Builder, Function, check_size, plain
@@ -75,6 +76,7 @@ def _conv(build: Build) -> Function:
     window, groups = _window(build), build.integer("group", 1)
     kernel = build.integers("kernel_shape")
     weight, bias = build.constant(1), build.constant(2)
+    relu = build.flag(RELU)
     if groups < 1:
         raise GraphError(f"{build.node}: group: expected a number above 0, got {groups}")
     if weight is not None and kernel is not None and kernel != weight.shape[2:]:
@@ -84,112 +86,69 @@ def _conv(build: Build) -> Function:
         y = _convolved(x, w, b, window, groups)
         return np.maximum(y, 0) if relu else y
 
-    relu = build.flag(RELU)
     known = bias is not None or not build.given(2)
-    if weight is None or weight.ndim != 3 or groups != 1 or not known:
+    if weight is None or weight.ndim != 3 or not known or len(weight) % groups:
         return run
-    if not can_pack(weight, bias):
+    if not can_pack(weight, bias) or (bias is not None and len(bias) != len(weight)):
         return run
-    return _OneAxis(window, weight, bias, build.flag(RELU))
+    return _OneAxis(window, weight, bias, groups, relu).run
 
 
-class _Whole(NamedTuple):
-    """A convolution of an axis of few steps as one product: (N, L·C) by (L'·M, L·C)."""
-
-    packed: Packed
-    windows: int
-
-
-MOST_WHOLE = 3 << 15
-"""Numbers in the weights of a whole axis: it is worth its zeros while they fit the caches."""
-MOST_ZEROS = 2
-"""How many times as many numbers as in the windows' product it may multiply."""
+LONG_PADS = 1 << 12
+"""Numbers of padding that no model is meant to have."""
 
 
 class _OneAxis:
-    """A convolution along one axis as a product: windows (N·L', k·C) by weights (M, k·C).
+    """A convolution along one axis whose weights never change, in the core."""
 
-    Where the axis has few steps, it is one product from all of its numbers to all of the outputs.
-    Which of both depends on the axis alone: so a row of a batch has the bits of that row alone.
-    """
-
-    def __init__(self, window: Window, weight: AnyArray, bias: AnyArray | None, relu: bool) -> None:
-        self.out, self.channels, self.kernel = weight.shape
+    def __init__(
+        self,
+        window: Window,
+        weight: AnyArray,
+        bias: AnyArray | None,
+        groups: int,
+        relu: bool,
+    ) -> None:
         self.window = window
-        self.weight, self.bias, self.relu = weight, bias, relu
-        self.packed = Packed(weight.transpose(0, 2, 1).reshape(self.out, -1), bias)
-        self.known: dict[int, Any] = {}
+        self.kernel: int = weight.shape[2]
+        self.channels: int = weight.shape[1] * groups
+        self.dtype = weight.dtype
+        (stride,), (dilation,), _ = window.of((self.kernel,), (1,))
+        self.stride: int = stride
+        # Where the padding is said in numbers, it is the same for any length.
+        self.pads: Any = None if window.auto.startswith("SAME") else self._pads(1)
+        weight = np.ascontiguousarray(weight)
+        bias = None if bias is None else np.ascontiguousarray(bias)
 
-    def __call__(self, x: AnyArray, w: AnyArray, b: AnyArray | None = None) -> AnyArray:
+        def pack(backend: selection.Backend) -> Function:
+            return backend.pack_convolution(
+                weight,
+                bias,
+                stride=stride,
+                dilation=dilation,
+                groups=groups,
+                layout="channels_first",
+                relu=relu,
+            )
+
+        self.packed = Packed(pack)
+
+    def run(self, x: AnyArray, w: AnyArray, b: AnyArray | None = None) -> Any:
         """(N, C, L) -> (N, M, L')."""
-        if x.ndim != 3 or x.shape[1] != self.channels or not x.size:
-            raise ValueError(f"expected x of shape (N, {self.channels}, L), got {x.shape}")
-        if x.dtype != self.weight.dtype:
-            raise ValueError(f"expected x of dtype {self.weight.dtype}, got {x.dtype}")
-        n, _, length = x.shape
-        known = self.known.get(length)
-        if known is None:
-            known = self._learn(length)
-        if type(known) is _Whole:
-            count = known.windows
-            rows = np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(n, -1)
-            y = known.packed(rows)
-        else:
-            stride, dilation, pad, count = known
-            rows = _rows(x.transpose(0, 2, 1), self.kernel, stride, dilation, pad, count)
-            y = self.packed(rows)
-        if self.relu:
-            np.maximum(y, 0, out=y)
-        return y.reshape(n, count, self.out).transpose(0, 2, 1)
+        try:
+            before, after = self.pads or self._pads(x.shape[2])
+            if before + after > LONG_PADS:
+                check_size((x.shape[0], x.shape[1], x.shape[2] + before + after))
+            return self.packed.function()(x, before, after)
+        except (TypeError, IndexError) as error:
+            raise ValueError(
+                f"expected {self.dtype} x of shape (N, {self.channels}, L), "
+                f"got {x.dtype} of shape {x.shape}"
+            ) from error
 
-    def _learn(self, length: int) -> Any:
-        """How an axis of this length is computed."""
-        (stride,), (dilation,), (pad,) = self.window.of((self.kernel,), (length,))
-        count = _count(length, self.kernel, stride, dilation, pad)
-        found: Any = (stride, dilation, pad, count)
-        numbers = length * self.channels * count * self.out
-        most = MOST_ZEROS * count * self.weight.size
-        if numbers <= MOST_WHOLE and (numbers <= most or length == 1):
-            found = _Whole(self._whole(length, count, stride, dilation, pad[0]), count)
-        if len(self.known) > 64:  # of a model that sees every length, which is no stream
-            self.known.clear()
-        self.known[length] = found
-        return found
-
-    def _whole(self, length: int, count: int, stride: int, dilation: int, before: int) -> Packed:
-        matrix = np.zeros((count, self.out, length, self.channels), self.weight.dtype)
-        for window in range(count):
-            for tap in range(self.kernel):
-                place = window * stride + tap * dilation - before
-                if 0 <= place < length:
-                    matrix[window, :, place] = self.weight[:, :, tap]
-        bias = None if self.bias is None else np.tile(self.bias, count)
-        return Packed(matrix.reshape(count * self.out, -1), bias)
-
-
-def _rows(
-    x: AnyArray, kernel: int, stride: int, dilation: int, pad: tuple[int, int], count: int
-) -> AnyArray:
-    """The windows of x (N, L, C) upon each other, (N·count, kernel·C)."""
-    if pad != (0, 0):
-        size = x.shape[1]
-        check_size((len(x), size + sum(pad), x.shape[2]))
-        padded = np.zeros((len(x), size + sum(pad), x.shape[2]), x.dtype)
-        padded[:, pad[0] : pad[0] + size] = x
-        x = padded
-    else:
-        x = np.ascontiguousarray(x)
-    n, length, channels = x.shape
-    check_size((n, count, kernel, channels))
-    if kernel == stride == 1:
-        return x.reshape(-1, channels)
-    item = x.itemsize * channels
-    shape: tuple[int, ...] = (n, count, kernel, channels)
-    strides: tuple[int, ...] = (length * item, stride * item, dilation * item, x.itemsize)
-    if dilation == 1:  # whole rows of numbers that lie side by side
-        shape, strides = (n, count, kernel * channels), (*strides[:2], x.itemsize)
-    windows: AnyArray = np.ndarray(shape, x.dtype, x, 0, strides)
-    return np.ascontiguousarray(windows).reshape(n * count, kernel * channels)
+    def _pads(self, length: int) -> tuple[int, int]:
+        _, _, (pads,) = self.window.of((self.kernel,), (length,))
+        return pads
 
 
 def _convolved(
