@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files
 
 import pyrnn
@@ -13,11 +14,22 @@ OUTSIDE = re.compile(r"\[([^\]]*)\]\((?:\.\./)+(?!images/|learn/|tuning/|[a-z-]+
 """A link to a file of the source tree, which the site does not have."""
 
 
+FORMULA = re.compile(r"^```math\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A formula in LaTeX, which a browser shows as MathML, without a script or the network."""
+
+
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Show a link to the source tree as the name of the file."""
+    """Show a link to the source tree as the name of the file, and formulas."""
+    markdown = FORMULA.sub(_formula, markdown)
     if page.file.src_uri.count("/") == 0:  # of docs/ itself every ../ leads outside
         return re.sub(r"\[([^\]]*)\]\(\.\./[^)]*\)", r"`\1`", markdown)
     return OUTSIDE.sub(r"`\1`", markdown)
+
+
+def _formula(match: re.Match[str]) -> str:
+    # "&&" begins a column of words, which would stand at the right of the column before it.
+    latex = match[1].replace("&&", r"& \quad &")
+    return f'<div class="formula">{convert(latex, display="block")}</div>'
 
 
 def on_files(files: Files, config: Any, **_: Any) -> Files:
