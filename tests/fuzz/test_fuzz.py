@@ -68,7 +68,7 @@ def public_names():
     yield from listed(serialization, "serialization")
     yield from listed(text, "text")
     yield from listed(losses, "losses")
-    yield from (f"interop.torch.{name}" for name in ("Placeholder", "read"))
+    yield from (f"interop.torch.{name}" for name in ("Placeholder", "read", "save"))
     yield from (f"interop.torch.{name}" for name in ("from_state_dict", "to_state_dict"))
     yield from listed(optim.lr_scheduler, "optim.lr_scheduler")
     if importlib.util.find_spec("sklearn"):

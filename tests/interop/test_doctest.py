@@ -12,6 +12,7 @@ MODULES = {
     "pyrnn.interop.onnx.nodes": "onnx",
     "pyrnn.interop.onnx.write": "onnx",
     "pyrnn.interop.stacking": "numpy",
+    "pyrnn.interop.torch.write": "numpy",
 }
 """Each with what it needs."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import pyrnn
-from pyrnn.interop.torch import Placeholder, from_state_dict, read, to_state_dict
+from pyrnn.interop.torch import Placeholder, from_state_dict, read, save, to_state_dict
 from pyrnn.serialization import ModelFileError
 from tests.fuzz.case import Case, entry
 from tests.fuzz.draw import Draw
@@ -105,7 +105,13 @@ def _gather(value: Any, arrays: list[Any]) -> None:
         raise AssertionError(f"a {type(value).__name__} came back")
 
 
-@entry("state dicts", "interop.torch.from_state_dict", "interop.torch.to_state_dict", weight=0.5)
+@entry(
+    "state dicts",
+    "interop.torch.from_state_dict",
+    "interop.torch.to_state_dict",
+    "interop.torch.save",
+    weight=0.5,
+)
 def state_dict_case(draw: Draw) -> Case:
     """A layer to a state dict and back; and with a name or a shape of it spoiled."""
     kind = draw.choice(tuple(KINDS))
@@ -136,6 +142,13 @@ def state_dict_case(draw: Draw) -> Case:
     def run(a: dict[str, Any]) -> Any:
         made = from_state_dict(a["mapping"], prefix, kind=None if spoilt else kind)
         again = to_state_dict(made, prefix)
+        with tempfile.TemporaryDirectory() as folder:
+            save({prefix: made} if prefix else made, Path(folder) / "model.pt")
+            written = read(Path(folder) / "model.pt")
+        if any(written.pop(name).tobytes() != array.tobytes() for name, array in again.items()):
+            raise AssertionError("other bits were written")
+        if written:
+            raise AssertionError(f"more was written: {list(written)}")
         if any(again[name].tobytes() != a["mapping"][name].tobytes() for name in again):
             raise AssertionError("other bits came back")
         if not spoilt and repr(made) != repr(layer):

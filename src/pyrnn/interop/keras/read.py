@@ -211,7 +211,11 @@ def _put_biases(parameters: dict[str, Array], kept: Mapping[str, Array]) -> None
         if not name.startswith("bias_ih") or other is None or name not in parameters:
             continue
         total = parameters[name]
-        if array.shape == other.shape == total.shape and np.array_equal(array + other, total):
+        if not array.shape == other.shape == total.shape:
+            continue
+        with np.errstate(all="ignore"):
+            same = np.array_equal(array + other, total)
+        if same:
             parameters[name] = array.astype(total.dtype)
             parameters[name.replace("bias_ih", "bias_hh")] = other.astype(total.dtype)
 

@@ -1,4 +1,4 @@
-"""PyTorch's models: files read without torch, layers from state dicts, a drop-in for torch.nn.
+"""PyTorch's models: files read and written without torch, layers of them, a drop-in for torch.nn.
 
 `nn` and `accelerate` need torch, which is imported with them alone.
 """
@@ -12,12 +12,21 @@ from pyrnn.interop.torch._values import Placeholder as Placeholder
 from pyrnn.interop.torch.read import read as read
 from pyrnn.interop.torch.state_dict import from_state_dict as from_state_dict
 from pyrnn.interop.torch.state_dict import to_state_dict as to_state_dict
+from pyrnn.interop.torch.write import save as save
 
 if TYPE_CHECKING:
     from pyrnn.interop.torch import nn as nn
     from pyrnn.interop.torch.nn import accelerate as accelerate
 
-__all__ = ["Placeholder", "accelerate", "from_state_dict", "nn", "read", "to_state_dict"]
+__all__ = [
+    "Placeholder",
+    "accelerate",
+    "from_state_dict",
+    "nn",
+    "read",
+    "save",
+    "to_state_dict",
+]
 
 if not TYPE_CHECKING:
 

@@ -1,0 +1,34 @@
+"""The layers that models are made of, by name: a model of text, compositions in compositions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.sequential import Sequential
+from pyrnn.text.character_model import CharacterModel
+
+
+def parts_of(model: Any, name: str = "") -> dict[str, Layer]:
+    """The layers in the order in which they compute, none of them a composition.
+
+    A layer in a composition has its name after that of the composition, with a dot between. A layer
+    alone is called by its kind unless ``name`` says otherwise.
+    """
+    if isinstance(model, CharacterModel):
+        inner: Mapping[str, Any] = {
+            key: getattr(model, key)
+            for key in ("embedding", "rnn", "linear")
+            if getattr(model, key) is not None
+        }
+    elif isinstance(model, Sequential):
+        inner = model.layers
+    elif isinstance(model, Layer):
+        return {name or type(model).__name__.lower(): model}
+    else:
+        raise TypeError(f"model: expected a layer, got {type(model).__name__}")
+    found: dict[str, Layer] = {}
+    for key, one in inner.items():
+        found |= parts_of(one, f"{name}.{key}" if name else key)
+    return found
