@@ -90,7 +90,7 @@ def later():
 
 # From the ground up. A room may import rooms on lower floors and itself, and none beside it.
 FLOORS = [
-    {"_types", "_version", "_extras", "_warnings", "_lazy"},
+    {"_types", "_version", "_extras", "_warnings", "_lazy", "_memory_maps"},
     {"_pickling", "_divergence", "reference"},
     {"backend"},
     {"_checks"},

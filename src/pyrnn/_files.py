@@ -19,7 +19,7 @@ try:
 except ImportError:  # Windows, where nobody can remove a file that is open
     fcntl = None  # type: ignore[assignment]
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.tmp")
 _MOST_BYTES = 255 - len(".01234567.tmp")
 """The longest stem of a name: with the suffix of a temporary file it has 255 bytes."""
@@ -74,12 +74,24 @@ def write_atomically(path: AnyPath, data: bytes) -> None:
     new one gets the usual permissions. A link stays a link. Anything but a regular file is an
     OSError.
     """
+    with written_beside(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def written_beside(path: AnyPath, *, sync: bool = True) -> Iterator[BinaryIO]:
+    """Open a new file that takes the name at the end of the ``with`` block, unless that fails.
+
+    As `write_atomically`, but its bytes come one after the other, and it can be read too. Without
+    ``sync`` a power cut may leave the name with a file that is not whole.
+    """
     target = os.path.realpath(checked_path(path))
     _check_regular(target, path)
     with _temporary(target) as (file, beside):
-        file.write(data)
+        yield file
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
         if fcntl is None:
             file.close()  # Windows renames no open file
         os.replace(beside, target)
@@ -123,7 +135,7 @@ def _temporary(target: str) -> Iterator[tuple[BinaryIO, str]]:
 def _create_locked(path: str, mode: int) -> BinaryIO:
     """Create a locked file. Another process may remove it, as a leftover, before it is locked."""
     while True:
-        file = open(os.open(path, _NEW, mode), "wb")  # noqa: SIM115 - the caller closes it
+        file = open(os.open(path, _NEW, mode), "w+b")  # noqa: SIM115 - the caller closes it
         if fcntl is None:
             return file
         with contextlib.suppress(OSError):  # some network file systems know no locks

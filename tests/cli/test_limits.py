@@ -29,7 +29,7 @@ def options(kind: str) -> list[tuple[str, str]]:
 def test_options_are_found() -> None:
     assert ("train", "--threads") in options("whole")
     assert ("sample", "--temperature") in options("number")
-    assert len(options("whole")) == 21
+    assert len(options("whole")) == 25
 
 
 class TestNumbers:
@@ -76,13 +76,14 @@ class TestNumbers:
         message = fails("compare", "--hidden", 50_000)
         assert message.startswith("--hidden, --input, --seq-len, --batch: weight_hh_l0: shape")
 
-    def test_a_text_too_large(
+    def test_a_held_out_text_too_large(
         self, text: Path, fails: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         size = text.stat().st_size
         monkeypatch.setattr(memory, "_total", lambda: 2 * size - 1)
         monkeypatch.setattr("pyrnn.text.corpus.pieces", lambda path: pytest.fail("it went on"))
-        assert fails("train", text, *QUICK).startswith("text: expected files that fit into the")
+        message = fails("train", text, "--val", text, *QUICK)
+        assert message.startswith("--val: expected a file that fits into the")
 
 
 @pytest.mark.parametrize("arguments", [("train", ""), ("train", "--out", ""), ("sample", "")])

@@ -17,6 +17,7 @@ from pyrnn.cli import train
 from pyrnn.interop import serialization
 from pyrnn.text import corpus as text_module
 from pyrnn.text._model_parts import CELLS
+from pyrnn.text.vocabulary import REPLACEMENT
 
 SMALL = ("--hidden", 8, "--seq-len", 10, "--batch", 4)
 QUICK = (*SMALL, "--steps", 6)
@@ -236,7 +237,8 @@ class TestRefused:
         Path("empty.txt").touch()
         Path("latin.txt").write_bytes(b"caf\xe9")
         assert fails("train", "nowhere.txt").startswith("nowhere.txt: cannot be read")
-        assert fails("train", ".").startswith(".: cannot be read")
+        Path("folder").mkdir()
+        assert fails("train", "folder") == "folder: expected text files, found none"
         assert fails("train", "empty.txt") == "empty.txt: expected text, got an empty file"
         assert "expected text in UTF-8, got 0xe9 at byte 3" in fails("train", text, "latin.txt")
 
@@ -388,18 +390,18 @@ class TestPrompt:
         assert result.status == 0
         # "k", "n", "o", "w", "l", "i", "e" are rare as well.
         assert "\n\nab c" in result.out
-        assert text_module.REPLACEMENT not in result.out
+        assert REPLACEMENT not in result.out
 
     def test_is_any_character_if_no_line_is_known(self, tmp_path: Path, run: Any) -> None:
         path = tmp_path / "text.txt"
-        path.write_text(("a" * 30 + text_module.REPLACEMENT + "a\n") * 5000, encoding="utf-8")
+        path.write_text(("a" * 30 + REPLACEMENT + "a\n") * 5000, encoding="utf-8")
         result = run("train", path, *QUICK, "--out", tmp_path / "m.safetensors")
         assert result.status == 0
-        assert text_module.REPLACEMENT not in result.out
+        assert REPLACEMENT not in result.out
 
     def test_without_characters_to_learn(self, tmp_path: Path, fails: Any) -> None:
         path = tmp_path / "text.txt"
-        path.write_text(text_module.REPLACEMENT * 5000, encoding="utf-8")
+        path.write_text(REPLACEMENT * 5000, encoding="utf-8")
         out = tmp_path / "m.safetensors"
         message = fails("train", path, *QUICK, "--out", out)
         assert message.startswith("text: expected characters that make up 1e-05 of it or more")

@@ -11,6 +11,7 @@ import pytest
 
 from pyrnn.text import corpus as text
 from pyrnn.text.corpus import TextError
+from pyrnn.text.loading import load
 from pyrnn.text.vocabulary import REPLACEMENT, Vocabulary
 
 
@@ -138,7 +139,7 @@ class TestLoad:
             path.write_text(content, encoding="utf-8", newline="")
         corpus = text.split(contents)
         monkeypatch.setattr(text, "PIECE_BYTES", size)
-        loaded = text.load(paths)
+        loaded = load(paths)
         assert loaded.vocabulary == Vocabulary.of(corpus.train)
         for part, expected in zip(loaded[1:], corpus, strict=True):
             assert part.dtype == np.uint8
@@ -159,7 +160,7 @@ class TestLoad:
     def test_refuses_a_text_of_rare_characters_alone(self, rare: str, tmp_path: Path) -> None:
         (tmp_path / "rare").write_text(rare, encoding="utf-8")
         with pytest.raises(TextError, match=r"^text: expected characters that make up 1e-05 of it"):
-            text.load([tmp_path / "rare"])
+            load([tmp_path / "rare"])
 
     @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux's figures")
     @pytest.mark.parametrize(
@@ -193,8 +194,8 @@ class TestArguments:
         ("name", "call", "wrong"),
         [
             ("texts", text.split, NO_LISTS),
-            ("paths", text.load, [None, "file.txt", b"file.txt", Path("file.txt"), 3]),
-            ("path", text.load, [[None], [3.5]]),
+            ("paths", load, [None, "file.txt", b"file.txt", Path("file.txt"), 3]),
+            ("path", load, [[None], [3.5]]),
         ],
     )
     def test_are_refused_by_name(self, name: str, call: Any, wrong: list[Any]) -> None:

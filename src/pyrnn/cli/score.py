@@ -88,7 +88,7 @@ def _pieces(file: str) -> Iterator[str]:
         return corpus.pieces(file)
     if sys.stdin is None:
         raise UsageError("-: expected a standard input, but there is none")
-    return corpus.decoded(sys.stdin.buffer, "standard input")
+    return corpus.decoded(corpus.blocks(sys.stdin.buffer), "standard input")
 
 
 def _unknown(model: CharacterModel, unknown: Mapping[str, int]) -> str:

@@ -14,8 +14,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from pyrnn._divergence import DivergenceError
 from pyrnn.backend import selection
 from pyrnn.backend.threads import get_num_threads
@@ -29,7 +27,7 @@ from pyrnn.cli._arguments import (
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import NAMES, Ended, Interrupt
 from pyrnn.cli._terminal import print_written
-from pyrnn.cli._training import memory, picture, progress, several
+from pyrnn.cli._training import memory, picture, progress, several, texts
 from pyrnn.cli._training.options import (
     DEFAULT_SECONDS,
     MOST_STEPS,
@@ -41,9 +39,10 @@ from pyrnn.cli._training.resuming import Keeper, Resumed, path_beside
 from pyrnn.cli._training.run import EVALUATIONS, Settings, Training
 from pyrnn.distributed.ranks import Ranks
 from pyrnn.interop import serialization
-from pyrnn.text import corpus as text
+from pyrnn.text import cache, preparation
 from pyrnn.text.character_model import CharacterModel
-from pyrnn.text.corpus import EncodedCorpus
+from pyrnn.text.corpus import EncodedCorpus, standard_library
+from pyrnn.text.encoders import Characters
 from pyrnn.text.vocabulary import REPLACEMENT
 
 SAMPLE_LENGTH = 400
@@ -60,6 +59,7 @@ class Outputs(NamedTuple):
 
     model: Path
     picture: Path
+    tokens: Path | None
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -74,7 +74,8 @@ def add_parser(subparsers: Subparsers) -> None:
         nargs="*",
         type=file_name,
         metavar="FILE",
-        help="text in UTF-8 (default: the source of the Python standard library)",
+        help="text in UTF-8: files, folders, patterns, or - for the standard input (default: the "
+        "source of the Python standard library)",
     )
     add_model_options(parser)
     add_training_options(parser)
@@ -121,21 +122,28 @@ def _prepare(
     if arguments.resume is not None:
         resumed = Resumed(arguments.resume, arguments, arguments.parser.get_default)
         arguments = resumed.arguments
+    else:
+        arguments.files = texts.expand(arguments.files)
     several.check_batch(arguments, ranks)
-    files = arguments.files or text.standard_library()
-    texts = [*files, *([arguments.val] if arguments.val is not None else [])]
-    outputs = _outputs(arguments, texts, resumed)
-    memory.check_text(texts)
+    several.check_files(arguments, ranks)
+    files = arguments.files or standard_library()
+    held_out = [arguments.val] if arguments.val is not None else []
+    outputs = _outputs(arguments, [*files, *held_out], resumed)
+    memory.check_text(held_out)
     if resumed is not None:
-        resumed.check_texts(texts)
-    corpus = _corpus(arguments, files)
+        resumed.check_sizes([*files, *held_out])
+    prepared = _prepared(files, outputs, resumed is not None)
+    read = [*prepared.sources, *map(texts.read_again, held_out)]
+    if resumed is not None:
+        resumed.check_texts(read)
+    corpus = texts.corpus_of(prepared, arguments.val)
     stack.enter_context(_computing(arguments, several.share_threads(arguments, ranks)))
     training = _training(arguments, corpus, ranks)
     if resumed is not None:
         resumed.restore(training)
     keeper = None
     if arguments.checkpoint_every is not None:
-        keeper = Keeper(training, arguments, texts, outputs.model)
+        keeper = Keeper(training, arguments, read, outputs.model)
     return Prepared(arguments, outputs, corpus, training, keeper)
 
 
@@ -210,20 +218,23 @@ def _outputs(
         raise UsageError("--dropout: expected --layers 2 or more with it, got 1")
     checkpoint = path_beside(model)
     checkpoints = [checkpoint] if arguments.checkpoint_every is not None else []
-    for path in (model, picture, *checkpoints):
+    tokens = texts.cache_beside(model) if texts.are_cached(arguments.files) else None
+    for path in (model, picture, *([tokens] if tokens is not None else []), *checkpoints):
         with _writing(path):
             serialization.check_writable(path)
         if any(os.path.exists(file) and _same(file, path) for file in files):
             raise UsageError(f"--out: expected another file than the text to train on, got {path}")
     if resumed is not None or arguments.force:
-        return Outputs(model, picture)
+        return Outputs(model, picture, tokens)
+    if tokens is not None and not cache.is_ours(tokens):
+        raise UsageError(f"--out: {str(tokens)!r} is there already; --force overwrites it")
     for path in (*([model] if arguments.out is not None else []), *checkpoints):
         if path.exists():
             goes_on = f"--resume {checkpoint} continues it, " if path == checkpoint else ""
             raise UsageError(
                 f"--out: {str(path)!r} is there already; {goes_on}--force overwrites it"
             )
-    return Outputs(model, picture)
+    return Outputs(model, picture, tokens)
 
 
 def _save(training: Training, path: Path) -> None:
@@ -340,16 +351,17 @@ def _training(
     )
 
 
-def _corpus(arguments: argparse.Namespace, files: Sequence[str | Path]) -> EncodedCorpus:
-    """Read the texts; with ``--val`` nothing of them is held out."""
-    if arguments.val is None:
-        return text.load(files)
-    vocabulary, *parts = text.load(files)
-    whole = np.concatenate(parts)  # the end of each text comes last
-    held_out = vocabulary.encode_pieces(list(text.pieces(arguments.val)))
-    if len(held_out) < 2:
-        raise UsageError(f"--val: expected at least 2 characters, got {len(held_out)}")
-    return EncodedCorpus(vocabulary, whole, held_out)
+def _prepared(files: Sequence[str | Path], outputs: Outputs, resumed: bool) -> preparation.Prepared:
+    """Read the texts, or find them read."""
+    path = outputs.tokens
+    with contextlib.ExitStack() as stack:
+        report = stack.enter_context(texts.progress())
+        if path is not None:
+            stack.enter_context(_writing(path))
+        prepared = texts.prepare(files, Characters(), path, resumed, report)
+    if path is not None:
+        print(f"text      {path}", flush=True)
+    return prepared
 
 
 def _size(model: CharacterModel) -> str:
@@ -374,6 +386,7 @@ def _title(model: CharacterModel, arguments: argparse.Namespace) -> str:
     source = "the Python standard library"
     if arguments.files:
         name = _shortened(Path(arguments.files[0]).name)
+        name = "the standard input" if name == texts.STANDARD_INPUT else name
         source = (
             name if len(arguments.files) == 1 else f"{name} and {len(arguments.files) - 1} more"
         )

@@ -5,12 +5,12 @@ from pyrnn.text.corpus import (
     Corpus,
     EncodedCorpus,
     TextError,
-    load,
     pieces,
     read,
     split,
     standard_library,
 )
+from pyrnn.text.loading import load
 from pyrnn.text.scoring import LineScore, Score
 from pyrnn.text.vocabulary import REPLACEMENT, Vocabulary
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import errno
 import io
+import itertools
 import os
 import stat
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from pyrnn import _checks
 from pyrnn._files import AnyPath, checked_path, shown
 from pyrnn._pickling import public
 from pyrnn.text.vocabulary import (
     PIECE_BYTES,
-    RARE_SHARE,
-    REPLACEMENT,
     SmallIndices,
     Vocabulary,
     checked_strings,
@@ -150,23 +149,37 @@ def pieces(path: AnyPath) -> Iterator[str]:
     >>> "".join(pieces(path)) == read(path)
     True
     """
+    name = text_name(path)
+    yield from decoded(blocks(path), shown(name))
+
+
+def text_name(source: AnyPath | BinaryIO) -> str:
+    """Check the name of a text, and return it as a string; that of an open file is not known."""
+    if hasattr(source, "read"):
+        return "standard input"
     try:
-        name = checked_path(path)
+        return checked_path(source)
     except ValueError as error:
         raise TextError(str(error)) from error
+
+
+def blocks(source: AnyPath | BinaryIO) -> Iterator[bytes]:
+    """Read a file, a pipe or an open file block by block, to its end."""
+    name = text_name(source)
     try:
-        with _open(name) as file:
-            yield from decoded(file, shown(name))
+        with contextlib.ExitStack() as stack:
+            file: Any = source if hasattr(source, "read") else stack.enter_context(_open(name))
+            while block := file.read(PIECE_BYTES):
+                yield block
     except OSError as error:
         raise TextError(f"{shown(name)}: cannot be read ({error.strerror})") from error
 
 
-def decoded(file: BinaryIO, name: str) -> Iterator[str]:
-    r"""Yield an open file's text in UTF-8 piece by piece, with ``\n`` as line ends; as `pieces`."""
+def decoded(parts: Iterable[bytes], name: str) -> Iterator[str]:
+    """Decode a text in UTF-8 block by block, cut anywhere; line feeds become its line ends."""
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")(), translate=True)
     done, begun, empty = 0, False, True
-    while True:
-        data = file.read(PIECE_BYTES)
+    for data in itertools.chain(parts, [b""]):
         pending = len(decoder.getstate()[0])
         try:
             piece = decoder.decode(data, final=not data)
@@ -182,54 +195,8 @@ def decoded(file: BinaryIO, name: str) -> Iterator[str]:
         if piece:
             empty = False
             yield piece
-        if not data:
-            break
     if empty:
         raise TextError(f"{name}: expected text, got an empty file")
-
-
-@public("pyrnn.text")
-def load(paths: Sequence[AnyPath]) -> EncodedCorpus:
-    """Read files, `split` them, and encode them with the vocabulary of the training part.
-
-    It takes about two bytes of memory per byte of a file, where `read` and `Vocabulary.encode`
-    take ten.
-
-    Parameters
-    ----------
-    paths : sequence of str, bytes or os.PathLike
-        Files or pipes, in UTF-8.
-
-    Returns
-    -------
-    EncodedCorpus
-        The vocabulary, the training part and the held-out part.
-
-    Raises
-    ------
-    TypeError
-        If ``paths`` is not a sequence of file names.
-    TextError
-        If a file cannot be read, is not UTF-8 or is empty, the text is too short, or no character
-        is common enough to learn.
-
-    Examples
-    --------
-    >>> from pyrnn.text import load, standard_library
-    >>> vocabulary, train, held_out = load(standard_library()[:3])
-    >>> len(train) > len(held_out)
-    True
-    """
-    if isinstance(paths, (str, bytes)) or not isinstance(paths, Iterable):
-        raise TypeError(f"paths: expected a sequence of file names, got {_checks.shown(paths)}")
-    corpus = _split([list(pieces(path)) for path in paths])
-    vocabulary = Vocabulary.of(corpus[0])
-    if vocabulary.characters == REPLACEMENT:
-        raise TextError(
-            f"text: expected characters that make up {RARE_SHARE:g} of it or more, got none "
-            f"but {REPLACEMENT!r}"
-        )
-    return EncodedCorpus(vocabulary, *map(vocabulary.encode_pieces, corpus))
 
 
 @public("pyrnn.text")
@@ -296,39 +263,35 @@ def split(texts: Sequence[str]) -> Corpus:
     >>> corpus.held_out
     'bbbbb'
     """
-    return Corpus(
-        *("".join(part) for part in _split([[text] for text in checked_strings("texts", texts)]))
-    )
+    return Corpus(*_split(checked_strings("texts", texts)))
 
 
-def _split(texts: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
-    """Do as `split` does, for texts in pieces."""
-    lengths = [sum(map(len, text)) for text in texts]
+def _split(texts: Sequence[str]) -> tuple[str, str]:
+    ends = held_out_ends([len(text) for text in texts], lambda number: texts[number])
+    parts = [
+        (text[: len(text) - end], text[len(text) - end :])
+        for text, end in zip(texts, ends, strict=True)
+    ]
+    train, held_out = zip(*parts, strict=True)
+    return "\n".join(train), "\n".join(filter(None, held_out))
+
+
+def held_out_ends(
+    lengths: Sequence[int], show: Callable[[int], str], unit: str = "characters"
+) -> list[int]:
+    """How much of each text's end is held out, by the rule of `split`."""
     total = sum(lengths)
     if total < 4:
-        raise TextError(f"text: expected at least 4 characters, got {total}")
+        raise TextError(f"text: expected at least 4 {unit}, got {total}")
     # Room for the line ends that join the parts.
-    share = min(HELD_OUT_SHARE, max(0, HELD_OUT_MOST - len(texts)) / total)
+    share = min(HELD_OUT_SHARE, max(0, HELD_OUT_MOST - len(lengths)) / total)
     ends = [int(length * share) for length in lengths]
     if sum(ends) < 2:
         longest = lengths.index(max(lengths))
         ends[longest] = 2
         if lengths[longest] < 4:
-            shown = "".join(texts[longest])
-            raise TextError(f"text: expected one of at least 4 characters, got {shown!r}")
-    train: list[str] = []
-    held_out: list[str] = []
-    for number, (text, length, end) in enumerate(zip(texts, lengths, ends, strict=True)):
-        if number:
-            train.append("\n")
-        if end and held_out:
-            held_out.append("\n")
-        left = length - end
-        for piece in text:
-            train += filter(None, [piece[:left]])
-            held_out += filter(None, [piece[left:]])
-            left = max(0, left - len(piece))
-    return train, held_out
+            raise TextError(f"text: expected one of at least 4 {unit}, got {show(longest)!r}")
+    return ends
 
 
 def _open(path: str) -> BinaryIO:

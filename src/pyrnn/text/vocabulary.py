@@ -62,7 +62,7 @@ class Vocabulary(Portable):
         if not isinstance(characters, str):
             kind = type(characters).__name__
             raise TypeError(f"vocabulary: expected a string of distinct characters, got {kind}")
-        codes = _codes(characters)
+        codes = codes_of(characters)
         self._order = np.argsort(codes)
         self._sorted = codes[self._order]
         if not characters:
@@ -106,7 +106,7 @@ class Vocabulary(Portable):
         counts, total = np.zeros(0, dtype=np.int64), 0
         forms: list[UnicodeForm] = ["NFC", "NFD"]
         for piece in _cut(text if isinstance(text, str) else checked_strings("text", text)):
-            found = np.bincount(_codes(piece))
+            found = np.bincount(codes_of(piece))
             counts = np.pad(counts, (0, max(0, len(found) - len(counts))))
             counts[: len(found)] += found
             total += len(piece)
@@ -174,7 +174,7 @@ class Vocabulary(Portable):
         array([1, 0, 4])
         """
         name = _checks.string("name", name)
-        codes = _codes(_checks.string(name, text))
+        codes = codes_of(_checks.string(name, text))
         replace = _checks.flag("replace", replace)
         places = np.searchsorted(self._sorted, codes)
         places[places == len(self)] = 0
@@ -311,7 +311,7 @@ def _cut(text: str | Iterable[str]) -> Iterator[str]:
             yield piece[start : start + PIECE_BYTES]
 
 
-def _codes(text: str) -> npt.NDArray[np.uint32]:
+def codes_of(text: str) -> npt.NDArray[np.uint32]:
     """Return the code points of a text; lone surrogates are allowed."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 

@@ -68,8 +68,20 @@ def _read(a: Arguments) -> Any:
         with mock.patch.object(corpus, "PIECE_BYTES", a["piece"]):
             read = [_answer(partial(text.read, a["form"](path)), path) for path in paths]
             _no_name(a["no_name"])
-            loaded = _answer(partial(text.load, [a["form"](path) for path in paths]), None)
+            forms = [a["form"](path) for path in paths]
+            loaded = _answer(partial(text.load, forms), None)
+            _check_cache(forms, a["form"](Path(folder) / "cache"), loaded)
     return {"read": read, "loaded": loaded}
+
+
+def _check_cache(paths: list[Any], cache: Any, expected: Any) -> None:
+    """Made, and then found: the same text."""
+    for _ in range(2):
+        got = _answer(partial(text.load, paths, cache=cache), None)
+        if (got is None) != (expected is None):
+            raise AssertionError(f"{got} with a cache, {expected} without one")
+        for part, other in zip(got or (), expected or (), strict=True):
+            np.testing.assert_array_equal(part, other)
 
 
 def _answer(call: Any, path: Path | None) -> Any:

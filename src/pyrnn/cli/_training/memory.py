@@ -31,9 +31,9 @@ def check(arguments: argparse.Namespace, num_characters: int) -> None:
 
 
 def check_text(files: Sequence[str | Path]) -> None:
-    """Raise a `UsageError` if text files need more memory than available."""
+    """Raise a `UsageError` if texts to score on need more memory than available."""
     size = sum(os.path.getsize(file) for file in files if os.path.isfile(file))
-    _refuse_above("text: expected files that fit", BYTES_OF_TEXT * size)
+    _refuse_above("--val: expected a file that fits", BYTES_OF_TEXT * size)
 
 
 def check_comparison(sizes: Sizes) -> None:

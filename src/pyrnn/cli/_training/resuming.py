@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._training.run import Training
+from pyrnn.cli._training.texts import STANDARD_INPUT
+from pyrnn.text.preparation import Source
 from pyrnn.training.run import checkpoint
 
 NOT_SAVED = ("command", "run", "resume", "force", "threads", "parser")
 """Arguments that belong to a start, and not to the training."""
-BLOCK = 1 << 20
 
 
 def path_beside(model: Path) -> Path:
     """The checkpoint of a model file: ``m.checkpoint.safetensors`` for ``m.safetensors``."""
     stem = model.with_suffix("") if model.suffix == ".safetensors" else model
     return Path(f"{stem}.checkpoint.safetensors")
-
-
-def fingerprint(file: str | Path) -> dict[str, Any]:
-    """The absolute path, the size and the hash of a text."""
-    digest = hashlib.sha256()
-    try:
-        with open(file, "rb") as opened:
-            while block := opened.read(BLOCK):
-                digest.update(block)
-            size = opened.tell()
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read ({error.strerror or error})") from error
-    return {"path": os.path.abspath(file), "size": size, "sha256": digest.hexdigest()}
 
 
 class Keeper:
@@ -46,8 +33,8 @@ class Keeper:
         What is saved.
     arguments : argparse.Namespace
         Those of the run.
-    files : sequence of paths
-        The texts, the held-out one included.
+    texts : sequence of Source
+        Sizes and hashes, of the held-out text too.
     model : Path
         The output; the checkpoint lies beside it.
     """
@@ -56,18 +43,21 @@ class Keeper:
         self,
         training: Training,
         arguments: argparse.Namespace,
-        files: Sequence[str | Path],
+        texts: Sequence[Source],
         model: Path,
     ) -> None:
         self.path = path_beside(model)
         self._training = training
         options = {n: value for n, value in vars(arguments).items() if n not in NOT_SAVED}
-        options["files"] = [os.path.abspath(file) for file in arguments.files]
+        options["files"] = [
+            file if file == STANDARD_INPUT else os.path.abspath(file) for file in arguments.files
+        ]
         options["out"] = os.path.abspath(model)
         for name in ("val", "log"):
             if options[name] is not None:
                 options[name] = os.path.abspath(options[name])
-        self._run = {"arguments": options, "texts": [fingerprint(file) for file in files]}
+        found = [{"path": t.path, "size": t.size, "sha256": t.sha256} for t in texts]
+        self._run = {"arguments": options, "texts": found}
 
     def save(self) -> None:
         """Write a checkpoint; a failure is one line, and the checkpoint before stays whole."""
@@ -119,20 +109,29 @@ class Resumed:
             ) from error
         self.arguments = argparse.Namespace(**{**vars(given), **own})
 
-    def check_texts(self, files: Sequence[str | Path]) -> None:
-        """Refuse texts that are not those that the training began with."""
-        found = [fingerprint(file) for file in files]
-        for before, now in zip(self._texts, found, strict=False):
-            if (before["size"], before["sha256"]) != (now["size"], now["sha256"]):
-                raise UsageError(
-                    f"--resume: {now['path']}: expected the text of {before['size']:,} bytes that "
-                    "the training began with, got another"
-                )
-        if len(found) != len(self._texts):
+    def check_sizes(self, files: Sequence[str | Path]) -> None:
+        """Refuse texts that are not those that the training began with, before they are read."""
+        if len(files) != len(self._texts):
             raise UsageError(
                 f"--resume: expected the {len(self._texts)} texts that the training began with, "
-                f"got {len(found)}"
+                f"got {len(files)}"
             )
+        for before, file in zip(self._texts, files, strict=True):
+            path = os.path.abspath(file)
+            if os.path.isfile(path) and os.path.getsize(path) != before["size"]:
+                self._refuse(before, path)
+
+    def check_texts(self, read: Sequence[Source]) -> None:
+        """Refuse texts of other contents than those that the training began with."""
+        for before, now in zip(self._texts, read, strict=True):
+            if (before["size"], before["sha256"]) != (now.size, now.sha256):
+                self._refuse(before, now.path)
+
+    def _refuse(self, before: dict[str, Any], path: str) -> NoReturn:
+        raise UsageError(
+            f"--resume: {path}: expected the text of {before['size']:,} bytes that the training "
+            "began with, got another"
+        )
 
     def restore(self, training: Training) -> None:
         """Bring a training to where it was."""

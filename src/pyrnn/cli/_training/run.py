@@ -18,6 +18,7 @@ from pyrnn._divergence import (
     check_weights,
     worse_than_a_guess,
 )
+from pyrnn._memory_maps import Columns
 from pyrnn._types import Array
 from pyrnn.distributed import shares
 from pyrnn.distributed.ranks import Ranks, join, weighted
@@ -28,6 +29,7 @@ from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.clipping import clip_grad_norm
 from pyrnn.training.losses import softmax_cross_entropy
 from pyrnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from pyrnn.training.run.batches import rows_of
 
 OPTIMIZERS: dict[str, Any] = {
     "sgd": SGD,
@@ -108,14 +110,15 @@ class Training:
         self._held_out = held_out
         self._read = 0
         self._state: Any = None
-        self._streams = streams(text, settings.batch_size)
+        self._steps = len(streams(text, settings.batch_size)[0])
+        self._columns = Columns(rows_of(text, settings.batch_size))
         self._ranks = ranks
-        self._own = self._streams
+        self._own = self._columns
         self._stop_asked = False
         self._busy = 0.0
         if ranks is not None:
             mine = shares.neighbours(settings.batch_size, ranks.rank, ranks.count)
-            self._own = (self._streams[0][:, mine], self._streams[1][:, mine])
+            self._own = self._columns.of_rows(mine)
             self._set_generator([model.rnn._generator.bit_generator.state])
         kind = OPTIMIZERS[settings.optimizer]
         self._optimizer: Optimizer = kind(model.parameters, lr=settings.lr)
@@ -261,12 +264,12 @@ class Training:
 
     def _recent_bits(self, model: CharacterModel) -> float:
         """Return how well the model predicts the last characters, starting from a zero state."""
-        inputs, targets = self._streams
         steps = max(self.settings.seq_len, JUDGED // self.settings.batch_size)
         start = max(0, self._read - steps)
+        x, y = self._stretch(self._columns, start, start + steps)
         with np.errstate(over="ignore", invalid="ignore"):
-            logits, _ = model(inputs[start : start + steps])
-            loss, _ = softmax_cross_entropy(logits, targets[start : start + steps])
+            logits, _ = model(x)
+            loss, _ = softmax_cross_entropy(logits, y)
         return loss / math.log(2)
 
     def _untrained(self) -> CharacterModel:
@@ -283,13 +286,17 @@ class Training:
 
     def _batches(self) -> Iterator[tuple[AnyIndices, AnyIndices]]:
         """Yield chunks of all streams, again and again; each pass begins with a zero state."""
-        inputs, targets = self._own
         while True:
-            for start in range(self._read, len(inputs), self.settings.seq_len):
-                x, y = (a[start : start + self.settings.seq_len] for a in (inputs, targets))
+            for start in range(self._read, self._steps, self.settings.seq_len):
+                x, y = self._stretch(self._own, start, start + self.settings.seq_len)
                 self._read = start + len(x)
                 yield x, y
             self._read, self._state = 0, None
+
+    def _stretch(self, columns: Columns, start: int, end: int) -> tuple[AnyIndices, AnyIndices]:
+        """What is read and what is to be foretold, from one step to another."""
+        tokens = columns.read(start, min(end, self._steps) + 1).T
+        return tokens[:-1], tokens[1:]
 
     def _step(self, x: AnyIndices, y: AnyIndices, stop: Callable[[], bool]) -> None:
         start = time.perf_counter()

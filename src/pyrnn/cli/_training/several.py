@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pyrnn._divergence import DivergenceError
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import Ended
+from pyrnn.cli._training.texts import STANDARD_INPUT
 from pyrnn.distributed import launch
 from pyrnn.distributed.ranks import OtherRankError, Ranks, ranks_of
 from pyrnn.text.corpus import EncodedCorpus
@@ -68,6 +69,12 @@ def check_batch(arguments: argparse.Namespace, ranks: Ranks | None) -> None:
             f"--batch: expected at least a stream for each of {ranks.count} ranks, got "
             f"{arguments.batch}"
         )
+
+
+def check_files(arguments: argparse.Namespace, ranks: Ranks | None) -> None:
+    """Refuse what only one rank can read."""
+    if ranks is not None and STANDARD_INPUT in arguments.files:
+        raise UsageError("standard input: expected files to read with several ranks")
 
 
 def signal_of(ranks: Ranks | None, requested: int) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
+from pyrnn._memory_maps import Columns
 from pyrnn.distributed import shares
 from pyrnn.layers.sequences import pad_sequence
 
@@ -261,6 +262,19 @@ def _lengths(name: str, x: Any) -> npt.NDArray[np.intp]:
     return lengths
 
 
+def rows_of(tokens: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
+    """A text (L,) as so many rows, each with the first token of the next one at its end.
+
+    A view, where rows overlap by a token: columns but the last are read, columns but the first are
+    to be foretold.
+    """
+    steps = (len(tokens) - 1) // count
+    (stride,) = tokens.strides
+    return np.lib.stride_tricks.as_strided(
+        tokens, (count, steps + 1), (steps * stride, stride), subok=True, writeable=False
+    )
+
+
 class TokenStreams:
     """One long text as streams side by side, of which each step foretells the next token.
 
@@ -295,21 +309,19 @@ class TokenStreams:
                 f"{name}: expected at least {batch_size + 1} tokens for {batch_size} streams, got "
                 f"{len(tokens)}"
             )
-        used = steps * batch_size
-        self._inputs = tokens[:used].reshape(batch_size, steps)
-        self._next = tokens[1 : used + 1].reshape(batch_size, steps)
+        self._rows, self._steps = batch_size, steps
+        self._columns = Columns(rows_of(tokens, batch_size))
 
     @property
     def shape(self) -> tuple[int, int]:
         """Streams, and the steps of each."""
-        rows, steps = self._inputs.shape
-        return rows, steps
+        return self._rows, self._steps
 
     def of_rank(self, rank: int, ranks: int) -> TokenStreams:
         """The same stretches of time, of a rank's streams: neighbours, so one piece of the text."""
         own = copy.copy(self)
-        mine = self.place(len(self._inputs), rank, ranks)
-        own._inputs, own._next = self._inputs[mine], self._next[mine]
+        mine = self.place(self._rows, rank, ranks)
+        own._rows, own._columns = mine.stop - mine.start, self._columns.of_rows(mine)
         return own
 
     def place(self, count: int, rank: int, ranks: int) -> slice:
@@ -318,7 +330,7 @@ class TokenStreams:
 
     def items(self, generator: np.random.Generator | None) -> range:
         """Where each stretch of time begins; there is one order only."""
-        return range(0, self._inputs.shape[1], self._window.k1)
+        return range(0, self._steps, self._window.k1)
 
     def load(self, item: int) -> Batch:
         """The batch of an item."""
@@ -327,9 +339,10 @@ class TokenStreams:
             begin, back, keep = item, int(item > 0), 1
         else:
             begin, back, keep = self._window.begin(item), self._window.back(item), k2 // k1
-        if not len(self._inputs):
+        if not self._rows:
             return no_rows(back, item - begin, keep)
-        x, targets = self._inputs[:, begin : item + k1], self._next[:, item : item + k1]
+        tokens = self._columns.read(begin, min(item + k1, self._steps) + 1)
+        x, targets = tokens[:, :-1], tokens[:, item - begin + 1 :]
         if not self.batch_first:
             x, targets = x.T, targets.T
-        return Batch(x, targets, None, targets.size, len(self._inputs), back, item - begin, keep)
+        return Batch(x, targets, None, targets.size, self._rows, back, item - begin, keep)
