@@ -267,6 +267,16 @@ def live_float_array(name: str, value: object) -> Array:
     return as_array(name, value)
 
 
+def output_array(
+    name: str, value: object, dtype: np.dtype[Any], shape: tuple[int | str, ...]
+) -> Array:
+    """Check an array that a result of that dtype and shape is to be written into."""
+    array = float_array(name, live_float_array(name, value), dtype, shape)
+    if not array.flags.writeable:
+        raise ValueError(f"{name}: expected an array that can be written to, got a read-only one")
+    return array
+
+
 def index_array(name: str, value: object, count: int) -> Indices:
     """Check an integer array of values in [0, count); return a copy as ``intp``.
 

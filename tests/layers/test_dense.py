@@ -301,3 +301,37 @@ def test_dy(kind, backend):
     with pytest.raises(TypeError, match="dy: expected dtype float64, got float32"):
         layer.backward(cache, y.astype(np.float32))
     layer.backward(cache, y)  # refused ones have not used it up
+
+
+# --- into an array that is there ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+@pytest.mark.parametrize("shape", [(4, 3), (2, 5, 3), (3,), (0, 3)])
+def test_linear_writes_into_out(shape, mode, backend):
+    layer = getattr(pyrnn.Linear(3, 5, seed=0), mode)()
+    x, out = random(*shape, dtype="float32"), np.full((*shape[:-1], 5), np.nan, np.float32)
+    assert layer(x, out=out) is out
+    assert np.array_equal(out, layer(x))
+
+
+def test_linear_refuses_an_out_that_does_not_fit(backend):
+    layer = pyrnn.Linear(3, 3, seed=0)
+    x = random(4, 3, dtype="float32")
+    before = x.copy()
+    fixed = np.zeros((4, 3), "f")
+    fixed.flags.writeable = False
+    for out, kind, message in (
+        (np.zeros((4, 2), "f"), ValueError, r"out: expected shape \(4, 3\), got \(4, 2\)"),
+        (np.zeros((4, 3)), TypeError, "out: expected dtype float32, got float64"),
+        (np.zeros((3, 4), "f").T, ValueError, "out: expected a contiguous array"),
+        ([[0.0]], TypeError, "out: expected a NumPy array, got list"),
+        (fixed, ValueError, "out: expected an array that can be written to"),
+        (x, ValueError, "out: expected an array that shares no memory with x"),
+    ):
+        with pytest.raises(kind, match=message):
+            layer(x, out=out)
+    assert np.array_equal(x, before)
+    square = random(3, 3, dtype="float32")
+    with pytest.raises(ValueError, match="shares no memory with x or the parameters"):
+        layer(square, out=layer.parameters["weight"])

@@ -14,12 +14,25 @@
 namespace pyrnn {
 namespace {
 
+template <class T>
+using Given = std::optional<py::array_t<T>>;
+
+// The array that was given for (rows, columns), or a new one.
+template <class T>
+py::array_t<T> given_or_new(const Given<T>& given, Size rows, Size columns) {
+  if (!given) return empty<T>({rows, columns});
+  require(given->ndim() == 2 && given->shape(0) == rows && given->shape(1) == columns &&
+              is_dense(given->flags(), true),
+          "out: expected a writeable contiguous array of the output's shape");
+  return *given;
+}
+
 // (M, in), (out, in), (out,) or None -> (M, out)
 template <class T>
 py::array_t<T> linear_of(const Dense<T>& x, const Dense<T>& weight,
-                         const std::optional<Dense<T>>& bias) {
+                         const std::optional<Dense<T>>& bias, const Given<T>& given) {
   require(x.ndim() == 2 && weight.ndim() == 2 && x.shape(1) == weight.shape(1), "linear: shapes");
-  auto y = empty<T>({x.shape(0), weight.shape(0)});
+  auto y = given_or_new<T>(given, x.shape(0), weight.shape(0));
   T* const out = y.mutable_data();
   const T* const b = bias ? bias->data() : nullptr;
   const Computing computing;
@@ -38,9 +51,9 @@ class PackedLinear {
                  bias ? bias->data() : nullptr, weight.shape(1), weight.shape(0)) {}
 
   // (M, in) -> (M, out)
-  py::array_t<T> operator()(const Dense<T>& x) const {
+  py::array_t<T> operator()(const Dense<T>& x, const Given<T>& given) const {
     require(x.ndim() == 2 && x.shape(1) == weights_.in, "linear: shapes");
-    auto y = empty<T>({x.shape(0), weights_.out});
+    auto y = given_or_new<T>(given, x.shape(0), weights_.out);
     T* const out = y.mutable_data();
     const Computing computing;
     linear(kernels_of<T>(active_table()), x.data(), weights_, out, x.shape(0));
@@ -115,10 +128,11 @@ void bind_all(py::module_& module, const char* packed_linear) {
   py::class_<PackedLinear<T>>(module, packed_linear)
       .def(py::init<const Dense<T>&, const std::optional<Dense<T>>&>(),
            py::arg("weight").noconvert(), py::arg("bias").noconvert())
-      .def("__call__", &PackedLinear<T>::operator(), py::arg("x").noconvert());
+      .def("__call__", &PackedLinear<T>::operator(), py::arg("x").noconvert(),
+           py::arg("out").noconvert() = py::none());
   leave_unlisted<PackedLinear<T>>();
   module.def("linear", &linear_of<T>, py::arg("x").noconvert(), py::arg("weight").noconvert(),
-             py::arg("bias").noconvert());
+             py::arg("bias").noconvert(), py::arg("out").noconvert() = py::none());
   module.def("linear_backward", &linear_backward_of<T>, py::arg("x").noconvert(),
              py::arg("weight").noconvert(), py::arg("dy").noconvert());
   module.def("embedding", &embedding_of<T>, py::arg("indices"), py::arg("weight").noconvert());

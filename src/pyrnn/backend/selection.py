@@ -143,11 +143,13 @@ class Backend(Protocol):
 
     # Around them. Two-dimensional arrays, rows first.
 
-    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
-        """X Wᵀ + b: (M, K), (N, K), (N,) -> (M, N)."""
+    def linear(
+        self, x: Array, weight: Array, bias: Array | None, out: Array | None = None
+    ) -> Array:
+        """X Wᵀ + b: (M, K), (N, K), (N,) -> (M, N), into ``out`` if it is given."""
 
-    def pack_linear(self, weight: Array, bias: Array | None) -> Callable[[Array], Array]:
-        """`linear` as a function of x, with weights and bias as they are now."""
+    def pack_linear(self, weight: Array, bias: Array | None) -> Callable[..., Array]:
+        """`linear` as a function of x and ``out``, with weights and bias as they are now."""
 
     def linear_backward(self, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array]:
         """Gradients (dx, dweight, dbias) of `linear`."""

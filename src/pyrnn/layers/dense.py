@@ -74,13 +74,16 @@ class Linear(Layer):
         bound = 1 / math.sqrt(self.in_features)
         self._hold(dictionary.uniform(shapes, bound, self.dtype, seed)[0])
 
-    def __call__(self, x: npt.ArrayLike) -> Array:
+    def __call__(self, x: npt.ArrayLike, out: Array | None = None) -> Array:
         """Map x to y, for inference only.
 
         Parameters
         ----------
         x : array
             The input, (..., in_features).
+        out : array, optional
+            The array to write y into, contiguous, of y's shape and dtype, and of no memory of x or
+            of the parameters. A new one by default.
 
         Returns
         -------
@@ -90,7 +93,7 @@ class Linear(Layer):
         Raises
         ------
         TypeError, ValueError
-            If ``x`` has a wrong dtype or shape.
+            If an argument has a wrong dtype or shape, or ``out`` shares memory.
 
         Examples
         --------
@@ -100,7 +103,16 @@ class Linear(Layer):
         (5, 4, 2)
         """
         rows, shape = self._check_input(x)
-        return self._map(selection.current(), rows, self._parameters["weight"]).reshape(shape)
+        weight = self._parameters["weight"]
+        if out is None:
+            return self._map(selection.current(), rows, weight).reshape(shape)
+        array = _checks.output_array("out", out, self.dtype, shape)
+        if _checks.shares(array, (rows, *self._parameters.values())):
+            raise ValueError(
+                "out: expected an array that shares no memory with x or the parameters"
+            )
+        self._map(selection.current(), rows, weight, array.reshape(-1, self.out_features))
+        return out
 
     def forward(
         self, x: npt.ArrayLike, state: None = None, *, lengths: None = None
@@ -191,12 +203,14 @@ class Linear(Layer):
         grads = {"weight": dweight, "bias": dbias} if self.bias else {"weight": dweight}
         return dx.reshape(*shape[:-1], self.in_features), None, self._gradients(grads)
 
-    def _map(self, backend: selection.Backend, rows: Array, weight: Array) -> Array:
+    def _map(
+        self, backend: selection.Backend, rows: Array, weight: Array, out: Array | None = None
+    ) -> Array:
         packed = self._weights(backend)
         if packed:
-            y: Array = packed[0](rows)
+            y: Array = packed[0](rows, out)
             return y
-        return backend.linear(rows, weight, self._parameters.get("bias"))
+        return backend.linear(rows, weight, self._parameters.get("bias"), out)
 
     def _pack(self, backend: selection.Backend) -> list[Any]:
         """Return the packed weight in eval mode, nothing in train mode."""

@@ -89,10 +89,10 @@ class ReferenceBackend:
         """See `pyrnn.backend.selection.Backend.pack`."""
         return Weights(cell, parameters if follow else _copied(parameters), suffix, follow)
 
-    def pack_linear(self, weight: Array, bias: Array | None) -> Callable[[Array], Array]:
+    def pack_linear(self, weight: Array, bias: Array | None) -> Callable[..., Array]:
         """See `pyrnn.backend.selection.Backend.pack_linear`."""
-        kept = None if bias is None else bias.copy()
-        return partial(dense.linear, weight=weight.copy(), bias=kept)
+        kept = weight.copy(), None if bias is None else bias.copy()
+        return lambda x, out=None: dense.linear(x, *kept, out)
 
     def pack_convolution(
         self,

@@ -7,10 +7,14 @@ import numpy as np
 from pyrnn._types import Array, Indices
 
 
-def linear(x: Array, weight: Array, bias: Array | None) -> Array:
-    """X Wᵀ + b: (M, K), (N, K), (N,) -> (M, N)."""
+def linear(x: Array, weight: Array, bias: Array | None, out: Array | None = None) -> Array:
+    """X Wᵀ + b: (M, K), (N, K), (N,) -> (M, N), into ``out`` if it is given."""
     product = x @ weight.T
-    return product if bias is None else product + bias
+    y: Array = product if bias is None else product + bias
+    if out is None:
+        return y
+    out[...] = y
+    return out
 
 
 def linear_backward(x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array]:

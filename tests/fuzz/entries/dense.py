@@ -36,7 +36,12 @@ def _run_layer(draw: Draw, make: Any, training: bool, a: Arguments) -> dict[str,
     layer = _layer(draw, make, training, a)
     y, _, cache = layer.forward(a["x"])
     dx, _, grads = layer.backward(cache, a["dy"])
-    return {"y": y, "dx": dx, "grads": grads, "called": copy.deepcopy(layer)(a["x"])}
+    called = np.asarray(copy.deepcopy(layer)(a["x"], **_out(a)))  # which may be a subclass
+    return {"y": y, "dx": dx, "grads": grads, "called": called}
+
+
+def _out(a: Arguments) -> Arguments:
+    return {"out": a["out"]} if "out" in a else {}
 
 
 def _caches(draw: Draw, make: Any, training: bool, a: Arguments) -> tuple[Any, Any]:
@@ -65,6 +70,8 @@ def linear_case(draw: Draw) -> Case:
         "x": draw.array(*lead, options["in_features"]),
         "dy": draw.array(*lead, options["out_features"]),
     }
+    if draw.chance(0.3):
+        arguments["out"] = draw.array(*lead, options["out_features"], in_place=True)
     training = draw.chance(0.7)
     run = partial(_run_layer, draw, pyrnn.Linear, training)
     relations = [
@@ -73,13 +80,21 @@ def linear_case(draw: Draw) -> Case:
     ]
     if lead and lead[0]:
         relations.append(Relation("row alone", partial(_row_alone, run, draw.integer(0, 99))))
-    return Case(arguments, run, relations, names={"cache", "bias", *layer.parameters})
+    return Case(
+        arguments,
+        run,
+        relations,
+        changes=frozenset({"out"} & set(arguments)),
+        shares=frozenset({"out"} & set(arguments)),
+        names={"cache", "bias", *layer.parameters},
+    )
 
 
 def _row_alone(run: Any, chosen: int, a: Arguments) -> tuple[Any, Any]:
     row = chosen % len(np.asarray(a["x"]))
     rows = slice(row, row + 1)
-    one = run(a | {"x": np.asarray(a["x"])[rows], "dy": np.asarray(a["dy"])[rows]})
+    alone = {name: given for name, given in a.items() if name != "out"}
+    one = run(alone | {"x": np.asarray(a["x"])[rows], "dy": np.asarray(a["dy"])[rows]})
     whole = run(a)
     return (one["y"], one["dx"]), (whole["y"][rows], whole["dx"][rows])
 

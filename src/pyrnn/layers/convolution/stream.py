@@ -104,8 +104,7 @@ class Conv1dStream(Portable):
         dtype = self._frames.dtype
         array = _checks.float_array("x_t", x_t, dtype, self._shape)
         if out is not None:
-            _checks.live_float_array("out", out)
-            _checks.float_array("out", out, dtype, (self.batch_size, self.out_channels))
+            _checks.output_array("out", out, dtype, (self.batch_size, self.out_channels))
         begin = self._end - self._kept
         if self._end == len(self._frames):
             self._frames[: self._kept] = self._frames[begin:]
