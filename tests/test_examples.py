@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import time
@@ -34,7 +35,8 @@ def test_every_example_is_tested():
     tested.add("resemblyzer_embedding.py")  # in interop/torch/test_resemblyzer.py
     tested.add("silero_vad.py")  # in interop/onnx/test_silero.py
     tested.add("g2p_english.py")  # in interop/test_g2p.py
-    tested |= {"japanese_vowels.py", "text_model.py", "classify_vowels.py"}
+    tested |= {"japanese_vowels.py", "text_model.py", "classify_vowels.py", "score_at_scale.py"}
+    tested.add("serve_streams.py")  # in test_serve_streams.py
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -43,6 +45,36 @@ def test_classify_waves(output_of):
         int, re.search(r"right: (\d+) of (\d+)", output_of("classify_waves.py")).groups()
     )
     assert right > 0.9 * tried
+
+
+@pytest.mark.parametrize(
+    ("engine", "packages"),
+    [
+        ("futures", []),
+        ("joblib", ["joblib"]),
+        pytest.param("dask-array", ["dask.array", "distributed"], marks=pytest.mark.long),
+        pytest.param("dask-bag", ["dask.bag", "distributed"], marks=pytest.mark.long),
+        pytest.param("ray", ["ray", "ray.data"], marks=pytest.mark.long),
+        pytest.param("spark", ["pyspark", "pandas", "pyarrow"], marks=pytest.mark.long),
+    ],
+)
+def test_score_at_scale(engine, packages):
+    for package in packages:
+        found = importlib.util.find_spec(package.split(".")[0])  # an import takes a second
+        if found is None:
+            pytest.skip(f"could not import {package!r}")
+    if engine == "spark" and shutil.which("java") is None:
+        pytest.skip("java is not installed")
+    done = subprocess.run(
+        [sys.executable, "-P", EXAMPLES / "score_at_scale.py", engine],
+        env={**os.environ, "SEQUENCES": "600", "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"^.*{engine}: 600 sequences in", done.stdout, re.MULTILINE)
+    assert done.stdout.rstrip().endswith("the bits of one process: True")
 
 
 def test_stream_gru(output_of):

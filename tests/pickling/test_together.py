@@ -119,6 +119,22 @@ def test_streams(make_any, training, together, way_together, assert_same_bits):
     assert source() == before
 
 
+@pytest.mark.parametrize("eval_mode", [False, True])
+def test_a_model_in_a_pickle_is_little_larger_than_its_parameters(eval_mode, assert_same_bits):
+    """Tasks of Ray, Dask and joblib carry it; packed weights are made where it arrives."""
+    model = pyrnn.Sequential(
+        rnn=pyrnn.LSTM(5, 100, 2, seed=0), last=pyrnn.LastStep(), out=pyrnn.Linear(100, 3, seed=1)
+    )
+    if eval_mode:
+        model.eval()
+    x = np.ones((4, 2, 5), np.float32)
+    expected = model(x)[0]  # with weights packed in eval mode
+    size = sum(array.nbytes for array in model.parameters.values())
+    pickled = pickle.dumps(model)
+    assert len(pickled) < size + 4096
+    assert_same_bits(pickle.loads(pickled)(x)[0], expected)
+
+
 def test_many_streams_travel_with_their_weights_once(pickle_way, assert_same_bits):
     layer = pyrnn.GRU(5, 100, seed=0).eval()
     streams = [layer.stream() for _ in range(50)]
