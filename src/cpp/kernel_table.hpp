@@ -145,6 +145,15 @@ struct CellShape {
   }
 };
 
+// How packed weights are stored: as they are, or narrower, to be widened as they are read. A
+// product of narrow weights is that of the widened ones, bit for bit.
+enum class Storage : int { full, bfloat16, float16 };
+
+template <class T>
+constexpr Size stored_bytes(Storage storage) {
+  return storage == Storage::full ? static_cast<Size>(sizeof(T)) : 2;
+}
+
 // C[m, :] = init[m, :] + sum over k of A[m, k] B[k, :], for packed B, over rows x panels.
 // k runs over `k_outer` stretches of `k_inner`; A's stretches lie `a_outer` apart.
 // Every element is one chain of multiply-adds in the order of k, whatever the shape of the call.
@@ -152,7 +161,8 @@ template <class T>
 struct Product {
   const T* a;
   Size a_row, a_outer;
-  const T* b;    // panels of (k, width * lanes), one after the other, as pack_* leave them
+  const void* b;  // panels of (k, width * lanes), one after the other, as pack_* leave them
+  Storage storage;
   Size width;    // vectors a panel, 1..panel_vectors; the last panel may be narrower
   Size vectors;  // vectors of all panels
   const T* init;

@@ -26,6 +26,7 @@ import pyrnn
 STORED = Path(__file__).parents[1] / "data" / "same_bits.json"
 
 DTYPES = ("float32", "float64")
+NARROW = ("bfloat16", "float16")
 
 CELLS: dict[str, Callable[..., Any]] = {
     "rnn_tanh": pyrnn.RNN,
@@ -261,6 +262,21 @@ def initial(dtype: str) -> dict[str, str]:
     return hashes
 
 
+def narrow(cell: str, weights: str) -> dict[str, str]:
+    """Hashes of outputs with narrow weights, and of gradients."""
+    hashes = {}
+    for T, N, features, H in ((7, 5, 11, 37), (5, 1, 20, 130)):
+        numbers = Numbers(f"{cell} {weights}")
+        layer = CELLS[cell](features, H, seed=1)
+        set_parameters(layer, numbers)
+        x = numbers.uniform(T, N, features, dtype="float32")
+        y, state, cache = layer.eval(weights=weights).forward(x)
+        gradients = layer.backward(cache, numbers.uniform(*y.shape, dtype="float32"))
+        hashes[f"forward {H}"] = digest(y, state, layer(x)[0])
+        hashes[f"backward {H}"] = digest(gradients)
+    return hashes
+
+
 def all_hashes() -> dict[str, str]:
     """Every hash by its name."""
     hashes: dict[str, str] = {}
@@ -279,6 +295,10 @@ def all_hashes() -> dict[str, str]:
         for name, compute in groups.items():
             for part, value in compute().items():
                 hashes[f"{dtype}, {name}, {part}"] = value
+    for weights in NARROW:
+        for cell in CELLS:
+            for part, value in narrow(cell, weights).items():
+                hashes[f"{weights}, {cell}, {part}"] = value
     return hashes
 
 

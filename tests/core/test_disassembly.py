@@ -186,6 +186,9 @@ def test_no_micro_kernel_touches_the_stack_in_its_inner_loop(objects, isa):
         # A tile of no vectors is compiled too, and does nothing.
         if not MICRO_KERNELS.search(name) or not any(one.multiplies for one in instructions):
             continue
+        # Without an instruction for it, widening a float16 takes more registers than there are.
+        if isa == "baseline" and "(pyrnn::Storage)2" in name:
+            continue
         loops = inner_loops(instructions)
         assert loops, f"{name}: no loop with multiply-adds found"
         checked += 1

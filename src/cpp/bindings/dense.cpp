@@ -4,10 +4,12 @@
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <string>
 
 #include "bindings/bindings.hpp"
 #include "bindings/python/arrays.hpp"
 #include "bindings/python/computing.hpp"
+#include "bindings/python/storage.hpp"
 #include "bindings/python/unlisted.hpp"
 #include "runtime/machine/dispatch.hpp"
 
@@ -46,9 +48,11 @@ template <class T>
 class PackedLinear {
  public:
   // (out, in), (out,) or None
-  PackedLinear(const Dense<T>& weight, const std::optional<Dense<T>>& bias)
+  PackedLinear(const Dense<T>& weight, const std::optional<Dense<T>>& bias,
+               const std::string& storage)
       : weights_(kernels_of<T>(active_table()), checked(weight).data(),
-                 bias ? bias->data() : nullptr, weight.shape(1), weight.shape(0)) {}
+                 bias ? bias->data() : nullptr, weight.shape(1), weight.shape(0),
+                 storage_named<T>(storage)) {}
 
   // (M, in) -> (M, out)
   py::array_t<T> operator()(const Dense<T>& x, const Given<T>& given) const {
@@ -126,8 +130,8 @@ py::tuple softmax_cross_entropy_of(const Dense<T>& logits, const IndexArray& tar
 template <class T>
 void bind_all(py::module_& module, const char* packed_linear) {
   py::class_<PackedLinear<T>>(module, packed_linear)
-      .def(py::init<const Dense<T>&, const std::optional<Dense<T>>&>(),
-           py::arg("weight").noconvert(), py::arg("bias").noconvert())
+      .def(py::init<const Dense<T>&, const std::optional<Dense<T>>&, const std::string&>(),
+           py::arg("weight").noconvert(), py::arg("bias").noconvert(), py::arg("storage") = "full")
       .def("__call__", &PackedLinear<T>::operator(), py::arg("x").noconvert(),
            py::arg("out").noconvert() = py::none());
   leave_unlisted<PackedLinear<T>>();

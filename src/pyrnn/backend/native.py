@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pyrnn import _core
-from pyrnn._types import Array, Indices, Parameters
+from pyrnn._types import Array, Indices, Parameters, Storage
 from pyrnn.reference import convolution, losses, pointwise
 
 # By the size of a number
@@ -58,15 +58,20 @@ class NativeBackend:
     clip = staticmethod(_core.clip)
 
     def pack(
-        self, cell: str, parameters: Parameters, suffix: str = "", follow: bool = False
+        self,
+        cell: str,
+        parameters: Parameters,
+        suffix: str = "",
+        follow: bool = False,
+        storage: Storage = "full",
     ) -> Any:
         """See `pyrnn.backend.selection.Backend.pack`."""
         weights = _WEIGHTS[parameters["weight_ih"].itemsize]
-        return weights(cell, dict(parameters), suffix, follow)
+        return weights(cell, dict(parameters), suffix, follow, storage)
 
-    def pack_linear(self, weight: Array, bias: Array | None) -> Any:
+    def pack_linear(self, weight: Array, bias: Array | None, storage: Storage = "full") -> Any:
         """See `pyrnn.backend.selection.Backend.pack_linear`."""
-        return _LINEARS[weight.itemsize](weight, bias)
+        return _LINEARS[weight.itemsize](weight, bias, storage)
 
     def pack_convolution(
         self,

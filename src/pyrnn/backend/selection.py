@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from pyrnn._lazy import importing
 from pyrnn._pickling import public
-from pyrnn._types import Array, Indices, Noise, Parameters, State
+from pyrnn._types import Array, Indices, Noise, Parameters, State, Storage
 
 StepCheck = Callable[[Any, Any], "tuple[Array | Indices, Array | None]"]
 """Checks ``(x_t, out)`` as a user gave them; returns them ready for a step, or raises."""
@@ -54,12 +54,18 @@ class Backend(Protocol):
     # Recurrent layers: one layer, one direction. `cell` is a key of `reference.cells.CELLS`.
 
     def pack(
-        self, cell: str, parameters: Parameters, suffix: str = "", follow: bool = False
+        self,
+        cell: str,
+        parameters: Parameters,
+        suffix: str = "",
+        follow: bool = False,
+        storage: Storage = "full",
     ) -> Any:
         """Bring weights into the form that `forward` takes.
 
         Later changes of the arrays have no effect, unless ``follow``: then each `forward` reads the
         arrays anew, which must be contiguous. Gradients get the parameters' names with the suffix.
+        With a ``storage`` of fewer bits, everything is computed with the rounded matrices.
         """
 
     def forward(
@@ -148,8 +154,13 @@ class Backend(Protocol):
     ) -> Array:
         """X Wᵀ + b: (M, K), (N, K), (N,) -> (M, N), into ``out`` if it is given."""
 
-    def pack_linear(self, weight: Array, bias: Array | None) -> Callable[..., Array]:
-        """`linear` as a function of x and ``out``, with weights and bias as they are now."""
+    def pack_linear(
+        self, weight: Array, bias: Array | None, storage: Storage = "full"
+    ) -> Callable[..., Array]:
+        """`linear` as a function of x and ``out``, with the weight and bias as they are now.
+
+        The weight is rounded to ``storage``.
+        """
 
     def linear_backward(self, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array]:
         """Gradients (dx, dweight, dbias) of `linear`."""

@@ -11,9 +11,9 @@ import numpy as np
 from pyrnn import _checks
 from pyrnn._options import Configured, Option
 from pyrnn._pickling import public
-from pyrnn._types import Array, DTypeLike
+from pyrnn._types import Array, DTypeLike, Storage, WeightFormat
 from pyrnn.backend import selection
-from pyrnn.parameters import casting, owners
+from pyrnn.parameters import casting, formats, owners
 from pyrnn.parameters.dictionary import ParameterDict
 
 Self = TypeVar("Self", bound="Layer")
@@ -56,6 +56,9 @@ class Layer(Configured):
     dtype: Option[np.dtype[np.floating[Any]]] = Option(
         lambda _, value: _checks.float_dtype(value), plain=lambda dtype: sys.intern(dtype.name)
     )
+
+    _storage: Storage = "full"
+    """Of the weights, in eval mode."""
 
     def __init__(self, parameters: Mapping[str, Array], dtype: DTypeLike = "float32") -> None:
         self._take({"dtype": dtype})
@@ -221,13 +224,47 @@ class Layer(Configured):
             }
         )
 
-    def eval(self: Self) -> Self:
+    @property
+    def weight_format(self) -> str:
+        """The format in which the weights are stored for a call, as `eval` was told.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> layer = pyrnn.GRU(3, 4, seed=0).eval(weights="bfloat16")
+        >>> layer.weight_format, layer.train().weight_format
+        ('bfloat16', 'float32')
+        """
+        return self.dtype.name if self._storage == "full" else self._storage
+
+    def eval(self: Self, *, weights: WeightFormat | None = None) -> Self:
         """Switch to eval mode: weights are packed once and read-only, and nothing is dropped out.
+
+        Parameters
+        ----------
+        weights : {"float32", "bfloat16", "float16"}, optional
+            The format in which matrices of weights are stored from now on, for a layer of float32;
+            a layer of float64 has its own alone. They are rounded to nearest once, and widened as
+            they are read: a call computes what float32 computes with the rounded weights, to the
+            bit. `parameters` keep their values, and `train` returns to them. By default the format
+            of the last call of `eval` since `train`; at first the layer's dtype.
 
         Returns
         -------
         Layer
             The layer itself.
+
+        Raises
+        ------
+        ValueError
+            If ``weights`` is no such format, or a weight is too large for it. The layer has not
+            changed then.
+
+        Notes
+        -----
+        A copy and a pickle of the layer keep the format; a stream keeps that of the layer when it
+        was opened; `state_dict` and files have the parameters. Gradients of a narrow format are
+        those of the rounded weights.
 
         Examples
         --------
@@ -238,8 +275,11 @@ class Layer(Configured):
         >>> x = np.ones((5, 2, 3), np.float32)
         >>> np.array_equal(layer(x)[0], layer(x)[0])  # no dropout
         True
+        >>> y, _ = layer.eval(weights="bfloat16")(x)  # half the memory
         """
-        if self.training:
+        storage = self._check_format(weights)
+        if self.training or storage != self._storage:
+            self._storage = storage
             self._set_training(False)
         self._parameters.set_writeable(False)
         self._weights(selection.current())
@@ -260,6 +300,7 @@ class Layer(Configured):
         >>> layer.train().parameters["weight"].flags.writeable
         True
         """
+        self._storage = "full"
         self._set_training(True)
         self._parameters.set_writeable(True)
         return self
@@ -272,6 +313,18 @@ class Layer(Configured):
         """
         self.training = training
         self._packed = {}
+
+    def _check_format(self, weights: object) -> Storage:
+        """Return the storage that ``weights`` of `eval` asks for, or raise."""
+        if weights is None:
+            return self._storage
+        storage = formats.storage_of(weights, self.dtype)
+        formats.check_range(storage, self._stored())
+        return storage
+
+    def _stored(self) -> Mapping[str, Array]:
+        """Return the parameters that a narrow format stores, among others; none by default."""
+        return {}
 
     def _pack(self, backend: selection.Backend) -> list[Any]:
         """Return the weights in the form that the backend computes with.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy.typing as npt
 
 from pyrnn import _checks, _options
+from pyrnn._narrow import narrowed, rounded, widened
 from pyrnn._options import Option
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike, Indices
@@ -152,7 +154,7 @@ class Linear(Layer):
         _checks.not_taken(self, state=state, lengths=lengths)
         rows, shape = self._check_input(x)
         backend = selection.current()
-        weight = self._parameters["weight"].copy()
+        weight = rounded(self._storage, self._parameters["weight"]).copy()
         y = self._map(backend, rows, weight).reshape(shape)
         return y, None, _cache.Cache(self, backend.name, (rows, weight), shape, True)
 
@@ -216,7 +218,11 @@ class Linear(Layer):
         """Return the packed weight in eval mode, nothing in train mode."""
         if self.training:
             return []
-        return [backend.pack_linear(self._parameters["weight"], self._parameters.get("bias"))]
+        bias = self._parameters.get("bias")
+        return [backend.pack_linear(self._parameters["weight"], bias, self._storage)]
+
+    def _stored(self) -> Mapping[str, Array]:
+        return self._parameters
 
     def _check_input(self, x: Any) -> tuple[Array, tuple[int, ...]]:
         """Return ``x`` as rows, and the shape of y."""
@@ -342,7 +348,11 @@ class Embedding(Layer):
         indices = _checks.index_array("x", x, self.num_embeddings)
         shape = (*indices.shape, self.embedding_dim)
         rows, backend = indices.reshape(-1), selection.current()
-        y = backend.embedding(rows, self._parameters["weight"]).reshape(shape)
+        packed = self._weights(backend)
+        if packed:
+            y = widened(self._storage, packed[0][rows]).reshape(shape)
+        else:
+            y = backend.embedding(rows, self._parameters["weight"]).reshape(shape)
         return y, None, _cache.Cache(self, backend.name, rows, shape, True)
 
     def backward(
@@ -388,3 +398,11 @@ class Embedding(Layer):
         backend = selection.find(cache.backend)
         dweight = backend.embedding_backward(cache.use(), rows, self.num_embeddings)
         return None, None, self._gradients({"weight": dweight})
+
+    def _pack(self, backend: selection.Backend) -> list[Any]:
+        """Return the table in a narrow format, nothing where it is as it is."""
+        storage = self._storage
+        return [] if storage == "full" else [narrowed(storage, self._parameters["weight"])]
+
+    def _stored(self) -> Mapping[str, Array]:
+        return self._parameters

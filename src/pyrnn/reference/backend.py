@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn._types import Array, Indices, Noise, Parameters, State
+from pyrnn._narrow import rounded, rounded_all
+from pyrnn._types import Array, Indices, Noise, Parameters, State, Storage
 from pyrnn.reference import checkpoint as checkpoints
 from pyrnn.reference import (
     convolution,
@@ -84,14 +85,22 @@ class ReferenceBackend:
         return powers
 
     def pack(
-        self, cell: str, parameters: Parameters, suffix: str = "", follow: bool = False
+        self,
+        cell: str,
+        parameters: Parameters,
+        suffix: str = "",
+        follow: bool = False,
+        storage: Storage = "full",
     ) -> Weights:
         """See `pyrnn.backend.selection.Backend.pack`."""
+        parameters = rounded_all(storage, parameters)
         return Weights(cell, parameters if follow else _copied(parameters), suffix, follow)
 
-    def pack_linear(self, weight: Array, bias: Array | None) -> Callable[..., Array]:
+    def pack_linear(
+        self, weight: Array, bias: Array | None, storage: Storage = "full"
+    ) -> Callable[..., Array]:
         """See `pyrnn.backend.selection.Backend.pack_linear`."""
-        kept = weight.copy(), None if bias is None else bias.copy()
+        kept = rounded(storage, weight).copy(), None if bias is None else bias.copy()
         return lambda x, out=None: dense.linear(x, *kept, out)
 
     def pack_convolution(

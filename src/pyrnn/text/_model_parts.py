@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal, NamedTuple
 
 from pyrnn import _checks
 from pyrnn._pickling import public
+from pyrnn._types import WeightFormat
 from pyrnn.layers import _cache
+from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM
 from pyrnn.layers.recurrent.rnn import RNN
@@ -37,3 +40,11 @@ def check_cell(name: str, value: Any) -> Any:
 
 def check_embedding_dim(name: str, value: Any) -> int | None:
     return None if value is None else _checks.size(name, value)
+
+
+def switch_to_eval(layers: Collection[Layer], weights: WeightFormat | None) -> None:
+    """Switch all layers to a format that each of them can hold, or none."""
+    for layer in layers:
+        layer._check_format(weights)
+    for layer in layers:
+        layer.eval(weights=weights)

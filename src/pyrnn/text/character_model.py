@@ -10,7 +10,7 @@ import numpy as np
 from pyrnn import _checks, _options
 from pyrnn._options import Configured, Option
 from pyrnn._pickling import public
-from pyrnn._types import Array, DTypeLike, Indices
+from pyrnn._types import Array, DTypeLike, Indices, WeightFormat
 from pyrnn.layers import _cache
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.dense import Embedding, Linear
@@ -26,6 +26,7 @@ from pyrnn.text._model_parts import (
     check_cell,
     check_embedding_dim,
     check_vocabulary,
+    switch_to_eval,
 )
 from pyrnn.text._use import Use
 from pyrnn.text.vocabulary import UnicodeForm, Vocabulary, check_unicode_form
@@ -72,13 +73,11 @@ class CharacterModel(Use, Configured):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from pyrnn import softmax_cross_entropy
-    >>> from pyrnn.text.character_model import CharacterModel
-    >>> model = CharacterModel("helo", hidden_size=8, seed=0)
+    >>> import pyrnn
+    >>> model = pyrnn.CharacterModel("helo", hidden_size=8, seed=0)
     >>> text = model.vocabulary.encode("hello")
     >>> logits, state, cache = model.forward(text[:-1])
-    >>> loss, dlogits = softmax_cross_entropy(logits, text[1:])
+    >>> loss, dlogits = pyrnn.softmax_cross_entropy(logits, text[1:])
     >>> _, dstate0, grads = model.backward(cache, dlogits)
     >>> list(grads) == list(model.parameters)
     True
@@ -167,8 +166,13 @@ class CharacterModel(Use, Configured):
         """The number of elements of all parameters."""
         return sum(layer.num_parameters for layer in self._layers().values())
 
-    def eval(self) -> CharacterModel:
+    def eval(self, *, weights: WeightFormat | None = None) -> CharacterModel:
         """Switch all layers to eval mode: weights packed and read-only, no dropout.
+
+        Parameters
+        ----------
+        weights : {"float32", "bfloat16", "float16"}, optional
+            The format in which the layers store matrices of weights; see `Layer.eval`.
 
         Returns
         -------
@@ -181,9 +185,8 @@ class CharacterModel(Use, Configured):
         >>> pyrnn.CharacterModel("helo", hidden_size=8, seed=0).eval().training
         False
         """
+        switch_to_eval(self._layers().values(), weights)
         self.training = False
-        for layer in self._layers().values():
-            layer.eval()
         return self
 
     def train(self) -> CharacterModel:

@@ -15,8 +15,10 @@ from tests.fuzz.entries.common import (
     caches_refused,
     draw_gradient,
     draw_input,
+    draw_mode,
     draw_state,
     draw_weights,
+    switched,
 )
 
 Arguments = dict[str, Any]
@@ -46,13 +48,13 @@ def cell_case(draw: Draw, kind: str) -> Case:
         "dy": draw_gradient(draw, *lead, output),
         "dstate": None if draw.chance(0.1) else tuple(dstate) if parts == 2 else dstate[0],
     }
-    training = draw.chance(0.8)
-    run = partial(_forward_backward, draw, kind, training)
-    ways = [Relation("call", partial(_call, draw, kind, training))]
+    mode = draw_mode(draw, cell)
+    run = partial(_forward_backward, draw, kind, mode)
+    ways = [Relation("call", partial(_call, draw, kind, mode))]
     if batched:
         ways.append(Relation("row alone", partial(_alone, run, draw.integer(0, lead[0] - 1))))
     ways.append(Relation("layer", partial(_layer, draw, kind, batched)))
-    ways.append(Relation("caches", partial(_caches, draw, kind, training)))
+    ways.append(Relation("caches", partial(_caches, draw, kind, mode)))
     names = {"cache", *cell.parameters, *options, "initialization", "forget_bias"}
     return Case(arguments, run, [draw.choice(ways)], names=names)
 
@@ -96,29 +98,27 @@ def _cell(draw: Draw, kind: str, a: Arguments) -> Any:
     return cell
 
 
-def _forward_backward(draw: Draw, kind: str, training: bool, a: Arguments) -> dict[str, Any]:
+def _forward_backward(draw: Draw, kind: str, mode: str, a: Arguments) -> dict[str, Any]:
     cell = _cell(draw, kind, a)
-    if not training:
-        cell.eval()
+    switched(cell, mode)
     h, state, cache = cell.forward(a["x"], a["state"])
     dx, dbefore, grads = cell.backward(cache, a["dy"], a["dstate"])
     return {"h": h, "state": state, "dx": dx, "dbefore": dbefore, "grads": grads}
 
 
-def _call(draw: Draw, kind: str, training: bool, a: Arguments) -> tuple[Any, Any]:
+def _call(draw: Draw, kind: str, mode: str, a: Arguments) -> tuple[Any, Any]:
     cell = _cell(draw, kind, a)
+    switched(cell, mode)
     expected = cell.forward(a["x"], a["state"])[1]
-    if not training:
-        cell.eval()
     return copy.deepcopy(cell)(a["x"], a["state"]), expected
 
 
-def _caches(draw: Draw, kind: str, training: bool, a: Arguments) -> tuple[Any, Any]:
+def _caches(draw: Draw, kind: str, mode: str, a: Arguments) -> tuple[Any, Any]:
     """Backward beside calls with the cache of another cell, none, and a used one."""
 
     def make() -> Any:
         cell = _cell(draw, kind, a)
-        return cell if training else cell.eval()
+        return switched(cell, mode)
 
     return caches_refused(make, (a["x"], a["state"]), (a["dy"], a["dstate"]))
 

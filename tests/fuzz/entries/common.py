@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import pyrnn
+from pyrnn import _narrow as narrow
 from tests.fuzz.draw import Draw
 
 KINDS: dict[str, Any] = {
@@ -175,3 +176,25 @@ def unchanged_if_refused(arrays: Mapping[Any, Any]) -> Iterator[None]:
             if np.asarray(array).tobytes() != before[name]:
                 raise ChangedByRefusalError(f"{name} was changed by a call that raised") from error
         raise
+
+
+def draw_mode(draw: Draw, layer: Any) -> str:
+    """Train mode, or a format of weights in eval mode; "eval" for the layer's own."""
+    if draw.chance(0.75):
+        return "train"
+    formats = ("bfloat16", "float16") if layer.dtype == np.float32 else ()
+    return draw.choice(("eval", *formats))
+
+
+def switched(layer: Any, mode: str) -> Any:
+    """The layer in a mode that `draw_mode` gave."""
+    if mode == "train":
+        return layer
+    if mode != "eval" and layer.dtype != np.float32:  # the reference with more digits
+        for name, array in layer.parameters.items():
+            if narrow.is_narrow(name, array):
+                array[...] = narrow.rounded(mode, array.astype(np.float32))
+        return layer.eval()
+    layer.eval(weights=None if mode == "eval" else mode)
+    assert layer.weight_format == (layer.dtype.name if mode == "eval" else mode)
+    return layer

@@ -11,7 +11,7 @@ import numpy as np
 import pyrnn
 from tests.fuzz.case import Case, Relation, entry
 from tests.fuzz.draw import Draw
-from tests.fuzz.entries.common import caches_refused, draw_weights
+from tests.fuzz.entries.common import caches_refused, draw_mode, draw_weights, switched
 
 Arguments = dict[str, Any]
 
@@ -24,16 +24,16 @@ def _lead(draw: Draw) -> tuple[int, ...]:
     return (*lead, draw.choice(range(30, 90))) if draw.large else lead
 
 
-def _layer(draw: Draw, make: Any, training: bool, a: Arguments) -> Any:
+def _layer(draw: Draw, make: Any, mode: str, a: Arguments) -> Any:
     layer = make(**a["options"])
     draw.settle(layer.parameters)
     if a["weights"] is not None:
         layer.parameters.update(a["weights"])
-    return layer if training else layer.eval()
+    return switched(layer, mode)
 
 
-def _run_layer(draw: Draw, make: Any, training: bool, a: Arguments) -> dict[str, Any]:
-    layer = _layer(draw, make, training, a)
+def _run_layer(draw: Draw, make: Any, mode: str, a: Arguments) -> dict[str, Any]:
+    layer = _layer(draw, make, mode, a)
     y, _, cache = layer.forward(a["x"])
     dx, _, grads = layer.backward(cache, a["dy"])
     called = np.asarray(copy.deepcopy(layer)(a["x"], **_out(a)))  # which may be a subclass
@@ -44,9 +44,9 @@ def _out(a: Arguments) -> Arguments:
     return {"out": a["out"]} if "out" in a else {}
 
 
-def _caches(draw: Draw, make: Any, training: bool, a: Arguments) -> tuple[Any, Any]:
+def _caches(draw: Draw, make: Any, mode: str, a: Arguments) -> tuple[Any, Any]:
     """Backward beside calls with the cache of another layer, none, and a used one."""
-    return caches_refused(partial(_layer, draw, make, training, a), (a["x"],), (a["dy"],))
+    return caches_refused(partial(_layer, draw, make, mode, a), (a["x"],), (a["dy"],))
 
 
 def _called(run: Any, a: Arguments) -> tuple[Any, Any]:
@@ -72,11 +72,11 @@ def linear_case(draw: Draw) -> Case:
     }
     if draw.chance(0.3):
         arguments["out"] = draw.array(*lead, options["out_features"], in_place=True)
-    training = draw.chance(0.7)
-    run = partial(_run_layer, draw, pyrnn.Linear, training)
+    mode = draw_mode(draw, layer)
+    run = partial(_run_layer, draw, pyrnn.Linear, mode)
     relations = [
         Relation("call", partial(_called, run)),
-        Relation("caches", partial(_caches, draw, pyrnn.Linear, training)),
+        Relation("caches", partial(_caches, draw, pyrnn.Linear, mode)),
     ]
     if lead and lead[0]:
         relations.append(Relation("row alone", partial(_row_alone, run, draw.integer(0, 99))))
@@ -86,7 +86,7 @@ def linear_case(draw: Draw) -> Case:
         relations,
         changes=frozenset({"out"} & set(arguments)),
         shares=frozenset({"out"} & set(arguments)),
-        names={"cache", "bias", *layer.parameters},
+        names={"cache", "bias", "weights", *layer.parameters},
     )
 
 
@@ -113,13 +113,13 @@ def embedding_case(draw: Draw) -> Case:
         "x": draw.integers(*lead, below=options["num_embeddings"]),
         "dy": draw.array(*lead, options["embedding_dim"]),
     }
-    training = draw.chance(0.7)
-    run = partial(_run_layer, draw, pyrnn.Embedding, training)
+    mode = draw_mode(draw, layer)
+    run = partial(_run_layer, draw, pyrnn.Embedding, mode)
     relations = [
         Relation("call", partial(_called, run)),
-        Relation("caches", partial(_caches, draw, pyrnn.Embedding, training)),
+        Relation("caches", partial(_caches, draw, pyrnn.Embedding, mode)),
     ]
-    return Case(arguments, run, relations, names={"cache", *layer.parameters})
+    return Case(arguments, run, relations, names={"cache", "weights", *layer.parameters})
 
 
 @entry("softmax_cross_entropy", "softmax_cross_entropy", weight=1.5)

@@ -18,11 +18,13 @@ from tests.fuzz.entries.common import (
     caches_refused,
     draw_gradient,
     draw_input,
+    draw_mode,
     draw_state,
     draw_weights,
     is_noisy,
     layer_options,
     state_sizes,
+    switched,
 )
 
 Arguments = dict[str, Any]
@@ -76,7 +78,7 @@ class Setup:
 
 
 def layer_case(draw: Draw, kind: str) -> Case:
-    """Forward and backward in train or eval mode."""
+    """Forward and backward in train or eval mode, with weights in any format."""
     options = layer_options(draw, kind)
     setup = Setup(draw, kind, options)
     layer = KINDS[kind](**options)
@@ -96,12 +98,20 @@ def layer_case(draw: Draw, kind: str) -> Case:
         arguments["zero_output_for_mask"] = draw.choice((False, True))
     if draw.chance(0.2):
         arguments["checkpoint"] = draw.choice((1, 2, 3, 5, 100, 2**70))
-    training = draw.chance(0.8)
+    mode = draw_mode(draw, layer)
     return Case(
         arguments,
-        partial(_forward_backward, draw, kind, training),
-        _relations(draw, setup, layer, arguments, training),
-        names={"cache", "checkpoint", "lengths", *STEPS, *layer.parameters, *_option_names(kind)},
+        partial(_forward_backward, draw, kind, mode),
+        _relations(draw, setup, layer, arguments, mode),
+        names={
+            "cache",
+            "checkpoint",
+            "lengths",
+            "weights",
+            *STEPS,
+            *layer.parameters,
+            *_option_names(kind),
+        },
     )
 
 
@@ -124,10 +134,9 @@ def _option_names(kind: str) -> set[str]:
     return set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]) - {"self"}
 
 
-def _forward_backward(draw: Draw, kind: str, training: bool, a: Arguments) -> dict[str, Any]:
+def _forward_backward(draw: Draw, kind: str, mode: str, a: Arguments) -> dict[str, Any]:
     layer = build(draw, kind, a)
-    if not training:
-        layer.eval()
+    switched(layer, mode)
     y, state, cache = layer.forward(
         a["x"], a["state"], a.get("lengths"), checkpoint=a.get("checkpoint"), **_steps(a)
     )
@@ -137,15 +146,15 @@ def _forward_backward(draw: Draw, kind: str, training: bool, a: Arguments) -> di
 
 
 def _relations(
-    draw: Draw, setup: Setup, layer: Any, arguments: Arguments, training: bool
+    draw: Draw, setup: Setup, layer: Any, arguments: Arguments, mode: str
 ) -> list[Relation]:
     """Two of those ways that this case allows."""
-    run = partial(_forward_backward, draw, setup.kind, training)
+    run = partial(_forward_backward, draw, setup.kind, mode)
     lengths = arguments.get("lengths")
-    noisy = is_noisy(setup.options) and training
+    noisy = is_noisy(setup.options) and mode == "train"
     ways = [
-        Relation("call", partial(_call, draw, setup, training)),
-        Relation("copy", partial(_copied, draw, setup, training)),
+        Relation("call", partial(_call, draw, setup, mode)),
+        Relation("copy", partial(_copied, draw, setup, mode)),
         Relation("no checkpoint", lambda a: (run(a | {"checkpoint": None}), run(a))),
     ]
     if setup.batched and setup.rows and not noisy:
@@ -153,51 +162,51 @@ def _relations(
     parted = lengths is not None or "mask" in arguments or "reset" in arguments
     if setup.forward and not parted and not noisy and setup.steps > 1:
         cut = draw.integer(1, setup.steps - 1)
-        ways.append(Relation("chunks", partial(_chunked, draw, setup, training, cut)))
+        ways.append(Relation("chunks", partial(_chunked, draw, setup, mode, cut)))
     if setup.forward and not parted and setup.rows:
         ways.append(Relation("stream", partial(_streamed, draw, setup)))
     if lengths is not None:
         ways.append(Relation("padding", partial(_padded, run, setup)))
     if arguments["dy"] is not None:
-        ways.append(Relation("retry", partial(_retried, draw, setup, training)))
-    ways.append(Relation("gates", partial(_gates, draw, setup, training)))
-    ways.append(Relation("caches", partial(_caches, draw, setup, training)))
+        ways.append(Relation("retry", partial(_retried, draw, setup, mode)))
+    ways.append(Relation("gates", partial(_gates, draw, setup, mode)))
+    ways.append(Relation("caches", partial(_caches, draw, setup, mode)))
     return draw.random.sample(ways, 2)
 
 
-def _layer(draw: Draw, setup: Setup, training: bool, a: Arguments) -> Any:
+def _layer(draw: Draw, setup: Setup, mode: str, a: Arguments) -> Any:
     layer = build(draw, setup.kind, a)
-    return layer if training else layer.eval()
+    return switched(layer, mode)
 
 
-def _call(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[Any, Any]:
+def _call(draw: Draw, setup: Setup, mode: str, a: Arguments) -> tuple[Any, Any]:
     """What ``layer(x)`` and ``layer.forward(x)`` give."""
     given = a["x"], a["state"], a.get("lengths")
-    called = _layer(draw, setup, training, a)(*given, **_steps(a))
-    return called, _layer(draw, setup, training, a).forward(*given, **_steps(a))[:2]
+    called = _layer(draw, setup, mode, a)(*given, **_steps(a))
+    return called, _layer(draw, setup, mode, a).forward(*given, **_steps(a))[:2]
 
 
-def _gates(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[Any, Any]:
+def _gates(draw: Draw, setup: Setup, mode: str, a: Arguments) -> tuple[Any, Any]:
     """The gates in either mode, which are those of inference."""
     given = a["x"], a["state"], a.get("lengths")
-    layer = _layer(draw, setup, training, a)
+    layer = _layer(draw, setup, mode, a)
     return layer.gates(*given), layer.eval().gates(*given)
 
 
-def _copied(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[Any, Any]:
+def _copied(draw: Draw, setup: Setup, mode: str, a: Arguments) -> tuple[Any, Any]:
     """What a copy gives, deep, shallow or through pickle, beside the original."""
-    layer = _layer(draw, setup, training, a)
+    layer = _layer(draw, setup, mode, a)
     ways = (copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one)))
     other = draw.choice(ways)(layer)
     given = a["x"], a["state"], a.get("lengths")
     return other(*given), layer(*given)
 
 
-def _retried(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[Any, Any]:
+def _retried(draw: Draw, setup: Setup, mode: str, a: Arguments) -> tuple[Any, Any]:
     """Backward after refused ones, which must not have used up the cache."""
 
     def compute(wrong: list[dict[str, Any]]) -> Any:
-        layer = _layer(draw, setup, training, a)
+        layer = _layer(draw, setup, mode, a)
         *outputs, cache = layer.forward(a["x"], a["state"], a.get("lengths"))
         for change in wrong:
             with contextlib.suppress(TypeError, ValueError):
@@ -210,10 +219,10 @@ def _retried(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[An
     return compute(wrong), compute([])
 
 
-def _caches(draw: Draw, setup: Setup, training: bool, a: Arguments) -> tuple[Any, Any]:
+def _caches(draw: Draw, setup: Setup, mode: str, a: Arguments) -> tuple[Any, Any]:
     """Backward beside calls with the cache of another layer, none, and a used one."""
     given, gradients = (a["x"], a["state"], a.get("lengths")), (a["dy"], a["dstate"])
-    return caches_refused(partial(_layer, draw, setup, training, a), given, gradients)
+    return caches_refused(partial(_layer, draw, setup, mode, a), given, gradients)
 
 
 def _alone(run: Any, setup: Setup, chosen: int, a: Arguments) -> tuple[Any, Any]:
@@ -231,9 +240,9 @@ def _alone(run: Any, setup: Setup, chosen: int, a: Arguments) -> tuple[Any, Any]
     return {key: got[key] for key in expected}, expected
 
 
-def _chunked(draw: Draw, setup: Setup, training: bool, cut: int, a: Arguments) -> tuple[Any, Any]:
+def _chunked(draw: Draw, setup: Setup, mode: str, cut: int, a: Arguments) -> tuple[Any, Any]:
     """Two chunks with the state carried over, beside the whole."""
-    layer = _layer(draw, setup, training, a)
+    layer = _layer(draw, setup, mode, a)
     y, state = layer(a["x"], a["state"])
     first, middle = layer(setup.cut(a["x"], slice(0, cut)), a["state"])
     second, final = layer(setup.cut(a["x"], slice(cut, None)), middle)

@@ -10,6 +10,7 @@
 
 #include "bindings/python/arrays.hpp"
 #include "bindings/python/computing.hpp"
+#include "bindings/python/storage.hpp"
 #include "bindings/recurrent/parameters.hpp"
 #include "runtime/layout/cell_weights.hpp"
 #include "runtime/machine/dispatch.hpp"
@@ -33,15 +34,18 @@ struct Weights {
   CellSizes<T> sizes;
   std::shared_ptr<const CellWeights<T>> inference, training;
 
-  Weights(const std::string& cell, const py::dict& given, const std::string& suffix, bool followed)
-      : Weights(cell_index(cell), given, suffix, followed) {}
+  Weights(const std::string& cell, const py::dict& given, const std::string& suffix, bool followed,
+          const std::string& storage)
+      : Weights(cell_index(cell), given, suffix, followed, storage_named<T>(storage)) {}
 
-  Weights(CellIndex cell, const py::dict& given, const std::string& suffix, bool followed)
+  Weights(CellIndex cell, const py::dict& given, const std::string& suffix, bool followed,
+          Storage storage)
       : follow(followed),
         arrays(arrays_of(given, followed)),
         parameters(list_of(given, suffix, arrays, shape_of(cell))),
-        sizes(sizes_of(*parameters, cell)) {
+        sizes(sizes_of(*parameters, cell, storage)) {
     check();
+    require(!follow || storage == Storage::full, "storage: of weights that do not change");
     require(!sizes.shape().has_hidden() || find(*parameters, positions::weight_hh) != nullptr,
             "weight_hh: missing");
   }
@@ -108,7 +112,7 @@ struct Weights {
     return nullptr;
   }
 
-  static CellSizes<T> sizes_of(const List& list, CellIndex cell) {
+  static CellSizes<T> sizes_of(const List& list, CellIndex cell, Storage storage) {
     const int gates = shape_of(cell).gates;
     const Parameter* const weight_ih = find(list, positions::weight_ih);
     const Parameter* const projection = find(list, positions::weight_hr);
@@ -121,7 +125,8 @@ struct Weights {
             weight_ih->shape[1],
             H,
             projection == nullptr ? H : projection->shape[0],
-            projection != nullptr};
+            projection != nullptr,
+            storage};
   }
 
   // Arrays of the sizes that the cell's shape asks for; nothing else keeps an array's size.

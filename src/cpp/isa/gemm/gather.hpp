@@ -7,23 +7,30 @@ namespace pyrnn {
 namespace {
 
 // C[m, panel] = init[panel] + B[index[m], panel]
-template <class V>
-void gather_product(const Product<typename V::Scalar>& q, const std::int64_t* indices) {
+template <class V, Storage S>
+void gather_stored(const Product<typename V::Scalar>& q, const std::int64_t* indices) {
+  using B = Stored<V, S>;
+  const auto* const all = static_cast<const typename B::Number*>(q.b);
   const Size b_panel = q.k_inner * q.width * V::lanes;
   for (Size at = 0; at < q.groups * q.rows; ++at) {
     const Size group = at / q.rows, row = at % q.rows;
     const std::int64_t index = indices[group * q.a_group + row];
     for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) {
       const Size width = smaller(q.width, q.vectors - panel * q.width);
-      const auto* b = q.b + panel * b_panel;
+      const auto* b = all + panel * b_panel;
       const auto tile = tile_at<V>(q, row, panel);
       for (int j = 0; j < width; ++j) {
-        const V weights = V::load(b + place_in_panel<V>(index, j, q.k_inner, width));
+        const V weights = B::load(b + place_in_panel<V>(index, j, q.k_inner, width));
         const Size place = vector_at<V>(tile, j);
         (V::load(tile.init + place) + weights).store(tile.c + group * q.c_group + place);
       }
     }
   }
+}
+
+template <class V>
+void gather_product(const Product<typename V::Scalar>& q, const std::int64_t* indices) {
+  with_storage<V>(q.storage, [&](auto s) { gather_stored<V, s.value>(q, indices); });
 }
 
 // sums[index[s], begin:end] += a[r, begin:end], rows r and s in the order of their groups; whole

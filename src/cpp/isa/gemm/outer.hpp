@@ -185,6 +185,11 @@ inline void pack_outer_a(const OuterProduct<typename V::Scalar>& q, const OuterC
   }
 }
 
+template <class T>
+inline const char* as_bytes(const T* numbers) {
+  return reinterpret_cast<const char*>(numbers);
+}
+
 // All tiles of one side onto one panel of its C, which begins with it if it is `fresh`.
 template <class V>
 inline void outer_panel(const OuterSide<typename V::Scalar>& side, const OuterTiles<V>& tiles,
@@ -197,14 +202,15 @@ inline void outer_panel(const OuterSide<typename V::Scalar>& side, const OuterTi
   const Size column = panels.first(panel) * V::lanes, valid = side.columns - column;
   Tile<T> tile{};
   tile.vector = V::lanes;
-  tile.b = b + panels.at(panel, count);
+  tile.b = as_bytes(b + panels.at(panel, count));
   tile.init_row = fresh ? 0 : side.c_row;
   tile.c_row = side.c_row;
   tile.k_outer = 1;
   tile.k_inner = count;
   // Each tile fetches its share of the panel that comes next.
-  tile.ahead = b + panels.at((panel + 1) % panels.count, count);
-  tile.ahead_step = quotient_up(width * V::lanes, larger(1, tiles.count));
+  tile.ahead = as_bytes(b + panels.at((panel + 1) % panels.count, count));
+  tile.ahead_step =
+      quotient_up(width * V::lanes * static_cast<Size>(sizeof(T)), larger(1, tiles.count));
   for (int t = 0; t < tiles.count; ++t, tile.ahead += count * tile.ahead_step) {
     tile.a = a + packed_column<V>(tiles.at[t], count);
     tile.c = side.c + tiles.to[t] * side.c_row + column;
@@ -241,7 +247,7 @@ inline void outer_narrow(const OuterSide<typename V::Scalar>& side, const OuterT
     Tile<T> tile{};
     tile.vector = V::lanes;
     tile.a = b;
-    tile.b = tile.ahead = a + packed_column<V>(strips.at[s], count);
+    tile.b = tile.ahead = as_bytes(a + packed_column<V>(strips.at[s], count));
     tile.init = tile.c = sums;
     tile.init_row = tile.c_row = V::lanes;
     tile.k_outer = 1;

@@ -34,15 +34,18 @@ constexpr Size larger(Size a, Size b) { return a < b ? b : a; }
 template <class V>
 inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Size row,
                                         Size panel) {
-  const Size b_panel = q.k_outer * q.k_inner * q.width * V::lanes;
+  const Size vector_bytes = V::lanes * stored_bytes<typename V::Scalar>(q.storage);
+  const Size b_panel = q.k_outer * q.k_inner * q.width * vector_bytes;
+  const char* const b = static_cast<const char*>(q.b);
   const Size in_block = q.blocks ? panel % block_vectors<V> : 0;
   const Size block = q.blocks ? panel / block_vectors<V> : panel;
   return {q.a + row * q.a_row,
           q.a_row,
           q.a_outer,
-          q.b + panel * b_panel,
+          b + panel * b_panel,
+          q.storage,
           b_panel,
-          q.k_outer * q.k_inner * part_width<V>(static_cast<int>(q.width)) * V::lanes,
+          q.k_outer * q.k_inner * part_width<V>(static_cast<int>(q.width)) * vector_bytes,
           q.init + row * q.init_row + block * q.init_panel + in_block * V::lanes,
           q.init_row,
           q.init_panel,
@@ -54,7 +57,7 @@ inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Si
           q.blocks,
           q.k_outer,
           q.k_inner,
-          q.b,
+          b,
           0,
           0};
 }
@@ -123,7 +126,8 @@ inline PanelGroups groups_of_row(const Product<typename V::Scalar>& q, Size begi
   constexpr Size vector_bytes = V::lanes * static_cast<Size>(sizeof(typename V::Scalar));
   const Size most = tile_max_panels<V>(static_cast<int>(q.width));
   const Size panels = q.panel_end - q.panel_begin;
-  const Size bytes = panels * q.k_outer * q.k_inner * q.width * vector_bytes;
+  const Size bytes = panels * q.k_outer * q.k_inner * q.width * V::lanes *
+                     stored_bytes<typename V::Scalar>(q.storage);
   const bool halve = vector_bytes == 64 && bytes > l1_bytes && bytes <= few_times_l1;
   return {begin, end, halve ? smaller(most / 2, quotient_up(panels, 2)) : most,
           ends_narrow(q, end)};
@@ -156,7 +160,7 @@ struct TilePlace {
   const T* a;
   const T* init;
   T* c;
-  const T* ahead;
+  const char* ahead;
 };
 
 // All rows of one group onto a stretch of a panel, from `at` on, which moves past them.
@@ -191,7 +195,7 @@ struct KBlocks {
 
   KBlocks(const Product<typename V::Scalar>& q, Size k_stride, Size tiles)
       : by_outer(q.k_outer > 1), all(by_outer ? q.k_outer : q.k_inner) {
-    constexpr Size number = sizeof(typename V::Scalar);
+    const Size number = stored_bytes<typename V::Scalar>(q.storage);
     const Size k_total = q.k_outer * q.k_inner;
     const Size all_bytes = q.vectors * V::lanes * k_total * number;
     all_near = all_bytes <= near_block<V>;
@@ -232,18 +236,20 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
     return;
   }
   const RowTiles rows(row_end - row_begin, most);
-  const Size part_stride = part_width<V>(columns) * V::lanes, tiles = rows.count * groups;
+  const Size vector_bytes = V::lanes * stored_bytes<T>(q.storage);
+  const Size part_stride = part_width<V>(columns) * vector_bytes, tiles = rows.count * groups;
   const KBlocks<V> k(q, columns * V::lanes, tiles);
   Tile<T> tile = tile_at<V>(q, row_begin, panel);
   TilePlace<T> at{tile.a + first_group * q.a_group, tile.init + first_group * q.init_group,
                   tile.c + first_group * q.c_group, tile.b};
-  const T* const next_panel =
+  const char* const next_panel =
       tile_at<V>(q, 0, q.last_first ? panel - smaller(panel, 1) : panel + 1).b;
   // Each tile fetches its share of the next block: rounded up, as what is left out of it would be
   // waited for.
   const bool by_part = rows.height * columns > V::accumulators;
-  tile.ahead_step =
-      tiles > 1 && !k.all_near ? quotient_up(by_part ? part_stride : columns * V::lanes, tiles) : 0;
+  tile.ahead_step = tiles > 1 && !k.all_near
+                        ? quotient_up(by_part ? part_stride : columns * vector_bytes, tiles)
+                        : 0;
   Size init_group = q.init_group;
   for (Size left = k.all; left > 0;) {
     const Size count = smaller(k.block, left);

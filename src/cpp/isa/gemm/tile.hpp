@@ -7,6 +7,7 @@
 
 #include <type_traits>
 
+#include "isa/gemm/stored.hpp"
 #include "isa/simd/lanes.hpp"
 #include "isa/simd/vector.hpp"
 #include "kernel_table.hpp"
@@ -46,7 +47,9 @@ template <class T>
 struct Tile {
   const T* a;
   Size a_row, a_outer;  // from one row to the next where A lies as rows; from a stretch of k
-  const T* b;
+  // B, and what is fetched along the way, in bytes, as they may be stored narrower than T.
+  const char* b;
+  Storage storage;
   Size b_panel;  // between panels, for tiles of one row
   Size b_part;   // between the parts of a panel
   const T* init;
@@ -57,7 +60,7 @@ struct Tile {
   Size in_block;  // of the first panel, if panels share blocks
   bool blocks;    // whether they do
   Size k_outer, k_inner;
-  const T* ahead;  // fetched along the way, for what comes later: a step for each k
+  const char* ahead;  // fetched along the way, for what comes later: a step for each k
   Size ahead_step, ahead_outer;
   Size tiles = 1;                                              // with the same columns of B
   Size a_tile = 0, init_tile = 0, c_tile = 0, ahead_tile = 0;  // from one to the next
@@ -130,33 +133,33 @@ struct ElementsOfA {
 };
 
 // sums += column k of A times a row of B, from its parts
-template <class V, Layout A, int ROWS, int COLUMNS, int PARTS>
+template <class V, Storage S, Layout A, int ROWS, int COLUMNS, int PARTS>
 inline void add_products(const ElementsOfA<V, A, ROWS>& a, int k,
-                         const typename V::Scalar* const (&b)[PARTS], int b_k,
+                         const typename Stored<V, S>::Number* const (&b)[PARTS], int b_k,
                          V (&sums)[ROWS][COLUMNS]) {
   constexpr int held = held_weights<V, ROWS, COLUMNS>, width = COLUMNS / PARTS;
   const auto weight = [&](int j) { return b[j / width] + (b_k * width + j % width) * V::lanes; };
   V weights[held];
 #pragma GCC unroll 4
-  for (int j = 0; j < held; ++j) weights[j] = V::load(weight(j));
+  for (int j = 0; j < held; ++j) weights[j] = Stored<V, S>::load(weight(j));
 #pragma GCC unroll 16
   for (int i = 0; i < ROWS; ++i) {
     const V element = V::broadcast(*a.of(i, k));
 #pragma GCC unroll 4
     for (int j = 0; j < COLUMNS; ++j)
       sums[i][j] = j < held ? accumulated(element, weights[j], sums[i][j])
-                            : accumulated(element, weight(j), sums[i][j]);
+                            : accumulated(element, Stored<V, S>::from(weight(j)), sums[i][j]);
   }
 }
 
 // ROWS x COLUMNS vectors of PARTS parts of a panel, from one of its vectors on.
-template <class V, Layout A, int ROWS, int COLUMNS, int PARTS>
+template <class V, Storage S, Layout A, int ROWS, int COLUMNS, int PARTS>
 inline void tile_of_parts(const Tile<typename V::Scalar>& tile, const typename V::Scalar* a_outer,
-                          const typename V::Scalar* b_first, const typename V::Scalar* init,
-                          typename V::Scalar* c, const typename V::Scalar* ahead_outer) {
-  using T = typename V::Scalar;
+                          const char* b_first, const typename V::Scalar* init,
+                          typename V::Scalar* c, const char* ahead_outer) {
+  using Number = typename Stored<V, S>::Number;
   const Size ahead_step = tile.ahead_step;
-  constexpr Size line = 64 / static_cast<Size>(sizeof(T));
+  constexpr Size line = 64;
   const bool line_each = k_at_once<V> * ahead_step > line;  // else one serves all k taken at once
   V sums[ROWS][COLUMNS];
 #pragma GCC unroll 16
@@ -165,17 +168,18 @@ inline void tile_of_parts(const Tile<typename V::Scalar>& tile, const typename V
     for (int j = 0; j < COLUMNS; ++j)
       sums[i][j] = V::load(init + i * tile.init_row + vector_at<V>(tile, j));
   }
-  const T* b[PARTS];
+  const Number* b[PARTS];
 #pragma GCC unroll 2
-  for (int part = 0; part < PARTS; ++part) b[part] = b_first + part * tile.b_part;
+  for (int part = 0; part < PARTS; ++part)
+    b[part] = reinterpret_cast<const Number*>(b_first + part * tile.b_part);
   for (Size outer = 0; outer < tile.k_outer; ++outer) {
     ElementsOfA<V, A, ROWS> a(a_outer, tile.a_row);
-    const T* ahead = ahead_outer;
+    const char* ahead = ahead_outer;
     const auto steps = [&](auto count) {
       constexpr bool fixed = ElementsOfA<V, A, ROWS>::fixed_offsets;
 #pragma GCC unroll 4
       for (int k = 0; k < count.value; ++k) {
-        add_products(a, fixed ? k : 0, b, k, sums);
+        add_products<V, S>(a, fixed ? k : 0, b, k, sums);
         if (!fixed) a.advance(1);
       }
       if (fixed) a.advance(count.value);
@@ -208,18 +212,19 @@ inline void tile_of_parts(const Tile<typename V::Scalar>& tile, const typename V
 }
 
 // ROWS x COLUMNS vectors of one panel, for some tiles one after the other.
-template <class V, Layout A, int ROWS, int COLUMNS>
+template <class V, Storage S, Layout A, int ROWS, int COLUMNS>
 void tile_rows(const Tile<typename V::Scalar>& tile) {
   using T = typename V::Scalar;
   constexpr int width = part_width<V>(COLUMNS);
   constexpr int at_once = ROWS * COLUMNS <= V::accumulators ? COLUMNS : width;
-  const T *a = tile.a, *init = tile.init, *ahead = tile.ahead;
+  const T *a = tile.a, *init = tile.init;
+  const char* ahead = tile.ahead;
   T* c = tile.c;
   for (Size left = tile.tiles; left > 0; --left) {
     for (int first = 0; first < COLUMNS; first += at_once) {
       const Size column = vector_at<V>(tile, first), part = first / width * tile.b_part;
-      tile_of_parts<V, A, ROWS, at_once, at_once / width>(tile, a, tile.b + part, init + column,
-                                                          c + column, ahead + part);
+      tile_of_parts<V, S, A, ROWS, at_once, at_once / width>(tile, a, tile.b + part, init + column,
+                                                             c + column, ahead + part);
     }
     a += tile.a_tile;
     ahead += tile.ahead_tile;
@@ -229,9 +234,11 @@ void tile_rows(const Tile<typename V::Scalar>& tile) {
 }
 
 // One row x PANELS panels of WIDTH vectors, and TAIL vectors of a last, narrower panel.
-template <class V, int WIDTH, int PANELS, int TAIL>
+template <class V, Storage S, int WIDTH, int PANELS, int TAIL>
 void tile_panels(const Tile<typename V::Scalar>& tile) {
   using T = typename V::Scalar;
+  using B = Stored<V, S>;
+  using Number = typename B::Number;
   constexpr int tail = TAIL > 0 ? TAIL : 1;
   constexpr int panels = PANELS > 0 ? PANELS : 1;
   V sums[panels][WIDTH];
@@ -249,14 +256,14 @@ void tile_panels(const Tile<typename V::Scalar>& tile) {
         V::load(tile.init + panel_at<V>(tile, PANELS, tile.init_panel) + vector_at<V>(tile, j));
   const T* a_outer = tile.a;
   constexpr int width = part_width<V>(WIDTH), parts = WIDTH / width;
-  const T* b[panels][parts];
+  const Number* b[panels][parts];
 #pragma GCC unroll 4
   for (int p = 0; p < panels; ++p) {
 #pragma GCC unroll 2
     for (int part = 0; part < parts; ++part)
-      b[p][part] = tile.b + p * tile.b_panel + part * tile.b_part;
+      b[p][part] = reinterpret_cast<const Number*>(tile.b + p * tile.b_panel + part * tile.b_part);
   }
-  const T* b_tail = tile.b + PANELS * tile.b_panel;
+  const auto* b_tail = reinterpret_cast<const Number*>(tile.b + PANELS * tile.b_panel);
   for (Size outer = 0; outer < tile.k_outer; ++outer, a_outer += tile.a_outer) {
     const T* a = a_outer;
     for (Size k = tile.k_inner; k > 0; --k, ++a) {
@@ -265,18 +272,18 @@ void tile_panels(const Tile<typename V::Scalar>& tile) {
       for (int p = 0; p < PANELS; ++p) {
 #pragma GCC unroll 2
         for (int part = 0; part < parts; ++part) {
-          const T* const weights = opaque(b[p][part]);
+          const Number* const weights = opaque(b[p][part]);
 #pragma GCC unroll 4
           for (int j = 0; j < width; ++j) {
             V& sum = sums[p][part * width + j];
-            sum = multiply_add(element, V::load(weights + j * V::lanes), sum);
+            sum = multiply_add(element, B::load(weights + j * V::lanes), sum);
           }
           b[p][part] = weights + width * V::lanes;
         }
       }
 #pragma GCC unroll 4
       for (int j = 0; j < TAIL; ++j)
-        tail_sums[j] = multiply_add(element, V::load(b_tail + j * V::lanes), tail_sums[j]);
+        tail_sums[j] = multiply_add(element, B::load(b_tail + j * V::lanes), tail_sums[j]);
       b_tail += TAIL * V::lanes;
     }
   }
@@ -306,58 +313,98 @@ constexpr int tile_max_panels(int width) {
 }
 
 // Rows past the most are never asked for; they stand for a tile that there is.
-template <class V, Layout A, int COLUMNS, int ROWS>
+template <class V, Storage S, Layout A, int COLUMNS, int ROWS>
 constexpr TileFunction<typename V::Scalar> tile_of =
-    tile_rows<V, A, (ROWS <= tile_max_rows<V>(COLUMNS) ? ROWS : 1), COLUMNS>;
+    tile_rows<V, S, A, (ROWS <= tile_max_rows<V>(COLUMNS) ? ROWS : 1), COLUMNS>;
 
-template <class V, Layout A, int COLUMNS>
+template <class V, Storage S, Layout A, int COLUMNS>
 constexpr TileFunction<typename V::Scalar> tiles_of_rows[9] = {nullptr,
-                                                               tile_of<V, A, COLUMNS, 1>,
-                                                               tile_of<V, A, COLUMNS, 2>,
-                                                               tile_of<V, A, COLUMNS, 3>,
-                                                               tile_of<V, A, COLUMNS, 4>,
-                                                               tile_of<V, A, COLUMNS, 5>,
-                                                               tile_of<V, A, COLUMNS, 6>,
-                                                               tile_of<V, A, COLUMNS, 7>,
-                                                               tile_of<V, A, COLUMNS, 8>};
+                                                               tile_of<V, S, A, COLUMNS, 1>,
+                                                               tile_of<V, S, A, COLUMNS, 2>,
+                                                               tile_of<V, S, A, COLUMNS, 3>,
+                                                               tile_of<V, S, A, COLUMNS, 4>,
+                                                               tile_of<V, S, A, COLUMNS, 5>,
+                                                               tile_of<V, S, A, COLUMNS, 6>,
+                                                               tile_of<V, S, A, COLUMNS, 7>,
+                                                               tile_of<V, S, A, COLUMNS, 8>};
 
-template <class V, Layout A = Layout::rows>
-inline void run_tile_rows(int rows, int columns, const Tile<typename V::Scalar>& tile) {
+template <class V, Storage S, Layout A>
+inline void run_stored_rows(int rows, int columns, const Tile<typename V::Scalar>& tile) {
   switch (columns) {
-    case 1: return tiles_of_rows<V, A, 1>[rows](tile);
-    case 2: return tiles_of_rows<V, A, 2>[rows](tile);
-    case 3: return tiles_of_rows<V, A, 3>[rows](tile);
-    default: return tiles_of_rows<V, A, 4>[rows](tile);
+    case 1: return tiles_of_rows<V, S, A, 1>[rows](tile);
+    case 2: return tiles_of_rows<V, S, A, 2>[rows](tile);
+    case 3: return tiles_of_rows<V, S, A, 3>[rows](tile);
+    default: return tiles_of_rows<V, S, A, 4>[rows](tile);
   }
 }
 
-template <class V, int WIDTH, int PANELS>
-constexpr TileFunction<typename V::Scalar> tiles_of_tail[4] = {
-    tile_panels<V, WIDTH, PANELS, 0>, tile_panels<V, WIDTH, PANELS, lesser(1, WIDTH - 1)>,
-    tile_panels<V, WIDTH, PANELS, lesser(2, WIDTH - 1)>,
-    tile_panels<V, WIDTH, PANELS, lesser(3, WIDTH - 1)>};
+// Strips belong to sums of gradients, of which nothing is stored narrow.
+template <class V, Layout A = Layout::rows>
+inline void run_tile_rows(int rows, int columns, const Tile<typename V::Scalar>& tile) {
+  if constexpr (A == Layout::strips) {
+    run_stored_rows<V, Storage::full, A>(rows, columns, tile);
+  } else {
+    with_storage<V>(tile.storage,
+                    [&](auto s) { run_stored_rows<V, s.value, A>(rows, columns, tile); });
+  }
+}
 
-template <class V, int WIDTH>
+// Whether the sums of a tile of one row fit registers beside an element and, where a weight is
+// widened first, that one.
+template <class V, Storage S>
+constexpr bool holds_sums(int sums) {
+  return S == Storage::full || sums <= (has_32_registers<V> ? 30 : 14);
+}
+
+template <class V, Storage S, int WIDTH, int PANELS, int TAIL>
+constexpr TileFunction<typename V::Scalar> tile_with_tail = tile_panels < V,
+                                           S, WIDTH, PANELS,
+                                           holds_sums<V, S>(WIDTH* PANELS + TAIL) ? TAIL : 0 > ;
+
+template <class V, Storage S, int WIDTH, int PANELS>
+constexpr TileFunction<typename V::Scalar> tiles_of_tail[4] = {
+    tile_with_tail<V, S, WIDTH, PANELS, 0>,
+    tile_with_tail<V, S, WIDTH, PANELS, lesser(1, WIDTH - 1)>,
+    tile_with_tail<V, S, WIDTH, PANELS, lesser(2, WIDTH - 1)>,
+    tile_with_tail<V, S, WIDTH, PANELS, lesser(3, WIDTH - 1)>};
+
+template <class V, Storage S, int WIDTH>
 inline void run_tile_width(int panels, int tail, const Tile<typename V::Scalar>& tile) {
   constexpr int most = tile_max_panels<V>(WIDTH);
   switch (panels) {
-    case 0: return tiles_of_tail<V, WIDTH, 0>[tail](tile);
-    case 1: return tiles_of_tail<V, WIDTH, 1>[tail](tile);
-    case 2: return tiles_of_tail<V, WIDTH, lesser(2, most)>[tail](tile);
-    case 3: return tiles_of_tail<V, WIDTH, lesser(3, most)>[tail](tile);
-    default: return tiles_of_tail<V, WIDTH, most>[tail](tile);
+    case 0: return tiles_of_tail<V, S, WIDTH, 0>[tail](tile);
+    case 1: return tiles_of_tail<V, S, WIDTH, 1>[tail](tile);
+    case 2: return tiles_of_tail<V, S, WIDTH, lesser(2, most)>[tail](tile);
+    case 3: return tiles_of_tail<V, S, WIDTH, lesser(3, most)>[tail](tile);
+    default: return tiles_of_tail<V, S, WIDTH, most>[tail](tile);
+  }
+}
+
+template <class V, Storage S>
+inline void run_stored_panels(int width, int panels, int tail,
+                              const Tile<typename V::Scalar>& tile) {
+  if (panels > 0 && tail > 0 && !holds_sums<V, S>(width * panels + tail)) {
+    run_stored_panels<V, S>(width, panels, 0, tile);
+    Tile<typename V::Scalar> last = tile;
+    last.b += panels * tile.b_panel;
+    last.init += panel_at<V>(tile, panels, tile.init_panel);
+    last.c += panel_at<V>(tile, panels, tile.c_panel);
+    last.in_block = 0;
+    return run_stored_panels<V, S>(width, 0, tail, last);
+  }
+  switch (width) {
+    case 1: return run_tile_width<V, S, 1>(panels, tail, tile);
+    case 2: return run_tile_width<V, S, 2>(panels, tail, tile);
+    case 3: return run_tile_width<V, S, 3>(panels, tail, tile);
+    default: return run_tile_width<V, S, 4>(panels, tail, tile);
   }
 }
 
 // One row x `panels` whole panels of `width` vectors, and `tail` vectors of one more.
 template <class V>
 inline void run_tile_panels(int width, int panels, int tail, const Tile<typename V::Scalar>& tile) {
-  switch (width) {
-    case 1: return run_tile_width<V, 1>(panels, tail, tile);
-    case 2: return run_tile_width<V, 2>(panels, tail, tile);
-    case 3: return run_tile_width<V, 3>(panels, tail, tile);
-    default: return run_tile_width<V, 4>(panels, tail, tile);
-  }
+  with_storage<V>(tile.storage,
+                  [&](auto s) { run_stored_panels<V, s.value>(width, panels, tail, tile); });
 }
 
 }  // namespace

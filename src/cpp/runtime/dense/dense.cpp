@@ -29,17 +29,19 @@ void linear(const Kernels<T>& kernels, const T* x, const T* weight, const T* bia
 
 template <class T>
 LinearWeights<T>::LinearWeights(const Kernels<T>& kernels, const T* plain_weight,
-                                const T* plain_bias, Size in_size, Size out_size)
+                                const T* plain_bias, Size in_size, Size out_size, Storage storage)
     : in(in_size),
       out(out_size),
-      weight(pack_transposed(kernels, plain_weight, out_size, in_size)),
+      weight(pack_transposed(kernels, plain_weight, out_size, in_size, storage)),
       bias(whole_vectors(kernels, plain_bias, out_size)) {}
 
 template <class T>
 void linear(const Kernels<T>& kernels, const T* x, const LinearWeights<T>& weights, T* y,
             Size rows) {
-  multiply_packed(kernels, PlainProduct<T>{x, weights.weight.data(), true, weights.bias.data(), y,
-                                           rows, weights.in, weights.out});
+  multiply_packed(
+      kernels,
+      PlainProduct<T>{x, nullptr, true, weights.bias.data(), y, rows, weights.in, weights.out},
+      weights.weight);
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernel_table.hpp"
+#include "runtime/layout/panels.hpp"
 #include "runtime/memory/buffer.hpp"
 
 namespace pyrnn {
@@ -13,14 +14,15 @@ template <class T>
 void linear(const Kernels<T>& kernels, const T* x, const T* weight, const T* bias, T* y, Size rows,
             Size in, Size out);
 
-// The same with W and b packed once.
+// The same with W and b packed once, and W stored as it is or narrower.
 template <class T>
 struct LinearWeights {
   Size in, out;
-  Buffer<T> weight, bias;  // in panels; in whole vectors
+  Panels<T> weight;
+  Buffer<T> bias;  // in whole vectors
 
   LinearWeights(const Kernels<T>& kernels, const T* plain_weight, const T* plain_bias, Size in_size,
-                Size out_size);
+                Size out_size, Storage storage);
 };
 template <class T>
 void linear(const Kernels<T>& kernels, const T* x, const LinearWeights<T>& weights, T* y,

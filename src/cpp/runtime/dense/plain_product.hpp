@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "runtime/layout/matrix_product.hpp"
+#include "runtime/layout/panels.hpp"
 #include "runtime/memory/buffer.hpp"
 #include "runtime/threads/parallel.hpp"
 #include "runtime/threads/pieces.hpp"
@@ -117,23 +118,26 @@ void multiply(const Kernels<T>& kernels, const PlainProduct<T>& q) {
   }
 }
 
-// B (columns, k), transposed and packed.
+// B (columns, k), transposed, packed and stored so.
 template <class T>
-Buffer<T> pack_transposed(const Kernels<T>& kernels, const T* b, Size columns, Size k) {
+Panels<T> pack_transposed(const Kernels<T>& kernels, const T* b, Size columns, Size k,
+                          Storage storage) {
   Buffer<T> packed(quotient_up(columns, kernels.lanes) * kernels.lanes * k);
   const Size panel = panel_vectors * kernels.lanes;
   in_pieces({0, columns}, k * tuning::products_of_a_copy, panel, [&](Range some) {
     kernels.pack_matrix(b + some.begin * k, k, k, some.size(), true,
                         packed.data() + some.begin * k);
   });
-  return packed;
+  return {std::move(packed), storage};
 }
 
-// The same for a B that `pack_transposed` gave. Threads share the panels of few rows, of which each
-// core can keep its own.
+// The same for a B that `pack_transposed` gave; that of `q` is not looked at. Threads share the
+// panels of few rows, of which each core can keep its own.
 template <class T>
-void multiply_packed(const Kernels<T>& kernels, const PlainProduct<T>& q) {
-  const Product<T> whole = whole_product(kernels, q);
+void multiply_packed(const Kernels<T>& kernels, const PlainProduct<T>& q, const Panels<T>& b) {
+  Product<T> whole = whole_product(kernels, q);
+  whole.b = b.data();
+  whole.storage = b.storage();
   const int threads =
       threads_for((q.rows + tuning::reading_rows) * q.k * q.columns, tuning::packed_product_grain);
   const Size by_rows = (quotient_up(q.rows, threads) + tuning::reading_rows) * whole.vectors;

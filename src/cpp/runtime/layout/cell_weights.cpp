@@ -86,20 +86,28 @@ CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters
   pack_slots(parameters.weight_hh, O, shape.second_begin, shape.second_end, grain, second,
              use.back ? &second_back : nullptr);
   if (!sizes.projected) return;
-  second = Buffer<T>(H * sizes.padded_output);
-  sizes.kernels->pack_matrix(parameters.weight_hr, H, H, O, true, second.data());
+  Buffer<T> projection(H * sizes.padded_output);
+  sizes.kernels->pack_matrix(parameters.weight_hr, H, H, O, true, projection.data());
+  store(std::move(projection), use.back, second);
   if (!use.back) return;
   second_back = Buffer<T>(O * sizes.padded);
   sizes.kernels->pack_matrix(parameters.weight_hr, H, O, H, false, second_back.data());
+  round_to(sizes.storage, second_back);
+}
+
+template <class T>
+void CellWeights<T>::store(Buffer<T> packed, bool back, Panels<T>& forward) const {
+  if (back) round_to(sizes.storage, packed);
+  forward = Panels<T>(std::move(packed), back ? Storage::full : sizes.storage);
 }
 
 // The rows of a weight (gates * H, columns) that belong to some slots.
 template <class T>
 void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, int slot_end,
-                                Size grain, Buffer<T>& forward, Buffer<T>* back) const {
+                                Size grain, Panels<T>& forward, Buffer<T>* back) const {
   const Size slots = slot_end - slot_begin;
   if (slots == 0) return;
-  forward = Buffer<T>(columns * slots * sizes.padded);
+  Buffer<T> packed(columns * slots * sizes.padded);
   if (back != nullptr) *back = Buffer<T>(sizes.whole_vectors(columns) * slots * sizes.hidden_size);
   const Size panel_numbers = columns * slots * sizes.panel_units();
   parallel_for(sizes.panels(), std::max<Size>(1, grain / panel_numbers), 1, [&](Range panels) {
@@ -113,11 +121,13 @@ void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, i
       pack.slot_end = slot_end;
       pack.panel_begin = some.begin;
       pack.panel_end = some.end;
-      pack.forward = forward.data();
+      pack.forward = packed.data();
       pack.back = back == nullptr ? nullptr : back->data();
       sizes.kernels->pack_weights(pack);
     });
   });
+  store(std::move(packed), back != nullptr, forward);
+  if (back != nullptr) round_to(sizes.storage, *back);
 }
 
 template struct CellWeights<float>;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernel_table.hpp"
+#include "runtime/layout/panels.hpp"
 #include "runtime/memory/buffer.hpp"
 #include "runtime/threads/range.hpp"
 
@@ -32,9 +33,10 @@ struct CellSizes {
   bool projected;      // whether h is a product of the cell's own output
   Size padded;         // hidden units in whole vectors
   Size padded_output;  // h in whole vectors
+  Storage storage;     // of the weights of products
 
   CellSizes(const Kernels<T>& table, CellIndex index, Size input, Size hidden, Size output,
-            bool projection)
+            bool projection, Storage stored = Storage::full)
       : kernels(&table),
         cell(&table.cells[static_cast<int>(index)]),
         input_size(input),
@@ -42,11 +44,13 @@ struct CellSizes {
         output_size(output),
         projected(projection),
         padded(whole_vectors(hidden)),
-        padded_output(whole_vectors(output)) {}
+        padded_output(whole_vectors(output)),
+        storage(stored) {}
 
   Size whole_vectors(Size n) const { return quotient_up(n, lanes()) * lanes(); }
   const CellShape& shape() const { return cell->shape; }
   Size lanes() const { return kernels->lanes; }
+  Size weight_bytes() const { return stored_bytes<T>(storage); }  // of one number
   // Whether rows of pre-activations are made of blocks, in which several slots stand side by side.
   bool in_blocks() const { return shape().slots > 1; }
   static constexpr Size block() { return block_units<T>; }
@@ -99,13 +103,14 @@ struct PackedFor {
   std::vector<Size> input_columns = {};  // of weight_ih, those that indices choose; or all
 };
 
-// Packed for the backward pass at once: a cache must not see later changes of the parameters.
+// Packed for the backward pass at once: a cache must not see later changes of the parameters. Then
+// the weights are rounded to what their storage can hold, but stored as they are.
 template <class T>
 struct CellWeights {
   CellSizes<T> sizes;
   std::vector<Size> input_columns;  // of weight_ih, packed alone for indices; all if there are none
-  Buffer<T> input, hidden;          // (I or O) x slots x padded, in panels
-  Buffer<T> second;                 // H x slots x padded, or H x O of a projection, in panels
+  Panels<T> input, hidden;          // (I or O) x slots x padded
+  Panels<T> second;                 // H x slots x padded, or H x O of a projection
   Buffer<T> bias;                   // one row of pre-activations
   Buffer<T> unit;                   // (unit blocks, padded)
   Buffer<T> zeros;                  // of one panel: where products without a bias start
@@ -121,7 +126,8 @@ struct CellWeights {
 
  private:
   void pack_slots(const T* weight, Size columns, int slot_begin, int slot_end, Size grain,
-                  Buffer<T>& forward, Buffer<T>* back) const;
+                  Panels<T>& forward, Buffer<T>* back) const;
+  void store(Buffer<T> packed, bool back, Panels<T>& forward) const;
 };
 
 extern template struct CellWeights<float>;

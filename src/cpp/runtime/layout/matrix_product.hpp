@@ -8,7 +8,7 @@ namespace pyrnn {
 // B (k, columns), and C's columns that belong to it: all panels. A, C and where sums start are left
 // to be set.
 template <class T>
-void set_matrix(Product<T>& product, const T* packed, Size k, Size columns, Size lanes) {
+void set_matrix(Product<T>& product, const void* packed, Size k, Size columns, Size lanes) {
   product.b = packed;
   product.k_outer = 1;
   product.k_inner = k;

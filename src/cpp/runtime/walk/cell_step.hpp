@@ -38,6 +38,7 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   product.a = x.dense;
   product.a_row = x.row;
   product.b = weights.input.data();
+  product.storage = weights.input.storage();
   product.width = sizes.input_slots() * shape.unit_vectors;
   product.vectors = sizes.input_slots() * sizes.padded / sizes.lanes();
   product.init = weights.bias.data() + slot;
@@ -65,10 +66,11 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
 // Packed weights onto some slots of pre-activations: what is the same in every step. Set in place,
 // as a copy would have to wait for what was just written to it.
 template <class T>
-void set_weights(const CellSizes<T>& sizes, Product<T>& product, const Buffer<T>& weights,
+void set_weights(const CellSizes<T>& sizes, Product<T>& product, const Panels<T>& weights,
                  int slot_begin, int slot_end, Size k) {
   const Size slots = slot_end - slot_begin;
   product.b = weights.data();
+  product.storage = weights.storage();
   product.width = slots * sizes.shape().unit_vectors;
   product.vectors = slots * sizes.padded / sizes.lanes();
   product.init_row = product.c_row = sizes.gates_row();
@@ -154,6 +156,7 @@ void second_step(const CellWeights<T>& weights, StepForward<T>& step, Range outp
   if (outputs.size() == 0) return;
   Product<T> product{};
   set_matrix(product, weights.second.data(), sizes.hidden_size, sizes.output_size, sizes.lanes());
+  product.storage = weights.second.storage();
   product.a = step.u;
   product.a_row = step.u_row;
   product.init = weights.zeros.data();

@@ -24,7 +24,8 @@ class ForwardWalk {
         assignment_(sizes_, schedule_, team_.size(), kept != nullptr) {
     const Size batch = schedule_.batch_size, O = sizes_.output_size;
     const Size row_bytes = sizes_.gates_row() * static_cast<Size>(sizeof(T));
-    const bool near = row_bytes * (sizes_.input_size + O) <= tuning::l2_weights;
+    const bool near =
+        sizes_.gates_row() * sizes_.weight_bytes() * (sizes_.input_size + O) <= tuning::l2_weights;
     const Size bytes = near ? tuning::stretch_bytes : tuning::far_stretch_bytes;
     stretch_rows_ = std::max(tuning::least_stretch_rows, bytes / row_bytes);
     panels_at_once_ = sizes_.panels();

@@ -131,7 +131,8 @@ void multiply_back(const CellSizes<T>& sizes, const T* dgates, int slot_begin, S
     product.init_group = product.c_group;
     product.init_panel = product.c_panel;
     product.a += blocks * sizes.panel_stride();
-    product.b += product.vectors * sizes.lanes() * blocks * slots * block;
+    product.b =
+        static_cast<const T*>(product.b) + product.vectors * sizes.lanes() * blocks * slots * block;
   }
   if (rest == 0) return;
   product.k_outer = slots;

@@ -54,7 +54,7 @@ double step_cycles(const CellSizes<T>& sizes, Size rows, Size units) {
       static_cast<double>(units * (sizes.hidden_slots() * sizes.output_size + second)) /
       static_cast<double>(sizes.lanes());
   const double filled = static_cast<double>(std::max<Size>(rows, 2));
-  const double bytes = products * static_cast<double>(sizes.lanes()) * sizeof(T);
+  const double bytes = products * static_cast<double>(sizes.lanes() * sizes.weight_bytes());
   const double bytes_a_cycle = bytes < tuning::near_weights  ? tuning::near_bytes_a_cycle
                                : bytes < tuning::far_weights ? tuning::bytes_a_cycle
                                                              : tuning::far_bytes_a_cycle;

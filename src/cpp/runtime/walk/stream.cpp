@@ -168,7 +168,7 @@ Size Stream<T>::panels_of_both_products(const CellSizes<T>& sizes) {
   if (sizes.shape().whole_rows) return sizes.panels();
   const Size columns =
       sizes.input_slots() * sizes.input_size + sizes.hidden_slots() * sizes.output_size;
-  const Size panel_bytes = sizes.panel_units() * columns * static_cast<Size>(sizeof(T));
+  const Size panel_bytes = sizes.panel_units() * columns * sizes.weight_bytes();
   return std::max<Size>(tuning::least_stream_panels, tuning::stream_weight_bytes / panel_bytes);
 }
 

@@ -23,6 +23,7 @@ from pyrnn.layers.composition._layers import (
     split_state,
     state_parts,
 )
+from pyrnn.layers.composition._modes import Modes
 from pyrnn.layers.composition._run import OverTime
 from pyrnn.layers.composition.stream import SequentialStream
 from pyrnn.layers.recurrent._stack import Recurrent
@@ -34,7 +35,7 @@ Kept = tuple[dict[str, Any], "np.dtype[Any]"]
 
 
 @public("pyrnn")
-class Sequential(Layer):
+class Sequential(Modes):
     """Layers in a row: each takes the output of the one before it.
 
     Parameters
@@ -79,7 +80,7 @@ class Sequential(Layer):
     """
 
     def __init__(self, *layers: Layer, **named: Layer) -> None:
-        self.layers: dict[str, Layer] = check_layers(layers, named)
+        self.layers = check_layers(layers, named)
         self._take({"dtype": common_dtype(self.layers)})
         self._parts = {name: state_parts(layer) for name, layer in self.layers.items()}
         self.batch_first: bool = common_batch_first(self.layers)
@@ -103,46 +104,6 @@ class Sequential(Layer):
     def _state_names(self) -> tuple[str, ...]:
         names = [f"{prefix}.{part}" for prefix, parts in self._parts.items() for part in parts]
         return tuple(names)
-
-    def eval(self) -> Sequential:
-        """Switch all layers to eval mode: weights packed and read-only, no dropout.
-
-        Returns
-        -------
-        Sequential
-            The layer itself.
-
-        Examples
-        --------
-        >>> import numpy as np, pyrnn
-        >>> model = pyrnn.Sequential(pyrnn.GRU(3, 4, seed=0), pyrnn.Dropout(0.5, seed=1)).eval()
-        >>> y, h = model(np.ones((5, 2, 3), np.float32))
-        >>> bool((y == 0).any())
-        False
-        """
-        self.training = False
-        for layer in self.layers.values():
-            layer.eval()
-        return self
-
-    def train(self) -> Sequential:
-        """Switch all layers to train mode.
-
-        Returns
-        -------
-        Sequential
-            The layer itself.
-
-        Examples
-        --------
-        >>> import pyrnn
-        >>> pyrnn.Sequential(pyrnn.Linear(3, 4, seed=0)).eval().train().training
-        True
-        """
-        self.training = True
-        for layer in self.layers.values():
-            layer.train()
-        return self
 
     def __call__(
         self,

@@ -23,7 +23,9 @@ class Cell(Kind, Generic[Given, Returned]):
         self._draw(self._cell_shapes(self.input_size).items())
 
     def _pack(self, backend: selection.Backend) -> list[Any]:
-        return [backend.pack(self.cell, self._parameters, follow=self.training)]
+        return [
+            backend.pack(self.cell, self._parameters, follow=self.training, storage=self._storage)
+        ]
 
     def __call__(self, x: npt.ArrayLike, state: Given | None = None) -> Returned:
         """Advance by one step, for inference only.

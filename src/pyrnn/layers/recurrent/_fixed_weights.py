@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyrnn._pickling import pickled_all, public
-from pyrnn._types import Array, Parameters
+from pyrnn._types import Array, Parameters, Storage
 from pyrnn.backend import selection
 
 Cells = Mapping[str, Parameters]
@@ -23,9 +23,12 @@ class FixedWeights:
     before these change.
     """
 
-    def __init__(self, cell: str, cells: Cells) -> None:
+    storage: Storage = "full"
+
+    def __init__(self, cell: str, cells: Cells, storage: Storage = "full") -> None:
         self._cell = cell
         self._cells = cells
+        self.storage = storage
         self._packed: dict[str, list[Any]] = {}
 
     def packed(self, backend: selection.Backend) -> list[Any]:
@@ -33,7 +36,7 @@ class FixedWeights:
         packed = self._packed.get(backend.name)
         if packed is None:
             packed = self._packed[backend.name] = [
-                backend.pack(self._cell, parameters, f"_{suffix}")
+                backend.pack(self._cell, parameters, f"_{suffix}", storage=self.storage)
                 for suffix, parameters in self._cells.items()
             ]
         return packed
@@ -53,7 +56,7 @@ class FixedWeights:
 
     def __getstate__(self) -> dict[str, Any]:
         cells = {suffix: pickled_all(parameters) for suffix, parameters in self._cells.items()}
-        return {"_cell": self._cell, "_cells": cells}
+        return {"_cell": self._cell, "_cells": cells, "storage": self.storage}
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         self.__dict__.update(attributes, _packed={})

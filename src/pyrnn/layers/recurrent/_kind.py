@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from pyrnn import _checks, _options
 from pyrnn._options import Option
+from pyrnn._types import Array
 from pyrnn.layers import initializers
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.initializers import Initialization
@@ -40,6 +41,9 @@ class Kind(Layer):
         """Features of each part of the state: h, then c."""
         sizes = (self._output_size, self.hidden_size)
         return dict(zip(self._state_names, sizes, strict=False))
+
+    def _stored(self) -> Mapping[str, Array]:
+        return self._parameters
 
     def _cell_shapes(self, columns: int) -> dict[str, tuple[int, ...]]:
         """Parameters of one layer in one direction, of which x has that many features."""

@@ -72,7 +72,7 @@ class StackWeights(Kind):
     def _set_training(self, training: bool) -> None:
         before, self._fixed = self._fixed, None
         if not training:
-            self._fixed = FixedWeights(self.cell, self._cells)
+            self._fixed = FixedWeights(self.cell, self._cells, self._storage)
         super()._set_training(training)
         if before is not None:
             self._streamed = weakref.ref(before)
@@ -96,7 +96,7 @@ class StackWeights(Kind):
         fixed = self._fixed
         if fixed is None and self._streamed is not None:
             fixed = self._streamed()
-            if fixed is not None and not fixed.hold(self._cells):
+            if fixed is not None and (fixed.storage != "full" or not fixed.hold(self._cells)):
                 fixed = None
         if fixed is None:
             fixed = FixedWeights(self.cell, copied(self._cells))

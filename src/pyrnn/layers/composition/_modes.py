@@ -1,0 +1,75 @@
+"""Train and eval mode of layers in a row: all are switched together."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pyrnn._types import Storage, WeightFormat
+from pyrnn.layers._layer import Layer
+
+Self = TypeVar("Self", bound="Modes")
+
+
+class Modes(Layer):
+    """Base of `Sequential`: the layers that it has."""
+
+    layers: dict[str, Layer]
+
+    def eval(self: Self, *, weights: WeightFormat | None = None) -> Self:
+        """Switch all layers to eval mode: weights packed and read-only, no dropout.
+
+        Parameters
+        ----------
+        weights : {"float32", "bfloat16", "float16"}, optional
+            The format in which the layers store matrices of weights; see `Layer.eval`. By default
+            each keeps its own.
+
+        Returns
+        -------
+        Sequential
+            The layer itself.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> model = pyrnn.Sequential(pyrnn.GRU(3, 4, seed=0), pyrnn.Dropout(0.5, seed=1)).eval()
+        >>> y, h = model(np.ones((5, 2, 3), np.float32))
+        >>> bool((y == 0).any())
+        False
+        """
+        storage = self._check_format(weights)
+        self.training = False
+        self._storage = storage
+        for layer in self.layers.values():
+            if weights is None:
+                layer.eval()
+            else:
+                layer.eval(weights=weights)
+        return self
+
+    def _check_format(self, weights: object) -> Storage:
+        """As of each layer, before any changes."""
+        storage = super()._check_format(weights)
+        for layer in self.layers.values():
+            layer._check_format(weights)
+        return storage
+
+    def train(self: Self) -> Self:
+        """Switch all layers to train mode.
+
+        Returns
+        -------
+        Sequential
+            The layer itself.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> pyrnn.Sequential(pyrnn.Linear(3, 4, seed=0)).eval().train().training
+        True
+        """
+        self.training = True
+        self._storage = "full"
+        for layer in self.layers.values():
+            layer.train()
+        return self
