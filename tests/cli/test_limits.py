@@ -29,7 +29,7 @@ def options(kind: str) -> list[tuple[str, str]]:
 def test_options_are_found() -> None:
     assert ("train", "--threads") in options("whole")
     assert ("sample", "--temperature") in options("number")
-    assert len(options("whole")) == 25
+    assert len(options("whole")) == 27
 
 
 class TestNumbers:
@@ -81,7 +81,7 @@ class TestNumbers:
     ) -> None:
         size = text.stat().st_size
         monkeypatch.setattr(memory, "_total", lambda: 2 * size - 1)
-        monkeypatch.setattr("pyrnn.text.corpus.pieces", lambda path: pytest.fail("it went on"))
+        monkeypatch.setattr("pyrnn.text.preparation.blocks", lambda path: pytest.fail("it went on"))
         message = fails("train", text, "--val", text, *QUICK)
         assert message.startswith("--val: expected a file that fits into the")
 

@@ -36,7 +36,9 @@ def once(number: int, function: Any, times: int = 2) -> Callable[..., Any]:
 
 
 @each_signal
-@pytest.mark.parametrize("place", ["pyrnn.text.corpus.pieces", "pyrnn.cli._training.memory.check"])
+@pytest.mark.parametrize(
+    "place", ["pyrnn.text.preparation.blocks", "pyrnn.cli._training.memory.check"]
+)
 def test_before_training_nothing_is_saved(
     number: int, place: str, text: Path, run: Any, monkeypatch: Any
 ) -> None:
@@ -214,7 +216,7 @@ class TestProcess:
     @pytest.mark.parametrize("number", [n for n in NAMES if n != signal.SIGINT])
     def test_saves(self, number: int, text: Path, start: Any) -> None:
         def until_trained(process: Any) -> None:
-            next(line for line in process.stdout if "chars/s" in line)
+            next(line for line in process.stdout if " step " in line)
 
         process = start("train", text, *SMALL, "--time", 600)
         out, err = self.end(process, number, until_trained)

@@ -199,7 +199,7 @@ class TestRefusedFiles:
             ({"embedding_dim": 10**9}, "expected sizes that fit the tensors"),
             ({"hidden_size": "4"}, "hidden_size: expected a whole number above 0, got '4'"),
             ({"num_layers": 0}, "num_layers: expected a whole number above 0, got 0"),
-            ({"cell": "elman"}, "cell: expected one of rnn, lstm, gru, got 'elman'"),
+            ({"cell": "elman"}, "cell: expected one of rnn, lstm, gru, mingru, got 'elman'"),
             ({"vocabulary": "aa"}, "got 'a' twice"),
             ({"vocabulary": "ab"}, "rnn.weight_ih_l0: expected F32 of shape"),
             ({"vocabulary": None}, "vocabulary: expected a string"),

@@ -216,6 +216,10 @@ def _outputs(
     picture = model.with_suffix(".png") if model.suffix == ".safetensors" else Path(f"{name}.png")
     if arguments.dropout and arguments.layers == 1:
         raise UsageError("--dropout: expected --layers 2 or more with it, got 1")
+    if arguments.k2 is not None and arguments.k2 % arguments.seq_len:
+        raise UsageError(
+            f"--k2: expected a multiple of --seq-len {arguments.seq_len}, got {arguments.k2}"
+        )
     checkpoint = path_beside(model)
     checkpoints = [checkpoint] if arguments.checkpoint_every is not None else []
     tokens = texts.cache_beside(model) if texts.are_cached(arguments.files) else None
@@ -346,6 +350,8 @@ def _training(
             arguments.keep,
             arguments.patience,
             arguments.log,
+            arguments.schedule,
+            arguments.k2,
         ),
         ranks,
     )

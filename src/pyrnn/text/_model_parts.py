@@ -12,11 +12,17 @@ from pyrnn.layers import _cache
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM
+from pyrnn.layers.recurrent.min_gru import MinGRU
 from pyrnn.layers.recurrent.rnn import RNN
 from pyrnn.text.vocabulary import Vocabulary
 
-CellName = Literal["rnn", "lstm", "gru"]
-CELLS: dict[str, type[RNN] | type[LSTM] | type[GRU]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+CellName = Literal["rnn", "lstm", "gru", "mingru"]
+CELLS: dict[str, type[RNN] | type[LSTM] | type[GRU] | type[MinGRU]] = {
+    "rnn": RNN,
+    "lstm": LSTM,
+    "gru": GRU,
+    "mingru": MinGRU,
+}
 
 
 @public("pyrnn", "_ModelCache")

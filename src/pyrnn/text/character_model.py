@@ -16,6 +16,7 @@ from pyrnn.layers._layer import Layer
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM
+from pyrnn.layers.recurrent.min_gru import MinGRU
 from pyrnn.layers.recurrent.rnn import RNN
 from pyrnn.parameters.dictionary import ParameterDict
 from pyrnn.parameters.owners import Gradients, families_of
@@ -40,7 +41,7 @@ class CharacterModel(Use, Configured):
     ----------
     vocabulary : str or Vocabulary
         The V distinct characters that the model knows.
-    cell : {"rnn", "lstm", "gru"}, default "lstm"
+    cell : {"rnn", "lstm", "gru", "mingru"}, default "lstm"
         The recurrent layer; "rnn" is the one with tanh.
     hidden_size : int, default 256
         The number of features of its hidden state.
@@ -119,7 +120,7 @@ class CharacterModel(Use, Configured):
         size = len(self.vocabulary)
         if embedding_dim is not None:
             self.embedding = Embedding(size, embedding_dim, dtype=dtype, seed=first)
-        self.rnn: RNN | LSTM | GRU = CELLS[cell](
+        self.rnn: RNN | LSTM | GRU | MinGRU = CELLS[cell](
             embedding_dim or size,
             hidden_size,
             num_layers,

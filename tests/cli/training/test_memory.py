@@ -13,7 +13,7 @@ from pyrnn.text.character_model import CharacterModel
 
 
 def arguments(**changes: Any) -> argparse.Namespace:
-    options = {"cell": "lstm", "hidden": 20, "layers": 1, "seq_len": 8, "batch": 4}
+    options = {"cell": "lstm", "hidden": 20, "layers": 1, "seq_len": 8, "k2": None, "batch": 4}
     return argparse.Namespace(**(options | {"dtype": "float32"} | changes))
 
 

@@ -47,9 +47,16 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Training, "_record", record)
 
 
-@pytest.mark.parametrize("extra", [(), ("--keep", "best", "--optimizer", "adamw")])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        (),
+        ("--keep", "best", "--optimizer", "adamw"),
+        ("--k1", 10, "--k2", 30, "--schedule", "cosine", "--cell", "mingru"),
+    ],
+)
 def test_a_run_that_was_stopped_ends_with_the_same_bits(
-    text: Path, run: Any, extra: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    text: Path, run: Any, extra: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run("train", text, *RUN, *STEPS, *extra, "--out", "whole.safetensors").status == 0
     arguments: tuple[Any, ...] = ("train", text, *RUN, *STEPS, *extra, "--out", "m.safetensors")

@@ -83,7 +83,7 @@ def test_a_rank_that_is_killed(kills: int, text: Path) -> None:
 
 
 def test_a_signal_to_one_rank_ends_all_and_another_number_goes_on(text: Path) -> None:
-    options = (*MODEL, "--steps", 400)
+    options = (*MODEL, "--steps", 400, "--k2", 24)
     mpiexec.run(1, "train", "text.py", *options, "--log", "one.jsonl")
     process = mpiexec.start(
         2, "train", "text.py", *options, "--log", "log.jsonl", "--out", "m.safetensors",

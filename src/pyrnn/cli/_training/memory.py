@@ -10,8 +10,9 @@ from pathlib import Path
 from pyrnn.cli._comparison import Sizes
 from pyrnn.cli._errors import UsageError
 
-GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+GATES = {"rnn": 1, "lstm": 4, "gru": 3, "mingru": 2}
 """The number of weight rows of a unit, by the names of ``--cell``."""
+WITHOUT_RECURRENT_WEIGHTS = ("mingru",)
 
 
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -57,11 +58,14 @@ def _refuse_above(expected: str, needed: int) -> None:
 
 def _needed(arguments: argparse.Namespace, num_characters: int) -> int:
     gates, hidden = GATES[arguments.cell], arguments.hidden
-    weights = (2 * arguments.layers - 1) * gates * hidden**2
+    matrices = arguments.layers - 1
+    if arguments.cell not in WITHOUT_RECURRENT_WEIGHTS:
+        matrices += arguments.layers
+    weights = matrices * gates * hidden**2
     weights += (gates + 1) * hidden * num_characters
     # The cache of each step: gates and states of each layer, logits and their gradient.
     step = arguments.layers * (gates + 2) * hidden + 2 * num_characters
-    activations = arguments.seq_len * arguments.batch * step
+    activations = (arguments.k2 or arguments.seq_len) * arguments.batch * step
     # Weights, gradients and Adam's two moments.
     numbers: int = 4 * weights + activations
     return numbers * (8 if arguments.dtype == "float64" else 4)

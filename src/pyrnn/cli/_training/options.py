@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pyrnn.cli._arguments import SEEDS, SIZES, file_name, number, whole
-from pyrnn.cli._training.run import OPTIMIZERS
+from pyrnn.cli._training.run import OPTIMIZERS, SCHEDULES
 from pyrnn.text._model_parts import CELLS
 
 DEFAULT_SECONDS = 45.0
@@ -83,7 +83,21 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         type=whole(1, SIZES),
         default=32,
         metavar="T",
-        help="time steps in a chunk (32)",
+        help="time steps in a chunk, of which each training step has one (32)",
+    )
+    add(
+        "--k1",
+        type=whole(1, SIZES),
+        dest="seq_len",
+        default=argparse.SUPPRESS,
+        metavar="T",
+        help="another name of --seq-len",
+    )
+    add(
+        "--k2",
+        type=whole(1, SIZES),
+        metavar="T",
+        help="time steps that gradients go back, a multiple of --seq-len (as many)",
     )
     add(
         "--batch",
@@ -109,6 +123,12 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--epochs", type=whole(1, MOST_STEPS), metavar="N", help="times through the text")
     add("--optimizer", choices=list(OPTIMIZERS), default="adam", help="(adam)")
+    add(
+        "--schedule",
+        choices=list(SCHEDULES),
+        default="linear",
+        help="of the learning rate, after a warm-up (linear)",
+    )
     add("--val", type=file_name, metavar="FILE", help="text to score on (the end of each text)")
     add("--keep", choices=["best", "last"], default="last", help="which model is saved (last)")
     add(

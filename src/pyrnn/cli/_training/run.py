@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.clipping import clip_grad_norm
 from pyrnn.training.losses import softmax_cross_entropy
 from pyrnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
-from pyrnn.training.run.batches import rows_of
+from pyrnn.training.run.batches import Window, rows_of
 
 OPTIMIZERS: dict[str, Any] = {
     "sgd": SGD,
@@ -38,6 +39,13 @@ OPTIMIZERS: dict[str, Any] = {
     "adam": Adam,
     "adamw": AdamW,
 }
+
+SCHEDULES: Mapping[str, Callable[[float], float]] = {
+    "linear": lambda progress: 1 - progress,
+    "cosine": lambda progress: (1 + math.cos(math.pi * progress)) / 2,
+    "constant": lambda progress: 1.0,
+}
+"""The learning rate after a part of the run, as a share of the highest."""
 
 WARM_UP_STEPS = 20
 """The number of steps in which the learning rate rises, while Adam's moments settle."""
@@ -65,6 +73,9 @@ class Settings:
     keep: str = "last"
     patience: int | None = None
     log: str | None = None
+    schedule: str = "linear"
+    k2: int | None = None
+    """How far gradients go back, a multiple of ``seq_len``, which is also the default."""
 
 
 class Point(NamedTuple):
@@ -81,8 +92,9 @@ class _Stopped(Exception):  # noqa: N818 - a request, not an error
 class Training:
     """One training run over a text: its state and its measurements so far.
 
-    The learning rate rises over the first steps and then falls in a straight line to 0 at the end
-    of the steps or of the time, whichever is nearer. Only the time of the steps counts.
+    The learning rate rises over the first steps and then follows the schedule to the end of the
+    steps or of the time, whichever is nearer: a straight line to 0. Only the time of the steps
+    counts.
 
     Of several ranks, each reads some of the streams; all else is the same on all of them, the time
     as well, which is rank 0's.
@@ -109,7 +121,9 @@ class Training:
         self.waited = 0
         self._held_out = held_out
         self._read = 0
-        self._state: Any = None
+        window = Window(settings.seq_len, settings.k2 or settings.seq_len)
+        self._window = window
+        self._states: deque[Any] = deque(maxlen=window.k2 // window.k1)
         self._steps = len(streams(text, settings.batch_size)[0])
         self._columns = Columns(rows_of(text, settings.batch_size))
         self._ranks = ranks
@@ -120,6 +134,7 @@ class Training:
             mine = shares.neighbours(settings.batch_size, ranks.rank, ranks.count)
             self._own = self._columns.of_rows(mine)
             self._set_generator([model.rnn._generator.bit_generator.state])
+        self._decay = SCHEDULES[settings.schedule]
         kind = OPTIMIZERS[settings.optimizer]
         self._optimizer: Optimizer = kind(model.parameters, lr=settings.lr)
 
@@ -132,6 +147,16 @@ class Training:
         if self.settings.seconds is not None:
             shares.append(self.seconds / self.settings.seconds)
         return min(1.0, max(shares))
+
+    @property
+    def epoch(self) -> int:
+        """Which time through the text this is, from 1 on."""
+        return max(1, math.ceil(self.characters / (self._steps * self.settings.batch_size)))
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the last step."""
+        return self._optimizer.lr
 
     @property
     def characters_per_second(self) -> float:
@@ -162,10 +187,10 @@ class Training:
         """
         if self.ended:
             return
-        for x, y in self._batches():
+        for x, y, state in self._batches():
             # No warnings of overflow, because the loss is checked.
             with np.errstate(over="ignore", invalid="ignore"):
-                self._step(x, y, stop)
+                self._step(x, y, state, stop)
             show()
             if self.progress >= 1 or self._is_to_stop(stop):
                 return
@@ -207,7 +232,9 @@ class Training:
         self._optimizer.load_state_dict(state["optimizer"])
         self.model.parameters.update(state["model"])
         self._set_generator(state.get("generators", [state["generator"]]))
-        self._set_state(state["state"])
+        last = [] if state["state"] is None else [state["state"]]
+        self._states.clear()
+        self._states.extend(map(self._own_state, state.get("states", last)))
         self.step, self.characters, self._read, self.waited = state["counts"]
         self.seconds, self.smoothed = float(state["seconds"]), float(state["smoothed"])
         self._busy = self.seconds
@@ -284,24 +311,35 @@ class Training:
             seed=self.settings.seed,
         )
 
-    def _batches(self) -> Iterator[tuple[AnyIndices, AnyIndices]]:
-        """Yield chunks of all streams, again and again; each pass begins with a zero state."""
+    def _batches(self) -> Iterator[tuple[AnyIndices, AnyIndices, Any]]:
+        """Yield chunks of all streams, again and again; each pass begins with a zero state.
+
+        What is read begins so much before what is to be foretold as gradients go further back, with
+        the state from there.
+        """
+        window = self._window
         while True:
-            for start in range(self._read, self._steps, self.settings.seq_len):
-                x, y = self._stretch(self._own, start, start + self.settings.seq_len)
-                self._read = start + len(x)
-                yield x, y
-            self._read, self._state = 0, None
+            for start in range(self._read, self._steps, window.k1):
+                begin, back = window.begin(start), window.back(start)
+                x, y = self._stretch(self._own, begin, start + window.k1)
+                self._read = begin + len(x)
+                yield x, y[start - begin :], self._states[-back] if back else None
+            self._read = 0
+            self._states.clear()
 
     def _stretch(self, columns: Columns, start: int, end: int) -> tuple[AnyIndices, AnyIndices]:
         """What is read and what is to be foretold, from one step to another."""
         tokens = columns.read(start, min(end, self._steps) + 1).T
         return tokens[:-1], tokens[1:]
 
-    def _step(self, x: AnyIndices, y: AnyIndices, stop: Callable[[], bool]) -> None:
+    def _step(self, x: AnyIndices, y: AnyIndices, state: Any, stop: Callable[[], bool]) -> None:
         start = time.perf_counter()
-        logits, self._state, cache = self.model.forward(x, self._state)
-        loss, dlogits = softmax_cross_entropy(logits, y)
+        logits, state, cache = self.model.forward(x, state)
+        self._states.append(state)
+        before = len(x) - len(y)
+        loss, dlogits = softmax_cross_entropy(logits[before:], y)
+        if before:  # these steps are there for the gradients alone
+            dlogits = np.concatenate([np.zeros_like(logits[:before]), dlogits])
         characters = y.size
         ranks = self._ranks
         if ranks is not None:
@@ -319,7 +357,7 @@ class Training:
             grads = ranks.sum_gradients(grads)
         clip_grad_norm(grads, self.settings.clip)
         warm_up = min(1.0, (self.step + 1) / WARM_UP_STEPS)
-        self._optimizer.lr = self.settings.lr * warm_up * (1 - self.progress)
+        self._optimizer.lr = self.settings.lr * warm_up * self._decay(self.progress)
         self._optimizer.step(grads)
         self._busy += time.perf_counter() - start
         if ranks is None:
@@ -348,17 +386,25 @@ class Training:
         drawn = self.model.rnn._generator.bit_generator.state
         ranks = self._ranks
         if ranks is None:
-            return {"state": self._state, "generator": drawn}
-        generators, states = zip(*ranks.gathered((drawn, self._state)), strict=True)
-        state = states[0]
-        if state is not None:
-            places = [
-                shares.neighbours(self.settings.batch_size, rank, ranks.count)
-                for rank in range(ranks.count)
-            ]
-            parts = [s if isinstance(s, tuple) else (s,) for s in states]
-            state = tuple(join(each, places, 1) for each in zip(*parts, strict=True))
-        return {"state": state, "generator": generators[0], "generators": list(generators)}
+            return {**self._carried(list(self._states)), "generator": drawn}
+        generators, states = zip(*ranks.gathered((drawn, list(self._states))), strict=True)
+        whole = [self._joined(parts, ranks) for parts in zip(*states, strict=True)]
+        own = {"generator": generators[0], "generators": list(generators)}
+        return {**self._carried(whole), **own}
+
+    def _carried(self, states: list[Any]) -> dict[str, Any]:
+        """The state at the end, and those before it where gradients go back to them."""
+        carried = {"state": states[-1] if states else None}
+        return carried if len(states) < 2 else {**carried, "states": states}
+
+    def _joined(self, states: Sequence[Any], ranks: Ranks) -> Any:
+        """A state of all streams, from each rank's."""
+        places = [
+            shares.neighbours(self.settings.batch_size, rank, ranks.count)
+            for rank in range(ranks.count)
+        ]
+        parts = [state if isinstance(state, tuple) else (state,) for state in states]
+        return tuple(join(each, places, 1) for each in zip(*parts, strict=True))
 
     def _set_generator(self, saved: Sequence[Any]) -> None:
         """Go on with a rank's own draws; with another number of ranks, far from everybody's."""
@@ -369,14 +415,14 @@ class Training:
         if rank and not same:
             generator.state = generator.jumped(rank).state  # type: ignore[attr-defined]
 
-    def _set_state(self, whole: Any) -> None:
-        """Take this rank's streams of the carried state."""
+    def _own_state(self, whole: Any) -> Any:
+        """Take a rank's streams of a carried state."""
         parts = tuple(whole) if isinstance(whole, (list, tuple)) else (whole,)
-        if self._ranks is not None and whole is not None:
+        if self._ranks is not None:
             ranks = self._ranks
             mine = shares.neighbours(self.settings.batch_size, ranks.rank, ranks.count)
             parts = tuple(np.ascontiguousarray(part[:, mine]) for part in parts)
-        self._state = parts if self.model.cell == "lstm" and whole is not None else parts[0]
+        return parts if self.model.cell == "lstm" else parts[0]
 
     def _record(self, bits: float) -> None:
         self.losses.append(Point(self.characters, bits))
