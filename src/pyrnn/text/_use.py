@@ -235,8 +235,14 @@ class Use:
             As `sample` takes it.
         length : int
             The largest number of characters to generate.
-        temperature, seed, top_k, top_p, stop
-            As `sample` takes them.
+        temperature : float, default 1.0
+            Divisor of the logits; 0 is greedy.
+        seed : int, optional
+            Seed of the random draws.
+        top_k, top_p : int and float, optional
+            Draw from the likeliest characters only.
+        stop : str or sequence of str, optional
+            The text ends before the first of these strings.
 
         Returns
         -------
