@@ -1,4 +1,7 @@
-"""A character model trained with Trainer: killed and started again, it goes on where it was."""
+"""A character model trained with Trainer: killed and started again, it goes on where it was.
+
+Afterwards ``pyrnn report text.safetensors`` writes a page with charts, samples and units.
+"""
 
 import math
 import sys
@@ -16,6 +19,8 @@ def main(paths, folder=".", hidden_size=256, steps=2000):
     trainer = pyrnn.Trainer(
         model, "cross_entropy", optimizer, scheduler=schedule, clip_grad_norm=1.0
     )
+    beginning = corpus.vocabulary.decode(corpus.train[:20])
+    unseen = corpus.vocabulary.decode(corpus.held_out[:20_000])
     history = trainer.fit(
         corpus.train,
         corpus.held_out,
@@ -26,10 +31,10 @@ def main(paths, folder=".", hidden_size=256, steps=2000):
         callbacks=[
             callbacks.ModelCheckpoint(f"{folder}/text.safetensors", save_best_only=True),
             callbacks.BackupAndRestore(f"{folder}/text.checkpoint.safetensors", save_freq=100),
+            callbacks.RunLogger(f"{folder}/text.history.json", text=unseen, prompt=beginning),
         ],
     )
     print(f"bits per character: {min(history['val_loss']) / math.log(2):.3f}")
-    beginning = corpus.vocabulary.decode(corpus.train[:20])
     print(beginning + pyrnn.load(f"{folder}/text.safetensors").sample(beginning, 200, 0.7, seed=0))
 
 

@@ -103,7 +103,7 @@ FLOORS = [
     {"text"},
     {"diagnostics", "interop", "textbook"},
     {"training.run"},
-    {"sklearn"},
+    {"sklearn", "report"},
     {"cli", "exercises", "callbacks", "losses", "optim", "serialization", "model", "typing"},
     {"", "__main__"},
 ]

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pyrnn import diagnostics as diagnostics
     from pyrnn import losses as losses
     from pyrnn import optim as optim
+    from pyrnn import report as report
     from pyrnn import serialization as serialization
     from pyrnn import text as text
     from pyrnn import textbook as textbook
@@ -147,6 +148,7 @@ _MODULES = [
     "diagnostics",
     "losses",
     "optim",
+    "report",
     "serialization",
     "text",
     "textbook",

@@ -1,5 +1,6 @@
 """What a `Trainer` calls as it goes, under Keras' names."""
 
+from pyrnn.report.logger import RunLogger
 from pyrnn.training.run.callbacks.base import Callback
 from pyrnn.training.run.callbacks.early_stopping import EarlyStopping
 from pyrnn.training.run.callbacks.logging import CSVLogger, JSONLogger, TensorBoard
@@ -14,5 +15,6 @@ __all__ = [
     "History",
     "JSONLogger",
     "ModelCheckpoint",
+    "RunLogger",
     "TensorBoard",
 ]

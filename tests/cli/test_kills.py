@@ -14,6 +14,7 @@ from pyrnn import serialization
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 
 MODEL = "pyrnn-lstm.safetensors"
+HISTORY = "pyrnn-lstm.history.json"
 PICTURE = "pyrnn-lstm.png"
 # Large enough for a write to last, with steps that do not.
 OPTIONS = ("--hidden", 900, "--steps", 2, "--batch", 1, "--seq-len", 4)
@@ -79,4 +80,4 @@ def test_a_model_is_never_lost_and_nothing_stays_beside_it(
     assert killed >= len(moments) / 2
     assert begun >= len(moments) / 4, "too few writes were cut short"
     assert run("train", text, "--hidden", 8, "--steps", 1).status == 0
-    assert sorted(os.listdir()) == [PICTURE, MODEL, "text.py"]
+    assert sorted(os.listdir()) == [HISTORY, PICTURE, MODEL, "text.py"]

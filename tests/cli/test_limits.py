@@ -178,7 +178,12 @@ class TestOutput:
             "pyrnn: error: --out: cannot write 'pyrnn-lstm.safetensors' (File too large)\n"
         )
         assert Path("pyrnn-lstm.safetensors").read_bytes() == before
-        assert sorted(os.listdir()) == ["pyrnn-lstm.png", "pyrnn-lstm.safetensors", "text.py"]
+        assert sorted(os.listdir()) == [
+            "pyrnn-lstm.history.json",
+            "pyrnn-lstm.png",
+            "pyrnn-lstm.safetensors",
+            "text.py",
+        ]
 
     @pytest.mark.parametrize("closed", [(1,), (2,), (1, 2)])
     def test_none(self, closed: tuple[int, ...], start: Callable[..., Any]) -> None:

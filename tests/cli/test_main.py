@@ -42,7 +42,8 @@ class TestArguments:
 
     def test_no_command(self, fails: Any) -> None:
         assert fails().startswith(
-            "expected a command: train, sample, score, compare, flow, convert, inspect or info"
+            "expected a command: train, sample, score, report, compare, flow, convert, export, "
+            "inspect or info"
         )
 
     def test_unknown_command(self, fails: Any) -> None:
@@ -156,7 +157,7 @@ class TestEnds:
         def interrupt() -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("pyrnn.text.corpus.standard_library", interrupt)
+        monkeypatch.setattr("pyrnn.cli.train.standard_library", interrupt)
         assert run("train") == (130, "", "pyrnn: interrupted\n")
 
     def test_text_that_the_terminal_cannot_show(
@@ -180,7 +181,7 @@ class TestEnds:
         def fail(*arguments: object) -> None:
             raise PermissionError(13, "Permission denied", "some/file")
 
-        monkeypatch.setattr("pyrnn.text.corpus.standard_library", fail)
+        monkeypatch.setattr("pyrnn.cli.train.standard_library", fail)
         assert fails("train") == "some/file: Permission denied"
 
 

@@ -17,6 +17,7 @@ from pyrnn.interop import serialization
 SMALL = ("--hidden", 8, "--seq-len", 10, "--batch", 4)
 QUICK = (*SMALL, "--steps", 8)
 MODEL = "pyrnn-lstm.safetensors"
+HISTORY = "pyrnn-lstm.history.json"
 
 each_signal = pytest.mark.parametrize("number", list(NAMES))
 
@@ -69,10 +70,10 @@ def test_while_training_or_saving(
     if number == signal.SIGINT:  # all the rest follows
         assert result.status == 0
         assert "\nheld-out  " in result.out
-        assert sorted(os.listdir()) == ["pyrnn-lstm.png", MODEL, "text.py"]
+        assert sorted(os.listdir()) == [HISTORY, "pyrnn-lstm.png", MODEL, "text.py"]
     else:
         assert (result.status, result.err) == (128 + number, f"pyrnn: {NAMES[number]}\n")
-        assert sorted(os.listdir()) == [MODEL, "text.py"]
+        assert sorted(os.listdir()) == [HISTORY, MODEL, "text.py"]
 
 
 @each_signal
@@ -94,7 +95,7 @@ def test_after_saving_the_rest_is_skipped(
     result = run("train", text, *SMALL, "--steps", 2)
     assert (result.status, result.err) == (128 + number, f"pyrnn: {NAMES[number]}\n")
     assert serialization.load(MODEL)
-    assert sorted(os.listdir()) == [MODEL, "text.py"]
+    assert sorted(os.listdir()) == [HISTORY, MODEL, "text.py"]
 
 
 @each_signal

@@ -113,7 +113,12 @@ class TestResult:
             assert run("train", text, *QUICK, "--hidden", hidden).status == 0
         model = serialization.load_character_model("pyrnn-lstm.safetensors")
         assert model.rnn.hidden_size == 5
-        assert sorted(os.listdir()) == ["pyrnn-lstm.png", "pyrnn-lstm.safetensors", "text.py"]
+        assert sorted(os.listdir()) == [
+            "pyrnn-lstm.history.json",
+            "pyrnn-lstm.png",
+            "pyrnn-lstm.safetensors",
+            "text.py",
+        ]
 
 
 class TestRepeats:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn import losses, optim, serialization, text, textbook
+from pyrnn import losses, optim, report, serialization, text, textbook
 from pyrnn._options import Option
 from pyrnn.backend import selection
 from tests.fuzz import entries, planted
@@ -68,6 +68,7 @@ def public_names():
     yield from listed(serialization, "serialization")
     yield from listed(text, "text")
     yield from listed(losses, "losses")
+    yield from listed(report, "report")
     yield from (f"interop.torch.{name}" for name in ("Placeholder", "read", "save"))
     yield from (f"interop.torch.{name}" for name in ("from_state_dict", "to_state_dict"))
     yield from listed(optim.lr_scheduler, "optim.lr_scheduler")

@@ -1,4 +1,4 @@
-"""The command ``pyrnn``: train, sample, score, compare, flow, convert, export, inspect, info."""
+"""The command ``pyrnn``: the list of its commands, errors, exit statuses."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from pyrnn import _extras
 from pyrnn._divergence import DivergenceError
 from pyrnn._version import version
 from pyrnn.backend import threads
-from pyrnn.cli import compare, convert, export, flow, info, inspect, sample, score, train
+from pyrnn.cli import compare, convert, export, flow, info, inspect, report, sample, score, train
 from pyrnn.cli._arguments import Parser
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import NAMES, STATUS, Ended, ended_by_signals
 from pyrnn.interop.conversion import ConversionError
 from pyrnn.interop.onnx.graph import UnsupportedError
 from pyrnn.interop.serialization import ModelFileError
+from pyrnn.report.run import RunFileError
 from pyrnn.text.corpus import TextError
 
 PACKAGES = ("rich", "matplotlib", "safetensors")
@@ -34,10 +35,11 @@ EXPECTED = (
     DivergenceError,
     UnsupportedError,
     _extras.MissingExtraError,
+    RunFileError,
 )
 """Errors whose messages are for users, in one line."""
 
-COMMANDS = "train, sample, score, compare, flow, convert, export, inspect or info"
+COMMANDS = "train, sample, score, report, compare, flow, convert, export, inspect or info"
 
 USAGE_STATUS = 2
 BROKEN_PIPE_STATUS = 141
@@ -129,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pyrnn {version()}")
     subparsers = parser.add_subparsers(dest="command", metavar="command")
-    for command in (train, sample, score, compare, flow, convert, export, inspect, info):
+    for command in (train, sample, score, report, compare, flow, convert, export, inspect, info):
         command.add_parser(subparsers)
     return parser
 

@@ -14,9 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pyrnn import _extras
 from pyrnn._divergence import DivergenceError
 from pyrnn.backend import selection
 from pyrnn.backend.threads import get_num_threads
+from pyrnn.cli import report
 from pyrnn.cli._arguments import (
     Subparsers,
     add_threads,
@@ -27,7 +29,7 @@ from pyrnn.cli._arguments import (
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import NAMES, Ended, Interrupt
 from pyrnn.cli._terminal import print_written
-from pyrnn.cli._training import memory, picture, progress, several, texts
+from pyrnn.cli._training import history, memory, picture, progress, several, texts
 from pyrnn.cli._training.options import (
     DEFAULT_SECONDS,
     MOST_STEPS,
@@ -51,14 +53,14 @@ PROMPT_MOST = 40
 PROMPT_FROM = 100_000
 """The prompt of the sample is a line from this many characters."""
 
-TITLE_NAME_MOST = 60
-
 
 class Outputs(NamedTuple):
     """The files that training writes."""
 
     model: Path
     picture: Path
+    history: Path
+    report: Path
     tokens: Path | None
 
 
@@ -90,6 +92,9 @@ def add_parser(subparsers: Subparsers) -> None:
         help="file of the model; the picture goes beside it (pyrnn-<cell>.safetensors)",
     )
     add_checkpoint_options(parser)
+    parser.add_argument(
+        "--report", action="store_true", help="write a report of the run, one page of HTML"
+    )
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -119,6 +124,8 @@ def _prepare(
 ) -> Prepared:
     """Check everything, read the texts, make the model."""
     resumed = None
+    if arguments.report:
+        _extras.require("report", "jinja2", "matplotlib")
     if arguments.resume is not None:
         resumed = Resumed(arguments.resume, arguments, arguments.parser.get_default)
         arguments = resumed.arguments
@@ -139,6 +146,7 @@ def _prepare(
     corpus = texts.corpus_of(prepared, arguments.val)
     stack.enter_context(_computing(arguments, several.share_threads(arguments, ranks)))
     training = _training(arguments, corpus, ranks)
+    training.recording = history.recording(arguments, corpus, _prompt(arguments, corpus))
     if resumed is not None:
         resumed.restore(training)
     keeper = None
@@ -152,7 +160,7 @@ def _run(prepared: Prepared, ranks: Ranks | None) -> int:
     arguments, outputs, corpus, training, keeper = prepared
     print(_introduction(training, corpus, ranks), flush=True)
     with Interrupt() as interrupt:
-        _train(training, outputs.model, interrupt, keeper, arguments)
+        _train(training, outputs, interrupt, keeper, arguments)
     requested = several.signal_of(ranks, interrupt.requested)
     if requested:
         print(f"{NAMES[requested]} after step {training.step}", flush=True)
@@ -168,12 +176,16 @@ def _run(prepared: Prepared, ranks: Ranks | None) -> int:
     print(f"model     {outputs.model}", flush=True)
     if _draw(training, _title(training.model, arguments), outputs.picture):
         print(f"picture   {outputs.picture}")
+    history.write(training, outputs.history, outputs.model)  # once more, with the last score
+    if arguments.report:
+        report.write(outputs.model, outputs.report)
+        print(f"report    {outputs.report}")
     return 0
 
 
 def _train(
     training: Training,
-    path: Path,
+    outputs: Outputs,
     interrupt: Interrupt,
     keeper: Keeper | None,
     arguments: argparse.Namespace,
@@ -198,9 +210,9 @@ def _train(
     except Exception:
         # The output for progress was closed, or memory ran out.
         if training.step:
-            _save(training, path)
+            _save(training, outputs)
         raise
-    _save(training, path)
+    _save(training, outputs)
 
 
 def _outputs(
@@ -213,7 +225,8 @@ def _outputs(
     """
     name = f"pyrnn-{arguments.cell}.safetensors" if arguments.out is None else arguments.out
     model = Path(name)
-    picture = model.with_suffix(".png") if model.suffix == ".safetensors" else Path(f"{name}.png")
+    stem = model.with_suffix("") if model.suffix == ".safetensors" else model
+    drawn, recorded, page = (Path(f"{stem}{e}") for e in (".png", ".history.json", ".report.html"))
     if arguments.dropout and arguments.layers == 1:
         raise UsageError("--dropout: expected --layers 2 or more with it, got 1")
     if arguments.k2 is not None and arguments.k2 % arguments.seq_len:
@@ -223,13 +236,14 @@ def _outputs(
     checkpoint = path_beside(model)
     checkpoints = [checkpoint] if arguments.checkpoint_every is not None else []
     tokens = texts.cache_beside(model) if texts.are_cached(arguments.files) else None
-    for path in (model, picture, *([tokens] if tokens is not None else []), *checkpoints):
+    outputs = Outputs(model, drawn, recorded, page, tokens)
+    for path in (*filter(None, outputs), *checkpoints):
         with _writing(path):
             serialization.check_writable(path)
         if any(os.path.exists(file) and _same(file, path) for file in files):
             raise UsageError(f"--out: expected another file than the text to train on, got {path}")
     if resumed is not None or arguments.force:
-        return Outputs(model, picture, tokens)
+        return outputs
     if tokens is not None and not cache.is_ours(tokens):
         raise UsageError(f"--out: {str(tokens)!r} is there already; --force overwrites it")
     for path in (*([model] if arguments.out is not None else []), *checkpoints):
@@ -238,13 +252,14 @@ def _outputs(
             raise UsageError(
                 f"--out: {str(path)!r} is there already; {goes_on}--force overwrites it"
             )
-    return Outputs(model, picture, tokens)
+    return outputs
 
 
-def _save(training: Training, path: Path) -> None:
+def _save(training: Training, outputs: Outputs) -> None:
     if not training.is_first:
         return
     training.check()
+    path = outputs.model
     try:
         with _writing(path):
             serialization.save(training.model, path)
@@ -253,6 +268,7 @@ def _save(training: Training, path: Path) -> None:
         if other is None:
             raise
         raise UsageError(f"{error}; the model is in {str(other)!r} instead") from error
+    history.write(training, outputs.history, path)
 
 
 def _save_elsewhere(model: CharacterModel) -> Path | None:
@@ -389,21 +405,10 @@ def _introduction(training: Training, corpus: EncodedCorpus, ranks: Ranks | None
 
 
 def _title(model: CharacterModel, arguments: argparse.Namespace) -> str:
-    source = "the Python standard library"
-    if arguments.files:
-        name = _shortened(Path(arguments.files[0]).name)
-        name = "the standard input" if name == texts.STANDARD_INPUT else name
-        source = (
-            name if len(arguments.files) == 1 else f"{name} and {len(arguments.files) - 1} more"
-        )
     return (
-        f"{_size(model)} on {source}: batch {arguments.batch}, sequence {arguments.seq_len}, "
-        f"learning rate {arguments.lr:g}, {model.dtype}"
+        f"{_size(model)} on {history.source(arguments)}: batch {arguments.batch}, "
+        f"sequence {arguments.seq_len}, learning rate {arguments.lr:g}, {model.dtype}"
     )
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= TITLE_NAME_MOST else f"{name[: TITLE_NAME_MOST - 1]}…"
 
 
 def _prompt(arguments: argparse.Namespace, corpus: EncodedCorpus) -> str:

@@ -128,7 +128,11 @@ class TestFailure:
         assert held_out.startswith("held-out  ")
         assert model == "model     pyrnn-lstm.safetensors"
         assert serialization.load("pyrnn-lstm.safetensors")
-        assert sorted(os.listdir()) == ["pyrnn-lstm.safetensors", "text.py"]
+        assert sorted(os.listdir()) == [
+            "pyrnn-lstm.history.json",
+            "pyrnn-lstm.safetensors",
+            "text.py",
+        ]
 
     def test_of_the_import(self, text: Path, start: Any) -> None:
         code = (

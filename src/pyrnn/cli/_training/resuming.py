@@ -14,7 +14,7 @@ from pyrnn.cli._training.texts import STANDARD_INPUT
 from pyrnn.text.preparation import Source
 from pyrnn.training.run import checkpoint
 
-NOT_SAVED = ("command", "run", "resume", "force", "threads", "parser")
+NOT_SAVED = ("command", "run", "resume", "force", "threads", "parser", "report")
 """Arguments that belong to a start, and not to the training."""
 
 

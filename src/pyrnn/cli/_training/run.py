@@ -23,6 +23,7 @@ from pyrnn._memory_maps import Columns
 from pyrnn._types import Array
 from pyrnn.distributed import shares
 from pyrnn.distributed.ranks import Ranks, join, weighted
+from pyrnn.report.recording import Recording
 from pyrnn.text.batches import AnyIndices, streams
 from pyrnn.text.character_model import CharacterModel
 from pyrnn.text.evaluation import nats_of
@@ -137,6 +138,7 @@ class Training:
         self._decay = SCHEDULES[settings.schedule]
         kind = OPTIMIZERS[settings.optimizer]
         self._optimizer: Optimizer = kind(model.parameters, lr=settings.lr)
+        self.recording: Recording | None = None
 
     @property
     def progress(self) -> float:
@@ -222,6 +224,7 @@ class Training:
             "losses": np.array(self.losses, np.float64).reshape(-1, 2),
             "scores": np.array(self.scores, np.float64).reshape(-1, 2),
             "best": None if self.best is None else list(self.best),
+            "recording": None if self.recording is None else self.recording.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -241,6 +244,8 @@ class Training:
         self.losses = [Point(int(n), float(bits)) for n, bits in state["losses"]]
         self.scores = [Point(int(n), float(bits)) for n, bits in state["scores"]]
         self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        if self.recording is not None and state.get("recording") is not None:
+            self.recording.load_state_dict(state["recording"])
 
     def check(self) -> None:
         """Raise `DivergenceError` if training left the model worse than a guess.
@@ -273,6 +278,8 @@ class Training:
                 bits = self._bits_of_all_ranks(self._ranks)
         self.scores.append(Point(self.characters, bits))
         self._log(bits)
+        if self.recording is not None and self.is_first:
+            self.recording.score(self.step, self.characters, bits, self.model)
         self.waited += 1
         if self.best is None or bits < self.best[0]:
             kept = self.model.parameters if self.settings.keep == "best" else {}
@@ -355,7 +362,7 @@ class Training:
         _, _, grads = self.model.backward(cache, dlogits)
         if ranks is not None:
             grads = ranks.sum_gradients(grads)
-        clip_grad_norm(grads, self.settings.clip)
+        norm = clip_grad_norm(grads, self.settings.clip)
         warm_up = min(1.0, (self.step + 1) / WARM_UP_STEPS)
         self._optimizer.lr = self.settings.lr * warm_up * self._decay(self.progress)
         self._optimizer.step(grads)
@@ -365,6 +372,9 @@ class Training:
         self.step += 1
         self.characters += characters
         self._record(loss / math.log(2))
+        if self.recording is not None:
+            lr = self._optimizer.lr
+            self.recording.step(self.step, self.characters, loss, lr, norm)
 
     # --- several ranks ----------------------------------------------------------------------
 

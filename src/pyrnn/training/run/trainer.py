@@ -289,15 +289,16 @@ class Trainer:
         if called.batch_begin:
             called.on_train_batch_begin(progress.batches_of_epoch)
         value, grads = _gradients.of_step(self, data, group)
+        logs = {"loss": value}
         if self.clip_grad_norm is not None:
-            clip(grads, self.clip_grad_norm)
+            logs["grad_norm"] = clip(grads, self.clip_grad_norm)
         self.optimizer.step(grads)
         progress.item += len(group)
         progress.step += 1
         if self._each_step and self.scheduler is not None:
             self._step_scheduler({"loss": value})
         if called.batch_end:
-            called.on_train_batch_end(progress.batches_of_epoch - 1, {"loss": value})
+            called.on_train_batch_end(progress.batches_of_epoch - 1, logs)
             self._agree_to_stop()
 
     def _end_epoch(self, held_out: Data | None, called: CallbackList) -> None:

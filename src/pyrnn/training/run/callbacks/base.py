@@ -56,7 +56,7 @@ class Callback:
         """Before a step, counted from 0 in each epoch."""
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
-        """After it; logs have its "loss"."""
+        """After it; logs have its "loss" and, where the trainer clips, "grad_norm" before that."""
 
     def state_dict(self) -> dict[str, Any]:
         """What it needs to go on, for checkpoints: JSON's values and arrays."""

@@ -1,0 +1,67 @@
+"""``pyrnn report``: a training run as one page of HTML."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from pyrnn import _extras, _files
+from pyrnn import report as runs
+from pyrnn.cli import _matplotlib
+from pyrnn.cli._arguments import Subparsers, file_name
+from pyrnn.cli._errors import UsageError
+from pyrnn.report.recording import TEXT_MOST
+from pyrnn.report.run import stem_of
+from pyrnn.text import corpus
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("report", help="write a report of a training run, as HTML")
+    parser.add_argument(
+        "run_file",
+        type=file_name,
+        metavar="RUN",
+        help="the model that 'pyrnn train' saved, or its .history.json",
+    )
+    parser.add_argument(
+        "--text",
+        type=file_name,
+        metavar="FILE",
+        help="text to look at the units with (default: held-out text of the run)",
+    )
+    parser.add_argument(
+        "--out", type=file_name, metavar="FILE", help="the page (default: RUN.report.html)"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite the file that --out names")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the page."""
+    _extras.require("report", "jinja2", "matplotlib")
+    out = Path(arguments.out or f"{stem_of(arguments.run_file)}.report.html")
+    used = [file for file in (arguments.run_file, arguments.text) if file is not None]
+    if any(os.path.exists(file) and out.exists() and os.path.samefile(file, out) for file in used):
+        raise UsageError(f"--out: expected another file than what is read, got {str(out)!r}")
+    if arguments.out and out.exists() and not arguments.force:
+        raise UsageError(f"--out: {str(out)!r} is there already; --force overwrites it")
+    _files.check_writable(out)
+    write(arguments.run_file, out, arguments.text)
+    print(f"report    {out}")
+    return 0
+
+
+def write(run_file: str | Path, out: Path, text_file: str | None = None) -> None:
+    """Write the report of a run; it looks the same whatever a user has configured."""
+    text = None
+    if text_file is not None:
+        text = ""
+        for piece in corpus.pieces(text_file):
+            text += piece
+            if len(text) >= TEXT_MOST:
+                break
+    run = runs.load(run_file, text)
+    with _matplotlib.without_configuration():
+        run.save(out)
