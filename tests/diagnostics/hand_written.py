@@ -196,6 +196,64 @@ def lstm_functions(fault=None):
     return forward, backward
 
 
+def gru_parameters(n_x=4, n_a=5, seed=0):
+    """In the style of `lstm_parameters`: update gate u, reset gate r, candidate c."""
+    random = np.random.default_rng(seed).standard_normal
+    shapes = {f"W{gate}": (n_a, n_a + n_x) for gate in "urc"} | {f"b{g}": (n_a, 1) for g in "urc"}
+    return {name: 0.7 * random(shape) for name, shape in shapes.items()}
+
+
+def gru_functions(fault=None):
+    """`gru_forward` and `gru_backward`, with one fault: the reset acts before the product."""
+
+    def forward(x, a0, parameters):
+        p, a = parameters, a0
+        states, caches = [], []
+        for t in range(x.shape[2]):
+            joint = np.concatenate([a, x[:, :, t]])
+            u, r = (sigmoid(p[f"W{gate}"] @ joint + p[f"b{gate}"]) for gate in "ur")
+            c = np.tanh(p["Wc"] @ np.concatenate([r * a, x[:, :, t]]) + p["bc"])
+            a, before = u * c + (1 - u) * a, a
+            states.append(a)
+            caches.append((a, before, u, r, c, x[:, :, t], p))
+        return np.stack(states, 2), (caches, x)
+
+    def backward(da, caches):
+        caches, x = caches
+        n_a, m, steps = da.shape
+        dx, grads, da_next = np.zeros(x.shape), {}, np.zeros((n_a, m))
+        for t in reversed(range(steps)):
+            a, a_prev, u, r, c, xt, p = caches[t]
+            dh = da[:, :, t] + (0 if fault == "no carry" else da_next)
+            dc = dh * u * ((1 - c) if fault == "derivative of the candidate" else 1 - c**2)
+            slope = u if fault == "derivative of the update gate" else u * (1 - u)
+            du = dh * (c - a_prev) * slope
+            state = a if fault == "state after" else a_prev
+            Wc = p["Wc"][:, :n_a]
+            dreset = (Wc if fault == "W for W.T" else Wc.T) @ dc  # of r * a_prev
+            dr = dreset * a_prev * (r if fault == "derivative of the reset gate" else r * (1 - r))
+            joints = {"u": state, "r": state, "c": r * state}
+            if fault == "candidate's state not reset":
+                joints["c"] = state
+            if fault == "x of the last step":
+                xt = x[:, :, -1]
+            da_next = dreset * r
+            if fault != "no carry past the gates":
+                da_next = da_next + dh * (1 - u)
+            for gate, dz in (("u", du), ("r", dr), ("c", dc)):
+                sums = dz.sum(axis=1, keepdims=True) / (m if fault == "bias a mean" else 1)
+                keep = 0 if fault == "= for Wr" and gate == "r" else grads.get(f"dW{gate}", 0)
+                grads[f"dW{gate}"] = keep + dz @ np.concatenate([joints[gate], xt]).T
+                grads[f"db{gate}"] = grads.get(f"db{gate}", 0) + sums
+                kept = 0 if fault == "= for dx" else dx[:, :, t]
+                dx[:, :, t] = kept + p[f"W{gate}"][:, n_a:].T @ dz
+                if gate != "c" and fault != "no carry through the gates":
+                    da_next = da_next + p[f"W{gate}"][:, :n_a].T @ dz
+        return {"dx": dx, "da0": da_next, **grads}
+
+    return forward, backward
+
+
 def character_parameters(vocabulary=6, hidden=5, seed=0):
     g = np.random.default_rng(seed)
     shapes = {

@@ -11,6 +11,8 @@ from tests.diagnostics.hand_written import (
     character_data,
     character_loss,
     character_parameters,
+    gru_functions,
+    gru_parameters,
     lstm_functions,
     lstm_parameters,
     rnn_functions,
@@ -129,6 +131,36 @@ def test_a_fault_in_functions_of_an_lstm(fault):
     assert set(regions(report)) == {LSTM_FAULTS[fault]}, str(report)
 
 
+GRU_FAULTS = {
+    "no carry": "carry",
+    "no carry past the gates": "carry",
+    "no carry through the gates": "carry",
+    "derivative of the candidate": "activation",
+    "derivative of the update gate": "activation",
+    "derivative of the reset gate": "activation",
+    "state after": "time index",
+    "bias a mean": "batch sum",
+    "= for Wr": "accumulation",
+    "= for dx": "accumulation",
+    "x of the last step": "time index",
+    "candidate's state not reset": "time index",
+    "W for W.T": "transpose",
+}
+
+
+@pytest.mark.parametrize("fault", GRU_FAULTS)
+def test_a_fault_in_functions_of_a_gru(fault):
+    report = pyrnn.gradcheck(
+        gru_functions(fault),
+        random(4, 2, 3),
+        random(5, 2, seed=1),
+        parameters=gru_parameters(),
+        diagnose=True,
+    )
+    assert not report
+    assert set(regions(report)) == {GRU_FAULTS[fault]}, str(report)
+
+
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
 def test_truncation_is_told_with_its_length(k):
     report = pyrnn.gradcheck(
@@ -186,6 +218,7 @@ def check_loss(f, sized):
 
 
 RIGHT = {
+    "hand-written GRU": lambda: (gru_functions(), random(4, 3, 4), random(5, 3), gru_parameters()),
     "hand-written RNN": lambda: (rnn_functions(), random(5, 3, 4), random(6, 3), rnn_parameters()),
     "hand-written LSTM": lambda: (
         lstm_functions(),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 
 from pyrnn._types import Array
@@ -46,9 +49,21 @@ def one_step(trials: Trials) -> list[Finding]:
     outputs = output_parameters(trials)
     if all(name in outputs for name in parameters):
         return [("output layer", f"only the output layer's {' and '.join(parameters)} is wrong")]
-    found = [_misplaced(trial.compared(name), known) for name in parameters]
-    if all(found):
-        return list(dict.fromkeys(finding for finding in found if finding))
+    misplaced = [_misplaced(trial.compared(name), known) for name in parameters]
+    found = list(dict.fromkeys(finding for finding in misplaced if finding))
+    if all(misplaced):
+        return found
+    if _biases_are_right(trial, wrong):
+        return found or [
+            (
+                "time index",
+                f"the gradients of the biases are right, and so is dz; look at what dz multiplies "
+                f"with in that of {_listed(parameters)}",
+            )
+        ]
+    transposed = _transposed_on_the_way(trial, parameters)
+    if transposed:
+        return transposed
     if outputs and not any(name in trials.at(1, 1, STATE).wrong() for name in parameters):
         return [
             (
@@ -72,6 +87,61 @@ def one_step(trials: Trials) -> list[Finding]:
             "activation",
         )
     ]
+
+
+def _biases_are_right(trial: Trial, wrong: list[str]) -> bool:
+    """Whether there are biases, and all are right: then so is each dz."""
+    biases = [name for name in trial.parameters if _is_vector(trial.found.arrays[name])]
+    return bool(biases) and not any(name in wrong for name in biases)
+
+
+def _is_vector(array: Array) -> bool:
+    return array.size == max(array.shape, default=1)
+
+
+def _transposed_on_the_way(trial: Trial, parameters: list[str]) -> list[Finding]:
+    """A matrix W whose own gradient is right, that hands down W dz instead of Wᵀ dz.
+
+    A gate within a product, as a GRU's reset gate, sees it in its gradient, number by number.
+    """
+    for name in parameters:
+        wrong = trial.compared(name)
+        if not wrong.shaped or wrong.analytic.ndim not in (1, 2):
+            continue
+        numeric = _of_rows(wrong.numeric, wrong.numeric)
+        analytic = _of_rows(wrong.block, wrong.numeric)
+        rows = wrong.grid[int(np.argmax(wrong.analytic.shape)) if _is_vector(wrong.analytic) else 0]
+        for other, weight, dz in _right_matrices(trial):
+            for block in (weight[:, : len(weight)], weight[:, -len(weight) :]):
+                if block.shape != (len(weight), len(weight)) or rows[-1] >= len(weight):
+                    continue
+                right, across = (block.T @ dz)[rows], (block @ dz)[rows]
+                if close(analytic * right, numeric * across) and not close(right, across):
+                    return [
+                        (
+                            "transpose",
+                            f"the gradient of {name} has {other} dz in it; it should be its "
+                            "transpose times dz",
+                        )
+                    ]
+    return []
+
+
+def _right_matrices(trial: Trial) -> Iterator[tuple[str, Array, Array]]:
+    """The matrices whose gradient is right, with their dz up to a factor."""
+    for name in trial.parameters:
+        compared, weight = trial.compared(name), trial.found.arrays[name]
+        if weight.ndim == 2 and not _is_vector(weight) and compared.right:
+            gradient = np.asarray(compared.analytic, dtype=np.float64)
+            yield name, weight, _of_rows(gradient, gradient)
+
+
+def _of_rows(gradient: Array, numeric: Array) -> Array:
+    """The dz of one step, up to a factor that the numeric gradient decides."""
+    if _is_vector(gradient):
+        return gradient.reshape(-1)
+    product: Array = gradient @ np.linalg.svd(numeric)[2][0]
+    return product
 
 
 def output_parameters(trials: Trials) -> list[str]:
@@ -146,12 +216,31 @@ def _handed_down(trial: Trial, known: dict[str, Array], name: str) -> Finding:
                 f"the gradient of {name} leaves out the derivative of the activation: it is Wᵀ dh; "
                 "it should be Wᵀ dz",
             )
+    if name == "x" and _is_a_part(trial, known, comparison):
+        return (
+            "accumulation",
+            "the gradient of x has Wᵀ dz of some matrices W alone: is it `=` where `+=` is meant?",
+        )
     if name == "x":
         return ("transpose", "only the gradient of x is wrong: it should be Wᵀ dz, W those of x")
     return (
         "carry",
         "right for the parameters and wrong for the state before, already for one step: look at "
         "what is handed to the step before",
+    )
+
+
+def _is_a_part(trial: Trial, known: dict[str, Array], comparison: Comparison) -> bool:
+    """Whether the gradient of x is a sum of some of the terms Wᵀ dz that it should be made of."""
+    if not comparison.shaped:
+        return False
+    terms = [weight.T @ dz for weight, dz in _weights_of(trial, known, comparison.name)]
+    analytic = np.asarray(comparison.analytic, dtype=np.float64).reshape(-1)
+    sizes = range(1, min(len(terms), 6))
+    return any(
+        close(np.sum(some, axis=0), analytic)
+        for size in sizes
+        for some in itertools.combinations(terms, size)
     )
 
 
@@ -189,9 +278,11 @@ def _weights_of(trial: Trial, known: dict[str, Array], name: str) -> list[tuple[
     for parameter in trial.parameters:
         comparison = trial.compared(parameter)
         role = role_of(comparison, known)
+        weight = trial.found.arrays[parameter]
+        if role is None and part == "x" and "x" in known:
+            found += _columns_of_x(comparison, weight, known["x"][0])
         if role is None or part not in role.key.split(", "):
             continue
-        weight = trial.found.arrays[parameter]
         analytic = np.asarray(comparison.analytic, dtype=np.float64)
         weight, analytic = (weight.T, analytic.T) if role.transposed else (weight, analytic)
         vector = role.vectors[0]
@@ -201,6 +292,19 @@ def _weights_of(trial: Trial, known: dict[str, Array], name: str) -> list[tuple[
             weight = weight[:, :width] if role.key.startswith(part) else weight[:, -width:]
         found.append((weight, dz))
     return found
+
+
+def _columns_of_x(comparison: Comparison, weight: Array, x: Array) -> list[tuple[Array, Array]]:
+    """The columns that multiply with x, where others multiply with what comes of the state."""
+    gradient = np.asarray(comparison.analytic, dtype=np.float64)
+    if not comparison.shaped or gradient.ndim != 2 or gradient.shape[1] < len(x):
+        return []
+    for columns in (slice(-len(x), None), slice(0, len(x))):
+        block = gradient[:, columns]
+        dz = block @ x / (x @ x)
+        if np.any(dz) and close(np.outer(dz, x), block):
+            return [(weight[:, columns], dz)]
+    return []
 
 
 def _listed(names: list[str]) -> str:

@@ -60,7 +60,10 @@ def _parameters_alone(trials: Trials, trial: Trial) -> list[Finding]:
     if len(parameters) != len(wrong) or not (carried_is_right or len(parameters) == 1):
         return []
     known = vectors(trials, trial)
-    found = [_accumulated(trial.compared(name), known) for name in parameters]
+    compared = [trial.compared(name) for name in parameters]
+    # Of a matrix that multiplies with nothing known, little can be said: others tell more.
+    certain = [each for each in compared if not each.shaped or role_of(each, known) is not None]
+    found = [_accumulated(each, known) for each in certain or compared]
     return list({region: (region, sentence) for region, sentence in found}.values())
 
 
