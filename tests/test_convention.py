@@ -34,6 +34,8 @@ BETWEEN = {
     "dropout": partial(pyrnn.Dropout, seed=0),
     "activation": pyrnn.Activation,
     "norm": partial(pyrnn.LayerNorm, 3, dtype="float64"),
+    "maximum": partial(pyrnn.MaxPool1d, 2),
+    "instance": partial(pyrnn.InstanceNorm1d, 3, affine=True, dtype="float64"),
 }
 MODELS = {
     f"model-{cell}-{size}": (cell, size) for cell in ("rnn", "lstm", "gru") for size in (None, 2)

@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from pyrnn.layers.composition.sequential import Sequential as Sequential
     from pyrnn.layers.composition.stream import SequentialStream as SequentialStream
     from pyrnn.layers.convolution.conv1d import Conv1d as Conv1d
+    from pyrnn.layers.convolution.over_time import InstanceNorm1d as InstanceNorm1d
+    from pyrnn.layers.convolution.over_time import MaxPool1d as MaxPool1d
     from pyrnn.layers.convolution.stream import Conv1dStream as Conv1dStream
     from pyrnn.layers.dense import Embedding as Embedding
     from pyrnn.layers.dense import Linear as Linear
@@ -114,6 +116,7 @@ _NAMES = {
     "pyrnn.layers.composition.sequential": ["Sequential"],
     "pyrnn.layers.composition.stream": ["SequentialStream"],
     "pyrnn.layers.convolution.conv1d": ["Conv1d"],
+    "pyrnn.layers.convolution.over_time": ["InstanceNorm1d", "MaxPool1d"],
     "pyrnn.layers.convolution.stream": ["Conv1dStream"],
     "pyrnn.layers.dense": ["Embedding", "Linear"],
     "pyrnn.layers.initializers": ["initialize"],

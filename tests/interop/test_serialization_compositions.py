@@ -37,6 +37,7 @@ def test_compositions_come_back(tmp_path, backend):
 @pytest.mark.parametrize(
     "layer",
     [pyrnn.Dropout(0.3), pyrnn.LastStep(bidirectional=True), pyrnn.LayerNorm(3, dtype="float64"),
+     pyrnn.LayerNorm(3, elementwise_affine=False), pyrnn.MaxPool1d(3), pyrnn.InstanceNorm1d(3), pyrnn.InstanceNorm1d(3, affine=True),
      pyrnn.Activation("softplus"), pyrnn.MeanOverTime(True), pyrnn.Linear(2, 3, bias=False)],
 )  # fmt: skip
 def test_every_layer_comes_back(layer, tmp_path):
@@ -67,6 +68,18 @@ def test_a_composition_with_a_layer_of_ones_own_is_not_saved(tmp_path):
         ([["a.b", {"kind": "Dropout", "arguments": {}}]], "expected names without a dot"),
         ([["a", {"kind": "Dropout", "arguments": {"q": 1}}]], "expected arguments of Dropout"),
         ([["a", {"kind": "LayerNorm", "arguments": {"normalized_shape": 10**9}}]], "sizes that f"),
+        (
+            [
+                [
+                    "a",
+                    {
+                        "kind": "InstanceNorm1d",
+                        "arguments": {"num_features": 10**9, "affine": True},
+                    },
+                ]
+            ],
+            "sizes that fit",
+        ),
         ([["a", {"kind": "Linear", "arguments": {}}]], "expected arguments of Linear"),
     ],
 )

@@ -1,4 +1,4 @@
-// Convolutions along time.
+// Convolutions along time, and normalisation over it.
 #include "runtime/dense/convolution.hpp"
 
 #include <pybind11/stl.h>
@@ -9,23 +9,13 @@
 #include "bindings/bindings.hpp"
 #include "bindings/python/arrays.hpp"
 #include "bindings/python/computing.hpp"
+#include "bindings/python/frames.hpp"
 #include "bindings/python/unlisted.hpp"
+#include "runtime/dense/instance_norm.hpp"
 #include "runtime/machine/dispatch.hpp"
 
 namespace pyrnn {
 namespace {
-
-// Where the axes of time, sequences and channels are.
-struct Layout {
-  py::ssize_t time, rows, channels;
-
-  static Layout of(const std::string& name) {
-    if (name == "time_first") return {0, 1, 2};
-    if (name == "batch_first") return {1, 0, 2};
-    if (name == "channels_first") return {2, 0, 1};
-    throw std::invalid_argument("layout: unknown");
-  }
-};
 
 template <class T>
 class PackedConvolution {
@@ -46,7 +36,7 @@ class PackedConvolution {
       throw std::invalid_argument("expected x of " + std::to_string(convolution_.channels) +
                                   " channels, got shape " + shape_of(given));
     require(before >= 0 && after >= 0, "expected no less than no padding");
-    const py::array_t<T> x = spaced(given) ? given : py::array_t<T>(given.attr("copy")());
+    const py::array_t<T> x = readable(given);
     const Size steps = x.shape(layout_.time), rows = x.shape(layout_.rows);
     Size reached = steps;
     if (__builtin_add_overflow(before, reached, &reached) ||
@@ -58,28 +48,13 @@ class PackedConvolution {
       throw std::invalid_argument("expected at least one window of " +
                                   std::to_string(convolution_.kernel) + " steps, got shape " +
                                   shape_of(given));
-    const Size out = convolution_.out;
-    const bool time_first = layout_.time == 0;
-    auto y = time_first ? empty<T>({count, rows, out}) : empty<T>({rows, count, out});
-    const Frames<T> to{y.mutable_data(),
-                       count,
-                       rows,
-                       time_first ? rows * out : out,
-                       time_first ? out : count * out,
-                       1};
-    const Frames<const T> from{x.data(),
-                               steps,
-                               rows,
-                               stride(x, layout_.time),
-                               stride(x, layout_.rows),
-                               stride(x, layout_.channels)};
+    const NewFrames<T> y(count, rows, convolution_.out, layout_);
     {
       const Computing computing;
-      convolve(kernels_of<T>(active_table()), convolution_, from, before, after, to);
+      convolve(kernels_of<T>(active_table()), convolution_, frames_of(x, layout_), before, after,
+               y.frames);
     }
-    if (layout_.time != 2) return y;
-    const auto item = static_cast<py::ssize_t>(sizeof(T));
-    return py::array_t<T>({rows, out, count}, {count * out * item, item, out * item}, y.data(), y);
+    return y.ordered(convolution_.out);
   }
 
  private:
@@ -92,23 +67,37 @@ class PackedConvolution {
             "convolution: options");
     return weight;
   }
-  // Whether numbers can be read where they are.
-  static bool spaced(const py::array_t<T>& x) {
-    if ((x.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0) return false;
-    for (py::ssize_t axis = 0; axis < 3; ++axis)
-      if (x.strides(axis) % static_cast<py::ssize_t>(sizeof(T)) != 0) return false;
-    return true;
-  }
-  static Size stride(const py::array_t<T>& x, py::ssize_t axis) {
-    return x.strides(axis) / static_cast<py::ssize_t>(sizeof(T));
-  }
-  static std::string shape_of(const py::array& x) {
-    return py::str(x.attr("shape")).template cast<std::string>();
-  }
 
   Layout layout_;
   Convolution<T> convolution_;
 };
+
+// y as x lies, and the means and factors, (rows, channels) of float64
+template <class T>
+py::tuple instance_norm_of(const py::array_t<T>& given, const std::optional<Dense<T>>& weight,
+                           const std::optional<Dense<T>>& bias, double eps,
+                           const std::string& layout_name) {
+  const Layout layout = Layout::of(layout_name);
+  require(given.ndim() == 3, "expected x of three axes");
+  const Size channels = given.shape(layout.channels);
+  for (const auto& parameter : {weight, bias})
+    require(!parameter || (parameter->ndim() == 1 && parameter->shape(0) == channels),
+            "expected as many factors as channels");
+  const py::array_t<T> x = readable(given);
+  const Frames<const T> frames = frames_of(x, layout);
+  const NewFrames<T> y(frames.steps, frames.rows, channels, layout);
+  auto mean = empty<double>({frames.rows, channels});
+  auto scale = empty<double>({frames.rows, channels});
+  double *const means = mean.mutable_data(), *const scales = scale.mutable_data();
+  const T* const factors = weight ? weight->data() : nullptr;
+  const T* const shifts = bias ? bias->data() : nullptr;
+  {
+    const Computing computing;
+    instance_norm(kernels_of<T>(active_table()), frames, channels, factors, shifts, eps, y.frames,
+                  means, scales);
+  }
+  return py::make_tuple(y.ordered(channels), mean, scale);
+}
 
 template <class T>
 void bind(py::module_& module, const char* name) {
@@ -120,6 +109,9 @@ void bind(py::module_& module, const char* name) {
       .def("__call__", &PackedConvolution<T>::operator(), py::arg("x").noconvert(),
            py::arg("before"), py::arg("after"));
   leave_unlisted<PackedConvolution<T>>();
+  module.def("instance_norm", &instance_norm_of<T>, py::arg("x").noconvert(),
+             py::arg("weight").noconvert(), py::arg("bias").noconvert(), py::arg("eps"),
+             py::arg("layout"));
 }
 
 }  // namespace

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyrnn import _core
 from pyrnn._types import Array, Indices, Parameters, Storage
-from pyrnn.reference import convolution, losses, pointwise
+from pyrnn.reference import convolution, losses, pointwise, windows
 
 # By the size of a number
 _WEIGHTS = {4: _core.WeightsFloat32, 8: _core.WeightsFloat64}
@@ -48,6 +48,9 @@ class NativeBackend:
     activation_backward = staticmethod(pointwise.activation_backward)
     layer_norm = staticmethod(pointwise.layer_norm)
     layer_norm_backward = staticmethod(pointwise.layer_norm_backward)
+    max_pool = staticmethod(windows.max_pool)
+    max_pool_backward = staticmethod(windows.max_pool_backward)
+    instance_norm_backward = staticmethod(windows.instance_norm_backward)
     exp = staticmethod(_core.functions_float64.exp)
     sgd = staticmethod(_core.sgd)
     adagrad = staticmethod(_core.adagrad)
@@ -87,6 +90,13 @@ class NativeBackend:
         """See `pyrnn.backend.selection.Backend.pack_convolution`."""
         packed = _CONVOLUTIONS[weight.itemsize]
         return packed(weight, bias, stride, dilation, groups, layout, relu)
+
+    def instance_norm(
+        self, x: Array, weight: Array | None, bias: Array | None, eps: float
+    ) -> tuple[Array, windows.Moments]:
+        """See `pyrnn.backend.selection.Backend.instance_norm`."""
+        y, mean, scale = _core.instance_norm(x, weight, bias, eps, "time_first")
+        return y, windows.Moments(mean, scale)
 
     def open_stream(
         self,

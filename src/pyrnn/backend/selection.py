@@ -232,6 +232,26 @@ class Backend(Protocol):
     ) -> tuple[Array, Array, Array]:
         """Gradients (dx, dweight, dbias) of `layer_norm`."""
 
+    # Over time: (T, N, C), each channel of each sequence for itself.
+
+    def max_pool(self, x: Array, kernel: int, stride: int, padding: int, dilation: int) -> Array:
+        """The largest of the frames of each window; what is outside x does not count."""
+
+    def max_pool_backward(
+        self, x: Array, dy: Array, kernel: int, stride: int, padding: int, dilation: int
+    ) -> Array:
+        """Gradient of x from that of the output of `max_pool`."""
+
+    def instance_norm(
+        self, x: Array, weight: Array | None, bias: Array | None, eps: float
+    ) -> tuple[Array, Any]:
+        """Mean 0 and variance 1 over time, times w (C,), plus b (C,); and what is kept."""
+
+    def instance_norm_backward(
+        self, x: Array, kept: Any, weight: Array | None, dy: Array
+    ) -> tuple[Array, Array, Array]:
+        """Gradients (dx, dweight, dbias) of `instance_norm`."""
+
     def exp(self, x: Array) -> Array:
         """e^x of each number of a float64 array."""
 

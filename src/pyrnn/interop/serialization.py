@@ -30,6 +30,7 @@ from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
 from pyrnn.layers.composition.sequential import Sequential
 from pyrnn.layers.convolution.conv1d import Conv1d
+from pyrnn.layers.convolution.over_time import InstanceNorm1d, MaxPool1d
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent.gru import GRU, GRUCell
 from pyrnn.layers.recurrent.lstm import LSTM, LSTMCell
@@ -46,6 +47,7 @@ _COMPOSABLE: Mapping[str, type[Layer]] = {
     kind.__name__: kind
     for kind in (
         *(RNN, LSTM, GRU, MinGRU, Linear, Embedding, Conv1d),
+        *(MaxPool1d, InstanceNorm1d),
         *(LastStep, MeanOverTime, Dropout, Activation, LayerNorm, Sequential),
     )
 }
@@ -68,6 +70,7 @@ _SIZES = (
     "in_channels",
     "out_channels",
     "kernel_size",
+    "num_features",
 )
 
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
@@ -388,6 +391,18 @@ def _json(text: str) -> Any:
     return _safetensors.strict_json(text)
 
 
+def _sizes_without_parameters(arguments: Mapping[str, Any]) -> set[str]:
+    """The sizes that say nothing of how many numbers a layer holds."""
+    free = set()
+    if "in_channels" not in arguments:
+        free.add("kernel_size")  # of a window, not of weights
+    if not arguments.get("affine", False):
+        free.add("num_features")
+    if not arguments.get("elementwise_affine", True):
+        free.add("normalized_shape")
+    return free
+
+
 def _check_arguments(
     kind: str, arguments: Mapping[str, Any], data_bytes: int, num_tensors: int
 ) -> None:
@@ -400,10 +415,12 @@ def _check_arguments(
         expected = ", ".join(_DTYPES)
         raise _ContentError(f"dtype: expected one of {expected}, got {_checks.shown(dtype)}")
     optional = ("proj_size", "embedding_dim")  # which may be 0 or None
+    free = _sizes_without_parameters(arguments)
     sizes: dict[str, Any] = {
         name: arguments[name]
         for name in _SIZES
         if name in arguments and (arguments[name] or name not in optional)
+        if name not in free
     }
     for name, size in sizes.items():
         if type(size) is not int or size < 1:

@@ -22,6 +22,7 @@ from pyrnn.reference import (
     sequence,
     stream,
     truncated,
+    windows,
 )
 
 
@@ -71,6 +72,10 @@ class ReferenceBackend:
     activation_backward = staticmethod(pointwise.activation_backward)
     layer_norm = staticmethod(pointwise.layer_norm)
     layer_norm_backward = staticmethod(pointwise.layer_norm_backward)
+    max_pool = staticmethod(windows.max_pool)
+    max_pool_backward = staticmethod(windows.max_pool_backward)
+    instance_norm = staticmethod(windows.instance_norm)
+    instance_norm_backward = staticmethod(windows.instance_norm_backward)
     sgd = staticmethod(_of_all(optim.sgd))
     adagrad = staticmethod(_of_all(optim.adagrad))
     rmsprop = staticmethod(_of_all(optim.rmsprop))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pyrnn._types import Array
+from pyrnn.reference.windows import windows as windows_of
 
 LinearBackward = Callable[[Array, Array, Array], "tuple[Array, Array, Array]"]
 
@@ -26,7 +27,7 @@ def convolution(
 
     Frames outside x are zeros. Group g maps its channels of x to its channels of y.
     """
-    windows = _windows(_padded(x, before, after), weight.shape[2], stride, dilation)
+    windows = windows_of(_padded(x, before, after), weight.shape[2], stride, dilation)
     y = np.zeros((windows.shape[1], x.shape[1], len(weight)), x.dtype)
     for own, (w, channels) in zip(
         np.split(y, groups, axis=2), _groups(weight, groups), strict=True
@@ -54,9 +55,9 @@ def convolution_backward(
     """
     kernel = weight.shape[2]
     padded = _padded(x, before, after)
-    windows = _windows(padded, kernel, stride, dilation)
+    windows = windows_of(padded, kernel, stride, dilation)
     dpadded = np.zeros_like(padded)
-    dwindows = _windows(dpadded, kernel, stride, dilation)
+    dwindows = windows_of(dpadded, kernel, stride, dilation)
     dweights, dbiases = [], []
     for (w, channels), own in zip(
         _groups(weight, groups), np.split(dy, groups, axis=2), strict=True
@@ -76,23 +77,8 @@ def convolution_backward(
     return dx, np.concatenate(dweights), np.concatenate(dbiases)
 
 
-def outputs(steps: int, kernel: int, stride: int, dilation: int) -> int:
-    """How many windows there are in so many steps."""
-    left = steps - (kernel - 1) * dilation - 1
-    return 0 if left < 0 else left // stride + 1
-
-
 def _padded(x: Array, before: int, after: int) -> Array:
     return np.pad(x, ((before, after), (0, 0), (0, 0)))
-
-
-def _windows(x: Array, kernel: int, stride: int, dilation: int) -> Array:
-    """Frame k of every window, as a view (K, T', N, C)."""
-    count = outputs(len(x), kernel, stride, dilation)
-    step = x.strides[0]
-    return np.lib.stride_tricks.as_strided(
-        x, (kernel, count, *x.shape[1:]), (dilation * step, stride * step, *x.strides[1:])
-    )
 
 
 def _groups(weight: Array, groups: int) -> list[tuple[Array, slice]]:

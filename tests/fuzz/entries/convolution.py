@@ -109,3 +109,53 @@ def conv_case(draw: Draw) -> Case:
         relations.append(Relation("stream", partial(_streamed, draw)))
     names = {"cache", "stream", *options, *layer.parameters}
     return Case(arguments, partial(_run, draw, training), relations, in_numpy=True, names=names)
+
+
+# --- layers that see several steps of each channel ------------------------------------------
+
+
+def _over_time(kind: str, training: bool, a: Arguments) -> Arguments:
+    layer = getattr(pyrnn, kind)(**a["options"])
+    for array in layer.parameters.values():
+        array[...] = np.linspace(-1, 1.5, len(array))
+    if not training:
+        layer.eval()
+    y, _, cache = layer.forward(a["x"])
+    dx, _, grads = layer.backward(cache, a["dy"])
+    return {"y": y, "dx": dx, "grads": grads, "called": layer(a["x"])}
+
+
+def over_time_case(draw: Draw, kind: str) -> Case:
+    """A batch of sequences."""
+    steps, rows, channels = draw.steps(), draw.rows(), draw.size()
+    options: Arguments = {"batch_first": draw.choice((True, False))}
+    count = steps
+    if kind == "MaxPool1d":
+        kernel, dilation = draw.choice((1, 2, 3)), draw.choice((1, 1, 2))
+        padding, stride = draw.choice((0, kernel // 2)), draw.choice((None, 1, 2))
+        steps += (kernel - 1) * dilation
+        options |= {"kernel_size": kernel, "stride": stride}
+        options |= {"padding": padding, "dilation": dilation}
+        left = steps + 2 * padding - (kernel - 1) * dilation - 1
+        count = left // (stride or kernel) + 1
+    else:
+        options |= {"num_features": channels, "affine": draw.chance(0.7)}
+        options |= {"eps": draw.choice((1e-5, 0.1)), "dtype": draw.dtype_argument()}
+    axes = (1, 0) if options["batch_first"] else (0, 1)
+    lead, given = ([(n, rows)[axis] for axis in axes] for n in (steps, count))
+    arguments = {
+        "options": options,
+        "x": draw.array(*lead, channels),
+        "dy": draw.array(*given, channels),
+    }
+    run = partial(_over_time, kind, draw.chance(0.7))
+    relations = [Relation("call", partial(_called, run))]
+    return Case(arguments, run, relations, in_numpy=True, names={"cache", *options})
+
+
+for _kind in ("MaxPool1d", "InstanceNorm1d"):
+    _names = ("forward", "backward", "__call__", "eval", "train", "parameters", "state_dict",
+              "load_state_dict")  # fmt: skip
+    entry(_kind, _kind, *(f"{_kind}.{n}" for n in _names), weight=0.5)(
+        partial(over_time_case, kind=_kind)
+    )

@@ -36,41 +36,6 @@ struct Outputs {
   Size count() const { return longer.count * shorter.count; }
 };
 
-// (rows, before + steps + after, channels), with zeros where there is no x.
-template <class T>
-Buffer<T> padded(const Kernels<T>& kernels, const Frames<const T>& x, Size channels, Size before,
-                 Size after) {
-  const Size steps = before + x.steps + after;
-  Buffer<T> frames(x.rows * steps * channels);
-  const Size work = frames.size();
-  parallel_on(threads_for(work, tuning::copy_grain), x.rows, 1, [&](Range rows) {
-    in_pieces(rows, steps * channels * tuning::products_of_a_copy, 1, [&](Range some) {
-      for (Size row = some.begin; row < some.end; ++row) {
-        T* const begin = frames.data() + row * steps * channels;
-        T* const first = begin + before * channels;
-        T* const end = first + x.steps * channels;
-        const T* const from = x.data + row * x.row;
-        std::fill(begin, first, T(0));
-        if (channels == 1 || x.channel == 1) {
-          if (x.step == channels) {
-            std::copy(from, from + x.steps * channels, first);
-          } else {
-            copy_rows(from, x.step, first, channels, x.steps, channels);
-          }
-        } else if (x.step == 1) {
-          kernels.transpose(from, x.channel, channels, x.steps, first, channels);
-        } else {
-          for (Size step = 0; step < x.steps; ++step)
-            for (Size channel = 0; channel < channels; ++channel)
-              first[step * channels + channel] = from[step * x.step + channel * x.channel];
-        }
-        std::fill(end, end + after * channels, T(0));
-      }
-    });
-  });
-  return frames;
-}
-
 // Some outputs of all groups: those of `panels` of each.
 template <class T>
 void multiply_groups(const Kernels<T>& kernels, const Convolution<T>& c, Product<T> product,
@@ -101,6 +66,40 @@ void multiply_groups(const Kernels<T>& kernels, const Convolution<T>& c, Product
 }
 
 }  // namespace
+
+template <class T>
+Buffer<T> channels_last(const Kernels<T>& kernels, const Frames<const T>& x, Size channels,
+                        Size before, Size after) {
+  const Size steps = before + x.steps + after;
+  Buffer<T> frames(x.rows * steps * channels);
+  const Size work = frames.size();
+  parallel_on(threads_for(work, tuning::copy_grain), x.rows, 1, [&](Range rows) {
+    in_pieces(rows, steps * channels * tuning::products_of_a_copy, 1, [&](Range some) {
+      for (Size row = some.begin; row < some.end; ++row) {
+        T* const begin = frames.data() + row * steps * channels;
+        T* const first = begin + before * channels;
+        T* const end = first + x.steps * channels;
+        const T* const from = x.data + row * x.row;
+        std::fill(begin, first, T(0));
+        if (channels == 1 || x.channel == 1) {
+          if (x.step == channels) {
+            std::copy(from, from + x.steps * channels, first);
+          } else {
+            copy_rows(from, x.step, first, channels, x.steps, channels);
+          }
+        } else if (x.step == 1) {
+          kernels.transpose(from, x.channel, channels, x.steps, first, channels);
+        } else {
+          for (Size step = 0; step < x.steps; ++step)
+            for (Size channel = 0; channel < channels; ++channel)
+              first[step * channels + channel] = from[step * x.step + channel * x.channel];
+        }
+        std::fill(end, end + after * channels, T(0));
+      }
+    });
+  });
+  return frames;
+}
 
 template <class T>
 Convolution<T>::Convolution(const Kernels<T>& kernels, const T* plain_weight, const T* plain_bias,
@@ -143,7 +142,7 @@ void convolve(const Kernels<T>& kernels, const Convolution<T>& convolution,
   Frames<const T> x = given;
   Buffer<T> copy;
   if (before + after > 0 || (x.channel != 1 && c.channels > 1)) {
-    copy = padded(kernels, given, c.channels, before, after);
+    copy = channels_last(kernels, given, c.channels, before, after);
     const Size steps = before + x.steps + after;
     x = {copy.data(), steps, x.rows, c.channels, steps * c.channels, 1};
   }
@@ -191,6 +190,10 @@ void convolve(const Kernels<T>& kernels, const Convolution<T>& convolution,
   }
 }
 
+template Buffer<float> channels_last(const Kernels<float>&, const Frames<const float>&, Size, Size,
+                                     Size);
+template Buffer<double> channels_last(const Kernels<double>&, const Frames<const double>&, Size,
+                                      Size, Size);
 template struct Convolution<float>;
 template struct Convolution<double>;
 template void convolve(const Kernels<float>&, const Convolution<float>&, const Frames<const float>&,

@@ -2,17 +2,10 @@
 #pragma once
 
 #include "kernel_table.hpp"
+#include "runtime/dense/frames.hpp"
 #include "runtime/memory/buffer.hpp"
 
 namespace pyrnn {
-
-// Sequences of frames: where they are, and how far the next step, sequence and channel lie.
-template <class T>
-struct Frames {
-  T* data;
-  Size steps, rows;
-  Size step, row, channel;
-};
 
 template <class T>
 struct Convolution {
@@ -37,5 +30,10 @@ struct Convolution {
 template <class T>
 void convolve(const Kernels<T>& kernels, const Convolution<T>& convolution,
               const Frames<const T>& x, Size before, Size after, const Frames<T>& y);
+
+// (rows, before + steps + after, channels): frames with the channels last, and zeros around them.
+template <class T>
+Buffer<T> channels_last(const Kernels<T>& kernels, const Frames<const T>& x, Size channels,
+                        Size before, Size after);
 
 }  // namespace pyrnn

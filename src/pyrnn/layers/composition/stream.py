@@ -11,6 +11,7 @@ from pyrnn._pickling import Portable, public
 from pyrnn._types import Array
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.pooling import LastStep, Pooling
+from pyrnn.layers.convolution.over_time import OverTime
 
 
 @public("pyrnn")
@@ -36,7 +37,7 @@ class SequentialStream(Portable):
                 self._steps[name] = layer.stream(self.batch_size)
             elif isinstance(layer, LastStep) and not layer.bidirectional:
                 continue
-            elif isinstance(layer, Pooling):
+            elif isinstance(layer, (Pooling, OverTime)):
                 raise ValueError(f"stream: {name}, {layer!r}, has to see the end first")
             else:
                 # A copy, with the weights as they are now.
