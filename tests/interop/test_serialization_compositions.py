@@ -37,7 +37,8 @@ def test_compositions_come_back(tmp_path, backend):
 @pytest.mark.parametrize(
     "layer",
     [pyrnn.Dropout(0.3), pyrnn.LastStep(bidirectional=True), pyrnn.LayerNorm(3, dtype="float64"),
-     pyrnn.LayerNorm(3, elementwise_affine=False), pyrnn.MaxPool1d(3), pyrnn.InstanceNorm1d(3), pyrnn.InstanceNorm1d(3, affine=True),
+     pyrnn.LayerNorm(3, elementwise_affine=False), pyrnn.MaxPool1d(3),
+     pyrnn.InstanceNorm1d(3), pyrnn.InstanceNorm1d(3, affine=True),
      pyrnn.Activation("softplus"), pyrnn.MeanOverTime(True), pyrnn.Linear(2, 3, bias=False)],
 )  # fmt: skip
 def test_every_layer_comes_back(layer, tmp_path):

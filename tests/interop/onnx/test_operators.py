@@ -138,6 +138,42 @@ def test_the_old_addition_along_an_axis():
     assert np.array_equal(out, X + b[:, None])
 
 
+# --- activations ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.01, 1.0, 1.5, -0.5])
+def test_leaky_relu_of_any_slope(alpha):
+    x = np.array([-np.inf, -2.0, -0.0, 0.0, 3.0, np.inf, np.nan], np.float32)
+    with np.errstate(invalid="ignore"):
+        expected = np.where(x >= 0, x, np.float32(alpha) * x)
+    assert np.array_equal(run("LeakyRelu", {"x": x}, 16, alpha=alpha), expected, equal_nan=True)
+
+
+# --- pools and norms over one axis ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["channels first", "channels last"])
+@pytest.mark.parametrize("op", ["MaxPool", "InstanceNormalization"])
+def test_over_one_axis_as_onnxruntime(op, turned):
+    pytest.importorskip("onnxruntime")
+    r = np.random.default_rng(0)
+    x = r.standard_normal((3, 5, 40)).astype(np.float32)
+    constants, attributes = {}, {"kernel_shape": [3], "strides": [2], "pads": [1, 1]}
+    if op == "InstanceNormalization":
+        constants = {n: r.standard_normal(5).astype(np.float32) for n in ("scale", "bias")}
+        attributes = {"epsilon": 1e-3}
+    node = helper.make_node(op, ["x", *constants], ["y"], **attributes)
+    made = graphs.model_of([node], {"x": x}, [graphs.value("y", TensorProto.FLOAT)], constants)
+    (theirs,) = graphs.session(made).run(None, {"x": x})
+    model = backend.prepare(made)
+    given = x.transpose(0, 2, 1).copy().transpose(0, 2, 1) if turned else x
+    (mine,) = model.run(given)
+    np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+    assert np.array_equal(model.run(x[1:2])[0][0], mine[1])  # a row alone
+    with pyrnn.use_backend("reference"):
+        np.testing.assert_allclose(model.run(given)[0], theirs, rtol=1e-5, atol=1e-6)
+
+
 # --- convolutions ---------------------------------------------------------------------------
 
 

@@ -56,6 +56,13 @@ def _softplus(x: Array) -> Array:
     return np.logaddexp(x, np.zeros((), x.dtype))
 
 
+def _leaky_relu(x: Array, alpha: Any) -> Array:
+    if 0 < alpha <= 1:  # the larger one, also of infinities
+        larger: Array = np.maximum(x, alpha * x)
+        return larger
+    return np.where(x >= 0, x, alpha * x)
+
+
 def _elu(x: Array, alpha: Any) -> Array:
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
@@ -72,7 +79,7 @@ ACTIVATIONS = {
     "Affine": Kind(lambda x, a, b: a * x + b, 0.0, 0.0),
     "Elu": Kind(lambda x, a, b: _elu(x, a), 1.0),
     "HardSigmoid": Kind(lambda x, a, b: np.clip(a * x + b, 0, 1), 0.2, 0.5),
-    "LeakyRelu": Kind(lambda x, a, b: np.where(x >= 0, x, a * x), 0.01),
+    "LeakyRelu": Kind(lambda x, a, b: _leaky_relu(x, a), 0.01),
     "Relu": Kind(lambda x, a, b: np.maximum(x, 0)),
     "ScaledTanh": Kind(lambda x, a, b: a * np.tanh(b * x), 0.0, 0.0),
     "Sigmoid": Kind(lambda x, a, b: sigmoid(x)),

@@ -220,7 +220,8 @@ def _pool(build: Build, largest: bool) -> Function:
         over = tuple(range(x.ndim, x.ndim + len(shape)))
         if largest:
             fill = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-            return _windows(x, shape, strides, dilations, more, fill).max(axis=over)
+            windows = _windows(x, shape, strides, dilations, more, fill)
+            return _largest(windows) if len(shape) == 1 else windows.max(axis=over)
         total = _windows(x, shape, strides, dilations, more, 0).sum(axis=over)
         inside = np.ones((1, 1, *x.shape[2:]), x.dtype)
         if counted:
@@ -230,6 +231,14 @@ def _pool(build: Build, largest: bool) -> Function:
         return (total / count).astype(x.dtype, copy=False)
 
     return run
+
+
+def _largest(windows: AnyArray) -> AnyArray:
+    """Over the last axis, one of its numbers of all windows after the other."""
+    y: AnyArray = windows[..., 0].copy(order="K")
+    for k in range(1, windows.shape[-1]):
+        np.maximum(y, windows[..., k], out=y)
+    return y
 
 
 def _rounded_up(
