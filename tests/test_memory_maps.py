@@ -8,7 +8,7 @@ import pytest
 
 from pyrnn import _memory_maps
 from pyrnn._memory_maps import Columns
-from pyrnn.training.run.batches import TokenStreams, Window
+from pyrnn.training.run.batches import Sequences, TokenStreams, Window
 
 LINUX = pytest.mark.skipif(
     not Path("/proc/self/smaps").exists(), reason="needs Linux's figures of single maps"
@@ -55,6 +55,17 @@ def test_no_change_is_lost(mode: str, tmp_path: Path, monkeypatch: pytest.Monkey
     for begin in range(0, 100, 7):
         assert columns.read(begin, begin + 7).shape == (4, 7)
     assert set(tokens.tolist()) == {0 if mode == "r" else 7}
+
+
+@LINUX
+def test_batches_of_sequences_keep_little_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    np.zeros(24 << 18, np.float32).tofile(path)
+    x = np.memmap(path, np.float32, "r", shape=(96, 1 << 12, 16))
+    data = Sequences(x, np.zeros(96), 4, each_step=False, dtype=np.dtype("float32"))
+    for item in data.items(None):
+        assert data.load(item).x.shape == (1 << 12, 4, 16)
+        assert resident(path) == 0
 
 
 @pytest.mark.parametrize("ahead", [1, 40, 1 << 22])

@@ -62,6 +62,13 @@ class Columns:
         self.__init__(state["_array"])  # type: ignore[misc]
 
 
+def release(array: Any) -> None:
+    """Give back the pages of an array, if it is a memory map that cannot lose anything by that."""
+    found = _releasable(array)
+    if found is not None:
+        found.madvise(mmap.MADV_DONTNEED)
+
+
 def _releasable(array: Array) -> Any:
     """The map of an array whose pages can be given back; None if there is none."""
     if not isinstance(array, np.memmap) or array.mode not in ("r", "r+"):

@@ -384,6 +384,58 @@ def test_memory_maps_and_own_indexables(tmp_path):
     assert_same(models[2], models[0])
 
 
+def test_archives(tmp_path):
+    x, y = labelled(10)
+    lengths = np.array([5, 3, 1, 4, 5, 5, 2, 3, 5, 1])
+    whole, padded = tmp_path / "whole.npz", tmp_path / "padded.npz"
+    np.savez(whole, x=x, y=y)
+    np.savez_compressed(padded, x=x, targets=y, lengths=lengths)
+    cut = [row[:length] for row, length in zip(x, lengths, strict=True)]
+    for path, expected in ((whole, x), (padded, cut)):
+        models = [classifier() for _ in range(4)]
+        with np.load(path) as archive:
+            for model, given in zip(models, ((expected, y), path, str(path), archive), strict=True):
+                trainer = trainer_of(model)
+                trainer.fit(given, given, epochs=2, batch_size=4)
+                assert_same(model, models[0])
+
+
+def test_archives_with_a_target_for_each_step(tmp_path):
+    x, lengths = np.random.default_rng(0).standard_normal((4, 6, 2)).astype("f"), [6, 2, 3, 1]
+    targets = np.ones((4, 6, 3), np.float32)
+    np.savez(tmp_path / "a.npz", x=x, targets=targets, lengths=lengths)
+    models = [pyrnn.GRU(2, 3, seed=0) for _ in range(2)]
+    cut = [[row[:n] for row, n in zip(a, lengths, strict=True)] for a in (x, targets)]
+    for model, given in zip(models, ((cut[0], cut[1]), tmp_path / "a.npz"), strict=True):
+        trainer = pyrnn.Trainer(model, "mse_loss", pyrnn.Adam(model.parameters), seed=0)
+        trainer.fit(given, epochs=2, batch_size=2)
+    assert_same(models[1], models[0])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": [[[1.0]]]}, "expected an archive with arrays x and targets or y, got x"),
+        ({}, "expected an archive with arrays x and targets or y, got none"),
+        ({"x": [[[1.0]]], "y": [0], "targets": [0]}, "expected an archive with arrays x and"),
+        ({"x": [[[1.0]]], "y": [0], "lengths": [2]}, r"expected lengths \(N,\) from 1 to T"),
+        ({"x": [[[1.0]]], "y": [0], "lengths": [0]}, r"expected lengths \(N,\) from 1 to T"),
+        ({"x": [[[1.0]]], "y": [0], "lengths": [1.0]}, r"expected lengths \(N,\) from 1 to T"),
+        ({"x": [[[1.0]]], "y": [0], "lengths": [1, 1]}, r"expected lengths \(N,\) from 1 to T"),
+        (None, r"a\.npz: cannot be read \(No such file or directory\)"),
+        (b"PK no archive", "cannot be read .it is no archive"),
+    ],
+)
+def test_archives_that_are_refused(arrays, message, tmp_path):
+    path = tmp_path / "a.npz"
+    if isinstance(arrays, bytes):
+        path.write_bytes(arrays)
+    elif arrays is not None:
+        np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=message):
+        trainer_of(classifier()).fit(path, epochs=1)
+
+
 # --- errors ---------------------------------------------------------------------------------
 
 
@@ -409,7 +461,7 @@ X, Y = labelled(6)
         (((X, Y),), {}, ValueError, "epochs: expected a number of epochs or of steps, got neither"),
         (((X, Y),), {"epochs": 0}, ValueError, "epochs: expected a whole number of at least 1"),
         (((X, Y[:4]),), {"epochs": 1}, ValueError, "train: expected a target for each of 6 sequ"),
-        ((X,), {"epochs": 1}, TypeError, r"train: expected a pair \(x, targets\) or an array of t"),
+        ((X,), {"epochs": 1}, TypeError, r"train: expected a pair \(x, targets\), a .npz "),
         (((X, Y), X), {"epochs": 1}, TypeError, "validation: expected a pair"),
         (((X[0, 0], Y),), {"epochs": 1}, TypeError, "train: expected sequences, as"),
         (

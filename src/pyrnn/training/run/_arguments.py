@@ -11,7 +11,7 @@ from pyrnn import _checks
 from pyrnn._types import Array
 from pyrnn.training import losses
 from pyrnn.training._optimizer import Optimizer
-from pyrnn.training.run import _model
+from pyrnn.training.run import _archives, _model
 from pyrnn.training.run.batches import Data, Sequences, TokenStreams, Window
 from pyrnn.training.schedules import LRScheduler
 
@@ -54,6 +54,8 @@ def check_scheduler(scheduler: Any, optimizer: Optimizer) -> tuple[LRScheduler |
 def data_of(model: Any, name: str, given: Any, batch_size: int, window: Window | None) -> Data:
     """What batches are taken from: sequences with targets, or one text."""
     size = _checks.size("batch_size", batch_size)
+    if _archives.is_archive(given):
+        given = _archives.pair_of(name, given, each_step=not _model.ends_time(model))
     if isinstance(given, (tuple, list)) and len(given) == 2:
         if window is not None:
             _model.refuse_window(model)
@@ -74,7 +76,7 @@ def data_of(model: Any, name: str, given: Any, batch_size: int, window: Window |
         data: Data = given
         return data
     raise TypeError(
-        f"{name}: expected a pair (x, targets) or an array of tokens (L,), got "
+        f"{name}: expected a pair (x, targets), a .npz archive or an array of tokens (L,), got "
         f"{_checks.shown(given)}"
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
-from pyrnn._memory_maps import Columns
+from pyrnn._memory_maps import Columns, release
 from pyrnn.distributed import shares
 from pyrnn.layers.sequences import pad_sequence
 
@@ -225,7 +225,8 @@ class Sequences:
     def _padded(self, source: Any, rows: npt.NDArray[np.intp], begin: int, end: int) -> Any:
         """Steps [begin, end) of some sequences, side by side."""
         if isinstance(source, np.ndarray) and source.dtype != object:
-            part = source[rows, begin:end]
+            part = source[rows, begin:end]  # a copy
+            release(source)
             return self._cast(part if self.batch_first else np.ascontiguousarray(_swapped(part)))
         parts = [self._cast(np.asarray(source[row])[begin:end]) for row in rows.tolist()]
         return pad_sequence(parts, self.batch_first)[0]

@@ -154,11 +154,13 @@ class Trainer:
 
         Parameters
         ----------
-        train : pair (x, targets), or array of int
+        train : pair (x, targets), archive, or array of int
             Sequences, any indexables: ``x[i]`` is (T_i, features), or (T_i,) of indices;
             ``targets[i]`` is a class or an array, or has a target for each step where the model
             gives an output for each. Or one text (L,), where each step predicts the next token.
-            Both may be memory maps. Numbers are converted to the model's dtype.
+            Both may be memory maps. Numbers are converted to the model's dtype. An archive is a
+            ``.npz`` file, or its name, with arrays ``x`` and ``targets`` (or ``y``), and
+            ``lengths`` if the sequences are padded.
         validation : like ``train``, optional
             Evaluated after each epoch, as "val_loss".
         epochs, steps : int, optional
