@@ -1,5 +1,6 @@
 """What all commands share: help, errors, missing packages, closed pipes, interrupts; ``info``."""
 
+import argparse
 import os
 import re
 import signal
@@ -65,12 +66,12 @@ class TestDocumentation:
     @pytest.mark.parametrize("command", ["train", "sample", "score"])
     def test_options_and_defaults(self, command: str) -> None:
         section = self.TEXT.split(f"## `pyrnn {command} ")[1].split("\n## ")[0]
-        rows = dict(re.findall(r"^\| `(--[a-z-]+)` \| ([^|]+) \|", section, re.MULTILINE))
+        rows = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| ([^|]+) \|", section, re.MULTILINE))
         actions = _parser()._subparsers._group_actions[0].choices[command]._actions
         options = {a.option_strings[-1]: a.default for a in actions if a.option_strings}
         assert set(rows) == set(options) - {"--help"}
         for name, default in options.items():
-            if default is not None and name != "--help":
+            if default not in (None, argparse.SUPPRESS) and name != "--help":
                 shown = "off" if default is False else str(default)
                 assert rows[name].strip("`") == shown
 
