@@ -49,6 +49,14 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
+@pytest.fixture
+def in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of Keras are read in this process: they are sound, and another one takes its time."""
+    from pyrnn.interop.keras import hdf5
+
+    monkeypatch.setattr(hdf5, "_is_python", lambda name: False)
+
+
 VARIANTS: dict[str, Callable[..., Any]] = {
     "lstm-projected": partial(pyrnn.LSTM, proj_size=2),
     "lstm-peephole": partial(pyrnn.LSTM, peephole=True),

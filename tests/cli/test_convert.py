@@ -7,17 +7,21 @@ import pytest
 
 import pyrnn
 from pyrnn import interop, serialization
-from pyrnn.interop import conversion
+from pyrnn.interop import conversion, converted
 
 pytest.importorskip("onnx")
 pytest.importorskip("h5py")
 
-from pyrnn.interop import keras, onnx
+from pyrnn.interop import keras, onnx, torch
+
+pytestmark = pytest.mark.usefixtures("in_place")
 
 WRITERS = {
     ".safetensors": serialization.save,
     ".onnx": onnx.save,
     ".weights.h5": keras.save,
+    ".keras": keras.save,
+    ".pt": torch.save,
 }
 
 
@@ -60,6 +64,16 @@ def test_a_whole_model(run):
     assert np.array_equal(interop.load("m.safetensors").run(x)[0], onnx.run_model("m.onnx", x)[0])
     assert "the whole model runs: Model(x -> p; 2 nodes)" in run("inspect", "m.onnx").out
     assert "converted model" in run("inspect", "m.safetensors").out
+    nodes.insert(0, helper.make_node("Mul", ["x", "scale"], ["scaled"]))
+    nodes[1].input[0] = "scaled"
+    scaled = model_of(
+        nodes, {"x": x}, [value("p", TensorProto.FLOAT)], {**weights, "scale": np.ones(3, "f")}
+    )
+    with open("scaled.onnx", "wb") as file:
+        file.write(scaled.SerializeToString())
+    assert (
+        "54 parameters\nno layer: Mul: 3 numbers in 1 node\n" in run("inspect", "scaled.onnx").out
+    )
     result = run("convert", "m.onnx", "cell.safetensors", "--layer", "cell")
     assert result.out == "cell.safetensors: 1 layer\n"
     assert repr(interop.load("cell.safetensors")) == "GRU(3, 3, bias=False, reset_after=False)"
@@ -100,9 +114,72 @@ def test_inspect_says_what_cannot_be_read(run):
 def test_a_model_of_text(run):
     model = pyrnn.CharacterModel("abc", hidden_size=4, seed=0)
     serialization.save(model, "a.safetensors")
-    assert "rnn    LSTM(" in run("inspect", "a.safetensors").out
+    assert run("inspect", "a.safetensors").out == (
+        "a.safetensors: safetensors, a CharacterModel\n"
+        "layer   kind and sizes  parameters\n"
+        "rnn     LSTM(3, 4)             144\n"
+        "linear  Linear(4, 3)            15\n"
+        f"{model.num_parameters} parameters\n"
+    )
     assert run("convert", "a.safetensors", "b.safetensors").out == "b.safetensors: CharacterModel\n"
-    assert run("convert", "a.safetensors", "b.onnx").out == "b.onnx: 1 layer\n"
+    assert run("convert", "a.safetensors", "b.onnx").out == "b.onnx: 2 layers\n"
+    x = np.eye(3, dtype=np.float32)[[0, 2, 1, 1]][:, None]
+    zeros = np.zeros((1, 1, 4), np.float32)
+    logits = onnx.run_model("b.onnx", [x, zeros, zeros])[0]
+    np.testing.assert_allclose(logits[:, 0], model([0, 2, 1, 1])[0], rtol=1e-5, atol=1e-6)
+
+
+MODELS = {
+    "text": lambda: pyrnn.CharacterModel("abc", "gru", hidden_size=4, embedding_dim=3, seed=0),
+    "nested": lambda: pyrnn.Sequential(
+        pyrnn.Sequential(rnn=pyrnn.LSTM(3, 4, 2, seed=0), drop=pyrnn.Dropout(0.1)),
+        norm=pyrnn.LayerNorm(4), last=pyrnn.LastStep(), out=pyrnn.Linear(4, 2, seed=1),
+    ),
+    "cell": lambda: pyrnn.LSTMCell(3, 4),
+    "convolution": lambda: pyrnn.Sequential(pyrnn.Conv1d(3, 4, 3), pyrnn.MinGRU(4, 5)),
+    "merged": lambda: pyrnn.GRU(3, 4, bidirectional=True, merge_mode="sum"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_inspect_leaves_no_parameter_out(name, run):
+    model = MODELS[name]()
+    serialization.save(model, "m.safetensors")
+    rows = run("inspect", "m.safetensors").out.splitlines()
+    counts = [int(row.split()[-1].replace(",", "")) for row in rows[2:-1]]
+    assert sum(counts) == model.num_parameters
+    assert rows[-1] == f"{model.num_parameters:,} parameters"
+
+
+def test_a_nested_composition(run):
+    model = MODELS["nested"]().eval()
+    serialization.save(model, "m.safetensors")
+    assert [row.split()[0] for row in run("inspect", "m.safetensors").out.splitlines()[2:-1]] == [
+        "0.rnn", "0.drop", "norm", "last", "out",
+    ]  # fmt: skip
+    assert run("convert", "m.safetensors", "m.onnx").out == "m.onnx: 5 layers\n"
+    x = np.random.default_rng(0).standard_normal((5, 2, 3)).astype(np.float32)
+    zeros = np.zeros((2, 2, 4), np.float32)
+    found = onnx.run_model("m.onnx", [x, zeros, zeros])[0]
+    np.testing.assert_allclose(found, model(x)[0], rtol=1e-5, atol=1e-6)
+    layers = ["--layer", "0.rnn", "--layer", "out"]
+    assert run("convert", "m.safetensors", "m.pt", *layers).out == "m.pt: 2 layers\n"
+    assert list(conversion.read("m.pt").layers) == ["0.rnn", "out"]
+    assert run("convert", "m.safetensors", "m.keras", *layers).out == "m.keras: 2 layers\n"
+    assert list(conversion.read("m.keras").layers) == ["0_rnn", "out"]
+
+
+def test_several_compositions_stay_what_they_are(run):
+    models = {"a": MODELS["nested"](), "b": pyrnn.Linear(2, 3, seed=0)}
+    converted.save_layers(models, "m.safetensors")
+    assert run("convert", "m.safetensors", "n.safetensors").out == "n.safetensors: 6 layers\n"
+    assert repr(interop.load("n.safetensors")) == repr(models)
+
+
+def test_names_that_a_terminal_would_obey(run):
+    keras.save({"a\x1b[2J\nb": pyrnn.Linear(3, 2)}, "m.weights.h5")
+    out = run("inspect", "m.weights.h5").out
+    assert "a\\x1b[2J\\nb  Linear(3, 2)" in out
 
 
 @pytest.mark.parametrize(
@@ -111,8 +188,9 @@ def test_a_model_of_text(run):
         (["a.onnx", "b.txt"], "b.txt: expected a name that ends in .pt, .pth,"),
         (["a.txt", "b.onnx"], "a.txt: expected a name that ends in .pt, .pth,"),
         (["none.onnx", "b.onnx"], "none.onnx: cannot be read (No such file"),
-        (["a.onnx", "b.pt"], "b.pt: .pt is read alone; expected a name that ends in .safetensors,"),
-        (["a.onnx", "b.keras"], "b.keras: .keras is read alone; expected"),
+        (["q.safetensors", "b.pt"], "b.pt: layer: expected one that torch has as well, got GRU"),
+        (["q.safetensors", "b.keras"], "b.keras: gru: Keras gives the steps of a reverse layer"),
+        (["q.safetensors", "b.onnx"], "b.onnx: model: expected layers that fit"),
         (["a.onnx", "b.onnx", "--layer", "x"], "argument --layer: expected one of lstm, got 'x'"),
         (["p.safetensors", "b.onnx"], "b.onnx: model: ONNX has no operator for LSTM(3, 4, proj_s"),
         (["p.safetensors", "b.h5"], "b.h5: layer: Keras has no layer like LSTM(3, 4, proj_size"),
@@ -122,6 +200,8 @@ def test_a_model_of_text(run):
 def test_errors_are_one_line(arguments, message, fails):
     onnx.save(pyrnn.LSTM(3, 4), "a.onnx")
     serialization.save(pyrnn.LSTM(3, 4, proj_size=2), "p.safetensors")
+    reverse = {"gru": pyrnn.GRU(3, 4, reverse=True), "out": pyrnn.GRU(9, 4)}
+    converted.save_layers(reverse, "q.safetensors")
     assert fails("convert", *arguments).startswith(message)
 
 

@@ -19,7 +19,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "target",
         type=file_name,
         metavar="OUT",
-        help=f"the file to write; its name ends in {', '.join(conversion.WRITTEN)}",
+        help=f"the file to write; its name ends in {', '.join(conversion.FORMATS)}",
     )
     parser.add_argument(
         "--layer",
@@ -52,4 +52,4 @@ def _choose(holding: conversion.Holding, names: list[str]) -> None:
             known = ", ".join(holding.layers) or "none"
             raise UsageError(f"argument --layer: expected one of {known}, got {name!r}")
     holding.layers = {name: holding.layers[name] for name in names}
-    holding.program, holding.model, holding.refused = None, None, {}
+    holding.program, holding.model, holding.refused, holding.others = None, None, {}, {}

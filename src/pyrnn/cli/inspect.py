@@ -6,6 +6,7 @@ import argparse
 
 from pyrnn.cli._arguments import Subparsers, file_name
 from pyrnn.cli._interrupt import deferred
+from pyrnn.cli._terminal import escaped
 from pyrnn.interop import conversion
 
 
@@ -28,7 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
         whole = _whole(holding)
     print(f"{arguments.file}: {holding.format}")
     rows = [
-        (name, repr(layer), f"{layer.num_parameters:,}") for name, layer in holding.layers.items()
+        (_shown(name), repr(layer), f"{layer.num_parameters:,}")
+        for name, layer in holding.layers.items()
     ]
     table = [("layer", "kind and sizes", "parameters"), *rows]
     widths = [max(len(row[column]) for row in table) for column in range(3)]
@@ -39,10 +41,19 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("no layers")
     for name, reason in holding.refused.items():
-        print(f"not read: {name}: {reason}")
+        print(f"not read: {_shown(name)}: {_shown(reason)}")
+    for operator, (nodes, numbers) in holding.others.items():
+        print(
+            f"no layer: {_shown(operator)}: {numbers:,} numbers in {nodes} node{'s'[: nodes > 1]}"
+        )
     if whole:
         print(whole)
     return 0
+
+
+def _shown(text: str) -> str:
+    """Text of a file as one line that a terminal does not obey."""
+    return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _whole(holding: conversion.Holding) -> str:
@@ -55,5 +66,5 @@ def _whole(holding: conversion.Holding) -> str:
     try:
         model = Model(holding.program)
     except (UnsupportedError, GraphError) as error:
-        return f"the whole model does not run: {error}"
-    return f"the whole model runs: {model!r}"
+        return f"the whole model does not run: {_shown(str(error))}"
+    return f"the whole model runs: {_shown(repr(model))}"

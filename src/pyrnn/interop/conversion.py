@@ -7,67 +7,25 @@ an ONNX file. `write` is the other way round.
 from __future__ import annotations
 
 import importlib
-import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from pyrnn._files import AnyPath, checked_path, shown
+from pyrnn._files import AnyPath, shown
 from pyrnn.interop import stacking
+from pyrnn.interop._holding import FORMATS, ConversionError, Holding, suffix_of
 from pyrnn.interop._made import Found
+from pyrnn.interop._parts import parts_of
+from pyrnn.interop._targets import write
 from pyrnn.interop.serialization import ModelFileError
-from pyrnn.interop.serialization import save as save_layer
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent._stack import Recurrent
-from pyrnn.text.character_model import CharacterModel
+
+__all__ = ["FORMATS", "ConversionError", "Holding", "read", "stacked", "suffix_of", "write"]
 
 OF_LAYERS = "pyrnn.layers"
 """Metadata of an ONNX file that `pyrnn.interop.onnx.save` wrote: it is nothing but its layers."""
-FORMATS = {
-    ".pt": "PyTorch",
-    ".pth": "PyTorch",
-    ".bin": "PyTorch",
-    ".onnx": "ONNX",
-    ".keras": "Keras",
-    ".h5": "Keras",
-    ".hdf5": "Keras",
-    ".safetensors": "safetensors",
-}
-WRITTEN = (".safetensors", ".onnx", ".weights.h5")
 _LEVEL = re.compile(r"(.+)_l(\d+)")
-
-
-class ConversionError(ValueError):
-    """What one kind of file holds and another cannot; the message is one line."""
-
-
-@dataclass
-class Holding:
-    """What a file holds.
-
-    ``layers`` by name and ``refused``, why others are none; ``program`` is the graph of an ONNX
-    file and ``whole`` says whether it is more than its layers; ``model`` is an object of its own,
-    as a `CharacterModel`.
-    """
-
-    format: str
-    layers: dict[str, Layer] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    program: Any = None
-    whole: bool = False
-    model: Any = None
-
-
-def suffix_of(path: AnyPath) -> str:
-    """What a name ends in, of those that are known."""
-    name = checked_path(path).lower()
-    found = os.path.splitext(name)[1]
-    if found not in FORMATS:
-        raise ModelFileError(
-            f"{shown(path)}: expected a name that ends in {', '.join(FORMATS)}, got {found!r}"
-        )
-    return found
 
 
 def read(path: AnyPath) -> Holding:
@@ -90,12 +48,21 @@ def _of(format_name: str, found: Found) -> Holding:
 
 
 def _onnx(path: AnyPath) -> Holding:
-    from pyrnn.interop.onnx import nodes, read
+    from pyrnn.interop.onnx import read
 
     program = read.read(path)
-    holding = _of(f"ONNX, operators of version {program.opset}", nodes.find(program))
-    holding.program = program
+    holding = _of_graph(f"ONNX, operators of version {program.opset}", program)
     holding.whole = OF_LAYERS not in program.metadata
+    return holding
+
+
+def _of_graph(format_name: str, program: Any) -> Holding:
+    from pyrnn.interop.onnx import nodes
+
+    found = nodes.find(program)
+    holding = _of(format_name, found)
+    holding.program, holding.whole = program, True
+    holding.others = nodes.others(program, found)
     return holding
 
 
@@ -108,20 +75,19 @@ def _keras(path: AnyPath) -> Holding:
 def _safetensors(path: AnyPath) -> Holding:
     from pyrnn.interop import converted
     from pyrnn.interop.onnx.model import Model
-    from pyrnn.interop.onnx.nodes import find
 
     loaded = converted.load_any(path)
     if isinstance(loaded, Model):
-        holding = _of("safetensors, a converted model", find(loaded.program))
-        holding.program, holding.whole = loaded.program, True
-        return holding
-    if isinstance(loaded, CharacterModel):
-        return Holding("safetensors", {"rnn": loaded.rnn}, model=loaded)
-    if isinstance(loaded, Layer):
-        return Holding("safetensors", {type(loaded).__name__.lower(): loaded})
+        return _of_graph("safetensors, a converted model", loaded.program)
+    if not isinstance(loaded, Mapping):
+        parts = parts_of(loaded)
+        if loaded in parts.values():
+            return Holding("safetensors", parts)
+        return Holding(f"safetensors, a {type(loaded).__name__}", parts, model=loaded)
     if loaded and not all(isinstance(one, Layer) for one in loaded.values()):
         return _of("safetensors, a state dict", _from_names(loaded, path))
-    return Holding("safetensors", loaded)
+    parts = {key: part for name, one in loaded.items() for key, part in parts_of(one, name).items()}
+    return Holding("safetensors", parts, model=None if parts == loaded else loaded)
 
 
 def _torch(path: AnyPath) -> Holding:
@@ -176,79 +142,3 @@ def stacked(layers: Mapping[str, Layer]) -> dict[str, Layer]:
             if name not in names[1:]
         }
     return joined
-
-
-# --- writing --------------------------------------------------------------------------------
-
-
-def write(holding: Holding, path: AnyPath) -> str:
-    """Write what a file held in the form that the name's end says; returns what was written.
-
-    Raises
-    ------
-    ConversionError
-        If that form cannot hold it.
-    ModelFileError
-        If the name ends in something else.
-    """
-    kind = suffix_of(path)
-    if kind in (".pt", ".pth", ".bin", ".keras"):
-        raise ConversionError(
-            f"{shown(path)}: {kind} is read alone; expected a name that ends in "
-            f"{', '.join(WRITTEN)}"
-        )
-    try:
-        if kind == ".safetensors":
-            return _write_safetensors(holding, path)
-        if not holding.layers:
-            raise ConversionError(f"{shown(path)}: expected at least one layer, got none")
-        if kind == ".onnx":
-            return _write_onnx(holding, path)
-        from pyrnn.interop import keras
-
-        keras.save({n.replace("/", "_"): one for n, one in holding.layers.items()}, path)
-        return _counted(holding.layers)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, (ConversionError, ModelFileError)):
-            raise
-        raise ConversionError(f"{shown(path)}: {error}") from error
-
-
-def _counted(layers: Mapping[str, Layer]) -> str:
-    return f"{len(layers)} layer" + "s" * (len(layers) != 1)
-
-
-def _write_onnx(holding: Holding, path: AnyPath) -> str:
-    from pyrnn.interop import onnx
-
-    layers = list(holding.layers.values())
-    onnx.save(layers[0] if len(layers) == 1 else layers, path)
-    return _counted(holding.layers)
-
-
-def _write_safetensors(holding: Holding, path: AnyPath) -> str:
-    from pyrnn.interop import converted
-    from pyrnn.interop.onnx.graph import GraphError, UnsupportedError
-    from pyrnn.interop.onnx.model import Model
-
-    if holding.program is not None and (holding.whole or not holding.layers):
-        try:
-            Model(holding.program)
-        except (UnsupportedError, GraphError) as error:
-            if not holding.layers:
-                raise ConversionError(f"{shown(path)}: {error}") from error
-            converted.save_layers(holding.layers, path)
-            return f"{_counted(holding.layers)}, not the whole model ({error})"
-        converted.save_model(holding.program, path)
-        return f"the whole model, {len(holding.program.graph.nodes)} nodes"
-    if holding.model is not None:
-        save_layer(holding.model, path)
-        return type(holding.model).__name__
-    if not holding.layers:
-        raise ConversionError(f"{shown(path)}: expected at least one layer, got none")
-    if len(holding.layers) == 1:
-        (layer,) = holding.layers.values()
-        save_layer(layer, path)
-    else:
-        converted.save_layers(holding.layers, path)
-    return _counted(holding.layers)

@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from pyrnn.interop.onnx.graph import AnyArray, Graph, GraphError, Node, Program,
 from pyrnn.interop.onnx.model import Model
 from pyrnn.interop.serialization import ModelFileError
 from pyrnn.layers._layer import Layer
+from pyrnn.parameters import dictionary
 
 VERSION = 1
 _KEY = "pyrnn"
@@ -259,6 +260,9 @@ def _layers(arguments: Any, contents: Contents, file: BinaryIO) -> dict[str, Lay
                 for key in contents.tensors
                 if key.startswith(start)
             }
+            if kind == "Sequential":
+                made[name] = _composed(options, tensors, data_bytes)
+                continue
             dropout = options.pop("dropout", 0.0)
             serialization._check_arguments(kind, options, data_bytes, len(contents.tensors))
             made[name] = _made(kind, options, tensors)
@@ -276,6 +280,21 @@ def _made(kind: str, options: Mapping[str, Any], tensors: Mapping[str, AnyArray]
     layer: Layer = made_of(lambda: constructor(**options), tensors)
     serialization._check_finite(layer.parameters)
     return layer
+
+
+def _composed(options: dict[str, Any], tensors: Mapping[str, AnyArray], data_bytes: int) -> Layer:
+    """A composition of layers that are described in it."""
+    try:
+        with dictionary.not_drawn(2 * data_bytes + serialization.MOST_MISSING):
+            layer = serialization._made("Sequential", options, data_bytes, len(tensors))
+    except serialization._ContentError as error:
+        raise ContentError(str(error)) from error
+    expected = {name: array.shape for name, array in layer.parameters.items()}
+    if expected != {name: array.shape for name, array in tensors.items()}:
+        raise ContentError(f"expected the parameters of {layer!r}, got {', '.join(tensors)}")
+    layer.parameters.update(tensors)
+    serialization._check_finite(layer.parameters)
+    return cast(Layer, layer)
 
 
 def _program(arguments: Any, contents: Contents, file: BinaryIO) -> Program:

@@ -235,8 +235,11 @@ def converted_source(number: int) -> bytes:
         if number % 2:
             converted.save_model(from_any(onnx_source(number)), path)
         else:
-            layers = _layers(number)
-            converted.save_layers({f"layer.{n}": layer for n, layer in enumerate(layers)}, path)
+            layers = {f"layer.{n}": layer for n, layer in enumerate(_layers(number))}
+            if number % 3 == 0:
+                inner = pyrnn.Sequential(pyrnn.Linear(2, 3, seed=0), pyrnn.LastStep())
+                layers["both"] = pyrnn.Sequential(pyrnn.GRU(3, 2, seed=0), inner=inner)
+            converted.save_layers(layers, path)
         return path.read_bytes()
 
 

@@ -6,6 +6,8 @@ import pytest
 from pyrnn.interop import keras
 from tests.interop.keras import files
 
+pytestmark = pytest.mark.usefixtures("in_place")
+
 
 def sequence(*shape):
     return np.arange(np.prod(shape)).reshape(shape).astype(np.float32)
@@ -106,3 +108,71 @@ def test_bidirectional_with_states(backend, tmp_path):
     _, (h, _) = layer(sequence(2, 4, 3), (h, c))  # stateful
     assert_close(h[0], rows(0.26234663, 0.6137073, width=2))
     assert_close(h[1], rows(0.16959146, 0.5381646, width=2))
+
+
+def backward_constants(kind, units, inputs):
+    return files.constants(kind, units, inputs, values=(0.03, 0.02, 0.01))
+
+
+def test_merge_modes(backend, tmp_path):
+    """The last output of each direction, merged: of the second one its first step."""
+    x = sequence(2, 3, 4)
+    layer = loaded(tmp_path, "SimpleRNN", 2, 4, outer={"merge_mode": "ave"})
+    assert layer.merge_mode == "ave"
+    assert_close(layer(x)[1].mean(axis=0), rows(0.24845785, 0.6288199, width=2))
+    layer = loaded(tmp_path, "SimpleRNN", 2, 4, outer={"merge_mode": None})
+    assert_close(layer(x)[0][:, -1, :2], rows(0.39687276, 0.7237238, width=2))
+    assert_close(layer(x)[0][:, 0, 2:], rows(0.10004295, 0.53391594, width=2))
+    other = backward_constants("SimpleRNN", 2, 4)
+    layer = loaded(tmp_path, "SimpleRNN", 2, 4, outer={"merge_mode": "mul"}, backward=other)
+    assert_close(layer(x)[1].prod(axis=0), rows(0.08374989, 0.6740834, width=2))
+    layer = loaded(tmp_path, "GRU", 2, 4, outer={"merge_mode": "sum"})
+    y, _ = layer(x)
+    assert_close(y[0], rows(0.20937867, 0.34462988, 0.40290534, width=2))
+    assert_close(y[1], rows(0.59829646, 0.6734641, 0.6479671, width=2))
+
+
+def test_bidirectional_from_given_states(backend, tmp_path):
+    layer = loaded(tmp_path, "LSTM", 2, 3, outer={"merge_mode": "concat"})
+    given = np.arange(4).reshape(2, 2).astype(np.float32)
+    y, _ = layer(
+        sequence(2, 4, 3), (np.stack([given, 3 * given]), np.stack([2 * given, 4 * given]))
+    )
+    assert_close(y[:, -1, :2], [[0.20794602, 0.4577124], [0.6682636, 0.6711909]])
+    assert_close(y[:, 0, 2:], [[0.14046375, 0.48191673], [0.60943645, 0.60950446]])
+
+
+MASK = np.array([[True, True, False, True], [True, False, False, True]])
+
+
+def test_masks_with_holes(backend, tmp_path):
+    """A masked step keeps the state; its output is the one before, or zero if that is asked."""
+    layer, x = loaded(tmp_path, "GRU", 2, 3), sequence(2, 4, 3)
+    expected = [
+        rows(0.03606692, 0.09497581, 0.09497581, 0.19393763, width=2),
+        rows(0.16051409, 0.16051409, 0.16051409, 0.30818558, width=2),
+    ]
+    y, h = layer(x, mask=MASK)
+    assert_close(y, expected)
+    assert_close(h[0], y[:, -1])
+    y, _ = layer(x, mask=MASK, zero_output_for_mask=True)
+    assert_close(y, np.where(MASK[..., None], expected, 0))
+    backwards = loaded(tmp_path, "GRU", 2, 3, go_backwards=True)
+    assert_close(backwards(x, mask=MASK)[1][0], rows(0.11669192, 0.28380975, width=2))
+    both = loaded(tmp_path, "GRU", 2, 3, outer={"merge_mode": "concat"})
+    _, h = both(x, mask=MASK)
+    assert_close(h[0], rows(0.19393763, 0.30818558, width=2))
+    assert_close(h[1], rows(0.11669192, 0.28380975, width=2))
+
+
+def test_go_backwards(backend, tmp_path):
+    """The state after the first step, which such a layer computes last."""
+    layer = loaded(tmp_path, "GRU", 3, 4, go_backwards=True)
+    assert layer.reverse
+    y, h = layer(sequence(3, 6, 4))
+    assert_close(y[:, 0], h[0])
+    assert_close(h[0], rows(0.24406259, 0.611516, 0.3928808, width=3))
+    layer = loaded(tmp_path, "GRU", 2, 3, go_backwards=True)
+    state = np.arange(4).reshape(1, 2, 2).astype(np.float32)
+    _, h = layer(sequence(2, 4, 3), state)
+    assert_close(h[0], [[0.13486053, 0.23261218], [0.78257304, 0.9691353]])

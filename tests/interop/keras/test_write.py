@@ -1,5 +1,8 @@
 """Layers in Keras' layout, and round trips: pyrnn, ONNX, pyrnn, Keras, pyrnn, bit for bit."""
 
+import json
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,8 @@ import pyrnn
 from pyrnn.interop import keras, stacking
 
 pytest.importorskip("h5py")
+
+pytestmark = pytest.mark.usefixtures("in_place")
 
 KINDS = {
     "rnn": lambda **o: pyrnn.RNN(3, 4, **o),
@@ -21,6 +26,8 @@ OPTIONS = {
     "deep": {"num_layers": 3, "bidirectional": True},
     "no-bias": {"bias": False},
     "double": {"dtype": "float64"},
+    "reverse": {"reverse": True},
+    "merged": {"bidirectional": True, "merge_mode": "ave"},
 }
 
 
@@ -32,9 +39,10 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
-def test_round_trip(make, options, tmp_path):
+@pytest.mark.parametrize("name", ["m.weights.h5", "m.keras"])
+def test_round_trip(name, make, options, tmp_path):
     layer = make(seed=0, batch_first=True, **options)
-    path = tmp_path / "m.weights.h5"
+    path = tmp_path / name
     keras.save({"a": layer}, path)
     found = keras.load(path)
     assert list(found) == (["a_l0", "a_l1", "a_l2"] if layer.num_layers == 3 else ["a"])
@@ -47,6 +55,8 @@ def test_round_trip(make, options, tmp_path):
 @pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
 def test_by_onnx_and_keras(make, options, tmp_path):
     pytest.importorskip("onnx")
+    if "merge_mode" in options:
+        pytest.skip("ONNX merges by operators of their own")
     from pyrnn.interop import onnx
 
     layer = make(seed=0, **options)
@@ -89,6 +99,72 @@ def test_a_bias_that_keras_has_changed_counts(tmp_path):
     total[0] += 1
     assert np.array_equal(back.parameters["bias_ih_l0"], total)
     assert not back.parameters["bias_hh_l0"].any()
+
+
+def test_a_whole_model(tmp_path):
+    """A composition in a composition is one row of layers; what Keras adds is left out here."""
+    over = {"batch_first": True}
+    model = pyrnn.Sequential(
+        words=pyrnn.Embedding(7, 3, seed=0),
+        inner=pyrnn.Sequential(rnn=pyrnn.LSTM(3, 4, seed=1, **over), drop=pyrnn.Dropout(0.2)),
+        gru=pyrnn.GRU(4, 5, bidirectional=True, seed=2, **over),
+        last=pyrnn.LastStep(bidirectional=True, **over),
+        act=pyrnn.Activation("relu"),
+        out=pyrnn.Linear(10, 2, seed=3),
+    )
+    path = tmp_path / "m.keras"
+    keras.save(model, path)
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))["config"]
+        assert json.loads(archive.read("metadata.json"))["keras_version"].startswith("3.")
+    listed = [(one["class_name"], one["config"]["name"]) for one in config["layers"]]
+    assert listed == [
+        ("InputLayer", "input_layer"), ("Embedding", "words"), ("LSTM", "inner_rnn"),
+        ("Dropout", "inner_drop"), ("Bidirectional", "gru"), ("Activation", "act"),
+        ("Dense", "out"),
+    ]  # fmt: skip
+    assert config["layers"][0]["config"] == {
+        "name": "input_layer", "batch_shape": [None, None], "dtype": "int32",
+    }  # fmt: skip
+    both = config["layers"][4]["config"]
+    assert both["layer"]["config"]["return_sequences"] is False
+    assert both["backward_layer"]["config"]["go_backwards"] is True
+    found = keras.load(path)
+    assert list(found) == ["words", "inner_rnn", "gru", "out"]
+    parts = (model.layers["words"], model.layers["inner"].layers["rnn"], model.layers["gru"])
+    for layer, part in zip(found.values(), (*parts, model.layers["out"]), strict=True):
+        assert repr(layer) == repr(part)
+        for name, array in part.parameters.items():
+            assert layer.parameters[name].tobytes() == array.tobytes()
+
+
+NOT_IN_A_ROW = {
+    "sizes": ([pyrnn.GRU(3, 4), pyrnn.Linear(5, 2)], "expected layers that fit"),
+    "first": ([pyrnn.Activation(), pyrnn.GRU(3, 4)], "how many features x has"),
+    "last": ([pyrnn.Linear(3, 4), pyrnn.LastStep()], "LastStep right behind"),
+    "reverse": ([pyrnn.GRU(3, 4, reverse=True), pyrnn.GRU(4, 4)], "in the other order"),
+    "twice": ({"a.b": pyrnn.Linear(3, 3), "a": pyrnn.Sequential(b=pyrnn.Linear(3, 3))}, None),
+    "words": ([pyrnn.Linear(3, 4), pyrnn.Embedding(4, 4)], "an Embedding first"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_IN_A_ROW)
+def test_a_whole_model_follows_one_row(name, tmp_path):
+    layers, message = NOT_IN_A_ROW[name]
+    if message is None:
+        keras.save(layers, tmp_path / "no.keras")
+        assert list(keras.load(tmp_path / "no.keras")) == ["a.b", "a_b"]
+        return
+    named = {f"layer{n}": layer for n, layer in enumerate(layers)}
+    with pytest.raises(ValueError, match=message):
+        keras.save(named, tmp_path / "no.keras")
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_layers_of_one_name(tmp_path):
+    layers = {"a_b": pyrnn.Linear(3, 3), "a": pyrnn.Sequential(b=pyrnn.Linear(3, 3))}
+    with pytest.raises(ValueError, match="one layer of each name, got 'a_b' twice"):
+        keras.save(layers, tmp_path / "m.keras")
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ OPTIONS = {
     "all": {"num_layers": 3, "bidirectional": True, "batch_first": True},
     "no-bias": {"bias": False},
     "double": {"dtype": "float64"},
+    "reverse": {"num_layers": 2, "reverse": True},
 }
 
 
@@ -90,6 +91,57 @@ def test_a_chain(tmp_path):
     ]  # fmt: skip
 
 
+COMPOSED = {
+    "merged": lambda o: [
+        pyrnn.GRU(3, 4, 2, bidirectional=True, merge_mode=mode, seed=n, **o)
+        if n == 0 else pyrnn.LSTM(4, 4, bidirectional=True, merge_mode=mode, seed=n, **o)
+        for n, mode in enumerate(("sum", "mul", "ave"))
+    ],
+    "last": lambda o: [
+        pyrnn.GRU(3, 4, seed=0, **o), pyrnn.LastStep(**o), pyrnn.Linear(4, 2, seed=1),
+    ],
+    "last-both": lambda o: [
+        pyrnn.LSTM(3, 4, bidirectional=True, seed=0, **o), pyrnn.LastStep(bidirectional=True, **o),
+        pyrnn.Activation("sigmoid"),
+    ],
+    "last-reverse": lambda o: [pyrnn.GRU(3, 4, reverse=True, seed=0, **o), pyrnn.LastStep(**o)],
+    "mean": lambda o: [
+        pyrnn.LayerNorm(3, eps=0.1), pyrnn.Dropout(0.5), pyrnn.RNN(3, 4, seed=0, **o),
+        pyrnn.Activation("softplus"), pyrnn.MeanOverTime(**o), pyrnn.Activation("relu"),
+        pyrnn.LayerNorm(4, elementwise_affine=False),
+    ],
+    "nested": lambda o: [
+        pyrnn.Sequential(
+            pyrnn.Sequential(a=pyrnn.GRU(3, 4, seed=0, **o)), pyrnn.Linear(4, 4, seed=1)
+        ),
+        pyrnn.RNN(4, 2, seed=2, **o),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("name", COMPOSED)
+def test_compositions(name, batch_first, tmp_path):
+    model = pyrnn.Sequential(*COMPOSED[name]({"batch_first": batch_first})).eval()
+    path = tmp_path / "model.onnx"
+    backend.save(model, path)
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    prepared = backend.prepare(path)
+    for steps, rows in ((5, 2), (1, 3)):
+        x = numbers(model, *((rows, steps) if batch_first else (steps, rows)), 3)
+        y, last = model(x)
+        last = last if isinstance(last, tuple) else () if last is None else (last,)
+        zeros = [np.zeros_like(part) for part in last]
+        names = dict(zip(prepared.inputs, [x, *zeros], strict=True))
+        found = prepared.run(names)
+        assert len(found) == 1 + len(last)
+        for mine, other in zip((y, *last), found, strict=True):
+            np.testing.assert_allclose(other, mine, rtol=1e-5, atol=1e-6)
+        pytest.importorskip("onnxruntime")
+        for mine, other in zip((y, *last), graphs.session(str(path)).run(None, names), strict=True):
+            np.testing.assert_allclose(other, mine, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("model", "kind", "message"),
     [
@@ -103,6 +155,10 @@ def test_a_chain(tmp_path):
         ([pyrnn.Linear(3, 4), pyrnn.GRU(4, 4, dtype="float64")], ValueError, "one dtype"),
         ([pyrnn.GRU(3, 4), pyrnn.GRU(4, 4, batch_first=True)], ValueError, "one batch_first"),
         ([pyrnn.RNNCell(3, 4)], TypeError, "got RNNCell"),
+        ([pyrnn.MeanOverTime(), pyrnn.Activation()], ValueError, "how many features x has"),
+        ([pyrnn.GRU(3, 4), pyrnn.LastStep(), pyrnn.GRU(4, 4)], ValueError, "that ends time"),
+        ([pyrnn.GRU(3, 4), pyrnn.LastStep(batch_first=True)], ValueError, "one batch_first"),
+        ([pyrnn.GRU(3, 5), pyrnn.LastStep(bidirectional=True)], ValueError, "an even number"),
     ],
 )
 def test_what_onnx_has_not_is_refused(model, kind, message, tmp_path):

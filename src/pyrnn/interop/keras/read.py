@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from pyrnn.interop.keras.cells import from_keras, kind_of, reset_after
 from pyrnn.interop.keras.hdf5 import ContentError, Group
 from pyrnn.interop.keras.sources import Source, sources
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.recurrent._passes import MergeMode
 from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM
 from pyrnn.layers.recurrent.rnn import RNN
@@ -52,7 +53,8 @@ def load(path: AnyPath) -> dict[str, Layer]:
         `GRU` with ``batch_first=True``, which is Keras' layout; Dense, alone or in
         TimeDistributed, as `Linear` (without its activation); Embedding as `Embedding`.
         ``return_sequences`` and the like are no part of a layer: ``y`` has all steps, and the last
-        state comes with it.
+        state comes with it. ``go_backwards`` is ``reverse=True``: there ``y[:, t]`` belongs to
+        ``x[:, t]``, while Keras gives the steps in the order in which it computes them.
 
     Warns
     -----
@@ -122,9 +124,9 @@ def _layer(source: Source, archive: Archive) -> Layer | None:
     if class_name in _KINDS:
         options = _Options(class_name, config, archive.version)
         if "Bidirectional" not in around:
-            return _recurrent(options, [source.arrays[0]], None)
+            return _recurrent(options, [source.arrays[0]], None, source.kept)
         outer = next(settings for name, settings in wrapped if name == "Bidirectional")
-        return _recurrent(options, _both(source.arrays), outer)
+        return _recurrent(options, _both(source.arrays), outer, source.kept)
     if class_name == "Dense":
         return _dense(source.arrays[0])
     if class_name == "Embedding":
@@ -176,7 +178,7 @@ def _recurrent(
     if outer is not None:
         arguments |= _merged(outer)
     elif options.config.get("go_backwards"):
-        arguments |= _backwards()
+        arguments["reverse"] = True
     if kind == "GRU":
         arguments["reset_after"] = reset_after(sides[0], options.config.get("reset_after"))
     sizes = (first["weight_ih"].shape[1], first["weight_hh"].shape[1])
@@ -199,6 +201,8 @@ def _kept_options(kept: Group | None) -> dict[str, Any]:
         return {
             "activation": options.get("nonlinearity", "tanh"),
             "reset_after": options.get("reset_after"),
+            "go_backwards": options.get("reverse", False),
+            "merge_mode": options.get("merge_mode", "concat"),
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ContentError(f"expected options as JSON, got something else ({error})") from error
@@ -247,13 +251,11 @@ def _name(value: Any) -> str | None:
 
 def _merged(outer: Mapping[str, Any]) -> dict[str, Any]:
     mode = outer.get("merge_mode", "concat")
-    if mode not in ("concat", None):
+    if mode is None:  # both outputs apart, which are the halves of one
+        return {}
+    if mode not in get_args(MergeMode):
         raise UnsupportedError(f"no layer joins both directions by {mode!r}")
-    return {}
-
-
-def _backwards() -> dict[str, Any]:
-    raise UnsupportedError("no layer runs backwards alone")
+    return {"merge_mode": mode}
 
 
 def _dense(arrays: Sequence[Array]) -> Layer:
@@ -279,8 +281,9 @@ def _guessed(source: Source, archive: Archive) -> Layer | None:
         if kind_of(halves[0]) == kind_of(halves[1]) is not None:
             sides, kind = halves, kind_of(halves[0])
     if kind is not None:
-        outer: dict[str, Any] | None = {} if len(sides) == 2 else None
-        options = _Options(kind, _kept_options(source.kept), archive.version)
+        kept = _kept_options(source.kept)
+        outer: dict[str, Any] | None = kept if len(sides) == 2 else None
+        options = _Options(kind, kept, archive.version)
         return _recurrent(options, sides, outer, source.kept)
     arrays = sides[0]
     shapes = [array.ndim for array in arrays]

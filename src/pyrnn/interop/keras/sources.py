@@ -114,7 +114,9 @@ def _new(root: Group, configured: Sequence[_Configured]) -> Iterator[Source]:
         number = next((n for n, one in left.items() if _is(one, layer)), None)
         if number is not None:
             one = left.pop(number)
-            yield Source(name, layer.class_name, layer.config, one.arrays, one.keys[-1])
+            key = one.keys[-1]
+            kept = root.at("pyrnn", key)
+            yield Source(name, layer.class_name, layer.config, one.arrays, key, kept)
     loose = _unique([(*one.keys[:-1], one.name or one.keys[-1]) for one in left.values()])
     for one, name in zip(left.values(), loose, strict=True):
         if configured and any(one.arrays):

@@ -1,9 +1,10 @@
-"""Layers in Keras' layout: as arrays, and as a ``.weights.h5`` file that Keras 3 loads."""
+"""Layers in Keras' layout: as arrays, and as files that Keras 3 loads."""
 
 from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +13,12 @@ import numpy as np
 from pyrnn import _extras
 from pyrnn._files import AnyPath, checked_path, write_atomically
 from pyrnn._types import Array
+from pyrnn.interop._parts import parts_of
 from pyrnn.interop.keras.cells import to_arrays
+from pyrnn.interop.keras.whole import members
 from pyrnn.interop.stacking import unstack
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.sequential import Sequential
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent._stack import Recurrent
 
@@ -82,23 +86,27 @@ def _kind(layer: Recurrent) -> str:
 
 
 def save(layers: Layer | Mapping[str, Layer], path: AnyPath) -> None:
-    """Write layers as a ``.weights.h5`` file of Keras 3.
+    """Write layers as a file of Keras 3: a whole model, or its weights.
 
-    ``model.load_weights(path)`` of Keras takes it where the model has layers of these names, in
-    this order. A layer of several levels is as many layers, their names ending in ``_l0``, ``_l1``.
-    `load` gives back the very bits, both biases included, which Keras adds up.
+    A ``.keras`` file is a Sequential model of these layers, which ``keras.models.load_model(path)``
+    makes. ``model.load_weights(path)`` takes a ``.weights.h5`` where the model has layers of these
+    names, in this order. A layer of several levels is as many layers, their names ending in
+    ``_l0``, ``_l1``. `load` gives back the very bits, both biases included, which Keras adds up.
 
     Parameters
     ----------
     layers : Layer or dict of layers by name
-        RNN, LSTM, GRU, Linear, Embedding. A layer alone is named after its kind.
+        RNN, LSTM, GRU, Linear, Embedding, a `Sequential` of them; in a ``.keras`` file also
+        Activation, Dropout, LastStep right behind a recurrent layer, and MeanOverTime. A layer
+        alone is named after its kind.
     path : str, bytes or os.PathLike
-        Ends in ``.weights.h5`` for Keras.
+        Ends in ``.keras`` for a whole model, in ``.weights.h5`` for weights alone.
 
     Raises
     ------
     TypeError, ValueError
-        If Keras has no such layer, or a name is empty or has a slash.
+        If Keras has no such layer, a name is empty or has a slash, or the layers of a whole model
+        do not follow each other.
     OSError
         If the file cannot be written.
     MissingExtraError
@@ -109,35 +117,59 @@ def save(layers: Layer | Mapping[str, Layer], path: AnyPath) -> None:
 
     name = checked_path(path)
     prepared = _prepared(layers)
+    whole = name.lower().endswith(".keras")
+    described = members(prepared) if whole else {}
+    weighted = {label: layer for label, layer in prepared.items() if layer.num_parameters}
+    if not weighted:
+        raise ValueError("layers: expected at least one layer with parameters, got none")
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", track_order=True) as file:
         group = file.create_group("layers", track_order=True)
         counts: dict[str, int] = {}
-        for label, layer in prepared.items():
+        for label, layer in weighted.items():
             key = _key(layer, counts)
             _write(group.create_group(key), layer, label)
             _keep(file, key, layer)
         file.create_group("vars")
-    write_atomically(name, buffer.getvalue())
+    data = buffer.getvalue()
+    write_atomically(name, _zipped({**described, "model.weights.h5": data}) if whole else data)
+
+
+def _zipped(contents: Mapping[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in contents.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return file.getvalue()
 
 
 def _prepared(layers: Layer | Mapping[str, Layer]) -> dict[str, Layer]:
     """One level for each name, all checked."""
-    if isinstance(layers, Layer):
+    if isinstance(layers, Sequential):
+        layers = dict(layers.layers)
+    elif isinstance(layers, Layer):
         layers = {_usual_name(layers): layers}
     if not isinstance(layers, Mapping) or not layers:
         raise TypeError("layers: expected a layer or a dict of layers by name")
     found: dict[str, Layer] = {}
-    for name, layer in layers.items():
+    for name, one in layers.items():
         if not isinstance(name, str) or not name or "/" in name or "\0" in name:
             raise ValueError(f"layers: expected names without slashes, got {name!r}")
-        if isinstance(layer, Recurrent) and layer.num_layers > 1:
-            _kind(layer)
-            found |= {f"{name}_l{n}": level for n, level in enumerate(unstack(layer))}
-        else:
-            found[name] = layer
+        parts = parts_of(one, name) if isinstance(one, Sequential) else {name: one}
+        for label, layer in parts.items():
+            levels: dict[str, Any] = {"": layer}
+            if isinstance(layer, Recurrent) and layer.num_layers > 1:
+                _kind(layer)
+                levels = {f"_l{n}": level for n, level in enumerate(unstack(layer))}
+            for end, level in levels.items():
+                # Keras over torch takes no dots in names.
+                full = (label if label is name else label.replace(".", "_")) + end
+                if full in found:
+                    raise ValueError(f"layers: expected one layer of each name, got {full!r} twice")
+                found[full] = level
     for layer in found.values():
-        to_keras(layer)
+        if not isinstance(layer, Layer) or layer.num_parameters:
+            to_keras(layer)
     return found
 
 
@@ -187,7 +219,11 @@ def _keep(file: Any, key: str, layer: Layer) -> None:
     if not isinstance(layer, Recurrent):
         return
     group = file.require_group(KEPT).create_group(key)
-    names = [name for name in ("nonlinearity", "reset_after") if hasattr(layer, name)]
+    names = [
+        name
+        for name in ("nonlinearity", "reset_after", "reverse", "merge_mode")
+        if hasattr(layer, name)
+    ]
     group.attrs[KEPT] = json.dumps({name: getattr(layer, name) for name in names})
     if layer.cell != "gru":
         for name, array in layer.parameters.items():

@@ -91,6 +91,25 @@ def find(program: Program) -> Found:
     return found
 
 
+def others(program: Program, found: Found) -> dict[str, tuple[int, int]]:
+    """The operators that are no layers but have weights: how many nodes, and how many numbers."""
+    counted: dict[str, tuple[int, int]] = {}
+    biases: set[str] = set()
+    for build, readers in _builds(program.graph, program.opset, {}):
+        node = build.node
+        if node.op == "MatMul" and node.name in found.layers:
+            biases.update(reader.name for reader in readers.get(node.outputs[0], []))
+        given = [build.constants.get(name) for name in node.inputs]
+        fixed = all(name == "" or name in build.constants for name in node.inputs)
+        if fixed or node.name in found.layers or node.name in biases:
+            continue
+        numbers = sum(one.size for one in given if one is not None and one.dtype.kind == "f")
+        if numbers:
+            nodes, before = counted.get(node.op, (0, 0))
+            counted[node.op] = nodes + 1, before + numbers
+    return counted
+
+
 def _reason(node: Node, error: Exception) -> str:
     said = str(error) if isinstance(error, UnsupportedError) else contradiction(error)
     return said.removeprefix(f"{node}: ")
@@ -172,8 +191,6 @@ def _recurrent(build: Build) -> Layer:
         raise UnsupportedError(
             f"no layer has {_described(settings)}; prepare(...) runs the node all the same"
         )
-    if settings.backwards == (True,):
-        raise UnsupportedError("no layer runs backwards alone; prepare(...) runs the node")
     return layer_of(cell, settings, weights, fixed[2] is not None, build.flag("layout"))
 
 
@@ -191,6 +208,7 @@ def layer_of(
         "bias": bias,
         "batch_first": batch_first,
         "bidirectional": len(weights) == 2,
+        "reverse": settings.backwards == (True,),
         "dtype": weights[0].W.dtype,
     }
     sizes = (weights[0].W.shape[1], settings.hidden_size)

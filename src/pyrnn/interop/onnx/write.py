@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,17 @@ from pyrnn import _extras
 from pyrnn._files import AnyPath, checked_path, write_atomically
 from pyrnn._types import Array
 from pyrnn._version import version
+from pyrnn.interop._parts import parts_of
 from pyrnn.interop.onnx.equations import Weights
 from pyrnn.interop.onnx.weights import from_cell, settings_of
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm
+from pyrnn.layers.composition.pooling import LastStep, MeanOverTime, Pooling
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent._stack import Recurrent
+from pyrnn.layers.recurrent.gru import GRU
+from pyrnn.layers.recurrent.lstm import LSTM
+from pyrnn.layers.recurrent.rnn import RNN
 
 OPSET = 17
 IR_VERSION = 8
@@ -34,8 +39,9 @@ def save(model: Layer | Sequence[Layer], path: AnyPath) -> None:
     Parameters
     ----------
     model : Layer or sequence of layers
-        RNN, LSTM, GRU, Linear, Embedding; or several of them, each of which takes what the one
-        before gives. What acts in training alone (dropout, zoneout, recurrent dropout) is left out.
+        RNN, LSTM, GRU, Linear, Embedding, LayerNorm, Activation, LastStep, MeanOverTime, a
+        `Sequential` of them; or several of them, each of which takes what the one before gives.
+        What acts in training alone (dropout, recurrent dropout) is left out.
     path : str, bytes or os.PathLike
         Usually ends in ``.onnx``.
 
@@ -78,15 +84,12 @@ def to_model(model: Layer | Sequence[Layer]) -> Any:
     """The `onnx.ModelProto` that `save` writes."""
     from onnx import helper
 
-    layers = [model] if isinstance(model, Layer) else list(model)
+    given = [model] if isinstance(model, Layer) else list(model)
+    layers = [part for one in given for part in parts_of(one).values()]
+    layers = [layer for layer in layers if not isinstance(layer, Dropout)]
     writer = _Writer(_checked(layers))
     for layer in layers:
-        if isinstance(layer, Recurrent):
-            writer.recurrent(layer)
-        elif isinstance(layer, Linear):
-            writer.linear(layer)
-        elif isinstance(layer, Embedding):
-            writer.embedding(layer)
+        _WRITERS[type(layer)](writer, layer)
     graph = writer.graph()
     opset = helper.make_opsetid("", OPSET)
     made = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
@@ -106,34 +109,46 @@ def _checked(layers: Sequence[Layer]) -> Sequence[Layer]:
                 raise ValueError(f"model: ONNX has no operator for {layer!r}")
             if np.any(layer.zoneout):
                 raise ValueError(f"model: ONNX has no zoneout, got {layer!r}")
-        elif not isinstance(layer, (Linear, Embedding)):
+        elif type(layer) not in _WRITERS:
             raise TypeError(
-                "model: expected RNN, LSTM, GRU, Linear, Embedding or a sequence of them, got "
+                f"model: expected layers that ONNX has operators for ({_KNOWN}), got "
                 f"{type(layer).__name__}"
             )
-        if layer.dtype != layers[0].dtype:
-            raise ValueError(f"model: expected one dtype, got {layers[0].dtype} and {layer.dtype}")
-    for below, above in itertools.pairwise(layers):
-        if isinstance(above, Embedding):
+    with_dtype = [layer for layer in layers if layer.num_parameters]
+    for layer in with_dtype:
+        if layer.dtype != with_dtype[0].dtype:
+            expected = with_dtype[0].dtype
+            raise ValueError(f"model: expected one dtype, got {expected} and {layer.dtype}")
+    before: tuple[Layer, int] | None = None
+    for layer in layers:
+        if isinstance(layer, Embedding) and layer is not layers[0]:
             raise ValueError("model: expected an Embedding first, got one behind another layer")
-        given, wanted = sizes_of(below)[1], sizes_of(above)[0]
-        if given != wanted:
-            raise ValueError(f"model: expected layers that fit, got {below!r} before {above!r}")
-    orders = {layer.batch_first for layer in layers if isinstance(layer, Recurrent)}
-    if len(orders) > 1:
+        sizes = sizes_of(layer)
+        if sizes and before and before[1] != sizes[0]:
+            raise ValueError(f"model: expected layers that fit, got {before[0]!r} before {layer!r}")
+        before = (layer, sizes[1]) if sizes else before
+    if before is None:
+        raise ValueError("model: expected a layer that says how many features x has")
+    ordered = [layer for layer in layers if isinstance(layer, (Recurrent, Pooling))]
+    if len({layer.batch_first for layer in ordered}) > 1:
         raise ValueError("model: expected one batch_first for all layers, got both")
+    pools = [number for number, layer in enumerate(layers) if isinstance(layer, Pooling)]
+    if pools and any(isinstance(layer, (Recurrent, Pooling)) for layer in layers[pools[0] + 1 :]):
+        raise ValueError("model: expected no layer over time behind one that ends time")
     return layers
 
 
-def sizes_of(layer: Layer) -> tuple[int, int]:
-    """Features that a layer takes and gives."""
+def sizes_of(layer: Layer) -> tuple[int, int] | None:
+    """Features that a layer takes and gives; None if it takes any number and keeps it."""
     if isinstance(layer, Recurrent):
         return layer.input_size, layer._features
     if isinstance(layer, Linear):
         return layer.in_features, layer.out_features
     if isinstance(layer, Embedding):
         return layer.num_embeddings, layer.embedding_dim
-    raise TypeError(f"model: got {type(layer).__name__}")
+    if isinstance(layer, LayerNorm):
+        return layer.normalized_shape, layer.normalized_shape
+    return None
 
 
 class _Writer:
@@ -143,27 +158,29 @@ class _Writer:
         from onnx import helper
 
         self._helper = helper
-        self._dtype = layers[0].dtype
+        self._dtype = next((one for one in layers if one.num_parameters), layers[0]).dtype
         self._kind = helper.np_dtype_to_tensor_dtype(self._dtype)
         self._nodes: list[Any] = []
         self._weights: list[Any] = []
         self._numbers: dict[str, int] = {}
         self._states = 0
-        recurrent = [layer for layer in layers if isinstance(layer, Recurrent)]
-        self._batch_first = bool(recurrent and recurrent[0].batch_first)
+        ordered = [layer for layer in layers if isinstance(layer, (Recurrent, Pooling))]
+        self._batch_first = bool(ordered and ordered[0].batch_first)
         self._axes: list[str | int] = ["N", "T"] if self._batch_first else ["T", "N"]
-        if not recurrent:
+        if not ordered:
             self._axes = ["N"]
         from onnx import TensorProto
 
-        first = layers[0]
-        if isinstance(first, Embedding):
+        sizes = [found for found in map(sizes_of, layers) if found]
+        if isinstance(layers[0], Embedding):
             info = helper.make_tensor_value_info("x", TensorProto.INT64, self._axes)
         else:
-            info = self._info("x", [*self._axes, sizes_of(first)[0]])
+            info = self._info("x", [*self._axes, sizes[0][0]])
         self._inputs: list[Any] = [info]
         self._outputs: list[Any] = []
-        self._last = sizes_of(layers[-1])[1]
+        self._last = sizes[-1][1]
+        self._reversed = False
+        self._features = sizes[0][0]
         self.value = "x"
 
     def graph(self) -> Any:
@@ -177,6 +194,7 @@ class _Writer:
     def linear(self, layer: Linear) -> None:
         """A product over the last axis of any array."""
         prefix = self._prefix("linear")
+        self._features = layer.out_features
         weight = self._weight(f"{prefix}.weight", layer.parameters["weight"].T)
         self._node("MatMul", [self.value, weight], prefix)
         if layer.bias:
@@ -186,8 +204,58 @@ class _Writer:
     def embedding(self, layer: Embedding) -> None:
         """Rows by their numbers."""
         prefix = self._prefix("embedding")
+        self._features = layer.embedding_dim
         weight = self._weight(f"{prefix}.weight", layer.parameters["weight"])
         self._node("Gather", [weight, self.value], prefix, axis=0)
+
+    def activation(self, layer: Activation) -> None:
+        """A function of each element."""
+        self._node(_FUNCTIONS[layer.function], [self.value], self._prefix(layer.function))
+
+    def layer_norm(self, layer: LayerNorm) -> None:
+        """Over the last axis."""
+        prefix = self._prefix("layer_norm")
+        weight = layer.parameters.get("weight", np.ones(layer.normalized_shape, layer.dtype))
+        names = [self._weight(f"{prefix}.weight", weight)]
+        if "bias" in layer.parameters:
+            names.append(self._weight(f"{prefix}.bias", layer.parameters["bias"]))
+        inputs = [self.value, *names]
+        self._node("LayerNormalization", inputs, prefix, axis=-1, epsilon=layer.eps)
+
+    def last_step(self, layer: LastStep) -> None:
+        """The step that each direction computed last."""
+        prefix = self._prefix("last_step")
+        value, time = self.value, int(self._batch_first)
+        made = []
+        for name, place in (("end", -1), ("begin", 0)):
+            index = self._weight(f"{prefix}.{name}", np.array(place))
+            self._node("Gather", [value, index], f"{prefix}_{name}", axis=time)
+            made.append(self.value)
+        if layer.bidirectional:
+            if self._features % 2:
+                raise ValueError(
+                    f"model: expected an even number of features before {layer!r}, got "
+                    f"{self._features}"
+                )
+            half = self._features // 2
+            sizes = self._weight(f"{prefix}.sizes", np.array([half, half]))
+            sides = [f"{prefix}.{number}" for number in range(4)]
+            for number, end in enumerate(made):
+                names = sides[2 * number : 2 * number + 2]
+                node = self._helper.make_node(
+                    "Split", [end, sizes], names, name=f"{prefix}_split_{number}", axis=1
+                )
+                self._nodes.append(node)
+            self._node("Concat", [sides[0], sides[3]], prefix, axis=1)
+        else:
+            self.value = made[1 if layer.reverse or self._reversed else 0]
+        self._axes = ["N"]
+
+    def mean_over_time(self, layer: MeanOverTime) -> None:
+        """Of all steps."""
+        axes = [int(self._batch_first)]
+        self._node("ReduceMean", [self.value], self._prefix("mean"), axes=axes, keepdims=0)
+        self._axes = ["N"]
 
     def recurrent(self, layer: Recurrent) -> None:
         """One node for each level, between the layout of the layer and that of ONNX."""
@@ -207,6 +275,8 @@ class _Writer:
         for name, parts in zip(names, lasts, strict=True):
             self._last_state(layer, name, parts)
         self._states += 1
+        self._reversed = getattr(layer, "reverse", False)
+        self._features = layer._features
 
     # --- parts of a recurrent layer ---------------------------------------------------------
 
@@ -251,8 +321,9 @@ class _Writer:
             )
         )
         self.value = f"{name}.Y"
-        # (T, directions, N, H) as (T, N, directions * H)
-        if len(backwards) == 2:
+        if len(backwards) == 2 and layer.merge_mode != "concat":
+            self._merge(layer.merge_mode, name)
+        elif len(backwards) == 2:  # (T, directions, N, H) as (T, N, directions * H)
             self._node("Transpose", [self.value], f"{name}_sides", perm=[0, 2, 1, 3])
             shape = self._weight(f"{name}.shape", np.array([0, 0, -1]))
             self._node("Reshape", [self.value, shape], f"{name}_joined")
@@ -260,6 +331,15 @@ class _Writer:
             axes = self._weight(f"{name}.axes", np.array([1]))
             self._node("Squeeze", [self.value, axes], f"{name}_joined")
         return lasts
+
+    def _merge(self, mode: str, name: str) -> None:
+        """Both directions, the second axis, as one."""
+        if mode == "sum":
+            axes = self._weight(f"{name}.axes", np.array([1]))
+            self._node("ReduceSum", [self.value, axes], f"{name}_joined", keepdims=0)
+        else:
+            op = {"mul": "ReduceProd", "ave": "ReduceMean"}[mode]
+            self._node(op, [self.value], f"{name}_joined", axes=[1], keepdims=0)
 
     def _first_state(self, layer: Recurrent, name: str) -> list[str]:
         """The input with all first states, and what each level takes of it."""
@@ -294,7 +374,8 @@ class _Writer:
     def _weight(self, name: str, array: Array | Any) -> str:
         from onnx import numpy_helper
 
-        self._weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        whole = np.ascontiguousarray(array).reshape(np.shape(array))  # of no axes too
+        self._weights.append(numpy_helper.from_array(whole, name))
         return name
 
     def _node(self, op: str, inputs: Sequence[str], name: str, **attributes: Any) -> None:
@@ -303,3 +384,18 @@ class _Writer:
             self._helper.make_node(op, list(inputs), [made], name=name, **attributes)
         )
         self.value = made
+
+
+_FUNCTIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid", "softplus": "Softplus"}
+_WRITERS: Mapping[type[Layer], Callable[[_Writer, Any], None]] = {
+    RNN: _Writer.recurrent,
+    LSTM: _Writer.recurrent,
+    GRU: _Writer.recurrent,
+    Linear: _Writer.linear,
+    Embedding: _Writer.embedding,
+    LayerNorm: _Writer.layer_norm,
+    Activation: _Writer.activation,
+    LastStep: _Writer.last_step,
+    MeanOverTime: _Writer.mean_over_time,
+}
+_KNOWN = ", ".join(kind.__name__ for kind in _WRITERS)

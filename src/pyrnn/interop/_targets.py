@@ -1,0 +1,108 @@
+"""Writes what a model file held as a file of another kind; see `pyrnn.interop.conversion`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from pyrnn._files import AnyPath, shown
+from pyrnn.interop._holding import FORMATS, ConversionError, Holding, suffix_of
+from pyrnn.interop.serialization import ModelFileError
+from pyrnn.interop.serialization import save as save_layer
+from pyrnn.layers._layer import Layer
+
+
+def write(holding: Holding, path: AnyPath) -> str:
+    """Write what a file held in the form that the name's end says; returns what was written.
+
+    Raises
+    ------
+    ConversionError
+        If that form cannot hold it.
+    ModelFileError
+        If the name ends in something else.
+    """
+    kind = suffix_of(path)
+    try:
+        if kind == ".safetensors":
+            return _write_safetensors(holding, path)
+        if not holding.layers:
+            raise ConversionError(f"{shown(path)}: expected at least one layer, got none")
+        if kind == ".onnx":
+            return _write_onnx(holding, path)
+        if FORMATS[kind] == "PyTorch":
+            return _write_torch(holding, path)
+        return _write_keras(holding, path, whole=kind == ".keras")
+    except (TypeError, ValueError) as error:
+        if isinstance(error, (ConversionError, ModelFileError)):
+            raise
+        raise ConversionError(f"{shown(path)}: {error}") from error
+
+
+def _counted(layers: Mapping[str, Layer]) -> str:
+    return f"{len(layers)} layer" + "s" * (len(layers) != 1)
+
+
+def _with_weights(holding: Holding) -> dict[str, Layer]:
+    """The layers that a file of weights alone has something of."""
+    found = {name: layer for name, layer in holding.layers.items() if layer.num_parameters}
+    if not found:
+        raise ValueError("expected at least one layer with parameters, got none")
+    return found
+
+
+def _write_onnx(holding: Holding, path: AnyPath) -> str:
+    from pyrnn.interop import onnx
+
+    layers = list(holding.layers.values())
+    onnx.save(layers[0] if len(layers) == 1 else layers, path)
+    return _counted(holding.layers)
+
+
+def _write_torch(holding: Holding, path: AnyPath) -> str:
+    layers: dict[str, Any] = dict(_with_weights(holding))
+    importlib.import_module("pyrnn.interop.torch").save(layers, path)
+    return _counted(layers)
+
+
+def _write_keras(holding: Holding, path: AnyPath, whole: bool) -> str:
+    from pyrnn.interop import keras
+
+    layers = holding.layers if whole else _with_weights(holding)
+    named = {name.replace("/", "_").replace(".", "_"): layer for name, layer in layers.items()}
+    if len(named) < len(layers):
+        raise ValueError(f"expected names that differ with '_' for '/' and '.', got {list(layers)}")
+    keras.save(named, path)
+    return _counted(layers)
+
+
+def _write_safetensors(holding: Holding, path: AnyPath) -> str:
+    from pyrnn.interop import converted
+    from pyrnn.interop.onnx.graph import GraphError, UnsupportedError
+    from pyrnn.interop.onnx.model import Model
+
+    if holding.program is not None and (holding.whole or not holding.layers):
+        try:
+            Model(holding.program)
+        except (UnsupportedError, GraphError) as error:
+            if not holding.layers:
+                raise ConversionError(f"{shown(path)}: {error}") from error
+            converted.save_layers(holding.layers, path)
+            return f"{_counted(holding.layers)}, not the whole model ({error})"
+        converted.save_model(holding.program, path)
+        return f"the whole model, {len(holding.program.graph.nodes)} nodes"
+    if isinstance(holding.model, Mapping):
+        converted.save_layers(holding.model, path)
+        return _counted(holding.layers)
+    if holding.model is not None:
+        save_layer(holding.model, path)
+        return type(holding.model).__name__
+    if not holding.layers:
+        raise ConversionError(f"{shown(path)}: expected at least one layer, got none")
+    if len(holding.layers) == 1:
+        (layer,) = holding.layers.values()
+        save_layer(layer, path)
+    else:
+        converted.save_layers(holding.layers, path)
+    return _counted(holding.layers)

@@ -1,0 +1,142 @@
+"""The configuration of a ``.keras`` file: layers in a row as a Sequential model of Keras 3."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyrnn._version import version
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.pointwise import Activation, Dropout
+from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
+from pyrnn.layers.dense import Embedding, Linear
+from pyrnn.layers.recurrent._stack import Recurrent
+
+KERAS_VERSION = "3.5.0"
+"""Whose form this is; later ones read it."""
+_CLASSES = {"rnn_tanh": "SimpleRNN", "rnn_relu": "SimpleRNN", "lstm": "LSTM"} | {
+    "gru": "GRU",
+    "gru_reset_before": "GRU",
+}
+
+
+def members(layers: Mapping[str, Layer]) -> dict[str, bytes]:
+    """The members of the zip beside the weights.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a layer has no like in Keras, or they do not follow each other.
+    """
+    metadata = {"keras_version": KERAS_VERSION, "pyrnn_version": version()}
+    return {
+        "metadata.json": json.dumps(metadata).encode(),
+        "config.json": json.dumps(_model(layers)).encode(),
+    }
+
+
+def _model(layers: Mapping[str, Layer]) -> dict[str, Any]:
+    """A Sequential model over any number of sequences of any length."""
+    row = list(layers.items())
+    _check(row)
+    first = row[0][1]
+    over_time = any(isinstance(layer, (Recurrent, MeanOverTime)) for _, layer in row)
+    shape: list[int | None] = [None, None] if over_time else [None]
+    if not isinstance(first, Embedding):
+        shape.append(_sizes(first)[0])
+    dtype = "int32" if isinstance(first, Embedding) else first.dtype.name
+    listed = [_config("InputLayer", "input_layer", {"batch_shape": shape, "dtype": dtype})]
+    for number, (name, layer) in enumerate(row):
+        config = _layer(layer, name, row[number + 1][1] if number + 1 < len(row) else None)
+        if config is not None:
+            listed.append(config)
+    config = {"name": "sequential", "layers": listed, "build_input_shape": shape}
+    return {"module": "keras", "class_name": "Sequential", "config": config}
+
+
+def _config(class_name: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    named = {"name": name, **config}
+    return {"module": "keras.layers", "class_name": class_name, "config": named}
+
+
+def _check(row: Sequence[tuple[str, Layer]]) -> None:
+    size: int | None = None
+    for number, (name, layer) in enumerate(row):
+        behind = row[number + 1][1] if number + 1 < len(row) else None
+        if isinstance(layer, Embedding) and number:
+            raise ValueError(f"{name}: expected an Embedding first, got one behind another layer")
+        if isinstance(layer, LastStep) and not (
+            number and isinstance(row[number - 1][1], Recurrent)
+        ):
+            raise ValueError(f"{name}: expected LastStep right behind a recurrent layer")
+        turned = isinstance(layer, Recurrent) and layer.reverse
+        if turned and not isinstance(behind, (LastStep, type(None))):
+            raise ValueError(
+                f"{name}: Keras gives the steps of a reverse layer in the other order, so it is "
+                "expected to be the last one or to have LastStep behind it"
+            )
+        if not isinstance(layer, (Recurrent, Linear, Embedding)):
+            continue
+        wanted, given = _sizes(layer)
+        if size is not None and size != wanted:
+            raise ValueError(f"{name}: expected layers that fit, got {size} features for {layer!r}")
+        size = given
+    if not isinstance(row[0][1], (Recurrent, Linear, Embedding)):
+        raise ValueError(f"{row[0][0]}: expected a layer that says how many features x has")
+
+
+def _sizes(layer: Layer) -> tuple[int, int]:
+    """Features that a layer takes and gives."""
+    if isinstance(layer, Recurrent):
+        return layer.input_size, layer._features
+    if isinstance(layer, Linear):
+        return layer.in_features, layer.out_features
+    if isinstance(layer, Embedding):
+        return layer.num_embeddings, layer.embedding_dim
+    raise TypeError(f"layer: got {type(layer).__name__}")
+
+
+def _layer(layer: Layer, name: str, behind: Layer | None) -> dict[str, Any] | None:
+    """One layer's configuration; None where another layer's says it."""
+    dtype = {"dtype": layer.dtype.name}
+    if isinstance(layer, Recurrent):
+        return _recurrent(layer, name, not isinstance(behind, LastStep))
+    if isinstance(layer, Linear):
+        return _config("Dense", name, dtype | {"units": layer.out_features, "use_bias": layer.bias})
+    if isinstance(layer, Embedding):
+        sizes = {"input_dim": layer.num_embeddings, "output_dim": layer.embedding_dim}
+        return _config("Embedding", name, dtype | sizes)
+    if isinstance(layer, Activation):
+        return _config("Activation", name, {"activation": layer.function})
+    if isinstance(layer, Dropout):
+        return _config("Dropout", name, {"rate": layer.p})
+    if isinstance(layer, MeanOverTime):
+        return _config("GlobalAveragePooling1D", name, {})
+    if isinstance(layer, LastStep):
+        return None
+    raise TypeError(f"{name}: Keras' form of {type(layer).__name__} is not written")
+
+
+def _recurrent(layer: Recurrent, name: str, sequences: bool) -> dict[str, Any]:
+    class_name = _CLASSES[layer.cell]
+    config: dict[str, Any] = {
+        "units": layer.hidden_size,
+        "use_bias": layer.bias,
+        "return_sequences": sequences,
+        "dtype": layer.dtype.name,
+        "activation": "relu" if layer.cell == "rnn_relu" else "tanh",
+    }
+    if class_name != "SimpleRNN":
+        config["recurrent_activation"] = "sigmoid"
+    if class_name == "GRU":
+        config["reset_after"] = layer.cell == "gru"
+    if not layer.bidirectional:
+        return _config(class_name, name, config | {"go_backwards": layer.reverse})
+    sides = [
+        _config(class_name, f"{side}_{name}", config | {"go_backwards": side == "backward"})
+        for side in ("forward", "backward")
+    ]
+    both: dict[str, Any] = {"layer": sides[0], "backward_layer": sides[1]}
+    both |= {"merge_mode": layer.merge_mode, "dtype": layer.dtype.name}
+    return _config("Bidirectional", name, both)
