@@ -175,6 +175,35 @@ def test_over_one_axis_as_onnxruntime(op, turned):
         np.testing.assert_allclose(model.run(given)[0], theirs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("axes", [1, 2])
+def test_a_batch_normalisation_as_onnxruntime(axes, bias, relu):
+    """Alone, behind a convolution and before its Relu; read by another node, and not constant."""
+    pytest.importorskip("onnxruntime")
+    r = np.random.default_rng(0)
+    x = r.standard_normal((2, 4, *(9,) * axes)).astype(np.float32)
+    constants = {n: r.standard_normal(6).astype(np.float32) for n in ("s", "c", "m")}
+    constants["v"] = r.uniform(0.5, 2, 6).astype(np.float32)
+    constants["w"] = r.standard_normal((6, 2, *(3,) * axes)).astype(np.float32)
+    if bias:
+        constants["b"] = r.standard_normal(6).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w", *["b"] * bias], ["z"], group=2, pads=(1, 1) * axes),
+        helper.make_node("BatchNormalization", ["z", "s", "c", "m", "v"], ["n"], epsilon=1e-3),
+        helper.make_node("Relu" if relu else "Identity", ["n"], ["y"]),
+        helper.make_node("BatchNormalization", ["y", "s", "c", "m", "v"], ["q"]),
+    ]
+    infos = [graphs.value(name, TensorProto.FLOAT) for name in ("y", "q")]
+    free = {name: constants.pop(name) for name in ("s", "m")}
+    for given, fixed in (({}, constants | free), (free, constants)):
+        for outputs in (infos, [graphs.value("z", TensorProto.FLOAT), *infos]):
+            made = graphs.model_of(nodes, {"x": x} | given, outputs, fixed)
+            theirs = graphs.session(made).run(None, {"x": x} | given)
+            for mine, other in zip(backend.run_model(made, {"x": x} | given), theirs, strict=True):
+                np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
+
+
 # --- convolutions ---------------------------------------------------------------------------
 
 

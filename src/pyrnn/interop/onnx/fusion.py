@@ -1,4 +1,6 @@
-"""Pairs of nodes that are computed together: a product with its bias, a convolution with its Relu.
+"""Pairs of nodes that are computed together.
+
+A product with its bias; a convolution with its batch normalisation, and with its Relu.
 
 The first node takes over the second one's part, where nobody else reads what lies between them. The
 attribute and the third input that say so are no part of ONNX and never leave a plan.
@@ -10,13 +12,27 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from pyrnn.interop.onnx.graph import AnyArray, Graph, Node
 
 RELU = "pyrnn.relu"
+FACTOR, SHIFT = "pyrnn.factor", "pyrnn.shift"
+"""Of each channel of a convolution, after its bias."""
+
+
+MOST_IN_A_ROW = 3
+"""A convolution, its normalisation, its Relu."""
 
 
 def fused(graph: Graph, constants: Mapping[str, AnyArray]) -> tuple[Node, ...]:
     """The nodes of a graph with such pairs as one node each."""
+    for _ in range(MOST_IN_A_ROW - 1):
+        graph = replace(graph, nodes=_paired(graph, constants))
+    return graph.nodes
+
+
+def _paired(graph: Graph, constants: Mapping[str, AnyArray]) -> tuple[Node, ...]:
     readers = _readers(graph)
     makers = {name: node for node in graph.nodes for name in node.outputs}
     changed: dict[int, Node] = {}
@@ -52,6 +68,15 @@ def _together(first: Node, second: Node, constants: Mapping[str, AnyArray]) -> N
     if first.op == "Conv" and second.op == "Relu":
         return replace(first, outputs=second.outputs, attributes={**first.attributes, RELU: 1})
     pairs = len(first.inputs) == len(second.inputs) == 2
+    if first.op == "Conv" and second.op == "BatchNormalization" and RELU not in first.attributes:
+        found = normalization(second, constants)
+        if found is None or len(second.outputs) != 1 or not _is_fixed(first, constants):
+            return None
+        factor, shift = found
+        if FACTOR in first.attributes or len(factor) != len(constants[first.inputs[1]]):
+            return None
+        attributes = {**first.attributes, FACTOR: factor, SHIFT: shift}
+        return replace(first, outputs=second.outputs, attributes=attributes)
     if first.op == "MatMul" and second.op == "Add" and pairs:
         (other,) = [n for n in second.inputs if n != first.outputs[0]] or [""]
         weight, bias = constants.get(first.inputs[1]), constants.get(other)
@@ -60,3 +85,33 @@ def _together(first: Node, second: Node, constants: Mapping[str, AnyArray]) -> N
         if bias.shape == weight.shape[1:] and bias.dtype == weight.dtype:
             return replace(first, inputs=(*first.inputs, other), outputs=second.outputs)
     return None
+
+
+def _is_fixed(node: Node, constants: Mapping[str, AnyArray]) -> bool:
+    """Whether the core computes a convolution: its weights never change, along one axis."""
+    parts = [constants.get(name) for name in node.inputs[1:] if name]
+    if any(part is None for part in parts) or parts[0] is None:
+        return False
+    weight = parts[0]
+    return weight.ndim == 3 and all(p is not None and p.dtype == weight.dtype for p in parts)
+
+
+def normalization(
+    node: Node, constants: Mapping[str, AnyArray]
+) -> tuple[AnyArray, AnyArray] | None:
+    """What a batch normalisation multiplies each channel with and adds; None if it may change."""
+    if node.attributes.get("training_mode") or len(node.inputs) != 5:
+        return None
+    scale, bias, mean, variance = (constants.get(name) for name in node.inputs[1:])
+    if scale is None or bias is None or mean is None or variance is None:
+        return None
+    parts = (scale, bias, mean, variance)
+    if any(p.ndim != 1 or p.shape != scale.shape or p.dtype.kind != "f" for p in parts):
+        return None
+    epsilon = node.attributes.get("epsilon", 1e-5)
+    if not isinstance(epsilon, float):
+        return None
+    wide = [p.astype(np.float64) for p in parts]
+    with np.errstate(all="ignore"):
+        factor = wide[0] / np.sqrt(wide[3] + epsilon)
+        return factor, wide[1] - wide[2] * factor

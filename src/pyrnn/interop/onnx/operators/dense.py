@@ -9,6 +9,7 @@ import numpy as np
 
 from pyrnn._types import Array
 from pyrnn.backend import selection
+from pyrnn.interop.onnx.fusion import normalization
 from pyrnn.interop.onnx.graph import AnyArray
 from pyrnn.interop.onnx.operators._build import Build, Builder, Function, axis_of
 
@@ -112,6 +113,17 @@ def _batch_normalization(build: Build) -> Function:
     epsilon = build.number("epsilon", 1e-5)
     if build.flag("training_mode") or any(build.wanted(i) for i in range(1, 5)):
         raise build.unsupported("training")
+
+    known = normalization(build.node, build.constants)
+    if known is not None:
+        factor, shift = known
+
+        def fixed(x: AnyArray, *_: AnyArray) -> Any:
+            y = x * _along_channels(factor.astype(x.dtype), x.ndim)
+            y += _along_channels(shift.astype(x.dtype), x.ndim)
+            return y
+
+        return fixed
 
     def run(
         x: AnyArray, scale: AnyArray, bias: AnyArray, mean: AnyArray, variance: AnyArray

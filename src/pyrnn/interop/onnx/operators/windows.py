@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from pyrnn.backend import selection
-from pyrnn.interop.onnx.fusion import RELU
+from pyrnn.interop.onnx.fusion import FACTOR, RELU, SHIFT
 from pyrnn.interop.onnx.graph import AnyArray, GraphError
 from pyrnn.interop.onnx.operators._build import Build, Builder, Function, check_size, plain
 from pyrnn.interop.onnx.operators.dense import Packed, can_pack
@@ -77,12 +77,18 @@ def _conv(build: Build) -> Function:
     kernel = build.integers("kernel_shape")
     weight, bias = build.constant(1), build.constant(2)
     relu = build.flag(RELU)
+    factor, shift = build.array(FACTOR), build.array(SHIFT)
     if groups < 1:
         raise GraphError(f"{build.node}: group: expected a number above 0, got {groups}")
     if weight is not None and kernel is not None and kernel != weight.shape[2:]:
         raise GraphError(f"{build.node}: kernel_shape: expected {weight.shape[2:]}, got {kernel}")
 
+    if factor is not None and shift is not None and weight is not None:
+        weight, bias = _normalized(weight, bias, factor, shift)
+
     def run(x: AnyArray, w: AnyArray, b: AnyArray | None = None) -> Any:
+        if factor is not None and weight is not None:
+            w, b = weight, bias
         y = _convolved(x, w, b, window, groups)
         return np.maximum(y, 0) if relu else y
 
@@ -92,6 +98,14 @@ def _conv(build: Build) -> Function:
     if not can_pack(weight, bias) or (bias is not None and len(bias) != len(weight)):
         return run
     return _OneAxis(window, weight, bias, groups, relu).run
+
+
+def _normalized(
+    weight: AnyArray, bias: AnyArray | None, factor: AnyArray, shift: AnyArray
+) -> tuple[AnyArray, AnyArray]:
+    """Weights and bias that multiply and shift each channel of the output as well."""
+    added = shift if bias is None else bias * factor + shift
+    return (weight * factor[:, None, None]).astype(weight.dtype), added.astype(weight.dtype)
 
 
 LONG_PADS = 1 << 12
