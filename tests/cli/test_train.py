@@ -171,9 +171,10 @@ class TestInterrupt:
     def test_control_c_in_a_step_and_again_after_it(
         self, text: Path, run: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def press(*arguments: Any) -> None:
+        def press(*arguments: Any) -> float:
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
+            return 1.0  # the norm
 
         with monkeypatch.context() as patch:
             patch.setattr("pyrnn.cli._training.run.clip_grad_norm", press)
