@@ -18,7 +18,13 @@ MODULES = ["pyrnn"] + [
 ]
 if importlib.util.find_spec("sklearn"):
     MODULES.append("pyrnn.sklearn")
-CONSTRUCTED_BY_OTHERS = {"Stream", "Conv1dStream", "SequentialStream", "GradcheckReport"}
+CONSTRUCTED_BY_OTHERS = {
+    "Backtest",
+    "Stream",
+    "Conv1dStream",
+    "SequentialStream",
+    "GradcheckReport",
+}
 """Users get them from a function or method: their constructors' arguments are internal."""
 FOR_SUBCLASSES = {"get_lr", "check_backward"}
 """Methods that other code of the package calls: a sentence is enough."""

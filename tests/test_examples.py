@@ -37,6 +37,7 @@ def test_every_example_is_tested():
     tested.add("g2p_english.py")  # in interop/test_g2p.py
     tested |= {"japanese_vowels.py", "text_model.py", "classify_vowels.py", "score_at_scale.py"}
     tested.add("serve_streams.py")  # in test_serve_streams.py
+    tested |= {"forecast_demand.py", "forecast_counts.py", "search_optuna.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -156,6 +157,66 @@ def test_classify_vowels_of_nine_men(vowels, tmp_path):
     right.append(example["main"](vowels, 4, tmp_path / "vowels.png"))
     assert np.mean(right) >= 0.97
     assert (tmp_path / "vowels.png").stat().st_size > 10_000
+
+
+def test_search_optuna():
+    pytest.importorskip("sklearn")
+    pytest.importorskip("optuna")
+    example = runpy.run_path(str(EXAMPLES / "search_optuna.py"))
+    parameters, right = example["main"](trials=5, count=120)
+    assert set(parameters) == {"cell", "hidden_size", "learning_rate_init"}
+    assert right > 0.85
+
+
+def test_forecast_counts(tmp_path):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib").use("agg")
+    example = runpy.run_path(str(EXAMPLES / "forecast_counts.py"))
+    test, week_before = example["main"](100, tmp_path / "counts.png", hidden_size=12, max_iter=8)
+    assert test.predictions.shape == (20, 24)
+    assert test.mae < 1.1 * week_before
+    assert 0.75 <= test.coverage <= 0.99
+    assert (tmp_path / "counts.png").stat().st_size > 10_000
+
+
+def half_hours(days):
+    """Demand as in vic_elec.csv, of which the temperature explains much."""
+    pandas = pytest.importorskip("pandas")
+    generator = np.random.default_rng(0)
+    index = pandas.date_range("2013-10-07T13:00", periods=48 * days, freq="30min", tz="UTC")
+    hour = np.arange(48 * days) % 48 / 2
+    warm = 20 + 6 * np.sin((hour - 9) / 24 * 2 * np.pi) + generator.normal(0, 4, days).repeat(48)
+    holiday = (generator.random(days) < 0.1).repeat(48)
+    demand = 4500 + 60 * np.abs(warm - 18) + 800 * np.sin((hour - 6) / 24 * 2 * np.pi)
+    demand = demand - 500 * holiday + generator.normal(0, 30, 48 * days)
+    return pandas.DataFrame({"Demand": demand, "Temperature": warm, "Holiday": holiday}, index)
+
+
+def test_forecast_demand(tmp_path):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib").use("agg")
+    frame = half_hours(120)
+    example = runpy.run_path(str(EXAMPLES / "forecast_demand.py"))
+    options = {"hidden_size": 16, "max_iter": 8, "stride": 5}
+    test = example["main"](frame, picture=tmp_path / "demand.png", **options)
+    assert set(frame.index[test.origins].tz_convert("Australia/Melbourne").hour) == {0}
+    assert len(test.origins) == 35  # the days of 2014
+    yesterday = frame["Demand"].to_numpy()[test.origins[:, None] + np.arange(48) - 48]
+    assert test.mae < 0.7 * np.abs(test.actual - yesterday).mean()
+    assert (tmp_path / "demand.png").stat().st_size > 10_000
+
+
+@pytest.mark.long
+def test_forecast_demand_of_victoria():
+    """One day ahead, as the documents say: the error of 2014, and how often intervals hold."""
+    pytest.importorskip("sklearn")
+    pandas = pytest.importorskip("pandas")
+    data = Path(pytest.importorskip("tsdata").__file__).parent / "fpp3" / "vic_elec.csv"
+    frame = pandas.read_csv(data, index_col="Time", parse_dates=True)
+    test = runpy.run_path(str(EXAMPLES / "forecast_demand.py"))["main"](frame)
+    assert len(test.origins) == 365
+    assert test.mae <= 175
+    assert 0.85 <= test.coverage <= 0.95
 
 
 def test_text_model(backend, tmp_path, capsys):

@@ -39,7 +39,12 @@ def on_files(files: Files, config: Any, **_: Any) -> Files:
         home = vars(pyrnn)["_HOMES"].get(name)  # none of a module
         if home:
             lines += [f"::: {home}.{name}", ""]
-    for name in ("classifier.RNNClassifier", "regressor.RNNRegressor"):
+    for name in (
+        "classifier.RNNClassifier",
+        "regressor.RNNRegressor",
+        "forecasting.forecaster.RNNForecaster",
+        "forecasting.backtest.Backtest",
+    ):
         lines += [f"::: pyrnn.sklearn.{name}", ""]
     page = File.generated(config, "api.md", content="\n".join(lines))
     files.append(page)

@@ -1,4 +1,4 @@
-"""Estimators for scikit-learn: `RNNClassifier` and `RNNRegressor` over sequences.
+"""Estimators for scikit-learn: `RNNClassifier`, `RNNRegressor`, `RNNForecaster`.
 
 Needs the extra ``sklearn``. Within this package ``sklearn`` is scikit-learn, as everywhere.
 """
@@ -8,6 +8,8 @@ from pyrnn import _extras
 _extras.require("sklearn", "sklearn")
 
 from pyrnn.sklearn.classifier import RNNClassifier  # noqa: E402
+from pyrnn.sklearn.forecasting.backtest import Backtest  # noqa: E402
+from pyrnn.sklearn.forecasting.forecaster import RNNForecaster  # noqa: E402
 from pyrnn.sklearn.regressor import RNNRegressor  # noqa: E402
 
-__all__ = ["RNNClassifier", "RNNRegressor"]
+__all__ = ["Backtest", "RNNClassifier", "RNNForecaster", "RNNRegressor"]

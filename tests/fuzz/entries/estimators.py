@@ -50,8 +50,42 @@ def _case(draw: Draw, make: Any, of_classes: bool) -> Case:
     return Case(arguments, run, relations, in_numpy=True, names={"train", "lr", "Input"})
 
 
+def _forecast(make: Any, options: Arguments, threads: int, a: Arguments) -> Any:
+    before = pyrnn.get_num_threads()
+    try:
+        pyrnn.set_num_threads(threads or before)
+        forecaster = make(**options).fit(a["series"], a["exog"])
+        test = forecaster.backtest(a["series"], a["exog"], start=-options["horizon"])
+        results = [test.predictions, test.lower, test.upper]
+        if a["exog"] is None:
+            results.append(forecaster.predict(a["series"]))
+    finally:
+        pyrnn.set_num_threads(before)
+    return results
+
+
 if find_spec("sklearn") is not None:
-    from pyrnn.sklearn import RNNClassifier, RNNRegressor
+    from pyrnn.sklearn import RNNClassifier, RNNForecaster, RNNRegressor
+
+    @entry("sklearn.RNNForecaster", "sklearn.RNNForecaster", "sklearn.Backtest", weight=0.3)
+    def forecaster_case(draw: Draw) -> Case:
+        """A series or two, with a covariate or without."""
+        generator = np.random.default_rng(draw.integer(0, 2**30))
+        window, horizon = draw.integer(1, 6), draw.integer(1, 4)
+        length = window + 2 * horizon + draw.integer(1, 20)
+        shape = (length,) if draw.chance(0.5) else (length, 2)
+        exog = generator.standard_normal(length) if draw.chance(0.5) else None
+        arguments = {"series": generator.standard_normal(shape), "exog": exog}
+        options = _options(draw)
+        del options["bidirectional"]
+        options |= {"window": window, "horizon": horizon}
+        options["known_ahead"] = draw.choice((True, False))
+        options["quantiles"] = draw.choice((None, (0.1, 0.5, 0.9)))
+        run = partial(_forecast, RNNForecaster, options, 0)
+        relations = [
+            Relation("one thread", lambda a: (_forecast(RNNForecaster, options, 1, a), run(a)))
+        ]
+        return Case(arguments, run, relations, in_numpy=True, names={"lr", "history", "start"})
 
     @entry("sklearn.RNNClassifier", "sklearn.RNNClassifier", weight=0.3)
     def classifier_case(draw: Draw) -> Case:

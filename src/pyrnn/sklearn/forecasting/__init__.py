@@ -1,0 +1,1 @@
+"""Forecasting: windows of series, calendar features, calibrated intervals, rolling origins."""
