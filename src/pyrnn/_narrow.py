@@ -18,8 +18,8 @@ Numbers = npt.NDArray[np.uint16]
 
 
 def is_narrow(name: str, array: Array) -> bool:
-    """Whether a parameter is among those that are stored in a narrow format."""
-    return array.ndim == 2 and name.startswith("weight")
+    """Whether a parameter, of a layer or of one in a row, may be stored in a narrow format."""
+    return array.ndim == 2 and name.rpartition(".")[2].startswith("weight")
 
 
 def rounded(storage: Storage, array: Array) -> Array:

@@ -138,3 +138,33 @@ def test_a_layer_of_ones_own_stays_as_it_is():
     layer = Scale({"weight": np.full((1, 5), 1 / 3, np.float32)})
     y = pyrnn.Sequential(layer).eval(weights="bfloat16")(X)[0]
     assert np.array_equal(y, X * np.float32(1 / 3))
+
+
+@pytest.mark.parametrize("name", layers())
+def test_quantization_error_is_the_difference_of_outputs(name, backend):
+    layer = layers()[name]
+    x = X[0] if name == "cell" else X
+    full, narrow_result = result(layer), result(copy.deepcopy(layer).eval(weights="bfloat16"))
+    off = np.abs(narrow_result.astype(np.float64) - full)
+    found = layer.quantization_error(x, weights="bfloat16")
+    assert found == pytest.approx((off.max(), off.mean(), np.abs(full).mean()), rel=1e-6)
+    assert layer.training
+    assert layer.weight_format == "float32"
+    assert layer.quantization_error(x)[:2] == (0, 0)
+    layer.eval(weights="bfloat16")
+    assert layer.quantization_error(x) == found
+    assert layer.quantization_error(x, weights="float16").largest < found.largest
+    assert layer.weight_format == "bfloat16"
+
+
+def test_quantization_error_takes_what_a_call_takes():
+    layer = pyrnn.LSTM(5, 7, batch_first=True, seed=0).eval(weights="bfloat16")
+    x = np.random.default_rng(1).standard_normal((3, 6, 5)).astype(np.float32)
+    state = tuple(np.ones((1, 3, 7), np.float32) for _ in range(2))
+    short = layer.quantization_error(x, state=state, lengths=[1, 1, 1])
+    assert 0 < short.mean < layer.quantization_error(x, state=state).mean
+    assert np.isnan(pyrnn.Linear(5, 2).quantization_error(x[:0])).all()
+    with pytest.raises(ValueError, match="x: expected"):
+        layer.quantization_error(x[..., :2])
+    with pytest.raises(ValueError, match="weights: expected"):
+        layer.quantization_error(x, weights="int3")

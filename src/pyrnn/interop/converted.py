@@ -18,7 +18,7 @@ import numpy as np
 
 from pyrnn import _checks, _extras
 from pyrnn._files import AnyPath, checked_path, open_regular, shown, write_atomically
-from pyrnn.interop import _safetensors, serialization
+from pyrnn.interop import _safetensors, _stored, serialization
 from pyrnn.interop._made import made_of, one_line
 from pyrnn.interop._safetensors import Contents, FormatError, Tensor
 from pyrnn.interop.onnx.graph import AnyArray, Graph, GraphError, Node, Program, Value
@@ -70,7 +70,7 @@ def save_layers(layers: Mapping[str, Layer], path: AnyPath) -> None:
     for name, layer in layers.items():
         described.append({"name": name, **serialization._describe(layer)})
         tensors |= {f"{name}/{key}": array for key, array in layer.parameters.items()}
-    serialization._check_finite(tensors)
+    _stored.check_finite(tensors)
     _write(path, "Layers", {"layers": described}, tensors)
 
 
@@ -278,7 +278,7 @@ def _layers(arguments: Any, contents: Contents, file: BinaryIO) -> dict[str, Lay
 def _made(kind: str, options: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> Layer:
     constructor: Any = serialization._KINDS[kind]
     layer: Layer = made_of(lambda: constructor(**options), tensors)
-    serialization._check_finite(layer.parameters)
+    _stored.check_finite(layer.parameters)
     return layer
 
 
@@ -293,7 +293,7 @@ def _composed(options: dict[str, Any], tensors: Mapping[str, AnyArray], data_byt
     if expected != {name: array.shape for name, array in tensors.items()}:
         raise ContentError(f"expected the parameters of {layer!r}, got {', '.join(tensors)}")
     layer.parameters.update(tensors)
-    serialization._check_finite(layer.parameters)
+    _stored.check_finite(layer.parameters)
     return cast(Layer, layer)
 
 

@@ -14,17 +14,16 @@ import re
 from collections.abc import Mapping
 from typing import Any, BinaryIO, cast
 
-import numpy as np
-
 from pyrnn import _checks, _extras, _options
 from pyrnn._files import AnyPath, checked_path, open_regular, shown
 from pyrnn._files import check_writable as check_writable
 from pyrnn._files import write_atomically as write_atomically
 from pyrnn._pickling import public
-from pyrnn._types import Array
+from pyrnn._types import Array, Storage, WeightFormat
 from pyrnn.backend.threads import build_info
-from pyrnn.interop import _safetensors
+from pyrnn.interop import _safetensors, _stored
 from pyrnn.interop._safetensors import Contents, FormatError
+from pyrnn.interop._stored import check_finite
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
@@ -36,12 +35,12 @@ from pyrnn.layers.recurrent.gru import GRU, GRUCell
 from pyrnn.layers.recurrent.lstm import LSTM, LSTMCell
 from pyrnn.layers.recurrent.min_gru import MinGRU
 from pyrnn.layers.recurrent.rnn import RNN, RNNCell
-from pyrnn.parameters import dictionary
+from pyrnn.parameters import dictionary, formats
 from pyrnn.text.character_model import CharacterModel
 
 FORMAT_VERSION = 1
 _KEY = "pyrnn"
-_DTYPES = {"float32": "F32", "float64": "F64"}
+_DTYPES = _stored.DTYPES
 _CELLS = (RNNCell, LSTMCell, GRUCell)
 _COMPOSABLE: Mapping[str, type[Layer]] = {
     kind.__name__: kind
@@ -103,7 +102,7 @@ class ModelFileError(ValueError):
 
 
 @public("pyrnn.serialization")
-def save(model: Saveable, path: AnyPath) -> None:
+def save(model: Saveable, path: AnyPath, *, weights: WeightFormat | None = None) -> None:
     """Save a character model, a layer or a cell.
 
     The file is written under a temporary name beside its place and then renamed, so that a failure
@@ -116,13 +115,18 @@ def save(model: Saveable, path: AnyPath) -> None:
         not.
     path : str, bytes or os.PathLike
         Name of the file, usually ending in ``.safetensors``.
+    weights : {"float32", "bfloat16", "float16"}, optional
+        The format of matrices of weights in the file, for a model of float32: half the size,
+        rounded to nearest. `load` gives the rounded weights, in float32. By default they are stored
+        as they are, whatever format ``eval`` was told.
 
     Raises
     ------
     TypeError
         If ``model`` or ``path`` has a wrong type.
     ValueError
-        If a parameter is NaN or infinite, ``path`` is empty or has a null character, or the
+        If ``weights`` is no format of the model, or cannot hold a weight; a parameter is NaN or
+        infinite, ``path`` is empty or has a null character, or the
         vocabulary has both halves of a surrogate pair side by side.
     OSError
         If the file cannot be written, or the name belongs to a folder, a device or the like.
@@ -144,16 +148,16 @@ def save(model: Saveable, path: AnyPath) -> None:
     True
     """
     _extras.require("safetensors", "safetensors")
-    from safetensors.numpy import save as to_bytes
-
     path = checked_path(path)
+    storage: Storage = "full" if weights is None else formats.storage_of(weights, model.dtype)
     description = {"version": FORMAT_VERSION, **_describe(model)}
     description["numerics"] = build_info()["numerics"]
     # One key, because the order of several differs from one run to the next.
     metadata = {_KEY: json.dumps(description, sort_keys=True)}
-    tensors = {name: np.ascontiguousarray(a) for name, a in model.parameters.items()}
-    _check_finite(tensors)
-    write_atomically(path, to_bytes(tensors, metadata))
+    parameters = model.parameters
+    check_finite(parameters)
+    formats.check_range(storage, parameters)
+    write_atomically(path, _stored.to_bytes(parameters, storage, metadata))
 
 
 @public("pyrnn.serialization")
@@ -290,16 +294,16 @@ def _read(file: BinaryIO) -> Saveable:
     size = os.fstat(file.fileno()).st_size
     contents = _safetensors.read_contents(file, size)
     kind, arguments = _description(contents.metadata)
-    data_bytes = size - contents.start
+    data_bytes = size - contents.start + _stored.saved_bytes(contents)
     # More than there are, so that a tensor that is missing or too small can be named.
     with dictionary.not_drawn(2 * data_bytes + MOST_MISSING):
         model = _made(kind, arguments, data_bytes, len(contents.tensors))
     parameters = model.parameters
     _check_tensors(parameters, contents)
     for name, array in parameters.items():
-        _safetensors.read_into(array, file, contents.start + contents.tensors[name].begin)
+        _stored.read(array, file, contents.tensors[name], contents.start)
     try:
-        _check_finite(parameters)
+        check_finite(parameters)
     except ValueError as error:
         raise _ContentError(str(error)) from error
     return model
@@ -350,12 +354,6 @@ def _described_layers(
             raise _ContentError(f"{name}: expected one of {', '.join(_COMPOSABLE)}, got {got}")
         found[name] = kind, own["arguments"]
     return found
-
-
-def _check_finite(tensors: Mapping[str, Array]) -> None:
-    for name, array in tensors.items():
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
 
 
 def _description(metadata: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
@@ -440,16 +438,6 @@ def _check_arguments(
 
 def _check_tensors(parameters: Mapping[str, Array], contents: Contents) -> None:
     """Refuse missing or superfluous tensors, wrong shapes and dtypes."""
-    for name, array in parameters.items():
-        found = contents.tensors.get(name)
-        if found is None:
-            raise _ContentError(f"expected a tensor {name!r}, got none")
-        expected = (_DTYPES[array.dtype.name], array.shape)
-        if found[:2] != expected:
-            raise _ContentError(
-                f"{name}: expected {expected[0]} of shape {expected[1]}, "
-                f"got {_checks.shown(found.dtype)[1:-1]} of shape {_checks.shown(found.shape)}"
-            )
-    for name in contents.tensors:
-        if name not in parameters:
-            raise _ContentError(f"expected no tensor {_checks.shown(name)}")
+    fault = _stored.fault_of(parameters, contents)
+    if fault is not None:
+        raise _ContentError(fault)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from pyrnn._types import Array, DTypeLike, Storage, WeightFormat
 from pyrnn.backend import selection
 from pyrnn.parameters import casting, formats, owners
 from pyrnn.parameters.dictionary import ParameterDict
+from pyrnn.parameters.formats import FormatDifference
 
 Self = TypeVar("Self", bound="Layer")
 
@@ -263,7 +265,7 @@ class Layer(Configured):
         Notes
         -----
         A copy and a pickle of the layer keep the format; a stream keeps that of the layer when it
-        was opened; `state_dict` and files have the parameters. Gradients of a narrow format are
+        was opened; `state_dict` has the parameters. Gradients of a narrow format are
         those of the rounded weights.
 
         Examples
@@ -284,6 +286,45 @@ class Layer(Configured):
         self._parameters.set_writeable(False)
         self._weights(selection.current())
         return self
+
+    def quantization_error(
+        self, x: Any, *, weights: WeightFormat | None = None, **arguments: Any
+    ) -> FormatDifference:
+        """Compare the outputs of a narrow format with those of the parameters, on your own data.
+
+        Parameters
+        ----------
+        x : array
+            The input, as a call of the layer takes it.
+        weights : {"float32", "bfloat16", "float16"}, optional
+            The format; by default that of the layer, as `eval` was told.
+        **arguments
+            What a call of the layer takes beside x: ``state``, ``lengths``.
+
+        Returns
+        -------
+        FormatDifference
+            A named tuple: the ``largest`` and the ``mean`` magnitude of a difference of y, and the
+            ``mean_output`` of y itself, to compare with. The final state is not looked at. NaN if y
+            has no numbers.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong type or value. The layer has not changed, in any case.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.GRU(3, 64, seed=0)
+        >>> found = layer.quantization_error(np.ones((40, 1, 3), np.float32), weights="bfloat16")
+        >>> found.largest < 0.01 * found.mean_output
+        True
+        """
+        storage = self._check_format(weights)
+        full, narrow = copy.deepcopy(self).train().eval(), copy.deepcopy(self)
+        narrow.eval(weights=weights) if storage != "full" else narrow.train().eval()
+        return formats.difference(_output(narrow, x, arguments), _output(full, x, arguments))
 
     def train(self: Self) -> Self:
         """Switch to train mode, the mode of a new layer: weights may change between calls.
@@ -353,6 +394,13 @@ class Layer(Configured):
     def _gradients(self, grads: dict[str, Array]) -> dict[str, Array]:
         """Gradients of this layer's parameters, as an optimiser knows them."""
         return owners.Gradients(grads, frozenset((self._family,)))
+
+
+def _output(layer: Any, x: Any, arguments: Mapping[str, Any]) -> Array:
+    """The output of a call, without the state; of a cell, h."""
+    called = layer(x, **arguments) if callable(layer) else layer.forward(x, **arguments)
+    output: Array = called[0] if isinstance(called, tuple) else called
+    return output
 
 
 def _own_dictionary(parameters: Mapping[str, Array], dtype: np.dtype[Any]) -> ParameterDict:

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
 
-from pyrnn import _checks
+from pyrnn import _checks, _warnings
 from pyrnn._narrow import is_narrow, rounded
 from pyrnn._types import Array, Storage, WeightFormat
+
+
+class FormatDifference(NamedTuple):
+    """How far the outputs of a narrow format are from those of float32."""
+
+    largest: float
+    mean: float
+    mean_output: float
+
+
+def difference(narrow: Array, full: Array) -> FormatDifference:
+    """Return the magnitudes of differences, and of outputs; NaN of no numbers."""
+    if not full.size:
+        return FormatDifference(np.nan, np.nan, np.nan)
+    with _warnings.unwarned():
+        off = np.abs(narrow.astype(np.float64) - full)
+        mean_output = np.abs(full, dtype=np.float64).mean()
+    return FormatDifference(float(off.max()), float(off.mean()), float(mean_output))
 
 
 def storage_of(weights: object, dtype: np.dtype[Any], name: str = "weights") -> Storage:

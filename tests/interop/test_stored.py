@@ -1,0 +1,88 @@
+"""Model files with weights of 16 bits."""
+
+import numpy as np
+import pytest
+
+import pyrnn
+from pyrnn import _narrow
+from pyrnn.serialization import ModelFileError
+
+safetensors = pytest.importorskip("safetensors")
+
+NAMES = {"bfloat16": "BF16", "float16": "F16"}
+
+
+def models():
+    return {
+        "lstm": pyrnn.LSTM(5, 8, 2, bidirectional=True, peephole=True, seed=0),
+        "cell": pyrnn.GRUCell(5, 8, seed=0),
+        "sequential": pyrnn.Sequential(
+            table=pyrnn.Embedding(9, 5, seed=0), norm=pyrnn.LayerNorm(5), out=pyrnn.Linear(5, 2)
+        ),
+        "character model": pyrnn.CharacterModel("helo", hidden_size=8, embedding_dim=3, seed=0),
+    }
+
+
+def dtypes_in(path):
+    with safetensors.safe_open(str(path), "np") as file:
+        return {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+
+
+@pytest.mark.parametrize("weights", NAMES)
+@pytest.mark.parametrize("name", models())
+def test_matrices_come_back_rounded_and_the_rest_as_it_was(tmp_path, name, weights):
+    model, path = models()[name], tmp_path / "model"
+    pyrnn.save(model, path, weights=weights)
+    loaded = pyrnn.load(path)
+    assert repr(loaded) == repr(model)
+    expected = _narrow.rounded_all(weights, model.parameters)
+    for key, array in loaded.parameters.items():
+        assert array.dtype == np.float32
+        assert np.array_equal(array, expected[key])
+    narrow = {key for key, dtype in dtypes_in(path).items() if dtype == NAMES[weights]}
+    assert narrow == {key for key, a in model.parameters.items() if _narrow.is_narrow(key, a)}
+
+
+def test_files_have_the_parameters_whatever_eval_was_told(tmp_path):
+    model = pyrnn.GRU(5, 8, seed=0)
+    pyrnn.save(model, tmp_path / "one")
+    pyrnn.save(model.eval(weights="bfloat16"), tmp_path / "other")
+    pyrnn.save(model, tmp_path / "third", weights="float32")
+    first = (tmp_path / "one").read_bytes()
+    assert first == (tmp_path / "other").read_bytes() == (tmp_path / "third").read_bytes()
+
+
+@pytest.mark.parametrize("weights", NAMES)
+def test_torch_reads_the_numbers(tmp_path, weights):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file
+
+    model = pyrnn.GRU(5, 8, seed=0)
+    pyrnn.save(model, tmp_path / "model", weights=weights)
+    expected = torch.from_numpy(model.parameters["weight_hh_l0"]).to(getattr(torch, weights))
+    assert torch.equal(load_file(tmp_path / "model")["weight_hh_l0"], expected)
+
+
+def test_arguments_are_checked_before_anything_is_written(tmp_path):
+    model, path = pyrnn.Linear(2, 3), tmp_path / "model"
+    for weights, dtype in (("int4", "float32"), ("float16", "float64")):
+        with pytest.raises(ValueError, match="weights: expected"):
+            pyrnn.save(pyrnn.Linear(2, 3, dtype=dtype), path, weights=weights)
+    model.parameters["weight"][0, 0] = 1e5
+    with pytest.raises(ValueError, match=r"'float16' and 100000\.0 in weight"):
+        pyrnn.save(model, path, weights="float16")
+    assert not path.exists()
+
+
+def test_a_narrow_tensor_is_taken_for_matrices_of_float32_alone(tmp_path):
+    path = tmp_path / "model"
+    pyrnn.save(pyrnn.Linear(2, 4, seed=0), path, weights="bfloat16")
+    data = path.read_bytes()
+    begin = rb"\"arguments\": {"
+    as_float64 = data.replace(begin, begin + rb"\"dtype\": \"float64\", ")
+    grown = len(as_float64) - len(data)
+    assert grown > 0
+    length = int.from_bytes(data[:8], "little") + grown
+    path.write_bytes(length.to_bytes(8, "little") + as_float64[8:])
+    with pytest.raises(ModelFileError, match="expected F64 of shape"):
+        pyrnn.load(path)
