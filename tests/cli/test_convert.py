@@ -88,6 +88,17 @@ def test_several_layers(run):
     assert onnx.prepare("m.onnx").inputs == ["x", "h_0", "c_0"]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_checkpoints_and_programs_of_torch(run):
+    """Lightning's checkpoints have a state dict beside other things; a program has its modules."""
+    library = pytest.importorskip("torch")
+    net = library.nn.Sequential(library.nn.Embedding(5, 3), library.nn.Linear(3, 2))
+    library.save({"state_dict": net.state_dict(), "epoch": 3}, "m.ckpt")
+    assert list(conversion.read("m.ckpt").layers) == ["state_dict.0", "state_dict.1"]
+    library.jit.save(library.jit.trace(net, library.zeros(1).long()), "m.jit")
+    assert run("inspect", "m.jit").out.endswith("\n23 parameters\n")
+
+
 def test_inspect(run):
     keras.save({"rnn": pyrnn.LSTM(3, 4), "out": pyrnn.Linear(4, 2)}, "m.weights.h5")
     assert run("inspect", "m.weights.h5") == (
@@ -188,6 +199,10 @@ def test_names_that_a_terminal_would_obey(run):
         (["a.onnx", "b.txt"], "b.txt: expected a name that ends in .pt, .pth,"),
         (["a.txt", "b.onnx"], "a.txt: expected a name that ends in .pt, .pth,"),
         (["none.onnx", "b.onnx"], "none.onnx: cannot be read (No such file"),
+        (
+            ["a.onnx", "b.jit"],
+            "b.jit: .jit holds a program of torch, which is read alone; expected",
+        ),
         (["q.safetensors", "b.pt"], "b.pt: layer: expected one that torch has as well, got GRU"),
         (["q.safetensors", "b.keras"], "b.keras: gru: Keras gives the steps of a reverse layer"),
         (["q.safetensors", "b.onnx"], "b.onnx: model: expected layers that fit"),

@@ -15,6 +15,8 @@ FORMATS = {
     ".pt": "PyTorch",
     ".pth": "PyTorch",
     ".bin": "PyTorch",
+    ".ckpt": "PyTorch",
+    ".jit": "PyTorch",
     ".onnx": "ONNX",
     ".keras": "Keras",
     ".h5": "Keras",

@@ -12,6 +12,8 @@ from pyrnn.interop.serialization import ModelFileError
 from pyrnn.interop.serialization import save as save_layer
 from pyrnn.layers._layer import Layer
 
+READ_ALONE = (".jit",)
+
 
 def write(holding: Holding, path: AnyPath) -> str:
     """Write what a file held in the form that the name's end says; returns what was written.
@@ -24,6 +26,10 @@ def write(holding: Holding, path: AnyPath) -> str:
         If the name ends in something else.
     """
     kind = suffix_of(path)
+    if kind in READ_ALONE:
+        raise ConversionError(
+            f"{shown(path)}: {kind} holds a program of torch, which is read alone; expected .pt"
+        )
     try:
         if kind == ".safetensors":
             return _write_safetensors(holding, path)

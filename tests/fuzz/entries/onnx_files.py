@@ -183,7 +183,7 @@ def _try(model: Any) -> None:
     inputs = []
     for value in model.program.graph.inputs:
         shape = tuple(2 if size is None else size for size in value.shape or (2, 2, 2))
-        if any(size < 0 for size in shape) or math.prod(shape) > MOST_NUMBERS:
+        if any(not 0 <= size <= MOST_NUMBERS for size in shape) or math.prod(shape) > MOST_NUMBERS:
             return
         inputs.append(np.ones(shape, value.dtype or np.float32))
     token = _build._most_numbers.set(MOST_NUMBERS)

@@ -142,37 +142,93 @@ def test_bidirectional_from_given_states(backend, tmp_path):
     assert_close(y[:, 0, 2:], [[0.14046375, 0.48191673], [0.60943645, 0.60950446]])
 
 
-MASK = np.array([[True, True, False, True], [True, False, False, True]])
+HOLES = [[True, True, False, True], [True, False, False, True]]
+AFTER = [[True, True, True, False], [True, True, False, False]]
+BEFORE = [[False, True, True, True], [False, False, True, True]]
+MASKED = {
+    "LSTM": (AFTER, (0.01588910, 0.05552048, 0.11755939, 0.11755939),
+             (0.14185596, 0.28556206, 0.28556206, 0.28556206), BEFORE, (0.15341201, 0.3844719)),
+    "GRU": (HOLES, (0.03606692, 0.09497581, 0.09497581, 0.19393763),
+            (0.16051409, 0.16051409, 0.16051409, 0.30818558), HOLES, (0.11669192, 0.28380975)),
+    "SimpleRNN": (HOLES, (0.0599281, 0.15122814, 0.15122814, 0.32394567),
+                  (0.3969304, 0.3969304, 0.3969304, 0.608085), None, ()),
+}  # fmt: skip
 
 
-def test_masks_with_holes(backend, tmp_path):
+def h_of(state):
+    """The last h of all sequences."""
+    return (state[0] if isinstance(state, tuple) else state)[0]
+
+
+@pytest.mark.parametrize("kind", MASKED)
+def test_masks(kind, backend, tmp_path):
     """A masked step keeps the state; its output is the one before, or zero if that is asked."""
-    layer, x = loaded(tmp_path, "GRU", 2, 3), sequence(2, 4, 3)
-    expected = [
-        rows(0.03606692, 0.09497581, 0.09497581, 0.19393763, width=2),
-        rows(0.16051409, 0.16051409, 0.16051409, 0.30818558, width=2),
-    ]
-    y, h = layer(x, mask=MASK)
+    mask, first, second, backwards_mask, last = MASKED[kind]
+    layer, x = loaded(tmp_path, kind, 2, 3), sequence(2, 4, 3)
+    expected = [rows(*first, width=2), rows(*second, width=2)]
+    y, state = layer(x, mask=mask)
     assert_close(y, expected)
-    assert_close(h[0], y[:, -1])
-    y, _ = layer(x, mask=MASK, zero_output_for_mask=True)
-    assert_close(y, np.where(MASK[..., None], expected, 0))
-    backwards = loaded(tmp_path, "GRU", 2, 3, go_backwards=True)
-    assert_close(backwards(x, mask=MASK)[1][0], rows(0.11669192, 0.28380975, width=2))
+    assert_close(h_of(state), y[:, -1])
+    y, _ = layer(x, mask=mask, zero_output_for_mask=True)
+    assert_close(y, np.where(np.array(mask)[..., None], expected, 0))
+    if last:
+        backwards = loaded(tmp_path, kind, 2, 3, go_backwards=True)
+        _, state = backwards(x, mask=backwards_mask)
+        assert_close(h_of(state), rows(*last, width=2))
+
+
+def test_masks_of_four_units(backend, tmp_path):
+    x = sequence(2, 4, 3)
+    _, h = loaded(tmp_path, "SimpleRNN", 4, 3)(x, mask=HOLES)
+    assert_close(h[0], rows(0.32951632, 0.61799484, width=4))
+    _, h = loaded(tmp_path, "SimpleRNN", 4, 3, go_backwards=True)(x, mask=HOLES)
+    assert_close(h[0], rows(0.07376196, 0.43645123, width=4))
+
+
+def test_a_mask_of_both_directions(backend, tmp_path):
     both = loaded(tmp_path, "GRU", 2, 3, outer={"merge_mode": "concat"})
-    _, h = both(x, mask=MASK)
+    _, h = both(sequence(2, 4, 3), mask=HOLES)
     assert_close(h[0], rows(0.19393763, 0.30818558, width=2))
     assert_close(h[1], rows(0.11669192, 0.28380975, width=2))
 
 
-def test_go_backwards(backend, tmp_path):
+BACKWARDS = {
+    "LSTM": (3, (3, 6, 4), (0.35622165, 0.74789524, 0.8872726)),
+    "GRU": (3, (3, 6, 4), (0.24406259, 0.611516, 0.3928808)),
+    "SimpleRNN": (4, (2, 3, 4), (0.11144729, 0.5528889)),
+}
+
+
+@pytest.mark.parametrize("kind", BACKWARDS)
+def test_go_backwards(kind, backend, tmp_path):
     """The state after the first step, which such a layer computes last."""
-    layer = loaded(tmp_path, "GRU", 3, 4, go_backwards=True)
+    units, shape, expected = BACKWARDS[kind]
+    layer = loaded(tmp_path, kind, units, shape[2], go_backwards=True)
     assert layer.reverse
-    y, h = layer(sequence(3, 6, 4))
-    assert_close(y[:, 0], h[0])
-    assert_close(h[0], rows(0.24406259, 0.611516, 0.3928808, width=3))
-    layer = loaded(tmp_path, "GRU", 2, 3, go_backwards=True)
-    state = np.arange(4).reshape(1, 2, 2).astype(np.float32)
-    _, h = layer(sequence(2, 4, 3), state)
-    assert_close(h[0], [[0.13486053, 0.23261218], [0.78257304, 0.9691353]])
+    y, state = layer(sequence(*shape))
+    assert_close(y[:, 0], h_of(state))
+    assert_close(h_of(state), rows(*expected, width=units))
+
+
+def test_go_backwards_from_given_states(backend, tmp_path):
+    x, given = sequence(2, 4, 3), np.arange(4).reshape(1, 2, 2).astype(np.float32)
+    _, state = loaded(tmp_path, "GRU", 2, 3, go_backwards=True)(x, given)
+    assert_close(h_of(state), [[0.13486053, 0.23261218], [0.78257304, 0.9691353]])
+    _, state = loaded(tmp_path, "LSTM", 2, 3, go_backwards=True)(x, (given, given))
+    assert_close(h_of(state), [[0.13281618, 0.2790356], [0.5839337, 0.5992567]])
+    given = np.arange(8).reshape(1, 2, 4).astype(np.float32)
+    _, h = loaded(tmp_path, "SimpleRNN", 4, 3)(x, given)
+    assert_close(h[0], rows(0.33621645, 0.6262637, width=4))
+    _, h = loaded(tmp_path, "SimpleRNN", 4, 3, go_backwards=True)(x, given)
+    assert_close(h[0], rows(0.07344437, 0.43043602, width=4))
+
+
+def test_no_unit_forget_bias(backend, tmp_path):
+    arrays = files.constants("LSTM", 3, 4)
+    arrays[2][:] = 0.03
+    config = files.config_of("LSTM", "layer", units=3, unit_forget_bias=False)
+    path = files.keras3(
+        tmp_path / "m.keras", files.model_config(config), [("lstm", "layer", arrays)]
+    )
+    y, _ = keras.load(path)["layer"](sequence(3, 6, 4))
+    assert_close(y[:, -1], rows(0.57019705, 0.8661914, 0.9459622, width=3))
