@@ -219,6 +219,17 @@ def test_partial_fit_goes_on(ragged):
         classifier.partial_fit(X, y, classes=["up", "left"])
 
 
+def test_partial_fit_after_a_fit_goes_on_learning(ragged):
+    """Though the fit ended with a learning rate of almost 0."""
+    X, y = ragged
+    classifier = small(max_iter=3).fit(X, y)
+    before = classifier.loss_
+    for _ in range(5):
+        classifier.partial_fit(X, y)
+    assert classifier.n_iter_ == 8
+    assert classifier.loss_ < 0.8 * before
+
+
 def test_partial_fit_goes_on_from_a_pickle(ragged):
     X, y = ragged
     first = small(dropout=0.3).partial_fit(X, y, classes=["down", "up"])

@@ -25,6 +25,7 @@ from pyrnn.sklearn._training import (
     WeightedLoss,
     Weights,
 )
+from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.run.batches import Sequences as Batches
 from pyrnn.training.run.trainer import Trainer
 from pyrnn.training.schedules import LRScheduler, OneCycleLR, ReduceLROnPlateau
@@ -70,6 +71,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]
 
     _each_step: bool
     _outputs: int
+    _optimizer: Optimizer
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -118,7 +120,9 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]
             self.loss_curve_: list[float] = []
             self.validation_scores_: list[float] | None = None
             self.best_validation_score_: float | None = None
-        if not (continues and incremental):
+        if continues and incremental:  # a fit may have left the rate at almost 0
+            self._optimizer.lr = _network.rate_of(self)
+        else:
             self._optimizer = _network.optimizer_of(self, self.model_)
         self.model_.train()
         try:

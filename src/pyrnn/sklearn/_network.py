@@ -60,10 +60,15 @@ def build(
     return Sequential(**named)
 
 
+def rate_of(estimator: Any) -> float:
+    """The learning rate to begin with."""
+    return _checks.finite_number("learning_rate_init", estimator.learning_rate_init, 0.0)
+
+
 def optimizer_of(estimator: Any, model: Sequential) -> Optimizer:
     """The optimiser for an estimator's parameters."""
     solver = _checks.choice("solver", estimator.solver, ("adam", "sgd"))
-    rate = _checks.finite_number("learning_rate_init", estimator.learning_rate_init, 0.0)
+    rate = rate_of(estimator)
     alpha = _checks.finite_number("alpha", estimator.alpha, 0.0)
     if solver == "sgd":
         return SGD(model.parameters, lr=rate, momentum=0.9, weight_decay=alpha)
