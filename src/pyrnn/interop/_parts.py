@@ -1,4 +1,4 @@
-"""The layers that models are made of, by name: a model of text, compositions in compositions."""
+"""The layers that models are made of, by name, and the sizes by which they follow each other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.pointwise import LayerNorm
 from pyrnn.layers.composition.sequential import Sequential
+from pyrnn.layers.dense import Embedding, Linear
+from pyrnn.layers.recurrent._stack import Recurrent
 from pyrnn.text.character_model import CharacterModel
 
 
@@ -32,3 +35,16 @@ def parts_of(model: Any, name: str = "") -> dict[str, Layer]:
     for key, one in inner.items():
         found |= parts_of(one, f"{name}.{key}" if name else key)
     return found
+
+
+def sizes_of(layer: Layer) -> tuple[int, int] | None:
+    """Features that a layer takes and gives; None if it takes any number and keeps it."""
+    if isinstance(layer, Recurrent):
+        return layer.input_size, layer._features
+    if isinstance(layer, Linear):
+        return layer.in_features, layer.out_features
+    if isinstance(layer, Embedding):
+        return layer.num_embeddings, layer.embedding_dim
+    if isinstance(layer, LayerNorm):
+        return layer.normalized_shape, layer.normalized_shape
+    return None

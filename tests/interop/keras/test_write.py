@@ -138,10 +138,16 @@ def test_a_whole_model(tmp_path):
             assert layer.parameters[name].tobytes() == array.tobytes()
 
 
+BOTH = pyrnn.GRU(3, 4, bidirectional=True)
+SUM = pyrnn.GRU(3, 4, bidirectional=True, merge_mode="sum")
 NOT_IN_A_ROW = {
     "sizes": ([pyrnn.GRU(3, 4), pyrnn.Linear(5, 2)], "expected layers that fit"),
-    "first": ([pyrnn.Activation(), pyrnn.GRU(3, 4)], "how many features x has"),
+    "no-sizes": ([pyrnn.Activation(), pyrnn.GRU(3, 4)], "how many features x has"),
     "last": ([pyrnn.Linear(3, 4), pyrnn.LastStep()], "LastStep right behind"),
+    "last-of-one": ([BOTH, pyrnn.LastStep()], "computed last, which LastStep"),
+    "last-of-both": ([pyrnn.GRU(3, 4), pyrnn.LastStep(bidirectional=True)], "computed last"),
+    "last-merged": ([SUM, pyrnn.LastStep()], "computed last, which LastStep"),
+    "first": ([pyrnn.GRU(3, 4), pyrnn.LastStep(reverse=True)], "computed last, which LastStep"),
     "reverse": ([pyrnn.GRU(3, 4, reverse=True), pyrnn.GRU(4, 4)], "in the other order"),
     "twice": ({"a.b": pyrnn.Linear(3, 3), "a": pyrnn.Sequential(b=pyrnn.Linear(3, 3))}, None),
     "words": ([pyrnn.Linear(3, 4), pyrnn.Embedding(4, 4)], "an Embedding first"),
@@ -173,6 +179,7 @@ def test_two_layers_of_one_name(tmp_path):
         (pyrnn.LSTM(3, 4, peephole=True), ValueError, "Keras has no layer like LSTM"),
         (pyrnn.LSTM(3, 4, proj_size=2), ValueError, "Keras has no layer like LSTM"),
         (pyrnn.MinGRU(3, 4), ValueError, "Keras has no layer like MinGRU"),
+        (pyrnn.GRU(3, 4, zoneout=0.1), ValueError, "Keras has no zoneout"),
         ({"a/b": pyrnn.GRU(3, 4)}, ValueError, "names without slashes, got 'a/b'"),
         ({}, TypeError, "expected a layer or a dict"),
         ({"a": pyrnn.RNNCell(3, 4)}, TypeError, "got RNNCell"),

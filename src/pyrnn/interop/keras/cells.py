@@ -15,6 +15,14 @@ import numpy as np
 from pyrnn._types import Array
 from pyrnn.interop.keras.hdf5 import ContentError
 
+KIND_OF_CELL = {
+    "rnn_tanh": "SimpleRNN",
+    "rnn_relu": "SimpleRNN",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "gru_reset_before": "GRU",
+}
+"""Keras' layer for each cell of pyrnn that it has."""
 GATES = {"SimpleRNN": 1, "LSTM": 4, "GRU": 3}
 _ORDER = {"SimpleRNN": (0,), "LSTM": (0, 1, 2, 3), "GRU": (1, 0, 2)}
 """Which of Keras' blocks stands at each place of pyrnn's; it is its own inverse."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyrnn._version import version
+from pyrnn.interop._parts import sizes_of
+from pyrnn.interop.keras.cells import KIND_OF_CELL
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.pointwise import Activation, Dropout
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
@@ -15,10 +17,6 @@ from pyrnn.layers.recurrent._stack import Recurrent
 
 KERAS_VERSION = "3.5.0"
 """Whose form this is; later ones read it."""
-_CLASSES = {"rnn_tanh": "SimpleRNN", "rnn_relu": "SimpleRNN", "lstm": "LSTM"} | {
-    "gru": "GRU",
-    "gru_reset_before": "GRU",
-}
 
 
 def members(layers: Mapping[str, Layer]) -> dict[str, bytes]:
@@ -43,8 +41,9 @@ def _model(layers: Mapping[str, Layer]) -> dict[str, Any]:
     first = row[0][1]
     over_time = any(isinstance(layer, (Recurrent, MeanOverTime)) for _, layer in row)
     shape: list[int | None] = [None, None] if over_time else [None]
-    if not isinstance(first, Embedding):
-        shape.append(_sizes(first)[0])
+    sizes = sizes_of(first)
+    if sizes is not None and not isinstance(first, Embedding):
+        shape.append(sizes[0])
     dtype = "int32" if isinstance(first, Embedding) else first.dtype.name
     listed = [_config("InputLayer", "input_layer", {"batch_shape": shape, "dtype": dtype})]
     for number, (name, layer) in enumerate(row):
@@ -66,35 +65,36 @@ def _check(row: Sequence[tuple[str, Layer]]) -> None:
         behind = row[number + 1][1] if number + 1 < len(row) else None
         if isinstance(layer, Embedding) and number:
             raise ValueError(f"{name}: expected an Embedding first, got one behind another layer")
-        if isinstance(layer, LastStep) and not (
-            number and isinstance(row[number - 1][1], Recurrent)
-        ):
-            raise ValueError(f"{name}: expected LastStep right behind a recurrent layer")
+        if isinstance(layer, LastStep):
+            _check_last(layer, name, row[number - 1][1] if number else None)
         turned = isinstance(layer, Recurrent) and layer.reverse
         if turned and not isinstance(behind, (LastStep, type(None))):
             raise ValueError(
                 f"{name}: Keras gives the steps of a reverse layer in the other order, so it is "
                 "expected to be the last one or to have LastStep behind it"
             )
-        if not isinstance(layer, (Recurrent, Linear, Embedding)):
+        sizes = sizes_of(layer)
+        if sizes is None:
             continue
-        wanted, given = _sizes(layer)
+        wanted, given = sizes
         if size is not None and size != wanted:
             raise ValueError(f"{name}: expected layers that fit, got {size} features for {layer!r}")
         size = given
-    if not isinstance(row[0][1], (Recurrent, Linear, Embedding)):
+    if sizes_of(row[0][1]) is None:
         raise ValueError(f"{row[0][0]}: expected a layer that says how many features x has")
 
 
-def _sizes(layer: Layer) -> tuple[int, int]:
-    """Features that a layer takes and gives."""
-    if isinstance(layer, Recurrent):
-        return layer.input_size, layer._features
-    if isinstance(layer, Linear):
-        return layer.in_features, layer.out_features
-    if isinstance(layer, Embedding):
-        return layer.num_embeddings, layer.embedding_dim
-    raise TypeError(f"layer: got {type(layer).__name__}")
+def _check_last(layer: LastStep, name: str, before: Layer | None) -> None:
+    """Whether it is what a recurrent layer of Keras gives without ``return_sequences``."""
+    if not isinstance(before, Recurrent):
+        raise ValueError(f"{name}: expected LastStep right behind a recurrent layer")
+    merged = before.bidirectional and before.merge_mode != "concat"
+    other = layer.bidirectional != before.bidirectional or (layer.reverse and not before.reverse)
+    if merged or other:
+        raise ValueError(
+            f"{name}: Keras gives the step that each direction computed last, which {layer!r} "
+            f"behind {before!r} is not"
+        )
 
 
 def _layer(layer: Layer, name: str, behind: Layer | None) -> dict[str, Any] | None:
@@ -119,7 +119,7 @@ def _layer(layer: Layer, name: str, behind: Layer | None) -> dict[str, Any] | No
 
 
 def _recurrent(layer: Recurrent, name: str, sequences: bool) -> dict[str, Any]:
-    class_name = _CLASSES[layer.cell]
+    class_name = KIND_OF_CELL[layer.cell]
     config: dict[str, Any] = {
         "units": layer.hidden_size,
         "use_bias": layer.bias,

@@ -14,7 +14,7 @@ from pyrnn import _extras
 from pyrnn._files import AnyPath, checked_path, write_atomically
 from pyrnn._types import Array
 from pyrnn.interop._parts import parts_of
-from pyrnn.interop.keras.cells import to_arrays
+from pyrnn.interop.keras.cells import KIND_OF_CELL, to_arrays
 from pyrnn.interop.keras.whole import members
 from pyrnn.interop.stacking import unstack
 from pyrnn.layers._layer import Layer
@@ -22,10 +22,6 @@ from pyrnn.layers.composition.sequential import Sequential
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent._stack import Recurrent
 
-_KINDS = {"rnn_tanh": "SimpleRNN", "rnn_relu": "SimpleRNN", "lstm": "LSTM"} | {
-    "gru": "GRU",
-    "gru_reset_before": "GRU",
-}
 KEPT = "pyrnn"
 """The group for what Keras has no place for: options, and both biases, of which it has the sum."""
 
@@ -80,9 +76,11 @@ def to_keras(layer: Layer) -> dict[str, Array]:
 
 
 def _kind(layer: Recurrent) -> str:
-    if layer.cell not in _KINDS or getattr(layer, "proj_size", False):
+    if layer.cell not in KIND_OF_CELL or getattr(layer, "proj_size", False):
         raise ValueError(f"layer: Keras has no layer like {layer!r}")
-    return _KINDS[layer.cell]
+    if np.any(layer.zoneout):
+        raise ValueError(f"layer: Keras has no zoneout, got {layer!r}")
+    return KIND_OF_CELL[layer.cell]
 
 
 def save(layers: Layer | Mapping[str, Layer], path: AnyPath) -> None:

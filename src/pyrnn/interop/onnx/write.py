@@ -12,7 +12,7 @@ from pyrnn import _extras
 from pyrnn._files import AnyPath, checked_path, write_atomically
 from pyrnn._types import Array
 from pyrnn._version import version
-from pyrnn.interop._parts import parts_of
+from pyrnn.interop._parts import parts_of, sizes_of
 from pyrnn.interop.onnx.equations import Weights
 from pyrnn.interop.onnx.weights import from_cell, settings_of
 from pyrnn.layers._layer import Layer
@@ -136,19 +136,6 @@ def _checked(layers: Sequence[Layer]) -> Sequence[Layer]:
     if pools and any(isinstance(layer, (Recurrent, Pooling)) for layer in layers[pools[0] + 1 :]):
         raise ValueError("model: expected no layer over time behind one that ends time")
     return layers
-
-
-def sizes_of(layer: Layer) -> tuple[int, int] | None:
-    """Features that a layer takes and gives; None if it takes any number and keeps it."""
-    if isinstance(layer, Recurrent):
-        return layer.input_size, layer._features
-    if isinstance(layer, Linear):
-        return layer.in_features, layer.out_features
-    if isinstance(layer, Embedding):
-        return layer.num_embeddings, layer.embedding_dim
-    if isinstance(layer, LayerNorm):
-        return layer.normalized_shape, layer.normalized_shape
-    return None
 
 
 class _Writer:
