@@ -226,7 +226,11 @@ def test_text_model(backend, tmp_path, capsys):
     first, *written = capsys.readouterr().out.splitlines()
     assert float(first.removeprefix("bits per character: ")) < 2.5
     assert len("\n".join(written)) == 220
-    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "text.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "a.txt",
+        "text.history.json",
+        "text.safetensors",
+    }
 
 
 def test_readme_example(backend, capsys):

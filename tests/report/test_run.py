@@ -85,6 +85,8 @@ def document(folder: Path) -> dict[str, Any]:
         {"scores": [{"step": 1, "characters": 1, "bits": 1, "gates": {"i": [1, 2, 3]}}]},
         {"model": "../m.safetensors"},
         {"model": 3},
+        {"scores": [3]},
+        {"scores": [{"step": 1, "characters": 1, "bits": 1, "gates": [1]}]},
         {"about": 3},
     ],
 )

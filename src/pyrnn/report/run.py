@@ -236,7 +236,7 @@ def _read(name: str) -> dict[str, Any]:
         return _checked(document)
     except OSError as error:
         raise RunFileError(f"{shown(name)}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, RunFileError):
             raise
         reason = f"{type(error).__name__}: {error}"
