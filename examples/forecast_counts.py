@@ -1,4 +1,4 @@
-"""Forecast hourly counts of visitors, with holidays: generated data, NumPy alone beside pyrnn."""
+"""Forecast hourly counts of visitors, with weekends and holidays, which are generated here."""
 
 import sys
 

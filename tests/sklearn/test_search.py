@@ -141,7 +141,7 @@ def test_two_processes_are_faster(ragged):
     """At least 1.6 times, on two cores that nobody else uses."""
     import time
 
-    if len(os.sched_getaffinity(0)) < 2 or os.getloadavg()[0] > 0.5:
+    if len(os.sched_getaffinity(0)) < 2 or os.getloadavg()[0] > 1.5:
         pytest.skip("two cores without other work are needed")
     X, y = [part.repeat(10, axis=0) for part in ragged[0]], ragged[1]
     grid = {"hidden_size": [64, 64, 64, 64]}
@@ -150,7 +150,7 @@ def test_two_processes_are_faster(ragged):
     seconds = []
     for jobs in (1, 2):
         before = time.perf_counter()
-        # One thread in both: this process is a worker, too.
+        # This process computes with one thread, too, as the workers do.
         with threads_alone():
             GridSearchCV(estimator, grid, cv=4, n_jobs=jobs, refit=False).fit(X, y)
         seconds.append(time.perf_counter() - before)
