@@ -35,10 +35,13 @@ constexpr Count packed_product_grain = multiply_adds(31'250);  // whose weights 
 constexpr Count outer_product_grain = multiply_adds(6'250);    // sums over rows
 constexpr Count window_grain = multiply_adds(6'250);           // one lag of all truncated windows
 
-// The plan's costs of threads, in cycles: of the end of a phase, of waking a team, of handing work
-// over to a thread that may have to wake and has none of it in its cache; and the least work of a
-// stream's step that pays for one more thread. docs/tuning/threads.md
-constexpr double phase_cost = 3'000, team_cost = 15'000, handing_cost = 60'000;
+// The plan's costs of threads, in cycles: of the end of a phase, of waking a team, each with so
+// much for every thread beyond the second; of handing work over to a thread that may have to wake
+// and has none of it in its cache; and the least work of a stream's step that pays for one more
+// thread. docs/tuning/threads.md
+constexpr double phase_cost(int threads) { return 3'000 + 150.0 * (threads - 2); }
+constexpr double team_cost(int threads) { return 15'000 + 3'000.0 * (threads - 2); }
+constexpr double handing_cost = 60'000;
 constexpr double stream_grain = 40'000;
 // A plan with more threads must take at most this share of the time; and handing half of some rows
 // over must save at least this share of their steps. docs/tuning/sharing-work.md

@@ -55,6 +55,11 @@ def get_num_threads() -> int:
     int
         From 1 to 1024; 1 where the compiled core is missing.
 
+    Notes
+    -----
+    By default these are the cores that the process may use, where hyper-threads of a core count
+    once; or what PYRNN_NUM_THREADS says.
+
     Examples
     --------
     >>> import pyrnn

@@ -1,8 +1,5 @@
 #include "runtime/threads/placement.hpp"
 
-#include <algorithm>
-#include <thread>
-
 #include "tuning.hpp"
 
 #ifdef __linux__
@@ -35,12 +32,6 @@ void ProcessorSet::add(int processor) noexcept {
 void ProcessorSet::remove(int processor) noexcept {
   const auto at = static_cast<std::size_t>(processor);
   if (at < most) words_[at / word_bits] &= ~(1UL << at % word_bits);
-}
-
-int allowed_processors() {
-  ProcessorSet allowed;
-  if (allowed.read(0)) return allowed.count();
-  return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
 }
 
 #ifdef __linux__

@@ -16,6 +16,8 @@ using ThreadId = int;
 // allocated.
 class ProcessorSet {
  public:
+  static constexpr int most = 8192;  // processors
+
   // Whether it is known; of this thread if `thread` is 0
   bool read(ThreadId thread) noexcept;
   // Lets a thread run on these.
@@ -28,15 +30,12 @@ class ProcessorSet {
   void remove(int processor) noexcept;
 
  private:
-  static constexpr std::size_t word_bits = 8 * sizeof(unsigned long), most = 8192;
+  static constexpr std::size_t word_bits = 8 * sizeof(unsigned long);
 
   std::array<unsigned long, most / word_bits> words_{};
 };
 
 ThreadId this_thread_id();
-
-// How many processors this thread may run on.
-int allowed_processors();
 
 // Lets this thread run wherever the program might when it loaded the library: a new thread begins
 // with what its maker may use at that moment.

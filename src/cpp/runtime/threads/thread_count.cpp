@@ -7,7 +7,7 @@
 #include <string>
 
 #include "runtime/machine/control_groups.hpp"
-#include "runtime/threads/placement.hpp"
+#include "runtime/threads/cores.hpp"
 
 namespace pyrnn {
 namespace {
@@ -24,7 +24,7 @@ int from_variable(const std::string& text) {
 int default_threads() {
   const char* const text = std::getenv("PYRNN_NUM_THREADS");
   if (text != nullptr && *text != '\0') return from_variable(text);
-  const int allowed = std::clamp(allowed_processors(), 1, most_threads);
+  const int allowed = std::clamp(allowed_cores(), 1, most_threads);
   const int limit = processors_of_control_groups();
   return limit > 0 ? std::min(limit, allowed) : allowed;
 }

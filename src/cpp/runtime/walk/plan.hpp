@@ -69,9 +69,11 @@ Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int avail
   const double walk = static_cast<double>(steps);
   Plan best{Split::none, 1, step_cycles(sizes, batch_size, sizes.padded) * walk};
   for (int threads = 2; threads <= available; ++threads) {
+    const double team = tuning::team_cost(threads);
+    if (team >= best.cycles * tuning::plan_margin) break;  // nor do more of them pay
     if (batch_size >= threads) {
       const Size rows = quotient_up(batch_size, threads);
-      const double cycles = step_cycles(sizes, rows, sizes.padded) * walk + tuning::team_cost;
+      const double cycles = step_cycles(sizes, rows, sizes.padded) * walk + team;
       if (cycles < best.cycles * tuning::plan_margin) best = {Split::batch, threads, cycles};
     }
     const Size block = backward_panel_units(sizes);
@@ -79,7 +81,7 @@ Plan make_plan(const CellSizes<T>& sizes, Size batch_size, Size steps, int avail
     if (blocks >= threads && !sizes.shape().whole_rows) {
       const Size units = std::min(sizes.padded, quotient_up(blocks, threads) * block);
       const double cycles =
-          (step_cycles(sizes, batch_size, units) + tuning::phase_cost) * walk + tuning::team_cost;
+          (step_cycles(sizes, batch_size, units) + tuning::phase_cost(threads)) * walk + team;
       if (cycles < best.cycles * tuning::plan_margin) best = {Split::units, threads, cycles};
     }
   }
@@ -93,7 +95,7 @@ Plan make_plan_back(const CellSizes<T>& sizes, const Schedule& schedule, int ava
   const Size products = sizes.gates() * (2 * sizes.input_size + sizes.output_size);
   const double cycles = static_cast<double>(schedule.rows * products / sizes.lanes()) / 2;
   const bool several = schedule.rows >= tuning::stretches_behind / 2 * tuning::least_rows_behind;
-  return several && cycles > 2 * tuning::team_cost ? Plan{Split::sums, 2, plan.cycles} : plan;
+  return several && cycles > 2 * tuning::team_cost(2) ? Plan{Split::sums, 2, plan.cycles} : plan;
 }
 
 // Whether the two directions of a layer are faster at once, on a thread each, than one after the
