@@ -37,10 +37,19 @@ def _trained(plan: Arguments, threads: int, a: Arguments) -> Any:
     finally:
         pyrnn.set_num_threads(before)
     parameters = {name: array.copy() for name, array in model.parameters.items()}
-    return {"loss": history["loss"], "value": value, "y": predicted, "parameters": parameters}
+    numbers = {"loss": history["loss"], "value": value, "rank": trainer.rank}
+    return {**numbers, "y": predicted, "parameters": parameters}
 
 
-@entry("Trainer", "Trainer", "Trainer.fit", "Trainer.evaluate", "Trainer.predict", weight=0.5)
+@entry(
+    "Trainer",
+    "Trainer",
+    "Trainer.fit",
+    "Trainer.evaluate",
+    "Trainer.predict",
+    "Trainer.rank",
+    weight=0.5,
+)
 def trainer_case(draw: Draw) -> Case:
     """Sequences of any lengths, with a target for each, or for each step."""
     plan: Arguments = {"hidden": draw.integer(1, 5), "seed": draw.integer(0, 99)}
