@@ -174,17 +174,17 @@ def test_half_and_double(tmp_path):
 
 def test_what_is_no_layer_is_said(tmp_path):
     odd = files.config_of("LSTM", "odd", units=3, activation="swish")
-    config = files.model_config(odd, files.config_of("Conv1D", "conv"))
+    config = files.model_config(odd, files.config_of("Conv2D", "conv"))
     entries = [
         ("lstm", "odd", files.random_arrays("LSTM", 3, 4)),
-        ("conv1d", "conv", [np.ones((3, 4, 5), np.float32), np.ones(5, np.float32)]),
+        ("conv2d", "conv", [np.ones((3, 4, 5), np.float32), np.ones(5, np.float32)]),
     ]
     path = files.keras3(tmp_path / "m.keras", config, entries)
     with pytest.warns(UserWarning, match="no layer") as warned:
         assert keras.load(path) == {}
     assert [str(one.message) for one in warned] == [
         "odd: no layer has the activations swish and sigmoid",
-        "conv: no layer of pyrnn is a Conv1D",
+        "conv: no layer of pyrnn is a Conv2D",
     ]
 
 

@@ -14,6 +14,7 @@ from pyrnn.interop._made import Found, embedding_of, linear_of, made_of, warned
 from pyrnn.interop.keras.archive import Archive, errors_of, read
 from pyrnn.interop.keras.cells import from_keras, kind_of, reset_after
 from pyrnn.interop.keras.hdf5 import ContentError, Group
+from pyrnn.interop.keras.others import convolution, layer_norm
 from pyrnn.interop.keras.sources import Source, sources
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent._passes import MergeMode
@@ -51,7 +52,8 @@ def load(path: AnyPath) -> dict[str, Layer]:
     dict
         SimpleRNN, LSTM, GRU and their cuDNN forms, alone or in Bidirectional, as `RNN`, `LSTM`,
         `GRU` with ``batch_first=True``, which is Keras' layout; Dense, alone or in
-        TimeDistributed, as `Linear` (without its activation); Embedding as `Embedding`.
+        TimeDistributed, as `Linear`, and Conv1D as `Conv1d`, both without their activation;
+        LayerNormalization as `LayerNorm`; Embedding as `Embedding`.
         ``return_sequences`` and the like are no part of a layer: ``y`` has all steps, and the last
         state comes with it. ``go_backwards`` is ``reverse=True``: there ``y[:, t]`` belongs to
         ``x[:, t]``, while Keras gives the steps in the order in which it computes them.
@@ -131,6 +133,10 @@ def _layer(source: Source, archive: Archive) -> Layer | None:
         return _dense(source.arrays[0])
     if class_name == "Embedding":
         return _embedding(source.arrays[0])
+    if class_name in ("Conv1D", "Convolution1D"):
+        return convolution(config, source.arrays[0])
+    if class_name == "LayerNormalization":
+        return layer_norm(config, source.arrays[0])
     if class_name is None:
         return _guessed(source, archive)
     raise UnsupportedError(f"no layer of pyrnn is a {class_name}")

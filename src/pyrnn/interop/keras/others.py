@@ -1,0 +1,63 @@
+"""Layers of Keras that stand around recurrent ones and need their configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyrnn._types import Array
+from pyrnn.interop._made import made_of
+from pyrnn.interop.keras.hdf5 import ContentError
+from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.pointwise import LayerNorm
+from pyrnn.layers.convolution.conv1d import Conv1d
+
+
+def convolution(config: Mapping[str, Any], arrays: Sequence[Array]) -> Layer:
+    """A Conv1D without its activation: kernel (k, in / groups, out), and maybe a bias."""
+    if len(arrays) not in (1, 2) or arrays[0].ndim != 3 or not arrays[0].size:
+        raise ContentError("expected a kernel (k, in, out) and maybe a bias of a Conv1D")
+    if config.get("data_format", "channels_last") != "channels_last":
+        raise ContentError("expected a Conv1D with its channels last")
+    steps, inputs, outputs = arrays[0].shape
+    groups = _one(config, "groups", 1)
+    stride, padding = _one(config, "strides", 1), config.get("padding", "valid")
+    if padding == "same" and stride > 1:
+        raise ContentError("expected a stride of 1 for the padding 'same', got more")
+    parameters = {"weight": arrays[0].transpose(2, 1, 0)}
+    if len(arrays) == 2:
+        parameters["bias"] = arrays[1]
+    options = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": _one(config, "dilation_rate", 1),
+        "groups": groups,
+        "bias": len(arrays) == 2,
+        "batch_first": True,
+        "dtype": arrays[0].dtype,
+    }
+    made: Any = Conv1d
+    layer: Layer = made_of(lambda: made(inputs * groups, outputs, steps, **options), parameters)
+    return layer
+
+
+def layer_norm(config: Mapping[str, Any], arrays: Sequence[Array]) -> Layer:
+    """A LayerNormalization over the last axis: gamma, then beta."""
+    if len(arrays) != 2 or arrays[0].ndim != 1 or arrays[0].shape != arrays[1].shape:
+        raise ContentError("expected gamma and beta of a LayerNormalization over the last axis")
+    if config.get("rms_scaling") or config.get("axis", -1) not in (-1, [-1], [2]):
+        raise ContentError("expected a LayerNormalization over the last axis, got another")
+    eps = config.get("epsilon", 1e-3)
+    size, dtype = len(arrays[0]), arrays[0].dtype
+    parameters = {"weight": arrays[0], "bias": arrays[1]}
+    return made_of(lambda: LayerNorm(size, eps=eps, dtype=dtype), parameters)
+
+
+def _one(config: Mapping[str, Any], name: str, default: int) -> int:
+    """A whole number, which Keras may have written in a list."""
+    value = config.get(name, default)
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if type(value) is not int or value < 1:
+        raise ContentError(f"{name}: expected a whole number, got {str(value)[:50]}")
+    return value
