@@ -98,7 +98,7 @@ def test_every_public_name_has_an_entry(name):
 
 NOT_CALLED_METHODS = {
     "num_parameters", "num_directions", "dropout", "hidden_size", "num_layers", "cell", "lr",
-    "check_backward", "weight_format",
+    "check_backward", "weight_format", "rank",
 }  # fmt: skip
 """Properties that say what a constructor was given, and what every `backward` asks first."""
 
