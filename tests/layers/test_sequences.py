@@ -328,3 +328,27 @@ def test_wrong_padding(options, error, message):
     packed = pyrnn.pack_sequence([np.ones(3, np.int8)])
     with pytest.raises(error, match=message):
         pyrnn.pad_packed_sequence(packed, **options)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_more_axes_of_features_are_torchs(batch_first):
+    torch = pytest.importorskip("torch")
+    rnn = torch.nn.utils.rnn
+    generator = np.random.default_rng(0)
+    sequences = [generator.standard_normal((n, 2, 3)) for n in (2, 4, 1)]
+    tensors = [torch.tensor(sequence) for sequence in sequences]
+    x, lengths = pyrnn.pad_sequence(sequences, batch_first)
+    theirs = rnn.pad_sequence(tensors, batch_first)
+    assert np.array_equal(x, theirs.numpy())
+    packed = pyrnn.pack_padded_sequence(x, lengths, batch_first)
+    other = rnn.pack_padded_sequence(theirs, lengths, batch_first, enforce_sorted=False)
+    assert np.array_equal(packed.data, other.data.numpy())
+    back, counts = pyrnn.pad_packed_sequence(other, batch_first, padding_value=-1.0, total_length=5)
+    expected, _ = rnn.pad_packed_sequence(other, batch_first, -1.0, 5)
+    assert np.array_equal(back, expected.numpy())
+    assert counts.tolist() == lengths.tolist()
+    for one, sequence in zip(pyrnn.unpad_sequence(x, lengths, batch_first), sequences, strict=True):
+        assert np.array_equal(one, sequence)
+    assert np.array_equal(pyrnn.pack_sequence(sequences).data, packed.data)
+    with pytest.raises(ValueError, match=r"expected shape \(T, 2, 3\) as the first"):
+        pyrnn.pad_sequence([sequences[0], sequences[1][:, :1]])

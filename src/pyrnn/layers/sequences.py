@@ -29,7 +29,8 @@ class PackedSequence(NamedTuple):
     Parameters
     ----------
     data : array
-        The values, (sum of lengths, features), or (sum of lengths,) of integers.
+        The values, (sum of lengths, features), or with more axes of features; or
+        (sum of lengths,) of integers.
     batch_sizes : array of int64
         The number of sequences that have each time step, (longest length,).
     sorted_indices : array of int64
@@ -58,15 +59,16 @@ def pad_sequence(sequences: Sequence[Any], batch_first: bool = False) -> tuple[V
     Parameters
     ----------
     sequences : list of arrays
-        The sequences, (T_i, features) each, all float32 or all float64; or (T_i,) of one integer
-        dtype.
+        The sequences, (T_i, features) each, all float32 or all float64, or with more axes of
+        features; or (T_i,) of one integer dtype.
     batch_first : bool, default False
         Whether the result is (N, T, ...) instead of (T, N, ...).
 
     Returns
     -------
     x : array
-        The batch, (T, N, features), or (T, N) of integers; T is the longest length.
+        The batch, (T, N, features), or with as many axes as the sequences have, or (T, N) of
+        integers; T is the longest length.
     lengths : array of int64
         The lengths, (N,). Torch's function of this name returns x alone.
 
@@ -103,7 +105,8 @@ def unpad_sequence(x: Any, lengths: Any, batch_first: bool = False) -> list[Valu
     Parameters
     ----------
     x : array
-        The batch, (T, N, features), or (T, N) of integers; (N, T, ...) with ``batch_first``.
+        The batch, (T, N, features), or with more axes of features, or (T, N) of integers;
+        (N, T, ...) with ``batch_first``.
     lengths : array of int
         The length of each sequence, (N,), in [1, T].
     batch_first : bool, default False
@@ -138,7 +141,8 @@ def pack_padded_sequence(
     Parameters
     ----------
     x : array
-        The batch, (T, N, features), or (T, N) of integers; (N, T, ...) with ``batch_first``.
+        The batch, (T, N, features), or with more axes of features, or (T, N) of integers;
+        (N, T, ...) with ``batch_first``.
     lengths : array of int
         The length of each sequence, (N,), in [1, T].
     batch_first : bool, default False
@@ -244,8 +248,8 @@ def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = False) -> Pac
     Parameters
     ----------
     sequences : list of arrays
-        The sequences, (T_i, features) each, all float32 or all float64; or (T_i,) of one integer
-        dtype.
+        The sequences, (T_i, features) each, all float32 or all float64, or with more axes of
+        features; or (T_i,) of one integer dtype.
     enforce_sorted : bool, default False
         Whether to refuse sequences that are not sorted by length, longest first.
 
@@ -322,7 +326,7 @@ def _check_padded(x: Any, lengths: Any, batch_first: bool) -> tuple[Values, Leng
 
 
 def _check_values(name: str, value: Any, lead: tuple[str, ...]) -> Values:
-    """Check floats with the axes ``lead`` and features, or integers without the last."""
+    """Check floats with the axes ``lead`` and one or more of features, or integers without any."""
     array = _checks.as_array(name, value)
     if array.dtype.kind in "iu":
         expected: tuple[str, ...] = lead
@@ -330,7 +334,7 @@ def _check_values(name: str, value: Any, lead: tuple[str, ...]) -> Values:
     else:
         expected = (*lead, "features")
         array = _checks.any_float_array(name, value)
-    if array.ndim != len(expected):
+    if array.ndim < len(expected) or (array.ndim > len(expected) and expected == lead):
         kind = "integers" if expected == lead else "floats"
         raise ValueError(
             f"{name}: expected {kind} of shape {_checks.shape_text(expected)}, got {array.shape}"

@@ -27,7 +27,8 @@ def _draw_sequences(draw: Draw) -> list[Any]:
     if draw.chance(0.3):
         dtype = draw.choice((np.int64, np.int32, np.uint8))
         return [np.asarray(draw.integers(n, below=9), dtype) for n in lengths]
-    return [draw.array(n, features) for n in lengths]
+    more = (2,) if draw.chance(0.2) else ()
+    return [draw.array(n, features, *more) for n in lengths]
 
 
 def _draw_padded(draw: Draw) -> Arguments:
