@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from pyrnn.layers.convolution.stream import Conv1dStream as Conv1dStream
     from pyrnn.layers.dense import Embedding as Embedding
     from pyrnn.layers.dense import Linear as Linear
+    from pyrnn.layers.folding import fold_embedding as fold_embedding
     from pyrnn.layers.initializers import initialize as initialize
     from pyrnn.layers.recurrent.gru import GRU as GRU
     from pyrnn.layers.recurrent.gru import GRUCell as GRUCell
@@ -119,6 +120,7 @@ _NAMES = {
     "pyrnn.layers.convolution.over_time": ["InstanceNorm1d", "MaxPool1d"],
     "pyrnn.layers.convolution.stream": ["Conv1dStream"],
     "pyrnn.layers.dense": ["Embedding", "Linear"],
+    "pyrnn.layers.folding": ["fold_embedding"],
     "pyrnn.layers.initializers": ["initialize"],
     "pyrnn.layers.recurrent.gru": ["GRU", "GRUCell"],
     "pyrnn.layers.recurrent.lstm": ["LSTM", "LSTMCell"],

@@ -293,22 +293,20 @@ def index_array(name: str, value: object, count: int) -> Indices:
     return indices
 
 
-def streams(given: Any, batch_size: int) -> Indices:
+def streams(given: Any, batch_size: int, name: str = "streams") -> Indices:
     """Return the indices of the streams that indices or a mask select."""
-    array = as_array("streams", given)
+    array = as_array(name, given)
     if array.dtype.kind == "b":
         if array.shape != (batch_size,):
-            raise ValueError(
-                f"streams: expected a mask of shape ({batch_size},), got {array.shape}"
-            )
+            raise ValueError(f"{name}: expected a mask of shape ({batch_size},), got {array.shape}")
         return np.flatnonzero(array)
     if array.ndim > 1:
-        raise ValueError(f"streams: expected indices of shape (n,), got {array.shape}")
+        raise ValueError(f"{name}: expected indices of shape (n,), got {array.shape}")
     if not array.size:  # an empty list has no dtype of its own
         return np.zeros(0, np.intp)
     if array.dtype.kind not in "iu":
-        raise TypeError(f"streams: expected indices or a mask, got dtype {array.dtype}")
-    return index_array("streams", array.reshape(-1), batch_size)
+        raise TypeError(f"{name}: expected indices or a mask, got dtype {array.dtype}")
+    return index_array(name, array.reshape(-1), batch_size)
 
 
 def lengths_array(

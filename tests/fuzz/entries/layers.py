@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+import pyrnn
 from tests.fuzz.case import Case, Relation, entry
 from tests.fuzz.draw import Draw
 from tests.fuzz.entries.common import (
@@ -328,3 +329,23 @@ for _kind in KINDS:
         f"{_kind}.gates", f"{_kind}.eval", f"{_kind}.train", f"{_kind}.parameters", weight=3,
     )(partial(layer_case, kind=_kind))  # fmt: skip
 entry("truncated", *(f"{kind}.backward_truncated" for kind in KINDS), weight=3)(truncated_case)
+
+
+@entry("fold_embedding", "fold_embedding", weight=0.3)
+def fold_case(draw: Draw) -> Case:
+    """An embedding folded into a layer: what the two give, up to rounding."""
+    kind = draw.choice(tuple(KINDS))
+    options = layer_options(draw, kind) | {"dropout": 0.0}
+    draw.wild, draw.large = "", False
+    words = draw.integer(1, 9)
+    arguments: Arguments = {"options": options, "indices": draw.integers(4, 2, below=words)}
+
+    def run(a: Arguments) -> Any:
+        layer = KINDS[kind](**a["options"]).eval()
+        embedding = pyrnn.Embedding(words, layer.input_size, dtype=layer.dtype, seed=0)
+        folded = pyrnn.fold_embedding(embedding, layer)
+        indices = np.asarray(a["indices"])
+        shape = indices.T.shape if layer.batch_first else indices.shape
+        return folded(indices.reshape(shape))[0]
+
+    return Case(arguments, run, names={"initialization", "forget_bias", "x", "h"})

@@ -22,7 +22,9 @@ from tests.fuzz.entries.common import (
 )
 
 Arguments = dict[str, Any]
-ACTIONS = ("step", "step", "step", "out", "state", "reset", "reset some", "pickle", "copy")
+ACTIONS = (
+    "step", "step", "step", "out", "step some", "state", "reset", "reset some", "pickle", "copy",
+)  # fmt: skip
 
 
 def stream_case(draw: Draw) -> Case:
@@ -42,12 +44,21 @@ def stream_case(draw: Draw) -> Case:
         given = _arguments_of(draw, action, rows, options["input_size"], sizes, lead)
         arguments |= {f"{name}_{number}": value for name, value in given.items()}
     run = partial(_run, draw, kind, actions)
-    names = {"x_t", "out", "state", "streams", "stream", "bidirectional", *_parameter_names(kind)}
+    names = {
+        "x_t",
+        "out",
+        "rows",
+        "state",
+        "streams",
+        "stream",
+        "bidirectional",
+        *_parameter_names(kind),
+    }
     outs = frozenset(name for name in arguments if name.startswith("out_"))
     relations = []
     if outs or {"pickle", "copy"} & set(actions):
         relations.append(Relation("plain steps", partial(_plain, draw, kind, actions)))
-    if rows > 1 and not any("reset some" in action for action in actions):
+    if rows > 1 and not any("some" in action for action in actions):
         row = draw.integer(0, rows - 1)
         relations.append(Relation("row alone", partial(_alone, draw, kind, actions, row)))
     return Case(arguments, run, relations, changes=outs, late=True, names=names)
@@ -69,6 +80,10 @@ def _arguments_of(
     if action == "out":
         in_place = draw.chance(0.9)
         given["out"] = draw.array(rows, sizes[0], in_place=in_place)
+    elif action == "step some":
+        chosen = draw.random.sample(range(rows), draw.integer(0, rows))
+        given["x_t"] = draw_input(draw, (len(chosen),), features)
+        given["rows"] = draw.choice((chosen, np.asarray(chosen, np.int64)))
     elif action == "state":
         parts = [draw.array(*lead, size) for size in sizes]
         given["state"] = tuple(parts) if len(parts) > 1 else parts[0]
@@ -111,6 +126,8 @@ def _act(
         if a[f"out_{number}"] is not None and filled is not a[f"out_{number}"]:
             raise AssertionError("another array came back than out")
         results.append(np.array(filled, filled.dtype.newbyteorder("=")))
+    elif action == "step some":
+        results.append(stream.step(a[f"x_t_{number}"], rows=a[f"rows_{number}"]))
     elif action == "state":
         stream.state = a[f"state_{number}"]
     elif action == "reset":

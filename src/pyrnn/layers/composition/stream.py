@@ -12,6 +12,7 @@ from pyrnn._types import Array
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.pooling import LastStep, Pooling
 from pyrnn.layers.convolution.over_time import OverTime
+from pyrnn.layers.recurrent.stream import check_rows
 
 
 @public("pyrnn")
@@ -46,20 +47,24 @@ class SequentialStream(Portable):
         own = {name: getattr(step, "_state_names", ()) for name, step in self._steps.items()}
         self._parts = {name: part or own.get(name, ()) for name, part in parts.items()}
 
-    def step(self, x_t: Any, out: Array | None = None) -> Array:
-        """Advance every stream by one time step.
+    def step(self, x_t: Any, out: Array | None = None, rows: Any = None) -> Array:
+        """Advance every stream, or some of them, by one time step.
 
         Parameters
         ----------
         x_t : array
-            The input, (batch_size, features), or (batch_size,) of indices.
+            The input, (batch_size, features), or (batch_size,) of indices. With ``rows`` it has a
+            row for each of these.
         out : array, optional
             The array to write the output into; a new one by default.
+        rows : array of int or array of bool, optional
+            The streams to advance, as in `Stream.step`. All by default.
 
         Returns
         -------
         array
-            The output of the last layer, (batch_size, features).
+            The output of the last layer, (batch_size, features); with ``rows`` it has a row for
+            each of these.
 
         Raises
         ------
@@ -74,11 +79,13 @@ class SequentialStream(Portable):
         (1, 4)
         """
         array = _checks.as_array("x_t", x_t)
-        if array.ndim == 0 or len(array) != self.batch_size:
-            raise ValueError(f"x_t: expected shape ({self.batch_size}, ...), got {array.shape}")
+        chosen = None if rows is None else check_rows(rows, self.batch_size)
+        count = self.batch_size if chosen is None else len(chosen)
+        if array.ndim == 0 or len(array) != count:
+            raise ValueError(f"x_t: expected shape ({count}, ...), got {array.shape}")
         y: Any = array
         for step in self._steps.values():
-            y = step.step(y) if hasattr(step, "step") else step(y)
+            y = step.step(y, rows=chosen) if hasattr(step, "step") else step(y)
         if out is None:
             result: Array = y
             return result

@@ -15,6 +15,9 @@ from pyrnn.backend import selection
 from pyrnn.backend.selection import Backend
 from pyrnn.layers.recurrent._fixed_weights import FixedWeights
 
+_ENGINES = 8
+"""The largest number of engines that a stream keeps to advance some of its rows."""
+
 
 class StreamSizes(NamedTuple):
     """What a stream needs from its layer in addition to the weights."""
@@ -51,36 +54,51 @@ class Stream(Portable, Generic[Given, Returned]):
         self._weights = weights
         self._open(selection.current())
 
-    def _open(self, backend: Backend) -> None:
+    def _engine_for(self, backend: Backend, batch_size: int) -> selection.StreamEngine:
         sizes = self._sizes
-        arguments = _StepArguments(
-            self.batch_size, sizes.input_size, sizes.output_size, sizes.dtype
+        arguments = _StepArguments(batch_size, sizes.input_size, sizes.output_size, sizes.dtype)
+        return backend.open_stream(
+            self._weights.packed(backend), batch_size, arguments.check, sizes.zoneout
         )
-        self._backend = backend.name
-        self._engine = backend.open_stream(
-            self._weights.packed(backend), self.batch_size, arguments.check, sizes.zoneout
-        )
-        self._step = self._engine.step
 
-    def step(self, x_t: npt.ArrayLike, out: Array | None = None) -> Array:
-        """Advance every stream by one time step.
+    def _open(self, backend: Backend) -> None:
+        self._backend = backend.name
+        self._engine = self._engine_for(backend, self.batch_size)
+        self._step = self._engine.step
+        self._for_some: dict[int, Any] = {}
+
+    def step(
+        self, x_t: npt.ArrayLike, out: Array | None = None, rows: npt.ArrayLike | None = None
+    ) -> Array:
+        """Advance every stream, or some of them, by one time step.
 
         Parameters
         ----------
         x_t : array
-            The input, (batch_size, input_size), or (batch_size,) of one-hot indices.
+            The input, (batch_size, input_size), or (batch_size,) of one-hot indices; for a single
+            stream also (input_size,). With ``rows`` it has a row for each of these.
         out : array, optional
             The array to write the output into; a new one by default.
+        rows : array of int or array of bool, optional
+            The streams to advance: different indices in [0, batch_size), in the order of the rows
+            of ``x_t``, or a mask (batch_size,). The others stay as they are. All by default.
 
         Returns
         -------
         array
-            The output, (batch_size, hidden_size), or (batch_size, proj_size) with a projection.
+            The output, (batch_size, hidden_size), or (batch_size, proj_size) with a projection;
+            with ``rows`` it has a row for each of these.
 
         Raises
         ------
         TypeError, ValueError
             If an argument has a wrong dtype, shape or value. The state has not changed then.
+
+        Notes
+        -----
+        Some of the streams give the bits that they give among all. Beyond the step of those rows,
+        the state of all streams is copied twice; no other thread may advance the same streams
+        meanwhile.
 
         Examples
         --------
@@ -92,7 +110,31 @@ class Stream(Portable, Generic[Given, Returned]):
         >>> np.array_equal(y_t, stream.state[0])
         True
         """
-        return self._step(x_t, out)
+        if rows is None:
+            return self._step(x_t, out)
+        return self._step_some(x_t, out, check_rows(rows, self.batch_size))
+
+    def _step_some(self, x_t: Any, out: Any, rows: Indices) -> Array:
+        """Advance different streams, in an engine of as many."""
+        count = len(rows)
+        sizes = self._sizes
+        if not count:
+            arguments = _StepArguments(0, sizes.input_size, sizes.output_size, sizes.dtype)
+            _, out = arguments.check(x_t, out)
+            return np.zeros((0, sizes.output_size), sizes.dtype) if out is None else out
+        engine = self._for_some.get(count)
+        if engine is None:
+            engine = self._engine_for(selection.find(self._backend), count)
+            if len(self._for_some) >= _ENGINES:
+                self._for_some.clear()
+            self._for_some[count] = engine
+        states = self._engine.state()
+        engine.set_state(tuple(np.ascontiguousarray(part[:, rows]) for part in states))
+        y: Array = engine.step(x_t, out)
+        for whole, part in zip(states, engine.state(), strict=True):
+            whole[:, rows] = part
+        self._engine.set_state(states)
+        return y
 
     @property
     def state(self) -> Returned:
@@ -241,7 +283,7 @@ class Stream(Portable, Generic[Given, Returned]):
     def __getstate__(self) -> dict[str, Any]:
         attributes = super().__getstate__() | {"_state": self._engine.state()}
         attributes["_sizes"] = self._sizes._asdict()  # a pickle names no internal class
-        del attributes["_engine"], attributes["_step"]
+        del attributes["_engine"], attributes["_step"], attributes["_for_some"]
         return attributes
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
@@ -258,6 +300,14 @@ class Stream(Portable, Generic[Given, Returned]):
         stream = type(self).__new__(type(self))
         stream.__setstate__(copy.deepcopy(attributes, memo) | {"_weights": weights})
         return stream
+
+
+def check_rows(rows: Any, batch_size: int) -> Indices:
+    """Return the indices of different streams."""
+    indices = _checks.streams(rows, batch_size, "rows")
+    if len(np.unique(indices)) < len(indices):
+        raise ValueError(f"rows: expected different indices, got {indices.tolist()}")
+    return indices
 
 
 class _StepArguments(NamedTuple):
@@ -278,6 +328,8 @@ class _StepArguments(NamedTuple):
     def _check_input(self, x_t: Any) -> Array | Indices:
         array = _checks.as_array("x_t", x_t)
         if array.dtype.kind not in "iu":
+            if self.batch_size == 1 and array.ndim == 1:
+                x_t = array[None]  # without the axis of a single stream
             shape = (self.batch_size, self.input_size)
             checked = _checks.float_array("x_t", x_t, self.dtype, shape)
             return np.ascontiguousarray(checked)
