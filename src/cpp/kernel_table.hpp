@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "tuning.hpp"
 
@@ -47,6 +48,41 @@ using tuning::l2_weights;
 struct UnitParameter {
   const char* name;
   int blocks;
+};
+
+// Functions of a pre-activation, as a layer may choose them; in the order of
+// reference/activations.py.
+enum class Function : int {
+  sigmoid,
+  tanh,
+  relu,
+  hard_sigmoid,
+  identity,
+  softsign,
+  leaky_relu,
+  elu,
+  affine,
+  scaled_tanh,
+  thresholded_relu,
+  softplus
+};
+constexpr int function_count = 12;
+
+template <class T>
+struct Activation {
+  Function function = Function::tanh;
+  T alpha = 0, beta = 0;
+};
+
+// Those of a layer: of gates, of the candidate, and of what an LSTM's cell state passes through.
+// What goes into gates and candidate is bounded to [-clip, clip] first. For layer norm: what is
+// added to variances, and whether an LSTM carries the cell state that is normalised.
+template <class T>
+struct Activations {
+  Activation<T> gate{Function::sigmoid}, candidate, output;
+  T clip = std::numeric_limits<T>::infinity();
+  T eps = T(1e-5);
+  bool normalised_state = false;
 };
 
 // A pre-activation of each unit: the gate, or row block of the weights, and what is multiplied with
@@ -82,6 +118,7 @@ struct CellShape {
   // `scratch_blocks` rows of padded units as scratch memory.
   bool whole_rows = false;
   int scratch_blocks = 0;
+  bool has_activations = false;  // whether they are chosen when the layer is made
   UnitParameter unit_parameters[max_unit_parameters] = {};
 
   template <std::size_t SLOTS>
@@ -109,6 +146,10 @@ struct CellShape {
   }
   constexpr CellShape& in_wide_panels() {
     unit_vectors = panel_vectors;
+    return *this;
+  }
+  constexpr CellShape& activated() {
+    has_activations = true;
     return *this;
   }
   constexpr CellShape& over_whole_rows(int blocks_to_work_in) {
@@ -243,6 +284,7 @@ struct StepForward {
   Size u_row;
   const T* unit;  // (unit blocks, padded units): parameters that act on units
   Size unit_block;
+  const Activations<T>* activations;
   Size rows, units;
   Size panel_begin, panel_end;
   bool keep;  // whether `gates` is to hold what backward needs
@@ -267,7 +309,8 @@ struct StepBackward {
   const T* unit;    // (unit blocks, padded units)
   T* dunit;         // (rows, unit blocks, padded units), added to
   Size unit_block;  // between blocks of both
-  T* scratch;       // (scratch blocks, padded units)
+  const Activations<T>* activations;
+  T* scratch;  // (scratch blocks, padded units)
   Size rows, units;
   Size panel_begin, panel_end;
 };
@@ -324,6 +367,13 @@ enum class CellIndex : int {
   lstm_layer_norm,
   gru_layer_norm,
   min_gru,
+  rnn_activated,
+  lstm_activated,
+  gru_activated,
+  lstm_peephole_activated,
+  lstm_coupled_activated,
+  lstm_coupled_peephole_activated,
+  gru_reset_before_activated,
   count
 };
 

@@ -36,6 +36,7 @@ class _Weights:
         suffix: str = "",
         follow: bool = False,
         storage: str = "full",
+        activations: Sequence[float] = (),
     ) -> None: ...
 
 class WeightsFloat32(_Weights): ...

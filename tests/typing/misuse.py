@@ -6,7 +6,7 @@ import pyrnn
 
 x = np.ones((5, 2, 3), np.float32)
 pyrnn.LSTMM(3, 4)  # wrong
-pyrnn.RNN(3, 4, nonlinearity="sigmoid")  # wrong
+pyrnn.RNN(3, 4, nonlinearity="swish")  # wrong
 pyrnn.GRU(3, 4, dtype="float16")  # wrong
 pyrnn.GRU(3, 4, initialization="he")  # wrong
 pyrnn.GRU(3)  # wrong

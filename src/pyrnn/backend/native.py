@@ -9,6 +9,7 @@ from typing import Any
 from pyrnn import _core
 from pyrnn._types import Array, Indices, Parameters, Storage
 from pyrnn.reference import convolution, losses, pointwise, windows
+from pyrnn.reference.activations import parse_cell_name
 
 # By the size of a number
 _WEIGHTS = {4: _core.WeightsFloat32, 8: _core.WeightsFloat64}
@@ -70,7 +71,9 @@ class NativeBackend:
     ) -> Any:
         """See `pyrnn.backend.selection.Backend.pack`."""
         weights = _WEIGHTS[parameters["weight_ih"].itemsize]
-        return weights(cell, dict(parameters), suffix, follow, storage)
+        base, choice = parse_cell_name(cell)
+        activations = [] if base == cell else choice.numbers()
+        return weights(base, dict(parameters), suffix, follow, storage, activations)
 
     def pack_linear(self, weight: Array, bias: Array | None, storage: Storage = "full") -> Any:
         """See `pyrnn.backend.selection.Backend.pack_linear`."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from pyrnn._types import Array, Indices, Parameters, State
 from pyrnn.reference import (
+    activated,
     gru,
     gru_layer_norm,
     gru_reset_before,
@@ -17,6 +19,7 @@ from pyrnn.reference import (
     min_gru,
     rnn,
 )
+from pyrnn.reference.activations import Choice, parse_cell_name
 
 StepForward = Callable[["Array | Indices", State, Parameters, "Array | None"], "tuple[State, Any]"]
 StepBackward = Callable[[Any, State, Parameters], "tuple[Array | None, State, dict[str, Array]]"]
@@ -119,3 +122,39 @@ CELLS: dict[str, Cell] = {
     ),
     "min_gru": Cell(2, 1, min_gru.forward, min_gru.backward, INPUT_SIDE),
 }
+
+# Cells with activations, or a form of layer norm, that a layer chooses: the functions of a step
+# without these, and the cell with the same parameters.
+_ACTIVATED: dict[str, tuple[Callable[..., Any], Callable[..., Any], str]] = {
+    "rnn_activated": (activated.rnn_forward, activated.rnn_backward, "rnn_tanh"),
+    "lstm_activated": (activated.lstm_forward, activated.lstm_backward, "lstm"),
+    "gru_activated": (activated.gru_forward, activated.gru_backward, "gru"),
+    **{
+        f"{name}_activated": (activated.lstm_forward, activated.lstm_backward, name)
+        for name in ("lstm_peephole", "lstm_coupled", "lstm_coupled_peephole")
+    },
+    "lstm_layer_norm": (lstm_layer_norm.forward, lstm_layer_norm.backward, "lstm_layer_norm"),
+    "gru_layer_norm": (gru_layer_norm.forward, gru_layer_norm.backward, "gru_layer_norm"),
+    "gru_reset_before_activated": (
+        activated.gru_reset_before_forward,
+        activated.gru_reset_before_backward,
+        "gru_reset_before",
+    ),
+}
+
+
+@lru_cache(maxsize=256)
+def _activated(name: str, choice: Choice) -> Cell:
+    forward, backward, like = _ACTIVATED[name]
+    return CELLS[like]._replace(
+        forward=partial(forward, by=choice), backward=partial(backward, by=choice)
+    )
+
+
+CELLS |= {name: _activated(name, Choice()) for name in _ACTIVATED if name not in CELLS}
+
+
+def cell_of(name: str) -> Cell:
+    """The cell of that name: one of `CELLS`, some of which may name activations of their own."""
+    base, choice = parse_cell_name(name)
+    return CELLS[base] if base == name else _activated(base, choice)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pyrnn._types import Array, Indices, Parameters, State
-from pyrnn.reference.activations import sigmoid
+from pyrnn.reference.activations import USUAL, Choice, sigmoid
 from pyrnn.reference.layer_norm import (
     Normalised,
     hidden_side,
@@ -41,11 +41,15 @@ class Saved(NamedTuple):
 
 
 def forward(
-    x: Array | Indices, state: State, parameters: Parameters, mask: Array | None = None
+    x: Array | Indices,
+    state: State,
+    parameters: Parameters,
+    mask: Array | None = None,
+    by: Choice = USUAL,
 ) -> tuple[State, Saved]:
     (h,) = state
-    a, normal_x = input_side(x, parameters)
-    b, normal_h = hidden_side(h, parameters, mask)
+    a, normal_x = input_side(x, parameters, by.eps)
+    b, normal_h = hidden_side(h, parameters, mask, by.eps)
     input_r, input_z, input_n = np.split(a, 3, axis=1)
     hidden_r, hidden_z, hidden_n = np.split(b, 3, axis=1)
     r = sigmoid(input_r + hidden_r)
@@ -56,7 +60,7 @@ def forward(
 
 
 def backward(
-    saved: Saved, dstate: State, parameters: Parameters
+    saved: Saved, dstate: State, parameters: Parameters, by: Choice = USUAL
 ) -> tuple[Array | None, State, dict[str, Array]]:
     (dh_next,) = dstate
     x, h, mask, r, z, n, hidden_n, normal_x, normal_h = saved

@@ -41,7 +41,7 @@ def forward(
     x: Array | Indices, state: State, parameters: Parameters, mask: Array | None = None
 ) -> tuple[State, Saved]:
     (h,) = state
-    gates, candidate = _hidden_parameters(parameters)
+    gates, candidate = hidden_parameters(parameters)
     input_r, input_z, input_n = np.split(input_product(x, parameters), 3, axis=1)
     hidden_r, hidden_z = np.split(hidden_product(h, gates, mask), 2, axis=1)
     r = sigmoid(input_r + hidden_r)
@@ -56,7 +56,7 @@ def backward(
 ) -> tuple[Array | None, State, dict[str, Array]]:
     (dh_next,) = dstate
     _, h, mask, r, z, n = saved
-    gates, candidate = _hidden_parameters(parameters)
+    gates, candidate = hidden_parameters(parameters)
     dz_n = dh_next * (1 - z) * (1 - n**2)
     dz_z = dh_next * (h - n) * z * (1 - z)
     dreset, candidate_grads = hidden_backward(dz_n, r * masked(h, mask), candidate)
@@ -69,7 +69,7 @@ def backward(
     return dx, (dh_next * z + dh + masked(dreset * r, mask),), grads
 
 
-def _hidden_parameters(parameters: Parameters) -> tuple[dict[str, Array], dict[str, Array]]:
+def hidden_parameters(parameters: Parameters) -> tuple[dict[str, Array], dict[str, Array]]:
     """What multiplies h: the rows of r and z, and those of n."""
     hidden = {name: parameters[name] for name in ("weight_hh", "bias_hh") if name in parameters}
     rows = 2 * (len(hidden["weight_hh"]) // 3)

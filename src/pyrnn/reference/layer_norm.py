@@ -1,6 +1,8 @@
 """Layer normalisation within a recurrent cell: of both products, and of an LSTM's cell.
 
-n(a) = (a − mean(a)) / √(var(a) + ε)   over the last axis, with the biased variance, ε = 1e-5
+n(a) = (a − mean(a)) / √(var(a) + ε)   over the last axis, with the biased variance
+
+ε is 1e-5 by default.
 
 Source: J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization", arXiv:1607.06450.
 """
@@ -30,10 +32,10 @@ class Normalised(NamedTuple):
     scale: Array
 
 
-def normalise(a: Array) -> Normalised:
+def normalise(a: Array, eps: float = EPSILON) -> Normalised:
     """n(a) of each row."""
     centred = a - a.mean(axis=1, keepdims=True)
-    scale = 1 / np.sqrt((centred**2).mean(axis=1, keepdims=True) + EPSILON)
+    scale = 1 / np.sqrt((centred**2).mean(axis=1, keepdims=True) + eps)
     return Normalised(centred * scale, scale)
 
 
@@ -60,15 +62,19 @@ def affine_backward(
     return normalise_backward(dz * parameters[f"gain_{side}"], normalised), grads
 
 
-def input_side(x: Array | Indices, parameters: Parameters) -> tuple[Array, Normalised]:
+def input_side(
+    x: Array | Indices, parameters: Parameters, eps: float = EPSILON
+) -> tuple[Array, Normalised]:
     """gain_ih ∘ n(W_ih x) + bias_ih, and the cache for its backward."""
-    normalised = normalise(input_product(x, _weight(parameters, "weight_ih")))
+    normalised = normalise(input_product(x, _weight(parameters, "weight_ih")), eps)
     return affine(normalised, parameters, "ih"), normalised
 
 
-def hidden_side(h: Array, parameters: Parameters, mask: Array | None) -> tuple[Array, Normalised]:
+def hidden_side(
+    h: Array, parameters: Parameters, mask: Array | None, eps: float = EPSILON
+) -> tuple[Array, Normalised]:
     """gain_hh ∘ n(W_hh h) + bias_hh, and the cache for its backward."""
-    normalised = normalise(hidden_product(h, _weight(parameters, "weight_hh"), mask))
+    normalised = normalise(hidden_product(h, _weight(parameters, "weight_hh"), mask), eps)
     return affine(normalised, parameters, "hh"), normalised
 
 

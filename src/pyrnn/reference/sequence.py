@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pyrnn._types import Array, Indices, Noise, Parameters, State, is_indices
 from pyrnn.reference import zoneout
-from pyrnn.reference.cells import CELLS
+from pyrnn.reference.cells import cell_of
 
 
 class Run(NamedTuple):
@@ -69,7 +69,7 @@ def forward(run: Run, state: State) -> tuple[Array, State, Saved]:
 
 def walk(run: Run, state: State, steps: range) -> Iterator[tuple[Step, Array]]:
     """Advance ``state`` in place; yield each step and the rows of h after it."""
-    step_forward = CELLS[run.cell].forward
+    step_forward = cell_of(run.cell).forward
     noise = run.noise or Noise()
     lengths = _lengths(run)
     for number in steps:
@@ -93,7 +93,7 @@ def backward(
 ) -> tuple[Array | None, State, dict[str, Array]]:
     """Back-propagate through the whole sequence: dx, the initial state's gradient, and grads."""
     run = saved.run
-    step_backward = CELLS[run.cell].backward
+    step_backward = cell_of(run.cell).backward
     grads = {name: np.zeros_like(array) for name, array in run.parameters.items()}
     dx = None if is_indices(run.x) else np.zeros(run.x.shape, dy.dtype)
     dstate = copied(dstate)
@@ -128,7 +128,7 @@ def zero_output(run: Run, state: State) -> Array:
 def zero_state(run: Run) -> State:
     """Return a state of zeros, (N, size) each; it also serves as a gradient."""
     weight_ih = run.parameters["weight_ih"]
-    sizes = CELLS[run.cell].state_sizes(run.parameters)
+    sizes = cell_of(run.cell).state_sizes(run.parameters)
     return tuple(np.zeros((run.x.shape[1], size), weight_ih.dtype) for size in sizes)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrnn._types import Array, Indices, Parameters, State
 from pyrnn.reference import zoneout as zones
-from pyrnn.reference.cells import CELLS
+from pyrnn.reference.cells import cell_of
 
 
 class Stream:
@@ -26,7 +26,7 @@ class Stream:
         check: Callable[[Any, Any], tuple[Array | Indices, Array | None]],
         zoneout: tuple[float, ...] = (),
     ) -> None:
-        self._cell = CELLS[cell]
+        self._cell = cell_of(cell)
         self._layers = layers
         self._check = check
         dtype = layers[0]["weight_ih"].dtype

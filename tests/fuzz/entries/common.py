@@ -38,6 +38,7 @@ def layer_options(draw: Draw, kind: str, *, directions: bool = True) -> dict[str
         ("batch_first", 0.3, (True, False)),
         ("dropout", 0.2, (0.0, 0.3, 0.5, 1.0)),
         ("zoneout", 0.15, (0.0, 0.2, 0.5, 1.0)),
+        ("input_dropout", 0.05, (0.0, 0.3, 1.0)),
     ):
         if draw.chance(share):
             options[name] = draw.choice(values)
@@ -55,16 +56,17 @@ def layer_options(draw: Draw, kind: str, *, directions: bool = True) -> dict[str
 def _own_options(draw: Draw, kind: str, options: dict[str, Any]) -> None:
     """What only this kind of layer has."""
     if kind == "RNN" and draw.chance(0.5):
-        options["nonlinearity"] = draw.choice(("tanh", "relu"))
+        options["nonlinearity"] = draw.choice(("tanh", "relu", draw.choice(ACTIVATIONS)))
     elif kind == "GRU":
         form = draw.random.random()
         if form < 0.25:
             options["reset_after"] = False
         elif form < 0.4:
-            options["layer_norm"] = True
+            options |= {"layer_norm": True, "eps": draw.choice((1e-5, 1e-5, 1e-3, 1.0))}
     elif kind == "LSTM":
         if draw.chance(0.15):
-            options["layer_norm"] = True
+            options |= {"layer_norm": True, "eps": draw.choice((1e-5, 1e-5, 1e-3, 1.0))}
+            options["normalised_state"] = draw.chance(0.3)
         else:
             for name in ("peephole", "coupled"):
                 if draw.chance(0.25):
@@ -73,8 +75,33 @@ def _own_options(draw: Draw, kind: str, options: dict[str, Any]) -> None:
                 options["proj_size"] = draw.integer(1, options["hidden_size"] - 1)
             if not options.get("coupled") and options.get("bias", True) and draw.chance(0.1):
                 options["forget_bias"] = draw.choice((0.0, 1.0, -2.5))
+            if draw.chance(0.1):
+                options["output_activation"] = draw.choice(ACTIVATIONS)
         if "zoneout" in options and draw.chance(0.5):
             options["zoneout"] = (options["zoneout"], draw.choice((0.0, 0.4)))
+    if kind in ("LSTM", "GRU") and not options.get("layer_norm"):
+        if draw.chance(0.15):
+            options["activation"] = draw.choice(ACTIVATIONS)
+        if draw.chance(0.15):
+            options["recurrent_activation"] = draw.choice(("hard_sigmoid", *ACTIVATIONS))
+    if kind != "MinGRU" and not options.get("layer_norm") and draw.chance(0.08):
+        options["clip"] = draw.choice((0.3, 1.0, 50.0))
+
+
+ACTIVATIONS = (
+    "sigmoid",
+    "tanh",
+    "relu",
+    ("hard_sigmoid", 1 / 6, 0.5),
+    "identity",
+    "softsign",
+    ("leaky_relu", 0.1),
+    ("elu", 0.5),
+    ("affine", 0.5, 0.25),
+    ("scaled_tanh", 0.8, 0.5),
+    ("thresholded_relu", 0.2),
+    "softplus",
+)
 
 
 def draw_weights(draw: Draw, layer: Any) -> dict[str, Any] | None:
@@ -125,7 +152,7 @@ def draw_input(draw: Draw, shape: tuple[int, ...], features: int) -> Any:
 
 def is_noisy(options: dict[str, Any]) -> bool:
     """Whether a layer draws masks in train mode, which depend on the batch."""
-    noise = (options.get("dropout", 0), options.get("recurrent_dropout", 0))
+    noise = (options.get(name, 0) for name in ("dropout", "input_dropout", "recurrent_dropout"))
     return any(noise) or bool(np.any(options.get("zoneout", 0)))
 
 

@@ -96,6 +96,22 @@ def test_a_sequence_of_layers(backend):
         stream.step(x[:2], rows=[1])
 
 
+def test_convolutions_among_them(backend):
+    model = pyrnn.Sequential(
+        pyrnn.Conv1d(3, 4, kernel_size=3, padding="causal", seed=0), pyrnn.GRU(4, 2, seed=1)
+    ).eval()
+    stream, x = model.stream(3), random(4, 3, 3)
+    orders = ([0, 1, 2], [2, 0], [1], [0, 1, 2])
+    counts, got = np.zeros(3, int), [[], [], []]
+    for rows in orders:
+        for row, y in zip(rows, stream.step(x[counts[rows], rows], rows=rows), strict=True):
+            got[row].append(y)
+        counts[rows] += 1
+    whole, _ = model(x)
+    for row, outputs in enumerate(got):
+        np.testing.assert_allclose(np.stack(outputs), whole[: counts[row], row], atol=2e-6)
+
+
 @pytest.mark.parametrize(
     ("x", "rows", "error", "message"),
     [

@@ -35,15 +35,16 @@ struct Weights {
   std::shared_ptr<const CellWeights<T>> inference, training;
 
   Weights(const std::string& cell, const py::dict& given, const std::string& suffix, bool followed,
-          const std::string& storage)
-      : Weights(cell_index(cell), given, suffix, followed, storage_named<T>(storage)) {}
+          const std::string& storage, const std::vector<double>& activations)
+      : Weights(cell_index(cell), given, suffix, followed, storage_named<T>(storage), activations) {
+  }
 
   Weights(CellIndex cell, const py::dict& given, const std::string& suffix, bool followed,
-          Storage storage)
+          Storage storage, const std::vector<double>& activations)
       : follow(followed),
         arrays(arrays_of(given, followed)),
         parameters(list_of(given, suffix, arrays, shape_of(cell))),
-        sizes(sizes_of(*parameters, cell, storage)) {
+        sizes(sizes_of(*parameters, cell, storage, activations_of(shape_of(cell), activations))) {
     check();
     require(!follow || storage == Storage::full, "storage: of weights that do not change");
     require(!sizes.shape().has_hidden() || find(*parameters, positions::weight_hh) != nullptr,
@@ -112,7 +113,27 @@ struct Weights {
     return nullptr;
   }
 
-  static CellSizes<T> sizes_of(const List& list, CellIndex cell, Storage storage) {
+  // Of gates, candidate and output a function, alpha and beta; the bound of what goes in; what
+  // layer norm adds to variances, and whether it is the normalised cell state that is carried.
+  static Activations<T> activations_of(const CellShape& shape, const std::vector<double>& numbers) {
+    Activations<T> chosen;
+    if (numbers.empty()) return chosen;
+    require(shape.has_activations && numbers.size() == 12, "activations: twelve numbers");
+    Activation<T>* const all[] = {&chosen.gate, &chosen.candidate, &chosen.output};
+    for (std::size_t i = 0; i < 3; ++i) {
+      const double function = numbers[3 * i];
+      require(function >= 0 && function < function_count, "activations: function");
+      *all[i] = {static_cast<Function>(static_cast<int>(function)),
+                 static_cast<T>(numbers[3 * i + 1]), static_cast<T>(numbers[3 * i + 2])};
+    }
+    chosen.clip = static_cast<T>(numbers[9]);
+    chosen.eps = static_cast<T>(numbers[10]);
+    chosen.normalised_state = numbers[11] != 0;
+    return chosen;
+  }
+
+  static CellSizes<T> sizes_of(const List& list, CellIndex cell, Storage storage,
+                               const Activations<T>& chosen) {
     const int gates = shape_of(cell).gates;
     const Parameter* const weight_ih = find(list, positions::weight_ih);
     const Parameter* const projection = find(list, positions::weight_hr);
@@ -126,7 +147,8 @@ struct Weights {
             H,
             projection == nullptr ? H : projection->shape[0],
             projection != nullptr,
-            storage};
+            storage,
+            chosen};
   }
 
   // Arrays of the sizes that the cell's shape asks for; nothing else keeps an array's size.

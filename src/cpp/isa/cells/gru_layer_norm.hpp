@@ -18,7 +18,8 @@ constexpr CellShape gru_layer_norm_shape() {
       .with({"gain_ih", 3})
       .with({"gain_hh", 3})
       .with({"bias_ih", 3})
-      .with({"bias_hh", 3});
+      .with({"bias_hh", 3})
+      .activated();
 }
 
 struct GruLayerNorm {
@@ -51,10 +52,11 @@ struct GruLayerNorm {
   template <class V>
   static void forward_rows(const StepForward<typename V::Scalar>& q) {
     using T = typename V::Scalar;
+    const T eps = q.activations->eps;
     for (Size row = 0; row < q.rows; ++row) {
       const auto* z = q.gates + row * q.gates_row;
-      const Moments<V> x = moments<V, shape.slots, 3>(z, q.units);
-      const Moments<V> h = moments<V, shape.slots, 3>(z + 3 * block_units<T>, q.units);
+      const Moments<V> x = moments<V, shape.slots, 3>(z, q.units, eps);
+      const Moments<V> h = moments<V, shape.slots, 3>(z + 3 * block_units<T>, q.units, eps);
       for (Size unit = 0; unit < q.units; unit += V::lanes) {
         const Size valid = q.units - unit;
         const Gates<V> at =
@@ -69,13 +71,14 @@ struct GruLayerNorm {
   static void backward_row(const StepBackward<typename V::Scalar>& q, Size row) {
     using T = typename V::Scalar;
     const Size block = q.unit_block;
+    const T eps = q.activations->eps;
     const V one = V::broadcast(1);
     const T* const z = q.gates + row * q.gates_row;
     T* const dh = q.dh + row * q.d_row;
     T* const dunit = q.dunit + row * shape.unit_blocks() * block;
     T* const s = q.scratch;  // gradients of r z n, and of b_n
-    const Moments<V> x = moments<V, shape.slots, 3>(z, q.units);
-    const Moments<V> h = moments<V, shape.slots, 3>(z + 3 * block_units<T>, q.units);
+    const Moments<V> x = moments<V, shape.slots, 3>(z, q.units, eps);
+    const Moments<V> h = moments<V, shape.slots, 3>(z + 3 * block_units<T>, q.units, eps);
     for (Size unit = 0; unit < q.units; unit += V::lanes) {
       const Size valid = q.units - unit;
       const Gates<V> at =

@@ -1,6 +1,7 @@
 // Layer-normalised LSTM: slots i f g o of x, then i f g o of h; states h c.
 //   z = gain_ih n(x W_ih) + bias_ih + gain_hh n(h W_hh) + bias_hh
 //   c' = f c + i g,  h' = o tanh(gain_c n(c') + bias_c)
+// Where the layer says so, it carries gain_c n(c') + bias_c in place of c'.
 #pragma once
 
 #include "isa/simd/layer_norm.hpp"
@@ -20,7 +21,8 @@ constexpr CellShape lstm_layer_norm_shape() {
       .with({"bias_ih", 4})
       .with({"bias_hh", 4})
       .with({"gain_c", 1})
-      .with({"bias_c", 1});
+      .with({"bias_c", 1})
+      .activated();
 }
 
 struct LstmLayerNorm {
@@ -53,26 +55,28 @@ struct LstmLayerNorm {
   template <class V>
   static void forward_rows(const StepForward<typename V::Scalar>& q) {
     using T = typename V::Scalar;
+    const T eps = q.activations->eps;
     for (Size row = 0; row < q.rows; ++row) {
       const auto* z = q.gates + row * q.gates_row;
       const auto* c = q.inner_prev + row * q.inner_row;
       auto* c_next = q.inner_next + row * q.inner_row;
       auto* h_next = q.h_next + row * q.h_next_row;
-      const Moments<V> x = moments<V, shape.slots, 4>(z, q.units);
-      const Moments<V> h = moments<V, shape.slots, 4>(z + 4 * block_units<T>, q.units);
+      const Moments<V> x = moments<V, shape.slots, 4>(z, q.units, eps);
+      const Moments<V> h = moments<V, shape.slots, 4>(z + 4 * block_units<T>, q.units, eps);
       for (Size unit = 0; unit < q.units; unit += V::lanes) {
         const Gates<V> at =
             gates_of(z + place_in_row<T>(unit, shape.slots), x, h, q.unit + unit, q.unit_block);
         multiply_add(at.f, V::load(c + unit), at.i * at.g).store(c_next + unit);
         store_some<V>(at.o, h_next + unit, q.units - unit);
       }
-      const Moments<V> of_c = moments<V, 1, 1>(c_next, q.units);
+      const Moments<V> of_c = moments<V, 1, 1>(c_next, q.units, eps);
       for (Size unit = 0; unit < q.units; unit += V::lanes) {
-        const V tanh_c = vector_tanh(multiply_add(V::load(q.unit + gain_c * q.unit_block + unit),
-                                                  of_c.normalised(V::load(c_next + unit)),
-                                                  V::load(q.unit + bias_c * q.unit_block + unit)));
+        const V normal = multiply_add(V::load(q.unit + gain_c * q.unit_block + unit),
+                                      of_c.normalised(V::load(c_next + unit)),
+                                      V::load(q.unit + bias_c * q.unit_block + unit));
         const V o = load_some<V>(h_next + unit, q.units - unit);
-        store_some<V>(o * tanh_c, h_next + unit, q.units - unit);
+        store_some<V>(o * vector_tanh(normal), h_next + unit, q.units - unit);
+        if (q.activations->normalised_state) normal.store(c_next + unit);
       }
     }
   }
@@ -81,6 +85,8 @@ struct LstmLayerNorm {
   static void backward_row(const StepBackward<typename V::Scalar>& q, Size row) {
     using T = typename V::Scalar;
     const Size block = q.unit_block;
+    const T eps = q.activations->eps;
+    const bool carries_normal = q.activations->normalised_state;
     const V one = V::broadcast(1);
     const T* const z = q.gates + row * q.gates_row;
     const T* const c = q.inner_prev + row * q.inner_row;
@@ -89,8 +95,8 @@ struct LstmLayerNorm {
     T* const dc = q.dinner + row * q.d_row;
     T* const dunit = q.dunit + row * shape.unit_blocks() * block;
     T* const s = q.scratch;  // i f g o, later their gradients; c'; gradient of n(c')
-    const Moments<V> x = moments<V, shape.slots, 4>(z, q.units);
-    const Moments<V> h = moments<V, shape.slots, 4>(z + 4 * block_units<T>, q.units);
+    const Moments<V> x = moments<V, shape.slots, 4>(z, q.units, eps);
+    const Moments<V> h = moments<V, shape.slots, 4>(z + 4 * block_units<T>, q.units, eps);
     for (Size unit = 0; unit < q.units; unit += V::lanes) {
       const Gates<V> at =
           gates_of(z + place_in_row<T>(unit, shape.slots), x, h, q.unit + unit, block);
@@ -100,7 +106,7 @@ struct LstmLayerNorm {
       at.o.store(s + 3 * block + unit);
       multiply_add(at.f, V::load(c + unit), at.i * at.g).store(s + 4 * block + unit);
     }
-    const Moments<V> of_c = moments<V, 1, 1>(s + 4 * block, q.units);
+    const Moments<V> of_c = moments<V, 1, 1>(s + 4 * block, q.units, eps);
     NormBackward<V> back;
     each_in_blocks<V>(q.units, [&](Size unit, int index) {
       const V o = V::load(s + 3 * block + unit);
@@ -109,7 +115,8 @@ struct LstmLayerNorm {
       const V tanh_c = vector_tanh(multiply_add(gain, n, V::load(q.unit + bias_c * block + unit)));
       V d = V::load(dh + unit);
       if (dy != nullptr) d = d + load_some<V>(dy + unit, q.units - unit);
-      const V dz = d * o * negative_multiply_add(tanh_c, tanh_c, one);
+      V dz = d * o * negative_multiply_add(tanh_c, tanh_c, one);
+      if (carries_normal) dz = dz + V::load(dc + unit);
       add_to(dunit + gain_c * block + unit, dz * n);
       add_to(dunit + bias_c * block + unit, dz);
       back.add(index, dz * gain, n, q.units - unit);
@@ -121,7 +128,8 @@ struct LstmLayerNorm {
       const V i = V::load(s + unit), f = V::load(s + block + unit);
       const V g = V::load(s + 2 * block + unit);
       const V n = of_c.normalised(V::load(s + 4 * block + unit));
-      const V dc_next = V::load(dc + unit) + back.da(of_c, V::load(s + 5 * block + unit), n);
+      V dc_next = back.da(of_c, V::load(s + 5 * block + unit), n);
+      if (!carries_normal) dc_next = V::load(dc + unit) + dc_next;
       (dc_next * g * (i * (one - i))).store(s + unit);
       (dc_next * V::load(c + unit) * (f * (one - f))).store(s + block + unit);
       (dc_next * i * negative_multiply_add(g, g, one)).store(s + 2 * block + unit);

@@ -81,7 +81,11 @@ void forward_panel(const StepForward<typename V::Scalar>& q, Size panel) {
 #pragma GCC unroll 4
       for (int s = 1; s < states; ++s)
         state[s] = V::load(q.inner_prev + (s - 1) * q.inner_prev_state + row * q.inner_row + unit);
-      Cell::forward(z, state, parameters);
+      if constexpr (Cell::shape.has_activations) {
+        Cell::forward(z, state, parameters, *q.activations);
+      } else {
+        Cell::forward(z, state, parameters);
+      }
       store_some<V>(state[0], q.h_next + row * q.h_next_row + unit, q.units - unit);
 #pragma GCC unroll 4
       for (int s = 1; s < states; ++s)
@@ -102,7 +106,13 @@ void forward_first_panel(const StepForward<typename V::Scalar>& q, Size panel) {
       V z[Cell::shape.slots], state[1];
       load_slots<V, Cell>(z, gates, at.slot);
       state[0] = load_some<V>(q.h_prev + row * q.h_prev_row + unit, q.units - unit);
-      Cell::forward_first(z, state).store(q.u + row * q.u_row + unit);
+      V u;
+      if constexpr (Cell::shape.has_activations) {
+        u = Cell::forward_first(z, state, *q.activations);
+      } else {
+        u = Cell::forward_first(z, state);
+      }
+      u.store(q.u + row * q.u_row + unit);
       store_slots<V, Cell>(z, gates, at.slot);
     }
   }
@@ -169,7 +179,11 @@ void backward_panels(const StepBackward<typename V::Scalar>& q) {
           prev[s] = V::load(q.inner_prev + (s - 1) * q.inner_prev_state + row * q.inner_row + unit);
           d[s] = V::load(q.dinner + (s - 1) * q.dinner_state + row * q.d_row + unit);
         }
-        Cell::backward(z, prev, d, parameters, dparameters);
+        if constexpr (Cell::shape.has_activations) {
+          Cell::backward(z, prev, d, parameters, dparameters, *q.activations);
+        } else {
+          Cell::backward(z, prev, d, parameters, dparameters);
+        }
         store_slots<V, Cell>(z, q.dgates + row * q.dgates_row + at.gates + j * V::lanes, at.slot);
         if (Cell::shape.direct) d[0].store(dh);
 #pragma GCC unroll 4
@@ -204,7 +218,12 @@ void backward_first_panels(const StepBackward<typename V::Scalar>& q) {
         load_slots<V, Cell>(z, dgates, at.slot);
         prev[0] = load_some<V>(q.h_prev + row * q.h_prev_row + unit, q.units - unit);
         d[0] = V::load(dh);
-        Cell::backward_first(z, prev, V::load(q.du + row * q.d_row + unit), d);
+        const V du = V::load(q.du + row * q.d_row + unit);
+        if constexpr (Cell::shape.has_activations) {
+          Cell::backward_first(z, prev, du, d, *q.activations);
+        } else {
+          Cell::backward_first(z, prev, du, d);
+        }
         // Other threads may still be reading the slots of the second product.
         store_slots<V, Cell>(z, dgates, at.slot, 0, Cell::shape.second_begin);
         d[0].store(dh);

@@ -1,4 +1,4 @@
-// What layer-normalised cells share: n(a) = (a - mean) / sqrt(variance + 1e-5) over all numbers of
+// What layer-normalised cells share: n(a) = (a - mean) / sqrt(variance + eps) over all numbers of
 // one side of a row of pre-activations, and its backward (Ba, Kiros, Hinton 2016).
 //
 // A row holds, block after block, the slots of x beside those of h. It is kept as the products left
@@ -22,7 +22,7 @@ inline void add_to(typename V::Scalar* sum, V x) {
 
 template <class V>
 struct Moments {
-  V mean, scale;  // scale: 1 / sqrt(variance + 1e-5)
+  V mean, scale;  // scale: 1 / sqrt(variance + eps)
   V normalised(V a) const { return (a - mean) * scale; }
 };
 
@@ -30,7 +30,7 @@ struct Moments {
 // that it has. Lanes past them have no part in it: they may hold NaN of an infinity in a step
 // before, where zoneout has kept finite states.
 template <class V, int SLOTS, int SUMMED>
-Moments<V> moments(const typename V::Scalar* row, Size units) {
+Moments<V> moments(const typename V::Scalar* row, Size units, typename V::Scalar eps) {
   using T = typename V::Scalar;
   const T count = static_cast<T>(units * SUMMED);
   const auto each = [&](const auto& work) {
@@ -49,7 +49,7 @@ Moments<V> moments(const typename V::Scalar* row, Size units) {
     squares.add_product(index, apart, apart);
   });
   const T variance = squares.total() / count;
-  return {mean, V::broadcast(T(1) / std::sqrt(variance + T(1e-5)))};
+  return {mean, V::broadcast(T(1) / std::sqrt(variance + eps))};
 }
 
 // Gradients of a normalisation: da = scale (dn - mean(dn) - n mean(dn n)), from sums over the row.

@@ -34,9 +34,10 @@ struct CellSizes {
   Size padded;         // hidden units in whole vectors
   Size padded_output;  // h in whole vectors
   Storage storage;     // of the weights of products
+  Activations<T> activations;
 
   CellSizes(const Kernels<T>& table, CellIndex index, Size input, Size hidden, Size output,
-            bool projection, Storage stored = Storage::full)
+            bool projection, Storage stored = Storage::full, const Activations<T>& chosen = {})
       : kernels(&table),
         cell(&table.cells[static_cast<int>(index)]),
         input_size(input),
@@ -45,7 +46,8 @@ struct CellSizes {
         projected(projection),
         padded(whole_vectors(hidden)),
         padded_output(whole_vectors(output)),
-        storage(stored) {}
+        storage(stored),
+        activations(chosen) {}
 
   Size whole_vectors(Size n) const { return quotient_up(n, lanes()) * lanes(); }
   const CellShape& shape() const { return cell->shape; }

@@ -101,6 +101,7 @@ StepForward<T> step_of(const CellWeights<T>& weights) {
   step.units = sizes.hidden_size;
   step.inner_row = step.u_row = step.unit_block = sizes.padded;
   step.unit = weights.unit.data();
+  step.activations = &sizes.activations;
   return step;
 }
 

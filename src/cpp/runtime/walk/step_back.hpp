@@ -205,6 +205,7 @@ class StepBack {
     q.unit = weights_.unit.data();
     q.dunit = sums_.units() + at.state * shape.unit_blocks() * padded;
     q.unit_block = padded;
+    q.activations = &weights_.sizes.activations;
     q.scratch = state_.scratch.data() + thread * shape.scratch_blocks * padded;
     q.rows = at.count;
     q.units = sizes_.hidden_size;

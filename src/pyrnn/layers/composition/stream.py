@@ -6,13 +6,15 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from pyrnn import _checks
 from pyrnn._pickling import Portable, public
-from pyrnn._types import Array
+from pyrnn._types import Array, Indices
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.pooling import LastStep, Pooling
 from pyrnn.layers.convolution.over_time import OverTime
-from pyrnn.layers.recurrent.stream import check_rows
+from pyrnn.layers.recurrent.stream import Stream, check_rows
 
 
 @public("pyrnn")
@@ -85,7 +87,12 @@ class SequentialStream(Portable):
             raise ValueError(f"x_t: expected shape ({count}, ...), got {array.shape}")
         y: Any = array
         for step in self._steps.values():
-            y = step.step(y, rows=chosen) if hasattr(step, "step") else step(y)
+            if not hasattr(step, "step"):
+                y = step(y)
+            elif chosen is None:
+                y = step.step(y)
+            else:
+                y = _step_some(step, y, chosen)
         if out is None:
             result: Array = y
             return result
@@ -151,3 +158,18 @@ class SequentialStream(Portable):
         for step in self._steps.values():
             if hasattr(step, "reset"):
                 step.reset(streams)
+
+
+def _step_some(stream: Any, x_t: Array, rows: Indices) -> Array:
+    """Advance some of the streams; a convolution's state, (reach, N, channels), is put back."""
+    if isinstance(stream, (Stream, SequentialStream)):
+        return stream.step(x_t, rows=rows)
+    before = stream.state
+    whole = np.zeros((stream.batch_size, *x_t.shape[1:]), x_t.dtype)
+    whole[rows] = x_t
+    y: Array = stream.step(whole)[rows]
+    after = stream.state
+    others = np.setdiff1d(np.arange(stream.batch_size), rows)
+    after[:, others] = before[:, others]
+    stream.state = after
+    return y

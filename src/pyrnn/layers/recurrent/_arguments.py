@@ -35,11 +35,13 @@ class Arguments(NamedTuple):
     dtype: np.dtype[Any]
     most_rows: int
 
-    def check_input(self, x: Any) -> tuple[Any, bool]:
+    def check_input(self, x: Any, dropout: bool = False) -> tuple[Any, bool]:
         """``x`` as (T, N, I) or indices (T, N), and whether it came as a batch."""
         array = _checks.as_array("x", x)
         axes = "(N, T" if self.batch_first else "(T, N"
         if array.dtype.kind in "iu":
+            if dropout:
+                raise TypeError("x: expected features because of input_dropout, got indices")
             if array.ndim not in (1, 2):
                 raise TypeError(
                     f"x: an integer array holds one-hot indices and has shape {axes}) or (T,), "

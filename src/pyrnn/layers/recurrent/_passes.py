@@ -28,6 +28,7 @@ class StackPasses(StackWeights):
     reverse: Option[bool] = Option(_checks.flag)
     merge_mode: Option[MergeMode] = Option(_options.one_of(MergeMode))
     dropout: Setting[float] = Setting(_options.rate)
+    input_dropout: Setting[float] = Setting(_options.rate)
     recurrent_dropout: Setting[float] = Setting(_options.rate)
     zoneout: Setting[Any] = Setting(_options.rate)
 
@@ -35,7 +36,8 @@ class StackPasses(StackWeights):
 
     def _take(self, arguments: Mapping[str, Any]) -> None:
         """As every layer's; a layer with a cell of its own may leave these out."""
-        super()._take({"reverse": False, "merge_mode": "concat", **arguments})
+        left_out = {"reverse": False, "merge_mode": "concat", "input_dropout": 0.0}
+        super()._take({**left_out, **arguments})
 
     def _check_together(self, options: Mapping[str, Any]) -> None:
         super()._check_together(options)
@@ -68,12 +70,11 @@ class StackPasses(StackWeights):
             outputs, final, kept = self._run_occupied(x, states, lengths, keep, checkpoint)
         else:
             outputs, final, kept = self._run_segments(x, states, groups, keep, checkpoint)
-        multiplied = self.bidirectional and self.merge_mode == "mul"
-        return (
-            _merged(outputs, self.merge_mode),
-            final,
-            kept._replace(top=outputs if multiplied else None),
-        )
+        if len(outputs) == 1:
+            return outputs[0], final, kept
+        if self.merge_mode == "mul":
+            kept = kept._replace(top=outputs)
+        return _merged(outputs, self.merge_mode), final, kept
 
     def _run_segments(
         self, x: Any, states: State | None, groups: Sequence[Group], keep: bool, checkpoint: int
@@ -130,15 +131,16 @@ class StackPasses(StackWeights):
         kept = StackKept([], [], [])
         outputs: list[Array] = []
         for layer in range(self.num_layers):
-            mask = None
             if layer:
                 source = _merged(outputs, self.merge_mode)
                 multiplied = self.bidirectional and self.merge_mode == "mul"
                 kept.outputs.append(outputs if multiplied else None)
-                mask = self._dropout_mask(source)
-                source = source if mask is None else _noise.masked(source, mask)
+                mask = self._dropout_mask(source.shape, self.dropout)
             else:
                 source = x
+                # One mask for all time steps of a sequence.
+                mask = self._dropout_mask(x.shape[1:], self.input_dropout)
+            source = source if mask is None else _noise.masked(source, mask)
             walks: Sequence[selection.Forward]
             if self.bidirectional:
                 both = slice(2 * layer, 2 * layer + 2)
@@ -285,11 +287,11 @@ class StackPasses(StackWeights):
 
     # --- noise ------------------------------------------------------------------------------
 
-    def _dropout_mask(self, y: Array) -> Array | None:
-        """Draw a mask of zeros and 1 / (1 - p) between two layers; None without dropout."""
-        if not self.training or self.dropout == 0:
+    def _dropout_mask(self, shape: tuple[int, ...], rate: float) -> Array | None:
+        """Draw a mask of zeros and 1 / (1 - p) before a layer; None without dropout."""
+        if not self.training or rate == 0:
             return None
-        return _noise.dropout_mask(self._generator, y.shape, self.dropout, self.dtype)
+        return _noise.dropout_mask(self._generator, shape, rate, self.dtype)
 
     def _draw_noise(self, time_steps: int, batch_size: int) -> Noise | None:
         """Draw the noise for one layer and direction; in eval mode, its mean."""

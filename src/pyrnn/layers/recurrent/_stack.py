@@ -202,7 +202,7 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         self, x: Any, state: Any, lengths: Any, steps: Steps, keep: bool, checkpoint: int = 0
     ) -> tuple[Array, Any, SequenceCache | None]:
         arguments = self._arguments
-        x, batched = arguments.check_input(x)
+        x, batched = arguments.check_input(x, bool(self.training and self.input_dropout))
         time_steps, batch_size = x.shape[:2]
         states = arguments.check_state("state", state, batch_size, batched)
         counts = arguments.check_lengths(lengths, time_steps, batch_size)
@@ -398,6 +398,8 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         else:
             masks = [*kept.masks[1:], None]
             dx, cell_grads = backend.backward_windows(kept.saved, dlayer, k1, k2, masks)
+            if dx is not None and kept.masks[0] is not None:
+                dx = _noise.masked(dx, kept.masks[0])
             grads = joined(cell_grads)
         dx = None if dx is None else self._arguments.user_layout(dx, cache.batched)
         return dx, self._gradients(grads)

@@ -11,7 +11,10 @@ from pyrnn import _checks
 from pyrnn._options import Option
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
+from pyrnn.backend import selection
 from pyrnn.layers.initializers import Initialization
+from pyrnn.layers.recurrent import _activations
+from pyrnn.layers.recurrent._activations import ActivationLike
 from pyrnn.layers.recurrent._cell import Cell
 from pyrnn.layers.recurrent._kind import Kind
 from pyrnn.layers.recurrent._passes import MergeMode
@@ -21,16 +24,24 @@ from pyrnn.layers.recurrent._stack import Recurrent
 class _GRUKind(Kind):
     reset_after: Option[bool] = Option(_checks.flag)
     layer_norm: Option[bool] = Option(_checks.flag)
+    activation: Option[ActivationLike] = Option(_activations.activation)
+    recurrent_activation: Option[ActivationLike] = Option(_activations.activation)
+    clip: Option[float | None] = Option(_activations.clip)
+    eps: Option[float] = Option(_activations.eps)
 
     @property
     def cell(self) -> str:
         """The name of the cell that computes a step."""
         if self.layer_norm:
-            return "gru_layer_norm"
-        return "gru" if self.reset_after else "gru_reset_before"
+            return selection.normalised_cell("gru_layer_norm", self.eps, False)
+        plain = "gru" if self.reset_after else "gru_reset_before"
+        return _activations.cell(
+            plain, self.recurrent_activation, self.activation, "tanh", self.clip
+        )
 
     def _check_together(self, options: Mapping[str, Any]) -> None:
         super()._check_together(options)
+        _activations.check_layer_norm(options)
         if options["layer_norm"] and not options["reset_after"]:
             raise ValueError(
                 "layer_norm, reset_after: expected reset_after=True with layer_norm=True, "
@@ -69,12 +80,23 @@ class GRU(_GRUKind, Recurrent[npt.ArrayLike, Array]):
         round).
     merge_mode : {"concat", "sum", "mul", "ave"}, default "concat"
         What y is of the two directions: both side by side, their sum, product or mean (Keras).
+    input_dropout : float, default 0.0
+        Probability with which a feature of x is dropped, in train mode: one mask for all time steps
+        of a sequence (Keras' ``dropout``). Not for indices.
     recurrent_dropout : float, default 0.0
         Probability with which a unit of h is dropped from the products with W_hh, in train mode:
         one mask for all time steps of a sequence, for each layer and direction.
     zoneout : float, default 0.0
         Probability with which a unit of h keeps its old value in a time step, in train mode; in
         eval mode, the share of the old value that it keeps.
+    activation : str or tuple, default "tanh"
+        The activation of the candidate n (Keras' name); see Notes.
+    recurrent_activation : str or tuple, default "sigmoid"
+        The activation of the gates r z (Keras' name).
+    clip : float, optional
+        The bound of pre-activations: they are clipped to [-clip, clip] first (ONNX).
+    eps : float, default 1e-5
+        What ``layer_norm`` adds to variances.
     dtype : {"float32", "float64"}
         The dtype of the parameters, inputs and outputs.
     seed : int, optional
@@ -87,7 +109,7 @@ class GRU(_GRUKind, Recurrent[npt.ArrayLike, Array]):
     ------
     TypeError, ValueError
         If an argument has a wrong type or value, or if ``layer_norm`` comes with
-        ``reset_after=False``.
+        ``reset_after=False``, other activations or ``clip``.
 
     Notes
     -----
@@ -96,8 +118,15 @@ class GRU(_GRUKind, Recurrent[npt.ArrayLike, Array]):
     "Learning phrase representations using RNN encoder-decoder", EMNLP 2014; the reset after the
     product in the form of `torch.nn.GRU`. With ``layer_norm``, the products are replaced by
     ``gain_ih norm(W_ih x)`` and ``gain_hh norm(W_hh h)``, where norm subtracts the mean and divides
-    by √(variance + 1e-5): J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization",
+    by √(variance + eps): J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization",
     arXiv:1607.06450.
+
+    Activations are "sigmoid", "tanh", "relu", "identity", "softsign", "softplus", "hard_sigmoid",
+    "leaky_relu", "elu" and "thresholded_relu", as ONNX and Keras name them. With numbers they are
+    tuples: ("hard_sigmoid", alpha, beta) is ``min(max(alpha z + beta, 0), 1)`` with 0.2 and 0.5 by
+    default (ONNX, Keras 1 and 2; of Keras 3 and torch: 1/6 and 0.5); ("leaky_relu", alpha) has
+    0.01, ("elu", alpha) and ("thresholded_relu", alpha) have 1. ("affine", alpha, beta), which is
+    ``alpha z + beta``, and ("scaled_tanh", alpha, beta), ``alpha tanh(beta z)``, have no defaults.
 
     Examples
     --------
@@ -122,8 +151,13 @@ class GRU(_GRUKind, Recurrent[npt.ArrayLike, Array]):
         layer_norm: bool = False,
         reverse: bool = False,
         merge_mode: MergeMode = "concat",
+        input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
+        clip: float | None = None,
+        eps: float = 1e-5,
         dtype: DTypeLike = "float32",
         seed: int | None = None,
         initialization: Initialization = "torch",
@@ -148,6 +182,14 @@ class GRUCell(_GRUKind, Cell[npt.ArrayLike, Array]):
         it (the paper).
     layer_norm : bool, default False
         Whether to normalise both products.
+    activation : str or tuple, default "tanh"
+        The activation of the candidate n (Keras' name); see Notes.
+    recurrent_activation : str or tuple, default "sigmoid"
+        The activation of the gates r z (Keras' name).
+    clip : float, optional
+        The bound of pre-activations: they are clipped to [-clip, clip] first (ONNX).
+    eps : float, default 1e-5
+        What ``layer_norm`` adds to variances.
     dtype : {"float32", "float64"}
         The dtype of the parameters, inputs and outputs.
     seed : int, optional
@@ -159,7 +201,7 @@ class GRUCell(_GRUKind, Cell[npt.ArrayLike, Array]):
     ------
     TypeError, ValueError
         If an argument has a wrong type or value, or if ``layer_norm`` comes with
-        ``reset_after=False``.
+        ``reset_after=False``, other activations or ``clip``.
 
     Notes
     -----
@@ -168,8 +210,15 @@ class GRUCell(_GRUKind, Cell[npt.ArrayLike, Array]):
     "Learning phrase representations using RNN encoder-decoder", EMNLP 2014; the reset after the
     product in the form of `torch.nn.GRU`. With ``layer_norm``, the products are replaced by
     ``gain_ih norm(W_ih x)`` and ``gain_hh norm(W_hh h)``, where norm subtracts the mean and divides
-    by √(variance + 1e-5): J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization",
+    by √(variance + eps): J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization",
     arXiv:1607.06450.
+
+    Activations are "sigmoid", "tanh", "relu", "identity", "softsign", "softplus", "hard_sigmoid",
+    "leaky_relu", "elu" and "thresholded_relu", as ONNX and Keras name them. With numbers they are
+    tuples: ("hard_sigmoid", alpha, beta) is ``min(max(alpha z + beta, 0), 1)`` with 0.2 and 0.5 by
+    default (ONNX, Keras 1 and 2; of Keras 3 and torch: 1/6 and 0.5); ("leaky_relu", alpha) has
+    0.01, ("elu", alpha) and ("thresholded_relu", alpha) have 1. ("affine", alpha, beta), which is
+    ``alpha z + beta``, and ("scaled_tanh", alpha, beta), ``alpha tanh(beta z)``, have no defaults.
 
     Examples
     --------
@@ -187,6 +236,10 @@ class GRUCell(_GRUKind, Cell[npt.ArrayLike, Array]):
         *,
         reset_after: bool = True,
         layer_norm: bool = False,
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
+        clip: float | None = None,
+        eps: float = 1e-5,
         dtype: DTypeLike = "float32",
         seed: int | None = None,
         initialization: Initialization = "torch",

@@ -10,8 +10,10 @@ from pyrnn import _checks
 from pyrnn._options import Option, Setting
 from pyrnn._pickling import public
 from pyrnn._types import DTypeLike, Pair, PairLike
+from pyrnn.backend import selection
 from pyrnn.layers.initializers import Initialization
-from pyrnn.layers.recurrent import _noise
+from pyrnn.layers.recurrent import _activations, _noise
+from pyrnn.layers.recurrent._activations import ActivationLike
 from pyrnn.layers.recurrent._cell import Cell
 from pyrnn.layers.recurrent._kind import Kind, check_forget_bias
 from pyrnn.layers.recurrent._passes import MergeMode
@@ -25,6 +27,12 @@ class _LSTMKind(Kind):
     coupled: Option[bool] = Option(_checks.flag)
     layer_norm: Option[bool] = Option(_checks.flag)
     forget_bias: Option[float | None] = Option(check_forget_bias, shown=False)
+    activation: Option[ActivationLike] = Option(_activations.activation)
+    recurrent_activation: Option[ActivationLike] = Option(_activations.activation)
+    output_activation: Option[ActivationLike | None] = Option(_activations.optional_activation)
+    clip: Option[float | None] = Option(_activations.clip)
+    eps: Option[float] = Option(_activations.eps)
+    normalised_state: Option[bool] = Option(_checks.flag)
 
     _state_names = ("h", "c")
 
@@ -32,8 +40,11 @@ class _LSTMKind(Kind):
     def cell(self) -> str:
         """The name of the cell that computes a step."""
         if self.layer_norm:
-            return "lstm_layer_norm"
-        return "lstm" + "_coupled" * self.coupled + "_peephole" * self.peephole
+            return selection.normalised_cell("lstm_layer_norm", self.eps, self.normalised_state)
+        plain = "lstm" + "_coupled" * self.coupled + "_peephole" * self.peephole
+        return _activations.cell(
+            plain, self.recurrent_activation, self.activation, self.output_activation, self.clip
+        )
 
     @property
     def _output_size(self) -> int:
@@ -50,6 +61,7 @@ class _LSTMKind(Kind):
                     f"layer_norm, {name}: expected at most one of them, got layer_norm=True and "
                     f"{name}={options[name]}"
                 )
+        _activations.check_layer_norm(options)
         if options["proj_size"] >= options["hidden_size"]:
             raise ValueError(
                 f"proj_size: expected less than hidden_size = {options['hidden_size']}, "
@@ -92,12 +104,29 @@ class LSTM(_LSTMKind, Recurrent[PairLike, Pair]):
         round).
     merge_mode : {"concat", "sum", "mul", "ave"}, default "concat"
         What y is of the two directions: both side by side, their sum, product or mean (Keras).
+    input_dropout : float, default 0.0
+        Probability with which a feature of x is dropped, in train mode: one mask for all time steps
+        of a sequence (Keras' ``dropout``). Not for indices.
     recurrent_dropout : float, default 0.0
         Probability with which a unit of h is dropped from the products with W_hh, in train mode:
         one mask for all time steps of a sequence, for each layer and direction.
     zoneout : float or pair of floats, default 0.0
         Probability with which a unit of h or c keeps its old value in a time step, in train mode;
         in eval mode, the share of the old value that it keeps. One number for both, or (p_h, p_c).
+    activation : str or tuple, default "tanh"
+        The activation of the candidate g, and of c' where it becomes h'
+        (Keras' name); see Notes.
+    recurrent_activation : str or tuple, default "sigmoid"
+        The activation of the gates i f o (Keras' name).
+    output_activation : str or tuple, optional
+        The activation of c' where it becomes h', if it is not ``activation`` (ONNX).
+    clip : float, optional
+        The bound of pre-activations: they are clipped to [-clip, clip] first (ONNX).
+    eps : float, default 1e-5
+        What ``layer_norm`` adds to variances.
+    normalised_state : bool, default False
+        Whether the c that ``layer_norm`` carries is the normalised one, gain_c n(c') + b_c, as in
+        LayerNormLSTMCell of TensorFlow Addons (whose eps is 1e-3).
     dtype : {"float32", "float64"}
         The dtype of the parameters, inputs and outputs.
     seed : int, optional
@@ -113,8 +142,8 @@ class LSTM(_LSTMKind, Recurrent[PairLike, Pair]):
     ------
     TypeError, ValueError
         If an argument has a wrong type or value; if ``layer_norm`` comes with ``peephole``,
-        ``coupled`` or ``proj_size``; if ``proj_size`` is not below ``hidden_size``; or if
-        ``forget_bias`` is given without biases or without a forget gate.
+        ``coupled``, ``proj_size``, other activations or ``clip``; if ``proj_size`` is not below
+        ``hidden_size``; or if ``forget_bias`` is given without biases or without a forget gate.
 
     Notes
     -----
@@ -129,8 +158,15 @@ class LSTM(_LSTMKind, Recurrent[PairLike, Pair]):
       F. Beaufays, arXiv:1402.1128.
     - ``layer_norm``: ``z = gain_ih n(W_ih x) + b_ih + gain_hh n(W_hh h) + b_hh`` and
       ``h' = σ(z_o) tanh(gain_c n(c') + b_c)``, where n subtracts the mean and divides by
-      √(variance + 1e-5). Gains start at 1, biases at 0. J. L. Ba, J. R. Kiros, G. E. Hinton,
+      √(variance + eps). Gains start at 1, biases at 0. J. L. Ba, J. R. Kiros, G. E. Hinton,
       "Layer normalization", arXiv:1607.06450.
+
+    Activations are "sigmoid", "tanh", "relu", "identity", "softsign", "softplus", "hard_sigmoid",
+    "leaky_relu", "elu" and "thresholded_relu", as ONNX and Keras name them. With numbers they are
+    tuples: ("hard_sigmoid", alpha, beta) is ``min(max(alpha z + beta, 0), 1)`` with 0.2 and 0.5 by
+    default (ONNX, Keras 1 and 2; of Keras 3 and torch: 1/6 and 0.5); ("leaky_relu", alpha) has
+    0.01, ("elu", alpha) and ("thresholded_relu", alpha) have 1. ("affine", alpha, beta), which is
+    ``alpha z + beta``, and ("scaled_tanh", alpha, beta), ``alpha tanh(beta z)``, have no defaults.
 
     Examples
     --------
@@ -159,8 +195,15 @@ class LSTM(_LSTMKind, Recurrent[PairLike, Pair]):
         layer_norm: bool = False,
         reverse: bool = False,
         merge_mode: MergeMode = "concat",
+        input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         zoneout: float | tuple[float, float] = 0.0,
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
+        output_activation: ActivationLike | None = None,
+        clip: float | None = None,
+        eps: float = 1e-5,
+        normalised_state: bool = False,
         dtype: DTypeLike = "float32",
         seed: int | None = None,
         initialization: Initialization = "torch",
@@ -190,6 +233,20 @@ class LSTMCell(_LSTMKind, Cell[PairLike, Pair]):
         Whether the forget gate is f = 1 - i. The gates are then i g o, and the peepholes i o.
     layer_norm : bool, default False
         Whether to normalise both products and the cell state.
+    activation : str or tuple, default "tanh"
+        The activation of the candidate g, and of c' where it becomes h'
+        (Keras' name); see Notes.
+    recurrent_activation : str or tuple, default "sigmoid"
+        The activation of the gates i f o (Keras' name).
+    output_activation : str or tuple, optional
+        The activation of c' where it becomes h', if it is not ``activation`` (ONNX).
+    clip : float, optional
+        The bound of pre-activations: they are clipped to [-clip, clip] first (ONNX).
+    eps : float, default 1e-5
+        What ``layer_norm`` adds to variances.
+    normalised_state : bool, default False
+        Whether the c that ``layer_norm`` carries is the normalised one, gain_c n(c') + b_c, as in
+        LayerNormLSTMCell of TensorFlow Addons (whose eps is 1e-3).
     dtype : {"float32", "float64"}
         The dtype of the parameters, inputs and outputs.
     seed : int, optional
@@ -204,8 +261,8 @@ class LSTMCell(_LSTMKind, Cell[PairLike, Pair]):
     ------
     TypeError, ValueError
         If an argument has a wrong type or value; if ``layer_norm`` comes with ``peephole``,
-        ``coupled`` or ``proj_size``; if ``proj_size`` is not below ``hidden_size``; or if
-        ``forget_bias`` is given without biases or without a forget gate.
+        ``coupled``, ``proj_size``, other activations or ``clip``; if ``proj_size`` is not below
+        ``hidden_size``; or if ``forget_bias`` is given without biases or without a forget gate.
 
     Notes
     -----
@@ -220,8 +277,15 @@ class LSTMCell(_LSTMKind, Cell[PairLike, Pair]):
       F. Beaufays, arXiv:1402.1128.
     - ``layer_norm``: ``z = gain_ih n(W_ih x) + b_ih + gain_hh n(W_hh h) + b_hh`` and
       ``h' = σ(z_o) tanh(gain_c n(c') + b_c)``, where n subtracts the mean and divides by
-      √(variance + 1e-5). Gains start at 1, biases at 0. J. L. Ba, J. R. Kiros, G. E. Hinton,
+      √(variance + eps). Gains start at 1, biases at 0. J. L. Ba, J. R. Kiros, G. E. Hinton,
       "Layer normalization", arXiv:1607.06450.
+
+    Activations are "sigmoid", "tanh", "relu", "identity", "softsign", "softplus", "hard_sigmoid",
+    "leaky_relu", "elu" and "thresholded_relu", as ONNX and Keras name them. With numbers they are
+    tuples: ("hard_sigmoid", alpha, beta) is ``min(max(alpha z + beta, 0), 1)`` with 0.2 and 0.5 by
+    default (ONNX, Keras 1 and 2; of Keras 3 and torch: 1/6 and 0.5); ("leaky_relu", alpha) has
+    0.01, ("elu", alpha) and ("thresholded_relu", alpha) have 1. ("affine", alpha, beta), which is
+    ``alpha z + beta``, and ("scaled_tanh", alpha, beta), ``alpha tanh(beta z)``, have no defaults.
 
     Examples
     --------
@@ -242,6 +306,12 @@ class LSTMCell(_LSTMKind, Cell[PairLike, Pair]):
         peephole: bool = False,
         coupled: bool = False,
         layer_norm: bool = False,
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
+        output_activation: ActivationLike | None = None,
+        clip: float | None = None,
+        eps: float = 1e-5,
+        normalised_state: bool = False,
         dtype: DTypeLike = "float32",
         seed: int | None = None,
         initialization: Initialization = "torch",

@@ -40,6 +40,9 @@ class MinGRU(Recurrent[npt.ArrayLike, Array]):
         round).
     merge_mode : {"concat", "sum", "mul", "ave"}, default "concat"
         What y is of the two directions: both side by side, their sum, product or mean (Keras).
+    input_dropout : float, default 0.0
+        Probability with which a feature of x is dropped, in train mode: one mask for all time steps
+        of a sequence (Keras' ``dropout``). Not for indices.
     recurrent_dropout : float, default 0.0
         Only 0 is allowed: there is no product with h that a mask could act on.
     zoneout : float, default 0.0
@@ -86,6 +89,7 @@ class MinGRU(Recurrent[npt.ArrayLike, Array]):
         *,
         reverse: bool = False,
         merge_mode: MergeMode = "concat",
+        input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         dtype: DTypeLike = "float32",

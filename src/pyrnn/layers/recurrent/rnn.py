@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy.typing as npt
 
-from pyrnn._options import Option, one_of
+from pyrnn._options import Option
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.layers.initializers import Initialization
+from pyrnn.layers.recurrent import _activations
+from pyrnn.layers.recurrent._activations import ActivationLike
 from pyrnn.layers.recurrent._cell import Cell
 from pyrnn.layers.recurrent._kind import Kind
 from pyrnn.layers.recurrent._passes import MergeMode
 from pyrnn.layers.recurrent._stack import Recurrent
 
-Nonlinearity = Literal["tanh", "relu"]
-
 
 class _RNNKind(Kind):
-    nonlinearity: Option[Nonlinearity] = Option(one_of(Nonlinearity))
+    nonlinearity: Option[ActivationLike] = Option(_activations.activation)
+    clip: Option[float | None] = Option(_activations.clip)
 
     @property
     def cell(self) -> str:
         """The name of the cell that computes a step."""
-        return f"rnn_{self.nonlinearity}"
+        if self.clip is None and self.nonlinearity == "relu":
+            return "rnn_relu"
+        name = _activations.cell("rnn", "sigmoid", self.nonlinearity, "tanh", self.clip)
+        return "rnn_tanh" if name == "rnn" else name
 
 
 @public("pyrnn")
@@ -39,8 +41,8 @@ class RNN(_RNNKind, Recurrent[npt.ArrayLike, Array]):
         The number of features of the hidden state, H.
     num_layers : int, default 1
         The number of stacked layers.
-    nonlinearity : {"tanh", "relu"}
-        The activation f.
+    nonlinearity : str or tuple, default "tanh"
+        The activation f: "tanh", "relu" or another one; see Notes.
     bias : bool, default True
         Whether to add the biases b_ih and b_hh.
     batch_first : bool, default False
@@ -55,12 +57,17 @@ class RNN(_RNNKind, Recurrent[npt.ArrayLike, Array]):
         round).
     merge_mode : {"concat", "sum", "mul", "ave"}, default "concat"
         What y is of the two directions: both side by side, their sum, product or mean (Keras).
+    input_dropout : float, default 0.0
+        Probability with which a feature of x is dropped, in train mode: one mask for all time steps
+        of a sequence (Keras' ``dropout``). Not for indices.
     recurrent_dropout : float, default 0.0
         Probability with which a unit of h is dropped from the products with W_hh, in train mode:
         one mask for all time steps of a sequence, for each layer and direction.
     zoneout : float, default 0.0
         Probability with which a unit of h keeps its old value in a time step, in train mode; in
         eval mode, the share of the old value that it keeps.
+    clip : float, optional
+        The bound of pre-activations: they are clipped to [-clip, clip] first (ONNX).
     dtype : {"float32", "float64"}
         The dtype of the parameters, inputs and outputs.
     seed : int, optional
@@ -82,6 +89,13 @@ class RNN(_RNNKind, Recurrent[npt.ArrayLike, Array]):
     NeurIPS 2016. Zoneout: D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving
     hidden activations", ICLR 2017.
 
+    Activations are "sigmoid", "tanh", "relu", "identity", "softsign", "softplus", "hard_sigmoid",
+    "leaky_relu", "elu" and "thresholded_relu", as ONNX and Keras name them. With numbers they are
+    tuples: ("hard_sigmoid", alpha, beta) is ``min(max(alpha z + beta, 0), 1)`` with 0.2 and 0.5 by
+    default (ONNX, Keras 1 and 2; of Keras 3 and torch: 1/6 and 0.5); ("leaky_relu", alpha) has
+    0.01, ("elu", alpha) and ("thresholded_relu", alpha) have 1. ("affine", alpha, beta), which is
+    ``alpha z + beta``, and ("scaled_tanh", alpha, beta), ``alpha tanh(beta z)``, have no defaults.
+
     Examples
     --------
     >>> import numpy as np, pyrnn
@@ -96,7 +110,7 @@ class RNN(_RNNKind, Recurrent[npt.ArrayLike, Array]):
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
-        nonlinearity: Nonlinearity = "tanh",
+        nonlinearity: ActivationLike = "tanh",
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
@@ -104,8 +118,10 @@ class RNN(_RNNKind, Recurrent[npt.ArrayLike, Array]):
         *,
         reverse: bool = False,
         merge_mode: MergeMode = "concat",
+        input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
+        clip: float | None = None,
         dtype: DTypeLike = "float32",
         seed: int | None = None,
         initialization: Initialization = "torch",
@@ -125,8 +141,10 @@ class RNNCell(_RNNKind, Cell[npt.ArrayLike, Array]):
         The number of features of the hidden state, H.
     bias : bool, default True
         Whether to add the biases b_ih and b_hh.
-    nonlinearity : {"tanh", "relu"}
-        The activation f.
+    nonlinearity : str or tuple, default "tanh"
+        The activation f: "tanh", "relu" or another one; see Notes.
+    clip : float, optional
+        The bound of pre-activations: they are clipped to [-clip, clip] first (ONNX).
     dtype : {"float32", "float64"}
         The dtype of the parameters, inputs and outputs.
     seed : int, optional
@@ -144,6 +162,13 @@ class RNNCell(_RNNKind, Cell[npt.ArrayLike, Array]):
     By default the parameters are drawn from U(-1/√H, 1/√H), as in `torch.nn.RNNCell`. Source: J. L.
     Elman, "Finding structure in time", Cognitive Science 14, 1990.
 
+    Activations are "sigmoid", "tanh", "relu", "identity", "softsign", "softplus", "hard_sigmoid",
+    "leaky_relu", "elu" and "thresholded_relu", as ONNX and Keras name them. With numbers they are
+    tuples: ("hard_sigmoid", alpha, beta) is ``min(max(alpha z + beta, 0), 1)`` with 0.2 and 0.5 by
+    default (ONNX, Keras 1 and 2; of Keras 3 and torch: 1/6 and 0.5); ("leaky_relu", alpha) has
+    0.01, ("elu", alpha) and ("thresholded_relu", alpha) have 1. ("affine", alpha, beta), which is
+    ``alpha z + beta``, and ("scaled_tanh", alpha, beta), ``alpha tanh(beta z)``, have no defaults.
+
     Examples
     --------
     >>> import numpy as np, pyrnn
@@ -159,8 +184,9 @@ class RNNCell(_RNNKind, Cell[npt.ArrayLike, Array]):
         input_size: int,
         hidden_size: int,
         bias: bool = True,
-        nonlinearity: Nonlinearity = "tanh",
+        nonlinearity: ActivationLike = "tanh",
         *,
+        clip: float | None = None,
         dtype: DTypeLike = "float32",
         seed: int | None = None,
         initialization: Initialization = "torch",
