@@ -343,6 +343,20 @@ struct PackWeights {
   T* back;
 };
 
+// y[row, c] = bias[c] + sum over taps of x[row, tap, c] weight[tap, c]. Weights and bias are in
+// whole vectors; channels lie side by side.
+template <class T>
+struct Depthwise {
+  const T* x;
+  Size x_row, x_tap;
+  const T* weight;
+  Size weight_row;
+  const T* bias;
+  T* y;
+  Size y_row;
+  Size rows, taps, channels;
+};
+
 // What a step of Adam takes: each number is computed in double, and only then rounded. `fresh`
 // numbers are 1 - beta: from a beta that is rounded already they would be off by up to all of it.
 template <class T>
@@ -394,6 +408,7 @@ struct Kernels {
                       T* packed);
   // to[c, r] = from[r, c]
   void (*transpose)(const T* from, Size from_row, Size rows, Size columns, T* to, Size to_row);
+  void (*depthwise)(const Depthwise<T>&);
   // sums[j] (+)= sum over rows of a[row, j], j in [begin, end)
   void (*column_sums)(const T* a, Size a_row, RowGroups groups, Size begin, Size end,
                       bool accumulate, T* sums);

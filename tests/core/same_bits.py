@@ -178,6 +178,7 @@ def convolutions(dtype: str) -> dict[str, str]:
         (20, 5, 11, 70, {"kernel_size": 3, "padding": "same"}),
         (2, 40, 70, 33, {"kernel_size": 3, "padding": 2, "dilation": 2}),
         (30, 3, 12, 18, {"kernel_size": 5, "padding": "causal", "groups": 6}),
+        (31, 3, 21, 21, {"kernel_size": 4, "stride": 2, "groups": 21}),
     ):
         layer = pyrnn.Conv1d(inputs, outputs, **options, dtype=dtype, seed=1)
         set_parameters(layer, numbers)

@@ -2,6 +2,7 @@
 // with PYRNN_ISA_NAME and PYRNN_KERNEL_TABLE naming it. Everything but the table is internal.
 #include "isa/cells/cells.hpp"
 #include "isa/cells/step.hpp"
+#include "isa/depthwise.hpp"
 #include "isa/elementwise.hpp"
 #include "isa/fma_loop.hpp"
 #include "isa/gemm/gather.hpp"
@@ -31,6 +32,7 @@ constexpr Kernels<typename V::Scalar> make_kernels(CellList<Cells...>) {
   k.pack_weights = pack_weights<V>;
   k.pack_matrix = pack_matrix<V>;
   k.transpose = transpose_matrix<V>;
+  k.depthwise = depthwise<V>;
   k.column_sums = column_sums<V>;
   k.fma_loop = fma_loop<V>;
   k.exp = map<V, vector_exp<V>>;

@@ -19,6 +19,7 @@ FORMS = [
     (6, 6, 3, 1, "causal", 1, 6),
     (5, 37, 2, 3, 1, 1, 1),
     (32, 70, 3, 1, 1, 1, 2),
+    (37, 37, 5, 1, 2, 2, 37),
 ]
 ids = [str(form) for form in FORMS]
 EACH = pytest.mark.parametrize("form", FORMS, ids=ids)
@@ -168,6 +169,14 @@ def test_chunks_are_the_whole(form):
         last = min(first + 3, len(y)) - 1
         seen = x[first * stride : last * stride + (kernel - 1) * dilation + 1]
         assert np.array_equal(layer(seen), y[first : last + 1])
+
+
+def test_a_view_whose_steps_and_channels_overlap():
+    """Of a sliding window: the next step begins at the next channel."""
+    layer = pyrnn.Conv1d(5, 5, 3, groups=5, seed=0).eval()
+    x = np.lib.stride_tricks.sliding_window_view(random(20, dtype="float32"), 5)[:, None]
+    assert x.strides[0] == x.strides[2]
+    assert np.array_equal(layer(x), layer(x.copy()))
 
 
 def test_values_that_are_not_finite(backend):

@@ -47,7 +47,14 @@ void multiply_groups(const Kernels<T>& kernels, const Convolution<T>& c, Product
   product.panel_end = panels.end;
   const T* const a = product.a;
   T* const y = product.c;
-  for (Size group = 0; group < c.groups; ++group) {
+  const bool depthwise = c.is_depthwise();
+  for (Size group = 0; depthwise && group < product.groups; ++group) {
+    const Size weight_row = quotient_up(c.channels, kernels.lanes) * kernels.lanes;
+    kernels.depthwise({a + group * product.a_group, product.a_row, product.a_outer, c.weight.data(),
+                       weight_row, c.bias.data(), y + group * product.c_group, product.c_row,
+                       product.rows, c.kernel, c.channels});
+  }
+  for (Size group = 0; !depthwise && group < c.groups; ++group) {
     product.a = a + group * in;
     product.b = c.weight.data() + group * padded_out * c.kernel * in;
     product.init = c.bias.data() + group * padded_out;
@@ -115,6 +122,16 @@ Convolution<T>::Convolution(const Kernels<T>& kernels, const T* plain_weight, co
       relu(with_relu) {
   const Size group_in = channels / groups, group_out = out / groups, k = kernel * group_in;
   const Size padded_out = quotient_up(group_out, kernels.lanes) * kernels.lanes;
+  if (is_depthwise()) {
+    const Size row = quotient_up(channels, kernels.lanes) * kernels.lanes;
+    weight = Buffer<T>::zeros(kernel * row);
+    bias = Buffer<T>::zeros(row);
+    for (Size channel = 0; channel < channels; ++channel)
+      for (Size tap = 0; tap < kernel; ++tap)
+        weight.data()[tap * row + channel] = plain_weight[channel * kernel + tap];
+    if (plain_bias != nullptr) std::copy(plain_bias, plain_bias + channels, bias.data());
+    return;
+  }
   weight = Buffer<T>(groups * padded_out * k);
   bias = Buffer<T>::zeros(groups * padded_out);
   Buffer<T> by_taps(group_out * k);
@@ -152,8 +169,8 @@ void convolve(const Kernels<T>& kernels, const Convolution<T>& convolution,
   if (c.dilation * x.step != in && c.kernel > 1) {
     whole.k_outer = c.kernel;
     whole.k_inner = in;
-    whole.a_outer = c.dilation * x.step;
   }
+  whole.a_outer = c.dilation * x.step;
   const Outputs outputs({c.outputs(x.steps), c.stride * x.step, y.step}, {x.rows, x.row, y.row});
   if (outputs.count() == 0) return;
   whole.a_row = outputs.longer.x;

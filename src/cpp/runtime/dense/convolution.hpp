@@ -18,6 +18,9 @@ struct Convolution {
               Size in_channels, Size out_channels, Size taps, Size steps_between_outputs,
               Size steps_between_taps, Size group_count, bool with_relu);
 
+  // Whether each channel of y sees its own of x alone.
+  bool is_depthwise() const { return groups > 1 && channels == groups && out == groups; }
+
   // How many outputs so many steps give; none if they are fewer than the taps reach over.
   Size outputs(Size steps) const {
     const Size left = steps - (kernel - 1) * dilation - 1;
