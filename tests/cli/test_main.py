@@ -80,7 +80,8 @@ class TestDocumentation:
         actions = _parser()._subparsers._group_actions[0].choices["compare"]._actions
         options = {a.option_strings[-1]: a.default for a in actions if a.option_strings}
         for name in set(options) - {"--help", "--threads"}:
-            assert f"`{name}` ({options[name]})" in section
+            shown = "off" if options[name] is False else options[name]
+            assert f"`{name}` ({shown})" in section
 
     def test_numbers(self) -> None:
         assert f"| {DEFAULT_SECONDS:g}; no limit with `--steps` |" in self.TEXT

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pyrnn.cli import _formats
 from pyrnn.cli._arguments import (
     SEEDS,
     SIZES,
@@ -56,6 +57,11 @@ def add_parser(subparsers: Subparsers) -> None:
         "--batch", type=whole(1, SIZES), default=16, metavar="N", help="sequences in the batch (16)"
     )
     add("--seed", type=whole(0, SEEDS), default=0, metavar="N", help="of weights and inputs (0)")
+    add(
+        "--weights",
+        action="store_true",
+        help="instead, time inference with weights of 16 bits beside float32, and show its error",
+    )
     add_threads(parser)
     parser.set_defaults(run=run)
 
@@ -67,6 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
     memory.check_comparison(sizes)
     try:
         with use_threads(arguments.threads):
+            if arguments.weights:
+                _print_sizes(sizes)
+                print(_formats.table(_formats.measure(sizes, arguments.seed)))
+                return 0
             results = _results(sizes, arguments.seed)
     except ValueError as error:  # from the layer, whose only arguments are these sizes
         raise UsageError(f"--hidden, --input, --seq-len, --batch: {error}") from error
@@ -95,13 +105,17 @@ def _print(results: Sequence[Result], sizes: Sizes) -> None:
     console = Console(highlight=False)
     console.width = max(console.width, TABLE_WIDTH)  # a cut number would be worse than a wrap
     tolerances = ", ".join(f"{dtype} {limit:.0e}" for dtype, limit in TOLERANCES.items())
-    print(f"T {sizes.seq_len}, N {sizes.batch_size}, I {sizes.input_size}, H {sizes.hidden_size}\n")
+    _print_sizes(sizes)
     console.print(_table(results))
     print(f"\nfwd: forward; bwd: backward; trunc: truncated BPTT over {WINDOW} steps.")
     print("out: y, h, c; dh: dh, dc; ms: median of several runs.")
     print("Differences are the largest, relative to the largest magnitude in the")
     print("reference's array; ! marks what is beyond the tolerance.")
     print(f"Tolerances: {tolerances}.")
+
+
+def _print_sizes(sizes: Sizes) -> None:
+    print(f"T {sizes.seq_len}, N {sizes.batch_size}, I {sizes.input_size}, H {sizes.hidden_size}\n")
 
 
 def _table(results: Sequence[Result]) -> Table:
