@@ -344,8 +344,7 @@ def fold_case(draw: Draw) -> Case:
         layer = KINDS[kind](**a["options"]).eval()
         embedding = pyrnn.Embedding(words, layer.input_size, dtype=layer.dtype, seed=0)
         folded = pyrnn.fold_embedding(embedding, layer)
-        indices = np.asarray(a["indices"])
-        shape = indices.T.shape if layer.batch_first else indices.shape
-        return folded(indices.reshape(shape))[0]
+        return folded(a["indices"])[0]
 
-    return Case(arguments, run, names={"initialization", "forget_bias", "x", "h"})
+    names = {"initialization", "forget_bias", "x", *_option_names(kind)}
+    return Case(arguments, run, names=names | set(KINDS[kind](**options).parameters))
