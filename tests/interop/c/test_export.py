@@ -185,6 +185,7 @@ def test_it_is_c_plus_plus_too(tmp_path):
 REFUSED = {
     "both directions": (lambda: pyrnn.GRU(3, 4, bidirectional=True), ValueError, "forward"),
     "backwards": (lambda: pyrnn.GRU(3, 4, reverse=True), ValueError, "forward"),
+    "activations": (lambda: pyrnn.GRU(3, 4, activation="relu"), ValueError, "usual activations"),
     "no size": (lambda: pyrnn.Sequential(pyrnn.Activation("tanh")), ValueError, "features"),
     "late embedding": (
         lambda: pyrnn.Sequential(pyrnn.Linear(3, 4), pyrnn.Embedding(4, 2)),

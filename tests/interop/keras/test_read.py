@@ -188,6 +188,28 @@ def test_what_is_no_layer_is_said(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("version", "slope"), [("1.2.2", 0.2), ("2.15.0", 0.2), ("3.5.0", 1 / 6)])
+def test_hard_sigmoid_is_that_of_the_version(tmp_path, version, slope):
+    config = files.config_of(
+        "LSTM", "cell", units=3, activation="elu", recurrent_activation="hard_sigmoid"
+    )
+    entries = [("lstm", "cell", files.random_arrays("LSTM", 3, 4))]
+    path = files.keras3(tmp_path / "m.keras", files.model_config(config), entries, version)
+    layer = keras.load(path)["cell"]
+    assert layer.recurrent_activation == ("hard_sigmoid", slope, 0.5)
+    assert layer.activation == "elu"
+    kernel, recurrent, bias = entries[0][2]
+    h, c = np.zeros((2, 3)), np.zeros((2, 3))
+    for t in range(5):
+        i, f, g, o = np.split(X[:, t] @ kernel + h @ recurrent + bias, 4, axis=1)
+        i, f, o = (np.clip(slope * gate + 0.5, 0, 1) for gate in (i, f, o))
+        g = np.where(g > 0, g, np.expm1(g))
+        c = f * c + i * g
+        h = o * np.where(c > 0, c, np.expm1(c))
+    y, _ = layer(X)
+    assert np.allclose(y[:, -1], h, rtol=1e-5, atol=1e-6)
+
+
 def test_a_loaded_layer_is_an_ordinary_one(tmp_path):
     path = tmp_path / "m.weights.h5"
     files.weights3(path, [("lstm", "cell", files.random_arrays("LSTM", 3, 4))])

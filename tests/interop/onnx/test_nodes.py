@@ -65,9 +65,16 @@ def test_a_graph_with_unknown_operators_still_has_layers(tmp_path):
 
 
 def test_what_no_layer_computes_is_said(tmp_path):
-    weights = {"W": numbers(1, 4, 3), "R": numbers(1, 4, 4)}
+    weights = {"W": numbers(2, 4, 3), "R": numbers(2, 4, 4)}
     nodes = [
-        helper.make_node("RNN", ["x", *weights], ["Y"], name="clipped", clip=0.5),
+        helper.make_node(
+            "RNN",
+            ["x", *weights],
+            ["Y"],
+            name="two",
+            activations=["Tanh", "Relu"],
+            direction="bidirectional",
+        ),
         helper.make_node("RNN", ["x", "W", "r"], ["Z"], name="free"),
     ]
     inputs = {"x": numbers(5, 2, 3), "r": weights["R"]}
@@ -75,7 +82,7 @@ def test_what_no_layer_computes_is_said(tmp_path):
     with pytest.warns(UserWarning, match="no layer|no parameter") as warned:
         assert backend.layers(path) == {}
     messages = [str(one.message) for one in warned]
-    assert messages[0].startswith("clipped: no layer has activations Tanh and clip=0.5")
+    assert messages[0].startswith("two: no layer has activations Tanh, Relu")
     assert messages[1] == "free: R is computed from the inputs, so it is no parameter"
 
 

@@ -59,6 +59,38 @@ def test_drawn_settings():
     assert refused < SETTINGS / 4
 
 
+def test_drawn_settings_are_layers(tmp_path):
+    """With other activations and clips too, unless each direction has its own."""
+    apart = 0
+    for seed in range(SETTINGS // 2):
+        _, attributes, inputs = settings.draw(seed)
+        functions = attributes.get("activations", [])
+        half = len(functions) // 2
+        numbers = {"activation_alpha", "activation_beta"} & set(attributes)
+        both = attributes["direction"] == "bidirectional"
+        if both and (numbers or functions[:half] != functions[half:]):
+            apart += 1
+            continue
+        model, _, expected = model_and_inputs(seed, fixed=("W", "R", "B", "P"))
+        (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+        (layer,) = backend.layers(tmp_path / "m.onnx").values()
+        batch_first = bool(attributes.get("layout"))
+        firsts = [inputs.get(f"initial_{name}") for name in "hc"[: len(expected) - 1]]
+        sides, rows = layer.num_directions, len(inputs["X"]) if batch_first else None
+        rows = rows or inputs["X"].shape[1]
+        state = [
+            np.zeros((sides, rows, layer.hidden_size), np.float32)
+            if first is None
+            else np.ascontiguousarray(first.swapaxes(0, 1) if batch_first else first)
+            for first in firsts
+        ]
+        state = state[0] if len(state) == 1 else tuple(state)
+        y, _ = layer(inputs["X"], state, inputs["sequence_lens"])
+        y = y.reshape(*y.shape[:2], sides, layer.hidden_size)
+        assert_all_close([y if batch_first else y.swapaxes(1, 2)], expected[:1])
+    assert apart < SETTINGS / 6
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_fixed_weights_give_the_bits_of_free_ones(seed):
     free, inputs, _ = model_and_inputs(seed)

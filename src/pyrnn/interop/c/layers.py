@@ -122,7 +122,9 @@ def _nothing(source: Source, name: str, layer: Layer) -> None:
 def _recurrent(source: Source, name: str, layer: Recurrent[Any, Any]) -> None:
     _check_size(source, layer, layer.input_size)
     if layer.cell not in _CELLS:
-        raise ValueError(f"model: C export has no cell {layer.cell}, of {layer!r}")
+        raise ValueError(
+            f"model: C export has the usual activations alone, no clip and eps 1e-5; got {layer!r}"
+        )
     if layer.bidirectional or layer.reverse:
         raise ValueError(f"model: expected layers that a stream runs forward, got {layer!r}")
     shares = tuple(_noise.zoneout_rates(layer.zoneout, len(layer._state_names)) or (0.0, 0.0))

@@ -35,6 +35,19 @@ _KINDS = {
 _USUAL = {"SimpleRNN": ("tanh", None), "LSTM": ("tanh", "sigmoid"), "GRU": ("tanh", "sigmoid")}
 
 
+_FUNCTIONS: dict[Any, Any] = {
+    "tanh": "tanh",
+    "sigmoid": "sigmoid",
+    "relu": "relu",
+    "linear": "identity",
+    "softsign": "softsign",
+    "softplus": "softplus",
+    "elu": "elu",
+    "leaky_relu": ("leaky_relu", 0.2),
+}
+"""Keras' activations, by their names there."""
+
+
 class UnsupportedError(NotImplementedError):
     """No layer of pyrnn computes this; the message says what."""
 
@@ -238,15 +251,24 @@ def _activations(kind: str, options: _Options) -> dict[str, Any]:
     usual, usual_gates = _USUAL[kind]
     activation = _name(config.get("activation", usual))
     gates = _name(config.get("recurrent_activation", config.get("inner_activation", usual_gates)))
-    if kind == "SimpleRNN" and activation in ("tanh", "relu"):
-        return {"nonlinearity": activation}
-    if activation == usual and gates == usual_gates:
-        return {}
-    shown = activation if gates is None else f"{activation} and {gates}"
-    raise UnsupportedError(f"no layer has the activations {shown}")
+    known = {**_FUNCTIONS, "hard_sigmoid": _hard_sigmoid(options.version)}
+    if not {activation, gates} <= {*known, usual_gates}:
+        shown = activation if gates is None else f"{activation} and {gates}"
+        raise UnsupportedError(f"no layer has the activations {shown}")
+    if "hard_sigmoid" in (activation, gates) and options.version is None:
+        raise UnsupportedError("hard_sigmoid differs between Keras 2 and 3, and no version is said")
+    if kind == "SimpleRNN":
+        return {"nonlinearity": known[activation]}
+    return {"activation": known[activation], "recurrent_activation": known[gates]}
 
 
-def _name(value: Any) -> str | None:
+def _hard_sigmoid(version: str | None) -> tuple[str, float, float]:
+    """As that version of Keras defines it."""
+    old = version is not None and version.partition(".")[0] in ("1", "2")
+    return ("hard_sigmoid", 0.2 if old else 1 / 6, 0.5)
+
+
+def _name(value: Any) -> Any:
     """An activation's name; Keras 3 may write it as an object."""
     if isinstance(value, dict):
         value = value.get("config") if value.get("class_name") == "function" else value

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrnn._files import AnyPath
 from pyrnn.interop._made import Found, embedding_of, linear_of, made_of, warned
-from pyrnn.interop.onnx.equations import Settings, Weights
+from pyrnn.interop.onnx.equations import DEFAULTS, Named, Settings, Weights
 from pyrnn.interop.onnx.graph import AnyArray, Graph, Node, Program, UnsupportedError
 from pyrnn.interop.onnx.operators import OPERATORS
 from pyrnn.interop.onnx.operators._build import (
@@ -20,7 +20,7 @@ from pyrnn.interop.onnx.operators._build import (
     folding,
 )
 from pyrnn.interop.onnx.operators.recurrent import settings_of, weights_of
-from pyrnn.interop.onnx.weights import cell_of, to_cell
+from pyrnn.interop.onnx.weights import cell_of, layer_activations, to_cell
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM
@@ -186,12 +186,17 @@ def _recurrent(build: Build) -> Layer:
     settings, weights = weights_of(settings, *fixed)
     if weights[0].W.dtype not in _FLOATS:
         raise UnsupportedError(f"weights of dtype {weights[0].W.dtype} are not implemented")
-    cell = cell_of(settings, weights[0].P is not None)
-    if cell is None:
+    options = layer_activations(settings)
+    if options is None:
         raise UnsupportedError(
             f"no layer has {_described(settings)}; prepare(...) runs the node all the same"
         )
-    return layer_of(cell, settings, weights, fixed[2] is not None, build.flag("layout"))
+    usual = tuple(Named(name, None, None) for name in DEFAULTS[settings.kind])
+    plain = settings._replace(activations=(usual,) * len(weights), clip=None)
+    cell = cell_of(plain, weights[0].P is not None)
+    assert cell is not None
+    options |= {"bias": fixed[2] is not None, "batch_first": build.flag("layout")}
+    return layer_of(cell, settings, weights, options)
 
 
 def _described(settings: Settings) -> str:
@@ -201,12 +206,11 @@ def _described(settings: Settings) -> str:
 
 
 def layer_of(
-    cell: str, settings: Settings, weights: list[Weights], bias: bool, batch_first: bool = False
+    cell: str, settings: Settings, weights: list[Weights], options: Mapping[str, Any]
 ) -> Layer:
-    """An RNN, LSTM or GRU with these weights."""
-    options: dict[str, Any] = {
-        "bias": bias,
-        "batch_first": batch_first,
+    """An RNN, LSTM or GRU with these weights; ``cell`` is that of the usual activations."""
+    options = {
+        **options,
         "bidirectional": len(weights) == 2,
         "reverse": settings.backwards == (True,),
         "dtype": weights[0].W.dtype,
@@ -215,12 +219,11 @@ def layer_of(
     parameters = {
         f"{name}_{suffix}": array
         for suffix, one in zip(("l0", "l0_reverse"), weights, strict=False)
-        for name, array in to_cell(cell, one, bias).items()
+        for name, array in to_cell(cell, one, options["bias"]).items()
     }
 
     def make() -> RNN | LSTM | GRU:
         if settings.kind == "RNN":
-            options["nonlinearity"] = cell.removeprefix("rnn_")
             return RNN(*sizes, **options)
         if settings.kind == "GRU":
             return GRU(*sizes, reset_after=cell == "gru", **options)

@@ -6,7 +6,9 @@ Wb then Rb, and peepholes i o f. pyrnn has one array each, with gates i f g o an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +48,27 @@ def cell_of(settings: Settings, peepholes: bool) -> str | None:
     if names != ("Sigmoid", "Tanh", "Tanh"):
         return None
     return "lstm" + "_coupled" * settings.input_forget + "_peephole" * peepholes
+
+
+def layer_activations(settings: Settings) -> dict[str, Any] | None:
+    """The options of a layer with other activations or a clip; None where no layer has them."""
+    if len(set(settings.activations)) != 1:
+        return None
+    functions = [_activation(named) for named in settings.activations[0]]
+    clip = {"clip": settings.clip}
+    if settings.kind == "RNN":
+        return {"nonlinearity": functions[0], **clip}
+    options = {"recurrent_activation": functions[0], "activation": functions[1], **clip}
+    if settings.kind == "LSTM" and functions[2] != functions[1]:
+        options["output_activation"] = functions[2]
+    return options
+
+
+def _activation(named: Named) -> Any:
+    """As layers take it: "HardSigmoid" with 0.2 and 0.5 is ("hard_sigmoid", 0.2, 0.5)."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", named.name).lower()
+    numbers = [number for number in (named.alpha, named.beta) if number is not None]
+    return (name, *numbers) if numbers else name
 
 
 def settings_of(cell: str, hidden_size: int, backwards: tuple[bool, ...]) -> Settings:
