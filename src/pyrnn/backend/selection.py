@@ -395,48 +395,6 @@ def _default() -> str:
     return available()[0]
 
 
-def cell_facts(name: str) -> Any:
-    """Return the gates, states and parameters of a cell: its entry in `pyrnn.reference.cells`."""
-    with importing():
-        from pyrnn.reference.cells import cell_of
-
-    return cell_of(name)
-
-
-def activations() -> Any:
-    """Return the functions that gates and candidates may be, by their names."""
-    from pyrnn.reference.activations import FUNCTIONS
-
-    return FUNCTIONS
-
-
-@functools.lru_cache(maxsize=256)
-def _activated_cell(plain: str, functions: tuple[Any, ...], clip: float) -> str:
-    from pyrnn.reference.activations import FUNCTIONS, Activation, Choice, cell_name
-
-    gate, candidate, output = (
-        Activation(name, *(numbers or FUNCTIONS[name].defaults)) for name, numbers in functions
-    )
-    choice = Choice(gate, candidate, output, clip)
-    return plain if choice == Choice() else cell_name(f"{plain}_activated", choice)
-
-
-def activated_cell(plain: str, functions: Sequence[Any], clip: float) -> str:
-    """Return the name of a cell with other activations: of gates, candidate and output.
-
-    Each is the name of a function, and its numbers or none for the defaults.
-    """
-    return _activated_cell(plain, tuple(functions), clip)
-
-
-def normalised_cell(plain: str, eps: float, normalised_state: bool) -> str:
-    """Return the name of a cell with layer norm in this form; ``plain`` itself in the usual one."""
-    from pyrnn.reference.activations import Choice, cell_name
-
-    choice = Choice(eps=eps, normalised_state=normalised_state)
-    return plain if choice == Choice() else cell_name(plain, choice)
-
-
 @public("pyrnn")
 @contextlib.contextmanager
 def use_backend(name: BackendName) -> Iterator[None]:

@@ -11,7 +11,7 @@ import numpy as np
 from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import Array
-from pyrnn.backend import selection
+from pyrnn.backend import cells, selection
 from pyrnn.layers._layer import Layer
 from pyrnn.parameters import dictionary
 from pyrnn.parameters.dictionary import ParameterDict
@@ -140,7 +140,7 @@ def first_values(
     parameters, generator = dictionary.uniform(shapes, bound, dtype, seed)
     if not dictionary.are_drawn():
         return parameters, generator
-    gates = selection.cell_facts(layer.cell).gates
+    gates = cells.cell_facts(layer.cell).gates
     normalised = any(name.startswith("gain_") for name in parameters)
     for name, array in parameters.items():
         kind = "_".join(name.split("_")[:2])
@@ -285,7 +285,7 @@ def _check_forget_bias(value: float | None, layer: Any, dtype: np.dtype[Any]) ->
     if value is None:
         return None
     # Only cells with the four gates i f g o have a forget gate.
-    if selection.cell_facts(layer.cell).gates != 4:
+    if cells.cell_facts(layer.cell).gates != 4:
         raise ValueError(f"forget_bias: expected a cell with a forget gate, got {layer.cell!r}")
     if not layer.bias:
         raise ValueError(f"forget_bias: expected None for a layer with bias=False, got {value!r}")

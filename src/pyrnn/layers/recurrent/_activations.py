@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pyrnn import _checks
-from pyrnn.backend import selection
+from pyrnn.backend import cells
 
 ActivationName = Literal[
     "sigmoid",
@@ -32,7 +32,7 @@ ActivationLike = ActivationName | tuple[ActivationName, float] | tuple[Activatio
 def activation(name: str, value: Any) -> ActivationLike:
     """A check for one of the activations, with all of its numbers or none."""
     function, numbers = _parted(value)
-    known = selection.activations()
+    known = cells.activations()
     if not isinstance(function, str) or function not in known:
         listed = ", ".join(map(repr, known))
         raise ValueError(
@@ -101,7 +101,7 @@ def cell(
     bound: float | None,
 ) -> str:
     """The name of a cell with these activations: ``plain`` itself with the usual ones."""
-    return selection.activated_cell(
+    return cells.activated_cell(
         plain,
         [_parted(one) for one in (gate, candidate, candidate if output is None else output)],
         np.inf if bound is None else bound,
@@ -109,7 +109,7 @@ def cell(
 
 
 def _parted(value: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The name and the numbers."""
-    if isinstance(value, (tuple, list)) and value:
+    """The name and the numbers. A file has a list for a tuple."""
+    if (isinstance(value, tuple) and value) or (isinstance(value, list) and len(value) > 1):
         return value[0], tuple(value[1:])
     return value, ()

@@ -11,7 +11,7 @@ from pyrnn import _checks
 from pyrnn._options import Option
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
-from pyrnn.backend import selection
+from pyrnn.backend import cells
 from pyrnn.layers.initializers import Initialization
 from pyrnn.layers.recurrent import _activations
 from pyrnn.layers.recurrent._activations import ActivationLike
@@ -33,7 +33,7 @@ class _GRUKind(Kind):
     def cell(self) -> str:
         """The name of the cell that computes a step."""
         if self.layer_norm:
-            return selection.normalised_cell("gru_layer_norm", self.eps, False)
+            return cells.normalised_cell("gru_layer_norm", self.eps, False)
         plain = "gru" if self.reset_after else "gru_reset_before"
         return _activations.cell(
             plain, self.recurrent_activation, self.activation, "tanh", self.clip

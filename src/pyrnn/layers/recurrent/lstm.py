@@ -10,7 +10,7 @@ from pyrnn import _checks
 from pyrnn._options import Option, Setting
 from pyrnn._pickling import public
 from pyrnn._types import DTypeLike, Pair, PairLike
-from pyrnn.backend import selection
+from pyrnn.backend import cells
 from pyrnn.layers.initializers import Initialization
 from pyrnn.layers.recurrent import _activations, _noise
 from pyrnn.layers.recurrent._activations import ActivationLike
@@ -40,7 +40,7 @@ class _LSTMKind(Kind):
     def cell(self) -> str:
         """The name of the cell that computes a step."""
         if self.layer_norm:
-            return selection.normalised_cell("lstm_layer_norm", self.eps, self.normalised_state)
+            return cells.normalised_cell("lstm_layer_norm", self.eps, self.normalised_state)
         plain = "lstm" + "_coupled" * self.coupled + "_peephole" * self.peephole
         return _activations.cell(
             plain, self.recurrent_activation, self.activation, self.output_activation, self.clip

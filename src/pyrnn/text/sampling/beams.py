@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyrnn import _checks
 from pyrnn._types import Array, Indices
 from pyrnn.text.sampling.choice import scores_of
 from pyrnn.text.sampling.writing import features
@@ -29,6 +30,8 @@ class _Beam(NamedTuple):
 
 def search(model: Any, prompt: Indices, length: int, breadth: int, stop: Sequence[str]) -> str:
     """Return the likeliest continuation of a prompt that the search finds."""
+    sizes = (model.rnn.num_layers, breadth, model.rnn.hidden_size)
+    _checks.parameter_shape("num_beams", sizes)
     stream = model.rnn.stream(breadth)
     for index in prompt:
         y = stream.step(features(model, np.full(breadth, index)))
