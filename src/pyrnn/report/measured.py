@@ -32,13 +32,13 @@ class Measured:
         text: str = "",
     ) -> None:
         self.name = name
-        self.about = dict(about or {})
+        self.about: dict[str, Any] = dict(about or {})
         self.steps: dict[str, Array] = {
             column: np.array((steps or {}).get(column, ()), dtype=np.float64) for column in COLUMNS
         }
         self.scores: list[dict[str, Any]] = list(scores)
         self.model = model
-        self.text = text if model is None else _readable(model, text)
+        self.text: str = text if model is None else _readable(model, text)
 
     @functools.cached_property
     def states(self) -> units.States | None:

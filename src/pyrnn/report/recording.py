@@ -42,9 +42,9 @@ class Recording:
     """
 
     def __init__(self, about: Mapping[str, Any], text: str = "", prompt: str = "") -> None:
-        self.about = dict(about)
-        self.text = text[:TEXT_MOST]
-        self.prompt = prompt
+        self.about: dict[str, Any] = dict(about)
+        self.text: str = text[:TEXT_MOST]
+        self.prompt: str = prompt
         self.points: list[tuple[float, ...]] = []
         self.scores: list[dict[str, Any]] = []
         self._sums = np.zeros(3)

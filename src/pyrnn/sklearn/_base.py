@@ -13,9 +13,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from pyrnn import _checks
+from pyrnn.layers.composition.sequential import Sequential
 from pyrnn.sklearn import _network
 from pyrnn.sklearn._errors import naming
-from pyrnn.sklearn._sequences import Sequences, no_scaler, read_sequences, scaler_of
+from pyrnn.sklearn._sequences import (
+    Scaler,
+    Sequences,
+    no_scaler,
+    read_sequences,
+    scaler_of,
+)
 from pyrnn.sklearn._threads import threads_of_worker
 from pyrnn.sklearn._training import (
     LossStopping,
@@ -112,11 +119,13 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]
         if not continues:
             scales = _checks.flag("standardize", self.standardize)
             features = examples.sequences.features
-            self.scaler_ = no_scaler(features)
+            self.scaler_: Scaler = no_scaler(features)
             if scales:
                 self.scaler_ = scaler_of(examples.sequences.parts, examples.weights)
             self._each_step, self._outputs = each_step, outputs
-            self.model_ = _network.build(self, features, outputs, each_step, self._seeds)
+            self.model_: Sequential = _network.build(
+                self, features, outputs, each_step, self._seeds
+            )
             self.loss_curve_: list[float] = []
             self.validation_scores_: list[float] | None = None
             self.best_validation_score_: float | None = None
@@ -171,9 +180,9 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]
             callbacks=callbacks,
         )
         self.loss_curve_ = self.loss_curve_ + [float(value) for value in history["loss"]]
-        self.loss_ = self.loss_curve_[-1]
-        self.best_loss_ = min(self.loss_curve_)
-        self.n_iter_ = len(self.loss_curve_)
+        self.loss_: float = self.loss_curve_[-1]
+        self.best_loss_: float = min(self.loss_curve_)
+        self.n_iter_: int = len(self.loss_curve_)
         if stop is not None:
             self.validation_scores_ = [*(self.validation_scores_ or []), *stop.scores]
             self.best_validation_score_ = float(stop.best)

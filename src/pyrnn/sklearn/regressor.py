@@ -11,7 +11,13 @@ from sklearn.metrics import r2_score
 from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn.sklearn._base import BaseRNN, Examples, read_weights, taken
-from pyrnn.sklearn._sequences import Sequences, no_scaler, read_sequences, scaler_of
+from pyrnn.sklearn._sequences import (
+    Scaler,
+    Sequences,
+    no_scaler,
+    read_sequences,
+    scaler_of,
+)
 from pyrnn.sklearn._targets import joined, read_numbers, stacked
 from pyrnn.training.losses import huber_loss, l1_loss, mse_loss
 
@@ -268,11 +274,11 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]
         columns = _as_columns(numbers)
         outputs = (columns if isinstance(columns, np.ndarray) else columns[0]).shape[-1]
         if not continues:
-            self.target_scaler_ = no_scaler(outputs)
+            self.target_scaler_: Scaler = no_scaler(outputs)
             if self.standardize:
                 self.target_scaler_ = scaler_of(columns, weights)
             self._flat = (numbers if isinstance(numbers, np.ndarray) else numbers[0]).ndim == 1
-            self.n_outputs_ = outputs
+            self.n_outputs_: int = outputs
         elif outputs != self.n_outputs_:
             raise ValueError(f"y: expected {self.n_outputs_} targets as before, got {outputs}")
         self._train(

@@ -20,9 +20,9 @@ class Source:
     """
 
     def __init__(self, prefix: str, dtype: np.dtype[np.floating[Any]]) -> None:
-        self.prefix = prefix
-        self.dtype = dtype
-        self.allowed = 1e-5 if dtype == np.float32 else 1e-12
+        self.prefix: str = prefix
+        self.dtype: np.dtype[np.floating[Any]] = dtype
+        self.allowed: float = 1e-5 if dtype == np.float32 else 1e-12
         """How far outputs may be from pyrnn's."""
         self.parts: list[str] = []
         self.state: list[tuple[str, int]] = []
@@ -31,9 +31,11 @@ class Source:
         self.called: set[str] = set()
         self.vocabulary: list[int] = []
         """The characters of the indices, where they stand for characters: code points."""
-        self.flash = 0
-        self.value = "x"
-        self.size = self.indices = self.inputs = 0
+        self.flash: int = 0
+        self.value: str = "x"
+        self.size: int = 0
+        self.indices: int = 0
+        self.inputs: int = 0
         self._names: set[str] = set()
         self._lines: list[str] = []
         self._buffers: dict[str, int] = {}

@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from pyrnn import _checks
+from pyrnn.layers.composition.sequential import Sequential
 from pyrnn.sklearn import _network
 from pyrnn.sklearn._sequences import Scaler, scaler_of
 from pyrnn.sklearn._threads import threads_of_worker
@@ -55,18 +56,19 @@ class BaseForecaster(BaseEstimator):  # type: ignore[misc]
             self._need_times(table.times)
             self.calendar_ = _calendar.chosen(self.calendar, table.times)
         self._flat, self._quantiles, self._fitted_layout = table.is_flat, quantiles, layout
-        self.n_series_, self.n_exog_ = table.values.shape[1], covariates.shape[1]
-        self.scaler_ = scaler_of(table.values, None)
+        self.n_series_: int = table.values.shape[1]
+        self.n_exog_: int = covariates.shape[1]
+        self.scaler_: Scaler = scaler_of(table.values, None)
         self._exog_scaler: Scaler | None = scaler_of(covariates, None) if self.n_exog_ else None
         series_ = self.scaler_.apply(table.values, np.float64)
-        self.base_lag_ = best_base(layout, series_, training)
+        self.base_lag_: int = best_base(layout, series_, training)
         windows = self._windows(table, covariates, table.times)
         differences = windows.truth(training) - windows.bases(training)
         self._scale = np.sqrt(np.square(differences.astype(np.float64)).mean(axis=(0, 1)))
         self._scale[self._scale == 0] = 1.0
         features = windows.inputs(training[:1]).shape[-1]
         outputs = self.n_series_ * (len(quantiles) or 1)
-        self.model_ = _network.build(self, features, outputs, True, random)
+        self.model_: Sequential = _network.build(self, features, outputs, True, random)
         with threads_of_worker():
             self._train(windows, training, QuantileLoss(quantiles) if quantiles else loss, random)
             self._calibrate(windows, calibration, count, table.times)
@@ -90,7 +92,7 @@ class BaseForecaster(BaseEstimator):  # type: ignore[misc]
         )
         data = WindowBatches(windows, origins, self._scale, size)
         history = trainer.fit(data, epochs=epochs, callbacks=[Verbose()] if self.verbose else [])
-        self.loss_curve_ = [float(value) for value in history["loss"]]
+        self.loss_curve_: list[float] = [float(value) for value in history["loss"]]
         self.model_.eval()
 
     def _divide(

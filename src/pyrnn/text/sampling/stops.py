@@ -29,7 +29,7 @@ class Ending:
     def __init__(self, strings: Sequence[str]) -> None:
         self._strings = strings
         self._pending = ""
-        self.ended = False
+        self.ended: bool = False
 
     def add(self, character: str) -> str:
         """Add a character, and return what is certain now; a string that ends it is left out."""
