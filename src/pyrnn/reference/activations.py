@@ -55,6 +55,13 @@ def _hard_slope(x: Array, a: Any, b: Any) -> Array:
 
 
 # In the order of `Function` in the core's kernel_table.hpp.
+def _expm1(x: Array) -> Array:
+    """e^x - 1, of a NaN too, at which older NumPy warns."""
+    with np.errstate(invalid="ignore"):
+        value: Array = np.expm1(x)
+    return value
+
+
 FUNCTIONS: dict[str, Function] = {
     "sigmoid": Function(lambda x, a, b: sigmoid(x), lambda x, a, b: sigmoid(x) * (1 - sigmoid(x))),
     "tanh": Function(lambda x, a, b: np.tanh(x), lambda x, a, b: 1 - np.tanh(x) ** 2),
@@ -72,7 +79,7 @@ FUNCTIONS: dict[str, Function] = {
         lambda x, a, b: np.where(x > 0, x, a * x), lambda x, a, b: _steps(x, 1, a), (0.01,)
     ),
     "elu": Function(
-        lambda x, a, b: np.where(x > 0, x, a * np.expm1(np.minimum(x, 0))),
+        lambda x, a, b: np.where(x > 0, x, a * _expm1(np.minimum(x, 0))),
         lambda x, a, b: _steps(x, 1, a * np.exp(np.minimum(x, 0))),
         (1.0,),
     ),
