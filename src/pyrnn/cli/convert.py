@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     with deferred():
         holding = conversion.read(arguments.source)
         if arguments.layer:
-            _choose(holding, arguments.layer)
+            choose(holding, arguments.layer)
         _files.check_writable(arguments.target)
         written = conversion.write(holding, arguments.target)
     print(f"{arguments.target}: {written}")
@@ -46,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _choose(holding: conversion.Holding, names: list[str]) -> None:
+def choose(holding: conversion.Holding, names: list[str]) -> None:
+    """Keep these layers alone, in this order."""
     for name in names:
         if name not in holding.layers:
             known = ", ".join(holding.layers) or "none"

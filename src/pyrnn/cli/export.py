@@ -9,6 +9,7 @@ from pyrnn._files import shown
 from pyrnn.cli._arguments import Subparsers, file_name
 from pyrnn.cli._errors import UsageError
 from pyrnn.cli._interrupt import deferred
+from pyrnn.cli.convert import choose
 from pyrnn.interop import conversion
 from pyrnn.interop.c.export import export
 from pyrnn.layers.composition.sequential import Sequential
@@ -53,19 +54,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _chosen(holding: conversion.Holding, arguments: argparse.Namespace) -> Any:
     """The whole model of a file, or the layers that were asked for."""
-    if not arguments.layer:
-        if holding.model is not None:
-            return holding.model
-        if holding.whole or holding.refused:
-            raise UsageError(
-                f"{shown(arguments.model)}: it has more than layers of pyrnn ('pyrnn inspect' "
-                "lists them); choose some with --layer"
-            )
-    for name in arguments.layer:
-        if name not in holding.layers:
-            known = ", ".join(holding.layers) or "none"
-            raise UsageError(f"argument --layer: expected one of {known}, got {name!r}")
-    layers = [holding.layers[name] for name in arguments.layer or holding.layers]
+    if arguments.layer:
+        choose(holding, arguments.layer)
+    elif holding.model is not None:
+        return holding.model
+    elif holding.whole or holding.refused:
+        raise UsageError(
+            f"{shown(arguments.model)}: it has more than layers of pyrnn ('pyrnn inspect' lists "
+            "them); choose some with --layer"
+        )
+    layers = list(holding.layers.values())
     if not layers:
         raise UsageError(f"{shown(arguments.model)}: expected at least one layer, got none")
     return layers[0] if len(layers) == 1 else Sequential(*layers)

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any, NoReturn
 
 import numpy as np
-import numpy.random  # else NumPy imports it at its first use, amid which a fork is unsafe
+import numpy.random  # else NumPy imports it at its first use, during which a fork is unsafe
 
 from pyrnn import _checks
 from pyrnn._pickling import pickled_all, public

@@ -65,6 +65,11 @@ def moved(model):
     return model
 
 
+def largest_error(done):
+    """What the generated test printed."""
+    return float(re.search(r"largest error ([\d.e+-]+)", done.stdout)[1])
+
+
 def make(folder, compiler, run="", target="test"):
     command = ["make", "-s", "-B", target, f"CC={compiler}", f"CFLAGS={FLAGS}", f"RUN={run}"]
     return subprocess.run(
@@ -87,8 +92,7 @@ def test_it_computes_what_the_layer_computes(tmp_path, kind, compiler):
         assert done.returncode == 0, done.stderr + done.stdout
         size = 8 if more else 4
         assert made.flash <= size * (model.num_parameters)
-        largest = float(re.search(r"largest error ([\d.e+-]+)", done.stdout)[1])
-        assert largest <= (1e-13 if more else 1e-5)
+        assert largest_error(done) <= (1e-13 if more else 1e-5)
 
 
 @pytest.mark.skipif(not shutil.which(ARM), reason="needs gcc-arm-linux-gnueabihf")
@@ -128,6 +132,14 @@ def test_drawn_layers(tmp_path):
         export(layer, tmp_path / str(number))
         done = make(tmp_path / str(number), COMPILERS[number % len(COMPILERS)])
         assert done.returncode == 0, f"{layer!r}\n{done.stderr}{done.stdout}"
+
+
+def test_weights_that_eval_stored_in_16_bits(tmp_path):
+    """What is exported, and tested, are the parameters themselves."""
+    export(moved(pyrnn.GRU(3, 20, seed=0)).eval(weights="bfloat16"), tmp_path)
+    done = make(tmp_path, COMPILERS[0])
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert largest_error(done) <= 1e-5
 
 
 def test_its_test_can_fail(tmp_path):

@@ -178,7 +178,7 @@ def _example(model: Layer | CharacterModel, source: Source) -> tuple[Array | Ind
 
 
 def _outputs(model: Layer | CharacterModel, x: Any) -> Array:
-    run: Any = copy.deepcopy(model).eval()
+    run: Any = copy.deepcopy(model).train().eval()  # of float32, whatever eval stored
     outputs = []
     for end in range(1, len(x) + 1):
         given = run.forward(x[:end]) if isinstance(model, CharacterModel) else run(x[:end])
