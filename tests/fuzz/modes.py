@@ -66,7 +66,7 @@ def _around(
     """The function of a changed argument, or its changed result."""
     if of_result:
         return lambda *given, **options: change(function(*given, **options))
-    return lambda x: function(change(x))
+    return lambda x, *given, **options: function(change(x), *given, **options)
 
 
 # --- products as the core sums them -----------------------------------------------------------
