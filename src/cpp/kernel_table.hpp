@@ -458,7 +458,7 @@ inline const Kernels<double>& kernels_of<double>(const KernelTable& table) {
   return table.f64;
 }
 
-// Each is defined in its own compilation of isa/kernels.cpp, where it was built.
+// Each is defined by its own compilation of isa/kernels.cpp, if that instruction set was built.
 const KernelTable& kernel_table_baseline();
 const KernelTable& kernel_table_avx2();
 const KernelTable& kernel_table_avx512();

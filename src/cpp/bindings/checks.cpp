@@ -1,4 +1,4 @@
-// Questions about arguments that Python asks in every call, and would take microseconds to answer.
+// Checks of arguments, made in every call, that would take too long in Python.
 #include <algorithm>
 #include <cstdint>
 #include <vector>

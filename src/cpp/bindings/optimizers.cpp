@@ -47,8 +47,8 @@ std::vector<Operands> operands_of(std::initializer_list<List> lists) {
   return all;
 }
 
-// Goes through all lists together, without the GIL. To the end: nobody could take up again a step
-// that has reached some of the numbers.
+// Goes through all lists together, without the GIL. It always runs to the end: a step that has
+// changed only some of the numbers could not be continued.
 template <class Step>
 void go_through(std::initializer_list<List> lists, const Step& step) {
   const std::vector<Operands> all = operands_of(lists);
@@ -143,7 +143,7 @@ double norm_of(const Arrays& arrays) {
   return norm(all);
 }
 
-// What makes up a factor: numbers that are not subnormal, which would count as zero.
+// The factors of a number, none of them subnormal, since subnormal numbers would count as zero.
 template <class T>
 std::vector<T> normal_factors(double factor) {
   constexpr double least = std::numeric_limits<T>::min();

@@ -10,7 +10,7 @@ namespace {
 // Returns how many floating-point operations it did.
 template <class V>
 double fma_loop(Size iterations, typename V::Scalar* sink) {
-  constexpr int chains = 12;  // enough to hide the latency of two pipes
+  constexpr int chains = 12;  // enough to hide the latency of two multiply-add units
   V sums[chains];
   const V factor = V::broadcast(typename V::Scalar(0.999));
 #pragma GCC unroll 16

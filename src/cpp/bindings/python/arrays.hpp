@@ -34,8 +34,8 @@ D dense_of(const py::array& array) {
 // NumPy keeps the memory of smaller arrays itself.
 constexpr Size least_own_bytes = 32 << 10;
 
-// Straight from NumPy, which finds strides and memory itself: handing it lists of shape and strides
-// was a fifth of a stream's short step.
+// Straight from NumPy, which finds strides and memory itself: lists of shape and strides cost a
+// short stream step noticeable time (docs/tuning/overhead.md).
 template <class T>
 py::array_t<T> small_array(std::initializer_list<Size> shape) {
   const auto& numpy = py::detail::npy_api::get();

@@ -1,4 +1,4 @@
-// Letting go of the interpreter while the core computes, and coming back to it.
+// Releases the GIL while the core computes, and takes it again afterwards.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -27,7 +27,7 @@ class WithoutGil {
   InterruptScope interrupts_;
 };
 
-// Ends, for good, what this thread does.
+// Blocks this thread for good.
 [[noreturn]] void rest() noexcept;
 
 // Calls what runs Python, in which the interpreter may be taken down.

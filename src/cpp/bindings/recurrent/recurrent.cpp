@@ -1,4 +1,4 @@
-// Recurrent cells over time: packed weights, the walk forward, the cache and the walk back.
+// Recurrent cells over time: packed weights, the forward pass, the cache and the backward pass.
 #include <pybind11/stl.h>
 
 #include <array>

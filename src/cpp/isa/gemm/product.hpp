@@ -116,10 +116,10 @@ inline bool ends_narrow(const Product<T>& q, Size end) {
 }
 
 // Groups of the panels [begin, end), of which one row takes one at once: what fills the registers.
-// But half of all where all are up to a few times what L1 holds: going to and fro then finds what
-// was read last, while one group of all would be read from its begin each time. Fewer sums are in
-// flight then, which pays where loading a vector takes as long as the sums wait: those of a whole
-// line.
+// But half of all where all are up to a few times what L1 holds: alternating directions then finds
+// what was read last, while a single group would be read from its start each time. Fewer sums are
+// in flight then, which pays where loading a vector takes as long as the sums wait: those of a
+// whole line.
 template <class V>
 inline PanelGroups groups_of_row(const Product<typename V::Scalar>& q, Size begin, Size end) {
   constexpr Size l1_bytes = 40 * 1024, few_times_l1 = 192 * 1024;

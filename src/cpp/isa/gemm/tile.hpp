@@ -312,7 +312,7 @@ constexpr int tile_max_panels(int width) {
   return V::accumulators / width < 4 ? V::accumulators / width : 4;
 }
 
-// Rows past the most are never asked for; they stand for a tile that there is.
+// Row counts above the maximum never occur; the entry only fills the table.
 template <class V, Storage S, Layout A, int COLUMNS, int ROWS>
 constexpr TileFunction<typename V::Scalar> tile_of =
     tile_rows<V, S, A, (ROWS <= tile_max_rows<V>(COLUMNS) ? ROWS : 1), COLUMNS>;

@@ -1,16 +1,11 @@
 // exp, sigmoid and tanh of a vector, for any vector type.
 //
 // All three reduce to expm1: y = n ln 2 + r with |r| <= ln 2 / 2, and t = e^r - 1 from a minimax
-// polynomial (own Remez fits; error of t at most 3.1e-9 for float, 6.7e-18 (|t| + 0.3) for double).
-// Largest errors found against wide values (tests/core/test_math_functions.py; all arguments of
-// float), in units in the last place of the result; they hold for every argument, subnormal results
-// included, as long as the processor does not flush subnormals:
-//                float   double
-//     exp         1.02    1.02
-//     sigmoid     2.00    2.00
-//     tanh        1.99    1.50
-// They are monotone: float found so for all arguments, double for runs of neighbours.
-// exp(±inf), sigmoid(±inf), tanh(±inf), NaN and ±0 give what the functions' limits say.
+// polynomial (own Remez fits). docs/numerics.md has the largest errors, which
+// tests/core/test_math_functions.py bounds for all arguments of float. They hold for every
+// argument, subnormal results included, as long as the processor does not flush subnormals. All
+// three are monotone. exp(±inf), sigmoid(±inf), tanh(±inf), NaN and ±0 give what the functions'
+// limits say.
 #pragma once
 
 #include "isa/simd/powers.hpp"
@@ -52,7 +47,7 @@ struct MathConstants<double> {
   static constexpr double exp_low = -746.0;
   static constexpr double exp_high = 710.0;
   static constexpr double lost_low = -80.0;
-  static constexpr bool tanh_refined = true;  // without, 2.1 ULP, and not monotone
+  static constexpr bool tanh_refined = true;  // without it, tanh would not be monotone
 };
 
 // e^r - 1

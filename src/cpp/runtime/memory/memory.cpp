@@ -57,8 +57,8 @@ struct Block {
 };
 
 // Large blocks, the latest first: those that are kept, also by their sizes, and those in use, also
-// by where they are. Small ones are kept in a list for each size, held together by a pointer at the
-// begin of each.
+// by where they are. Small ones are kept in a list for each size, linked by a pointer at the start
+// of each.
 struct MemoryPool {
   std::mutex mutex;
   Blocks blocks, lent;
@@ -182,7 +182,7 @@ MemoryPool* make_pool() {
   return new MemoryPool;
 }
 
-// Never destroyed: arrays may outlive static objects.
+// Never destroyed, because arrays may outlive static objects.
 MemoryPool& the_pool() {
   static MemoryPool* const pool = make_pool();
   return *pool;
@@ -197,7 +197,7 @@ void* take_small(MemoryPool& pool, std::size_t bytes) {
   return memory;
 }
 
-// Whether there was room for it
+// Whether there was room for it.
 bool keep_small(MemoryPool& pool, void* memory, std::size_t bytes) {
   if (pool.small_total + bytes > most_small_kept) return false;
   void*& first = pool.small[bytes / unit - 1];

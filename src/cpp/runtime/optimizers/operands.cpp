@@ -84,7 +84,7 @@ double scaled_norm(const std::vector<Operands>& all) {
 }  // namespace
 
 double norm(const std::vector<Operands>& all) {
-  // Squares that are lost below are less than 1e-16 of such a sum, though there be 1e20 of them.
+  // Squares that underflow here are less than 1e-16 of such a sum, even if there are 1e20 of them.
   constexpr double least = 1e-270;
   const double sum = sum_of_squares(all);
   const bool plain = sum >= least && sum <= std::numeric_limits<double>::max();

@@ -22,8 +22,8 @@ class ForkSafeMutex {
   ForkSafeMutex(const ForkSafeMutex&) = delete;
   ForkSafeMutex& operator=(const ForkSafeMutex&) = delete;
 
-  // Held while what it returns lives. A thread that holds it already gets an error: it runs a
-  // signal handler in the middle of what the lock is held for.
+  // Held while what it returns lives. A thread that holds it already gets an error: it is in a
+  // signal handler that interrupted the work under the lock.
   class Hold;
   Hold hold();
 

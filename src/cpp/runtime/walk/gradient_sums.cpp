@@ -8,7 +8,7 @@ namespace pyrnn {
 
 namespace {
 
-// Numbers that pay for a thread to add them.
+// At least this many elements before a second thread is worth its start-up cost.
 constexpr Size add_grain = 16 * 1024;
 
 }  // namespace

@@ -142,8 +142,8 @@ void multiply_back(const CellSizes<T>& sizes, const T* dgates, int slot_begin, S
 }
 
 // Bands whose sums pay: each of several threads can then have rows and sums of its own. What the
-// sums take of memory, and of time to be added up, must be little beside what is kept for the way
-// back and what is done with it.
+// sums take of memory, and of time to be added up, must be small beside what is kept for the
+// backward pass and the work done on it.
 template <class T>
 int band_count(const CellSizes<T>& sizes, const Schedule& schedule) {
   // The same on every instruction set.

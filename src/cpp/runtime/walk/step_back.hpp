@@ -1,4 +1,4 @@
-// One step back of some rows, in the parts between which threads may have to wait for each other:
+// One step of the backward pass for some rows, in the parts between which threads may have to wait:
 //   enter       what comes from above and from later joins; what zoneout takes past the step leaves
 //   project     h was projected: gradients of the cell's own output
 //   pointwise   gates become gradients of pre-activations
@@ -37,7 +37,7 @@ struct BackState {
   }
 };
 
-// Which rows a step back takes.
+// The rows that one step of the backward pass takes.
 template <class T>
 struct BackRows {
   Size row;                  // the first of them in the packed batch
