@@ -68,6 +68,10 @@ def choice(name: str, value: object, options: Iterable[str]) -> str:
     return str(value)
 
 
+MOST_STEPS = 1 << 31
+"""More steps than any sequence has: the largest stride, dilation or padding."""
+
+
 def size(name: str, value: object, least: int = 1, most: float = math.inf) -> int:
     """Check a whole number in [least, most]."""
     number = None

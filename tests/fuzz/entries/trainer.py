@@ -72,5 +72,5 @@ def trainer_case(draw: Draw) -> Case:
     arguments = {"x": x, "targets": targets, "fit": fit, "trainer": options}
     run = partial(_trained, plan, 0)
     relations = [Relation("one thread", lambda a: (_trained(plan, 1, a), run(a)))]
-    names = {"train", "y", "lr", "logits", "data", "sequences"}
+    names = {"train", "y", "lr", "logits", "data", "sequences", "epochs"}
     return Case(arguments, run, relations, in_numpy=True, names=names)

@@ -152,6 +152,8 @@ def test_any_number_of_threads(channels):
         (lambda: pyrnn.MaxPool1d(0), ValueError, "kernel_size: expected a whole number of at l"),
         (lambda: pyrnn.MaxPool1d(3, 0), ValueError, "stride: expected a whole number of at least"),
         (lambda: pyrnn.MaxPool1d(3, 1, 2), ValueError, "padding: expected at most half of a w"),
+        (lambda: pyrnn.MaxPool1d(1, stride=2**40), ValueError, "stride: expected a whole numb"),
+        (lambda: pyrnn.MaxPool1d(1, dilation=2**63), ValueError, "dilation: expected a whole n"),
         (lambda: pyrnn.MaxPool1d(3)(np.ones((2, 1, 4))), ValueError, "x: expected at least 3 ste"),
         (lambda: pyrnn.MaxPool1d(1)(np.ones((0, 1, 4))), ValueError, "x: expected at least 1 ste"),
         (lambda: pyrnn.MaxPool1d(3)(np.ones(4)), ValueError, r"x: expected shape \(T, N, channel"),

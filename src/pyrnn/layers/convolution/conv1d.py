@@ -21,14 +21,12 @@ from pyrnn.layers.convolution.stream import Conv1dStream, StreamSizes
 from pyrnn.parameters import dictionary
 
 Padding = Literal["valid", "same", "causal"]
-MOST = 1 << 31
-"""More steps than any sequence has."""
 
 
 def _padding(name: str, value: object) -> int | str:
     if isinstance(value, str):
         return _options.one_of(Padding)(name, value)  # type: ignore[no-any-return]
-    return _checks.size(name, value, least=0, most=MOST)
+    return _checks.size(name, value, least=0, most=_checks.MOST_STEPS)
 
 
 class Kept(NamedTuple):
@@ -98,9 +96,9 @@ class Conv1d(Layer):
     in_channels: Option[int] = Option(_checks.size)
     out_channels: Option[int] = Option(_checks.size)
     kernel_size: Option[int] = Option(_checks.size)
-    stride: Option[int] = Option(partial(_checks.size, most=MOST))
+    stride: Option[int] = Option(partial(_checks.size, most=_checks.MOST_STEPS))
     padding: Option[int | str] = Option(_padding)
-    dilation: Option[int] = Option(partial(_checks.size, most=MOST))
+    dilation: Option[int] = Option(partial(_checks.size, most=_checks.MOST_STEPS))
     groups: Option[int] = Option(_checks.size)
     bias: Option[bool] = Option(_checks.flag)
     batch_first: Option[bool] = Option(_checks.flag)

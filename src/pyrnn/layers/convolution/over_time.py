@@ -188,6 +188,9 @@ class OverTime(Layer):
         raise NotImplementedError
 
 
+_steps = partial(_checks.size, most=_checks.MOST_STEPS)
+
+
 @public("pyrnn")
 class MaxPool1d(OverTime):
     """The largest of the steps of each window, channel by channel.
@@ -222,12 +225,12 @@ class MaxPool1d(OverTime):
     array([3., 3.])
     """
 
-    kernel_size: Option[int] = Option(_checks.size)
+    kernel_size: Option[int] = Option(_steps)
     stride: Option[int | None] = Option(
-        lambda name, value: None if value is None else _checks.size(name, value)
+        lambda name, value: None if value is None else _steps(name, value)
     )
-    padding: Option[int] = Option(partial(_checks.size, least=0))
-    dilation: Option[int] = Option(_checks.size)
+    padding: Option[int] = Option(partial(_steps, least=0))
+    dilation: Option[int] = Option(_steps)
 
     def __init__(
         self,
