@@ -18,7 +18,7 @@ REPEATED = {
     "steps", "epochs", "length", "seq_length", "num_calls", "repeats", "samples", "embedding_dim",
 }  # fmt: skip
 """Counts of what is done: a huge one would be right, and take forever."""
-GROUPS = ("options", "weights", "parameters of a cell", "trainer", "fit")
+GROUPS = ("options", "weights", "parameters of a cell", "trainer", "fit", "chosen")
 """Dicts that are handed over entry by entry, not as arguments of their own."""
 WRONG_DTYPES = (
     "float16", "float32", "float64", "longdouble", "complex64", "int64", "bool", "uint8", "O", "U5",

@@ -115,7 +115,8 @@ def _check_use(model: Any) -> None:
     else:
         y = model.eval()(np.zeros((2, 1, model.input_size), model.dtype))[0]
         size = getattr(model, "proj_size", 0) or model.hidden_size
-        expected = (2, 1, size * model.num_directions)
+        both = model.merge_mode == "concat"
+        expected = (2, 1, size * (model.num_directions if both else 1))
         model.train()
     if y.shape != expected:
         raise AssertionError(f"computes {y.shape}, not {expected}")

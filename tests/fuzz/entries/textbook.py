@@ -243,6 +243,7 @@ def adam_case(draw: Draw) -> Case:
         v, s = textbook.initialize_adam(a["parameters"])
         parameters = dict(a["parameters"]) if isinstance(a["parameters"], dict) else a["parameters"]
         rest = {name: value for name, value in a.items() if name != "parameters"}
-        return textbook.update_parameters_with_adam(parameters, v=v, s=s, **rest)
+        results = textbook.update_parameters_with_adam(parameters, v=v, s=s, **rest)
+        return [{name: array for name, array in of.items() if name in shapes} for of in results]
 
     return Case(arguments, run, names={"v", "s"})

@@ -137,6 +137,7 @@ class Sequences:
         self.batch_first = batch_first
         self._window = window
         self._rank, self._ranks = 0, 1
+        self._name = name
         self._lengths = _lengths(name, x)
         if targets is not None:
             got = len(targets) if hasattr(targets, "__len__") else _checks.shown(targets)
@@ -228,8 +229,19 @@ class Sequences:
             part = source[rows, begin:end]  # a copy
             release(source)
             return self._cast(part if self.batch_first else np.ascontiguousarray(_swapped(part)))
-        parts = [self._cast(np.asarray(source[row])[begin:end]) for row in rows.tolist()]
+        parts = [self._cast(self._steps(source, row)[begin:end]) for row in rows.tolist()]
         return pad_sequence(parts, self.batch_first)[0]
+
+    def _steps(self, source: Any, row: int) -> Any:
+        """All steps of one sequence, or their targets."""
+        array = np.asarray(source[row])
+        length = int(self._lengths[row])
+        if not array.ndim or len(array) != length:
+            raise ValueError(
+                f"{self._name}: expected as many steps, {length}, in sequence {row} and in its "
+                f"targets, got shape {array.shape}"
+            )
+        return array
 
     def _cast(self, array: Any) -> Any:
         """Numbers in the model's dtype; indices as they are."""
