@@ -349,3 +349,24 @@ def test_what_to_do_about_another_dtype(given, advice, make_layer):
 def test_a_packed_sequence_says_how_to_unpack_it(make_layer):
     with pytest.raises(TypeError, match=r"got a PackedSequence; .*pad_packed_sequence.*lengths="):
         make_layer(F, H)(pyrnn.pack_sequence([np.ones((2, F), "f"), np.ones((3, F), "f")]))
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("text", lambda nothing: pyrnn.CharacterModel("ab", seed=0).score(nothing)),
+        ("texts", pyrnn.text.split),
+        ("paths", pyrnn.text.load),
+        ("callbacks", lambda nothing: _fitted(callbacks=nothing)),
+    ],
+)
+def test_an_array_without_axes_is_no_sequence(name, call):
+    """NumPy lets it count as one that can be iterated over, and refuses only then."""
+    with pytest.raises(TypeError, match=f"{name}: expected"):
+        call(np.array("abc"))
+
+
+def _fitted(**options):
+    model = pyrnn.Linear(1, 1, seed=0)
+    trainer = pyrnn.Trainer(model, "mse", pyrnn.SGD(model.parameters))
+    return trainer.fit((np.ones((2, 1, 1), np.float32), np.ones((2, 1, 1))), epochs=1, **options)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+
+import numpy as np
 
 from pyrnn import _checks
 from pyrnn._files import AnyPath, shown
@@ -53,7 +55,7 @@ def load(paths: Sequence[AnyPath], *, cache: AnyPath | None = None) -> EncodedCo
     >>> len(train) > len(held_out)
     True
     """
-    if isinstance(paths, (str, bytes)) or not isinstance(paths, Iterable):
+    if isinstance(paths, (str, bytes)) or not np.iterable(paths):
         raise TypeError(f"paths: expected a sequence of file names, got {_checks.shown(paths)}")
     files, encoder = list(paths), Characters()
     if cache is None:

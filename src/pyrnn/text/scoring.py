@@ -110,7 +110,7 @@ class Scoring:
         self._bits, self._characters = 0.0, 0
         self._unknown: Counter[str] = Counter()
         whole = [text] if isinstance(text, str) else text
-        if not isinstance(whole, Iterable):
+        if not np.iterable(whole):
             raise TypeError(f"text: expected a string or strings, got {_checks.shown(text)}")
         self._pieces = _normalised(whole, model.vocabulary)
 

@@ -295,7 +295,7 @@ def check_unicode_form(name: str, value: Any) -> UnicodeForm | None:
 
 def checked_strings(name: str, texts: object) -> list[str]:
     """Check a sequence of strings; a single string is not taken as one of its characters."""
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
+    if isinstance(texts, str) or not np.iterable(texts):
         raise TypeError(f"{name}: expected a sequence of strings, got {_checks.shown(texts)}")
     return [_checks.string(f"{name}[{number}]", text) for number, text in enumerate(texts)]
 

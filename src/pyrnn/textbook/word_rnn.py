@@ -6,7 +6,7 @@ A sentence is a sequence of word indices. Arrays hold one time step per column.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -404,7 +404,7 @@ def _word_indices(name: str, words: npt.ArrayLike, vocabulary_size: int, least: 
 
 
 def _sentence_indices(sentences: Sequence[npt.ArrayLike], vocabulary_size: int) -> list[Indices]:
-    if isinstance(sentences, str) or not isinstance(sentences, Iterable):
+    if isinstance(sentences, str) or not np.iterable(sentences):
         shown = _checks.shown(sentences)
         raise TypeError(f"sentences: expected a sequence of arrays, got {shown}")
     data = [

@@ -70,7 +70,7 @@ class CallbackList:
     """The callbacks of a `fit`; those that do nothing for a batch cost nothing there."""
 
     def __init__(self, callbacks: Iterable[Callback], trainer: Any) -> None:
-        if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+        if isinstance(callbacks, Callback) or not np.iterable(callbacks):
             got = _checks.shown(callbacks)
             raise TypeError(f"callbacks: expected a list of them, got {got}")
         self.callbacks: list[Callback] = list(callbacks)
