@@ -1,6 +1,7 @@
 """Masks with holes and resets: equal to a loop over single time steps, forward and backward."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -272,3 +273,14 @@ def test_truncated_back_propagation_needs_whole_sequences():
     y, _, cache = layer.forward(np.zeros((7, 5, 3), np.float32), mask=MASK)
     with pytest.raises(NotImplementedError, match="no mask or reset"):
         layer.backward_truncated(cache, y, 2, 2)
+
+
+def test_infinite_gradients_of_a_held_output_add_up_without_a_warning():
+    layer = pyrnn.GRU(2, 3, dtype="float64", seed=0)
+    mask = np.array([[True], [False]])
+    _, _, cache = layer.forward(np.ones((2, 1, 2)), mask=mask)
+    dy = np.array([[[np.inf, 1.0, 1.0]], [[-np.inf, 1.0, 1.0]]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dx, _, _ = layer.backward(cache, dy)
+    assert np.isnan(dx[0]).all()

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pyrnn import _warnings
 from pyrnn._types import Array, State
 
 Indices = npt.NDArray[np.intp]
@@ -74,9 +75,10 @@ class Group(NamedTuple):
         if held.times.size:
             # One time step after another: at one, no two elements have the same place.
             bounds = np.searchsorted(held.times, np.arange(len(dy) + 1))
-            for time in np.unique(held.times):
-                at = slice(bounds[time], bounds[time + 1])
-                part[held.steps[at], held.segments[at]] += dy[time, held.rows[at]]
+            with _warnings.unwarned():
+                for time in np.unique(held.times):
+                    at = slice(bounds[time], bounds[time + 1])
+                    part[held.steps[at], held.segments[at]] += dy[time, held.rows[at]]
         return part
 
     def first_state(self, states: State, reverses: list[bool]) -> State:
