@@ -80,5 +80,5 @@ assert [name for name in sys.modules if name.startswith("pyrnn.")] == ["pyrnn._l
 pyrnn.GRU
 for room in ("pyrnn.diagnostics", "pyrnn.textbook", "pyrnn.text", "pyrnn.training"):
     assert room not in sys.modules, room
-assert "pyrnn.reference.sequence" not in sys.modules
+assert "pyrnn.reference.recurrence.sequence" not in sys.modules
 """)

@@ -72,7 +72,7 @@ def test_the_core_and_the_reference_have_the_same_cells():
     assert core == list(CELLS), (
         f"the core has the cells {core}, the reference {list(CELLS)}: a cell is a header in "
         "src/cpp/isa/cells, a line in its cells.hpp and one in CellIndex of kernel_table.hpp, and "
-        "a file and a line in src/pyrnn/reference/cells.py, in the same order"
+        "a file and a line in src/pyrnn/reference/cells/__init__.py, in the same order"
     )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from pyrnn import _core
 from pyrnn._types import Array, Indices, Parameters, Storage
-from pyrnn.reference import convolution, losses, pointwise, windows
+from pyrnn.reference import losses
 from pyrnn.reference.activations import parse_cell_name
+from pyrnn.reference.layers import convolution, pointwise, windows
 
 # By the size of a number
 _WEIGHTS = {4: _core.WeightsFloat32, 8: _core.WeightsFloat64}

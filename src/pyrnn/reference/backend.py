@@ -12,18 +12,10 @@ import numpy.typing as npt
 
 from pyrnn._narrow import rounded, rounded_all
 from pyrnn._types import Array, Indices, Noise, Parameters, State, Storage
-from pyrnn.reference import checkpoint as checkpoints
-from pyrnn.reference import (
-    convolution,
-    dense,
-    losses,
-    optim,
-    pointwise,
-    sequence,
-    stream,
-    truncated,
-    windows,
-)
+from pyrnn.reference import losses, optim
+from pyrnn.reference.layers import convolution, dense, pointwise, windows
+from pyrnn.reference.recurrence import checkpoint as checkpoints
+from pyrnn.reference.recurrence import sequence, stream, truncated
 
 
 class Weights(NamedTuple):

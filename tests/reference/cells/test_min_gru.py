@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pyrnn.reference import min_gru, sequence
+from pyrnn.reference.cells import min_gru
+from pyrnn.reference.recurrence import sequence
 
 
 def parameters_of(generator, bias=True, size=1.0):

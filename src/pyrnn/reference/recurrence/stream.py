@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pyrnn._types import Array, Indices, Parameters, State
-from pyrnn.reference import zoneout as zones
 from pyrnn.reference.cells import cell_of
+from pyrnn.reference.recurrence import zoneout as zones
 
 
 class Stream:

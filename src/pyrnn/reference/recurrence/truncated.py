@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from pyrnn._types import Array, is_indices
-from pyrnn.reference import sequence
+from pyrnn.reference.recurrence import sequence
 
 
 def windows(time_steps: int, k1: int, k2: int) -> Iterator[tuple[int, int, int]]:

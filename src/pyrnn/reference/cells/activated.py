@@ -25,7 +25,7 @@ from pyrnn.reference.affine import (
     input_product,
     masked,
 )
-from pyrnn.reference.gru_reset_before import hidden_parameters
+from pyrnn.reference.cells.gru_reset_before import hidden_parameters
 from pyrnn.reference.projection import project, project_backward
 
 Backward = tuple["Array | None", State, "dict[str, Array]"]

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyrnn._types import Array, State
-from pyrnn.reference import sequence
-from pyrnn.reference.sequence import Run, Saved, Step
+from pyrnn.reference.recurrence import sequence
+from pyrnn.reference.recurrence.sequence import Run, Saved, Step
 
 
 class Segments:

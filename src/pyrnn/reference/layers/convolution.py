@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pyrnn._types import Array
-from pyrnn.reference.windows import windows as windows_of
+from pyrnn.reference.layers.windows import windows as windows_of
 
 LinearBackward = Callable[[Array, Array, Array], "tuple[Array, Array, Array]"]
 

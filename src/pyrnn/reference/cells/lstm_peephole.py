@@ -17,7 +17,7 @@ import numpy as np
 from pyrnn._types import Array, Indices, Parameters, State
 from pyrnn.reference.activations import sigmoid
 from pyrnn.reference.affine import hidden_backward, hidden_product, input_backward, input_product
-from pyrnn.reference.lstm import Saved
+from pyrnn.reference.cells.lstm import Saved
 from pyrnn.reference.projection import project, project_backward
 
 

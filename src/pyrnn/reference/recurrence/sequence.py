@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn._types import Array, Indices, Noise, Parameters, State, is_indices
-from pyrnn.reference import zoneout
 from pyrnn.reference.cells import cell_of
+from pyrnn.reference.recurrence import zoneout
 
 
 class Run(NamedTuple):

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 
-from pyrnn.reference import checkpoint, sequence
+from pyrnn.reference.recurrence import checkpoint, sequence
 
 
 def run_of(time_steps):

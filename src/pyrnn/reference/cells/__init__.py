@@ -1,4 +1,4 @@
-"""The list of cells. A new cell is added here; tests that run over all cells find it."""
+"""The list of cells, a file each. A new cell is added here; tests over all cells find it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from pyrnn._types import Array, Indices, Parameters, State
-from pyrnn.reference import (
+from pyrnn.reference.activations import Choice, parse_cell_name
+from pyrnn.reference.cells import (
     activated,
     gru,
     gru_layer_norm,
@@ -19,7 +20,6 @@ from pyrnn.reference import (
     min_gru,
     rnn,
 )
-from pyrnn.reference.activations import Choice, parse_cell_name
 
 StepForward = Callable[["Array | Indices", State, Parameters, "Array | None"], "tuple[State, Any]"]
 StepBackward = Callable[[Any, State, Parameters], "tuple[Array | None, State, dict[str, Array]]"]

@@ -1,0 +1,1 @@
+"""Layers without a loop over time: dense, convolution, pooling, pointwise functions."""

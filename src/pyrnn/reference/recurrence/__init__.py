@@ -1,0 +1,1 @@
+"""Cells over time: the loop, what it keeps, truncated back-propagation, streams, zoneout."""
