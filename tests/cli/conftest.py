@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pyrnn.cli import main
-from pyrnn.cli._interrupt import NAMES
+from pyrnn.cli._common.interrupt import NAMES
 
 for package in ("rich", "matplotlib", "safetensors"):
     pytest.importorskip(package)

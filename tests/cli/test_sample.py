@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn.cli import _terminal
+from pyrnn.cli._common import terminal as _terminal
 from pyrnn.interop import serialization
 from pyrnn.text.character_model import CharacterModel
 

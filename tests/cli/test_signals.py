@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from pyrnn.cli import _matplotlib, sample
-from pyrnn.cli._interrupt import NAMES, Ended, Interrupt, deferred, ended_by_signals
+from pyrnn.cli import sample
+from pyrnn.cli._common import plotting
+from pyrnn.cli._common.interrupt import NAMES, Ended, Interrupt, deferred, ended_by_signals
 from pyrnn.interop import serialization
 
 SMALL = ("--hidden", 8, "--seq-len", 10, "--batch", 4)
@@ -137,8 +138,8 @@ def test_amid_the_imports_of_the_picture(
         except BaseException as error:
             raise ImportError("initialization failed") from error
 
-    real = _matplotlib._import_all
-    monkeypatch.setattr(_matplotlib, "_import_all", lambda: (load(), real()))
+    real = plotting._import_all
+    monkeypatch.setattr(plotting, "_import_all", lambda: (load(), real()))
     result = run("train", text, *QUICK)
     assert (result.status, result.err) == (128 + number, f"pyrnn: {NAMES[number]}\n")
 

@@ -15,9 +15,9 @@ from pyrnn._divergence import DivergenceError
 from pyrnn._version import version
 from pyrnn.backend import threads
 from pyrnn.cli import compare, convert, export, flow, info, inspect, report, sample, score, train
-from pyrnn.cli._arguments import Parser
-from pyrnn.cli._errors import UsageError
-from pyrnn.cli._interrupt import NAMES, STATUS, Ended, ended_by_signals
+from pyrnn.cli._common.arguments import Parser
+from pyrnn.cli._common.errors import UsageError
+from pyrnn.cli._common.interrupt import NAMES, STATUS, Ended, ended_by_signals
 from pyrnn.interop.conversion import ConversionError
 from pyrnn.interop.onnx.graph import UnsupportedError
 from pyrnn.interop.serialization import ModelFileError

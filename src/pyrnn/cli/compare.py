@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pyrnn.cli import _formats
-from pyrnn.cli._arguments import (
+from pyrnn.cli._common.arguments import (
     SEEDS,
     SIZES,
     Subparsers,
@@ -18,8 +18,8 @@ from pyrnn.cli._arguments import (
     use_threads,
     whole,
 )
+from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._comparison import CELLS, TOLERANCES, WINDOW, Result, Sizes, compare
-from pyrnn.cli._errors import UsageError
 from pyrnn.cli._training import memory
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from pyrnn import _files
-from pyrnn.cli._arguments import Subparsers, file_name
-from pyrnn.cli._errors import UsageError
-from pyrnn.cli._interrupt import deferred
+from pyrnn.cli._common.arguments import Subparsers, file_name
+from pyrnn.cli._common.errors import UsageError
+from pyrnn.cli._common.interrupt import deferred
 from pyrnn.interop import conversion
 
 

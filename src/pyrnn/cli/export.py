@@ -6,9 +6,9 @@ import argparse
 from typing import Any
 
 from pyrnn._files import shown
-from pyrnn.cli._arguments import Subparsers, file_name
-from pyrnn.cli._errors import UsageError
-from pyrnn.cli._interrupt import deferred
+from pyrnn.cli._common.arguments import Subparsers, file_name
+from pyrnn.cli._common.errors import UsageError
+from pyrnn.cli._common.interrupt import deferred
 from pyrnn.cli.convert import choose
 from pyrnn.interop import conversion
 from pyrnn.interop.c.export import export

@@ -8,10 +8,10 @@ import io
 import numpy as np
 
 from pyrnn import _files
-from pyrnn.cli import _matplotlib
-from pyrnn.cli._arguments import SEEDS, Subparsers, file_name, whole
-from pyrnn.cli._errors import UsageError
-from pyrnn.cli._interrupt import deferred
+from pyrnn.cli._common import plotting
+from pyrnn.cli._common.arguments import SEEDS, Subparsers, file_name, whole
+from pyrnn.cli._common.errors import UsageError
+from pyrnn.cli._common.interrupt import deferred
 from pyrnn.diagnostics.flow import GradientFlow, gradient_flow
 from pyrnn.interop.serialization import load_character_model
 from pyrnn.text import REPLACEMENT, corpus
@@ -102,7 +102,7 @@ def _lines(flow: GradientFlow) -> list[str]:
 
 def _picture(flow: GradientFlow) -> bytes:
     """A PNG file that looks the same whatever a user has configured."""
-    with _matplotlib.without_configuration():
+    with plotting.without_configuration():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
         figure, picture = flow.plot(), io.BytesIO()

@@ -6,7 +6,7 @@ import argparse
 import platform
 
 from pyrnn.backend import selection, threads
-from pyrnn.cli._arguments import Subparsers
+from pyrnn.cli._common.arguments import Subparsers
 
 
 def add_parser(subparsers: Subparsers) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from pyrnn.cli._arguments import Subparsers, file_name
-from pyrnn.cli._interrupt import deferred
-from pyrnn.cli._terminal import escaped
+from pyrnn.cli._common.arguments import Subparsers, file_name
+from pyrnn.cli._common.interrupt import deferred
+from pyrnn.cli._common.terminal import escaped
 from pyrnn.interop import conversion
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pyrnn import _extras, _files
 from pyrnn import report as runs
-from pyrnn.cli import _matplotlib
-from pyrnn.cli._arguments import Subparsers, file_name
-from pyrnn.cli._errors import UsageError
+from pyrnn.cli._common import plotting
+from pyrnn.cli._common.arguments import Subparsers, file_name
+from pyrnn.cli._common.errors import UsageError
 from pyrnn.report.recording import TEXT_MOST
 from pyrnn.report.run import stem_of
 from pyrnn.text import corpus
@@ -63,5 +63,5 @@ def write(run_file: str | Path, out: Path, text_file: str | None = None) -> None
             if len(text) >= TEXT_MOST:
                 break
     run = runs.load(run_file, text)
-    with _matplotlib.without_configuration():
+    with plotting.without_configuration():
         run.save(out)

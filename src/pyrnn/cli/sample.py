@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from pyrnn.cli._arguments import SEEDS, SIZES, Subparsers, file_name, number, whole
-from pyrnn.cli._errors import UsageError
-from pyrnn.cli._interrupt import deferred
-from pyrnn.cli._terminal import print_piece, print_written
+from pyrnn.cli._common.arguments import SEEDS, SIZES, Subparsers, file_name, number, whole
+from pyrnn.cli._common.errors import UsageError
+from pyrnn.cli._common.interrupt import deferred
+from pyrnn.cli._common.terminal import print_piece, print_written
 from pyrnn.interop.serialization import load_character_model
 from pyrnn.text.character_model import CharacterModel
 from pyrnn.text.sampling.request import Request, made

@@ -7,10 +7,17 @@ import heapq
 import sys
 from collections.abc import Iterator, Mapping
 
-from pyrnn.cli._arguments import SIZES, Subparsers, add_threads, file_name, use_threads, whole
-from pyrnn.cli._errors import UsageError
-from pyrnn.cli._interrupt import deferred
-from pyrnn.cli._terminal import print_written
+from pyrnn.cli._common.arguments import (
+    SIZES,
+    Subparsers,
+    add_threads,
+    file_name,
+    use_threads,
+    whole,
+)
+from pyrnn.cli._common.errors import UsageError
+from pyrnn.cli._common.interrupt import deferred
+from pyrnn.cli._common.terminal import print_written
 from pyrnn.interop.serialization import load_character_model
 from pyrnn.text import corpus
 from pyrnn.text.character_model import CharacterModel

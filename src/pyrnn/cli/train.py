@@ -19,16 +19,16 @@ from pyrnn._divergence import DivergenceError
 from pyrnn.backend import selection
 from pyrnn.backend.threads import get_num_threads
 from pyrnn.cli import report
-from pyrnn.cli._arguments import (
+from pyrnn.cli._common.arguments import (
     Subparsers,
     add_threads,
     check_native,
     file_name,
     use_threads,
 )
-from pyrnn.cli._errors import UsageError
-from pyrnn.cli._interrupt import NAMES, Ended, Interrupt
-from pyrnn.cli._terminal import print_written
+from pyrnn.cli._common.errors import UsageError
+from pyrnn.cli._common.interrupt import NAMES, Ended, Interrupt
+from pyrnn.cli._common.terminal import print_written
 from pyrnn.cli._training import history, memory, picture, progress, several, texts
 from pyrnn.cli._training.options import (
     DEFAULT_SECONDS,

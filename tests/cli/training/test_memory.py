@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyrnn.cli._errors import UsageError
+from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._training import memory
 from pyrnn.text._model_parts import CELLS
 from pyrnn.text.character_model import CharacterModel

@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._comparison import Sizes
-from pyrnn.cli._errors import UsageError
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3, "mingru": 2}
 """The number of weight rows of a unit, by the names of ``--cell``."""

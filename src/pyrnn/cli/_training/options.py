@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pyrnn.cli._arguments import SEEDS, SIZES, file_name, number, whole
+from pyrnn.cli._common.arguments import SEEDS, SIZES, file_name, number, whole
 from pyrnn.cli._training.run import OPTIMIZERS, SCHEDULES
 from pyrnn.text._model_parts import CELLS
 

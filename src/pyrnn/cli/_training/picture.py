@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-from pyrnn.cli import _matplotlib
+from pyrnn.cli._common import plotting
 from pyrnn.cli._training.run import Point, Training
 
 TRAIN_COLOUR, HELD_OUT_COLOUR, TEXT_COLOUR = "#4c78a8", "#e4572e", "#333333"
@@ -16,7 +16,7 @@ def draw(training: Training, title: str) -> bytes:
 
     It looks the same whatever a user has configured, and takes any title.
     """
-    with _matplotlib.without_configuration():
+    with plotting.without_configuration():
         return _draw(training, _printable(title))
 
 

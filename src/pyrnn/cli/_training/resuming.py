@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pyrnn.cli._errors import UsageError
+from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._training.run import Training
 from pyrnn.cli._training.texts import STANDARD_INPUT
 from pyrnn.text.preparation import Source

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator
 
 from pyrnn._divergence import DivergenceError
-from pyrnn.cli._errors import UsageError
-from pyrnn.cli._interrupt import Ended
+from pyrnn.cli._common.errors import UsageError
+from pyrnn.cli._common.interrupt import Ended
 from pyrnn.cli._training.texts import STANDARD_INPUT
 from pyrnn.distributed import launch
 from pyrnn.distributed.ranks import OtherRankError, Ranks, ranks_of

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pyrnn._files import shown
-from pyrnn.cli._errors import UsageError
+from pyrnn.cli._common.errors import UsageError
 from pyrnn.text import cache
 from pyrnn.text.corpus import EncodedCorpus, pieces
 from pyrnn.text.encoders import Encoder

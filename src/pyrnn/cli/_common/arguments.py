@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from pyrnn.backend import selection, threads
-from pyrnn.cli._errors import UsageError
+from pyrnn.cli._common.errors import UsageError
 
 SIZES = 2**31 - 1
 """No size is larger than what a C++ int holds, and no parameter has more elements."""

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 
-from pyrnn.cli._interrupt import deferred
+from pyrnn.cli._common.interrupt import deferred
 
 _ENVIRONMENT = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
 """Settings that keep it from importing the user's backend and reading the user's settings."""
