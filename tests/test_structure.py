@@ -90,12 +90,12 @@ def later():
 
 # From the ground up. A room may import rooms on lower floors and itself, and none beside it.
 FLOORS = [
-    {"_types", "_version", "_extras", "_warnings", "_lazy", "_memory_maps"},
+    {"_types", "_version", "_extras", "_warnings", "_lazy"},
     {"_narrow"},
-    {"_pickling", "_divergence", "reference"},
+    {"_pickling", "reference"},
     {"backend"},
     {"_checks"},
-    {"_files", "_options"},
+    {"_files"},
     {"backend.threads"},
     {"parameters"},
     {"layers"},

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import pyrnn
-from pyrnn._divergence import DivergenceError
 from pyrnn.backend import selection
+from pyrnn.training.divergence import DivergenceError
 from tests.fuzz import compare, modes
 from tests.fuzz.case import Case, Entry, argument_names, draw_case
 from tests.fuzz.draw import Draw, Mode

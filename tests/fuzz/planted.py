@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 import pyrnn
-from pyrnn._divergence import DivergenceError
 from pyrnn.backend import selection
+from pyrnn.training.divergence import DivergenceError
 from tests.fuzz.case import Case, Relation, entry
 from tests.fuzz.draw import Draw
 

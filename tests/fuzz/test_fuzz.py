@@ -12,8 +12,8 @@ import pytest
 
 import pyrnn
 from pyrnn import losses, optim, report, serialization, text, textbook
-from pyrnn._options import Option
 from pyrnn.backend import selection
+from pyrnn.layers._options import Option
 from tests.fuzz import entries, planted
 from tests.fuzz.case import ENTRIES, draw_case
 from tests.fuzz.compare import bit_difference

@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 import pytest
 
-from pyrnn import _divergence
 from pyrnn.textbook import char_rnn
+from pyrnn.training import divergence
 
 NAMES = ("Wxh", "Whh", "Why", "bh", "by")
 HIDDEN, VOCABULARY = 5, 4
@@ -335,7 +335,7 @@ def test_divergence(rate: float, dtype: str, clip: float | None) -> None:
 @pytest.mark.parametrize("rate", [1e30, 1e38, 1e160, 1e300])
 @pytest.mark.filterwarnings("ignore:learning_rate")
 def test_what_training_returns_is_finite(rate: float, steps: int, backend: str) -> None:
-    with contextlib.suppress(_divergence.DivergenceError):
+    with contextlib.suppress(divergence.DivergenceError):
         parameters, _ = char_rnn.train("hello world " * 20, 8, 5, steps, rate)
         assert all(np.isfinite(array).all() for array in parameters.values())
 

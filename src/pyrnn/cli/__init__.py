@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Sequence
 
 from pyrnn import _extras
-from pyrnn._divergence import DivergenceError
 from pyrnn._version import version
 from pyrnn.backend import threads
 from pyrnn.cli import compare, convert, export, flow, info, inspect, report, sample, score, train
@@ -23,6 +22,7 @@ from pyrnn.interop.onnx.graph import UnsupportedError
 from pyrnn.interop.serialization import ModelFileError
 from pyrnn.report.run import RunFileError
 from pyrnn.text.corpus import TextError
+from pyrnn.training.divergence import DivergenceError
 
 PACKAGES = ("rich", "matplotlib", "safetensors")
 """The packages of the extra ``cli``."""

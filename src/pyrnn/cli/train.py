@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pyrnn import _extras
-from pyrnn._divergence import DivergenceError
 from pyrnn.backend import selection
 from pyrnn.backend.threads import get_num_threads
 from pyrnn.cli import report
@@ -46,6 +45,7 @@ from pyrnn.text.character_model import CharacterModel
 from pyrnn.text.corpus import EncodedCorpus, standard_library
 from pyrnn.text.encoders import Characters
 from pyrnn.text.vocabulary import REPLACEMENT
+from pyrnn.training.divergence import DivergenceError
 
 SAMPLE_LENGTH = 400
 SAMPLE_TEMPERATURE = 0.7

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, BinaryIO, cast
 
-from pyrnn import _checks, _extras, _options
+from pyrnn import _checks, _extras
 from pyrnn._files import AnyPath, checked_path, open_regular, shown
 from pyrnn._files import check_writable as check_writable
 from pyrnn._files import write_atomically as write_atomically
@@ -24,6 +24,7 @@ from pyrnn.backend.threads import build_info
 from pyrnn.interop import _safetensors, _stored
 from pyrnn.interop._safetensors import Contents, FormatError
 from pyrnn.interop._stored import check_finite
+from pyrnn.layers import _options
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime

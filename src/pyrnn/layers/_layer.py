@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pyrnn import _checks
-from pyrnn._options import Configured, Option
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike, Storage, WeightFormat
 from pyrnn.backend import selection
+from pyrnn.layers._options import Configured, Option
 from pyrnn.parameters import casting, formats, owners
 from pyrnn.parameters.dictionary import ParameterDict
 from pyrnn.parameters.formats import FormatDifference

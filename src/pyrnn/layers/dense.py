@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy.typing as npt
 
-from pyrnn import _checks, _options
+from pyrnn import _checks
 from pyrnn._narrow import narrowed, rounded, widened
-from pyrnn._options import Option
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike, Indices
 from pyrnn.backend import selection
-from pyrnn.layers import _cache
+from pyrnn.layers import _cache, _options
 from pyrnn.layers._layer import Layer
+from pyrnn.layers._options import Option
 from pyrnn.parameters import dictionary
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn import _checks, _options
-from pyrnn._options import Configured, Option
+from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike, Indices, WeightFormat
-from pyrnn.layers import _cache
+from pyrnn.layers import _cache, _options
 from pyrnn.layers._layer import Layer
+from pyrnn.layers._options import Configured, Option
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyrnn import _checks, _divergence
+from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import Array, Indices
 from pyrnn.text.vocabulary import PIECE_BYTES, Vocabulary
+from pyrnn.training import divergence
 
 MOST_STEPS = 4096
 MOST_LOGITS = 1 << 20
@@ -105,7 +106,7 @@ class Scoring:
     """The characters of a text with the bits of each; what is unknown is counted on the way."""
 
     def __init__(self, model: Any, text: str | Iterable[str]) -> None:
-        _divergence.check_usable(model.parameters)
+        divergence.check_usable(model.parameters)
         self.model = model
         self._bits, self._characters = 0.0, 0
         self._unknown: Counter[str] = Counter()

@@ -10,14 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks, _warnings
-from pyrnn._divergence import (
-    JUDGED,
-    check_loss,
-    check_usable,
-    check_weights,
-    warn_if_worse,
-    worse_than_a_guess,
-)
 from pyrnn._types import Array, Indices
 from pyrnn.backend import selection
 from pyrnn.reference.activations import softmax
@@ -25,6 +17,14 @@ from pyrnn.textbook import _layout
 from pyrnn.textbook._elman import core_parameters
 from pyrnn.textbook._layout import Shape
 from pyrnn.textbook._output import indices_of_one_hot
+from pyrnn.training.divergence import (
+    JUDGED,
+    check_loss,
+    check_usable,
+    check_weights,
+    warn_if_worse,
+    worse_than_a_guess,
+)
 
 _SHAPES: dict[str, Shape] = {
     "Wxh": ("hidden", "vocabulary"),

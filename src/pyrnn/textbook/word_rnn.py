@@ -13,7 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks, _warnings
-from pyrnn._divergence import (
+from pyrnn._types import Array, Indices
+from pyrnn.backend import selection
+from pyrnn.parameters import dictionary
+from pyrnn.textbook import _layout, _output
+from pyrnn.textbook._elman import core_parameters
+from pyrnn.textbook._layout import Shape
+from pyrnn.training.divergence import (
     JUDGED,
     DivergenceError,
     check_loss,
@@ -21,12 +27,6 @@ from pyrnn._divergence import (
     warn_if_worse,
     worse_than_a_guess,
 )
-from pyrnn._types import Array, Indices
-from pyrnn.backend import selection
-from pyrnn.parameters import dictionary
-from pyrnn.textbook import _layout, _output
-from pyrnn.textbook._elman import core_parameters
-from pyrnn.textbook._layout import Shape
 
 _SHAPES: dict[str, Shape] = {
     "E": ("embedding", "vocabulary"),

@@ -12,14 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyrnn._divergence import (
-    JUDGED,
-    DivergenceError,
-    check_loss,
-    check_weights,
-    worse_than_a_guess,
-)
-from pyrnn._memory_maps import Columns
 from pyrnn._types import Array
 from pyrnn.distributed import shares
 from pyrnn.distributed.ranks import Ranks, join, weighted
@@ -29,8 +21,16 @@ from pyrnn.text.character_model import CharacterModel
 from pyrnn.text.evaluation import nats_of
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.clipping import clip_grad_norm
+from pyrnn.training.divergence import (
+    JUDGED,
+    DivergenceError,
+    check_loss,
+    check_weights,
+    worse_than_a_guess,
+)
 from pyrnn.training.losses import softmax_cross_entropy
 from pyrnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from pyrnn.training.run._memory_maps import Columns
 from pyrnn.training.run.batches import Window, rows_of
 
 OPTIMIZERS: dict[str, Any] = {

@@ -8,13 +8,13 @@ import os
 import sys
 from collections.abc import Iterator
 
-from pyrnn._divergence import DivergenceError
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import Ended
 from pyrnn.cli._training.texts import STANDARD_INPUT
 from pyrnn.distributed import launch
 from pyrnn.distributed.ranks import OtherRankError, Ranks, ranks_of
 from pyrnn.text.corpus import EncodedCorpus
+from pyrnn.training.divergence import DivergenceError
 
 
 def started() -> Ranks | None:

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pyrnn import _checks, _options, _warnings
-from pyrnn._options import Option, Setting
+from pyrnn import _checks, _warnings
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
-from pyrnn.layers import _cache
+from pyrnn.layers import _cache, _options
 from pyrnn.layers._layer import Layer
+from pyrnn.layers._options import Option, Setting
 from pyrnn.layers.recurrent import _noise
 from pyrnn.parameters.dictionary import ParameterDict, random_generator
 

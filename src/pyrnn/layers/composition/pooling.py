@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
-from pyrnn._options import Option
 from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.layers import _cache
 from pyrnn.layers._layer import Layer
+from pyrnn.layers._options import Option
 
 Lengths = npt.NDArray[np.intp]
 

@@ -10,13 +10,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _checks, _options
-from pyrnn._options import Option
+from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
-from pyrnn.layers import _cache
+from pyrnn.layers import _cache, _options
 from pyrnn.layers._layer import Layer
+from pyrnn.layers._options import Option
 from pyrnn.layers.convolution.stream import Conv1dStream, StreamSizes
 from pyrnn.parameters import dictionary
 

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks, _warnings
-from pyrnn._options import Option
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
 from pyrnn.layers import _cache
 from pyrnn.layers._layer import Layer
+from pyrnn.layers._options import Option
 from pyrnn.parameters.dictionary import ParameterDict
 
 

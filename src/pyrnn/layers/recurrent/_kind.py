@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pyrnn import _checks, _options
-from pyrnn._options import Option
+from pyrnn import _checks
 from pyrnn._types import Array
-from pyrnn.layers import initializers
+from pyrnn.layers import _options, initializers
 from pyrnn.layers._layer import Layer
+from pyrnn.layers._options import Option
 from pyrnn.layers.initializers import Initialization
 from pyrnn.parameters import shapes
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn import _options, _warnings
+from pyrnn import _warnings
 from pyrnn._types import Array, Noise
+from pyrnn.layers import _options
 
 
 def rate_or_pair(name: str, value: Any) -> float | tuple[float, ...]:

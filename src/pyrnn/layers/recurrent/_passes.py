@@ -8,11 +8,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _checks, _options, _warnings
-from pyrnn._options import Option, Setting
+from pyrnn import _checks, _warnings
 from pyrnn._types import Array, Noise, State
 from pyrnn.backend import selection
+from pyrnn.layers import _options
 from pyrnn.layers._cache import StackKept
+from pyrnn.layers._options import Option, Setting
 from pyrnn.layers.recurrent import _noise
 from pyrnn.layers.recurrent._arguments import joined, part_of
 from pyrnn.layers.recurrent._segments import Group

@@ -9,11 +9,11 @@ from typing import Any, Generic
 import numpy.typing as npt
 
 from pyrnn import _checks, _warnings
-from pyrnn._options import Option
 from pyrnn._types import Array, Given, Returned, State
 from pyrnn.backend import selection
 from pyrnn.layers import _cache
 from pyrnn.layers._cache import Cache, SequenceCache
+from pyrnn.layers._options import Option
 from pyrnn.layers.recurrent import _gates, _noise
 from pyrnn.layers.recurrent._arguments import Arguments, Steps, joined
 from pyrnn.layers.recurrent._passes import StackPasses

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from pyrnn import _checks
-from pyrnn._options import Option
 from pyrnn._types import Array
 from pyrnn.backend import selection
+from pyrnn.layers._options import Option
 from pyrnn.layers.recurrent._fixed_weights import FixedWeights, copied
 from pyrnn.layers.recurrent._kind import Kind
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy.typing as npt
 
 from pyrnn import _checks
-from pyrnn._options import Option
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import cells
+from pyrnn.layers._options import Option
 from pyrnn.layers.initializers import Initialization
 from pyrnn.layers.recurrent import _activations
 from pyrnn.layers.recurrent._activations import ActivationLike

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from pyrnn import _checks
-from pyrnn._options import Option, Setting
 from pyrnn._pickling import public
 from pyrnn._types import DTypeLike, Pair, PairLike
 from pyrnn.backend import cells
+from pyrnn.layers._options import Option, Setting
 from pyrnn.layers.initializers import Initialization
 from pyrnn.layers.recurrent import _activations, _noise
 from pyrnn.layers.recurrent._activations import ActivationLike

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from pyrnn._options import Option
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
+from pyrnn.layers._options import Option
 from pyrnn.layers.initializers import Initialization
 from pyrnn.layers.recurrent import _activations
 from pyrnn.layers.recurrent._activations import ActivationLike

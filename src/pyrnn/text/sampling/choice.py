@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyrnn import _checks, _divergence
+from pyrnn import _checks
 from pyrnn._types import Array
 from pyrnn.backend import selection
+from pyrnn.training import divergence
 
 
 class Choice(NamedTuple):
@@ -34,7 +35,7 @@ def checked(temperature: object, top_k: object, top_p: object) -> Choice:
 def scores_of(logits: Array, never: int | None) -> Array:
     """Logits (V,) in float64, the largest 0, with -infinity for what is never chosen."""
     scores: Array = logits.astype(np.float64)
-    _divergence.check_usable({"the scores": scores})
+    divergence.check_usable({"the scores": scores})
     if never is not None:
         scores[never] = -np.inf
     scores -= scores.max()

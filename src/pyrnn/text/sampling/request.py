@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyrnn import _checks, _divergence
+from pyrnn import _checks
 from pyrnn._types import Indices
 from pyrnn.parameters.dictionary import random_generator
 from pyrnn.text.sampling import beams, choice, stops, writing
 from pyrnn.text.vocabulary import REPLACEMENT, checked_strings
+from pyrnn.training import divergence
 
 
 class Request(NamedTuple):
@@ -62,7 +63,7 @@ def made(
     ]
     if vocabulary.characters == REPLACEMENT:
         raise ValueError(f"vocabulary: expected a character to write, got {REPLACEMENT!r} alone")
-    _divergence.check_usable(model.parameters)
+    divergence.check_usable(model.parameters)
     length = _checks.size("length", length)
     chosen = choice.checked(temperature, top_k, top_p)
     if num_beams is not None:

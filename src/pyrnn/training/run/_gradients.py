@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn._divergence import check_loss
 from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.distributed.ranks import Ranks
+from pyrnn.training.divergence import check_loss
 from pyrnn.training.run import _model
 from pyrnn.training.run.batches import Batch, Data
 

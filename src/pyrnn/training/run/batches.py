@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
-from pyrnn._memory_maps import Columns, release
 from pyrnn.distributed import shares
 from pyrnn.layers.sequences import pad_sequence
+from pyrnn.training.run._memory_maps import Columns, release
 
 BUCKET = 50
 """Batches whose sequences are sorted by length together, after they were shuffled."""

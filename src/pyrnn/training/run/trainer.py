@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from pyrnn import _checks
-from pyrnn._divergence import DivergenceError
 from pyrnn._pickling import public
 from pyrnn.distributed.ranks import ranks_of
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.clipping import clip_grad_norm as clip
+from pyrnn.training.divergence import DivergenceError
 from pyrnn.training.run import _gradients, _model, _several
 from pyrnn.training.run._arguments import Loss, check_scheduler, data_of, find_loss, sequences_of
 from pyrnn.training.run._progress import Progress

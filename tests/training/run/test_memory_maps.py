@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyrnn import _memory_maps
-from pyrnn._memory_maps import Columns
+from pyrnn.training.run import _memory_maps
+from pyrnn.training.run._memory_maps import Columns
 from pyrnn.training.run.batches import Sequences, TokenStreams, Window
 
 LINUX = pytest.mark.skipif(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn import _options
-from pyrnn._options import Option, Setting
+from pyrnn.layers import _options
+from pyrnn.layers._options import Option, Setting
 
 RATES = {"dropout": 0.25, "recurrent_dropout": 0.5, "zoneout": 0.1}
 STACK = {"num_layers": 2, "bias": False, "batch_first": True, "bidirectional": True, **RATES}
