@@ -164,7 +164,7 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 # names are in pickles alone; old ones must stay here.
 _PICKLED = {
     "_Cache": ("pyrnn.layers._cache", "Cache"),
-    "_FixedWeights": ("pyrnn.layers.recurrent._fixed_weights", "FixedWeights"),
+    "_FixedWeights": ("pyrnn.layers.recurrent._weights.fixed", "FixedWeights"),
     "_ModelCache": ("pyrnn.text._model_parts", "ModelCache"),
     "_ParamGroup": ("pyrnn.training._groups", "ParamGroup"),
     "_own_array": ("pyrnn._pickling", "own_array"),

@@ -278,7 +278,7 @@ ONNX_NAMES = {name: "".join(map(str.capitalize, name.split("_"))) for name in NA
 def test_onnxruntime(name, backend, assert_close):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    from tests.layers.recurrent.test_stack_onnx import Case, run_node
+    from tests.layers.recurrent.stack.test_stack_onnx import Case, run_node
 
     numbers = NUMBERS.get(name, ())
     layer = pyrnn.LSTM(

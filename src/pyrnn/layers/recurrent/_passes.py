@@ -15,9 +15,9 @@ from pyrnn.layers import _options
 from pyrnn.layers._cache import StackKept
 from pyrnn.layers._options import Option, Setting
 from pyrnn.layers.recurrent import _noise
-from pyrnn.layers.recurrent._arguments import joined, part_of
-from pyrnn.layers.recurrent._segments import Group
-from pyrnn.layers.recurrent._weights import StackWeights
+from pyrnn.layers.recurrent._call.arguments import joined, part_of
+from pyrnn.layers.recurrent._call.segments import Group
+from pyrnn.layers.recurrent._weights.stack import StackWeights
 
 MergeMode = Literal["concat", "sum", "mul", "ave"]
 Lengths = npt.NDArray[np.intp]

@@ -15,7 +15,7 @@ from pyrnn.layers import _cache
 from pyrnn.layers._cache import Cache, SequenceCache
 from pyrnn.layers._options import Option
 from pyrnn.layers.recurrent import _gates, _noise
-from pyrnn.layers.recurrent._arguments import Arguments, Steps, joined
+from pyrnn.layers.recurrent._call.arguments import Arguments, Steps, joined
 from pyrnn.layers.recurrent._passes import StackPasses
 from pyrnn.layers.recurrent.stream import Stream, StreamSizes
 

@@ -13,7 +13,7 @@ from pyrnn._pickling import Portable, public
 from pyrnn._types import Array, Given, Indices, Returned
 from pyrnn.backend import selection
 from pyrnn.backend.selection import Backend
-from pyrnn.layers.recurrent._fixed_weights import FixedWeights
+from pyrnn.layers.recurrent._weights.fixed import FixedWeights
 
 _ENGINES = 8
 """The largest number of engines that a stream keeps to advance some of its rows."""

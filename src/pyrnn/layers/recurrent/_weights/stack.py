@@ -11,8 +11,8 @@ from pyrnn import _checks
 from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.layers._options import Option
-from pyrnn.layers.recurrent._fixed_weights import FixedWeights, copied
 from pyrnn.layers.recurrent._kind import Kind
+from pyrnn.layers.recurrent._weights.fixed import FixedWeights, copied
 
 
 class StackWeights(Kind):

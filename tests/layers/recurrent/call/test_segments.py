@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn.layers.recurrent import _segments
+from pyrnn.layers.recurrent._call import segments
 
 TIME_STEPS, ROWS, INPUTS, UNITS = 7, 5, 3, 4
 
@@ -236,7 +236,7 @@ def test_an_empty_batch(given, backend):
 def test_segments_of_unlike_lengths_waste_at_most_half():
     reset = np.zeros((256, 4), bool)
     reset[:, 1:] = True
-    found = _segments.groups((256, 4), None, None, reset, False)
+    found = segments.groups((256, 4), None, None, reset, False)
     assert sum(group.steps * len(group.rows) for group in found) <= 2 * reset.size
     assert len(found) > 1
     layer = pyrnn.GRU(2, 3, dtype="float64", seed=1)

@@ -12,7 +12,7 @@ TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
 def read_cases():
     cases = {}
-    with np.load(Path(__file__).parents[2] / "data" / "torch_outputs.npz") as stored:
+    with np.load(Path(__file__).parents[3] / "data" / "torch_outputs.npz") as stored:
         for key in stored.files:
             case, name = key.split("/")
             cases.setdefault(case, {})[name] = stored[key]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pyrnn import _checks
 from pyrnn._types import Array, State
 from pyrnn.layers._cache import SequenceCache
-from pyrnn.layers.recurrent._segments import Group, groups
+from pyrnn.layers.recurrent._call.segments import Group, groups
 
 
 class Steps(NamedTuple):
