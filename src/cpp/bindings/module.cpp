@@ -6,8 +6,8 @@
 
 #include "bindings/bindings.hpp"
 #include "bindings/python/gil.hpp"
+#include "runtime/cores/placement.hpp"
 #include "runtime/memory/memory.hpp"
-#include "runtime/threads/placement.hpp"
 
 namespace {
 

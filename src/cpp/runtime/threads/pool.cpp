@@ -12,10 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/cores/placement.hpp"
 #include "runtime/machine/flush_scope.hpp"
 #include "runtime/threads/fork.hpp"
 #include "runtime/threads/interrupts.hpp"
-#include "runtime/threads/placement.hpp"
 #include "runtime/threads/waiting.hpp"
 #include "tuning.hpp"
 

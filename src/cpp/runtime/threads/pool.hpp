@@ -14,8 +14,8 @@
 
 #include <functional>
 
+#include "runtime/cores/thread_count.hpp"
 #include "runtime/threads/range.hpp"
-#include "runtime/threads/thread_count.hpp"
 
 namespace pyrnn {
 

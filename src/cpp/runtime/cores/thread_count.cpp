@@ -1,4 +1,4 @@
-#include "runtime/threads/thread_count.hpp"
+#include "runtime/cores/thread_count.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -6,8 +6,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "runtime/cores/cores.hpp"
 #include "runtime/machine/control_groups.hpp"
-#include "runtime/threads/cores.hpp"
 
 namespace pyrnn {
 namespace {

@@ -1,4 +1,4 @@
-#include "runtime/threads/cores.hpp"
+#include "runtime/cores/cores.hpp"
 
 #include <algorithm>
 #include <fstream>
@@ -6,7 +6,7 @@
 #include <string>
 #include <thread>
 
-#include "runtime/threads/placement.hpp"
+#include "runtime/cores/placement.hpp"
 
 namespace pyrnn {
 namespace {

@@ -1,4 +1,4 @@
-#include "runtime/threads/placement.hpp"
+#include "runtime/cores/placement.hpp"
 
 #include "tuning.hpp"
 
