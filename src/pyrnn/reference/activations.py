@@ -54,7 +54,7 @@ def _hard_slope(x: Array, a: Any, b: Any) -> Array:
     return np.where((y > 0) & (y < 1), a, x.dtype.type(0))
 
 
-# In the order of `Function` in the core's kernel_table.hpp.
+# In the order of `Function` in the core's kernel_table/activations.hpp.
 def _expm1(x: Array) -> Array:
     """e^x - 1, of a NaN too, at which older NumPy warns."""
     with np.errstate(invalid="ignore"):
