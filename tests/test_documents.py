@@ -21,9 +21,12 @@ WORDED = sorted(
     if path.suffix in (".py", ".pyi", ".hpp", ".cpp", ".md", "") and path.is_file()
 ) + sorted(ROOT.glob("*.md"))
 NOT_THE_FIELDS_WORDS = re.compile(
-    r"way back|way forward|amid a part|at the begin of|in force\b|taken off|machine's mood",
+    r"way back|way forward|\bamid\b|at the begin\b|from its begin\b|in force\b|taken off"
+    r"|machine's mood|manieth|foretold|foretell|takes? off\b|deep in each other",
     re.IGNORECASE,
 )
+LINE_BREAK = re.compile(r"\n[ \t]*(?://|#)?[ \t]*")
+"""Phrases are found across lines of a paragraph, or of a comment."""
 PAGES = sorted(
     path
     for path in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "learn").glob("*.md")]
@@ -35,6 +38,10 @@ SNIPPETS = [
     for page in PAGES
     for number, found in enumerate(SNIPPET.finditer(page.read_text(encoding="utf-8")))
 ]
+MEASURED = re.compile(
+    r"\d ?(?:%|x\b|µs|us\b|ms\b|ns\b|GB/s|ULP)|\d (?:times|cycles)\b"
+    r"|\ba (?:fifth|tenth|third) of"
+)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -71,7 +78,7 @@ def test_the_words_are_the_fields():
     """Backward pass, forward pass, active backend, subtracted: see CONTRIBUTING.md, Style."""
     found = {
         path.relative_to(ROOT).as_posix(): NOT_THE_FIELDS_WORDS.findall(
-            path.read_text(encoding="utf-8", errors="replace")
+            LINE_BREAK.sub(" ", path.read_text(encoding="utf-8", errors="replace"))
         )
         for path in WORDED
         if not path.samefile(__file__)
@@ -86,8 +93,18 @@ def test_the_map_stays_short():
 
 def test_the_map_repeats_no_measurement():
     """Ratios, percentages and times belong into docs/tuning/."""
-    measured = re.compile(r"\d ?(?:%|x\b|µs|us\b|ms\b)")
-    assert not measured.findall((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+    assert not MEASURED.findall((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+
+
+def test_comments_of_the_core_repeat_no_measurement():
+    """They name the record, or docs/numerics.md for errors of functions."""
+    found = [
+        (source.name, comment.strip())
+        for source in (ROOT / "src" / "cpp").rglob("*.?pp")
+        for comment in re.findall(r"//.*", source.read_text(encoding="utf-8"))
+        if MEASURED.search(comment)
+    ]
+    assert not found
 
 
 def test_the_index_of_records_is_whole():

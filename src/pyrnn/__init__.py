@@ -177,7 +177,7 @@ __all__ = sorted([*_HOMES, *_MODULES])
 if not TYPE_CHECKING:
 
     def __getattr__(name):
-        """Bring a public name when it is first asked for."""
+        """Import a public name when it is first used."""
         if name == "__version__":
             module, own = "pyrnn._version", "version"
         elif name in _HOMES:

@@ -131,7 +131,7 @@ def test_other_commands_end_at_once(number: int, run: Any, monkeypatch: Any) -> 
 def test_amid_the_imports_of_the_picture(
     number: int, text: Path, run: Any, monkeypatch: Any
 ) -> None:
-    # What a compiled module makes of an exception amid its import.
+    # What a compiled module makes of an exception during its import.
     def load() -> None:
         try:
             signal.raise_signal(number)

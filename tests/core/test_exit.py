@@ -1,4 +1,4 @@
-"""Daemon threads amid calls of the core while the interpreter is taken down."""
+"""Daemon threads inside calls of the core while the interpreter is taken down."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Processes that fork while other threads are amid calls: the child can use every object."""
+"""Processes that fork while other threads are inside calls: the child can use every object."""
 
 import multiprocessing
 

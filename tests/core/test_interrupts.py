@@ -1,4 +1,4 @@
-"""Ctrl-C, and other signals whose handlers raise, amid calls of the core.
+"""Ctrl-C, and other signals whose handlers raise, during calls of the core.
 
 A process raises a signal at itself within a long call and says how long it took to end. Time is
 measured from the signal on, and the least of some tries counts. The machine may be busy: time that
@@ -171,7 +171,7 @@ make_call = lambda: lambda: [layer(x) for _ in range(50)]
 def check(result, limit):
     times = json.loads(result.stdout)
     ended = [t for t in times if t is not None]
-    assert ended, f"no call was amid: {times}, {result.stderr}"
+    assert ended, f"no call was under way: {times}, {result.stderr}"
     assert min(ended) < limit, times
 
 

@@ -1,4 +1,4 @@
-"""What narrow weights gain and cost on this machine, for ``pyrnn compare --weights``."""
+"""The speed and the error of narrow weights on this machine, for ``pyrnn compare --weights``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Row(NamedTuple):
 
 
 def measure(sizes: Sizes, seed: int) -> list[Row]:
-    """Run each cell in each format in turn, round after round; the median round counts."""
+    """Run each cell in each format alternately; the median of the rounds counts."""
     rows = []
     x = np.random.default_rng(seed).standard_normal(
         (sizes.seq_len, sizes.batch_size, sizes.input_size), np.float32

@@ -45,7 +45,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "compare",
-        help="hold the compiled core against the NumPy reference",
+        help="compare the compiled core with the NumPy reference",
         description="Run every cell forward, backward and through truncated BPTT on the compiled "
         "core and on the NumPy reference; show the largest differences and the times.",
     )
@@ -103,7 +103,9 @@ def _print(results: Sequence[Result], sizes: Sizes) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    console.width = max(console.width, TABLE_WIDTH)  # a cut number would be worse than a wrap
+    console.width = max(
+        console.width, TABLE_WIDTH
+    )  # a truncated number would be worse than a line break
     tolerances = ", ".join(f"{dtype} {limit:.0e}" for dtype, limit in TOLERANCES.items())
     _print_sizes(sizes)
     console.print(_table(results))

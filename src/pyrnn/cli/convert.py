@@ -32,7 +32,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Read, choose, write, and say what was written and what was left out."""
+    """Read, choose, write, and print what was written and what was left out."""
     conversion.suffix_of(arguments.target)
     with deferred():
         holding = conversion.read(arguments.source)
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def choose(holding: conversion.Holding, names: list[str]) -> None:
-    """Keep these layers alone, in this order."""
+    """Keep only these layers, in this order."""
     for name in names:
         if name not in holding.layers:
             known = ", ".join(holding.layers) or "none"

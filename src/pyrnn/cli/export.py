@@ -36,7 +36,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Read, export, and say what it takes on a device."""
+    """Read, export, and print the memory that a device needs."""
     conversion.suffix_of(arguments.model)
     with deferred():
         model = _chosen(conversion.read(arguments.model), arguments)
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _chosen(holding: conversion.Holding, arguments: argparse.Namespace) -> Any:
-    """The whole model of a file, or the layers that were asked for."""
+    """The whole model of a file, or the chosen layers."""
     if arguments.layer:
         choose(holding, arguments.layer)
     elif holding.model is not None:

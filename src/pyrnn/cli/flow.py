@@ -19,7 +19,7 @@ from pyrnn.text.character_model import CharacterModel
 
 STEPS_MOST = 100_000
 STATE_MOST = 2048
-"""Numbers of a state up to which a step's Jacobian is computed."""
+"""The largest size of a state for which a step's Jacobian is computed."""
 
 
 def add_parser(subparsers: Subparsers) -> None:

@@ -1,4 +1,4 @@
-"""``pyrnn inspect``: what a model file holds, and what of it cannot be read and why."""
+"""``pyrnn inspect``: what a model file holds, and what cannot be read, with the reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a line for each layer, then what is none, then whether the whole model runs."""
+    """Print a line for each layer, then what is not a layer, then whether the whole model runs."""
     with deferred():
         holding = conversion.read(arguments.file)
         whole = _whole(holding)
@@ -52,12 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _shown(text: str) -> str:
-    """Text of a file as one line that a terminal does not obey."""
+    """Text of a file as one line without control characters."""
     return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _whole(holding: conversion.Holding) -> str:
-    """Whether a graph runs as it is; empty for a file without one."""
+    """A sentence on whether the graph of a file runs; empty for a file without one."""
     if holding.program is None:
         return ""
     from pyrnn.interop.onnx.graph import GraphError, UnsupportedError

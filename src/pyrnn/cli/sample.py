@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_stream(model: CharacterModel, request: Request, prompts: list[str], raw: bool) -> None:
-    """Print the first text as it is written, then the others, which are done by then."""
+    """Print the first text while it is generated, then the others, which are finished by then."""
     others = prompts[1:]
     print_piece(prompts[0], raw=raw)
     for row, piece in request.pieces(model):

@@ -1,4 +1,4 @@
-"""``pyrnn score``: how surprising a text is to a saved model, and which of its lines are most."""
+"""``pyrnn score``: how surprising a text is to a saved model, and its most surprising lines."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _pieces(file: str) -> Iterator[str]:
 
 
 def _unknown(model: CharacterModel, unknown: Mapping[str, int]) -> str:
-    """Name and count what the model does not know."""
+    """Name and count the characters that the model does not know."""
     named = [f"{character!r} {count:,}" for character, count in unknown.items()][:NAMED_MOST]
     if len(unknown) > NAMED_MOST:
         named.append(f"{len(unknown) - NAMED_MOST:,} different ones more")

@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class Prepared(NamedTuple):
-    """All that a run has before its first step."""
+    """Everything a run needs before its first step."""
 
     arguments: argparse.Namespace
     outputs: Outputs
@@ -156,7 +156,7 @@ def _prepare(
 
 
 def _run(prepared: Prepared, ranks: Ranks | None) -> int:
-    """Train, and leave behind what there is to leave: rank 0 alone, of several."""
+    """Train, and write the results; of several ranks, only rank 0 writes."""
     arguments, outputs, corpus, training, keeper = prepared
     print(_introduction(training, corpus, ranks), flush=True)
     with Interrupt() as interrupt:
@@ -198,7 +198,7 @@ def _train(
 
     try:
         if keeper is not None and not training.step:
-            keeper.save()  # so that there is one from the beginning
+            keeper.save()  # so that a checkpoint exists from the beginning
         with progress.display(training) as show:
             training.run(show, lambda: bool(interrupt.requested), save)
         if keeper is not None:
@@ -286,7 +286,10 @@ def _draw(training: Training, title: str, path: Path) -> bool:
     """Save the picture; a failure is one line only, because nothing else depends on it."""
     try:
         serialization.write_atomically(path, picture.draw(training, title))
-    except (Exception, SystemExit) as error:  # whatever an installation of matplotlib may do
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a broken installation of matplotlib may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
         print(f"pyrnn: no picture: {reason}", file=sys.stderr)
         return False
@@ -374,7 +377,7 @@ def _training(
 
 
 def _prepared(files: Sequence[str | Path], outputs: Outputs, resumed: bool) -> preparation.Prepared:
-    """Read the texts, or find them read."""
+    """Read the texts, or find them in the cache."""
     path = outputs.tokens
     with contextlib.ExitStack() as stack:
         report = stack.enter_context(texts.progress())

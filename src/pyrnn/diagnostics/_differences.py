@@ -1,4 +1,4 @@
-"""Central differences, how far rounding moves them, and a gradient beside them."""
+"""Central differences, and the error that rounding causes in them."""
 
 from __future__ import annotations
 

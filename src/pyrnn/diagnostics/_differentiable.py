@@ -1,4 +1,4 @@
-"""Whatever computes behind one face for `gradcheck`: outputs and gradients at a point."""
+"""One interface for all targets of `gradcheck`: outputs and gradients at a point."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyrnn._types import Array
 
 
 class Point(NamedTuple):
-    """Where a target is evaluated: its input, first state and parameters."""
+    """A point at which a target is evaluated: its input, initial state and parameters."""
 
     x: Any
     state: tuple[Array, ...]
@@ -22,19 +22,19 @@ class Point(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What a forward gave: y, the arrays of the state after, the cache."""
+    """The results of a forward pass: y, the arrays of the final state, the cache."""
 
     y: Array
     state: tuple[Array, ...]
     cache: Any
 
     def arrays(self) -> list[Array]:
-        """All outputs, as arrays of the base class: others may multiply otherwise."""
+        """All outputs as base class arrays, since subclasses may define other arithmetic."""
         return [_checks.as_array("outputs", part) for part in (self.y, *self.state)]
 
 
 class Gradients(NamedTuple):
-    """What a backward gave; dx is None where x has no gradient."""
+    """The results of a backward pass; dx is None if x has no gradient."""
 
     dx: Array | None
     dstate: tuple[Array | None, ...]
@@ -42,7 +42,7 @@ class Gradients(NamedTuple):
 
 
 class Differentiable:
-    """A target that follows the convention; it may leave out state, lengths and dstate."""
+    """A target that follows the convention; state, lengths and dstate are optional."""
 
     def __init__(self, target: Any, lengths: Any = None) -> None:
         if not all(hasattr(target, name) for name in ("parameters", "forward", "backward")):

@@ -61,7 +61,7 @@ def _singular_values(axes: Any, singular_values: Array) -> None:
 
 def _gates(axes: Any, gates: dict[str, Array]) -> None:
     for name, gate in gates.items():
-        if name[0] not in "gn":  # candidates are no gates
+        if name[0] not in "gn":  # candidates are not gates
             axes.plot(gate.reshape(len(gate), -1).mean(axis=1), label=name)
     axes.set_ylim(0, 1)
     axes.set_title("mean of each gate", loc="left", fontsize=10, color=GREY)

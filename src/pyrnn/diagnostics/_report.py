@@ -1,4 +1,4 @@
-"""What a check of gradients found: one entry for each array, and the diagnosis."""
+"""The result of a gradient check: one entry for each array, and the diagnosis."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GradcheckEntry:
-    """One array's gradient: where it is farthest from the central difference.
+    """One array's gradient, at the element that differs most from the central difference.
 
-    ``absolute`` is the difference there; ``relative`` is that over the largest magnitude of the
-    array's gradient, but no more than the tolerance where rounding explains the difference.
-    ``index``, ``analytic`` and ``numeric`` say where it is, and what was there. ``tried`` elements
-    were looked at.
+    ``absolute`` is the difference there; ``relative`` is that divided by the largest magnitude of
+    the array's gradient, but at most the tolerance if rounding explains the difference. ``index``
+    is that element, ``analytic`` and ``numeric`` are its gradients. ``tried`` elements were
+    compared.
     """
 
     name: str
@@ -55,8 +55,7 @@ class GradcheckReport:
     def ok(self) -> bool:
         """Whether every relative difference is within the tolerance (NaN is not).
 
-        A fault that shows at other sizes than the given ones, and that the diagnosis found there,
-        counts too.
+        A fault that the diagnosis found at other sizes than the given ones counts too.
         """
         within = all(entry.relative <= self.tolerance for entry in self.entries.values())
         return within and not self.diagnosis

@@ -1,4 +1,4 @@
-"""A target at one point: its arrays, their analytic gradients, and what the differences need."""
+"""A target at one point: its arrays, their analytic gradients, and the probe for differences."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from pyrnn.diagnostics._differentiable import Differentiable, Gradients, Outputs
 from pyrnn.diagnostics._report import GradcheckEntry
 
 Weigh = Callable[[list[Array]], list[Array]]
-"""From outputs to the weights of their sum, whose gradients are compared."""
+"""Maps outputs to the weights of their sum, whose gradients are compared."""
 
 
 class Sample(NamedTuple):
-    """What is checked at a point: arrays (live), analytic gradients, the probe of differences.
+    """What is checked at a point: live arrays, analytic gradients, the probe of differences.
 
     A gradient of a wrong shape is kept where the sample is not strict.
     """

@@ -1,4 +1,4 @@
-"""What learners write, behind the convention of layers: pairs of functions, stateful cells."""
+"""Adapters from what learners write (pairs of functions, stateful cells) to layers' convention."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class FunctionPair:
 
 
 class StatefulCell:
-    """A cell that is called once a step and goes back last step first, as `textbook.cells.RNNCell`.
+    """A cell called once per step, and backward in reverse order, as `textbook.cells.RNNCell`.
 
     ``cell(x, hidden) -> hidden``, then ``cell.backward(dh)``; afterwards ``dx_list`` and a list
     ``dw_ih_stack``, ``db_hh_stack``, ... for each of the parameters.

@@ -68,16 +68,17 @@ def gradcheck(
         The relative step h of the differences.
     tolerance : float
         Largest relative difference that passes; relative to the largest magnitude in the array's
-        gradient. What rounding leaves of a difference passes as well (see Notes).
+        gradient. A difference that rounding explains passes as well (see Notes).
     samples : int, optional
         How many elements of each array are tried, drawn at random; all if not given.
     seed : int
-        Of the weights of f, the samples and the first state.
+        Seed of the weights of f, the samples and the initial state.
 
     Returns
     -------
     GradcheckReport
-        True if all is well; ``print`` shows the largest difference of each array and its place.
+        True if every gradient is right; ``print`` shows the largest difference of each array and
+        its place.
 
     Raises
     ------

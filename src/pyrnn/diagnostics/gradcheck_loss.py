@@ -35,8 +35,8 @@ def gradcheck_loss(
         The gradients are a dict with the parameters' names, with or without a "d" before each, or
         arrays in the order of the parameters: ``(loss, dWxh, dWhh, ...)`` is taken as well.
     parameters : dict of arrays
-        What f is differentiated with respect to. They are copied, in float64; f must read them from
-        its argument.
+        The arrays with respect to which f is differentiated. They are copied, in float64; f must
+        read them from its argument.
     data : callable, optional
         ``data(T, N)`` draws the other arguments of f for T time steps of N sequences, the same ones
         each time. With it a diagnosis can tell more faults apart, since it tries small T and N; the
@@ -55,15 +55,14 @@ def gradcheck_loss(
     Returns
     -------
     GradcheckReport
-        True if all is well.
+        True if every gradient is right.
 
     Raises
     ------
     TypeError
-        If f does not return a loss and gradients, or ``parameters`` holds something else than
-        numbers.
+        If f does not return a loss and gradients, or ``parameters`` does not hold numbers.
     ValueError
-        If the loss is no single finite number, or a gradient is missing or has a wrong shape.
+        If the loss is not a single finite number, or a gradient is missing or has a wrong shape.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""Training by several processes: sums over ranks, shares of a batch, how MPI started this one."""
+"""Training by several processes: sums over ranks, shares of a batch, this process's place."""

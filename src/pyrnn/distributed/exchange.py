@@ -7,7 +7,7 @@ a bucket from everybody, adds the slices up, rank 0's first, and sends the sum t
   `MPI_SUM` promises less: its order is the library's, and changes with the size of a message, the
   number of processes on a node, a version or a setting;
 - all ranks hold the same bits, and stay equal without ever sending parameters;
-- a rank sends and receives 2 (P - 1) / P times the buffer, as in a ring, the least there can be.
+- a rank sends and receives 2 (P - 1) / P times the buffer, as in a ring, which is the minimum.
 
 How a bucket is cut decides who adds an element, not how.
 """
@@ -24,7 +24,7 @@ from pyrnn._types import Array
 from pyrnn.parameters.owners import Gradients
 
 BUCKET_BYTES = 1 << 20
-"""Of a bucket: what is added is still in a cache then. docs/distributed.md has the measurement."""
+"""Bytes of a bucket: small enough that its sum stays in a cache; docs/distributed.md."""
 
 
 class GradientSum:
@@ -43,7 +43,7 @@ class GradientSum:
 
     def __call__(self, grads: Mapping[str, Array]) -> Mapping[str, Array]:
         """The sums, by the same names, in memory that the next call overwrites."""
-        # By name, as a rank without rows has its zeros in an order of its own.
+        # Sorted by name, since a rank without rows may have its zeros in another order.
         summed: dict[str, Array] = {}
         for dtype in sorted({array.dtype.str for array in grads.values()}):
             own = {n: grads[n] for n in sorted(grads) if grads[n].dtype.str == dtype}
@@ -90,7 +90,7 @@ class _Buffer:
         communicator.Alltoall(bucket, received)
         slices = received.reshape(ranks, size)
         own[...] = slices[0]
-        with _warnings.unwarned():  # infinities and NaN are looked for elsewhere
+        with _warnings.unwarned():  # infinities and NaN are checked elsewhere
             for part in slices[1:]:
                 own += part
         communicator.Allgather(own, bucket)

@@ -9,11 +9,11 @@ from pyrnn import _extras
 from pyrnn.backend import threads
 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")
-"""What mpiexec of MPICH, Intel MPI, Open MPI and MVAPICH, and srun, tell those they start."""
+"""Environment variables that mpiexec of MPICH, Intel MPI, Open MPI and MVAPICH, and srun, set."""
 
 
 def world() -> Any:
-    """The communicator of all processes that mpiexec started; None without it, or for one.
+    """The communicator of all processes that mpiexec started; None for a single process.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def world() -> Any:
 
 
 def threads_of_rank(communicator: Any) -> int:
-    """The share of this rank in the threads that its machine has for all ranks on it.
+    """The number of threads of this rank: its share of those of its machine.
 
     Where mpiexec gives each rank processors of its own, that is all of them.
     """
@@ -46,7 +46,7 @@ def threads_of_rank(communicator: Any) -> int:
 
 
 def share(count: int, masks: list[frozenset[int]]) -> int:
-    """A share of so many threads, where the processes of a machine may use these processors."""
+    """The share of one process, given the processors that each process of the machine may use."""
     wanted = sum(len(mask) for mask in masks)
     if not wanted:  # an unknown system
         return max(1, count // len(masks))

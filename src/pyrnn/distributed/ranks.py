@@ -1,4 +1,4 @@
-"""The processes of a training: what they tell each other, and how a failed one ends all."""
+"""The processes of a training: what they exchange, and how one that fails ends all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyrnn._types import Array
 from pyrnn.distributed.exchange import GradientSum
 
 STATUS = 1
-"""Of all processes, when one has failed."""
+"""The exit status of all processes when one has failed."""
 
 _NEEDED = ("Get_rank", "Get_size", "Alltoall", "Allgather", "allgather", "bcast", "Abort")
 
@@ -58,14 +58,14 @@ class Ranks:
         return self.rank == 0
 
     def told(self, *numbers: float) -> npt.NDArray[np.float64]:
-        """A row of each rank's numbers, in their order."""
+        """One row of numbers from each rank, in the order of the ranks."""
         own = np.array(numbers, np.float64)
         rows: npt.NDArray[np.float64] = np.empty((self.count, own.size))
         self.communicator.Allgather(own, rows)
         return rows
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so on any rank."""
+        """Whether a condition holds on any rank."""
         return bool(self.told(float(flag)).any())
 
     def mean(self, value: float, weight: float) -> tuple[float, float]:
@@ -82,7 +82,7 @@ class Ranks:
         return self.communicator.bcast(value, 0)
 
     def check_same(self, what: Mapping[str, Any]) -> None:
-        """Raise a ValueError on all ranks if one was given something else."""
+        """Raise a ValueError on all ranks if a value differs on one of them."""
         all_given = self.gathered(dict(what))
         for name in what:
             values = [given.get(name) for given in all_given]
@@ -106,7 +106,8 @@ class Ranks:
     def together(self, agreed: tuple[type[BaseException], ...]) -> Iterator[None]:
         """Inside a ``with`` block an error of one rank ends all, with one line about it.
 
-        Else the others would wait for it for ever. Errors that all ranks raise are let through.
+        Otherwise the other ranks would wait for it for ever. Errors that all ranks raise pass
+        through.
         """
         try:
             yield
@@ -122,7 +123,7 @@ class Ranks:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stdout.flush()
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            # Not sys.stderr, which says nothing in the command line of other ranks than 0.
+            # Not sys.stderr, which is silenced on all ranks but 0 in the command line.
             print(
                 f"pyrnn: rank {self.rank} of {self.count} failed, which ends all: {reason}",
                 file=sys.__stderr__,
@@ -134,7 +135,7 @@ class Ranks:
 
 
 class OtherRankError(RuntimeError):
-    """Another rank has an error, and says so itself."""
+    """Another rank has an error and reports it."""
 
 
 def join(parts: Sequence[Array], places: Sequence[slice], axis: int) -> Array:
@@ -149,7 +150,7 @@ def join(parts: Sequence[Array], places: Sequence[slice], axis: int) -> Array:
 
 
 def weighted(rows: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """The mean of values with weights, two columns; and the weights' sum. In the rows' order."""
+    """The weighted mean of rows (value, weight), added in order, and the sum of the weights."""
     total, weight = 0.0, 0.0
     for value, own in rows[:, :2].tolist():
         if own:

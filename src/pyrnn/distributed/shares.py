@@ -1,4 +1,4 @@
-"""Which rows of a batch, or streams of a text, are a rank's."""
+"""Which rows of a batch, or streams of a text, belong to a rank."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ def neighbours(count: int, rank: int, ranks: int) -> slice:
 
 
 def every(rank: int, ranks: int) -> slice:
-    """Every so manieth row: of rows sorted by length, each rank has long and short ones."""
+    """Every n-th row: if rows are sorted by length, each rank gets long and short ones."""
     return slice(rank, None, ranks)

@@ -58,7 +58,7 @@ def check(task: Task, path: Path) -> list[str]:
 
 
 def _place(error: Exception, path: Path) -> str:
-    """Where in the reader's file an error was raised, in one line."""
+    """The place in the reader's file where an error was raised, in one line."""
     frames: list[Any] = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).name == path.name]
     where = f"{path}, line {own[-1].lineno}" if own else str(path)

@@ -1,4 +1,4 @@
-"""What to look at for each region that the diagnosis names: questions, not answers."""
+"""Hints for each region that the diagnosis names: questions, not answers."""
 
 from __future__ import annotations
 

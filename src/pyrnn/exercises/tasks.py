@@ -1,4 +1,4 @@
-"""The exercises: what each checks of the functions in a reader's file."""
+"""The exercises, and how each checks the functions in a reader's file."""
 
 from __future__ import annotations
 

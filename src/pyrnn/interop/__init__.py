@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 if not TYPE_CHECKING:
 
     def __getattr__(name):
-        """Bring `load` when it is first asked for."""
+        """Import `load` when it is first used."""
         if name != "load":
             raise AttributeError(f"module 'pyrnn.interop' has no attribute {name!r}")
         return importlib.import_module("pyrnn.interop.converted").load

@@ -26,7 +26,7 @@ FORMATS = {
 
 
 class ConversionError(ValueError):
-    """What one kind of file holds and another cannot; the message is one line."""
+    """One kind of file holds something that the other kind cannot hold; the message is one line."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Holding:
 
 
 def suffix_of(path: AnyPath) -> str:
-    """What a name ends in, of those that are known."""
+    """The known suffix of a file name."""
     name = checked_path(path).lower()
     found = os.path.splitext(name)[1]
     if found not in FORMATS:

@@ -27,20 +27,20 @@ class Found(NamedTuple):
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, in a line that ends somewhere: names in files may be long."""
+    """The message of an error as one line of limited length, since names in files may be long."""
     said = " ".join(str(error).split())
     return said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}..."
 
 
 def warned(found: Found, stacklevel: int = 3) -> dict[str, Layer]:
-    """The layers, after a `UserWarning` for each one that is none of pyrnn's."""
+    """The layers, after a `UserWarning` for each one that pyrnn does not have."""
     for name, reason in found.refused.items():
         warnings.warn(f"{name}: {reason}", UserWarning, stacklevel=stacklevel)
     return found.layers
 
 
 def made_of(make: Callable[[], Made], parameters: Mapping[str, Array]) -> Made:
-    """A new layer with copies of these arrays; nothing is drawn for it first."""
+    """A new layer with copies of these arrays, without drawing random weights first."""
     with dictionary.not_drawn(2 * _bytes(parameters.values()) + _ROOM):
         layer = make()
     if set(layer.parameters) != set(parameters):

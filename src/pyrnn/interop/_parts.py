@@ -14,7 +14,7 @@ from pyrnn.text.character_model import CharacterModel
 
 
 def parts_of(model: Any, name: str = "") -> dict[str, Layer]:
-    """The layers in the order in which they compute, none of them a composition.
+    """The layers in the order of computation, compositions replaced by their parts.
 
     A layer in a composition has its name after that of the composition, with a dot between. A layer
     alone is called by its kind unless ``name`` says otherwise.
@@ -38,7 +38,7 @@ def parts_of(model: Any, name: str = "") -> dict[str, Layer]:
 
 
 def sizes_of(layer: Layer) -> tuple[int, int] | None:
-    """Features that a layer takes and gives; None if it takes any number and keeps it."""
+    """Numbers of input and output features; None if a layer keeps any number of features."""
     if isinstance(layer, Recurrent):
         return layer.input_size, layer._features
     if isinstance(layer, Linear):

@@ -1,8 +1,8 @@
 """Read ``.safetensors`` files: 8 bytes of length, a header in JSON, the bytes of all tensors.
 
 Files are not trusted. Reading runs no code, and time and memory are bounded by the file's size,
-whatever the header says: it is read member by member and kept as plain numbers, and no tensor is
-read before somebody asks for it.
+whatever the header says: it is read member by member and kept as plain numbers, and a tensor is
+read only when it is used.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def _counted(layers: Mapping[str, Layer]) -> str:
 
 
 def _with_weights(holding: Holding) -> dict[str, Layer]:
-    """The layers that a file of weights alone has something of."""
+    """The layers that have parameters, for a file of weights alone."""
     found = {name: layer for name, layer in holding.layers.items() if layer.num_parameters}
     if not found:
         raise ValueError("expected at least one layer with parameters, got none")

@@ -29,7 +29,7 @@ _LEVEL = re.compile(r"(.+)_l(\d+)")
 
 
 def read(path: AnyPath) -> Holding:
-    """Everything in a file that pyrnn can use, and why the rest is none.
+    """Everything in a file that pyrnn can use, and why it cannot use the rest.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def _from_names(mapping: Any, path: AnyPath) -> Found:
 
 
 def stacked(layers: Mapping[str, Layer]) -> dict[str, Layer]:
-    """Layers with levels that pyrnn took apart, "name_l0", "name_l1", ..., joined again."""
+    """Layers whose levels pyrnn separated, "name_l0", "name_l1", ..., joined again."""
     levels: dict[str, list[str]] = {}
     for name, layer in layers.items():
         match = _LEVEL.fullmatch(name)

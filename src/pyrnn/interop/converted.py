@@ -311,7 +311,7 @@ def _program(arguments: Any, contents: Contents, file: BinaryIO) -> Program:
 
 def _graph(described: Any, contents: Contents, file: BinaryIO, depth: int) -> Graph:
     if depth > MOST_DEPTH:
-        raise ContentError(f"expected graphs at most {MOST_DEPTH} deep in each other")
+        raise ContentError(f"expected graphs nested at most {MOST_DEPTH} deep")
 
     def value(given: Any) -> Value:
         name, dtype, shape = given

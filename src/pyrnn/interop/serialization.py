@@ -76,13 +76,13 @@ _SIZES = (
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 MOST_VALUES = 5000
-"""In a description; a layer has some twenty."""
+"""The largest number of values in a description; a layer has about twenty."""
 MOST_DEPTH = 20
 """Of compositions within compositions."""
 MOST_MISSING = 1 << 18
 """Bytes."""
 MOST_DESCRIPTION = 1 << 24
-"""The longest description in characters: a vocabulary of all of Unicode has so many."""
+"""The longest description in characters: that of a vocabulary of all of Unicode."""
 
 Saveable = CharacterModel | Layer
 
@@ -391,7 +391,7 @@ def _json(text: str) -> Any:
 
 
 def _sizes_without_parameters(arguments: Mapping[str, Any]) -> set[str]:
-    """The sizes that say nothing of how many numbers a layer holds."""
+    """The sizes that do not affect the number of parameters of a layer."""
     free = set()
     if "in_channels" not in arguments:
         free.add("kernel_size")  # of a window, not of weights
@@ -405,7 +405,7 @@ def _sizes_without_parameters(arguments: Mapping[str, Any]) -> set[str]:
 def _check_arguments(
     kind: str, arguments: Mapping[str, Any], data_bytes: int, num_tensors: int
 ) -> None:
-    """Refuse what `save` does not write, and sizes that so much data cannot bear out."""
+    """Refuse arguments that `save` does not write, and sizes that do not fit the amount of data."""
     for name in arguments:
         if name not in _options.defaults_of(_KINDS[kind]):
             raise _ContentError(f"expected arguments of {kind}, got {_checks.shown(name)}")

@@ -1,4 +1,4 @@
-"""Several layers of one level as one layer of several levels, and back.
+"""Joins several layers of one level into one layer of several levels, and separates them again.
 
 Keras and ONNX have one layer for each level; torch and pyrnn have `num_layers`.
 """
@@ -37,7 +37,7 @@ def stack(layers: Sequence[Recurrent]) -> Recurrent:
     Parameters
     ----------
     layers : sequence of RNN, LSTM, GRU or MinGRU
-        Lowest first; each takes what the one below gives.
+        Lowest first; each takes the output of the one below.
 
     Raises
     ------

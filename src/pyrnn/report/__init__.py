@@ -1,4 +1,4 @@
-"""The report of a training run: charts, samples, and which units track what, on one page."""
+"""The report of a training run on one page: charts, samples, and what single units track."""
 
 from pyrnn.report.run import Run, RunFileError, load
 

@@ -60,7 +60,7 @@ def figure(run: Measured) -> Figure:
 
 
 def style(axes: Any) -> None:
-    """What all charts have in common."""
+    """The style of all charts."""
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[1] and axes.get_legend() is None:
@@ -144,7 +144,7 @@ def _bits(run: Measured) -> Chart | None:
 
 
 def _saturation(run: Measured) -> Chart | None:
-    """How much of the gates is saturated in the course of the training."""
+    """The shares of saturated gate values during the training."""
     scores = [score for score in run.scores if score.get("gates")]
     if not scores:
         return None
@@ -172,7 +172,7 @@ def _saturation(run: Measured) -> Chart | None:
 
 
 def _gates(run: Measured) -> Chart | None:
-    """How the values of each gate are spread in the model at the end."""
+    """The distribution of each gate's values in the final model."""
     gates = run.gates
     if not gates:
         return None
@@ -234,7 +234,7 @@ def _smooth(values: Array) -> Array:
 
 
 def _some(count: int) -> list[int]:
-    """Up to `ROWS` places, the first and the last among them."""
+    """Up to `ROWS` positions, including the first and the last."""
     return sorted({round(n) for n in np.linspace(0, count - 1, min(ROWS, count))}) if count else []
 
 

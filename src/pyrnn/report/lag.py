@@ -1,4 +1,4 @@
-"""How far back a loss reaches: the norm of the gradient of a loss over the lag."""
+"""How far back in time a loss has a gradient: its norm over the lag."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ def gradient_over_lag(model: CharacterModel, indices: Any) -> Array:
 
 
 def _norm(gradient: Array) -> float:
-    """Of the gradient of each row (N, units), the root of the mean of squares."""
+    """The root of the mean square over rows of the norm of each row's gradient (N, units)."""
     return float(np.sqrt(np.square(gradient.astype(np.float64)).sum(axis=-1).mean()))

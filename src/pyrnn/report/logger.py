@@ -43,7 +43,7 @@ class RunLogger(Callback):
     -----
     The numbers of the first 256 steps are kept one by one, later ones as means, so that the file
     stays small. The gradient norm is that before clipping; without ``clip_grad_norm`` of the
-    trainer there is none. A training that goes on from a checkpoint keeps its history.
+    trainer there is none. A training that continues from a checkpoint keeps its history.
 
     Examples
     --------
@@ -68,7 +68,7 @@ class RunLogger(Callback):
         self._recording = Recording({}, self.text, self.prompt)
 
     def on_train_begin(self) -> None:
-        """Begin a new history, unless the training goes on."""
+        """Begin a new history, unless the training continues from a checkpoint."""
         if self.prompt and isinstance(self.model, CharacterModel):
             vocabulary = self.model.vocabulary
             vocabulary.encode(vocabulary.normalise(self.prompt), name="prompt")
@@ -76,7 +76,7 @@ class RunLogger(Callback):
             self._recording = Recording({}, self.text, self.prompt)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float]) -> None:
-        """Take down the numbers of a step."""
+        """Record the numbers of a step."""
         self._recording.step(
             self.trainer.progress.step,
             math.nan,
@@ -86,7 +86,7 @@ class RunLogger(Callback):
         )
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Take down the score of an epoch, and write the file."""
+        """Record the score of an epoch, and write the file."""
         if isinstance(self.model, CharacterModel):
             bits = float(logs.get("val_loss", math.nan)) / math.log(2)
             self._recording.score(self.trainer.progress.step, math.nan, bits, self.model)
@@ -97,5 +97,5 @@ class RunLogger(Callback):
         return self._recording.state_dict()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Continue from what `state_dict` returned."""
         self._recording.load_state_dict(state_dict)

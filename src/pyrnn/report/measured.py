@@ -74,7 +74,7 @@ class Measured:
 
 
 def _readable(model: CharacterModel, text: str) -> str:
-    """A text as the model reads it: without what it does not know, if nothing stands for that."""
+    """A text without characters that the model neither knows nor has a replacement for."""
     vocabulary = model.vocabulary
     text = vocabulary.normalise(text)
     if vocabulary.replacement is not None:

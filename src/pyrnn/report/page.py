@@ -64,7 +64,7 @@ def _file(name: str) -> str:
 
 
 def _facts(run: Measured) -> list[tuple[str, str]]:
-    """What is said of the run in the beginning."""
+    """The facts about the run at the top of the page."""
     facts = []
     if run.model is not None:
         model = run.model
@@ -106,7 +106,7 @@ def _view(run: Measured) -> dict[str, Any] | None:
 
 
 def _chosen(run: Measured, states: States) -> list[int]:
-    """The places of the units that can be chosen: all, or those found and those that vary most."""
+    """The indices of the units to choose from: all, or those found and those that vary most."""
     if len(states.units) <= SHOWN_UNITS:
         return list(range(len(states.units)))
     found = {states.units.index(f.unit) for f in run.findings if f.unit is not None}
@@ -116,7 +116,7 @@ def _chosen(run: Measured, states: States) -> list[int]:
 
 
 def _findings(run: Measured, view: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """What the page says of each property."""
+    """The sentences of the page about each property."""
     if view is None:
         return []
     found = []
@@ -127,7 +127,7 @@ def _findings(run: Measured, view: dict[str, Any] | None) -> list[dict[str, Any]
 
 
 def _data(view: dict[str, Any] | None) -> str:
-    """The data for the script, as JSON that cannot end the element that it stands in."""
+    """The data for the script, as JSON that is safe inside a script element."""
     if view is None:
         return "null"
     values = view["values"]

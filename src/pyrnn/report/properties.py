@@ -19,7 +19,7 @@ TAB = 4
 def quotes(text: str) -> Array:
     """1 within quotation marks, the opening one included; 0 elsewhere.
 
-    Straight quotes end with their line. Three of them are none: where a text begins within a
+    Straight quotes end with their line. Three in a row do not count: where a text begins within a
     docstring, the inside could not be told from the outside. An apostrophe between letters is no
     quote, and a backslash in a quotation takes the next character's meaning away.
     """
@@ -42,7 +42,7 @@ def quotes(text: str) -> Array:
 
 
 def _opened(text: str, place: int) -> str:
-    """What ends the quotation that begins here; nothing if none does."""
+    """The string that ends the quotation that begins here; empty if none begins."""
     character = text[place]
     if character not in STRAIGHT:
         return CURLY.get(character, "")

@@ -22,7 +22,7 @@ TEXT_MOST = 20_000
 SAMPLE_LENGTH = 200
 SAMPLE_TEMPERATURE = 0.7
 GATE_ROWS, GATE_STEPS = 4, 64
-"""How many sequences are looked at for the saturation of gates, and how long each is."""
+"""How many sequences the saturation of gates is measured on, and how long each is."""
 
 SATURATED = 0.1
 """A gate is saturated where it is below this, or above 1 minus this."""
@@ -52,7 +52,7 @@ class Recording:
         self._last: tuple[float, float] = 0, 0
 
     def step(self, step: int, characters: float, loss: float, lr: float, norm: float) -> None:
-        """Take down a step: the loss in nats, the learning rate, the norm before clipping."""
+        """Record a step: the loss in nats, the learning rate, the norm before clipping."""
         self._sums += (loss, lr, norm)
         self._count += 1
         self._last = step, characters
@@ -62,13 +62,13 @@ class Recording:
             self._count = 0
 
     def _mean(self) -> tuple[float, ...]:
-        """The point that the steps since the last one make."""
+        """The mean of the steps since the last point."""
         loss, lr, norm = (self._sums / self._count).tolist()
         step, characters = self._last
         return float(step), float(characters), loss, lr, norm
 
     def score(self, step: int, characters: float, bits: float, model: CharacterModel) -> None:
-        """Take down a score on held-out text, what the model writes now, and how its gates are."""
+        """Record a score on held-out text, a sample of the model and its saturated gates."""
         numbers = {"step": step, "characters": characters, "bits": bits}
         looks = {"sample": self._sample(model), "gates": self._gates(model)}
         self.scores.append({**{n: _finite(v) for n, v in numbers.items()}, **looks})
@@ -79,7 +79,7 @@ class Recording:
         with np.errstate(all="ignore"):
             try:
                 return self.prompt + model.sample(self.prompt, SAMPLE_LENGTH, SAMPLE_TEMPERATURE, 0)
-            except ValueError:  # a training that diverges; it says so itself
+            except ValueError:  # the training diverges, and reports it itself
                 return ""
 
     def _gates(self, model: CharacterModel) -> dict[str, list[float]]:
@@ -91,7 +91,7 @@ class Recording:
             return saturation(model, indices.reshape(rows, length).T)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a later run needs to go on."""
+        """All that a later run needs to continue."""
         return {
             "points": np.array(self.points, np.float64).reshape(-1, len(COLUMNS)),
             "scores": json.dumps(self.scores),
@@ -101,7 +101,7 @@ class Recording:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Continue from what `state_dict` returned."""
         self.points = [tuple(point) for point in np.asarray(state["points"]).tolist()]
         self.scores = json.loads(state["scores"])
         self._sums = np.array(state["sums"], np.float64)
@@ -124,7 +124,7 @@ class Recording:
             "scores": self.scores,
             "text": self.text,
         }
-        # Lone surrogates, which no UTF-8 has, are escaped.
+        # Lone surrogates, which UTF-8 cannot hold, are escaped.
         write_atomically(checked_path(path), json.dumps(document, allow_nan=False).encode())
 
 
@@ -140,7 +140,7 @@ def saturation(model: CharacterModel, indices: Any) -> dict[str, list[float]]:
     return {
         name: [float((gate < SATURATED).mean()), float((gate > 1 - SATURATED).mean())]
         for name, gate in gates.items()
-        if name[0] not in "gn"  # candidates are no gates
+        if name[0] not in "gn"  # candidates are not gates
     }
 
 

@@ -225,7 +225,7 @@ def history_beside(name: str) -> str:
 
 
 def _read(name: str) -> dict[str, Any]:
-    """Read a history; it may come from a stranger, so that nothing of it is taken unseen."""
+    """Read a history. The file is not trusted, so everything in it is checked."""
     try:
         with open_regular(name) as file:
             if os.fstat(file.fileno()).st_size > MOST_BYTES:

@@ -1,4 +1,4 @@
-"""The units of a model over a text, and which of them track what."""
+"""The states of a model's units over a text, and the properties of the text that they track."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyrnn.text.character_model import CharacterModel
 from pyrnn.text.sampling.writing import features
 
 TRACKS = 0.5
-"""A unit tracks a property if their correlation is at least this, or at most minus this."""
+"""A unit tracks a property if the absolute value of their correlation is at least this."""
 
 LEAST_TEXT = 400
 """Correlations over fewer characters say nothing."""
@@ -41,7 +41,7 @@ class Finding(NamedTuple):
 
     @property
     def tracks(self) -> bool:
-        """Whether the correlation is large enough to say so."""
+        """Whether the correlation is large enough."""
         return self.unit is not None and abs(self.correlation) >= TRACKS
 
 
@@ -53,7 +53,7 @@ class States(NamedTuple):
 
 
 def states(model: CharacterModel, text: str) -> States:
-    """Let the model read a text: its hidden states, and of an LSTM the tanh of its cell states."""
+    """Run a model over a text: its hidden states and, of an LSTM, the tanh of its cell states."""
     indices = model.vocabulary.encode(text, replace=True)
     stream = model.rnn.stream()
     found = []

@@ -1,4 +1,4 @@
-"""What `RNNClassifier` and `RNNRegressor` share: training, outputs, what is known after a fit."""
+"""What `RNNClassifier` and `RNNRegressor` share: training, outputs, fitted attributes."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def read_weights(sample_weight: Any, count: int) -> Weights:
 
 
 class BaseRNN(BaseEstimator):  # type: ignore[misc]
-    """Base class of both estimators; each has a constructor of its own, as scikit-learn asks."""
+    """Base class of both estimators; each has its own constructor, as scikit-learn requires."""
 
     _each_step: bool
     _outputs: int
@@ -86,7 +86,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _continues(self, incremental: bool) -> bool:
-        """Whether training goes on with the weights that there are."""
+        """Whether training continues from the present weights."""
         return hasattr(self, "model_") and (incremental or bool(self.warm_start))
 
     def _train(
@@ -101,7 +101,7 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]
         labels: Any,
         stratify: bool,
     ) -> None:
-        """Train on examples, whose ``labels`` are what the score of held-out ones compares with."""
+        """Train on examples; held-out scores compare with their ``labels``."""
         continues = self._continues(incremental)
         if not continues:
             random = check_random_state(self.random_state)

@@ -37,7 +37,7 @@ class Sequences(NamedTuple):
 
 
 def read_sequences(estimator: Any, X: Any, *, reset: bool) -> Sequences:
-    """Check X; set ``n_features_in_`` with ``reset``, and otherwise hold X against it."""
+    """Check X; set ``n_features_in_`` with ``reset``, otherwise compare X with it."""
     with naming("X"):
         return _read(estimator, X, reset)
 
@@ -88,7 +88,7 @@ def _not_empty(shape: tuple[int, ...]) -> None:
 
 
 def _is_list_of_arrays(X: Any) -> bool:
-    """Whether X is a list, or an array of objects, of sequences that are no rows of a table."""
+    """Whether X is a list or an object array of sequences, and not of the rows of a table."""
     if isinstance(X, np.ndarray):
         if X.dtype != object or X.ndim != 1 or not len(X):
             return False
@@ -145,7 +145,7 @@ class Scaler(NamedTuple):
         return [((part - self.mean) / self.scale).astype(dtype) for part in parts]
 
     def undo(self, array: Any) -> Any:
-        """Standardised numbers, as they were before."""
+        """Convert standardised numbers back."""
         return array * self.scale + self.mean
 
 

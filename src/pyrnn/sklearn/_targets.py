@@ -1,4 +1,4 @@
-"""The y of estimators: one target for each sequence, or one for each of its steps."""
+"""The y of estimators: one target for each sequence, or one for each time step."""
 
 from __future__ import annotations
 

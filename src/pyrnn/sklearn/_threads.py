@@ -18,7 +18,7 @@ _BEFORE = 1
 
 
 def in_worker() -> bool:
-    """Whether this runs in a task of joblib: of its processes, threads, of dask or ray."""
+    """Whether this runs in a task of joblib, on any backend: processes, threads, dask or ray."""
     backend, _ = joblib.parallel.get_active_backend()
     return bool(getattr(backend, "nesting_level", 0)) or _in_dask_worker()
 

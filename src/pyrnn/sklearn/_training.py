@@ -71,8 +71,8 @@ def _like(weights: Any, array: Any) -> Any:
 class ScoreStopping(Callback):
     """Scores held-out sequences after each epoch, and stops when the score gets no better.
 
-    Of equal scores the one with the smaller loss is better: few sequences give few different
-    scores. The weights of the best epoch are brought back at the end.
+    Among equal scores, the one with the smaller loss is better, since few sequences give few
+    different scores. The weights of the best epoch are restored at the end.
     """
 
     def __init__(self, score: Callable[[], float], tol: float, patience: int) -> None:
@@ -101,12 +101,12 @@ class ScoreStopping(Callback):
             self.trainer.stop_training = True
 
     def on_train_end(self) -> None:
-        """Bring back the best weights."""
+        """Restore the best weights."""
         self.model.parameters.update(self._weights)
 
 
 class LossStopping(Callback):
-    """Stops when the training loss gets no better by ``tol``, and shows each epoch if wanted."""
+    """Stops when the training loss no longer improves by ``tol``; prints each epoch on request."""
 
     def __init__(self, tol: float, patience: int) -> None:
         self._tol = tol

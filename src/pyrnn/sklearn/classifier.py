@@ -34,7 +34,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]
         Whether each layer reads the sequence from both ends. With False, the answer at a step
         depends on no later step.
     pooling : {"last", "mean"}, default "last"
-        What the class of a sequence is decided from: the last step of the recurrent layer (of each
+        What the class of a sequence is computed from: the last step of the recurrent layer (of each
         direction), or the mean over all steps.
     dropout : float, default 0.0
         The share of elements that are set to 0 in training, between layers and before the output.
@@ -186,7 +186,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]
         y : array or list of arrays
             A label for each sequence, (N,); or for each time step, (N, T) or a list of (T_i,).
         sample_weight : array, optional
-            The weight of each sequence in the loss, (N,). Those of weight 0 are left out.
+            The weight of each sequence in the loss, (N,). Sequences of weight 0 are left out.
 
         Returns
         -------
@@ -212,7 +212,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> RNNClassifier:
-        """Train for one epoch on some sequences, from where the training is.
+        """Train for one epoch on some sequences, starting from the present weights.
 
         Parameters
         ----------
@@ -221,9 +221,9 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]
         y : array or list of arrays
             A label for each sequence, (N,); or for each time step, (N, T) or a list of (T_i,).
         classes : array, optional
-            All labels that will ever come. It is needed in the first call.
+            All labels that may ever occur. Required in the first call.
         sample_weight : array, optional
-            The weight of each sequence in the loss, (N,). Those of weight 0 are left out.
+            The weight of each sequence in the loss, (N,). Sequences of weight 0 are left out.
 
         Returns
         -------
@@ -238,8 +238,8 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]
 
         Notes
         -----
-        Features are standardised as the first call found them. The learning rate is constant, and
-        nothing is held out.
+        Features are standardised by the mean and standard deviation of the first call. The learning
+        rate is constant, and nothing is held out.
 
         Examples
         --------
@@ -378,7 +378,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]
         Returns
         -------
         array or list of arrays
-            As `predict_proba` has them, in nats.
+            In the shape of `predict_proba`, in nats.
 
         Raises
         ------

@@ -37,7 +37,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]
     num_layers : int, default 1
         The number of recurrent layers.
     loss : {"squared_error", "absolute_error", "huber"}, default "squared_error"
-        What is made small, of standardised targets.
+        The loss to minimise, on standardised targets.
     bidirectional : bool, default True
         Whether each layer reads the sequence from both ends. With False, the answer at a step
         depends on no later step.
@@ -199,7 +199,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]
             Targets of each sequence, (N,) or (N, K); or of each time step, (N, T, K) or a list of
             (T_i,) or (T_i, K).
         sample_weight : array, optional
-            The weight of each sequence in the loss, (N,). Those of weight 0 are left out.
+            The weight of each sequence in the loss, (N,). Sequences of weight 0 are left out.
 
         Returns
         -------
@@ -223,7 +223,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]
         return self._learn(X, y, sample_weight, incremental=False)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> RNNRegressor:
-        """Train for one epoch on some sequences, from where the training is.
+        """Train for one epoch on some sequences, starting from the present weights.
 
         Parameters
         ----------
@@ -233,7 +233,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]
             Targets of each sequence, (N,) or (N, K); or of each time step, (N, T, K) or a list of
             (T_i,) or (T_i, K).
         sample_weight : array, optional
-            The weight of each sequence in the loss, (N,). Those of weight 0 are left out.
+            The weight of each sequence in the loss, (N,). Sequences of weight 0 are left out.
 
         Returns
         -------

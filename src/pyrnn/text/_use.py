@@ -1,4 +1,4 @@
-"""What a character model does with text: it scores it, and it writes."""
+"""What a character model does with text: scoring and generating."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Use:
         indices : array of int
             The text from ``vocabulary.encode``, (L,) with L >= 2, of any integer dtype.
         callback : callable, optional
-            Called from time to time; an exception that it raises ends the evaluation.
+            Called repeatedly during the evaluation; an exception that it raises ends it.
 
         Returns
         -------
@@ -53,11 +53,11 @@ class Use:
     def score(self, text: str | Iterable[str]) -> Score:
         r"""Score a text from its beginning to its end: the bits that its characters take.
 
-        Unlike `bits_per_character`, which reads many parts of a text side by side, this reads all
-        of it in its order with one state, as `sample` does. The first character is predicted as
+        Unlike `bits_per_character`, which reads many parts of a text side by side, this reads the
+        whole text in order with one state, as `sample` does. The first character is predicted as
         after a line end; if the model knows none, it does not count. Characters that the model does
-        not know are read as U+FFFD, or left out if it has none. The text is brought into the form
-        of the one that the model learned, as prompts are. Dropout is off.
+        not know are read as U+FFFD, or left out if it has none. The text is brought into the normal
+        form of the training text, as prompts are. Dropout is off.
 
         Parameters
         ----------
@@ -158,8 +158,8 @@ class Use:
         prompt : str or list of str
             The text to continue: one character or more of the vocabulary, after
             ``vocabulary.normalise`` (line ends become a line feed, and characters are composed or
-            decomposed if the vocabulary has them so). Several run as one batch; each is continued
-            with the same bits as alone.
+            decomposed if the vocabulary has them so). Several prompts form one batch; each is
+            continued exactly as if it were alone.
         length : int
             The largest number of characters to generate.
         temperature : float, default 1.0
@@ -227,7 +227,7 @@ class Use:
         top_p: float | None = None,
         stop: str | Sequence[str] | None = None,
     ) -> Iterator[str]:
-        """Continue a text, and hand it out while it is written.
+        """Continue a text, and yield it while it is generated.
 
         Parameters
         ----------

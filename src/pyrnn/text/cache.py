@@ -1,9 +1,9 @@
-"""Prepared texts in a file, so that the next start has no work and nothing large is in memory.
+"""Prepared texts in a file, so that the next start is fast and needs little memory.
 
 The file has a line of 128 bytes that says what it is, the indices as they are, and at its end a
 description as JSON: the vocabulary, and of each text the size, the time of its last change and the
-hash. It is written beside its place and then renamed. One that is not whole, not of these texts or
-not of this kind of tokens is made again.
+hash. It is written beside its place and then renamed. A file that is incomplete, or of other texts
+or tokens, is written again.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ VERSION = 1
 DTYPES = ("uint8", "uint16", "uint32")
 SAMPLES = 64
 SAMPLE_BYTES = 4096
-"""So many parts of the indices are looked at before they are trusted; all would take long."""
+"""The number of parts of the indices that are checked; checking all would take long."""
 
 WRONG = (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What reading a damaged file may raise."""
 
 SETTLED = 2 * 10**9
-"""A file that was changed less than so many nanoseconds before it was read may have changed since,
-with the same time: some file systems count in seconds."""
+"""Nanoseconds. A file that changed less than this before it was read may change again with the
+same time, since some file systems count in seconds; so its hash is compared too."""
 
 
 def is_ours(path: AnyPath) -> bool:
-    """Whether a file may be overwritten: it is a cache, even a damaged one, empty or not there."""
+    """Whether a file may be overwritten: it is a cache (even a damaged one), empty or missing."""
     try:
         with open_regular(checked_path(path)) as file:
             beginning = file.read(len(MAGIC))
@@ -55,7 +55,7 @@ def prepare_file(
     encoder: Encoder,
     report: Reported | None = None,
 ) -> Prepared:
-    """Prepare texts in a file, which replaces one that is there; the indices are a memory map."""
+    """Prepare texts in a file, replacing an existing one; the indices are a memory map."""
     with written_beside(path, sync=False) as file:
         prepared = prepare(sources, encoder, file, report)
         file.flush()
@@ -86,9 +86,9 @@ def find(
     *,
     streams: bool = False,
 ) -> Prepared | None:
-    """What a file has of exactly these texts; None if there is no such file, or it is not whole.
+    """The contents of a file of exactly these texts; None if missing, incomplete or of others.
 
-    What came from pipes and the standard input counts as the same with ``streams`` only.
+    Texts from pipes and the standard input count as the same with ``streams`` only.
     """
     prepared = read(path, kind)
     if prepared is None or len(prepared.sources) != len(sources):
@@ -99,7 +99,7 @@ def find(
 
 
 def read(path: AnyPath, kind: dict[str, Any]) -> Prepared | None:
-    """What a file has, of whatever texts; None if it is missing, damaged or of another kind."""
+    """The contents of a file of any texts; None if it is missing, damaged or of another kind."""
     try:
         with open_regular(checked_path(path)) as file:
             line = file.read(START)
@@ -138,7 +138,7 @@ def _plain(value: Any) -> Any:
 
 
 def _same(before: Source, now: AnyPath | BinaryIO, prepared: int, streams: bool) -> bool:
-    """Whether a text is the one that was read."""
+    """Whether a text is the same as when it was read."""
     time = changed(now)
     if time is None:
         return streams and before.path == "-"
@@ -155,7 +155,7 @@ def _mapped(path: AnyPath, dtype: np.dtype[Any], length: int) -> Any:
 
 
 def _samples(file: BinaryIO, size: int) -> int:
-    """A checksum of parts of the indices, the first and the last among them."""
+    """A checksum of parts of the indices, including the first and the last."""
     last, total = max(0, size - SAMPLE_BYTES), 0
     for number in range(SAMPLES):
         file.seek(START + last * number // (SAMPLES - 1))

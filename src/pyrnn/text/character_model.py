@@ -1,4 +1,4 @@
-"""The character model: it reads characters and scores the next one."""
+"""The character model, which predicts the next character of a text."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How a text becomes numbers while it is read, before its vocabulary is known.
+"""Converts a text to numbers while it is read, before its vocabulary is known.
 
 An encoder gives each token a number of its own at its first appearance. Once the whole text was
-read, and its tokens are counted, `Encoder.vocabulary` says which of them the model is to know, and
-what becomes of each number.
+read, and its tokens are counted, `Encoder.vocabulary` chooses the tokens of the model, and gives
+the index of each number.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ CODE_POINTS = 0x110000
 
 
 class Encoder(Protocol):
-    """What `prepare` needs to know of a kind of tokens."""
+    """What `prepare` needs to know about a kind of tokens."""
 
     unit: str
     kind: dict[str, Any]
-    """What distinguishes texts of these tokens from those of others, in JSON's values."""
+    """Identifies this kind of tokens in files, as JSON values."""
 
     def encode(self, blocks: Iterable[bytes], name: str) -> Iterator[Codes]:
         """The numbers of the tokens of a text, which comes in blocks of bytes."""
@@ -46,7 +46,7 @@ class Encoder(Protocol):
 
 
 class Characters:
-    """Characters: those of ASCII have their code as number, others the next one that is free."""
+    """Characters: ASCII characters have their code as number, others the next free one."""
 
     unit = "characters"
 
@@ -86,16 +86,16 @@ class Characters:
             self._numbers[points] = range(start, len(self._points))
 
     def _make_table(self, dtype: np.dtype[Any]) -> None:
-        """The number of each character, in small integers; the largest one is none."""
+        """The number of each character, in small integers; the largest integer means none."""
         self._none = np.iinfo(dtype).max
         self._numbers = np.full(CODE_POINTS, self._none, dtype)
         self._numbers[self._points] = range(len(self._points))
 
     def _look_at_forms(self, characters: list[str]) -> None:
-        """See which normal forms the text may have, and whether that depends on neighbours.
+        """Find which normal forms the text may have, and whether that depends on neighbours.
 
         A character has a form of its own, unless it joins the one before it: marks and the later
-        parts of Korean syllables. To look at each piece of a text takes longer than to read it.
+        parts of Korean syllables. Checking each piece of a text would take longer than reading it.
         """
         self._forms = [
             form

@@ -1,4 +1,4 @@
-"""What a character model needs for a text, in bits."""
+"""The bits that a character model needs for a text."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def nats_of(
 ) -> tuple[float, int]:
     """The nats that a model needs for one of several ranks' streams of a text.
 
-    Beside them is the number of characters that all ranks' streams score.
+    Also returns the number of characters that the streams of all ranks score.
     """
     text = _checks.as_array("indices", indices)
     if text.ndim != 1 or len(text) < 2:

@@ -27,8 +27,8 @@ def load(paths: Sequence[AnyPath], *, cache: AnyPath | None = None) -> EncodedCo
     paths : sequence of str, bytes or os.PathLike
         Files or pipes, in UTF-8.
     cache : str, bytes or os.PathLike, optional
-        A file in which the indices are kept; the arrays are memory maps of it. If it has those of
-        the same texts, nothing is read: texts are the same by their size and the time of their last
+        A file in which the indices are kept; the arrays are memory maps of it. If it holds the same
+        texts already, nothing is read: texts are the same by their size and the time of their last
         change, or by their hash. If not, or if it is damaged, it is made again.
 
     Returns
@@ -39,12 +39,12 @@ def load(paths: Sequence[AnyPath], *, cache: AnyPath | None = None) -> EncodedCo
     Raises
     ------
     TypeError
-        If ``paths`` is not a sequence of file names, or ``cache`` not one.
+        If ``paths`` is not a sequence of file names, or ``cache`` is not a file name.
     TextError
         If a file cannot be read, is not UTF-8 or is empty, the text is too short, or no character
         is common enough to learn.
     ValueError
-        If ``cache`` is another file.
+        If ``cache`` names a file that is not a cache.
     OSError
         If the cache cannot be written.
 

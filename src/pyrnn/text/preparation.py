@@ -22,17 +22,17 @@ from pyrnn.text.encoders import Codes, Counts, Encoder
 from pyrnn.text.vocabulary import SmallIndices, Vocabulary
 
 START = 128
-"""Where numbers begin in a file; what is before them belongs to whoever made the file."""
+"""The position of the first number in a file; the caller writes what comes before it."""
 
 AT_ONCE = 1 << 20
-"""So many numbers are exchanged at once."""
+"""How many numbers are exchanged at once."""
 
 Reported = Callable[[int, int | None], object]
-"""Called with the bytes that were read, and with how many there are, as far as known."""
+"""Called with the number of bytes that were read, and the total number if it is known."""
 
 
 class Source(NamedTuple):
-    """A text that was read: where from, its size, when it was changed last, its hash.
+    """A text that was read: its path, its size, the time of its last change, its hash.
 
     The path of a pipe or of the standard input is "-", and its time 0.
     """
@@ -78,7 +78,7 @@ def prepare(
 ) -> Prepared:
     """Write the indices of texts to a file that can be read too, from `START` on.
 
-    The result's ``tokens`` have the dtype and the length of what was written, and no memory.
+    The result's ``tokens`` have the dtype and length of the data, but take no memory.
     """
     begun = time.time_ns()
     total = _size(sources) if report is not None else None
@@ -119,7 +119,7 @@ def prepare(
 
 
 class _Hashed:
-    """The blocks of a text, hashed as they pass by."""
+    """The blocks of a text, hashed while they are read."""
 
     def __init__(
         self,
@@ -156,14 +156,14 @@ def hash_of(parts: Iterable[bytes]) -> str:
 
 
 def changed(source: AnyPath | BinaryIO) -> int | None:
-    """When a file was changed last, in nanoseconds; None if it is no regular file."""
+    """The time of a file's last change in nanoseconds; None if it is not a regular file."""
     if hasattr(source, "read") or not os.path.isfile(text_name(source)):
         return None
     return os.stat(text_name(source)).st_mtime_ns
 
 
 def _size(sources: Sequence[AnyPath | BinaryIO]) -> int | None:
-    """The bytes of all texts, if they are known before they are read."""
+    """The size of all texts in bytes, if it is known before they are read."""
     if any(changed(source) is None for source in sources):
         return None
     return sum(os.path.getsize(text_name(source)) for source in sources)
@@ -214,8 +214,8 @@ class _Writer:
         return self._at(start, count, self.dtype)
 
     def exchange(self, stretches: Iterable[tuple[int, int]], indices: Codes) -> int:
-        """Exchange numbers for indices, of some stretches, which move to the front; how many."""
-        if indices.itemsize > self.dtype.itemsize:  # what is written shall not pass what is read
+        """Exchange numbers for indices in some stretches, moved to the front; return how many."""
+        if indices.itemsize > self.dtype.itemsize:  # writing must not overtake reading
             self._widen(indices.dtype)
         written = 0
         for start, count in stretches:
@@ -229,7 +229,7 @@ class _Writer:
         return written
 
     def add(self, indices: Codes) -> int:
-        """Add indices at the end, where the file ends now; how many there are."""
+        """Add indices at the end of the file; return the total."""
         self._file.write(np.ascontiguousarray(indices, self.dtype).data)
         self._file.truncate()
         self.length += len(indices)
@@ -250,4 +250,4 @@ def _counted(codes: Codes) -> Counts:
 
 
 ASCII_PAIRS = 1 << 16
-"""From so many bytes on, they are counted in pairs, which takes half the time."""
+"""From this many bytes on, they are counted in pairs, which is faster."""

@@ -51,7 +51,7 @@ class Score(NamedTuple):
 
     @property
     def bits_per_character(self) -> float:
-        """The mean; less is better.
+        """The mean number of bits; lower is better.
 
         Examples
         --------
@@ -91,7 +91,7 @@ class LineScore(NamedTuple):
 
     @property
     def bits_per_character(self) -> float:
-        """The mean; 0 for a line of which nothing counts.
+        """The mean number of bits; 0 for a line without characters that count.
 
         Examples
         --------
@@ -103,7 +103,7 @@ class LineScore(NamedTuple):
 
 
 class Scoring:
-    """The characters of a text with the bits of each; what is unknown is counted on the way."""
+    """The characters of a text with the bits of each; unknown characters are counted."""
 
     def __init__(self, model: Any, text: str | Iterable[str]) -> None:
         divergence.check_usable(model.parameters)
@@ -193,7 +193,7 @@ def lines(scoring: Iterable[tuple[str, Array]]) -> Iterator[LineScore]:
 
 
 def _evaluated(model: Any, indices: Indices, state: Any) -> tuple[Array, Any]:
-    """Logits and state in eval mode, whatever the mode is."""
+    """Logits and state in eval mode, whatever mode the model is in."""
     was_training = model.training
     model.eval()
     try:
@@ -220,7 +220,7 @@ def _normalised(pieces: Iterable[str], vocabulary: Vocabulary) -> Iterator[str]:
     for number, piece in enumerate(pieces):
         text = decoder.decode(_checks.string(f"text[{number}]", piece))
         if form is not None:
-            # What follows may combine with the end of a piece, but not beyond a line end.
+            # The next piece may combine with the end of a piece, but not across a line end.
             text, pending = _cut(pending + text)
             text = unicodedata.normalize(form, text)
         if text:
@@ -232,6 +232,6 @@ def _normalised(pieces: Iterable[str], vocabulary: Vocabulary) -> Iterator[str]:
 
 
 def _cut(text: str) -> tuple[str, str]:
-    """Cut after the last line end, or where there has been none for long, anywhere."""
+    """Cut after the last line end; in very long lines, anywhere."""
     end = text.rfind("\n") + 1
     return (text, "") if not end and len(text) > PIECE_BYTES else (text[:end], text[end:])

@@ -38,13 +38,13 @@ class Vocabulary(Portable):
         them, `encode` can map unknown characters to it.
     unicode_form : {"NFC", "NFD"}, optional
         The normal form of the text that the characters come from, into which `normalise` brings
-        prompts. None if the text has both forms, or nothing that they differ in.
+        prompts. None if the text has both forms, or no character in which they differ.
 
     Raises
     ------
     TypeError, ValueError
-        If ``characters`` is not a string, is empty, or has a character twice, or
-        ``unicode_form`` is another.
+        If ``characters`` is not a string, is empty, or has a character twice, or ``unicode_form``
+        is invalid.
 
     Examples
     --------

@@ -162,7 +162,7 @@ def draw_gradient(draw: Draw, *shape: int) -> Any:
 
 
 def caches_refused(make: Callable[[], Any], given: Sequence[Any], gradients: Sequence[Any]) -> Any:
-    """The result of `backward` amid calls whose cache is wrong, beside that of a plain one.
+    """The result of `backward` among calls whose cache is wrong, beside that of a plain one.
 
     ``make`` makes a layer, ``given`` is what its forward takes, ``gradients`` what its backward
     takes after the cache.

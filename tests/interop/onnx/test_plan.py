@@ -284,12 +284,12 @@ def test_weights_in_another_file(tmp_path):
     )
     assert np.array_equal(backend.prepare(path).run(X)[0], np.full((2, 4), 3.0))
     (tmp_path / "weights.bin").unlink()
-    with pytest.raises(ModelFileError, match="its numbers lie in another file"):
+    with pytest.raises(ModelFileError, match="its data is in another file"):
         backend.prepare(path)
     outside = onnx.load(path, load_external_data=False)
     outside.graph.initializer[0].external_data[0].value = "../secret"
     path.write_bytes(outside.SerializeToString())
-    with pytest.raises(ModelFileError, match="its numbers lie in another file"):
+    with pytest.raises(ModelFileError, match="its data is in another file"):
         backend.prepare(path)
 
 

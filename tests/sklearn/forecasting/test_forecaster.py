@@ -150,9 +150,9 @@ def test_the_calendar_tells_the_day_of_the_week():
     np.testing.assert_array_equal(point, test.predictions[1])
     ends = knowing.predict_interval(series[:1704], timestamps=times[:1704])
     np.testing.assert_array_equal(ends, [test.lower[1], test.upper[1]])
-    with pytest.raises(ValueError, match="timestamps: expected one for each step, as calendar"):
+    with pytest.raises(ValueError, match="timestamps: expected one for each step, since calendar"):
         knowing.predict(series)
-    with pytest.raises(ValueError, match="timestamps: expected one for each step, as calendar"):
+    with pytest.raises(ValueError, match="timestamps: expected one for each step, since calendar"):
         small(calendar=True).fit(series)
 
 

@@ -242,7 +242,7 @@ class Workers {
   // nobody else does the other parts.
   void refuse_fork() const {
     if (generation != fork_generation())
-      throw std::runtime_error("the process was forked amid this call");
+      throw std::runtime_error("the process was forked during this call");
   }
 
   bool take(int part, std::uint64_t phase) {

@@ -78,8 +78,8 @@ class Interrupt:
 def deferred() -> Iterator[None]:
     """Inside a ``with`` block no signal ends the program; it does so afterwards.
 
-    For imports of compiled modules: what is raised amid one of them is lost, and leaves a process
-    that cannot even end.
+    For imports of compiled modules: an exception raised inside one of them is lost, and the process
+    may hang at its end.
     """
     with Interrupt() as interrupt:
         yield
@@ -90,8 +90,8 @@ def deferred() -> Iterator[None]:
 def _install(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
     """Install handlers for the signals; return the former handlers.
 
-    What is ignored stays so, as under nohup. Python lets only the main thread handle signals, so
-    elsewhere nothing is to be caught.
+    Ignored signals stay ignored, as under nohup. Only Python's main thread can handle signals, so
+    in other threads nothing is installed.
     """
     if threading.current_thread() is not threading.main_thread():
         return {}

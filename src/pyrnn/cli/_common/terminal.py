@@ -1,7 +1,7 @@
 """Generated text on a terminal: control characters are shown instead of executed.
 
 A model file may come from a stranger, and its characters may move the cursor, set the window's
-title or turn the order of letters round.
+title or reverse the order of letters.
 """
 
 from __future__ import annotations

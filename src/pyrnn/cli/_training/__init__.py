@@ -1,1 +1,1 @@
-"""What `pyrnn train` is made of: options, the run, its progress, picture and memory, resuming."""
+"""The parts of `pyrnn train`: options, the run, its progress, picture and memory, resuming."""

@@ -1,4 +1,4 @@
-"""The history of a run, from which its report is made: what it begins with, and writing it."""
+"""The history of a run, from which its report is made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME_MOST = 60
 
 
 def recording(arguments: argparse.Namespace, corpus: EncodedCorpus, prompt: str) -> Recording:
-    """What the report will show of a training."""
+    """The recording of a training for its report."""
     about = {
         "text": source(arguments),
         "optimizer": arguments.optimizer,
@@ -30,7 +30,7 @@ def recording(arguments: argparse.Namespace, corpus: EncodedCorpus, prompt: str)
 
 
 def source(arguments: argparse.Namespace) -> str:
-    """What a training reads, for titles."""
+    """The texts of a training, for titles."""
     if not arguments.files:
         return "the Python standard library"
     name = Path(arguments.files[0]).name

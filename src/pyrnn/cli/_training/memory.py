@@ -19,7 +19,7 @@ LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_by
 """The files in which Linux states the memory limit of a container."""
 
 BYTES_OF_TEXT = 2
-"""Least bytes of memory per byte of a file: the text as read, and as indices."""
+"""Minimum bytes of memory per byte of a file: the text as read, and as indices."""
 
 
 def check(arguments: argparse.Namespace, num_characters: int) -> None:

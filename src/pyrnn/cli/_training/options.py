@@ -9,11 +9,11 @@ from pyrnn.cli._training.run import OPTIMIZERS, SCHEDULES
 from pyrnn.text._model_parts import CELLS
 
 DEFAULT_SECONDS = 45.0
-"""Together with the start, evaluations and the sample, that is about a minute."""
+"""Together with the start, evaluations and the sample, this takes about a minute."""
 
 MOST_STEPS = 2**63 - 1
 MOST_SECONDS = 1e9
-"""Some thirty years."""
+"""About thirty years."""
 
 
 def add_checkpoint_options(parser: argparse.ArgumentParser) -> None:

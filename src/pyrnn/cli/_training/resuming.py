@@ -15,7 +15,7 @@ from pyrnn.text.preparation import Source
 from pyrnn.training.run import checkpoint
 
 NOT_SAVED = ("command", "run", "resume", "force", "threads", "parser", "report")
-"""Arguments that belong to a start, and not to the training."""
+"""Arguments that concern the start only, and not the training."""
 
 
 def path_beside(model: Path) -> Path:
@@ -110,7 +110,7 @@ class Resumed:
         self.arguments = argparse.Namespace(**{**vars(given), **own})
 
     def check_sizes(self, files: Sequence[str | Path]) -> None:
-        """Refuse texts that are not those that the training began with, before they are read."""
+        """Refuse texts other than those that the training began with, before they are read."""
         if len(files) != len(self._texts):
             raise UsageError(
                 f"--resume: expected the {len(self._texts)} texts that the training began with, "
@@ -122,7 +122,7 @@ class Resumed:
                 self._refuse(before, path)
 
     def check_texts(self, read: Sequence[Source]) -> None:
-        """Refuse texts of other contents than those that the training began with."""
+        """Refuse texts whose contents have changed since the training began."""
         for before, now in zip(self._texts, read, strict=True):
             if (before["size"], before["sha256"]) != (now.size, now.sha256):
                 self._refuse(before, now.path)
@@ -134,7 +134,7 @@ class Resumed:
         )
 
     def restore(self, training: Training) -> None:
-        """Bring a training to where it was."""
+        """Restore the state of a training."""
         try:
             training.load_state_dict(self._tree["training"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:

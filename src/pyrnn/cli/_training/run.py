@@ -1,4 +1,4 @@
-"""The training loop of ``pyrnn train``: chunks with carried state, a schedule, a record."""
+"""The training loop of ``pyrnn train``: chunks with carried state, a schedule, a history."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ SMOOTHING_STEPS = 20
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. At least one of ``steps`` and ``seconds`` is given; the earlier end counts."""
+    """Settings of a training, which ends at ``steps`` or ``seconds``, whichever comes first."""
 
     batch_size: int
     seq_len: int
@@ -152,7 +152,7 @@ class Training:
 
     @property
     def epoch(self) -> int:
-        """Which time through the text this is, from 1 on."""
+        """The number of the current pass through the text, from 1 on."""
         return max(1, math.ceil(self.characters / (self._steps * self.settings.batch_size)))
 
     @property
@@ -167,13 +167,13 @@ class Training:
 
     @property
     def seconds_left(self) -> float:
-        """The time left at this speed."""
+        """The remaining time at this speed."""
         progress = self.progress
         return self.seconds * (1 - progress) / progress if progress else math.inf
 
     @property
     def ended(self) -> bool:
-        """Whether all steps are done, or the patience is at its end."""
+        """Whether all steps are done, or the patience has run out."""
         patience = self.settings.patience
         return self.progress >= 1 or (patience is not None and self.waited >= patience)
 
@@ -206,14 +206,14 @@ class Training:
             save()
 
     def finish(self) -> None:
-        """Score the model as it is; where the best is kept, give it the weights of the best."""
+        """Score the model; if the best one is kept, return to its weights and score."""
         self.final_bits = self.evaluate()
         if self.settings.keep == "best" and self.best is not None:
             self.final_bits, weights = self.best
             self.model.parameters.update(weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a later run needs to go on with the same bits."""
+        """All that a later run needs to continue with the same bits."""
         return {
             "model": dict(self.model.parameters),
             "optimizer": self._optimizer.state_dict(),
@@ -228,7 +228,7 @@ class Training:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave, which has been this training's."""
+        """Continue from what `state_dict` of such a training returned."""
         names = set(self.model.parameters)
         if set(state["model"]) != names:
             raise ValueError("expected the parameters of the model")
@@ -250,8 +250,8 @@ class Training:
     def check(self) -> None:
         """Raise `DivergenceError` if training left the model worse than a guess.
 
-        That is, if some weights are not finite, or if the model foresees the text that it read last
-        worse than who takes every character for equally likely, and worse than it did untrained.
+        That is, if some weights are not finite, or if the model predicts the latest text worse than
+        a uniform distribution over the characters and worse than the untrained model did.
         """
         check_weights("--lr", self.settings.lr, self.model.parameters.values())
         reason = worse_than_a_guess(
@@ -321,8 +321,8 @@ class Training:
     def _batches(self) -> Iterator[tuple[AnyIndices, AnyIndices, Any]]:
         """Yield chunks of all streams, again and again; each pass begins with a zero state.
 
-        What is read begins so much before what is to be foretold as gradients go further back, with
-        the state from there.
+        The input begins before the targets by the number of steps that gradients reach further
+        back, and with the state of that position.
         """
         window = self._window
         while True:
@@ -335,7 +335,7 @@ class Training:
             self._states.clear()
 
     def _stretch(self, columns: Columns, start: int, end: int) -> tuple[AnyIndices, AnyIndices]:
-        """What is read and what is to be foretold, from one step to another."""
+        """The inputs and the targets, from one step to another."""
         tokens = columns.read(start, min(end, self._steps) + 1).T
         return tokens[:-1], tokens[1:]
 
@@ -345,7 +345,7 @@ class Training:
         self._states.append(state)
         before = len(x) - len(y)
         loss, dlogits = softmax_cross_entropy(logits[before:], y)
-        if before:  # these steps are there for the gradients alone
+        if before:  # these steps only serve the gradients
             dlogits = np.concatenate([np.zeros_like(logits[:before]), dlogits])
         characters = y.size
         ranks = self._ranks
@@ -417,7 +417,7 @@ class Training:
         return tuple(join(each, places, 1) for each in zip(*parts, strict=True))
 
     def _set_generator(self, saved: Sequence[Any]) -> None:
-        """Go on with a rank's own draws; with another number of ranks, far from everybody's."""
+        """Restore a rank's own generator; with another number of ranks, start independent ones."""
         rank, count = (0, 1) if self._ranks is None else (self._ranks.rank, self._ranks.count)
         same = len(saved) == count
         generator = self.model.rnn._generator.bit_generator

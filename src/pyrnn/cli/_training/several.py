@@ -1,4 +1,4 @@
-"""``pyrnn train`` under mpiexec: rank 0 alone speaks, and a rank that fails ends all."""
+"""``pyrnn train`` under mpiexec: only rank 0 prints, and a rank that fails ends all."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from pyrnn.training.divergence import DivergenceError
 
 
 def started() -> Ranks | None:
-    """The ranks of this run, of which only the first speaks from now on; None for one process."""
+    """The ranks of this run, of which only the first prints from now on; None for one process."""
     ranks = ranks_of(launch.world())
     if ranks is not None and not ranks.is_first:
-        # To the end of the process, for what `main` says of an error comes last.
+        # Until the end of the process, because `main` reports an error last.
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     return ranks
 
 
 @contextlib.contextmanager
 def agreed(ranks: Ranks | None) -> Iterator[None]:
-    """Inside a ``with`` block each rank prepares by itself; an error of any is an error of all."""
+    """Inside a ``with`` block ranks prepare independently; an error of one is one of all."""
     if ranks is None:
         yield
         return
@@ -63,7 +63,7 @@ def share_threads(arguments: argparse.Namespace, ranks: Ranks | None) -> int | N
 
 
 def check_batch(arguments: argparse.Namespace, ranks: Ranks | None) -> None:
-    """Refuse a batch with less than a stream for each rank."""
+    """Refuse a batch with less than one stream per rank."""
     if ranks is not None and arguments.batch < ranks.count:
         raise UsageError(
             f"--batch: expected at least a stream for each of {ranks.count} ranks, got "
@@ -72,13 +72,13 @@ def check_batch(arguments: argparse.Namespace, ranks: Ranks | None) -> None:
 
 
 def check_files(arguments: argparse.Namespace, ranks: Ranks | None) -> None:
-    """Refuse what only one rank can read."""
+    """Refuse the standard input, which only one rank can read."""
     if ranks is not None and STANDARD_INPUT in arguments.files:
         raise UsageError("standard input: expected files to read with several ranks")
 
 
 def signal_of(ranks: Ranks | None, requested: int) -> int:
-    """The signal that any rank was ended by; 0 if none was."""
+    """The signal that any rank received; 0 if none did."""
     return requested if ranks is None else int(ranks.told(requested).max())
 
 

@@ -1,4 +1,4 @@
-"""The texts of ``pyrnn train``: which files they are, and where they are read to."""
+"""The texts of ``pyrnn train``: which files they are, and where their indices are kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pyrnn.text.vocabulary import Vocabulary
 
 STANDARD_INPUT = "-"
 CACHE_FROM = 1 << 23
-"""Texts of so many bytes or more are prepared in a file, and so is what comes from a pipe."""
+"""Texts of at least this many bytes, and texts from pipes, are prepared in a file."""
 
 LINES = 10
 """Lines of progress, where there is no terminal."""
@@ -32,9 +32,9 @@ PATIENCE = 2.0
 
 
 def expand(names: Sequence[str]) -> list[str]:
-    """The files that names stand for: of a folder all that are in it, of a pattern all that fit.
+    """The files that names stand for: in a folder all files, for a pattern all that match.
 
-    They are sorted by their paths. What is hidden or empty is left out.
+    They are sorted by their paths. Hidden and empty files are left out.
     """
     files: list[str] = []
     for name in names:
@@ -86,9 +86,9 @@ def prepare(
     streams: bool,
     report: Reported,
 ) -> Prepared:
-    """Read the texts; with a path into that file, unless it has them already.
+    """Read the texts; with a path, into that file, unless it holds them already.
 
-    With ``streams`` the file has to have what came from the standard input.
+    With ``streams`` the file must hold what came from the standard input.
     """
     sources = list(files) if streams else [_opened(file) for file in files]
     if path is None:
@@ -114,7 +114,7 @@ def _opened(file: str | Path) -> Any:
 
 
 def corpus_of(prepared: Prepared, held_out: str | None) -> EncodedCorpus:
-    """Both parts of the text; with a file of its own for scores nothing else is held out."""
+    """Both parts of the text; with a separate file for scores, nothing else is held out."""
     if held_out is None:
         return prepared.corpus()
     scored = encoded(prepared.vocabulary, held_out)

@@ -1,1 +1,1 @@
-"""Where the fault of a wrong backward pass is likely to be: small trials, and rules over them."""
+"""The likely place of a fault in a backward pass, found by small trials and rules."""

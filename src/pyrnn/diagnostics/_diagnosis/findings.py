@@ -1,9 +1,9 @@
-"""Where the fault of a wrong backward pass is likely to be: rules over small trials.
+"""The likely place of a fault in a backward pass: rules over small trials.
 
-A fault shows where it is made. A wrong derivative is wrong for one step of one sequence; what is
-not carried from step to step is right for T = 1 and wrong from T = 2; a sum over the batch that is
-missing is wrong from N = 2; a gradient that is truncated after k steps is wrong from T = k + 1.
-Each rule looks at the smallest trial that is wrong.
+Different faults show at different sizes. A wrong derivative is wrong for one step of one sequence;
+a gradient that is not carried from step to step is right for T = 1 and wrong from T = 2; a sum over
+the batch that is missing is wrong from N = 2; a gradient that is truncated after k steps is wrong
+from T = k + 1. Each rule looks at the smallest trial that is wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RULES = (
 def diagnosis(
     differentiable: Differentiable, first: Sample, epsilon: float, tolerance: float, seed: int
 ) -> tuple[Finding, ...]:
-    """The findings of the first rule that has any: at most two pairs (region, sentence)."""
+    """The findings of the first rule that applies: at most two pairs (region, sentence)."""
     trials = Trials(differentiable, first, epsilon, tolerance, seed)
     for rule in _RULES:
         found = rule(trials)

@@ -1,4 +1,4 @@
-"""A loss function behind the convention of layers, and its evaluations at small sizes."""
+"""Adapts a loss function to the convention of layers, and evaluates it at small sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a weight matrix multiplies with, read off its numeric gradient: an outer product a step.
+"""What a weight matrix multiplies, found from its numeric gradient: an outer product per step.
 
 With one sequence the gradient of W in ``z_t = W v_t + ...`` is Σ_t dz_t ⊗ v_t. So which of the
 known vectors v_t it is made of tells what W multiplies with, and solving for dz_t tells of each
@@ -15,7 +15,7 @@ from pyrnn._types import Array
 from pyrnn.diagnostics._diagnosis.trials import Comparison, Trial, Trials
 
 CLOSE = 1e-4
-"""Two vectors are taken for equal within this, relative to the larger."""
+"""Two vectors count as equal within this, relative to the larger."""
 
 NAMES = {
     "before": "the state before the step",
@@ -46,7 +46,7 @@ class Role(NamedTuple):
 
 
 def close(a: Array, b: Array) -> bool:
-    """Whether two arrays are equal as far as differences tell."""
+    """Whether two arrays are equal within the error of differences."""
     largest = max(float(np.abs(a).max(initial=0.0)), float(np.abs(b).max(initial=0.0)))
     return a.shape == b.shape and bool(np.abs(a - b).max(initial=0.0) <= CLOSE * largest)
 

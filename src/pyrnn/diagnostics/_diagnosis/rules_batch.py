@@ -11,7 +11,7 @@ from pyrnn.diagnostics._diagnosis.trials import Trial, Trials
 
 
 def several_sequences(trials: Trials) -> list[Finding]:
-    """What is right with N = 1 and wrong with N = 2, in one step."""
+    """Faults that are absent with N = 1 and present with N = 2, in one step."""
     if not trials.batched:
         return []
     two = trials.at(1, 2)
@@ -22,7 +22,7 @@ def several_sequences(trials: Trials) -> list[Finding]:
 
 
 def both(trials: Trials) -> list[Finding]:
-    """What is wrong with several steps and several sequences only."""
+    """Faults that need several steps and several sequences."""
     if not trials.batched or trials.axes.time is None:
         return []
     trial = trials.at(3, 2)

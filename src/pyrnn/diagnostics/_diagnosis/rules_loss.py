@@ -1,4 +1,4 @@
-"""Rules for loss functions, whose states nobody sees: parameters are scaled to take paths away.
+"""Rules for loss functions, whose states are hidden: parameters are scaled to remove paths.
 
 Without its recurrent weights a network carries no gradient from step to step, so a fault that goes
 with them is one of the carry. Scaled by s, what is cut off after k steps is of the order s^k.
@@ -59,7 +59,7 @@ def _constant(trials: LossTrials) -> list[Finding]:
 
 
 def _scaled(trials: LossTrials, size: tuple[int, int]) -> list[Finding]:
-    """Gradients that are all the same number times the right ones."""
+    """Gradients that all differ from the right ones by the same factor."""
     factor = _factor(trials.at(*size))
     if factor is None or math.isclose(factor, 1.0, rel_tol=1e-4):
         return []
@@ -88,7 +88,7 @@ def _scaled(trials: LossTrials, size: tuple[int, int]) -> list[Finding]:
 
 
 def _factor(trial: Trial) -> float | None:
-    """The one number that all gradients differ by; None if there is none."""
+    """The common factor of all gradients; None if there is none."""
     factors = []
     for name in trial.parameters:
         comparison = trial.compared(name)
@@ -105,7 +105,7 @@ def _factor(trial: Trial) -> float | None:
 
 
 def _by_sizes(trials: LossTrials, size: tuple[int, int]) -> list[Finding]:
-    """What the smallest wrong T and N tell; nothing without sizes."""
+    """Findings from the smallest wrong T and N; none without sizes."""
     if not trials.has_sizes:
         return []
     trial = trials.at(*size)
@@ -183,7 +183,7 @@ def _depends_on_output(
 
 
 def _by_place(trials: LossTrials, size: tuple[int, int]) -> list[Finding]:
-    """What the wrong parameters tell where T and N cannot be changed."""
+    """Findings from the wrong parameters, if T and N cannot be changed."""
     trial = trials.at(*size)
     wrong = trial.wrong()
     outputs = _output_parameters(trials, size)

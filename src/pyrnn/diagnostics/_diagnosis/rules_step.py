@@ -90,7 +90,7 @@ def one_step(trials: Trials) -> list[Finding]:
 
 
 def _biases_are_right(trial: Trial, wrong: list[str]) -> bool:
-    """Whether there are biases, and all are right: then so is each dz."""
+    """Whether there are biases with right gradients only: then each dz is right too."""
     biases = [name for name in trial.parameters if _is_vector(trial.found.arrays[name])]
     return bool(biases) and not any(name in wrong for name in biases)
 
@@ -191,7 +191,7 @@ def _misplaced(comparison: Comparison, known: dict[str, Array]) -> Finding | Non
 
 
 def _below(trial: Trial, known: dict[str, Array], wrong: list[str]) -> list[Finding]:
-    """What is wrong where the parameters' gradients are right: dx, the state's gradient."""
+    """Faults in dx or the state's gradient, if the parameters' gradients are right."""
     return [
         finding
         for name in wrong

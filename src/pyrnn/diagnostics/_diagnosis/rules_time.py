@@ -12,7 +12,7 @@ from pyrnn.diagnostics._diagnosis.trials import Comparison, Trial, Trials
 
 
 def several_steps(trials: Trials) -> list[Finding]:
-    """What is right with T = 1 and wrong with more steps, of one sequence."""
+    """Faults that are absent with T = 1 and present with more steps, for one sequence."""
     if trials.axes.time is None:
         return []
     longest = max(trials.steps, 4)

@@ -42,9 +42,9 @@ def export(model: Layer | CharacterModel, folder: AnyPath, *, name: str = "model
     ----------
     model : Layer or CharacterModel
         Linear, Embedding, RNN, LSTM, GRU, MinGRU, Activation, LayerNorm, LastStep, MeanOverTime, or
-        a `Sequential` of them. What acts in training alone (dropout) is left out.
+        a `Sequential` of them. What only acts in training (dropout) is left out.
     folder : str, bytes or os.PathLike
-        Where to write; made if it is not there.
+        Where to write; created if it does not exist.
     name : str, default "model"
         Begins the names of the files and of what the header declares.
 
@@ -62,7 +62,7 @@ def export(model: Layer | CharacterModel, folder: AnyPath, *, name: str = "model
         If a layer runs backwards in time, layers do not fit each other, parameters or outputs are
         not finite, or ``name`` is no identifier of C.
     OSError
-        If a file cannot be written, or one of that name is there that `export` did not make.
+        If a file cannot be written, or a file of that name exists that `export` did not make.
 
     Notes
     -----
@@ -203,5 +203,5 @@ def _check_ours(path: str) -> None:
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
         if template.MARK.encode() not in file.readline(200):
             raise FileExistsError(
-                errno.EEXIST, "it is there and pyrnn did not make it", shown(path)
+                errno.EEXIST, "the file exists and was not written by pyrnn", shown(path)
             )

@@ -9,7 +9,7 @@ from pyrnn.interop.c.functions import as_double, functions
 from pyrnn.interop.c.source import Source
 
 MARK = "Made by pyrnn"
-"""Stands in the first line of each file. One without it is the user's and is not replaced."""
+"""The first line of each file has it. A file without it is the user's and is not replaced."""
 
 _HEADER = """/* {mark}: {described} */
 #ifndef {upper}_H

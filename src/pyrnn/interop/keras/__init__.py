@@ -1,7 +1,6 @@
 """Keras' files without Keras: `load` reads all its formats, `save` and `to_keras` write one.
 
-Names are brought when they are first asked for; reading and writing need h5py (the extra
-``keras``).
+Names are imported when they are first used; reading and writing need h5py (the extra ``keras``).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ __all__ = sorted(_HOMES)
 if not TYPE_CHECKING:
 
     def __getattr__(name):
-        """Bring a public name when it is first asked for."""
+        """Import a public name when it is first used."""
         if name not in _HOMES:
             raise AttributeError(f"module 'pyrnn.interop.keras' has no attribute {name!r}")
         value = getattr(importlib.import_module(f"pyrnn.interop.keras.{_HOMES[name]}"), name)

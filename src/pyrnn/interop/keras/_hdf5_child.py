@@ -18,7 +18,7 @@ import sys
 from typing import Any, BinaryIO
 
 MOST_DEPTH = 24
-"""Of groups in groups; Keras' own are half as deep."""
+"""How deeply groups may be nested; Keras' own are half as deep."""
 MOST_NODES = 200_000
 MOST_TEXT = 1 << 26
 """Bytes of one attribute."""
@@ -50,7 +50,7 @@ def tree(file: Any, most_bytes: int) -> tuple[dict[str, Any], list[Any]]:
 
 
 class _Reader:
-    """Goes through a file's groups; counts what it has read."""
+    """Visits a file's groups, and counts what it has read."""
 
     def __init__(self, most_bytes: int) -> None:
         self.left = most_bytes
@@ -86,7 +86,7 @@ class _Reader:
         return {"attributes": attributes, "groups": groups, "arrays": arrays}
 
     def _array(self, item: Any) -> Any:
-        """A float array, widened to float32 at least; None for what is no weight."""
+        """A float array, widened to float32 at least; None if it is not a weight."""
         import numpy as np
 
         if item.dtype.kind != "f" or item.dtype.itemsize > 8:
@@ -117,7 +117,7 @@ class _Reader:
 
 
 def _text(value: Any) -> Any:
-    """An attribute as a string or a list of strings; None for what is no text."""
+    """An attribute as a string or a list of strings; None if it is not text."""
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
     if isinstance(value, str):
@@ -154,7 +154,7 @@ def limited(most_bytes: int, seconds: float) -> None:
 
 
 def answer(file: Any, most_bytes: int, out: BinaryIO) -> None:
-    """Read a file and write what was found, or why nothing was."""
+    """Read a file, and write what was found or the error."""
     arrays: list[Any] = []
     try:
         found, arrays = tree(file, most_bytes)

@@ -26,13 +26,13 @@ SECONDS = 1.0
 """Of processor time for any file; and as much more for each of these many bytes:"""
 BYTES_A_SECOND = 1 << 22
 _WAIT = 60.0
-"""What else may pass until the process has answered, on a machine that is busy."""
+"""Further seconds until the process must have answered, on a busy machine."""
 _UNREADABLE = "expected a whole HDF5 file"
 _TIME_IS_OVER = int(getattr(signal, "SIGPROF", 0) or 27)
 
 
 class ContentError(ValueError):
-    """What a file holds is none of Keras' models; the message is one line."""
+    """The file does not hold a model of Keras; the message is one line."""
 
 
 class Group(NamedTuple):
@@ -104,7 +104,7 @@ def _listed(value: Any) -> list[str]:
 
 @contextlib.contextmanager
 def _answer(file: BinaryIO, most_bytes: int, seconds: float) -> Iterator[BinaryIO]:
-    """What the other process says, as a file; an error if it ends without a word."""
+    """The answer of the other process, as a file; an error if it ends without an answer."""
     with tempfile.TemporaryFile() as out:
         if _is_python(sys.executable):
             _run(file, out, most_bytes, seconds)
@@ -151,7 +151,7 @@ def _exit_code(file: BinaryIO, out: BinaryIO, most_bytes: int, seconds: float) -
 
 
 def _ended(code: int) -> str:
-    """How a process ended, in a word."""
+    """How a process ended, in a few words."""
     with contextlib.suppress(ValueError):
         if code < 0:
             return signal.Signals(-code).name

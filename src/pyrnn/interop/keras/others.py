@@ -1,4 +1,4 @@
-"""Layers of Keras that stand around recurrent ones and need their configuration."""
+"""Layers of Keras around the recurrent ones that need their configuration."""
 
 from __future__ import annotations
 

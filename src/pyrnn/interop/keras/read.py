@@ -228,7 +228,7 @@ def _kept_options(kept: Group | None) -> dict[str, Any]:
 
 
 def _put_biases(parameters: dict[str, Array], kept: Mapping[str, Array]) -> None:
-    """Both biases in place of their sum, where it still is their sum."""
+    """Restore both biases, if the saved sum is still their sum."""
     for name, array in kept.items():
         other = kept.get(name.replace("bias_ih", "bias_hh"))
         if not name.startswith("bias_ih") or other is None or name not in parameters:

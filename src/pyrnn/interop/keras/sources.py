@@ -61,7 +61,7 @@ def _configured(
 ) -> Iterator[_Configured]:
     """Every layer of a model and of the models in it, in order."""
     if len(around) > MOST_NESTING:
-        raise ContentError(f"expected models at most {MOST_NESTING} deep in each other")
+        raise ContentError(f"expected models nested at most {MOST_NESTING} deep")
     counts: dict[str, int] = {}
     for layer in _layers(model):
         class_name, config = layer.get("class_name"), layer.get("config")

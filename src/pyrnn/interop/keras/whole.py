@@ -1,4 +1,4 @@
-"""The configuration of a ``.keras`` file: layers in a row as a Sequential model of Keras 3."""
+"""The configuration of a ``.keras`` file: a Sequential model of Keras 3."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent._stack import Recurrent
 
 KERAS_VERSION = "3.5.0"
-"""Whose form this is; later ones read it."""
+"""The version of Keras whose format this is; later versions read it."""
 
 
 def members(layers: Mapping[str, Layer]) -> dict[str, bytes]:
@@ -25,7 +25,7 @@ def members(layers: Mapping[str, Layer]) -> dict[str, bytes]:
     Raises
     ------
     ValueError, TypeError
-        If a layer has no like in Keras, or they do not follow each other.
+        If Keras has no such layer, or the sizes of the layers do not fit each other.
     """
     metadata = {"keras_version": KERAS_VERSION, "pyrnn_version": version()}
     return {
@@ -98,7 +98,7 @@ def _check_last(layer: LastStep, name: str, before: Layer | None) -> None:
 
 
 def _layer(layer: Layer, name: str, behind: Layer | None) -> dict[str, Any] | None:
-    """One layer's configuration; None where another layer's says it."""
+    """One layer's configuration; None if another layer's configuration includes it."""
     dtype = {"dtype": layer.dtype.name}
     if isinstance(layer, Recurrent):
         return _recurrent(layer, name, not isinstance(behind, LastStep))

@@ -23,7 +23,7 @@ from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent._stack import Recurrent
 
 KEPT = "pyrnn"
-"""The group for what Keras has no place for: options, and both biases, of which it has the sum."""
+"""The group for what Keras does not store: options, and both biases, of which it stores the sum."""
 
 
 def to_keras(layer: Layer) -> dict[str, Array]:
@@ -89,14 +89,14 @@ def save(layers: Layer | Mapping[str, Layer], path: AnyPath) -> None:
     A ``.keras`` file is a Sequential model of these layers, which ``keras.models.load_model(path)``
     makes. ``model.load_weights(path)`` takes a ``.weights.h5`` where the model has layers of these
     names, in this order. A layer of several levels is as many layers, their names ending in
-    ``_l0``, ``_l1``. `load` gives back the very bits, both biases included, which Keras adds up.
+    ``_l0``, ``_l1``. `load` returns identical bits, both biases included, which Keras adds up.
 
     Parameters
     ----------
     layers : Layer or dict of layers by name
         RNN, LSTM, GRU, Linear, Embedding, a `Sequential` of them; in a ``.keras`` file also
-        Activation, Dropout, LastStep right behind a recurrent layer, and MeanOverTime. A layer
-        alone is named after its kind.
+        Activation, Dropout, LastStep right behind a recurrent layer, and MeanOverTime. A single
+        layer is named after its kind.
     path : str, bytes or os.PathLike
         Ends in ``.keras`` for a whole model, in ``.weights.h5`` for weights alone.
 
@@ -213,7 +213,7 @@ def _numbered(group: Any, arrays: list[Array], name: str) -> None:
 
 
 def _keep(file: Any, key: str, layer: Layer) -> None:
-    """What only shows in a configuration; and both biases where Keras has their sum."""
+    """Options that only a configuration would show, and both biases where Keras has their sum."""
     if not isinstance(layer, Recurrent):
         return
     group = file.require_group(KEPT).create_group(key)

@@ -1,7 +1,7 @@
 """ONNX: whole models that run without onnxruntime, their recurrent layers, and export.
 
-Names are brought when they are first asked for: a model that was converted once runs with NumPy
-alone, and only `prepare`, `layers` and `save` need the package onnx.
+Names are imported when they are first used: a model that was converted once runs with NumPy alone,
+and only `prepare`, `layers` and `save` need the package onnx.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = sorted(_HOMES)
 if not TYPE_CHECKING:
 
     def __getattr__(name):
-        """Bring a public name when it is first asked for."""
+        """Import a public name when it is first used."""
         if name not in _HOMES:
             raise AttributeError(f"module 'pyrnn.interop.onnx' has no attribute {name!r}")
         value = getattr(importlib.import_module(f"pyrnn.interop.onnx.{_HOMES[name]}"), name)

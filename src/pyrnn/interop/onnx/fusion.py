@@ -2,8 +2,8 @@
 
 A product with its bias; a convolution with its batch normalisation, and with its Relu.
 
-The first node takes over the second one's part, where nobody else reads what lies between them. The
-attribute and the third input that say so are no part of ONNX and never leave a plan.
+The first node also computes the second, if no other node reads the value between them. The
+attribute and the third input that mark it are not part of ONNX and are used only inside a plan.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _paired(graph: Graph, constants: Mapping[str, AnyArray]) -> tuple[Node, ...]
                 continue
             node = _together(first, second, constants)
             if node is not None:
-                # Where the second one stood: what it reads may be made between the two.
+                # At the place of the second one: its inputs may be computed between the two.
                 changed[id(second)] = node
                 dropped.add(id(first))
                 break
@@ -64,7 +64,7 @@ def _readers(graph: Graph) -> Counter[str]:
 
 
 def _together(first: Node, second: Node, constants: Mapping[str, AnyArray]) -> Node | None:
-    """Both as one node; None if they are no such pair."""
+    """Both as one node; None if they cannot be fused."""
     if first.op == "Conv" and second.op == "Relu":
         return replace(first, outputs=second.outputs, attributes={**first.attributes, RELU: 1})
     pairs = len(first.inputs) == len(second.inputs) == 2

@@ -95,7 +95,7 @@ def all_nodes(graph: Graph) -> Iterator[Node]:
 
 
 def free_names(graph: Graph) -> list[str]:
-    """What a subgraph reads of the graphs around it, in the order of its first use."""
+    """The names that a subgraph reads from the graphs around it, in the order of first use."""
     known = {value.name for value in graph.inputs} | set(graph.constants) | {""}
     found: dict[str, None] = {}
     for node in graph.nodes:

@@ -41,7 +41,7 @@ class Model:
         try:
             self._plan = Plan(program.graph, program.opset)
         except RecursionError as error:
-            raise GraphError("expected graphs that are not so deep in each other") from error
+            raise GraphError("expected graphs that are nested less deeply") from error
 
     @property
     def inputs(self) -> list[str]:

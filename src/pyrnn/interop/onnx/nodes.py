@@ -43,8 +43,8 @@ def layers(path: AnyPath) -> dict[str, Layer]:
     dict
         RNN, LSTM and GRU with what their nodes say (``layout=1`` is ``batch_first``); Gemm, and
         MatMul with the Add behind it, as `Linear`; Gather of rows as `Embedding`. Each node is a
-        layer of its own; `pyrnn.interop.stacking.stack` joins several. A first state that the file
-        holds is no part of a layer.
+        layer of its own; `pyrnn.interop.stacking.stack` joins several. An initial state that the
+        file holds is not part of a layer.
 
     Warns
     -----
@@ -92,7 +92,7 @@ def find(program: Program) -> Found:
 
 
 def others(program: Program, found: Found) -> dict[str, tuple[int, int]]:
-    """The operators that are no layers but have weights: how many nodes, and how many numbers."""
+    """The operators that have weights and are not layers: how many nodes, and how many numbers."""
     counted: dict[str, tuple[int, int]] = {}
     biases: set[str] = set()
     for build, readers in _builds(program.graph, program.opset, {}):
@@ -140,7 +140,7 @@ def _builds(
 
 
 def _fold(build: Build, known: dict[str, AnyArray]) -> int:
-    """Add what a node makes of constants alone, where that can be computed; how many numbers."""
+    """Add the result of a node with constant inputs, if it can be computed; return its size."""
     node = build.node
     if node.domain or node.op not in OPERATORS or node.op in RECURRENT:
         return 0
@@ -150,7 +150,7 @@ def _fold(build: Build, known: dict[str, AnyArray]) -> int:
         with folding(), np.errstate(all="ignore"):
             arguments = [known[name] if name else None for name in node.inputs]
             result = OPERATORS[node.op](build)(*arguments)
-    except Exception:  # whatever it is, the node has no constant result
+    except Exception:  # whatever the error is, the node has no constant result
         return 0
     parts = result if type(result) is tuple else (result,)
     made = {n: np.asarray(p) for n, p in zip(node.outputs, parts, strict=False) if n}

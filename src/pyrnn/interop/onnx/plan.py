@@ -50,7 +50,7 @@ class Step(NamedTuple):
 
 
 def _quick(step: Step) -> tuple[Function, int, Callable[..., Any] | None, int, Step]:
-    """A step as the loop takes it: its one input's place, or what takes all of several inputs."""
+    """A step in the form that the loop uses: the place of its one input, or a getter of several."""
     inputs = step.inputs
     if len(inputs) == 1:
         return step.run, inputs[0], None, step.outputs[0], step
@@ -72,7 +72,7 @@ def check_supported(program: Program) -> None:
 
 
 class Plan:
-    """One graph, ready to run; ``outer`` are the names that it reads of the graphs around it."""
+    """One graph, ready to run; ``outer`` are the names that it reads from the graphs around it."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Plan:
     # --- making it --------------------------------------------------------------------------
 
     def _new(self, name: str) -> int:
-        """A place for something that a name will mean from here on."""
+        """A place for the value that a name has from here on."""
         if name in self._places and name != "":
             raise GraphError(f"expected one node for each name, got {name!r} twice")
         self._places[name] = len(self._start)
@@ -161,7 +161,7 @@ class Plan:
         if fixed and self._fold(node, run, names):
             return
         outputs = tuple(self._new(name) if name else 0 for name in node.outputs)
-        if 0 in outputs or not outputs:  # whatever lands there is nobody's
+        if 0 in outputs or not outputs:  # nobody reads what is written there
             spare = len(self._start)
             self._start.append(None)
             outputs = tuple(place or spare for place in outputs or (spare,))
@@ -189,14 +189,14 @@ class Plan:
         return True
 
     def _sub(self, graph: Graph) -> tuple[Plan, list[str]]:
-        """The plan of a graph in this one, and which of this one's names it is to be given."""
+        """The plan of a nested graph, and the names of this graph that it needs."""
         free = free_names(graph)
         known = {name: self._constants[name] for name in free if name in self._constants}
         plan = Plan(graph, self.opset, free, known, self._depth + 1)
         return plan, plan.outer
 
     def _free(self) -> None:
-        """Say of each step which values nobody reads after it."""
+        """Note for each step which values are not read after it."""
         kept = {0, *self._results}
         kept.update(place for place, value in enumerate(self._start) if value is not None)
         for number in range(len(self._steps) - 1, -1, -1):
@@ -229,7 +229,7 @@ def _if(build: Build, sub: Sub) -> tuple[Function, list[str]]:
     captured = list(dict.fromkeys(name for _, names in plans for name in names))
     places = [[captured.index(name) for name in names] for _, names in plans]
     condition = build.constant(0)
-    if condition is not None and condition.size == 1:  # the other one need not even be possible
+    if condition is not None and condition.size == 1:  # the other may be impossible
         plan, names = plans[0 if condition.reshape(()) else 1]
         return lambda _, *outer: tuple(plan.run((), outer)), names
 
@@ -242,7 +242,7 @@ def _if(build: Build, sub: Sub) -> tuple[Function, list[str]]:
 
 
 def _loop(build: Build, sub: Sub) -> tuple[Function, list[str]]:
-    """Carried values go round; what the body gives besides is stacked."""
+    """Loop with carried values; the other outputs of the body are stacked."""
     plan, captured = sub(_body(build, "body"))
     carried = max(0, len(build.node.inputs) - 2)
 
@@ -266,7 +266,7 @@ def _loop(build: Build, sub: Sub) -> tuple[Function, list[str]]:
 
 
 def _scan(build: Build, sub: Sub) -> tuple[Function, list[str]]:
-    """States go round while some inputs are read slice by slice (version 9 and later)."""
+    """Loop over slices of some inputs, with carried states (version 9 and later)."""
     if build.opset < 9:
         raise build.unsupported("Scan before version 9")
     body = _body(build, "body")
@@ -308,4 +308,4 @@ _CONTROL: Mapping[str, Callable[[Build, Sub], tuple[Function, list[str]]]] = {
     "Scan": _scan,
 }
 _ENDLESS = ("Loop", "Scan")
-"""What a few numbers of the file may make go on for ever: only when the model is run."""
+"""Operators that a few numbers of a file may make endless; they run only in `Model.run`."""

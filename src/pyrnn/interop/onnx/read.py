@@ -35,7 +35,7 @@ def read(path: AnyPath) -> Program:
     ModelFileError
         If the file cannot be read, or is no model, or contradicts itself.
     UnsupportedError
-        If it holds what NumPy has no arrays for.
+        If it holds types that NumPy does not have.
     MissingExtraError
         If onnx is not installed.
     """
@@ -210,7 +210,7 @@ def to_array(tensor: Any, folder: str | None = None) -> AnyArray:
         ) from error
     if tensor.data_type == TensorProto.BFLOAT16:
         array = array.astype(np.float32)
-    # A copy of its own: the message may go, and nobody may write into it.
+    # A read-only copy, since the message may be freed.
     array = np.array(array, order="C")
     array.setflags(write=False)
     return array
@@ -226,18 +226,16 @@ def _type_error(name: str, number: int) -> UnsupportedError:
 
 
 def _with_external_data(tensor: Any, folder: str | None) -> Any:
-    """The tensor with its bytes, which lie in a file beside the model's."""
+    """The tensor with its bytes, which are in a file beside the model's."""
     from onnx import TensorProto
     from onnx.external_data_helper import load_external_data_for_tensor
 
     if folder is None:
-        raise GraphError(
-            f"{tensor.name}: its numbers lie in another file; give the path of the model"
-        )
+        raise GraphError(f"{tensor.name}: its data is in another file; give the path of the model")
     whole = TensorProto()
     whole.CopyFrom(tensor)
     try:
         load_external_data_for_tensor(whole, folder)
     except Exception as error:  # onnx raises several kinds of its own
-        raise GraphError(f"{tensor.name}: its numbers lie in another file ({error})") from error
+        raise GraphError(f"{tensor.name}: its data is in another file ({error})") from error
     return whole

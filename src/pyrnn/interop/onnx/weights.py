@@ -33,7 +33,7 @@ _BLOCKS = {"rnn": 1, "gru": 3, "lstm": 4}
 
 
 def cell_of(settings: Settings, peepholes: bool) -> str | None:
-    """The cell of pyrnn that computes this, if there is one."""
+    """The cell of pyrnn that computes the same, if there is one."""
     plain = set(settings.activations)
     if settings.clip is not None or len(plain) != 1:
         return None
@@ -104,7 +104,7 @@ def to_cell(cell: str, weights: Weights, bias: bool = True) -> dict[str, Array]:
 
 
 def from_cell(cell: str, parameters: Mapping[str, Array]) -> Weights:
-    """One direction's weights as ONNX has them. Rows that a coupled cell has not are zero."""
+    """One direction's weights as ONNX has them. Rows that a coupled cell does not have are zero."""
     gates, blocks = _GATES[cell], _BLOCKS[cell.partition("_")[0]]
     W = _placed(parameters["weight_ih"], blocks, gates)
     R = _placed(parameters["weight_hh"], blocks, gates)

@@ -1,4 +1,4 @@
-"""Layers as ONNX models: free batch and length, first states as inputs, last ones as outputs."""
+"""Layers as ONNX models of any batch size and length; states are inputs and outputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pyrnn.layers.recurrent.rnn import RNN
 
 OPSET = 17
 IR_VERSION = 8
-"""What onnxruntime reads since 1.12."""
+"""onnxruntime has read these versions since 1.12."""
 _CELLS = {"rnn_tanh", "rnn_relu", "gru", "gru_reset_before", "lstm"} | {
     f"lstm{coupled}{peephole}" for coupled in ("", "_coupled") for peephole in ("", "_peephole")
 }
@@ -40,8 +40,8 @@ def save(model: Layer | Sequence[Layer], path: AnyPath) -> None:
     ----------
     model : Layer or sequence of layers
         RNN, LSTM, GRU, Linear, Embedding, LayerNorm, Activation, LastStep, MeanOverTime, a
-        `Sequential` of them; or several of them, each of which takes what the one before gives.
-        What acts in training alone (dropout, recurrent dropout) is left out.
+        `Sequential` of them; or several of them, each of which takes the output of the one before.
+        What only acts in training (dropout, recurrent dropout) is left out.
     path : str, bytes or os.PathLike
         Usually ends in ``.onnx``.
 
@@ -100,7 +100,7 @@ def to_model(model: Layer | Sequence[Layer]) -> Any:
 
 
 def _checked(layers: Sequence[Layer]) -> Sequence[Layer]:
-    """Refuse what has no form in ONNX, and layers that do not follow each other."""
+    """Refuse what ONNX cannot express, and layers whose sizes do not fit each other."""
     if not layers:
         raise ValueError("model: expected at least one layer, got none")
     for layer in layers:
@@ -134,7 +134,7 @@ def _checked(layers: Sequence[Layer]) -> Sequence[Layer]:
         raise ValueError("model: expected one batch_first for all layers, got both")
     pools = [number for number, layer in enumerate(layers) if isinstance(layer, Pooling)]
     if pools and any(isinstance(layer, (Recurrent, Pooling)) for layer in layers[pools[0] + 1 :]):
-        raise ValueError("model: expected no layer over time behind one that ends time")
+        raise ValueError("model: expected no layer over time after one that removes the time axis")
     return layers
 
 
@@ -329,7 +329,7 @@ class _Writer:
             self._node(op, [self.value], f"{name}_joined", axes=[1], keepdims=0)
 
     def _first_state(self, layer: Recurrent, name: str) -> list[str]:
-        """The input with all first states, and what each level takes of it."""
+        """The input with all initial states, and the part of it that each level takes."""
         value = f"{name}_0" + (f"_{self._states}" if self._states else "")
         shape: list[str | int] = [layer.num_layers * layer.num_directions, "N", layer.hidden_size]
         self._inputs.append(self._info(value, shape))

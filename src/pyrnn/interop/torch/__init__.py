@@ -31,7 +31,7 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name):
-        """Bring what needs torch when it is first asked for."""
+        """Import what needs torch when it is first used."""
         if name == "nn":
             return importlib.import_module("pyrnn.interop.torch.nn")
         if name == "accelerate":

@@ -66,13 +66,13 @@ def open_contents(file: BinaryIO, size: int) -> Contents:
 
 
 def storage_of(identity: Any) -> Storage:
-    """What a pickle says about an object outside of it, which has to be a storage."""
+    """A pickle's reference to an object outside of it, which has to be a storage."""
     if type(identity) is not tuple or len(identity) not in (5, 6) or identity[0] != "storage":
-        raise FormatError("it refers to something that is no storage")
+        raise FormatError("it refers to something that is not a storage")
     _, kind, key, _, count = identity[:5]
     if len(identity) == 6 and identity[5] is not None:
         raise FormatError("it has a view of a storage, as torch before 0.4 saved them")
-    # Whatever else stands there may be nested to any depth, and is not to be shown.
+    # Anything else there may be nested to any depth and is not shown in the error.
     named = kind.name if type(kind) is Name else ""
     dtype = STORAGES.get(named.removeprefix("_"))
     if dtype is None or type(key) is not str or type(count) is not int or count < 0:
@@ -110,7 +110,7 @@ class _Archive:
         self._size = self._left = size
         try:
             members = zipfile.ZipFile(file).infolist()
-        except OSError as error:  # it was sent to a place where no file has one
+        except OSError as error:  # a damaged archive may seek to an invalid position
             raise FormatError(f"its zip archive is damaged: {_one_line(error)}") from error
         found = [m.filename for m in members if m.filename.endswith("/data.pkl")]
         roots = [name for name in found if name.count("/") == 1]
@@ -146,7 +146,7 @@ class _Archive:
             raise FormatError(f"its member {name[:80]!r} has more bytes than the file")
         at = member.header_offset
         header = b""
-        if 0 <= at < self._size:  # the directory may say anything
+        if 0 <= at < self._size:  # the directory of the archive is not trusted
             self._file.seek(at)
             header = self._file.read(_LOCAL_HEADER)
         if len(header) < _LOCAL_HEADER or not header.startswith(_ZIP):

@@ -22,36 +22,36 @@ class Name(NamedTuple):
 
 
 class Persistent(NamedTuple):
-    """What stands for an object that is stored outside of the pickle."""
+    """A reference to an object that is stored outside of the pickle."""
 
     identity: Any
 
 
 class Made:
-    """What a pickle would have made by a call, and all that it would have given to it then."""
+    """An object that a pickle makes by a call, with the state, entries and members it adds."""
 
     __slots__ = ("arguments", "by", "entries", "members", "states")
 
     def __init__(self, by: Any, arguments: Any) -> None:
         self.by = by
         self.arguments = arguments
-        # Lists only where there is something in them, since hostile pickles make many objects.
+        # Lists are made only when needed, since hostile pickles make many objects.
         self.states: list[Any] | tuple[()] = ()
         self.entries: list[tuple[Any, Any]] | tuple[()] = ()
         self.members: list[Any] | tuple[()] = ()
 
     def add_state(self, state: Any) -> None:
-        """As BUILD gives it."""
+        """The state from BUILD."""
         self.states = self.states or []
         self.states.append(state)
 
     def add_entries(self, pairs: list[tuple[Any, Any]]) -> None:
-        """As a dict gets them."""
+        """The entries of a dict."""
         self.entries = self.entries or []
         self.entries += pairs
 
     def add_members(self, items: list[Any]) -> None:
-        """As a list or a set gets them."""
+        """The members of a list or a set."""
         self.members = self.members or []
         self.members += items
 
@@ -134,7 +134,7 @@ class Machine:
         elif type(target) is Made:
             target.add_members(items)
         else:
-            raise FormatError("it appends to what is no list")
+            raise FormatError("it appends to something that is not a list")
 
     def assign(self, target: Any, items: list[Any]) -> None:
         if len(items) % 2:
@@ -146,7 +146,7 @@ class Machine:
         elif type(target) is Made:
             target.add_entries(pairs)
         else:
-            raise FormatError("it assigns to what is no dict")
+            raise FormatError("it assigns to something that is not a dict")
 
     def add(self, target: Any, items: list[Any]) -> None:
         if type(target) is set:
@@ -154,7 +154,7 @@ class Machine:
         elif type(target) is Made:
             target.add_members(items)
         else:
-            raise FormatError("it adds to what is no set")
+            raise FormatError("it adds to something that is not a set")
 
     def dictionary(self, items: list[Any]) -> dict[Any, Any]:
         made: dict[Any, Any] = {}
@@ -165,7 +165,7 @@ class Machine:
 
     def make(self, by: Any, arguments: Any) -> None:
         if type(by) not in (Name, Made, Persistent):
-            raise FormatError("it calls what is no name")
+            raise FormatError("it calls something that is not a name")
         self.push(Made(by, arguments))
 
     def stand_in(self, identity: Any) -> None:
@@ -178,7 +178,7 @@ class Machine:
         if type(target) is Made:
             target.add_state(state)
         elif type(target) not in (Name, Persistent):
-            raise FormatError("it gives a state to what has none")
+            raise FormatError("it sets a state on something that has none")
 
 
 def key_of(key: Any) -> Any:

@@ -34,7 +34,7 @@ def flat(mapping: Any) -> dict[str, Any]:
 
 
 def _entries(mapping: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
-    """All that is no dict. Dicts wait on a stack of one's own, since they may be nested deep."""
+    """All values that are not dicts. Dicts may be deeply nested, so the stack is explicit."""
     waiting = [("", iter(list(mapping.items())), 1)]
     while waiting:
         prefix, items, levels = waiting[-1]
@@ -58,7 +58,7 @@ def _is_tensor(value: Any) -> bool:
 
 
 def as_array(name: str, value: Any) -> npt.NDArray[Any]:
-    """A float32 or float64 array of a tensor, of an array or of a half-width one."""
+    """A tensor or an array as float32 or float64; narrower floats are widened."""
     if hasattr(value, "detach"):  # torch's; it need not be imported here
         value = value.detach().cpu()
         if str(value.dtype) in _WIDENED:

@@ -17,7 +17,7 @@ from pyrnn.interop.torch._machine import MARK, MOST_LINE, Machine, Name, Persist
 MOST_INTEGER = 256
 """Bytes of a whole number."""
 MOST_OPCODES = 2_000_000
-"""About a second's work, and 200 MB; ten thousand tensors need a quarter of them."""
+"""Bounds the time and memory of a hostile pickle; ten thousand tensors need a quarter of these."""
 
 
 class Loaded(NamedTuple):
@@ -92,7 +92,7 @@ def _fixed(code: bytes, form: str) -> None:
 
 
 def _sized(code: bytes, form: str, convert: Callable[[bytes], Any]) -> None:
-    """What follows its own length."""
+    """Bytes that are preceded by their length."""
     size = struct.calcsize(form)
     _FUNCTIONS[code[0]] = lambda machine: machine.push(
         convert(machine.take(machine.number(form, size)))

@@ -1,7 +1,7 @@
-"""The numbers of a file: what types they have, and storages read from it once each.
+"""The numbers of a file: their types, and its storages, each read once.
 
-Nothing is read that the file has not: a storage has the size that its own entry in the file has,
-and all of them together have no more bytes than the file.
+Nothing is read beyond the file: a storage has the size that its own entry in the file has, and all
+of them together have no more bytes than the file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pyrnn.interop.torch._errors import FormatError
 
 MOST_AXES = 64
 MOST_REPEATED = 1 << 20
-"""Numbers of a tensor beyond those of its storage, as a tensor that `expand` gave has them."""
+"""How many more elements a tensor may have than its storage, as after `expand`."""
 
 
 class NumberType(NamedTuple):
@@ -152,5 +152,5 @@ def _as_numbers(found: Bytes, dtype: str) -> npt.NDArray[Any]:
     if dtype == "bfloat16":
         return (stored.astype(np.uint32) << 16).view(np.float32)
     if dtype == "bool":
-        return np.not_equal(found.data, 0)  # any other byte would be no bool
+        return np.not_equal(found.data, 0)  # any other byte would not be a valid bool
     return stored.astype(kind.read, copy=False)

@@ -15,9 +15,9 @@ from pyrnn.interop.torch._machine import Made, Name, Persistent, key_of
 from pyrnn.interop.torch._storages import ALIASES
 
 MOST_LEVELS = 200
-"""Of dicts within dicts; a module within a module takes three."""
+"""How deeply dicts may be nested; a module within a module takes three levels."""
 MOST_REPEATED = 1_000_000
-"""Entries that a file may have by mentioning the same object again."""
+"""The largest number of entries, with objects that occur several times counted each time."""
 
 
 class Placeholder(dict[str, Any]):
@@ -26,9 +26,9 @@ class Placeholder(dict[str, Any]):
     Attributes
     ----------
     kind : str
-        The full name of the class or function that would have made it.
+        The full name of the class or function that the file names.
     arguments : object
-        What that would have been called with, usually an empty tuple.
+        The arguments that it would have been called with, usually an empty tuple.
     """
 
     def __init__(self, kind: str, arguments: Any, attributes: dict[str, Any]) -> None:
@@ -96,7 +96,7 @@ class _Converter:
             self._kept.append(value)
         self._check_levels(done.levels)
         if done.entries > self._most:
-            raise FormatError("it mentions the same objects over and over")
+            raise FormatError("it contains the same objects too often")
         return done
 
     def _check_levels(self, inside: int) -> None:
@@ -172,7 +172,7 @@ class _Converter:
     def tensor(self, storage: Any, dtype: str, offset: Any, shape: Any, strides: Any) -> Any:
         for numbers in ((offset,), shape, strides):
             if type(numbers) is not tuple or not all(type(n) is int for n in numbers):
-                raise FormatError("it has a tensor whose sizes are no whole numbers")
+                raise FormatError("it has a tensor whose sizes are not whole numbers")
         return self._storages.tensor(storage, dtype, offset, shape, strides)
 
 
@@ -193,7 +193,7 @@ def _ordered_dict(converter: _Converter, made: Made) -> Any:
     if type(made.arguments) is tuple and made.arguments and type(made.arguments[0]) is list:
         pairs = made.arguments[0]
         if not all(type(pair) in (list, tuple) and len(pair) == 2 for pair in pairs):
-            raise FormatError("it has an OrderedDict of what are no pairs")
+            raise FormatError("it has an OrderedDict of something other than pairs")
     return converter.dictionary([*pairs, *made.entries])
 
 
@@ -271,7 +271,7 @@ def _numpy_scalar(converter: _Converter, made: Made) -> Any:
     if dtype is None or data is None:
         return None
     if len(data) != dtype.itemsize:
-        raise FormatError("it has a number of NumPy's of another size than its dtype")
+        raise FormatError("it has a NumPy number whose size is not that of its dtype")
     return np.frombuffer(data, dtype)[0].item()
 
 
@@ -284,9 +284,9 @@ def _numpy_array(converter: _Converter, made: Made) -> Any:
     if dtype is None or data is None:
         return None
     if type(shape) is not tuple or not all(type(n) is int and n >= 0 for n in shape):
-        raise FormatError("it has an array of NumPy's whose shape is none")
+        raise FormatError("it has a NumPy array without a valid shape")
     if math.prod(shape) * dtype.itemsize != len(data) or len(shape) > 32:
-        raise FormatError("it has an array of NumPy's of another size than its shape")
+        raise FormatError("it has a NumPy array whose size does not match its shape")
     flat = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
     return flat.reshape(shape, order="F" if by_columns is True else "C")
 

@@ -15,8 +15,9 @@ from pyrnn.interop.torch._values import values
 def read(path: AnyPath) -> Any:
     """Read a ``.pt``, ``.pth`` or ``.bin`` file: state dicts, nested dicts and whole modules.
 
-    The file is a pickle, which may ask for any code to be run. None of it is: nothing is imported
-    and nothing called. Time and memory are bounded by the file's size. torch is not needed.
+    The file is a pickle, which may request to run any code. pyrnn runs none of it: nothing is
+    imported and nothing is called. Time and memory are bounded by the file's size. torch is not
+    needed.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ def read(path: AnyPath) -> Any:
         Tensors that shared their storage share memory. An object of any other class is a
         `Placeholder`, a dict of its attributes; a whole module has its parameters in
         ``["_parameters"]`` and the modules in it in ``["_modules"]``, where `from_state_dict`
-        finds them. Where something else than a dict was saved, it is returned as it is.
+        finds them. If the saved object is not a dict, it is returned unchanged.
 
     Raises
     ------
@@ -39,7 +40,7 @@ def read(path: AnyPath) -> Any:
         If the file is missing, unreadable, truncated or of another kind, or if an object in it
         contains itself or is nested deeper than any model. It is a ValueError, of one line.
     TypeError
-        If ``path`` is something else.
+        If ``path`` has a wrong type.
 
     Notes
     -----

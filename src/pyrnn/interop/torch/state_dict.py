@@ -51,8 +51,8 @@ def from_state_dict(
     Parameters
     ----------
     mapping : dict
-        Of arrays, or of torch's tensors and parameters; nested dicts, as `read` gives them, count
-        as one with names joined by dots. float16 and bfloat16 are widened to float32.
+        Arrays, or torch's tensors and parameters; nested dicts, as `read` gives them, count as one
+        with names joined by dots. float16 and bfloat16 are widened to float32.
     prefix : str
         Of the module in the model, with or without the dot at its end: "encoder.lstm".
     kind : {"RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "Linear", "Embedding"}, optional
@@ -71,10 +71,10 @@ def from_state_dict(
     Raises
     ------
     TypeError
-        If ``mapping`` is no dict, or an array is not of floating-point numbers.
+        If ``mapping`` is not a dict, or an array is not of floating-point numbers.
     ValueError
-        If there is no such module, one of its arrays is missing, is none of it or has another
-        shape; the message lists what was found.
+        If there is no such module, one of its arrays is missing, does not belong to it or has
+        another shape; the message lists what was found.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def from_state_dict(
 
 
 def to_state_dict(layer: Any, prefix: str = "") -> dict[str, Array]:
-    """Give the arrays of a layer by torch's names, for ``load_state_dict`` of its module.
+    """Return the arrays of a layer by torch's names, for ``load_state_dict`` of its module.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def to_state_dict(layer: Any, prefix: str = "") -> dict[str, Array]:
     Raises
     ------
     TypeError
-        If ``layer`` is something else.
+        If ``layer`` is of another type.
     ValueError
         If torch has no layer that computes the same.
 

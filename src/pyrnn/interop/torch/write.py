@@ -1,7 +1,7 @@
 """Files that `torch.load` reads, with ``weights_only=True`` as well, written without torch.
 
-The pickle in such a file is written opcode by opcode: it is an OrderedDict of tensors, and names
-nothing else.
+The pickle in such a file is written opcode by opcode: it is an OrderedDict of tensors, and refers
+to nothing else.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def save(layers: Any, path: AnyPath) -> None:
     Raises
     ------
     TypeError
-        If ``layers`` is something else, or an array is neither float32 nor float64.
+        If ``layers`` is of another type, or an array is neither float32 nor float64.
     ValueError
         If torch has no such layer.
     OSError

@@ -1,4 +1,4 @@
-"""What `Sequential` asks of its layers: names, dtypes, axes, their parts of its state."""
+"""What `Sequential` needs from its layers: names, dtypes, axes, their parts of the state."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def ends_time(layer: Any) -> bool:
 
 
 def check_layers(layers: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Layer]:
-    """Return the layers by name, or say which is none."""
+    """Return the layers by name, or raise an error that names the wrong one."""
     found = {**{str(n): layer for n, layer in enumerate(layers)}, **named}
     if not found:
         raise ValueError("layers: expected one or more, got none")

@@ -1,4 +1,4 @@
-"""The way of a batch of sequences through layers in a row, and what is said of its time steps."""
+"""Runs a batch of sequences through layers in a row, with lengths, masks and resets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Parts = Mapping[str, "tuple[str, ...]"]
 
 
 class OverTime(NamedTuple):
-    """What a call says of sequences and their time steps, as it came."""
+    """The arguments of a call about sequences and their time steps."""
 
     lengths: Any = None
     mask: Any = None
@@ -24,7 +24,7 @@ class OverTime(NamedTuple):
     zero_output_for_mask: Any = False
 
     def options(self, layer: Layer) -> dict[str, Any]:
-        """Those of the arguments that a layer takes, where they say anything."""
+        """The arguments that are given and that a layer takes."""
         if not takes_lengths(layer):
             return {}
         named = {"lengths": self.lengths, "mask": self.mask}
@@ -39,7 +39,7 @@ class OverTime(NamedTuple):
 def infer(
     layers: Mapping[str, Layer], parts: Parts, x: Any, states: Mapping[str, Any], over: OverTime
 ) -> tuple[Any, list[Array]]:
-    """The output of the last layer, and the parts of the final state; nothing is kept."""
+    """The output of the last layer, and the parts of the final state, without a cache."""
     after: list[Array] = []
     reverse = False
     for name, layer in layers.items():

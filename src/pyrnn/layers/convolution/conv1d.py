@@ -30,7 +30,7 @@ def _padding(name: str, value: object) -> int | str:
 
 
 class Kept(NamedTuple):
-    """What a backward needs: x with the time first, and the weights as they were."""
+    """What the backward pass needs: x with the time first, and the weights of the forward pass."""
 
     x: Array
     weight: Array

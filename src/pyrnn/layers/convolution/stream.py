@@ -28,8 +28,8 @@ class StreamSizes(NamedTuple):
 class Conv1dStream(Portable):
     """Independent streams through one convolution, advanced together; made by ``layer.stream()``.
 
-    T calls of ``step`` give, bit for bit, what the layer gives for the T steps at once. A stream
-    keeps the weights that the layer had when the stream was opened.
+    T calls of ``step`` give, bit for bit, what one call of the layer gives for the T steps. A
+    stream keeps the weights that the layer had when the stream was opened.
 
     Examples
     --------

@@ -28,7 +28,7 @@ Indices = npt.NDArray[np.intp]
 MOST_WINDOWS = 5000
 """Of an epoch, unless ``stride`` says otherwise."""
 FEWEST_EPOCHS, MOST_EPOCHS, STEPS = 15, 60, 2400
-"""How long to train, unless ``max_iter`` says: so many epochs that there are so many steps."""
+"""Unless ``max_iter`` is given, there are enough epochs for this many steps."""
 AT_ONCE = 256
 """Windows in a batch of a forecast."""
 
@@ -98,7 +98,7 @@ class BaseForecaster(BaseEstimator):  # type: ignore[misc]
     def _divide(
         self, origins: Indices, layout: Layout, length: int
     ) -> tuple[Indices, Indices, int]:
-        """Origins to train on, those whose errors calibrate, how many of these share no step."""
+        """Origins to train on, those to calibrate with, and how many of these share no step."""
         fraction = _checks.finite_number("calibration_fraction", self.calibration_fraction, 0, 0.5)
         blocks = []
         if fraction and len(origins):
@@ -158,7 +158,7 @@ class BaseForecaster(BaseEstimator):  # type: ignore[misc]
     def _covariates(
         self, name: str, exog: Any, length: int, columns: int | None, times: Any
     ) -> npt.NDArray[np.float64]:
-        """Covariates of so many steps, (length, columns); None: as many columns as there are."""
+        """Check covariates (length, columns); with ``columns`` None, any number of columns."""
         if exog is None:
             if columns:
                 raise ValueError(f"{name}: expected {columns} covariates as in fit, got none")
@@ -181,7 +181,7 @@ class BaseForecaster(BaseEstimator):  # type: ignore[misc]
     def _need_times(self, times: Any) -> None:
         if times is None:
             raise ValueError(
-                "timestamps: expected one for each step, as calendar is wanted, or pandas' index"
+                "timestamps: expected one for each step, since calendar is set, or a pandas index"
             )
 
     def _windows(self, table: Table, covariates: Any, times: Any) -> Windows:
@@ -214,7 +214,7 @@ class BaseForecaster(BaseEstimator):  # type: ignore[misc]
         return np.concatenate(parts)
 
     def _ahead(self, history: Any, exog: Any, exog_future: Any, timestamps: Any) -> tuple[Any, Any]:
-        """(1, horizon, series, quantiles) after a history, and the moment it is made at."""
+        """(1, horizon, series, quantiles) after a history, and the time of day of the forecast."""
         check_is_fitted(self, "model_")
         window, horizon, _ = self._fitted_layout
         table = read_table("history", history, timestamps)
@@ -277,7 +277,7 @@ class BaseForecaster(BaseEstimator):  # type: ignore[misc]
         return np.minimum(lower, upper), np.maximum(lower, upper)
 
     def _moments(self, times: Any, origins: Indices) -> Any:
-        """When in the day forecasts are made, if the time of day plays a part."""
+        """The time of day of the forecasts, if the network uses it."""
         if "hour" not in self.calendar_:
             return None
         return _calendar.moments(times)[origins]

@@ -14,7 +14,7 @@ DAY = np.timedelta64(1, "D")
 
 
 def local(times: Any) -> npt.NDArray[np.datetime64]:
-    """Timestamps as clocks on the wall show them, where pandas knows the time zone."""
+    """Timestamps in local time, if pandas knows the time zone."""
     if getattr(times, "tz", None) is not None:
         times = times.tz_localize(None)
     array: npt.NDArray[np.datetime64] = np.asarray(times).astype("datetime64[s]")
@@ -22,7 +22,7 @@ def local(times: Any) -> npt.NDArray[np.datetime64]:
 
 
 def chosen(calendar: Any, times: Any) -> tuple[str, ...]:
-    """The names of the features: those asked for, or those that a series can have.
+    """The names of the features: the requested ones, or all that fit the series.
 
     A time of day needs steps shorter than a day, a day of the week steps of a day or less, a time
     of year a series of a year or more.
@@ -58,7 +58,7 @@ def features(times: Any, names: tuple[str, ...]) -> npt.NDArray[np.float64]:
 
 
 def moments(times: Any) -> npt.NDArray[np.float64]:
-    """How much of the day is over, from 0 to 1."""
+    """The part of the day that has passed, from 0 to 1."""
     clock = local(times)
     share: npt.NDArray[np.float64] = (clock - clock.astype("datetime64[D]")) / DAY
     return share

@@ -1,4 +1,4 @@
-"""Conformal prediction intervals: as wide as errors on held-out parts of the series say.
+"""Conformal prediction intervals: their width follows from errors on held-out parts of the series.
 
 Sources: Vovk, Gammerman, Shafer, "Algorithmic learning in a random world", 2005 (split conformal
 prediction); Romano, Patterson, Candès, "Conformalized quantile regression", NeurIPS 2019.
@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 ENOUGH = 100
-"""Errors from which to tell how wide an interval is."""
+"""The smallest number of errors that the width of an interval is computed from."""
 
 
 def held_out_blocks(first: int, last: int, horizon: int, fraction: float) -> list[tuple[int, int]]:
     """Stretches [start, end) of steps, spread evenly over [first, last), for calibration.
 
-    Each is three horizons long where there is room for several of these: many short ones meet all
-    seasons, but the windows at the ends of each are lost to the training.
+    Each is three horizons long where several of these fit: many short stretches cover all seasons,
+    but the windows at the ends of each are lost for training.
     """
     steps = last - first
     total = max(horizon, round(fraction * steps))
@@ -48,7 +48,7 @@ def inside(horizon: int, blocks: list[tuple[int, int]], stride: int) -> npt.NDAr
 
 
 def rank_of(scores: npt.NDArray[Any], share: float) -> Floats:
-    """The least number that a share of the scores does not exceed, for each column."""
+    """For each column the smallest number that this share of the scores does not exceed."""
     count = len(scores)
     rank = min(count, int(np.ceil(count * share - 1e-9)))
     ordered: Floats = np.sort(scores, axis=0)[rank - 1].astype(np.float64)
@@ -56,11 +56,11 @@ def rank_of(scores: npt.NDArray[Any], share: float) -> Floats:
 
 
 class Calibration(NamedTuple):
-    """Errors of held-out forecasts, and at which moment of the day each forecast was made.
+    """Errors of held-out forecasts, and the time of day of each forecast.
 
-    ``errors``: (n, horizon, series, quantiles), what came minus the forecast. ``moments``: (n,),
-    from 0 to 1, or None if the time of day plays no part. ``independent``: how many of
-    the forecasts have no step in common.
+    ``errors``: (n, horizon, series, quantiles), the actual values minus the forecast. ``moments``:
+    (n,), from 0 to 1, or None if the network does not use the time of day. ``independent``: how
+    many of the forecasts have no step in common.
     """
 
     errors: npt.NDArray[np.float32]
@@ -68,7 +68,7 @@ class Calibration(NamedTuple):
     independent: int
 
     def near(self, moment: float | None) -> npt.NDArray[np.float32]:
-        """Errors of forecasts made within an hour of a moment; all if these are few.
+        """Errors of forecasts made within an hour of a time of day; all errors if these are few.
 
         A forecast at midnight errs at another step of the horizon than one at noon.
         """
@@ -83,9 +83,9 @@ class Calibration(NamedTuple):
     ) -> tuple[Floats, Floats]:
         """How far below and above the forecasts of two quantiles an interval reaches.
 
-        With one quantile, the errors to either side are ranked by themselves. Forecasts that
-        share steps are one piece of evidence: a share of ``independent + 1`` that do not, the next
-        one among them, has to be held.
+        With one quantile, the errors above and below are ranked separately. Forecasts that share
+        steps count as one: the share is taken of ``independent + 1`` forecasts, which include the
+        next one.
         """
         share = min(1.0, share * (1 + 1 / self.independent))
         errors = self.near(moment)

@@ -70,7 +70,7 @@ def read_times(timestamps: Any) -> Any:
 
 
 def future_times(times: Any, horizon: int) -> Any:
-    """The timestamps of the next steps: in the frequency of pandas, or one like the last."""
+    """The timestamps of the next steps: in the frequency of pandas, or at the last interval."""
     if len(times) < 2:
         raise ValueError("timestamps: expected two or more, from which the next ones follow")
     if hasattr(times, "tz_convert"):
@@ -78,7 +78,7 @@ def future_times(times: Any, horizon: int) -> Any:
 
         frequency = times.freq
         if frequency is None and len(times) > 2:
-            with warnings.catch_warnings():  # that pandas will return another type some day
+            with warnings.catch_warnings():  # of a future type
                 warnings.simplefilter("ignore")
                 frequency = pandas.infer_freq(times[-50:])
         if frequency is None:

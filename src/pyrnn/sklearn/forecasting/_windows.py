@@ -1,8 +1,8 @@
-"""What the network of a forecaster sees: the window before an origin, and the horizon after it.
+"""The input of a forecaster's network: the window before an origin, and the horizon after it.
 
 A time step has the series (0 after the origin), whether it is after the origin, the series some
-lags before, and what is known of it: covariates, the calendar. The network gives, at each step of
-the horizon, how the series differs from its value one lag before.
+lags before, covariates and the calendar. The network gives, at each step of the horizon, how the
+series differs from its value one lag before.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Indices = npt.NDArray[np.intp]
 
 
 class Layout(NamedTuple):
-    """Which steps are seen: all from the window's start to the horizon's end."""
+    """The steps of the input: from the window's start to the horizon's end."""
 
     window: int
     horizon: int
@@ -87,14 +87,14 @@ class Windows:
         return values
 
     def truth(self, origins: Indices) -> Floats:
-        """What came, (horizon, N, K)."""
+        """The actual values, (horizon, N, K)."""
         steps = np.arange(self.layout.horizon)[:, None] + origins
         values: Floats = self.series[steps]
         return values
 
 
 def best_base(layout: Layout, series: Floats, origins: Indices) -> int:
-    """The lag that by itself forecasts best: the mean absolute error of each is measured."""
+    """The lag whose own forecast has the smallest mean absolute error."""
     nothing = np.zeros((len(series), 0))
     errors = {}
     for lag in layout.lags:

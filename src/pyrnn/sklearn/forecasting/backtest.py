@@ -1,4 +1,4 @@
-"""`Backtest`: what a forecaster would have said at many origins, beside what came."""
+"""`Backtest`: forecasts from many origins, with the actual values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Backtest(NamedTuple):
     origins : array of int
         The first step of each forecast, (n,).
     predictions, actual : array
-        What was forecast and what came, (n, horizon), or (n, horizon, series).
+        The forecasts and the actual values, (n, horizon), or (n, horizon, series).
     lower, upper : array
         The ends of the prediction intervals, of the same shape.
 
@@ -51,6 +51,6 @@ class Backtest(NamedTuple):
 
     @property
     def coverage(self) -> float:
-        """The share of what came that is in its interval."""
+        """The share of actual values inside their interval."""
         within = (self.lower <= self.actual) & (self.actual <= self.upper)
         return float(within.mean())

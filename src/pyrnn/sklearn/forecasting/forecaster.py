@@ -34,7 +34,7 @@ class RNNForecaster(BaseForecaster):
         The share of elements that are set to 0 in training, between layers and before the output.
     quantiles : sequence of float, optional
         Quantiles to forecast, such as ``(0.05, 0.5, 0.95)``; one of them is 0.5. Intervals are
-        wide where these say that errors are large.
+        wider where these predict larger errors.
     calendar : bool, str or sequence of str, default False
         Features of the timestamps: "hour" (the time of day), "weekday", "year" (the time of
         year); True for all that the series is long and fine enough for.
@@ -47,12 +47,12 @@ class RNNForecaster(BaseForecaster):
         horizon, seven horizons and the window, as far as the window reaches; a window of whole
         seasons is a good one.
     loss : {"absolute_error", "squared_error", "huber"}, default "absolute_error"
-        What is made small, if there are no quantiles.
+        The loss to minimise, if there are no quantiles.
     stride : int, optional
         The distance of the training windows' origins; about 5000 windows by default.
     calibration_fraction : float, default 0.2
-        The share of the series whose forecasts are not trained on, and calibrate the intervals. It
-        lies in stretches over the whole series. With 0 there are no intervals.
+        The share of the series that is not trained on and calibrates the intervals. It lies in
+        stretches over the whole series. With 0 there are no intervals.
     alpha : float, default 0.0
         Weight decay.
     batch_size : int, default 32
@@ -60,7 +60,7 @@ class RNNForecaster(BaseForecaster):
     learning_rate_init : float, default 0.01
         The largest learning rate: it rises to this and falls to almost 0 in the training.
     max_iter : int, optional
-        The number of epochs. By default 15 to 60 of them, that make 2400 steps of the optimiser.
+        The number of epochs. By default 15 to 60, which give about 2400 steps of the optimiser.
     random_state : int, RandomState or None, default None
         Draws the initial weights, the order, and what is dropped.
     verbose : bool, default False
@@ -202,8 +202,8 @@ class RNNForecaster(BaseForecaster):
         Parameters
         ----------
         history : array, Series or DataFrame
-            The series up to now, (T,) or (T, K), at least as long as the window, which alone is
-            looked at.
+            The series up to now, (T,) or (T, K), at least as long as the window; earlier steps are
+            ignored.
         exog : array, Series or DataFrame, optional
             The covariates of the same steps.
         exog_future : array, Series or DataFrame, optional
@@ -286,14 +286,14 @@ class RNNForecaster(BaseForecaster):
         *,
         timestamps: Any = None,
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Forecast an interval for each step that holds what comes, so often as is asked.
+        """Forecast intervals that contain the actual value with a given probability.
 
         Parameters
         ----------
         history : array, Series or DataFrame
             The series up to now, (T,) or (T, K), at least as long as the window.
         coverage : float, default 0.9
-            The share of intervals that shall hold what comes, in (0, 1).
+            The probability that an interval contains the actual value, in (0, 1).
         exog : array, Series or DataFrame, optional
             The covariates of the same steps.
         exog_future : array, Series or DataFrame, optional
@@ -314,7 +314,8 @@ class RNNForecaster(BaseForecaster):
         Notes
         -----
         The promise is that of conformal prediction: it holds as far as the future is like the
-        stretches that were held out. Few of these (a short series) cannot show rare errors.
+        stretches that were held out. In a short series these stretches are too few to show rare
+        errors.
 
         Examples
         --------
@@ -345,12 +346,12 @@ class RNNForecaster(BaseForecaster):
         refit: bool = False,
         timestamps: Any = None,
     ) -> Backtest:
-        """Forecast from many origins of a series, each from what was known before it.
+        """Forecast from many origins of a series, each from the data before it.
 
         Parameters
         ----------
         series : array, Series or DataFrame
-            The whole series, (T,) or (T, K), with what came.
+            The whole series, (T,) or (T, K), which includes the steps to forecast.
         exog : array, Series or DataFrame, optional
             The covariates of the same steps.
         start : int or timestamp, optional
@@ -362,7 +363,7 @@ class RNNForecaster(BaseForecaster):
         coverage : float, default 0.9
             Of the prediction intervals.
         refit : bool, default False
-            Whether a copy is trained anew on all that comes before each origin.
+            Whether a copy is trained again on all data before each origin.
         timestamps : array of datetime64 or DatetimeIndex, optional
             Of each step.
 

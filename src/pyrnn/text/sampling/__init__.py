@@ -1,1 +1,1 @@
-"""How a character model writes: the choice of a character, beam search, strings that end a text."""
+"""How a character model generates text: sampling, beam search, stop strings."""

@@ -1,4 +1,4 @@
-"""Beam search: the likeliest text that a search of some breadth finds."""
+"""Beam search: the likeliest text that a search of limited width finds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Beam(NamedTuple):
 
     @property
     def mean(self) -> float:
-        """For each character; that of texts of different length may be compared."""
+        """The mean log-probability of a character; it compares texts of different length."""
         return self.score / len(self.text)
 
 
@@ -59,7 +59,7 @@ def _extended(
     stop: Sequence[str],
     ended: list[_Beam],
 ) -> list[_Beam]:
-    """The best texts that are a character longer; those that a string ends are set aside."""
+    """The best texts that are one character longer; texts that a stop string ends are set aside."""
     vocabulary = model.vocabulary
     scores = np.stack(
         [
@@ -79,19 +79,19 @@ def _extended(
 
 
 def _log_softmax(scores: Array) -> Array:
-    """Of scores whose largest is 0."""
+    """The logarithm of the softmax of scores whose largest is 0."""
     logarithms: Array = scores - math.log(np.exp(scores).sum())
     return logarithms
 
 
 def _end(text: str, stop: Sequence[str]) -> int | None:
-    """Where the string that ends a text begins; None if there is none at its end."""
+    """The start of a stop string at the end of a text; None if there is none."""
     found = [len(text) - len(string) for string in stop if text.endswith(string)]
     return min(found, default=None)
 
 
 def _filled(values: Sequence[int], count: int) -> Indices:
-    """As many values as the stream has rows; nobody looks at the rest."""
+    """The values, padded to the number of rows of the stream; the rest is ignored."""
     filled: Indices = np.zeros(count, dtype=np.intp)
     filled[: len(values)] = values
     return filled

@@ -1,4 +1,4 @@
-"""The choice of the next character: temperature, the k likeliest, the likeliest of a total of p."""
+"""The choice of the next character: temperature, top-k, top-p."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def checked(temperature: object, top_k: object, top_p: object) -> Choice:
 
 
 def scores_of(logits: Array, never: int | None) -> Array:
-    """Logits (V,) in float64, the largest 0, with -infinity for what is never chosen."""
+    """Logits (V,) in float64, the largest shifted to 0; -infinity for what is never chosen."""
     scores: Array = logits.astype(np.float64)
     divergence.check_usable({"the scores": scores})
     if never is not None:
@@ -57,7 +57,7 @@ def choose(scores: Array, choice: Choice, generator: np.random.Generator) -> int
 
 
 def _cut(weights: Array, choice: Choice) -> Array:
-    """Weights with 0 for what is not among the likeliest; of equal ones the first is likelier."""
+    """Weights with 0 for what is not among the likeliest; among equals the first is likelier."""
     order = np.argsort(-weights, kind="stable")[: choice.top_k]
     if choice.top_p is not None and choice.top_p < 1:
         total = weights[order].cumsum()

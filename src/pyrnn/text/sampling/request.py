@@ -1,4 +1,4 @@
-"""What a model is asked to write: the arguments of `CharacterModel.sample`, checked."""
+"""The checked arguments of `CharacterModel.sample`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Request(NamedTuple):
         return ["".join(pieces) for pieces in texts]
 
     def pieces(self, model: Any) -> Iterator[tuple[int, str]]:
-        """The number of a prompt and the next piece of its continuation, as they come."""
+        """The number of a prompt and the next piece of its continuation, as they are generated."""
         return writing.write(
             model, self.prompts, self.length, self.choice, self.generators, self.stop
         )

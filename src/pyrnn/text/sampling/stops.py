@@ -1,4 +1,4 @@
-"""Strings that end a text, found while it is written."""
+"""Strings that end a text, found while it is generated."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def checked(stop: object, vocabulary: Vocabulary) -> tuple[str, ...]:
 class Ending:
     """A text that grows until one of some strings is in it.
 
-    It is handed out as far as it is certain: what may be the beginning of such a string is not.
+    It is returned as far as it is certain: a possible beginning of such a string is held back.
     """
 
     def __init__(self, strings: Sequence[str]) -> None:
@@ -32,12 +32,13 @@ class Ending:
         self.ended: bool = False
 
     def add(self, character: str) -> str:
-        """Add a character, and return what is certain now; a string that ends it is left out."""
+        """Add a character; return what is certain now, without a string that ends the text."""
         if not self._strings:
             return character
         text = self._pending + character
         if any(text.endswith(string) for string in self._strings):
-            # All that is pending is the beginning of the longest string; a shorter one is inside.
+            # What is pending is the beginning of the longest string; a shorter one is contained in
+            # it.
             self.ended, self._pending = True, ""
             return text[: -max(len(s) for s in self._strings if text.endswith(s))]
         kept = max((_begun(text, string) for string in self._strings), default=0)

@@ -1,4 +1,4 @@
-"""Several texts written side by side: one batch through the recurrent layer, each row alone."""
+"""Several texts generated side by side, as one batch whose rows are independent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write(
 ) -> Iterator[tuple[int, str]]:
     """Continue each prompt; yield its number and the next piece of its text.
 
-    A row that has read its prompt begins to write while others still read theirs.
+    A row that has read its prompt begins to generate while others still read theirs.
     """
     characters, never = model.vocabulary.characters, model.vocabulary.replacement
     stream = model.rnn.stream(len(prompts))

@@ -1,1 +1,1 @@
-"""Whole trainings: data in batches, the trainer, its callbacks, checkpoints to go on from."""
+"""Training: data in batches, the trainer, its callbacks, checkpoints."""

@@ -18,7 +18,7 @@ from pyrnn.training.schedules import LRScheduler
 Loss = Callable[..., tuple[Any, Array]]
 DEFAULT_K1 = 32
 EVALUATED_TOKENS = 1 << 16
-"""Of a text, in one batch of an evaluation."""
+"""The number of steps of a text in one batch of an evaluation."""
 
 
 def find_loss(loss: Any) -> Loss:
@@ -52,7 +52,7 @@ def check_scheduler(scheduler: Any, optimizer: Optimizer) -> tuple[LRScheduler |
 
 
 def data_of(model: Any, name: str, given: Any, batch_size: int, window: Window | None) -> Data:
-    """What batches are taken from: sequences with targets, or one text."""
+    """The source of batches: sequences with targets, or one text."""
     size = _checks.size("batch_size", batch_size)
     if _archives.is_archive(given):
         given = _archives.pair_of(name, given, each_step=not _model.ends_time(model))
@@ -84,7 +84,7 @@ def data_of(model: Any, name: str, given: Any, batch_size: int, window: Window |
 def sequences_of(
     model: Any, name: str, x: Any, targets: Any, size: int, window: Window | None
 ) -> Sequences:
-    """What batches of sequences and their targets are taken from."""
+    """The source of batches of sequences with targets."""
     return Sequences(
         x,
         targets,

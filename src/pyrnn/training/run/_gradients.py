@@ -18,7 +18,7 @@ Grads = Mapping[str, Array]
 
 
 def of_step(trainer: Any, data: Data, group: Any) -> tuple[float, Grads]:
-    """The mean loss of one batch or several, and its gradient; summed over ranks."""
+    """The mean loss of one batch or several, and its gradient, summed over ranks."""
     if len(group) == 1:
         value, _, grads = _of_batch(trainer, data, group[0])
     else:
@@ -28,7 +28,7 @@ def of_step(trainer: Any, data: Data, group: Any) -> tuple[float, Grads]:
 
 
 def _accumulated(trainer: Any, data: Data, group: Any) -> tuple[float, Grads]:
-    """The mean loss and gradient of several batches, each as heavy as its targets."""
+    """The mean loss and gradient of several batches, each weighted by its number of targets."""
     total, weight = 0.0, 0
     summed: Any = None
     backend = selection.current()
@@ -46,7 +46,7 @@ def _accumulated(trainer: Any, data: Data, group: Any) -> tuple[float, Grads]:
 
 
 def _of_batch(trainer: Any, data: Data, item: Any) -> tuple[float, int, Grads]:
-    """Forward, loss and backward of a batch; the state goes on into the next one.
+    """Forward, loss and backward of a batch; its state is carried to the next one.
 
     The loss and the number of targets are those of all ranks. The gradients are this rank's share:
     all shares add up to the gradient of that loss.
@@ -84,7 +84,7 @@ def _shared(dy: Any, own: int, all_targets: int) -> Any:
 
 
 def loss_of(trainer: Any, y: Array, batch: Batch, batch_first: bool) -> tuple[float, Array]:
-    """The loss of what the model gave; steps that are there for gradients alone have none."""
+    """The loss of the model's outputs; steps that are read only for their gradients have none."""
     scored, lengths = y, batch.lengths
     if batch.before:
         scored = y[:, batch.before :] if batch_first else y[batch.before :]

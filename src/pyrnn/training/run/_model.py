@@ -1,4 +1,4 @@
-"""What a trainer has to know of a model: its axes, whether it ends time, how it is called."""
+"""What a trainer has to know of a model: its axes, and how it is called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyrnn.layers.composition.sequential import Sequential
 
 
 def leaves(model: Any, name: str = "model") -> Iterator[tuple[str, Any]]:
-    """The layers of a model that are made of no others, with their names."""
+    """The layers of a model that are not compositions, with their names."""
     if isinstance(model, Sequential):
         for own, layer in model.layers.items():
             yield from leaves(layer, f"{name}.{own}")
@@ -28,7 +28,7 @@ def batch_first(model: Any) -> bool:
 
 
 def refuse_window(model: Any) -> None:
-    """Refuse models that have to see a sequence's end first, where it comes in stretches."""
+    """Refuse models that need the end of a sequence first, since truncation cuts sequences."""
     for name, layer in leaves(model):
         if getattr(layer, "bidirectional", False) and not isinstance(layer, Pooling):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Where a training stands: all that it needs to go on, beside model, optimiser and schedule."""
+"""The progress of a training: what it needs to continue, besides model, optimiser and schedule."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Progress:
     item : int
         How many items of this pass through the data are done.
     generator : numpy.random.Generator
-        Draws the order of each pass. As it was before this one, it is in ``before``.
+        Draws the order of each pass. ``before`` is its state before the present pass.
     states : deque
-        The states at the ends of the latest batches, where gradients may go back to.
+        The states at the ends of the latest batches, which gradients may reach.
     """
 
     def __init__(self, generator: np.random.Generator) -> None:
@@ -57,24 +57,24 @@ class Progress:
         self.states.clear()
 
     def count(self, loss: float, size: int) -> None:
-        """Take a batch into the epoch's mean loss."""
+        """Add a batch to the epoch's mean loss."""
         self.total += float(loss) * size
         self.weight += size
         self.batches_of_epoch += 1
 
     def mean_loss(self) -> float:
-        """Of this epoch so far."""
+        """The mean loss of this epoch so far."""
         return self.total / self.weight if self.weight else float("nan")
 
     def end_epoch(self) -> None:
-        """Count it, and begin the next."""
+        """Count the epoch, and begin the next."""
         self.epoch += 1
         self.step_of_epoch = self.step
         self.batches_of_epoch = 0
         self.total, self.weight = 0.0, 0
 
     def state_for(self, batch: Batch) -> Any:
-        """The state at the beginning of a batch, of the rows that go on."""
+        """The initial state of a batch, for the rows that continue."""
         if not batch.back or not batch.rows:
             return None
         state = self.states[-batch.back]
@@ -83,7 +83,7 @@ class Progress:
         return None if state is None else state[:, : batch.rows]
 
     def carry(self, batch: Batch, state: Any) -> None:
-        """Keep the state at a batch's end for those that go on from it."""
+        """Keep the final state of a batch for the batches that continue from it."""
         if not batch.keep:
             return
         if not batch.before and not batch.back:

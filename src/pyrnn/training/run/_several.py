@@ -1,4 +1,4 @@
-"""A trainer on several ranks: what they begin with, and what a checkpoint has of them all."""
+"""A trainer on several ranks: how they start, and what a checkpoint stores for all of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def own(ranks: Ranks | None, data: Data, name: str) -> Data:
 
 
 def begin(trainer: Any) -> None:
-    """Draw batches as rank 0 does, and dropout unlike any other rank."""
+    """Draw the same batches as rank 0, but other dropout masks than any other rank."""
     ranks: Ranks | None = trainer._ranks
     if ranks is None:
         return
@@ -40,7 +40,7 @@ def begin(trainer: Any) -> None:
 
 
 def check_equal(trainer: Any, data: Data, batch_size: int, **arguments: Any) -> None:
-    """Refuse ranks that would not do the same; then take the parameters of rank 0."""
+    """Refuse ranks with different settings, then take the parameters of rank 0."""
     ranks: Ranks | None = trainer._ranks
     if ranks is None:
         return
@@ -75,7 +75,7 @@ def gathered_generators(trainer: Any) -> list[dict[str, Any]]:
 
 
 def set_generators(trainer: Any, saved: Sequence[Mapping[str, Any]]) -> None:
-    """Go on with a rank's own draws; with another number of ranks, far from everybody's."""
+    """Restore a rank's own generator; with another number of ranks, start independent ones."""
     ranks: Ranks | None = trainer._ranks
     rank, count = (0, 1) if ranks is None else (ranks.rank, ranks.count)
     same = len(saved) == count and count > 1
@@ -102,7 +102,7 @@ def own_states(trainer: Any, states: Sequence[Any]) -> list[Any]:
 
 
 def _joined(parts: Sequence[Any], data: Data) -> Any:
-    """One state of those of all ranks; None of a rank that had no rows."""
+    """Join the states of all ranks; a rank without rows has None."""
     places = [
         data.place(sum(_rows(p) for p in parts), rank, len(parts))
         for rank, part in enumerate(parts)

@@ -1,8 +1,8 @@
-"""What a model is trained on, batch by batch: sequences, and one long text in streams.
+"""Data in batches: sequences, and one long text in streams.
 
 Data says which items an epoch has, in an order drawn from a generator, and loads one item at a
-time. So an epoch can go on where it was: with the generator as it was at its start, and the number
-of items that are done.
+time. So an epoch can be continued: with the generator's state at its start, and the number of items
+that are done.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pyrnn.layers.sequences import pad_sequence
 from pyrnn.training.run._memory_maps import Columns, release
 
 BUCKET = 50
-"""Batches whose sequences are sorted by length together, after they were shuffled."""
+"""How many batches are sorted by length together, after the sequences were shuffled."""
 
 
 class Batch(NamedTuple):
     """One batch, or one stretch of time of it.
 
-    ``size``: how many targets count. ``rows``: how many sequences there are; of a stretch of time
-    those that have not ended, which are the first ones. ``back``: its state is that at the end of
-    so many batches before; 0 for one of zero. ``before``: how many steps at the start of x are
-    there for their gradients alone (k2 − k1); targets do not have them. ``keep``: how many states
-    at the ends of batches are needed again.
+    ``size``: how many targets count. ``rows``: how many sequences there are; in a stretch of time,
+    those that have not ended, which are the first ones. ``back``: the initial state is the final
+    one of the batch this many batches earlier; 0 for a zero state. ``before``: how many steps at
+    the start of x are read only for their gradients (k2 − k1); they have no targets. ``keep``: how
+    many final states of batches are needed again.
     """
 
     x: Any
@@ -54,7 +54,7 @@ class Window(NamedTuple):
         return max(0, start - (self.k2 - self.k1))
 
     def back(self, start: int) -> int:
-        """How many stretches before there is the state to begin with; 0 for one of zero."""
+        """How many stretches earlier the initial state was the final one; 0 for a zero state."""
         begin = self.begin(start)
         return (start - begin) // self.k1 + 1 if begin else 0
 
@@ -71,19 +71,19 @@ class Data(Protocol):
         """The batch of an item."""
 
     def of_rank(self, rank: int, ranks: int) -> Data:
-        """The same items, of which one of several processes loads its rows; maybe none."""
+        """The same items, with only the rows of one of several processes, possibly none."""
 
     def place(self, count: int, rank: int, ranks: int) -> slice:
-        """Which of so many rows of an item those of a rank are."""
+        """Which rows of an item, out of ``count``, belong to a rank."""
 
 
 def no_rows(back: int, before: int, keep: int) -> Batch:
-    """What a rank loads of an item with fewer rows than ranks."""
+    """What a rank without rows loads, if an item has fewer rows than there are ranks."""
     return Batch(None, None, None, 0, 0, back, before, keep)
 
 
 def check_window(k1: Any, k2: Any) -> Window | None:
-    """The two numbers of truncated back-propagation; None if it is not wanted."""
+    """Check k1 and k2 of truncated back-propagation; None without them."""
     if k1 is None and k2 is None:
         return None
     if k1 is None:
@@ -109,13 +109,13 @@ class Sequences:
     each_step : bool
         Whether each step has a target.
     dtype : dtype
-        Of the model: numbers are brought to it.
+        The dtype of the model, to which numbers are converted.
     batch_first : bool
-        How the model has its axes.
+        Whether the model has the batch first.
     window : Window, optional
         Truncated back-propagation.
     name : str
-        What errors call the data.
+        The name of the data in errors.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class Sequences:
         return [(rows, start) for rows in batches for start in range(0, self._lengths[rows[0]], k1)]
 
     def _batches(self, generator: np.random.Generator | None) -> list[npt.NDArray[np.intp]]:
-        """Rows of like length together, the longest first in each batch."""
+        """Rows of similar length together, the longest first in each batch."""
         count, size = len(self._lengths), self._batch_size
         order = np.arange(count) if generator is None else generator.permutation(count)
         if self._window is not None or self._lengths.min() != self._lengths.max():
@@ -176,13 +176,13 @@ class Sequences:
         return batches
 
     def of_rank(self, rank: int, ranks: int) -> Sequences:
-        """The same batches, of which this process loads its rows."""
+        """The same batches, with only the rows of this process."""
         own = copy.copy(self)
         own._rank, own._ranks = rank, ranks
         return own
 
     def place(self, count: int, rank: int, ranks: int) -> slice:
-        """Neighbours, if all are equally long; else every so manieth of the sorted rows."""
+        """Neighbours, if all are equally long; otherwise every n-th of the sorted rows."""
         if self._lengths.min() == self._lengths.max():
             return shares.neighbours(count, rank, ranks)
         return shares.every(rank, ranks)
@@ -278,8 +278,8 @@ def _lengths(name: str, x: Any) -> npt.NDArray[np.intp]:
 def rows_of(tokens: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
     """A text (L,) as so many rows, each with the first token of the next one at its end.
 
-    A view, where rows overlap by a token: columns but the last are read, columns but the first are
-    to be foretold.
+    A view in which rows overlap by one token: all columns but the last are inputs, all but the
+    first are targets.
     """
     steps = (len(tokens) - 1) // count
     (stride,) = tokens.strides
@@ -289,7 +289,7 @@ def rows_of(tokens: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
 
 
 class TokenStreams:
-    """One long text as streams side by side, of which each step foretells the next token.
+    """One long text as parallel streams, in which each step predicts the next token.
 
     Parameters
     ----------
@@ -300,9 +300,9 @@ class TokenStreams:
     window : Window
         Steps of a batch, and how far gradients go back.
     batch_first : bool
-        How the model has its axes.
+        Whether the model has the batch first.
     name : str
-        What errors call the data.
+        The name of the data in errors.
     """
 
     def __init__(
@@ -331,7 +331,7 @@ class TokenStreams:
         return self._rows, self._steps
 
     def of_rank(self, rank: int, ranks: int) -> TokenStreams:
-        """The same stretches of time, of a rank's streams: neighbours, so one piece of the text."""
+        """The same stretches of time for a rank's streams, which are one part of the text."""
         own = copy.copy(self)
         mine = self.place(self._rows, rank, ranks)
         own._rows, own._columns = mine.stop - mine.start, self._columns.of_rows(mine)
@@ -342,7 +342,7 @@ class TokenStreams:
         return shares.neighbours(count, rank, ranks)
 
     def items(self, generator: np.random.Generator | None) -> range:
-        """Where each stretch of time begins; there is one order only."""
+        """The start of each stretch of time, always in the order of time."""
         return range(0, self._steps, self._window.k1)
 
     def load(self, item: int) -> Batch:

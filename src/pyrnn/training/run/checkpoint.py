@@ -1,9 +1,9 @@
-"""Checkpoints: all that a training needs to go on with the same bits, in one file.
+"""Checkpoints: all that a training needs to continue with the same bits, in one file.
 
 A ``.safetensors`` file with the parameters, the optimiser's moments, the carried state and the best
 weights; and, as JSON in its metadata, counts, options, the schedule, the random generators as they
 were, the history and what callbacks keep. It is written beside its place and then renamed, so that
-whatever happens the newest complete one is there.
+the newest complete checkpoint survives any failure.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("float32"), "F64": np.dtype
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint, or another training's; the message is one line."""
+    """The file is not a checkpoint, or belongs to another training; the message is one line."""
 
 
 def save(trainer: Any, path: AnyPath, extra: Mapping[str, Any] | None = None) -> None:
-    """Save where a trainer stands, between two steps.
+    """Save the state of a trainer, between two steps.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def save(trainer: Any, path: AnyPath, extra: Mapping[str, Any] | None = None) ->
 
 
 def load(trainer: Any, path: AnyPath) -> Any:
-    """Let a trainer's next `fit` go on from a checkpoint; returns its ``extra``.
+    """Let a trainer's next `fit` continue from a checkpoint; return its ``extra``.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def is_there(trainer: Any, path: AnyPath) -> bool:
 
 
 def _read_once(trainer: Any, path: AnyPath) -> Any:
-    """The tree of a checkpoint, which rank 0 reads for all; its error is everybody's."""
+    """The tree of a checkpoint, read by rank 0; all ranks raise its error."""
     if trainer._ranks is None:
         return read(path)
     tree, error = None, None
@@ -184,7 +184,7 @@ COUNTS = (
 
 
 def _restore(trainer: Any, state: Mapping[str, Any]) -> None:
-    """Set everything, after a look at all that could be another training's."""
+    """Restore everything, after checking that the checkpoint belongs to this training."""
     parameters = trainer.model.parameters
     if set(state["model"]) != set(parameters):
         raise ValueError(f"model: expected the parameters {', '.join(parameters)}")
@@ -221,7 +221,7 @@ def _restore_progress(trainer: Any, saved: Mapping[str, Any]) -> None:
     for name in COUNTS:
         setattr(progress, name, saved[name])
     in_pass = saved["item"] > 0
-    # The order of this pass is drawn again, from the generator as it was before.
+    # The order of this pass is drawn again, from the generator's state before it.
     progress.generator.bit_generator.state = saved["before"] if in_pass else saved["generator"]
     states = [_as_state(state) for state in saved["states"]]
     progress.states = deque(_several.own_states(trainer, states))

@@ -1,4 +1,4 @@
-"""`Trainer`: a model, a loss and an optimiser, run over data until told to stop."""
+"""`Trainer`: trains a model on data with a loss and an optimiser."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Trainer:
     communicator : mpi4py.MPI.Comm, optional
         Of several processes that train one model together; each makes its trainer and calls its
         methods with the same arguments. Batches are the same as for one process, and each rank
-        computes some of their rows. See the guide, "Several processes".
+        computes some of their rows. See docs/distributed.md.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Trainer:
     -----
     With a seed, the same model, data and arguments give the same bits, for any number of threads.
     So do several processes, each time that there are as many of them. With a communicator, an error
-    within `fit` or `evaluate` that is not raised on all ranks ends all of them.
+    in `fit` or `evaluate` that only some ranks raise ends all of them.
 
     Examples
     --------
@@ -124,11 +124,11 @@ class Trainer:
 
     @property
     def rank(self) -> int:
-        """Which one of several processes this is."""
+        """The number of this process among several."""
         return 0 if self._ranks is None else self._ranks.rank
 
     def _together(self) -> contextlib.AbstractContextManager[None]:
-        """Where an error of one rank alone ends all."""
+        """A context in which an error of one rank ends all."""
         if self._ranks is None:
             return contextlib.nullcontext()
         return self._ranks.together((DivergenceError, CheckpointError))
@@ -176,8 +176,8 @@ class Trainer:
         accumulate : int
             The number of batches whose mean gradient makes one step.
         shuffle : bool
-            Whether each epoch has the sequences in another order. Sequences of similar length get
-            into one batch.
+            Whether each epoch has the sequences in another order. Sequences of similar length are
+            put into one batch.
         callbacks : iterable of Callback
             Called during training; see `pyrnn.callbacks`.
 
@@ -267,7 +267,7 @@ class Trainer:
         accumulate: int,
         called: CallbackList,
     ) -> None:
-        """Go on with an epoch until its end, which is that of the data or at the last step."""
+        """Continue an epoch until the data or the steps end."""
         progress = self.progress
         if not progress.batches_of_epoch:
             called.on_epoch_begin(progress.epoch)
@@ -304,7 +304,7 @@ class Trainer:
             self._agree_to_stop()
 
     def _end_epoch(self, held_out: Data | None, called: CallbackList) -> None:
-        """Evaluate, step the scheduler, take down the numbers."""
+        """Evaluate, step the scheduler, record the numbers."""
         progress = self.progress
         logs = {"loss": progress.mean_loss()}
         if held_out is not None:
@@ -319,7 +319,7 @@ class Trainer:
         self._agree_to_stop()
 
     def _agree_to_stop(self) -> None:
-        """What a callback of one rank wants holds for all."""
+        """Stop on all ranks if a callback of one rank asks for it."""
         if self._ranks is not None:
             self.stop_training = self._ranks.any(self.stop_training)
 

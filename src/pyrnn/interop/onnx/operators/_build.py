@@ -1,4 +1,4 @@
-"""What an operator is built from: a node's attributes, its opset, and inputs that are constant."""
+"""What an operator is built from: a node's attributes, its opset, and its constant inputs."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ Kind = TypeVar("Kind")
 
 MOST_NUMBERS = (1 << 31) - 1
 FOLDED_NUMBERS = 1 << 22
-"""In one array that is computed before any input is known; and in all of them:"""
+"""Most elements of one array that is computed before any input is known; and of all:"""
 ALL_FOLDED_NUMBERS = 1 << 24
 CONTRADICTIONS = (
     ValueError, IndexError, KeyError, TypeError, AttributeError, ZeroDivisionError, OverflowError,
 )  # fmt: skip
-"""What operators raise of inputs and attributes that do not fit each other."""
+"""The errors that operators raise if inputs and attributes do not fit each other."""
 _most_numbers: ContextVar[int] = ContextVar("pyrnn_onnx_most_numbers", default=MOST_NUMBERS)
 
 
 class Build(NamedTuple):
-    """A node, and what is known of it before any input is."""
+    """A node, and what is known of it before any input."""
 
     node: Node
     opset: int
     constants: Mapping[str, AnyArray]
 
     def constant(self, index: int) -> AnyArray | None:
-        """An input that never changes; None for any other and for one left out."""
+        """An input that never changes; None for other inputs and for one that is left out."""
         return self.constants.get(self.node.inputs[index]) if self.given(index) else None
 
     def given(self, index: int) -> bool:
@@ -44,7 +44,7 @@ class Build(NamedTuple):
         return index < len(self.node.inputs) and self.node.inputs[index] != ""
 
     def wanted(self, index: int) -> bool:
-        """Whether somebody asks for this output."""
+        """Whether this output is used."""
         return index < len(self.node.outputs) and self.node.outputs[index] != ""
 
     def integer(self, name: str, default: int) -> int:
@@ -52,7 +52,7 @@ class Build(NamedTuple):
         return self._of(name, int, default)
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """A number that is 0 or not."""
+        """A boolean, stored as 0 or another number."""
         return self.integer(name, int(default)) != 0
 
     def number(self, name: str, default: float) -> float:
@@ -64,23 +64,23 @@ class Build(NamedTuple):
         return self._of(name, str, default)
 
     def integers(self, name: str) -> tuple[int, ...] | None:
-        """Whole numbers; None if it is not there."""
+        """Whole numbers; None without the attribute."""
         return self._many(name, int)
 
     def numbers(self, name: str) -> tuple[float, ...] | None:
-        """Floats; None if it is not there."""
+        """Floats; None without the attribute."""
         return self._many(name, float)
 
     def texts(self, name: str) -> tuple[str, ...] | None:
-        """Strings; None if it is not there."""
+        """Strings; None without the attribute."""
         return self._many(name, str)
 
     def array(self, name: str) -> AnyArray | None:
-        """A tensor; None if it is not there."""
+        """A tensor; None without the attribute."""
         return self._of(name, np.ndarray, None) if name in self.node.attributes else None
 
     def unsupported(self, what: str) -> UnsupportedError:
-        """The error for something that this node asks for."""
+        """The error for something that this node needs and pyrnn does not have."""
         return UnsupportedError(f"{self.node}: {what} is not implemented")
 
     def _of(self, name: str, kind: type[Kind], default: Any) -> Kind:
@@ -117,7 +117,7 @@ def dtype_of(build: Build, number: int) -> np.dtype[Any]:
 
 
 def contradiction(error: Exception) -> str:
-    """One line of an error among `CONTRADICTIONS`, one that was not meant for readers too."""
+    """One line for an error among `CONTRADICTIONS`, whose message may not be for users."""
     said = " ".join(str(error).split())
     if isinstance(error, ValueError):
         return said
@@ -129,7 +129,7 @@ def contradiction(error: Exception) -> str:
 
 @contextmanager
 def folding() -> Iterator[None]:
-    """What is computed before any input is known stays small."""
+    """Limit the size of what is computed before any input is known."""
     token = _most_numbers.set(FOLDED_NUMBERS)
     try:
         yield
@@ -138,11 +138,11 @@ def folding() -> Iterator[None]:
 
 
 class TooManyNumbersError(MemoryError):
-    """An operator would make an array larger than anything that is meant."""
+    """An operator would make an array of an implausible size."""
 
 
 def check_size(shape: Sequence[int]) -> None:
-    """Refuse a shape that a few numbers of the file, not its data, have made huge."""
+    """Refuse a huge shape that follows from a few numbers of the file, not from its data."""
     most = _most_numbers.get()
     if math.prod(map(int, shape)) > most:
         raise TooManyNumbersError(

@@ -16,7 +16,7 @@ from pyrnn.interop.onnx.operators._build import Build, Builder, Function, dtype_
 
 
 def _broadcasting(function: Function) -> Builder:
-    """Two inputs; before version 7 the second one's axes were said by attributes."""
+    """Two inputs; before version 7 attributes gave the second one's axes."""
 
     def build(build: Build) -> Function:
         axis = build.node.attributes.get("axis")
@@ -34,14 +34,14 @@ def _broadcasting(function: Function) -> Builder:
 
 
 def _divide(a: AnyArray, b: AnyArray) -> Any:
-    """Of whole numbers, what is left of the point."""
+    """Integers are divided with truncation towards zero."""
     if a.dtype.kind in "iu":
         return np.floor_divide(a - np.fmod(a, b), b)
     return np.divide(a, b)
 
 
 def _raised(build: Build) -> Function:
-    """A square where the exponent is 2 for good; else whatever it is."""
+    """A power; a square if the exponent is the constant 2."""
     exponent = build.constant(1)
     if exponent is not None and exponent.size == 1 and not exponent.ndim and exponent == 2:
         return lambda a, b: np.square(a)
@@ -63,7 +63,7 @@ def _modulo(build: Build) -> Function:
 
 
 def _several(function: Function) -> Function:
-    """As many inputs as there are."""
+    """Any number of inputs."""
     return lambda *arrays: functools.reduce(function, arrays)
 
 
@@ -81,7 +81,7 @@ def _shift(build: Build) -> Function:
 
 
 def _named(name: str, alpha: float | None = None, beta: float | None = None) -> Builder:
-    """One of the activations that recurrent operators have as well."""
+    """An activation that recurrent operators also have."""
 
     def build(build: Build) -> Function:
         kind = equations.ACTIVATIONS[name]

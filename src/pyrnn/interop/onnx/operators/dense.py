@@ -1,4 +1,4 @@
-"""Products with weights, which the core computes where they never change; and normalisations."""
+"""Products with weights, which the core computes if they are constant, and normalisations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyrnn.interop.onnx.graph import AnyArray
 from pyrnn.interop.onnx.operators._build import Build, Builder, Function, axis_of
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-"""What the core computes with."""
+"""The dtypes that the core computes in."""
 
 
 class Packed:
@@ -25,7 +25,7 @@ class Packed:
         self._packed: dict[str, Function] = {}
 
     def function(self) -> Function:
-        """What computes with them on the active backend."""
+        """The function that computes with them on the active backend."""
         backend = selection.current()
         return self._packed.get(backend.name) or self._first(backend)
 
@@ -42,7 +42,7 @@ def linear(weight: Array, bias: Array | None = None) -> Packed:
 
 
 def can_pack(weight: AnyArray | None, bias: AnyArray | None = None) -> bool:
-    """Whether weights and bias are known, and of what the core computes with."""
+    """Whether weights and bias are constant, and of dtypes that the core computes in."""
     if weight is None or weight.dtype not in FLOATS or not weight.size:
         return False
     return bias is None or (bias.dtype == weight.dtype and bias.ndim == 1)

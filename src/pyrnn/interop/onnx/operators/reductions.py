@@ -50,7 +50,7 @@ def _log_sum_exp(x: AnyArray, axes: tuple[int, ...], keep: bool) -> Any:
 
 
 def _extreme(function: Function, empty: float) -> Function:
-    """The largest or least; of none it is the end of what there is."""
+    """The largest or smallest element; of no elements, the limit of the dtype."""
 
     def run(x: AnyArray, axes: tuple[int, ...], keep: bool) -> Any:
         if x.dtype.kind == "f":
@@ -99,7 +99,7 @@ def _top_k(build: Build) -> Function:
 
     def run(x: AnyArray, k: AnyArray | None = None) -> Any:
         count = fixed if k is None else ints(k)[0]
-        if largest:  # the first of equals comes first
+        if largest:  # of equal elements the first one comes first
             order = np.flip(
                 x.shape[axis] - 1 - np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis
             )

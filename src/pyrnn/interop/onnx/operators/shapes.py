@@ -20,7 +20,7 @@ from pyrnn.interop.onnx.operators._build import (
 
 
 def _listed(build: Build, name: str, index: int, since: int) -> Function:
-    """Whole numbers that were an attribute, and an input since some version; None for none."""
+    """Whole numbers: an attribute in early versions, an input in later ones; None if absent."""
     if build.opset < since:
         given = build.integers(name)
         return lambda array: given
@@ -148,7 +148,7 @@ def _slice(build: Build) -> Function:
 
 
 def _fixed_slice(known: list[Any]) -> Function:
-    """A slice that is always the same; forwards it depends on the number of axes alone."""
+    """A constant slice; with positive steps it depends on the number of axes only."""
     indices: dict[int, Any] = {}
     forwards = known[3] is None or min(known[3], default=1) > 0
 
@@ -383,7 +383,7 @@ def _padded(x: AnyArray, pads: list[int], mode: str, value: Any, axes: list[int]
 
 
 def _fixed_reflection(pads: list[int]) -> Function | None:
-    """Reflect one axis, always as far; None if it is not one axis or cuts."""
+    """Reflect one axis by constant widths; None for several axes or a negative width."""
     axes = len(pads) // 2
     padded = [axis for axis in range(axes) if pads[axis] or pads[axes + axis]]
     if len(padded) != 1 or min(pads) < 0 or len(pads) % 2:
@@ -410,7 +410,7 @@ def _fixed_reflection(pads: list[int]) -> Function | None:
 
 
 def _padded_axis(x: AnyArray, axis: int, before: int, behind: int, mode: str) -> Any:
-    """Numbers of the axis itself at both ends; a plain reflection is three pieces."""
+    """Pad with elements of the axis itself; a plain reflection is three pieces."""
     size = x.shape[axis]
     if mode != "reflect" or max(before, behind) >= size:
         widths = [(0, 0)] * x.ndim

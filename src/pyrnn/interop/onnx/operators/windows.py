@@ -24,7 +24,7 @@ Pads = Sequence[tuple[int, int]]
 
 
 class Window(NamedTuple):
-    """What a node says of its windows; None where an axis has the usual."""
+    """What a node says of its windows; None where an axis has the default."""
 
     strides: tuple[int, ...] | None
     dilations: tuple[int, ...] | None
@@ -109,7 +109,7 @@ def _normalized(
 
 
 LONG_PADS = 1 << 12
-"""Numbers of padding that no model is meant to have."""
+"""More padding than any real model has."""
 
 
 class _OneAxis:
@@ -129,7 +129,7 @@ class _OneAxis:
         self.dtype = weight.dtype
         (stride,), (dilation,), _ = window.of((self.kernel,), (1,))
         self.stride: int = stride
-        # Where the padding is said in numbers, it is the same for any length.
+        # Padding given as numbers is the same for any length.
         self.pads: Any = None if window.auto.startswith("SAME") else self._pads(1)
         weight = np.ascontiguousarray(weight)
         bias = None if bias is None else np.ascontiguousarray(bias)
@@ -248,7 +248,7 @@ def _pool(build: Build, largest: bool) -> Function:
 
 
 def _largest(windows: AnyArray) -> AnyArray:
-    """Over the last axis, one of its numbers of all windows after the other."""
+    """The largest element of each window, which the last axis holds, position by position."""
     y: AnyArray = windows[..., 0].copy(order="K")
     for k in range(1, windows.shape[-1]):
         np.maximum(y, windows[..., k], out=y)
@@ -258,7 +258,7 @@ def _largest(windows: AnyArray) -> AnyArray:
 def _rounded_up(
     size: int, k: int, stride: int, dilation: int, pad: tuple[int, int]
 ) -> tuple[int, int]:
-    """A last window that begins inside, or in the pad before, counts though it does not end."""
+    """A last window that begins inside x or its front padding counts, even if incomplete."""
     left = size + sum(pad) - (k - 1) * dilation - 1
     count = math.ceil(left / stride) + 1
     if (count - 1) * stride >= size + pad[0]:

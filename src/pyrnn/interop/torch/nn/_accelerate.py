@@ -21,11 +21,11 @@ _OURS: dict[type, type] = {
 
 
 def accelerate(model: Model) -> Model:
-    """Let pyrnn's core compute all recurrent modules of a model, in place.
+    """Compute all recurrent modules of a model with pyrnn's core, in place.
 
-    The modules stay the objects that they are, with their parameters, hooks and modes; only their
-    class changes, to that of this package. An optimiser goes on with them, and `state_dict` stays
-    as it is. Modules of subclasses are left alone, because these may compute something else.
+    The modules remain the same objects, with their parameters, hooks and modes; only their class
+    becomes the one of this package. An optimiser keeps working, and `state_dict` is unchanged.
+    Modules of subclasses are left alone, because these may compute something else.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def accelerate(model: Model) -> Model:
     Raises
     ------
     TypeError
-        If ``model`` is something else.
+        If ``model`` is not a torch module.
 
     Examples
     --------
@@ -60,6 +60,6 @@ def _swap(module: torch.nn.Module) -> None:
     if kind in _OURS:
         module.__class__ = _OURS[kind]
     elif torch.nn.utils.parametrize.is_parametrized(module) and kind.__base__ in _OURS:
-        # A class of this module alone, whose properties compute its weights
+        # A class made for this one module, whose properties compute its weights
         own = {k: v for k, v in vars(kind).items() if k not in ("__dict__", "__weakref__")}
         module.__class__ = type(kind.__name__, (_OURS[kind.__base__],), own)

@@ -24,7 +24,7 @@ class Call:
     def run(
         self, x: Tensor, states: tuple[Tensor, ...], weights: tuple[Tensor, ...], keep: bool
     ) -> _stack.Outputs:
-        """Run the stack on the numbers of tensors, which stay where they are."""
+        """Run the stack on the memory of the tensors, without copies."""
         return _stack.forward(
             self.kind,
             self.layout.to_core(numbers_of(x)),

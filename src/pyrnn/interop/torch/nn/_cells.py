@@ -31,7 +31,7 @@ class _UnbatchedStep(Layout):
 
 
 class _Cell(torch.nn.RNNCellBase):
-    """Before torch's class: computes what the core can, and leaves all else to it."""
+    """A mixin: the core computes the calls that it supports, torch all others."""
 
     _gates: int
     _states: int
@@ -48,7 +48,7 @@ class _Cell(torch.nn.RNNCellBase):
         return found if self._states == 2 else found[0]
 
     def _by_core(self, x: Any, hx: Any) -> tuple[Tensor, ...] | None:
-        """The states after, or None where the call is not the core's."""
+        """The states after, or None if the core does not support the call."""
         if type(x) is not Tensor or x.dim() not in (1, 2) or x.shape[-1] != self.input_size:
             return None
         states: tuple[Any, ...] = ()

@@ -25,9 +25,9 @@ _HALF = (torch.bfloat16, torch.float16)
 
 
 class _Layer(torch.nn.RNNBase):
-    """Before torch's class: computes what the core can, and leaves all else to it.
+    """A mixin: the core computes the calls that it supports, torch all others.
 
-    What is not as it should be is left to it as well, so that errors are torch's.
+    Invalid calls go to torch as well, so that errors are torch's.
     """
 
     def forward(self, input: Any, hx: Any = None) -> Any:
@@ -40,7 +40,7 @@ class _Layer(torch.nn.RNNBase):
         return found
 
     def _by_core(self, input: Any, hx: Any) -> Any:
-        """The result, or None where the call is not the core's."""
+        """The result, or None if the core does not support the call."""
         if type(input) is PackedSequence:
             return self._by_core_packed(input, hx)
         if type(input) is not Tensor or input.dim() not in (2, 3):
@@ -101,7 +101,7 @@ class _Layer(torch.nn.RNNBase):
     def _outputs(
         self, layout: Layout, x: Tensor, states: tuple[Tensor, ...], lead: tuple[int, ...]
     ) -> tuple[Tensor, ...] | None:
-        """y and the last states; None where the tensors are not the core's."""
+        """y and the last states; None if the core does not support the tensors."""
         weights = self._weights()
         if weights is None or x.shape[-1] != self.input_size or not all(lead):
             return None

@@ -1,7 +1,7 @@
 """A stack of layers on arrays: forward, backward and forward again, by the active backend.
 
-`pyrnn.layers` has the same walk for layers that own their arrays. Here the arrays are torch's; they
-come with every call, and are packed at every call, so no change of theirs can be missed.
+`pyrnn.layers` does the same for layers that own their arrays. Here the arrays are torch's; they are
+passed and packed at every call, so no change of them can be missed.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def backward(kept: Kept, dy: Array, dstates: State | None, with_dx: bool) -> Gra
 
 
 def renew(kept: Kept) -> None:
-    """Make what was kept serve one more `backward`, with the weights and masks of its forward."""
+    """Run the forward pass again, with its weights and masks, for one more `backward`."""
     backend = selection.find(kept.backend)
     for saved in kept.saved:
         backend.renew(saved)
@@ -143,7 +143,7 @@ def _state_of(states: State | None, number: int) -> State | None:
 
 
 def _stacked(states: list[State]) -> State:
-    """Of all layers and directions upon each other; those of one are not copied."""
+    """The states of all layers and directions in one array; a single one is not copied."""
     if len(states) == 1:
         return tuple([part[None] for part in states[0]])
     return tuple([np.stack(parts) for parts in zip(*states, strict=True)])

@@ -27,9 +27,9 @@ def compiling() -> bool:
 
 
 def uncompiled(module: torch.nn.Module, *arguments: object) -> object:
-    """A module's forward behind the back of `torch.compile`, which leaves a gap there."""
+    """A module's forward, which `torch.compile` does not trace."""
     global _uncompiled
-    if _uncompiled is None:  # not before, since it brings the compiler
+    if _uncompiled is None:  # not earlier, since this imports the compiler
         _uncompiled = torch.compiler.disable(_forward)  # type: ignore[no-untyped-call]
     return _uncompiled(module, *arguments)
 

@@ -1,1 +1,1 @@
-"""What a trainer calls as it goes: stopping early, saving, logging."""
+"""Callbacks of the trainer: early stopping, saving, logging."""

@@ -15,15 +15,15 @@ Logs = Mapping[str, float]
 
 @public("pyrnn.callbacks")
 class Callback:
-    """Base of what a `Trainer` calls; a subclass defines the methods that it needs.
+    """Base class of callbacks of a `Trainer`; a subclass defines the methods that it needs.
 
-    Of several ranks, each calls its own callbacks. One that writes or prints does so where
-    ``trainer.rank`` is 0; ``trainer.stop_training`` on any rank stops all.
+    With several ranks, each rank calls its own callbacks. One that writes or prints should do so
+    only where ``trainer.rank`` is 0; ``trainer.stop_training`` on any rank stops all.
 
     Attributes
     ----------
     trainer : Trainer
-        Who calls; ``trainer.stop_training = True`` ends the training.
+        The trainer that calls; ``trainer.stop_training = True`` ends the training.
     model : Layer
         Its model.
 
@@ -38,36 +38,36 @@ class Callback:
     trainer: Any = None
     model: Any = None
     restores = False
-    """Whether its `on_train_begin` comes before all others', since it sets where they go on."""
+    """Whether its `on_train_begin` is called before all others, because it restores their state."""
 
     def on_train_begin(self) -> None:
         """Before the first epoch of a `fit`."""
 
     def on_train_end(self) -> None:
-        """After the last one, unless it raised an error."""
+        """After the last epoch, unless an error was raised."""
 
     def on_epoch_begin(self, epoch: int) -> None:
         """Before an epoch, counted from 0."""
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        """After it; logs are its "loss", "val_loss" and "lr"."""
+        """After an epoch; ``logs`` has its "loss", "val_loss" and "lr"."""
 
     def on_train_batch_begin(self, batch: int) -> None:
         """Before a step, counted from 0 in each epoch."""
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
-        """After it; logs have its "loss" and, where the trainer clips, "grad_norm" before that."""
+        """After a step; ``logs`` has its "loss" and, if gradients are clipped, "grad_norm"."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What it needs to go on, for checkpoints: JSON's values and arrays."""
+        """What the callback needs to continue, for checkpoints: JSON values and arrays."""
         return {}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Continue from what `state_dict` returned."""
 
 
 class CallbackList:
-    """The callbacks of a `fit`; those that do nothing for a batch cost nothing there."""
+    """The callbacks of a `fit`; only those with batch methods are called for batches."""
 
     def __init__(self, callbacks: Iterable[Callback], trainer: Any) -> None:
         if isinstance(callbacks, Callback) or not np.iterable(callbacks):
@@ -119,7 +119,7 @@ class CallbackList:
 
 
 class Monitor:
-    """Watches one number of the logs, as several callbacks of Keras do."""
+    """Watches one number of the logs, as callbacks of Keras do."""
 
     def __init__(self, monitor: str, mode: str, min_delta: float = 0.0) -> None:
         self.name: str = _checks.string("monitor", monitor)
@@ -131,7 +131,7 @@ class Monitor:
         self.best: float = self.sign * np.inf
 
     def value(self, logs: Logs) -> float:
-        """The number of an epoch; a ValueError if there is none of that name."""
+        """The value for an epoch; a ValueError if the logs do not have it."""
         if self.name not in logs:
             raise ValueError(
                 f"monitor: expected one of {', '.join(logs)}, got {self.name!r}"
@@ -140,6 +140,6 @@ class Monitor:
         return float(logs[self.name])
 
     def is_better(self, value: float, than: float | None = None) -> bool:
-        """Whether a value improves upon the best one, or another."""
+        """Whether a value improves on the best one, or on another."""
         other = self.best if than is None else than
         return self.sign * value < self.sign * other - self.min_delta

@@ -1,4 +1,4 @@
-"""Stop when something that is measured gets no better; keep the best weights."""
+"""Stop when a monitored number no longer improves; keep the best weights."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class EarlyStopping(Callback):
     best : float
         The best number so far.
     best_epoch : int
-        When that was.
+        The epoch of the best number.
 
     Raises
     ------
@@ -89,12 +89,12 @@ class EarlyStopping(Callback):
         return self._monitor.best
 
     def on_train_begin(self) -> None:
-        """Forget an earlier training, unless this one goes on with it."""
+        """Forget an earlier training, unless this one continues it."""
         if not self.trainer.progress.step:
             self._begin()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Look at the number."""
+        """Check the monitored number."""
         if epoch < self.start_from_epoch:
             return
         value = self._monitor.value(logs)
@@ -113,7 +113,7 @@ class EarlyStopping(Callback):
                 print(f"Epoch {epoch + 1}: early stopping", flush=True)
 
     def on_train_end(self) -> None:
-        """Bring back the best weights."""
+        """Restore the best weights."""
         if self._weights is not None:
             self.model.parameters.update(self._weights)
 
@@ -123,7 +123,7 @@ class EarlyStopping(Callback):
         return {**own, "best": self._monitor.best, "weights": self._weights}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Continue from what `state_dict` returned."""
         for name in ("wait", "stopped_epoch", "best_epoch"):
             setattr(self, name, int(state_dict[name]))
         self._monitor.best = float(state_dict["best"])

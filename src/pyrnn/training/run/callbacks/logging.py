@@ -24,7 +24,7 @@ class _FileLogger(Callback):
         self.append: bool = _checks.flag("append", append)
 
     def on_train_begin(self) -> None:
-        """Open the file: for a training that goes on, behind the epochs that are done."""
+        """Open the file; if the training continues, after the epochs that are done."""
         if self.trainer.rank:
             return
         goes_on = self.trainer.progress.step > 0
@@ -45,7 +45,7 @@ class _FileLogger(Callback):
             file.write(text)
 
     def _is_done(self, line: str, epoch: int) -> bool:
-        """Whether a line is of an epoch before this one; what was cut off is not."""
+        """Whether a line belongs to an earlier epoch; an incomplete line does not."""
         raise NotImplementedError
 
 
@@ -60,8 +60,8 @@ class CSVLogger(_FileLogger):
     separator : str
         Between numbers, one character.
     append : bool
-        Whether lines are added to a file that is there, or replace it. A training that goes on
-        from a checkpoint always adds.
+        Whether lines are added to a file that is there, or replace it. A training that continues
+        from a checkpoint always appends.
 
     Raises
     ------
@@ -178,7 +178,7 @@ class TensorBoard(Callback):
         self._writer.flush()
 
     def on_train_end(self) -> None:
-        """Close it."""
+        """Close the file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None

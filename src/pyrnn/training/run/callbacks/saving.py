@@ -1,4 +1,4 @@
-"""Models saved on the way, and checkpoints from which an interrupted training goes on."""
+"""Models saved during training, and checkpoints to continue an interrupted training from."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class ModelCheckpoint(Callback):
         self.save_freq: str | int = check_freq(save_freq)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Save, if it is time."""
+        """Save, if it is due."""
         if self.save_freq == "epoch":
             self._save(epoch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float]) -> None:
-        """Save, if it is time."""
+        """Save, if it is due."""
         if self.save_freq != "epoch" and self.trainer.progress.step % int(self.save_freq) == 0:
             self._save(self.trainer.progress.epoch, logs)
 
@@ -91,22 +91,22 @@ class ModelCheckpoint(Callback):
         return {"best": self._monitor.best}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Continue from what `state_dict` returned."""
         self._monitor.best = float(state_dict["best"])
 
 
 @public("pyrnn.callbacks")
 class BackupAndRestore(Callback):
-    """Go on where an interrupted training was: run the same program again.
+    """Continue an interrupted training when the same program is run again.
 
     Parameters
     ----------
     filepath : str, bytes or os.PathLike
-        The checkpoint; Keras has a folder here. If there is one, `fit` goes on from it.
+        The checkpoint; Keras has a folder here. If it exists, `fit` continues from it.
     save_freq : "epoch" or int
         After each epoch, or after so many steps.
     delete_checkpoint : bool
-        Whether the checkpoint is removed when the training has come to its end.
+        Whether the checkpoint is removed when the training is complete.
 
     Raises
     ------
@@ -118,9 +118,10 @@ class BackupAndRestore(Callback):
 
     Notes
     -----
-    A training that was killed and goes on ends with the same bits as one that never stopped. Its
+    A training that was killed and continued ends with the same bits as one that never stopped. Its
     model, data and arguments have to be the same. Of several ranks, the first writes and reads the
-    checkpoint. Another number of ranks can go on from it as well, with the same loss to rounding.
+    checkpoint. Another number of ranks can continue from it as well, with the same loss to
+    rounding.
 
     Examples
     --------
@@ -141,17 +142,17 @@ class BackupAndRestore(Callback):
     restores = True
 
     def on_train_begin(self) -> None:
-        """Go on from a checkpoint that is there."""
+        """Continue from the checkpoint, if there is one."""
         if checkpoint.is_there(self.trainer, self.filepath):
             checkpoint.load(self.trainer, self.filepath)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Save, if it is time."""
+        """Save, if it is due."""
         if self.save_freq == "epoch":
             checkpoint.save(self.trainer, self.filepath)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float]) -> None:
-        """Save, if it is time."""
+        """Save, if it is due."""
         if self.save_freq != "epoch" and self.trainer.progress.step % int(self.save_freq) == 0:
             checkpoint.save(self.trainer, self.filepath)
 
