@@ -21,3 +21,17 @@ def test_a_target_for_each_step_of_each_sequence(target, shape):
     message = f"train: expected as many steps, 3, in sequence 0 .*, got shape {shape}"
     with pytest.raises(ValueError, match=message):
         trainer.fit((X, [target, np.ones((2, 2))]), epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((X, np.array(1.0)), "train: expected a target for each of 2 sequences, got array"),
+        ((X, [[[1.0, 2.0], [1.0], []], X[1]]), "train, sequence 0: expected"),
+    ],
+)
+def test_what_is_no_array_of_targets(data, message):
+    model = pyrnn.Linear(2, 2, dtype="float64", seed=1)
+    trainer = pyrnn.Trainer(model, "mse", pyrnn.SGD(model.parameters), seed=0)
+    with pytest.raises((TypeError, ValueError), match=message):
+        trainer.fit(data, epochs=1)

@@ -140,7 +140,10 @@ class Sequences:
         self._name = name
         self._lengths = _lengths(name, x)
         if targets is not None:
-            got = len(targets) if hasattr(targets, "__len__") else _checks.shown(targets)
+            try:
+                got: object = len(targets)
+            except TypeError:  # an array without axes has a length that raises
+                got = _checks.shown(targets)
             if got != len(self._lengths):
                 raise ValueError(
                     f"{name}: expected a target for each of {len(self._lengths)} sequences, got "
@@ -234,7 +237,7 @@ class Sequences:
 
     def _steps(self, source: Any, row: int) -> Any:
         """All steps of one sequence, or their targets."""
-        array = np.asarray(source[row])
+        array = _checks.as_array(f"{self._name}, sequence {row}", source[row])
         length = int(self._lengths[row])
         if not array.ndim or len(array) != length:
             raise ValueError(
