@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import mmap
+import sys
 from collections.abc import Mapping
 from typing import BinaryIO
 
@@ -61,6 +63,25 @@ def read(array: Array, file: BinaryIO, tensor: Tensor, start: int) -> None:
     numbers = np.empty(array.shape, np.uint16)
     _safetensors.read_into(numbers, file, start + tensor.begin)
     array[...] = widened(storage, numbers)
+
+
+def views(parameters: Mapping[str, Array], file: BinaryIO, contents: Contents) -> dict[str, Array]:
+    """Return views of the file for parameters whose bytes it has as they are; none without maps.
+
+    The map is private: a page that is written to becomes the process's own.
+    """
+    try:
+        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    except (OSError, ValueError):
+        return {}
+    found = {}
+    for name, array in parameters.items():
+        tensor, begin = contents.tensors[name], contents.start + contents.tensors[name].begin
+        plain = tensor.dtype not in _NARROW and sys.byteorder == "little"
+        if plain and array.size and begin % array.itemsize == 0:
+            flat: Array = np.frombuffer(memory, array.dtype, array.size, begin)
+            found[name] = flat.reshape(array.shape)
+    return found
 
 
 def saved_bytes(contents: Contents) -> int:

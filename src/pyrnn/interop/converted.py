@@ -18,12 +18,13 @@ import numpy as np
 
 from pyrnn import _checks, _extras
 from pyrnn._files import AnyPath, checked_path, open_regular, shown, write_atomically
-from pyrnn.interop import _safetensors, _stored, serialization
+from pyrnn.interop import _safetensors, _saved_arguments, _stored, serialization
 from pyrnn.interop._made import made_of, one_line
 from pyrnn.interop._safetensors import Contents, FormatError, Tensor
 from pyrnn.interop.onnx.graph import AnyArray, Graph, GraphError, Node, Program, Value
 from pyrnn.interop.onnx.model import Model
 from pyrnn.interop.serialization import ModelFileError
+from pyrnn.layers import _options
 from pyrnn.layers._layer import Layer
 from pyrnn.parameters import dictionary
 
@@ -264,7 +265,10 @@ def _layers(arguments: Any, contents: Contents, file: BinaryIO) -> dict[str, Lay
                 made[name] = _composed(options, tensors, data_bytes)
                 continue
             dropout = options.pop("dropout", 0.0)
-            serialization._check_arguments(kind, options, data_bytes, len(contents.tensors))
+            defaults = _options.defaults_of(serialization._KINDS[kind])
+            _saved_arguments.check_arguments(
+                kind, defaults, options, data_bytes, len(contents.tensors)
+            )
             made[name] = _made(kind, options, tensors)
             if dropout:
                 made[name].dropout = dropout  # type: ignore[attr-defined]
@@ -287,7 +291,7 @@ def _composed(options: dict[str, Any], tensors: Mapping[str, AnyArray], data_byt
     try:
         with dictionary.not_drawn(2 * data_bytes + serialization.MOST_MISSING):
             layer = serialization._made("Sequential", options, data_bytes, len(tensors))
-    except serialization._ContentError as error:
+    except _saved_arguments.ContentError as error:
         raise ContentError(str(error)) from error
     expected = {name: array.shape for name, array in layer.parameters.items()}
     if expected != {name: array.shape for name, array in tensors.items()}:

@@ -7,11 +7,12 @@ The state of an optimiser, of a stream or of a random generator is not saved.
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO, cast
 
 from pyrnn import _checks, _extras
@@ -23,6 +24,7 @@ from pyrnn._types import Array, Storage, WeightFormat
 from pyrnn.backend.threads import build_info
 from pyrnn.interop import _safetensors, _stored
 from pyrnn.interop._safetensors import Contents, FormatError
+from pyrnn.interop._saved_arguments import ContentError, check_arguments
 from pyrnn.interop._stored import check_finite
 from pyrnn.layers import _options
 from pyrnn.layers._layer import Layer
@@ -41,7 +43,6 @@ from pyrnn.text.character_model import CharacterModel
 
 FORMAT_VERSION = 1
 _KEY = "pyrnn"
-_DTYPES = _stored.DTYPES
 _CELLS = (RNNCell, LSTMCell, GRUCell)
 _COMPOSABLE: Mapping[str, type[Layer]] = {
     kind.__name__: kind
@@ -57,22 +58,6 @@ _KINDS: Mapping[str, type[CharacterModel | Layer]] = {
     **_COMPOSABLE,
     **{kind.__name__: kind for kind in _CELLS},
 }
-_SIZES = (
-    "hidden_size",
-    "num_layers",
-    "input_size",
-    "proj_size",
-    "in_features",
-    "out_features",
-    "num_embeddings",
-    "embedding_dim",
-    "normalized_shape",
-    "in_channels",
-    "out_channels",
-    "kernel_size",
-    "num_features",
-)
-
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 MOST_VALUES = 5000
@@ -162,7 +147,7 @@ def save(model: Saveable, path: AnyPath, *, weights: WeightFormat | None = None)
 
 
 @public("pyrnn.serialization")
-def load(path: AnyPath) -> Saveable:
+def load(path: AnyPath, *, mmap: bool = False) -> Saveable:
     """Load a model or layer that `save` saved. It is in train mode, like a new layer.
 
     Files are not trusted: reading one runs no code, and takes time and memory in proportion to the
@@ -172,6 +157,11 @@ def load(path: AnyPath) -> Saveable:
     ----------
     path : str, bytes or os.PathLike
         Name of a regular file from `save`.
+    mmap : bool, default False
+        Whether parameters are views of the file, mapped into memory: processes that load the same
+        file share it, and memory is taken when a parameter is first read. A parameter that is
+        changed gets memory of its own; the file never changes. Do not shorten the file meanwhile
+        (`save` replaces it, which does no harm). Parameters in a narrow format are read.
 
     Returns
     -------
@@ -184,7 +174,7 @@ def load(path: AnyPath) -> Saveable:
         If the file is missing, unreadable, truncated, of another kind or from a newer pyrnn, or if
         its tensors are not those of the model that it describes.
     TypeError
-        If ``path`` has a wrong type.
+        If an argument has a wrong type.
     MissingExtraError
         If safetensors is not installed.
 
@@ -199,19 +189,20 @@ def load(path: AnyPath) -> Saveable:
     Sequential(rnn=GRU(3, 4), out=Linear(4, 2))
     """
     _extras.require("safetensors", "safetensors")  # so that whatever loads can be saved again
+    mapped = _checks.flag("mmap", mmap)
     try:
         name = checked_path(path)
     except ValueError as error:
         raise ModelFileError(str(error)) from error
     try:
         with open_regular(name) as file:
-            return _read(file)
+            return _read(file, mapped)
     except FormatError as error:
         raise ModelFileError(
             f"{shown(name)}: expected a whole .safetensors file, got another or a truncated one "
             f"({error})"
         ) from error
-    except _ContentError as error:
+    except ContentError as error:
         raise ModelFileError(f"{shown(name)}: {error}") from error
     except MemoryError as error:
         raise ModelFileError(f"{shown(name)}: expected a file that fits into memory") from error
@@ -219,13 +210,15 @@ def load(path: AnyPath) -> Saveable:
         raise ModelFileError(f"{shown(name)}: cannot be read ({_reason(error, name)})") from error
 
 
-def load_character_model(path: AnyPath) -> CharacterModel:
+def load_character_model(path: AnyPath, *, mmap: bool = False) -> CharacterModel:
     """Load a `CharacterModel` that `save` saved.
 
     Parameters
     ----------
     path : str, bytes or os.PathLike
         Name of a regular file from `save`.
+    mmap : bool, default False
+        Whether parameters are views of the file, as `load` describes.
 
     Returns
     -------
@@ -237,7 +230,7 @@ def load_character_model(path: AnyPath) -> CharacterModel:
     ModelFileError
         If the file has another kind of model, or `load` refuses it.
     TypeError
-        If ``path`` has a wrong type.
+        If an argument has a wrong type.
     MissingExtraError
         If safetensors is not installed.
 
@@ -251,15 +244,11 @@ def load_character_model(path: AnyPath) -> CharacterModel:
     ...     print(load_character_model(path).vocabulary)
     Vocabulary('helo')
     """
-    model = load(path)
+    model = load(path, mmap=mmap)
     if not isinstance(model, CharacterModel):
         kind = type(model).__name__
         raise ModelFileError(f"{shown(path)}: expected a CharacterModel, got {kind}")
     return model
-
-
-class _ContentError(ValueError):
-    """A valid safetensors file that is not a model of pyrnn. The message is one line."""
 
 
 def _reason(error: OSError, name: str) -> str:
@@ -290,23 +279,36 @@ def _describe(model: Saveable) -> dict[str, Any]:
     return {"kind": type(model).__name__, "arguments": _options.changed(model)}
 
 
-def _read(file: BinaryIO) -> Saveable:
+def _read(file: BinaryIO, mapped: bool) -> Saveable:
     """Make the object that an open file describes, and fill its parameters."""
     size = os.fstat(file.fileno()).st_size
     contents = _safetensors.read_contents(file, size)
     kind, arguments = _description(contents.metadata)
     data_bytes = size - contents.start + _stored.saved_bytes(contents)
     # More than there are, so that a tensor that is missing or too small can be named.
-    with dictionary.not_drawn(2 * data_bytes + MOST_MISSING):
-        model = _made(kind, arguments, data_bytes, len(contents.tensors))
+    most = 2 * data_bytes + MOST_MISSING
+
+    def made(given: Iterable[Array] = ()) -> tuple[Saveable, list[Array]]:
+        with dictionary.not_drawn(most, given) as arrays:
+            own = copy.deepcopy(arguments)
+            return _made(kind, own, data_bytes, len(contents.tensors)), arrays
+
+    model, arrays = made()
+    _check_tensors(model.parameters, contents)
+    views: Mapping[str, Array] = {}
+    if mapped:
+        views = _stored.views(model.parameters, file, contents)
+        names = {id(array): name for name, array in model.parameters.items()}
+        # The same layers again, which get views in the order in which they make their arrays.
+        model, _ = made([views.get(names.get(id(array), ""), array) for array in arrays])
     parameters = model.parameters
-    _check_tensors(parameters, contents)
     for name, array in parameters.items():
-        _stored.read(array, file, contents.tensors[name], contents.start)
+        if array is not views.get(name):
+            _stored.read(array, file, contents.tensors[name], contents.start)
     try:
         check_finite(parameters)
     except ValueError as error:
-        raise _ContentError(str(error)) from error
+        raise ContentError(str(error)) from error
     return model
 
 
@@ -319,7 +321,8 @@ def _made(
         sizes = (data_bytes, num_tensors, depth + 1)
         made = {name: _made(own, options, *sizes) for name, (own, options) in layers.items()}
     else:
-        _check_arguments(kind, arguments, data_bytes, num_tensors)
+        defaults = _options.defaults_of(_KINDS[kind])
+        check_arguments(kind, defaults, arguments, data_bytes, num_tensors)
     # Set afterwards: a rate that one layer does not use was warned of when it was made.
     later = {name: arguments.pop(name) for name in ("dropout",) if name in arguments}
     try:
@@ -331,7 +334,7 @@ def _made(
         for name, value in later.items():
             setattr(model, name, value)
     except (TypeError, ValueError, NotImplementedError) as error:
-        raise _ContentError(f"expected arguments of {kind}; {error}") from error
+        raise ContentError(f"expected arguments of {kind}; {error}") from error
     return model
 
 
@@ -341,18 +344,18 @@ def _described_layers(
     """Kind and arguments of each layer of a composition."""
     layers = arguments.get("layers")
     if set(arguments) != {"layers"} or not isinstance(layers, list) or depth > MOST_DEPTH:
-        raise _ContentError("expected layers of Sequential, with names, kinds and arguments")
+        raise ContentError("expected layers of Sequential, with names, kinds and arguments")
     found: dict[str, tuple[str, dict[str, Any]]] = {}
     for entry in layers:
         name, own = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
         whole = isinstance(own, dict) and set(own) == {"kind", "arguments"}
         if own is None or not isinstance(name, str) or name in found or not whole:
-            raise _ContentError(f"expected a layer of Sequential, got {_checks.shown(entry)}")
+            raise ContentError(f"expected a layer of Sequential, got {_checks.shown(entry)}")
         kind = own["kind"]
         known = isinstance(kind, str) and kind in _COMPOSABLE
         if not known or not isinstance(own["arguments"], dict):
             got = _checks.shown(kind)
-            raise _ContentError(f"{name}: expected one of {', '.join(_COMPOSABLE)}, got {got}")
+            raise ContentError(f"{name}: expected one of {', '.join(_COMPOSABLE)}, got {got}")
         found[name] = kind, own["arguments"]
     return found
 
@@ -364,21 +367,21 @@ def _description(metadata: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
         version, kind = description["version"], description["kind"]
         arguments = description["arguments"]
     except KeyError as error:
-        raise _ContentError(
+        raise ContentError(
             "expected a model saved by pyrnn, got another .safetensors file "
             f"(its metadata has no {error})"
         ) from error
     except (ValueError, TypeError, RecursionError) as error:
-        raise _ContentError(f"expected JSON from pyrnn as metadata ({error})") from error
+        raise ContentError(f"expected JSON from pyrnn as metadata ({error})") from error
     if type(version) is not int or version < 1 or not isinstance(arguments, dict):
-        raise _ContentError(f"expected metadata from pyrnn, got version {_checks.shown(version)}")
+        raise ContentError(f"expected metadata from pyrnn, got version {_checks.shown(version)}")
     if version > FORMAT_VERSION:
-        raise _ContentError(
+        raise ContentError(
             f"expected format version {FORMAT_VERSION} or older, got {version}: "
             "a newer pyrnn saved it (pip install --upgrade pyrnn)"
         )
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise _ContentError(f"expected one of {', '.join(_KINDS)}, got {_checks.shown(kind)}")
+        raise ContentError(f"expected one of {', '.join(_KINDS)}, got {_checks.shown(kind)}")
     return kind, arguments
 
 
@@ -390,55 +393,8 @@ def _json(text: str) -> Any:
     return _safetensors.strict_json(text)
 
 
-def _sizes_without_parameters(arguments: Mapping[str, Any]) -> set[str]:
-    """The sizes that do not affect the number of parameters of a layer."""
-    free = set()
-    if "in_channels" not in arguments:
-        free.add("kernel_size")  # of a window, not of weights
-    if not arguments.get("affine", False):
-        free.add("num_features")
-    if not arguments.get("elementwise_affine", True):
-        free.add("normalized_shape")
-    return free
-
-
-def _check_arguments(
-    kind: str, arguments: Mapping[str, Any], data_bytes: int, num_tensors: int
-) -> None:
-    """Refuse arguments that `save` does not write, and sizes that do not fit the amount of data."""
-    for name in arguments:
-        if name not in _options.defaults_of(_KINDS[kind]):
-            raise _ContentError(f"expected arguments of {kind}, got {_checks.shown(name)}")
-    dtype = arguments.get("dtype", "float32")
-    if not isinstance(dtype, str) or dtype not in _DTYPES:
-        expected = ", ".join(_DTYPES)
-        raise _ContentError(f"dtype: expected one of {expected}, got {_checks.shown(dtype)}")
-    optional = ("proj_size", "embedding_dim")  # which may be 0 or None
-    free = _sizes_without_parameters(arguments)
-    sizes: dict[str, Any] = {
-        name: arguments[name]
-        for name in _SIZES
-        if name in arguments and (arguments[name] or name not in optional)
-        if name not in free
-    }
-    for name, size in sizes.items():
-        if type(size) is not int or size < 1:
-            raise _ContentError(
-                f"{name}: expected a whole number above 0, got {_checks.shown(size)}"
-            )
-    if isinstance(arguments.get("vocabulary"), str):
-        sizes["vocabulary"] = len(arguments["vocabulary"])
-    numbers = data_bytes // _safetensors.ITEM_BYTES[_DTYPES[dtype]]
-    for name, size in sizes.items():
-        if size > (num_tensors if name == "num_layers" else numbers):
-            raise _ContentError(
-                f"{name}: expected sizes that fit the tensors' {numbers} numbers in {num_tensors} "
-                f"arrays, got {size}"
-            )
-
-
 def _check_tensors(parameters: Mapping[str, Array], contents: Contents) -> None:
     """Refuse missing or superfluous tensors, wrong shapes and dtypes."""
     fault = _stored.fault_of(parameters, contents)
     if fault is not None:
-        raise _ContentError(fault)
+        raise ContentError(fault)

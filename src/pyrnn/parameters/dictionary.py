@@ -96,20 +96,31 @@ def restored(arrays: Mapping[str, Array]) -> ParameterDict:
 
 # --- first values ---------------------------------------------------------------------------
 
-_room: ContextVar[list[int] | None] = ContextVar("pyrnn_room_for_parameters", default=None)
-"""How many bytes parameters may still have, where nothing is drawn."""
+
+class _Room:
+    """Where nothing is drawn: the bytes that are left, arrays to take, those made so far."""
+
+    def __init__(self, left: int, given: Iterable[Array]) -> None:
+        self.left = left
+        self.given = iter(given)
+        self.made: list[Array] = []
+
+
+_room: ContextVar[_Room | None] = ContextVar("pyrnn_room_for_parameters", default=None)
 
 
 @contextlib.contextmanager
-def not_drawn(most: int) -> Iterator[None]:
+def not_drawn(most: int, given: Iterable[Array] = ()) -> Iterator[list[Array]]:
     """Inside a ``with`` block parameters begin at zero, because they will be overwritten.
 
     All together they may have ``most`` bytes; more are a ValueError before there is memory for
-    them.
+    them. The arrays are listed in the order in which they are made; ``given`` are taken instead of
+    new ones, in this order.
     """
-    token = _room.set([most])
+    room = _Room(most, given)
+    token = _room.set(room)
     try:
-        yield
+        yield room.made
     finally:
         _room.reset(token)
 
@@ -158,13 +169,17 @@ def _drawn(
         if room is None:
             arrays[name] = draw(shape).astype(dtype)
             continue
-        room[0] -= math.prod(shape) * dtype.itemsize
-        if room[0] < 0:
+        room.left -= math.prod(shape) * dtype.itemsize
+        if room.left < 0:
             raise ValueError(
                 f"{name}: expected sizes that fit the tensors' numbers, got shape "
                 f"{_checks.shown(shape)}"
             )
-        arrays[name] = np.zeros(shape, dtype)
+        array = next(room.given, None)
+        if array is None or array.shape != shape or array.dtype != dtype:
+            array = np.zeros(shape, dtype)
+        arrays[name] = array
+        room.made.append(array)
     return ParameterDict(arrays)
 
 

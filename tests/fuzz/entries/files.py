@@ -23,6 +23,7 @@ def saved_case(draw: Draw) -> Case:
     arguments = {
         "options": options,
         "weights": draw_weights(draw, KINDS[kind](**options)),
+        "mmap": draw.choice((False, True)),
         "path": draw.choice(("layer.safetensors", "name with spaces", "\u00e9\u4e2d.bin")),
     }
     layer = KINDS[kind](1, 2, 3, bidirectional=True)
@@ -39,7 +40,7 @@ def _round_trip(draw: Draw, kind: str, a: dict[str, Any]) -> Any:
         elif isinstance(path, bytes):
             path = os.path.join(os.fsencode(folder), path)
         serialization.save(layer, path)
-        loaded = serialization.load(path)
+        loaded = serialization.load(path, mmap=a["mmap"])
     if repr(loaded) != repr(layer) or not loaded.training:
         raise AssertionError(f"{loaded!r} for {layer!r}")
     for name, array in layer.parameters.items():
