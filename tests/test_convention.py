@@ -34,6 +34,7 @@ BETWEEN = {
     "dropout": partial(pyrnn.Dropout, seed=0),
     "activation": pyrnn.Activation,
     "norm": partial(pyrnn.LayerNorm, 3, dtype="float64"),
+    "batch": partial(pyrnn.BatchNorm1d, 3, dtype="float64"),
     "maximum": partial(pyrnn.MaxPool1d, 2),
     "instance": partial(pyrnn.InstanceNorm1d, 3, affine=True, dtype="float64"),
 }

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from pyrnn.interop.serialization import load as load
     from pyrnn.interop.serialization import save as save
     from pyrnn.layers._layer import Layer as Layer
+    from pyrnn.layers.composition.batch_norm import BatchNorm1d as BatchNorm1d
     from pyrnn.layers.composition.pointwise import Activation as Activation
     from pyrnn.layers.composition.pointwise import Dropout as Dropout
     from pyrnn.layers.composition.pointwise import LayerNorm as LayerNorm
@@ -112,6 +113,7 @@ _NAMES = {
     "pyrnn.diagnostics.gradcheck_loss": ["gradcheck_loss"],
     "pyrnn.interop.serialization": ["load", "save"],
     "pyrnn.layers._layer": ["Layer"],
+    "pyrnn.layers.composition.batch_norm": ["BatchNorm1d"],
     "pyrnn.layers.composition.pooling": ["LastStep", "MeanOverTime"],
     "pyrnn.layers.composition.pointwise": ["Activation", "Dropout", "LayerNorm"],
     "pyrnn.layers.composition.sequential": ["Sequential"],

@@ -17,6 +17,7 @@ def composition():
         words=pyrnn.Embedding(9, 4, seed=0),
         inner=inner,
         norm=pyrnn.LayerNorm(3, 1e-3),
+        batch=pyrnn.BatchNorm1d(3, affine=False),
         drop=pyrnn.Dropout(0.2, seed=5),
         last=pyrnn.LastStep(),
         out=pyrnn.Linear(3, 2, seed=2),
@@ -39,6 +40,8 @@ def test_compositions_come_back(tmp_path, backend):
     [pyrnn.Dropout(0.3), pyrnn.LastStep(bidirectional=True), pyrnn.LayerNorm(3, dtype="float64"),
      pyrnn.LayerNorm(3, elementwise_affine=False), pyrnn.MaxPool1d(3),
      pyrnn.InstanceNorm1d(3), pyrnn.InstanceNorm1d(3, affine=True),
+     pyrnn.BatchNorm1d(3, 1e-3, None), pyrnn.BatchNorm1d(3, affine=False, dtype="float64"),
+     pyrnn.BatchNorm1d(3, track_running_stats=False), pyrnn.BatchNorm1d(3, 0.1, 0.1, False, False),
      pyrnn.Activation("softplus"), pyrnn.MeanOverTime(True), pyrnn.Linear(2, 3, bias=False)],
 )  # fmt: skip
 def test_every_layer_comes_back(layer, tmp_path):
@@ -80,6 +83,10 @@ def test_a_composition_with_a_layer_of_ones_own_is_not_saved(tmp_path):
                 ]
             ],
             "sizes that fit",
+        ),
+        *(
+            ([["a", {"kind": "BatchNorm1d", "arguments": {"num_features": 10**9} | more}]], "sizes")
+            for more in ({}, {"affine": False}, {"track_running_stats": False})
         ),
         ([["a", {"kind": "Linear", "arguments": {}}]], "expected arguments of Linear"),
     ],

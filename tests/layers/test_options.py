@@ -45,6 +45,7 @@ SMALL = {
     "LayerNorm": pyrnn.LayerNorm(3, 0.5, False, dtype="float64"),
     "MaxPool1d": pyrnn.MaxPool1d(4, 2, 1, 3, batch_first=True),
     "InstanceNorm1d": pyrnn.InstanceNorm1d(3, 0.5, affine=True, dtype="float64"),
+    "BatchNorm1d": pyrnn.BatchNorm1d(3, 0.5, None, False, False, dtype="float64"),
     "LastStep": pyrnn.LastStep(True, bidirectional=True),
     "MeanOverTime": pyrnn.MeanOverTime(batch_first=True),
 }

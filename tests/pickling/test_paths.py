@@ -41,6 +41,7 @@ def things():
     for cell in (pyrnn.RNNCell, pyrnn.LSTMCell, pyrnn.GRUCell, pyrnn.Linear, pyrnn.Embedding):
         yield cell.__name__, cell(5, 4, seed=0)
     conv = pyrnn.Conv1d(5, 5, 2, padding="causal", seed=0)
+    yield "batch norm", [pyrnn.BatchNorm1d(5), pyrnn.BatchNorm1d(5, affine=False).eval()]
     yield "over time", [pyrnn.MaxPool1d(2), pyrnn.InstanceNorm1d(5, affine=True)]
     yield "Conv1d", (conv, conv.eval(), conv.stream(2))
     small = [pyrnn.Dropout(seed=0), pyrnn.Activation(), pyrnn.LayerNorm(5), pyrnn.LastStep()]

@@ -11,6 +11,7 @@
 #include "bindings/python/computing.hpp"
 #include "bindings/python/frames.hpp"
 #include "bindings/python/unlisted.hpp"
+#include "runtime/dense/channels.hpp"
 #include "runtime/dense/instance_norm.hpp"
 #include "runtime/machine/dispatch.hpp"
 
@@ -72,7 +73,7 @@ class PackedConvolution {
   Convolution<T> convolution_;
 };
 
-// y as x lies, and the means and factors, (rows, channels) of float64
+// y as x lies, and the means and variances, (rows, channels) of float64
 template <class T>
 py::tuple instance_norm_of(const py::array_t<T>& given, const std::optional<Dense<T>>& weight,
                            const std::optional<Dense<T>>& bias, double eps,
@@ -87,16 +88,34 @@ py::tuple instance_norm_of(const py::array_t<T>& given, const std::optional<Dens
   const Frames<const T> frames = frames_of(x, layout);
   const NewFrames<T> y(frames.steps, frames.rows, channels, layout);
   auto mean = empty<double>({frames.rows, channels});
-  auto scale = empty<double>({frames.rows, channels});
-  double *const means = mean.mutable_data(), *const scales = scale.mutable_data();
+  auto variance = empty<double>({frames.rows, channels});
+  double *const means = mean.mutable_data(), *const variances = variance.mutable_data();
   const T* const factors = weight ? weight->data() : nullptr;
   const T* const shifts = bias ? bias->data() : nullptr;
   {
     const Computing computing;
     instance_norm(kernels_of<T>(active_table()), frames, channels, factors, shifts, eps, y.frames,
-                  means, scales);
+                  means, variances);
   }
-  return py::make_tuple(y.ordered(channels), mean, scale);
+  return py::make_tuple(y.ordered(channels), mean, variance);
+}
+
+// (M, channels), and three times (channels,) -> (M, channels)
+template <class T>
+py::array_t<T> scale_channels_of(const Dense<T>& x, const Dense<T>& mean, const Dense<T>& factor,
+                                 const Dense<T>& shift) {
+  require(x.ndim() == 2 && x.shape(1) > 0, "expected rows of channels");
+  const Size rows = x.shape(0), channels = x.shape(1);
+  for (const auto* each : {&mean, &factor, &shift})
+    require(each->ndim() == 1 && each->shape(0) == channels,
+            "expected as many factors as channels");
+  auto y = empty<T>({rows, channels});
+  T* const out = y.mutable_data();
+  {
+    const Computing computing;
+    scale_channels(x.data(), rows, channels, mean.data(), factor.data(), shift.data(), out);
+  }
+  return y;
 }
 
 template <class T>
@@ -112,6 +131,9 @@ void bind(py::module_& module, const char* name) {
   module.def("instance_norm", &instance_norm_of<T>, py::arg("x").noconvert(),
              py::arg("weight").noconvert(), py::arg("bias").noconvert(), py::arg("eps"),
              py::arg("layout"));
+  module.def("scale_channels", &scale_channels_of<T>, py::arg("x").noconvert(),
+             py::arg("mean").noconvert(), py::arg("factor").noconvert(),
+             py::arg("shift").noconvert());
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ from pyrnn import _core
 from pyrnn._types import Array, Indices, Parameters, Storage
 from pyrnn.reference import losses
 from pyrnn.reference.activations import parse_cell_name
-from pyrnn.reference.layers import convolution, pointwise, windows
+from pyrnn.reference.layers import batch_norm, convolution, pointwise, windows
 
 # By the size of a number
 _WEIGHTS = {4: _core.WeightsFloat32, 8: _core.WeightsFloat64}
@@ -53,6 +53,9 @@ class NativeBackend:
     max_pool = staticmethod(windows.max_pool)
     max_pool_backward = staticmethod(windows.max_pool_backward)
     instance_norm_backward = staticmethod(windows.instance_norm_backward)
+    scale_channels = staticmethod(_core.scale_channels)
+    scale_channels_backward = staticmethod(batch_norm.scale_channels_backward)
+    channel_factors = staticmethod(batch_norm.channel_factors)
     exp = staticmethod(_core.functions_float64.exp)
     sgd = staticmethod(_core.sgd)
     adagrad = staticmethod(_core.adagrad)
@@ -99,8 +102,8 @@ class NativeBackend:
         self, x: Array, weight: Array | None, bias: Array | None, eps: float
     ) -> tuple[Array, windows.Moments]:
         """See `pyrnn.backend.selection.Backend.instance_norm`."""
-        y, mean, scale = _core.instance_norm(x, weight, bias, eps, "time_first")
-        return y, windows.Moments(mean, scale)
+        y, mean, variance = _core.instance_norm(x, weight, bias, eps, "time_first")
+        return y, windows.moments(mean, variance, eps)
 
     def open_stream(
         self,

@@ -253,6 +253,19 @@ class Backend(Protocol):
     ) -> tuple[Array, Array, Array]:
         """Gradients (dx, dweight, dbias) of `instance_norm`."""
 
+    def scale_channels(self, x: Array, mean: Array, factor: Array, shift: Array) -> Array:
+        """(x - mean) * factor + shift of each row: (M, C), three of (C,) -> (M, C)."""
+
+    def scale_channels_backward(
+        self, x: Array, mean: Array, variance: Array, factor: Array, dy: Array, eps: float
+    ) -> tuple[Array, Array, Array]:
+        """Gradients (dx, dweight, dbias) of `scale_channels` with `channel_factors`."""
+
+    def channel_factors(
+        self, variance: Array, weight: Array | None, bias: Array | None, eps: float
+    ) -> tuple[Array, Array]:
+        """w / sqrt(var + eps), and b."""
+
     def exp(self, x: Array) -> Array:
         """e^x of each number of a float64 array."""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from pyrnn._types import Array
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.parameters import dictionary
 
@@ -43,17 +44,34 @@ def made_of(make: Callable[[], Made], parameters: Mapping[str, Array]) -> Made:
     """A new layer with copies of these arrays, without drawing random weights first."""
     with dictionary.not_drawn(2 * _bytes(parameters.values()) + _ROOM):
         layer = make()
-    if set(layer.parameters) != set(parameters):
-        raise ValueError(
-            f"expected {', '.join(layer.parameters)} of {layer!r}, got {', '.join(parameters)}"
-        )
-    for name, array in parameters.items():
-        layer.parameters[name] = np.ascontiguousarray(array)
+    arrays = dictionary.arrays_of(layer)
+    if set(arrays) != set(parameters):
+        raise ValueError(f"expected {', '.join(arrays)} of {layer!r}, got {', '.join(parameters)}")
+    dictionary.set_arrays(layer, parameters)
     return layer
 
 
 def _bytes(arrays: Iterable[Any]) -> int:
     return sum(array.nbytes for array in arrays)
+
+
+def batch_norm_of(
+    statistics: tuple[Array, Array],
+    weight: Array | None,
+    bias: Array | None,
+    *,
+    eps: float,
+    momentum: float = 0.1,
+) -> BatchNorm1d:
+    """A `BatchNorm1d` with copies of running mean and variance, weight and bias."""
+    mean, variance = statistics
+    arrays = {"running_mean": mean, "running_var": variance}
+    affine = weight is not None or bias is not None
+    if affine:
+        arrays["weight"] = np.ones_like(mean) if weight is None else weight
+        arrays["bias"] = np.zeros_like(mean) if bias is None else bias
+    counted = arrays | {"num_batches_tracked": np.zeros((), np.int64)}
+    return made_of(lambda: BatchNorm1d(len(mean), eps, momentum, affine, dtype=mean.dtype), counted)
 
 
 def linear_of(weight: Array, bias: Array | None) -> Linear:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.composition.pointwise import LayerNorm
 from pyrnn.layers.composition.sequential import Sequential
 from pyrnn.layers.dense import Embedding, Linear
@@ -47,4 +48,6 @@ def sizes_of(layer: Layer) -> tuple[int, int] | None:
         return layer.num_embeddings, layer.embedding_dim
     if isinstance(layer, LayerNorm):
         return layer.normalized_shape, layer.normalized_shape
+    if isinstance(layer, BatchNorm1d):
+        return layer.num_features, layer.num_features
     return None

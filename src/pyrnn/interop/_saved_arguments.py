@@ -30,12 +30,13 @@ class ContentError(ValueError):
     """A valid safetensors file that is not a model of pyrnn. The message is one line."""
 
 
-def _sizes_without_parameters(arguments: Mapping[str, Any]) -> set[str]:
+def _sizes_without_parameters(kind: str, arguments: Mapping[str, Any]) -> set[str]:
     """The sizes that do not affect the number of parameters of a layer."""
     free = set()
     if "in_channels" not in arguments:
         free.add("kernel_size")  # of a window, not of weights
-    if not arguments.get("affine", False):
+    batch = kind == "BatchNorm1d"
+    if not (arguments.get("affine", batch) or arguments.get("track_running_stats", batch)):
         free.add("num_features")
     if not arguments.get("elementwise_affine", True):
         free.add("normalized_shape")
@@ -58,7 +59,7 @@ def check_arguments(
         expected = ", ".join(DTYPES)
         raise ContentError(f"dtype: expected one of {expected}, got {_checks.shown(dtype)}")
     optional = ("proj_size", "embedding_dim")  # which may be 0 or None
-    free = _sizes_without_parameters(arguments)
+    free = _sizes_without_parameters(kind, arguments)
     sizes: dict[str, Any] = {
         name: arguments[name]
         for name in _SIZES

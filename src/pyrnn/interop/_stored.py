@@ -17,6 +17,7 @@ from pyrnn.interop import _safetensors
 from pyrnn.interop._safetensors import Contents, Tensor
 
 DTYPES = {"float32": "F32", "float64": "F64"}
+_OF_ARRAYS = DTYPES | {"int64": "I64"}
 _NARROW: dict[str, Storage] = {"BF16": "bfloat16", "F16": "float16"}
 
 
@@ -28,7 +29,7 @@ def to_bytes(parameters: Mapping[str, Array], storage: Storage, metadata: dict[s
         {
             name: narrowed(storage, array)
             if storage != "full" and is_narrow(name, array)
-            else np.ascontiguousarray(array)
+            else np.asarray(array, order="C")
             for name, array in parameters.items()
         },
         metadata,
@@ -96,7 +97,7 @@ def fault_of(parameters: Mapping[str, Array], contents: Contents) -> str | None:
         found = contents.tensors.get(name)
         if found is None:
             return f"expected a tensor {name!r}, got none"
-        expected = (DTYPES[array.dtype.name], array.shape)
+        expected = (_OF_ARRAYS[array.dtype.name], array.shape)
         if found[:2] != expected and not is_rounded(name, array, found):
             return (
                 f"{name}: expected {expected[0]} of shape {expected[1]}, "

@@ -11,6 +11,7 @@ from pyrnn.interop._holding import FORMATS, ConversionError, Holding, suffix_of
 from pyrnn.interop.serialization import ModelFileError
 from pyrnn.interop.serialization import save as save_layer
 from pyrnn.layers._layer import Layer
+from pyrnn.parameters.dictionary import arrays_of
 
 READ_ALONE = (".jit",)
 
@@ -51,8 +52,8 @@ def _counted(layers: Mapping[str, Layer]) -> str:
 
 
 def _with_weights(holding: Holding) -> dict[str, Layer]:
-    """The layers that have parameters, for a file of weights alone."""
-    found = {name: layer for name, layer in holding.layers.items() if layer.num_parameters}
+    """The layers that have parameters or buffers, for a file of weights alone."""
+    found = {name: layer for name, layer in holding.layers.items() if arrays_of(layer)}
     if not found:
         raise ValueError("expected at least one layer with parameters, got none")
     return found

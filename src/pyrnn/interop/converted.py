@@ -70,7 +70,7 @@ def save_layers(layers: Mapping[str, Layer], path: AnyPath) -> None:
     tensors: dict[str, AnyArray] = {}
     for name, layer in layers.items():
         described.append({"name": name, **serialization._describe(layer)})
-        tensors |= {f"{name}/{key}": array for key, array in layer.parameters.items()}
+        tensors |= {f"{name}/{key}": array for key, array in dictionary.arrays_of(layer).items()}
     _stored.check_finite(tensors)
     _write(path, "Layers", {"layers": described}, tensors)
 
@@ -90,7 +90,7 @@ def _write(
 
     description = {"version": VERSION, "kind": kind, "arguments": arguments}
     metadata = {_KEY: json.dumps(description, sort_keys=True)}
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     write_atomically(checked_path(path), save(arrays, metadata))
 
 
@@ -282,7 +282,7 @@ def _layers(arguments: Any, contents: Contents, file: BinaryIO) -> dict[str, Lay
 def _made(kind: str, options: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> Layer:
     constructor: Any = serialization._KINDS[kind]
     layer: Layer = made_of(lambda: constructor(**options), tensors)
-    _stored.check_finite(layer.parameters)
+    _stored.check_finite(dictionary.arrays_of(layer))
     return layer
 
 
@@ -293,11 +293,11 @@ def _composed(options: dict[str, Any], tensors: Mapping[str, AnyArray], data_byt
             layer = serialization._made("Sequential", options, data_bytes, len(tensors))
     except _saved_arguments.ContentError as error:
         raise ContentError(str(error)) from error
-    expected = {name: array.shape for name, array in layer.parameters.items()}
+    expected = {name: array.shape for name, array in dictionary.arrays_of(layer).items()}
     if expected != {name: array.shape for name, array in tensors.items()}:
         raise ContentError(f"expected the parameters of {layer!r}, got {', '.join(tensors)}")
-    layer.parameters.update(tensors)
-    _stored.check_finite(layer.parameters)
+    dictionary.set_arrays(layer, tensors)
+    _stored.check_finite(dictionary.arrays_of(layer))
     return cast(Layer, layer)
 
 

@@ -28,6 +28,7 @@ from pyrnn.interop._saved_arguments import ContentError, check_arguments
 from pyrnn.interop._stored import check_finite
 from pyrnn.layers import _options
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
 from pyrnn.layers.composition.sequential import Sequential
@@ -48,7 +49,7 @@ _COMPOSABLE: Mapping[str, type[Layer]] = {
     kind.__name__: kind
     for kind in (
         *(RNN, LSTM, GRU, MinGRU, Linear, Embedding, Conv1d),
-        *(MaxPool1d, InstanceNorm1d),
+        *(MaxPool1d, InstanceNorm1d, BatchNorm1d),
         *(LastStep, MeanOverTime, Dropout, Activation, LayerNorm, Sequential),
     )
 }
@@ -97,8 +98,8 @@ def save(model: Saveable, path: AnyPath, *, weights: WeightFormat | None = None)
     Parameters
     ----------
     model : CharacterModel, or any of pyrnn's layers, compositions and cells
-        Parameters and constructor arguments are saved; the mode and the state of an optimiser are
-        not.
+        Parameters, buffers and constructor arguments are saved; the mode and the state of an
+        optimiser are not.
     path : str, bytes or os.PathLike
         Name of the file, usually ending in ``.safetensors``.
     weights : {"float32", "bfloat16", "float16"}, optional
@@ -140,7 +141,7 @@ def save(model: Saveable, path: AnyPath, *, weights: WeightFormat | None = None)
     description["numerics"] = build_info()["numerics"]
     # One key, because the order of several differs from one run to the next.
     metadata = {_KEY: json.dumps(description, sort_keys=True)}
-    parameters = model.parameters
+    parameters = dictionary.arrays_of(model)
     check_finite(parameters)
     formats.check_range(storage, parameters)
     write_atomically(path, _stored.to_bytes(parameters, storage, metadata))
@@ -294,14 +295,15 @@ def _read(file: BinaryIO, mapped: bool) -> Saveable:
             return _made(kind, own, data_bytes, len(contents.tensors)), arrays
 
     model, arrays = made()
-    _check_tensors(model.parameters, contents)
+    own = dictionary.arrays_of(model)
+    _check_tensors(own, contents)
     views: Mapping[str, Array] = {}
     if mapped:
-        views = _stored.views(model.parameters, file, contents)
-        names = {id(array): name for name, array in model.parameters.items()}
+        views = _stored.views(own, file, contents)
+        names = {id(array): name for name, array in own.items()}
         # The same layers again, which get views in the order in which they make their arrays.
         model, _ = made([views.get(names.get(id(array), ""), array) for array in arrays])
-    parameters = model.parameters
+    parameters = dictionary.arrays_of(model)
     for name, array in parameters.items():
         if array is not views.get(name):
             _stored.read(array, file, contents.tensors[name], contents.start)

@@ -15,7 +15,7 @@ from pyrnn._types import Array, DTypeLike, Storage, WeightFormat
 from pyrnn.backend import selection
 from pyrnn.layers._options import Configured, Option
 from pyrnn.parameters import casting, formats, owners
-from pyrnn.parameters.dictionary import ParameterDict
+from pyrnn.parameters.dictionary import ParameterDict, arrays_of, set_arrays
 from pyrnn.parameters.formats import FormatDifference
 
 Self = TypeVar("Self", bound="Layer")
@@ -62,12 +62,18 @@ class Layer(Configured):
     _storage: Storage = "full"
     """Of the weights, in eval mode."""
 
+    _buffers: ParameterDict = ParameterDict({})
+
     def __init__(self, parameters: Mapping[str, Array], dtype: DTypeLike = "float32") -> None:
         self._take({"dtype": dtype})
         self._hold(parameters)
 
-    def _hold(self, parameters: Mapping[str, Array]) -> None:
+    def _hold(
+        self, parameters: Mapping[str, Array], buffers: Mapping[str, Array] | None = None
+    ) -> None:
         """Begin in train mode with these arrays, once the options are there."""
+        if buffers:
+            self._buffers = ParameterDict(buffers)
         self._parameters = _own_dictionary(parameters, self.dtype)
         self.training: bool = True
         self._packed: dict[str, list[Any]] = {}
@@ -155,6 +161,21 @@ class Layer(Configured):
         return self._parameters
 
     @property
+    def buffers(self) -> ParameterDict:
+        """Arrays of the layer that are not learned, by torch's names: running statistics.
+
+        They are part of `state_dict` and of files; no optimiser changes them. Most layers have
+        none.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> list(pyrnn.BatchNorm1d(3).buffers)
+        ['running_mean', 'running_var', 'num_batches_tracked']
+        """
+        return self._buffers
+
+    @property
     def num_parameters(self) -> int:
         """The number of elements of all parameters.
 
@@ -167,7 +188,7 @@ class Layer(Configured):
         return sum(array.size for array in self._parameters.values())
 
     def state_dict(self) -> dict[str, Array]:
-        """Return copies of the parameters by name, under torch's name for it.
+        """Return copies of the parameters and buffers by name, under torch's name for it.
 
         Returns
         -------
@@ -182,16 +203,16 @@ class Layer(Configured):
         >>> bool((other.parameters["weight"] == layer.parameters["weight"]).all())
         True
         """
-        return {name: array.copy() for name, array in self.parameters.items()}
+        return {name: array.copy() for name, array in arrays_of(self).items()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
-        """Copy values into the parameters.
+        """Copy values into the parameters and buffers.
 
         Parameters
         ----------
         state_dict : dict
-            An array for every parameter, of its shape. Floats of another precision are converted:
-            float16, bfloat16 (of ml_dtypes, or a tensor of PyTorch), float32 and float64.
+            An array for every parameter and buffer, of its shape. Floats of another precision are
+            converted: float16, bfloat16 (of ml_dtypes, or a tensor of PyTorch), float32, float64.
         strict : bool, default True
             Whether a missing or unknown name is an error. Otherwise parameters that are missing
             stay as they are, and unknown names are left out.
@@ -213,18 +234,17 @@ class Layer(Configured):
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"state_dict: expected a dict, got {type(state_dict).__name__}")
-        missing = [name for name in self.parameters if name not in state_dict]
-        unknown = [name for name in state_dict if name not in self.parameters]
+        arrays = arrays_of(self)
+        missing = [name for name in arrays if name not in state_dict]
+        unknown = [name for name in state_dict if name not in arrays]
         if _checks.flag("strict", strict) and (missing or unknown):
             raise KeyError(f"state_dict: missing {missing}, unknown {unknown}")
-        parameters = self.parameters
-        parameters.update(
-            {
-                name: casting.as_parameter(name, value, parameters[name].dtype, array.shape)
-                for name, value in state_dict.items()
-                if (array := parameters.get(name)) is not None
-            }
-        )
+        casted = {
+            name: casting.as_parameter(name, value, array.dtype, array.shape)
+            for name, value in state_dict.items()
+            if (array := arrays.get(name)) is not None
+        }
+        set_arrays(self, casted)
 
     @property
     def weight_format(self) -> str:
@@ -283,7 +303,7 @@ class Layer(Configured):
         if self.training or storage != self._storage:
             self._storage = storage
             self._set_training(False)
-        self._parameters.set_writeable(False)
+        self._set_writeable(False)
         self._weights(selection.current())
         return self
 
@@ -343,8 +363,12 @@ class Layer(Configured):
         """
         self._storage = "full"
         self._set_training(True)
-        self._parameters.set_writeable(True)
+        self._set_writeable(True)
         return self
+
+    def _set_writeable(self, writeable: bool) -> None:
+        self._parameters.set_writeable(writeable)
+        self._buffers.set_writeable(writeable)
 
     def _set_training(self, training: bool) -> None:
         """Change the mode, and drop the packed weights of the old one.
@@ -388,7 +412,7 @@ class Layer(Configured):
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         self.__dict__.update(attributes)
-        self._parameters.set_writeable(self.training)
+        self._set_writeable(self.training)
         owners.register(self._parameters.values(), self._family)
 
     def _gradients(self, grads: dict[str, Array]) -> dict[str, Array]:

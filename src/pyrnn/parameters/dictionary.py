@@ -88,6 +88,19 @@ class ParameterDict(dict[str, Array]):
             array.flags.writeable = writeable
 
 
+def arrays_of(model: Any) -> dict[str, Array]:
+    """Parameters and buffers of a layer or model by name: all that is learned or kept of data."""
+    return {**model.parameters, **getattr(model, "buffers", {})}
+
+
+def set_arrays(model: Any, values: Mapping[str, Any]) -> None:
+    """Assign to parameters and buffers by name; all are checked before the first is changed."""
+    buffers = getattr(model, "buffers", None) or ParameterDict({})
+    kept = {name: buffers._check(name, values[name]) for name in buffers if name in values}
+    model.parameters.update({name: value for name, value in values.items() if name not in kept})
+    buffers.update(kept)
+
+
 @public("pyrnn", "_parameter_dict")
 def restored(arrays: Mapping[str, Array]) -> ParameterDict:
     """What a pickle of a `ParameterDict` calls."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pyrnn._narrow import rounded, rounded_all
 from pyrnn._types import Array, Indices, Noise, Parameters, State, Storage
 from pyrnn.reference import losses, optim
-from pyrnn.reference.layers import convolution, dense, pointwise, windows
+from pyrnn.reference.layers import batch_norm, convolution, dense, pointwise, windows
 from pyrnn.reference.recurrence import checkpoint as checkpoints
 from pyrnn.reference.recurrence import sequence, stream, truncated
 
@@ -68,6 +68,9 @@ class ReferenceBackend:
     max_pool_backward = staticmethod(windows.max_pool_backward)
     instance_norm = staticmethod(windows.instance_norm)
     instance_norm_backward = staticmethod(windows.instance_norm_backward)
+    scale_channels = staticmethod(batch_norm.scale_channels)
+    scale_channels_backward = staticmethod(batch_norm.scale_channels_backward)
+    channel_factors = staticmethod(batch_norm.channel_factors)
     sgd = staticmethod(_of_all(optim.sgd))
     adagrad = staticmethod(_of_all(optim.adagrad))
     rmsprop = staticmethod(_of_all(optim.rmsprop))

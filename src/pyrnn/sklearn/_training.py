@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pyrnn.parameters.dictionary import arrays_of, set_arrays
 from pyrnn.training.run.batches import Batch
 from pyrnn.training.run.batches import Sequences as Batches
 from pyrnn.training.run.callbacks.base import Callback
@@ -96,13 +97,13 @@ class ScoreStopping(Callback):
         self._waited += 1
         if rises or ties or not self._weights:
             self.best, self._best_loss, self._waited = score, loss, 0
-            self._weights = {n: p.copy() for n, p in self.model.parameters.items()}
+            self._weights = {n: p.copy() for n, p in arrays_of(self.model).items()}
         elif self._waited >= self._patience:
             self.trainer.stop_training = True
 
     def on_train_end(self) -> None:
         """Restore the best weights."""
-        self.model.parameters.update(self._weights)
+        set_arrays(self.model, self._weights)
 
 
 class LossStopping(Callback):

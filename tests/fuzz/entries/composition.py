@@ -66,6 +66,54 @@ for _kind in ("Dropout", "Activation", "LayerNorm"):
     entry(_kind, *_methods(_kind, *_more), weight=0.5)(partial(pointwise_case, kind=_kind))
 
 
+# --- a batch at a time ----------------------------------------------------------------------
+
+
+def _batch_norm(train: bool, a: Arguments) -> dict[str, Any]:
+    layer = pyrnn.BatchNorm1d(**a["options"])
+    for number, array in enumerate(layer.parameters.values()):
+        array[...] = np.linspace(-1, 1.5 + number, len(array))
+    if layer.buffers:
+        layer.buffers.update({name: a[name] for name in ("running_mean", "running_var")})
+    if not train:
+        layer.eval()
+    twin = copy.deepcopy(layer)
+    y, _, cache = layer.forward(a["x"])
+    dx, _, grads = layer.backward(cache, a["dy"])
+    kept = {n: np.array(b) for n, b in layer.buffers.items() if n != "num_batches_tracked"}
+    return {"y": y, "dx": dx, "grads": grads, "buffers": kept, "called": twin(a["x"])}
+
+
+def _each_row(a: Arguments) -> tuple[Any, Any]:
+    """In eval mode, and a row at a time."""
+    layer = pyrnn.BatchNorm1d(**a["options"]).eval()
+    return layer(a["x"])[:1], layer(np.asarray(a["x"])[:1])
+
+
+def batch_norm_case(draw: Draw) -> Case:
+    """Rows of channels, with and without what is kept of them."""
+    channels, tracked, train = draw.size(), draw.chance(0.8), draw.chance(0.6)
+    shape = (*(draw.choice((2, 3, 5)) for _ in range(draw.integer(1, 2))), channels)
+    options: Arguments = {"num_features": channels, "eps": draw.choice((1e-5, 0.1))}
+    options |= {"momentum": draw.choice((0.1, 0.5, None)), "affine": draw.chance(0.7)}
+    options |= {"track_running_stats": tracked, "dtype": draw.dtype_argument()}
+    arguments = {
+        "options": options,
+        "running_mean": draw.array(channels),
+        "running_var": np.abs(draw.array(channels)),
+        "x": draw.array(*shape),
+        "dy": draw.array(*shape),
+    }
+    run = partial(_batch_norm, train)
+    relations = [Relation("call", partial(_called, run))]
+    if tracked:
+        relations.append(Relation("each row", _each_row))
+    return Case(arguments, run, relations, in_numpy=True, names={"cache", *options})
+
+
+entry("BatchNorm1d", *_methods("BatchNorm1d"), weight=0.5)(batch_norm_case)
+
+
 # --- over time ------------------------------------------------------------------------------
 
 

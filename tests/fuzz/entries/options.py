@@ -21,6 +21,12 @@ SMALL = {
     "LayerNorm": {"normalized_shape": (1, 3), "eps": (0.0, 1e-3)},
     "MaxPool1d": {"kernel_size": (2, 3), "stride": (None, 1), "batch_first": (True, False)},
     "InstanceNorm1d": {"num_features": (1, 3), "eps": (0.0, 1e-3), "affine": (True, False)},
+    "BatchNorm1d": {
+        "num_features": (1, 3),
+        "momentum": (None, 0.0, 0.1),
+        "affine": (True, False),
+        "track_running_stats": (True, False),
+    },
     "LastStep": {"batch_first": (True, False), "bidirectional": (True, False)},
     "MeanOverTime": {"batch_first": (True, False)},
 }

@@ -36,6 +36,7 @@ def model_of(inputs):
     return pyrnn.Sequential(
         rnn=pyrnn.LSTM(inputs, 4, 2, dropout=0.3, seed=0),
         drop=pyrnn.Dropout(0.2, seed=1),
+        norm=pyrnn.BatchNorm1d(4),
         out=pyrnn.Linear(4, 4, seed=2),
     )
 
@@ -151,7 +152,9 @@ def trainer_like(path, model=None, **options):
 def test_another_trainings_checkpoint_is_refused_and_changes_nothing(tmp_path):
     path = made(tmp_path)
     checkpoint.load(trainer_like(path), path)  # the right one
-    smaller = pyrnn.Sequential(rnn=pyrnn.LSTM(2, 3, 2, seed=0), out=pyrnn.Linear(3, 4, seed=2))
+    smaller = pyrnn.Sequential(
+        rnn=pyrnn.LSTM(2, 3, 2, seed=0), norm=pyrnn.BatchNorm1d(3), out=pyrnn.Linear(3, 4, seed=2)
+    )
     other = trainer_like(path)
     other.optimizer = pyrnn.SGD(other.model.parameters)
     fewer = trainer_like(path)

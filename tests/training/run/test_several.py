@@ -72,6 +72,25 @@ def test_the_curve_is_that_of_one_process(data, options, ranks):
             np.testing.assert_allclose(parameters[name], array, rtol=1e-7, atol=1e-9)
 
 
+def test_running_averages_are_those_of_rank_0(tmp_path):
+    """Each rank normalises by its own rows; at the end all have one model."""
+
+    def work(comm):
+        model = pyrnn.Sequential(
+            pyrnn.BatchNorm1d(2, dtype="float64"), pyrnn.GRU(2, 2, dtype="float64", seed=0)
+        )
+        trainer = pyrnn.Trainer(
+            model, "cross_entropy", pyrnn.SGD(model.parameters), communicator=comm, seed=3
+        )
+        trainer.fit(equal(), equal(), batch_size=6, epochs=2)
+        return model.state_dict()
+
+    first, *others = on_ranks(3, work)
+    assert first["0.num_batches_tracked"] == 8
+    for other in others:
+        assert_equal(other, first)
+
+
 @EACH
 def test_the_same_bits_on_all_ranks_and_again(data, options):
     work = functools.partial(run, data=data, options=options, dropout=0.3, dtype="float32")

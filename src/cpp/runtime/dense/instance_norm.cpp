@@ -18,7 +18,7 @@ constexpr Size at_once = 64;
 
 template <class T>
 void normalize(const T* x, Size x_step, Size steps, Size channels, const T* weight, const T* bias,
-               double eps, T* y, Size y_step, double* mean, double* scale) {
+               double eps, T* y, Size y_step, double* mean, double* variance) {
   double sums[at_once], factors[at_once], shifts[at_once];
   const auto over_time = [&](const auto& add) {
     std::fill(sums, sums + channels, 0.0);
@@ -36,8 +36,9 @@ void normalize(const T* x, Size x_step, Size steps, Size channels, const T* weig
     }
   });
   for (Size i = 0; i < channels; ++i) {
-    scale[i] = 1 / std::sqrt(sums[i] / count + eps);
-    factors[i] = weight == nullptr ? scale[i] : scale[i] * static_cast<double>(weight[i]);
+    variance[i] = sums[i] / count;
+    const double scale = 1 / std::sqrt(variance[i] + eps);
+    factors[i] = weight == nullptr ? scale : scale * static_cast<double>(weight[i]);
     shifts[i] = bias == nullptr ? 0.0 : static_cast<double>(bias[i]);
   }
   for (Size step = 0; step < steps; ++step) {
@@ -53,7 +54,7 @@ void normalize(const T* x, Size x_step, Size steps, Size channels, const T* weig
 template <class T>
 void instance_norm(const Kernels<T>& kernels, const Frames<const T>& given, Size channels,
                    const T* weight, const T* bias, double eps, const Frames<T>& y, double* mean,
-                   double* scale) {
+                   double* variance) {
   Frames<const T> x = given;
   Buffer<T> copy;
   if (x.channel != 1 && channels > 1) {
@@ -68,7 +69,7 @@ void instance_norm(const Kernels<T>& kernels, const Frames<const T>& given, Size
         normalize(x.data + row * x.row + first, x.step, x.steps,
                   std::min(at_once, channels - first), weight == nullptr ? weight : weight + first,
                   bias == nullptr ? bias : bias + first, eps, y.data + row * y.row + first, y.step,
-                  mean + row * channels + first, scale + row * channels + first);
+                  mean + row * channels + first, variance + row * channels + first);
       }
     });
   };

@@ -6,11 +6,11 @@
 
 namespace pyrnn {
 
-// y = weight (x - mean) / sqrt(var + eps) + bias, in float64; mean and 1 / sqrt(var + eps) are
+// y = weight (x - mean) / sqrt(variance + eps) + bias, in float64; mean and variance are
 // (rows, channels). weight and bias may be null. y's channels lie side by side.
 template <class T>
 void instance_norm(const Kernels<T>& kernels, const Frames<const T>& x, Size channels,
                    const T* weight, const T* bias, double eps, const Frames<T>& y, double* mean,
-                   double* scale);
+                   double* variance);
 
 }  // namespace pyrnn

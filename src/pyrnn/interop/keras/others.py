@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyrnn._types import Array
-from pyrnn.interop._made import made_of
+from pyrnn.interop._made import batch_norm_of, made_of
 from pyrnn.interop.keras.hdf5 import ContentError
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.composition.pointwise import LayerNorm
 from pyrnn.layers.convolution.conv1d import Conv1d
 
@@ -51,6 +52,38 @@ def layer_norm(config: Mapping[str, Any], arrays: Sequence[Array]) -> Layer:
     size, dtype = len(arrays[0]), arrays[0].dtype
     parameters = {"weight": arrays[0], "bias": arrays[1]}
     return made_of(lambda: LayerNorm(size, eps=eps, dtype=dtype), parameters)
+
+
+def batch_norm(config: Mapping[str, Any], arrays: Sequence[Array]) -> Layer:
+    """A BatchNormalization over the last axis: maybe gamma, maybe beta, then mean and variance."""
+    scale, center = (bool(config.get(name, True)) for name in ("scale", "center"))
+    first = arrays[0].shape if arrays else ()
+    if len(arrays) != 2 + scale + center or len(first) != 1 or not arrays[0].size:
+        raise ContentError("expected gamma, beta, mean and variance of a BatchNormalization")
+    if any(array.shape != first for array in arrays):
+        raise ContentError("expected arrays of one shape of a BatchNormalization")
+    if config.get("axis", -1) not in (-1, [-1], 2, [2]):
+        raise ContentError("expected a BatchNormalization over the last axis, got another")
+    *affine, mean, variance = arrays
+    weight, bias = (affine[0] if scale else None), (affine[-1] if center else None)
+    eps, momentum = config.get("epsilon", 1e-3), 1 - config.get("momentum", 0.99)
+    return batch_norm_of((mean, variance), weight, bias, eps=eps, momentum=round(momentum, 9))
+
+
+def batch_norm_arrays(layer: BatchNorm1d) -> dict[str, Array]:
+    """The arrays of a BatchNormalization, in Keras' order."""
+    if not layer.track_running_stats:
+        raise ValueError(f"layer: Keras has no batch normalisation without averages: {layer!r}")
+    names = {"gamma": "weight", "beta": "bias"} if layer.affine else {}
+    names |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
+    arrays = layer.state_dict()
+    return {theirs: arrays[own] for theirs, own in names.items()}
+
+
+def batch_norm_options(layer: BatchNorm1d) -> dict[str, Any]:
+    """Its configuration; a mean over all batches, which Keras has not, becomes its usual one."""
+    momentum = {} if layer.momentum is None else {"momentum": 1 - layer.momentum}
+    return {"epsilon": layer.eps, "scale": layer.affine, "center": layer.affine, **momentum}
 
 
 def _one(config: Mapping[str, Any], name: str, default: int) -> int:

@@ -14,7 +14,7 @@ from pyrnn.interop._made import Found, embedding_of, linear_of, made_of, warned
 from pyrnn.interop.keras.archive import Archive, errors_of, read
 from pyrnn.interop.keras.cells import from_keras, kind_of, reset_after
 from pyrnn.interop.keras.hdf5 import ContentError, Group
-from pyrnn.interop.keras.others import convolution, layer_norm
+from pyrnn.interop.keras.others import batch_norm, convolution, layer_norm
 from pyrnn.interop.keras.sources import Source, sources
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent._passes import MergeMode
@@ -66,7 +66,8 @@ def load(path: AnyPath) -> dict[str, Layer]:
         SimpleRNN, LSTM, GRU and their cuDNN forms, alone or in Bidirectional, as `RNN`, `LSTM`,
         `GRU` with ``batch_first=True``, which is Keras' layout; Dense, alone or in
         TimeDistributed, as `Linear`, and Conv1D as `Conv1d`, both without their activation;
-        LayerNormalization as `LayerNorm`; Embedding as `Embedding`.
+        LayerNormalization as `LayerNorm`; BatchNormalization as `BatchNorm1d`; Embedding as
+        `Embedding`.
         ``return_sequences`` and the like are no part of a layer: ``y`` has all steps, and the last
         state comes with it. ``go_backwards`` is ``reverse=True``: there ``y[:, t]`` belongs to
         ``x[:, t]``, while Keras gives the steps in the order in which it computes them.
@@ -150,6 +151,8 @@ def _layer(source: Source, archive: Archive) -> Layer | None:
         return convolution(config, source.arrays[0])
     if class_name == "LayerNormalization":
         return layer_norm(config, source.arrays[0])
+    if class_name in ("BatchNormalization", "BatchNormalizationV1", "BatchNormalizationV2"):
+        return batch_norm(config, source.arrays[0])
     if class_name is None:
         return _guessed(source, archive)
     raise UnsupportedError(f"no layer of pyrnn is a {class_name}")
@@ -215,15 +218,22 @@ def _recurrent(
 
 def _kept_options(kept: Group | None) -> dict[str, Any]:
     """Options that a file of pyrnn says, by Keras' names."""
+    options = _kept_json(kept)
+    return {
+        "activation": options.get("nonlinearity", "tanh"),
+        "reset_after": options.get("reset_after"),
+        "go_backwards": options.get("reverse", False),
+        "merge_mode": options.get("merge_mode", "concat"),
+    }
+
+
+def _kept_json(kept: Group | None) -> dict[str, Any]:
     try:
         options = json.loads(kept.attributes["pyrnn"]) if kept is not None else {}
-        return {
-            "activation": options.get("nonlinearity", "tanh"),
-            "reset_after": options.get("reset_after"),
-            "go_backwards": options.get("reverse", False),
-            "merge_mode": options.get("merge_mode", "concat"),
-        }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if not isinstance(options, dict):
+            raise TypeError(f"got {type(options).__name__}")
+        return options
+    except (KeyError, TypeError, ValueError) as error:
         raise ContentError(f"expected options as JSON, got something else ({error})") from error
 
 
@@ -317,6 +327,8 @@ def _guessed(source: Source, archive: Archive) -> Layer | None:
     shapes = [array.ndim for array in arrays]
     if shapes == [2, 1] and arrays[1].shape == arrays[0].shape[1:]:
         return _dense(arrays)
+    if shapes == [1] * 4:
+        return batch_norm(_kept_json(source.kept), arrays)
     if shapes == [2]:
         return _embedding(arrays) if "embed" in source.key.lower() else _dense(arrays)
     raise UnsupportedError(

@@ -9,7 +9,9 @@ from typing import Any
 from pyrnn._version import version
 from pyrnn.interop._parts import sizes_of
 from pyrnn.interop.keras.cells import KIND_OF_CELL
+from pyrnn.interop.keras.others import batch_norm_options
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.composition.pointwise import Activation, Dropout
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
 from pyrnn.layers.dense import Embedding, Linear
@@ -107,6 +109,8 @@ def _layer(layer: Layer, name: str, behind: Layer | None) -> dict[str, Any] | No
     if isinstance(layer, Embedding):
         sizes = {"input_dim": layer.num_embeddings, "output_dim": layer.embedding_dim}
         return _config("Embedding", name, dtype | sizes)
+    if isinstance(layer, BatchNorm1d):
+        return _config("BatchNormalization", name, dtype | batch_norm_options(layer))
     if isinstance(layer, Activation):
         return _config("Activation", name, {"activation": layer.function})
     if isinstance(layer, Dropout):

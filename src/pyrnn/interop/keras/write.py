@@ -15,13 +15,21 @@ from pyrnn._files import AnyPath, checked_path, write_atomically
 from pyrnn._types import Array
 from pyrnn.interop._parts import parts_of
 from pyrnn.interop.keras.cells import KIND_OF_CELL, to_arrays
+from pyrnn.interop.keras.others import batch_norm_arrays, batch_norm_options
 from pyrnn.interop.keras.whole import members
 from pyrnn.interop.stacking import unstack
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.composition.sequential import Sequential
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent._stack import Recurrent
+from pyrnn.parameters.dictionary import arrays_of
 
+_KEYS: Mapping[type[Layer], str] = {
+    Linear: "dense",
+    Embedding: "embedding",
+    BatchNorm1d: "batch_normalization",
+}
 KEPT = "pyrnn"
 """The group for what Keras does not store: options, and both biases, of which it stores the sum."""
 
@@ -31,7 +39,7 @@ def to_keras(layer: Layer) -> dict[str, Array]:
 
     Parameters
     ----------
-    layer : RNN, LSTM, GRU, Linear or Embedding
+    layer : RNN, LSTM, GRU, Linear, Embedding or BatchNorm1d
         Of one level; `pyrnn.interop.stacking.unstack` takes the levels of others apart.
 
     Returns
@@ -58,9 +66,12 @@ def to_keras(layer: Layer) -> dict[str, Array]:
         return arrays | ({"bias": layer.parameters["bias"].copy()} if layer.bias else {})
     if isinstance(layer, Embedding):
         return {"embeddings": layer.parameters["weight"].copy()}
+    if isinstance(layer, BatchNorm1d):
+        return batch_norm_arrays(layer)
     if not isinstance(layer, Recurrent):
+        kind = type(layer).__name__
         raise TypeError(
-            f"layer: expected RNN, LSTM, GRU, Linear or Embedding, got {type(layer).__name__}"
+            f"layer: expected RNN, LSTM, GRU, Linear, Embedding or BatchNorm1d, got {kind}"
         )
     kind = _kind(layer)
     if layer.num_layers > 1:
@@ -94,9 +105,9 @@ def save(layers: Layer | Mapping[str, Layer], path: AnyPath) -> None:
     Parameters
     ----------
     layers : Layer or dict of layers by name
-        RNN, LSTM, GRU, Linear, Embedding, a `Sequential` of them; in a ``.keras`` file also
-        Activation, Dropout, LastStep right behind a recurrent layer, and MeanOverTime. A single
-        layer is named after its kind.
+        RNN, LSTM, GRU, Linear, Embedding, BatchNorm1d, a `Sequential` of them; in a ``.keras``
+        file also Activation, Dropout, LastStep right behind a recurrent layer, and MeanOverTime. A
+        single layer is named after its kind.
     path : str, bytes or os.PathLike
         Ends in ``.keras`` for a whole model, in ``.weights.h5`` for weights alone.
 
@@ -117,7 +128,7 @@ def save(layers: Layer | Mapping[str, Layer], path: AnyPath) -> None:
     prepared = _prepared(layers)
     whole = name.lower().endswith(".keras")
     described = members(prepared) if whole else {}
-    weighted = {label: layer for label, layer in prepared.items() if layer.num_parameters}
+    weighted = {label: layer for label, layer in prepared.items() if arrays_of(layer)}
     if not weighted:
         raise ValueError("layers: expected at least one layer with parameters, got none")
     buffer = io.BytesIO()
@@ -166,13 +177,13 @@ def _prepared(layers: Layer | Mapping[str, Layer]) -> dict[str, Layer]:
                     raise ValueError(f"layers: expected one layer of each name, got {full!r} twice")
                 found[full] = level
     for layer in found.values():
-        if not isinstance(layer, Layer) or layer.num_parameters:
+        if not isinstance(layer, Layer) or arrays_of(layer):
             to_keras(layer)
     return found
 
 
 def _usual_name(layer: Layer) -> str:
-    return _key(layer, {}) if isinstance(layer, (Recurrent, Linear, Embedding)) else "layer"
+    return _key(layer, {}) if type(layer) in _KEYS or isinstance(layer, Recurrent) else "layer"
 
 
 def _key(layer: Layer, counts: dict[str, int]) -> str:
@@ -181,7 +192,7 @@ def _key(layer: Layer, counts: dict[str, int]) -> str:
         kind = {"SimpleRNN": "simple_rnn"}.get(_kind(layer), _kind(layer).lower())
         kind = "bidirectional" if layer.bidirectional else kind
     else:
-        kind = "dense" if isinstance(layer, Linear) else "embedding"
+        kind = _KEYS[type(layer)]
     number = counts[kind] = counts.get(kind, -1) + 1
     return f"{kind}_{number}" if number else kind
 
@@ -214,6 +225,9 @@ def _numbered(group: Any, arrays: list[Array], name: str) -> None:
 
 def _keep(file: Any, key: str, layer: Layer) -> None:
     """Options that only a configuration would show, and both biases where Keras has their sum."""
+    if isinstance(layer, BatchNorm1d):
+        group = file.require_group(KEPT).create_group(key)
+        group.attrs[KEPT] = json.dumps(batch_norm_options(layer))
     if not isinstance(layer, Recurrent):
         return
     group = file.require_group(KEPT).create_group(key)

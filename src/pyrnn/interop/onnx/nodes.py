@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyrnn._files import AnyPath
-from pyrnn.interop._made import Found, embedding_of, linear_of, made_of, warned
+from pyrnn.interop._made import Found, batch_norm_of, embedding_of, linear_of, made_of, warned
 from pyrnn.interop.onnx.equations import DEFAULTS, Named, Settings, Weights
 from pyrnn.interop.onnx.graph import AnyArray, Graph, Node, Program, UnsupportedError
 from pyrnn.interop.onnx.operators import OPERATORS
@@ -42,9 +42,10 @@ def layers(path: AnyPath) -> dict[str, Layer]:
     -------
     dict
         RNN, LSTM and GRU with what their nodes say (``layout=1`` is ``batch_first``); Gemm, and
-        MatMul with the Add behind it, as `Linear`; Gather of rows as `Embedding`. Each node is a
-        layer of its own; `pyrnn.interop.stacking.stack` joins several. An initial state that the
-        file holds is not part of a layer.
+        MatMul with the Add behind it, as `Linear`; Gather of rows as `Embedding`;
+        BatchNormalization as `BatchNorm1d`, whose channels are the last axis. Each node is a layer
+        of its own; `pyrnn.interop.stacking.stack` joins several. An initial state that the file
+        holds is not part of a layer.
 
     Warns
     -----
@@ -174,6 +175,8 @@ def _layer(build: Build, readers: Readers) -> Layer | None:
         return _matmul(build, readers)
     if op == "Gather":
         return _embedding(build)
+    if op == "BatchNormalization":
+        return _batch_norm(build)
     return None
 
 
@@ -261,6 +264,23 @@ def _matmul(build: Build, readers: Readers) -> Layer | None:
         if found is not None and found.shape == (weight.shape[1],) and found.dtype == weight.dtype:
             bias = found
     return linear_of(weight.T, bias)
+
+
+def _batch_norm(build: Build) -> Layer | None:
+    parts = [build.constant(index) for index in range(1, 5)]
+    found = [p for p in parts if p is not None and p.ndim == 1 and p.size and p.dtype in _FLOATS]
+    if len(found) < 4 or build.flag("training_mode"):
+        return None
+    weight, bias, mean, variance = found
+    if len({(p.shape, p.dtype) for p in found}) > 1:
+        return None
+    # As they were before they were rounded to float32, which ONNX has for numbers.
+    eps, momentum = (
+        float(str(np.float32(build.number(name, usual))))
+        for name, usual in (("epsilon", 1e-5), ("momentum", 0.9))
+    )
+    options = {"eps": eps, "momentum": round(1 - momentum, 7)}
+    return batch_norm_of((mean, variance), weight, bias, **options)
 
 
 def _embedding(build: Build) -> Layer | None:

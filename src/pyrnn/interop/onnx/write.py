@@ -16,6 +16,7 @@ from pyrnn.interop._parts import parts_of, sizes_of
 from pyrnn.interop.onnx.equations import Weights
 from pyrnn.interop.onnx.weights import from_cell, settings_of
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime, Pooling
 from pyrnn.layers.dense import Embedding, Linear
@@ -23,6 +24,7 @@ from pyrnn.layers.recurrent._stack import Recurrent
 from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM
 from pyrnn.layers.recurrent.rnn import RNN
+from pyrnn.parameters.dictionary import arrays_of
 
 OPSET = 17
 IR_VERSION = 8
@@ -39,9 +41,9 @@ def save(model: Layer | Sequence[Layer], path: AnyPath) -> None:
     Parameters
     ----------
     model : Layer or sequence of layers
-        RNN, LSTM, GRU, Linear, Embedding, LayerNorm, Activation, LastStep, MeanOverTime, a
-        `Sequential` of them; or several of them, each of which takes the output of the one before.
-        What only acts in training (dropout, recurrent dropout) is left out.
+        RNN, LSTM, GRU, Linear, Embedding, LayerNorm, BatchNorm1d, Activation, LastStep,
+        MeanOverTime, a `Sequential` of them; or several of them, each of which takes the output of
+        the one before. What only acts in training (dropout, recurrent dropout) is left out.
     path : str, bytes or os.PathLike
         Usually ends in ``.onnx``.
 
@@ -114,7 +116,7 @@ def _checked(layers: Sequence[Layer]) -> Sequence[Layer]:
                 f"model: expected layers that ONNX has operators for ({_KNOWN}), got "
                 f"{type(layer).__name__}"
             )
-    with_dtype = [layer for layer in layers if layer.num_parameters]
+    with_dtype = [layer for layer in layers if arrays_of(layer)]
     for layer in with_dtype:
         if layer.dtype != with_dtype[0].dtype:
             expected = with_dtype[0].dtype
@@ -145,7 +147,7 @@ class _Writer:
         from onnx import helper
 
         self._helper = helper
-        self._dtype = next((one for one in layers if one.num_parameters), layers[0]).dtype
+        self._dtype = next((one for one in layers if arrays_of(one)), layers[0]).dtype
         self._kind = helper.np_dtype_to_tensor_dtype(self._dtype)
         self._nodes: list[Any] = []
         self._weights: list[Any] = []
@@ -208,6 +210,25 @@ class _Writer:
             names.append(self._weight(f"{prefix}.bias", layer.parameters["bias"]))
         inputs = [self.value, *names]
         self._node("LayerNormalization", inputs, prefix, axis=-1, epsilon=layer.eps)
+
+    def batch_norm(self, layer: BatchNorm1d) -> None:
+        """With the running averages; ONNX has the channels as the second axis."""
+        prefix = self._prefix("batch_norm")
+        if not layer.track_running_stats:
+            raise ValueError(f"model: ONNX has no batch normalisation without averages: {layer!r}")
+        over_time = len(self._axes) == 2
+        if over_time:
+            self._node("Transpose", [self.value], f"{prefix}_to_channels", perm=[0, 2, 1])
+        weight = layer.parameters.get("weight", np.ones(layer.num_features, layer.dtype))
+        bias = layer.parameters.get("bias", np.zeros(layer.num_features, layer.dtype))
+        arrays = {"weight": weight, "bias": bias, **layer.buffers}
+        del arrays["num_batches_tracked"]
+        names = [self._weight(f"{prefix}.{name}", array) for name, array in arrays.items()]
+        options = {} if layer.momentum is None else {"momentum": 1 - layer.momentum}
+        inputs = [self.value, *names]
+        self._node("BatchNormalization", inputs, prefix, epsilon=layer.eps, **options)
+        if over_time:
+            self._node("Transpose", [self.value], f"{prefix}_to_features", perm=[0, 2, 1])
 
     def last_step(self, layer: LastStep) -> None:
         """The step that each direction computed last."""
@@ -381,6 +402,7 @@ _WRITERS: Mapping[type[Layer], Callable[[_Writer, Any], None]] = {
     Linear: _Writer.linear,
     Embedding: _Writer.embedding,
     LayerNorm: _Writer.layer_norm,
+    BatchNorm1d: _Writer.batch_norm,
     Activation: _Writer.activation,
     LastStep: _Writer.last_step,
     MeanOverTime: _Writer.mean_over_time,

@@ -13,12 +13,13 @@ import pyrnn
 from pyrnn import _checks
 from pyrnn._types import Array
 from pyrnn.interop.torch import _names
-from pyrnn.parameters import dictionary
+from pyrnn.parameters import casting, dictionary
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 _PARAMETER = re.compile(r"(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(_l(\d{1,4})(_reverse)?)?")
-_KINDS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "Linear", "Embedding")
+_CELLS = ("RNNCell", "LSTMCell", "GRUCell")
+_KINDS = ("RNN", "LSTM", "GRU", *_CELLS, "Linear", "Embedding", "BatchNorm1d")
 _OF_GATES = {1: "RNN", 3: "GRU", 4: "LSTM"}
 _BY_TORCH = {"rnn_tanh", "rnn_relu", "lstm", "gru"}
 """Cells that torch has."""
@@ -44,6 +45,8 @@ def from_state_dict(
       or 4 times as many rows as there are units; the units are its columns, or those of
       ``weight_hr_l0`` where there is a projection.
     - ``weight_ih``, ``weight_hh``: the cell of that kind.
+    - ``running_mean``, ``running_var`` and maybe ``weight``, ``bias``: `BatchNorm1d`, with torch's
+      usual eps and momentum, which a state dict does not say.
     - ``weight`` (2-D) and ``bias``: `Linear`.
     - ``weight`` alone: `Embedding` if the last part of the prefix has "emb" in it, else a `Linear`
       without bias; ``kind`` decides otherwise.
@@ -55,7 +58,8 @@ def from_state_dict(
         with names joined by dots. float16 and bfloat16 are widened to float32.
     prefix : str
         Of the module in the model, with or without the dot at its end: "encoder.lstm".
-    kind : {"RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "Linear", "Embedding"}, optional
+    kind : {"RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "Linear", "Embedding", \
+        "BatchNorm1d"}, optional
         What is expected; another is an error.
     nonlinearity : {"tanh", "relu"}
         Of an RNN; a state dict does not say it.
@@ -100,6 +104,8 @@ def from_state_dict(
     if recurrent:
         arrays = {name: _names.as_array(name, value) for name, value in recurrent.items()}
         layer = _recurrent(arrays, where, nonlinearity, batch_first)
+    elif "running_mean" in found:
+        layer = _batch_norm(found, where)
     elif "weight" in found:
         arrays = {n: _names.as_array(n, found[n]) for n in ("weight", "bias") if n in found}
         layer = _dense(arrays, where, kind)
@@ -115,7 +121,7 @@ def to_state_dict(layer: Any, prefix: str = "") -> dict[str, Array]:
 
     Parameters
     ----------
-    layer : RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell, Linear or Embedding
+    layer : RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell, Linear, Embedding or BatchNorm1d
         Without the options that torch's do not have.
     prefix : str
         Put before each name, with a dot after it.
@@ -145,7 +151,7 @@ def to_state_dict(layer: Any, prefix: str = "") -> dict[str, Array]:
     if getattr(layer, "cell", "lstm") not in _BY_TORCH or _beyond_torch(layer):
         raise ValueError(f"layer: expected one that torch has as well, got {layer!r}")
     start = f"{prefix.rstrip('.')}." if prefix.rstrip(".") else ""
-    return {f"{start}{name}": array.copy() for name, array in layer.parameters.items()}
+    return {f"{start}{name}": array for name, array in layer.state_dict().items()}
 
 
 def _beyond_torch(layer: Any) -> bool:
@@ -173,7 +179,8 @@ def _listed(everything: Mapping[str, Any]) -> str:
     modules: dict[str, str] = {}
     for name in everything:
         module, _, own = name.rpartition(".")
-        if _PARAMETER.fullmatch(own) or (own == "weight" and everything[name].ndim == 2):
+        is_matrix = own == "weight" and everything[name].ndim == 2
+        if _PARAMETER.fullmatch(own) or is_matrix or own == "running_mean":
             modules[module] = own
     if not modules:
         return "there are no weights of layers" + (
@@ -242,6 +249,19 @@ def _dense(arrays: Arrays, where: str, kind: str | None) -> Any:
     return _filled("Linear", (columns, rows), options | {"bias": not alone}, arrays, where)
 
 
+def _batch_norm(found: Mapping[str, Any], where: str) -> Any:
+    arrays = {
+        name: _names.as_array(name, found[name])
+        for name in ("weight", "bias", "running_mean", "running_var")
+        if name in found
+    }
+    count = found.get("num_batches_tracked", np.zeros((), np.int64))  # older ones have none
+    whole = casting.as_parameter("num_batches_tracked", count, np.dtype("int64"), ())
+    options = {"affine": "weight" in arrays, "dtype": _dtype(arrays)}
+    arrays["num_batches_tracked"] = whole
+    return _filled("BatchNorm1d", (arrays["running_mean"].size,), options, arrays, where)
+
+
 def _dtype(arrays: Arrays) -> str:
     """The one dtype of all."""
     names = {array.dtype.name for array in arrays.values()}
@@ -251,7 +271,7 @@ def _dtype(arrays: Arrays) -> str:
 
 
 def _filled(
-    name: str, sizes: tuple[int, int], options: dict[str, Any], arrays: Arrays, where: str
+    name: str, sizes: tuple[int, ...], options: dict[str, Any], arrays: Arrays, where: str
 ) -> Any:
     """A layer of that class with these arrays, which have to be exactly its own."""
     room = _ROOM + 4 * sum(array.nbytes for array in arrays.values())
@@ -262,7 +282,7 @@ def _filled(
         raise ValueError(
             f"mapping: expected the arrays of {name} {_at(where)}, got {_shapes(arrays)} ({error})"
         ) from error
-    expected = {key: array.shape for key, array in layer.parameters.items()}
+    expected = {key: array.shape for key, array in dictionary.arrays_of(layer).items()}
     wrong = [
         f"{key} {expected.get(key, 'none')}"
         for key in {**expected, **arrays}
@@ -273,5 +293,5 @@ def _filled(
             f"mapping: expected for {layer!r} {_at(where)}: {', '.join(wrong[:_SHOWN])}; "
             f"got {_shapes(arrays)}"
         )
-    layer.parameters.update(arrays)
+    dictionary.set_arrays(layer, arrays)
     return layer

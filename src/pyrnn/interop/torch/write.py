@@ -22,7 +22,7 @@ from pyrnn.layers._layer import Layer
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
-_CLASSES = {"float32": b"FloatStorage", "float64": b"DoubleStorage"}
+_CLASSES = {"float32": b"FloatStorage", "float64": b"DoubleStorage", "int64": b"LongStorage"}
 _FOLDER = "model"
 _ALIGNMENT = 64
 """Bytes: where torch begins the numbers of a tensor, so that they can be mapped into memory."""

@@ -14,6 +14,7 @@ from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.pooling import Pooling
 from pyrnn.layers.recurrent._cell import Cell
 from pyrnn.layers.recurrent._stack import Recurrent
+from pyrnn.parameters.dictionary import arrays_of
 
 
 def layers_of(config: Mapping[str, Any]) -> dict[str, Layer]:
@@ -90,7 +91,7 @@ def check_layers(layers: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str,
 
 def common_dtype(layers: Mapping[str, Layer]) -> np.dtype[Any]:
     """Return the common dtype of the layers with parameters."""
-    dtypes = {name: layer.dtype for name, layer in layers.items() if layer.parameters}
+    dtypes = {name: layer.dtype for name, layer in layers.items() if arrays_of(layer)}
     first = next(iter(dtypes.values()), np.dtype("float32"))
     for name, dtype in dtypes.items():
         if dtype != first:

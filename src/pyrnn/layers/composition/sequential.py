@@ -89,15 +89,17 @@ class Sequential(Modes):
         self.train()
 
     def _collect(self) -> None:
-        """Gather the parameters of all layers, which stay theirs."""
+        """Gather the parameters and buffers of all layers, which stay theirs."""
         self._packed: dict[str, list[Any]] = {}
-        self._parameters = ParameterDict(
+        parameters, buffers = (
             {
                 f"{prefix}.{name}": array
                 for prefix, layer in self.layers.items()
-                for name, array in layer.parameters.items()
+                for name, array in getattr(layer, kind).items()
             }
+            for kind in ("parameters", "buffers")
         )
+        self._parameters, self._buffers = ParameterDict(parameters), ParameterDict(buffers)
         self._families = families_of(self._parameters.values())
 
     @property
@@ -318,7 +320,7 @@ class Sequential(Modes):
 
     def __getstate__(self) -> dict[str, Any]:
         kept = super().__getstate__()
-        for name in ("_parameters", "_families", "_packed"):
+        for name in ("_parameters", "_buffers", "_families", "_packed"):
             del kept[name]
         return kept
 

@@ -12,6 +12,7 @@ from pyrnn import _checks
 from pyrnn._pickling import Portable, public
 from pyrnn._types import Array, Indices
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.batch_norm import tracks
 from pyrnn.layers.composition.pooling import LastStep, Pooling
 from pyrnn.layers.convolution.over_time import OverTime
 from pyrnn.layers.recurrent.stream import Stream, check_rows
@@ -40,7 +41,7 @@ class SequentialStream(Portable):
                 self._steps[name] = layer.stream(self.batch_size)
             elif isinstance(layer, LastStep) and not layer.bidirectional:
                 continue
-            elif isinstance(layer, (Pooling, OverTime)):
+            elif isinstance(layer, (Pooling, OverTime)) or not tracks(layer):
                 raise ValueError(f"stream: {name}, {layer!r}, has to see the end first")
             else:
                 # A copy, with the weights as they are now.

@@ -52,10 +52,19 @@ def _surrounded(x: Array, padding: int) -> Array:
 
 
 class Moments(NamedTuple):
-    """Of each sequence and channel over time: mean, and 1 / √(var + ε), (N, C) in float64."""
+    """Of each sequence and channel over time: mean, variance and 1 / √(var + ε), (N, C) in float64.
+
+    The variance is the biased one.
+    """
 
     mean: Array
+    variance: Array
     scale: Array
+
+
+def moments(mean: Array, variance: Array, eps: float) -> Moments:
+    """What `instance_norm_backward` needs."""
+    return Moments(mean, variance, 1 / np.sqrt(variance + eps))
 
 
 def instance_norm(
@@ -64,13 +73,13 @@ def instance_norm(
     """w ∘ (x − mean) / √(var + ε) + b, with the biased variance over time, in float64."""
     wide = x.astype(np.float64)
     mean = wide.mean(axis=0)
-    scale = 1 / np.sqrt(((wide - mean) ** 2).mean(axis=0) + eps)
-    y = (wide - mean) * scale
+    found = moments(mean, ((wide - mean) ** 2).mean(axis=0), eps)
+    y = (wide - mean) * found.scale
     if weight is not None:
         y = y * weight
     if bias is not None:
         y = y + bias
-    return y.astype(x.dtype), Moments(mean, scale)
+    return y.astype(x.dtype), found
 
 
 def instance_norm_backward(

@@ -11,7 +11,7 @@ from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.distributed.ranks import Ranks
 from pyrnn.training.divergence import check_loss
-from pyrnn.training.run import _model
+from pyrnn.training.run import _model, _several
 from pyrnn.training.run.batches import Batch, Data
 
 Grads = Mapping[str, Array]
@@ -61,6 +61,7 @@ def _of_batch(trainer: Any, data: Data, item: Any) -> tuple[float, int, Grads]:
         value, dy = loss_of(trainer, y, batch, data.batch_first)
     size = batch.size
     if ranks is not None:
+        _several.share_buffers(trainer)
         value, weight = ranks.mean(value, batch.size)
         size = int(weight)
         if dy is not None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn.distributed.ranks import Ranks, join
+from pyrnn.parameters.dictionary import arrays_of, set_arrays
 from pyrnn.training.run import _model
 from pyrnn.training.run.batches import Data
 
@@ -44,7 +45,7 @@ def check_equal(trainer: Any, data: Data, batch_size: int, **arguments: Any) -> 
     ranks: Ranks | None = trainer._ranks
     if ranks is None:
         return
-    parameters = trainer.model.parameters
+    parameters = arrays_of(trainer.model)
     ranks.check_same(
         {
             "model": [(name, a.shape, a.dtype.str) for name, a in parameters.items()],
@@ -61,7 +62,18 @@ def check_equal(trainer: Any, data: Data, batch_size: int, **arguments: Any) -> 
         )
     first = ranks.from_first(dict(parameters) if ranks.is_first else None)
     if not ranks.is_first:
-        parameters.update(first)
+        set_arrays(trainer.model, first)
+
+
+def share_buffers(trainer: Any) -> None:
+    """Let all ranks have the running averages of rank 0, whatever their batches were."""
+    buffers = getattr(trainer.model, "buffers", {})
+    if not buffers:
+        return
+    ranks: Ranks = trainer._ranks
+    first = ranks.from_first(dict(buffers) if ranks.is_first else None)
+    if not ranks.is_first:
+        buffers.update(first)
 
 
 # --- checkpoints ----------------------------------------------------------------------------

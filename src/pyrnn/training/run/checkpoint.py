@@ -21,12 +21,14 @@ from pyrnn import _extras
 from pyrnn._files import AnyPath, checked_path, open_regular, shown, write_atomically
 from pyrnn._types import Array
 from pyrnn.interop import _safetensors
+from pyrnn.parameters.dictionary import arrays_of, set_arrays
 from pyrnn.training.run import _model, _several, _tree
 from pyrnn.training.run.history import History
 
 VERSION = 1
 _KEY = "pyrnn-checkpoint"
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("float32"), "F64": np.dtype("float64")}
+_DTYPES["I64"] = np.dtype("int64")  # of a buffer that counts
 
 
 class CheckpointError(ValueError):
@@ -156,7 +158,7 @@ def read(path: AnyPath) -> Any:
 def _state(trainer: Any) -> dict[str, Any]:
     progress = trainer.progress
     return {
-        "model": dict(trainer.model.parameters),
+        "model": arrays_of(trainer.model),
         "optimizer": trainer.optimizer.state_dict(),
         "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
         "generators": _several.gathered_generators(trainer),
@@ -185,9 +187,9 @@ COUNTS = (
 
 def _restore(trainer: Any, state: Mapping[str, Any]) -> None:
     """Restore everything, after checking that the checkpoint belongs to this training."""
-    parameters = trainer.model.parameters
-    if set(state["model"]) != set(parameters):
-        raise ValueError(f"model: expected the parameters {', '.join(parameters)}")
+    arrays = arrays_of(trainer.model)
+    if set(state["model"]) != set(arrays):
+        raise ValueError(f"model: expected the parameters {', '.join(arrays)}")
     drawn = state["generators"]
     drawn = [drawn] if isinstance(drawn, Mapping) else drawn  # written before there were ranks
     if set(drawn[0]) != set(_model.generators(trainer.model)):
@@ -198,7 +200,7 @@ def _restore(trainer: Any, state: Mapping[str, Any]) -> None:
     if [name for name, _ in state["callbacks"]] != callbacks:
         got = ", ".join(callbacks)
         raise ValueError(f"callbacks: expected {[n for n, _ in state['callbacks']]}, got {got}")
-    for name, array in parameters.items():
+    for name, array in arrays.items():
         if state["model"][name].shape != array.shape or state["model"][name].dtype != array.dtype:
             raise ValueError(f"{name}: expected shape {array.shape} and dtype {array.dtype}")
     optimizer = copy.deepcopy(trainer.optimizer)
@@ -208,7 +210,7 @@ def _restore(trainer: Any, state: Mapping[str, Any]) -> None:
     trainer.optimizer.load_state_dict(state["optimizer"])
     if trainer.scheduler is not None:
         trainer.scheduler.load_state_dict(state["scheduler"])
-    parameters.update(state["model"])
+    set_arrays(trainer.model, state["model"])
     _several.set_generators(trainer, drawn)
     for callback, (_, own) in zip(trainer.callbacks, state["callbacks"], strict=True):
         callback.load_state_dict(own)

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn._pickling import public
+from pyrnn.parameters.dictionary import arrays_of, set_arrays
 from pyrnn.training.run.callbacks.base import Callback, Monitor
 
 
@@ -101,7 +102,7 @@ class EarlyStopping(Callback):
         self.wait += 1
         better = self._monitor.is_better(value)
         if self.restore_best_weights and (better or self._weights is None):
-            self._weights = {n: p.copy() for n, p in self.model.parameters.items()}
+            self._weights = {n: p.copy() for n, p in arrays_of(self.model).items()}
         if better:
             self._monitor.best, self.best_epoch = value, epoch
             if self.baseline is None or self._monitor.is_better(value, self.baseline):
@@ -115,7 +116,7 @@ class EarlyStopping(Callback):
     def on_train_end(self) -> None:
         """Restore the best weights."""
         if self._weights is not None:
-            self.model.parameters.update(self._weights)
+            set_arrays(self.model, self._weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a later run needs to continue counting."""
