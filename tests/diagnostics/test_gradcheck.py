@@ -378,3 +378,11 @@ def test_the_report_is_a_table(backend):
 def test_wrong_arguments(arguments, options, error, message):
     with pytest.raises(error, match=message):
         pyrnn.gradcheck(*arguments, **options)
+
+
+def test_an_empty_batch_has_gradients_of_zero(backend):
+    layer = pyrnn.GRU(2, 3, dtype="float64", seed=0)
+    report = pyrnn.gradcheck(layer, np.empty((4, 0, 2)))
+    assert report.ok
+    assert report.entries["x"].tried == 0
+    assert report.entries["weight_ih_l0"].tried > 0

@@ -52,6 +52,8 @@ class Sample(NamedTuple):
         if gradient.shape != array.shape:
             nowhere = (math.inf, math.inf, (), math.nan, math.nan)
             return GradcheckEntry(name, array.shape, 0, *nowhere), np.empty(0)
+        if not array.size:  # of an empty batch: nothing that could be wrong
+            return GradcheckEntry(name, array.shape, 0, 0.0, 0.0, (), 0.0, 0.0), np.empty(0)
         chosen = gradient.reshape(-1)[picked]
         numeric, rounding = resolved(self.probe, array, picked, chosen, epsilon, tolerance)
         entry = entry_of(name, array.shape, picked, chosen, numeric, rounding, tolerance)

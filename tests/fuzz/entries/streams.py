@@ -188,9 +188,9 @@ def client_case(draw: Draw) -> Case:
 
     def moved(a: Arguments) -> tuple[Any, Any]:
         layer = build(draw, kind, a)
-        x_t = np.asarray(a["x_t"])
         streams, alone = layer.stream(rows), layer.stream()
-        streams.step(x_t)
+        streams.step(a["x_t"])
+        x_t = np.asarray(a["x_t"])
         alone.put(0, streams.get(a["stream"]))
         one = alone.step(x_t[a["stream"]][None])[0]
         return (one, alone.get(0)), (streams.step(x_t)[a["stream"]], streams.get(a["stream"]))

@@ -244,6 +244,7 @@ def adam_case(draw: Draw) -> Case:
         parameters = dict(a["parameters"]) if isinstance(a["parameters"], dict) else a["parameters"]
         rest = {name: value for name, value in a.items() if name != "parameters"}
         results = textbook.update_parameters_with_adam(parameters, v=v, s=s, **rest)
-        return [{name: array for name, array in of.items() if name in shapes} for of in results]
+        changed = [name for name in shapes if f"d{name}" in a["grads"]]
+        return [{key: of[key] for key in of if key.removeprefix("d") in changed} for of in results]
 
     return Case(arguments, run, names={"v", "s"})

@@ -26,7 +26,9 @@ def test_a_target_for_each_step_of_each_sequence(target, shape):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ((X, np.array(1.0)), "train: expected a target for each of 2 sequences, got array"),
+        ((X, np.array(1.0)), r"train: .* each of 2 sequences, as targets\[i\], got array\(1"),
+        ((X, {1.0, 2.0}), r"train: .* each of 2 sequences, as targets\[i\], got \{1.0, 2.0\}"),
+        ((X, X[:1]), r"train: .* each of 2 sequences, as targets\[i\], got 1"),
         ((X, [[[1.0, 2.0], [1.0], []], X[1]]), "train, sequence 0: expected"),
     ],
 )

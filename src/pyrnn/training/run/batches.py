@@ -140,15 +140,7 @@ class Sequences:
         self._name = name
         self._lengths = _lengths(name, x)
         if targets is not None:
-            try:
-                got: object = len(targets)
-            except TypeError:  # an array without axes has a length that raises
-                got = _checks.shown(targets)
-            if got != len(self._lengths):
-                raise ValueError(
-                    f"{name}: expected a target for each of {len(self._lengths)} sequences, got "
-                    f"{got}"
-                )
+            _check_targets(name, targets, len(self._lengths))
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -251,6 +243,18 @@ class Sequences:
         if array.dtype.kind == "f" and array.dtype != self._dtype:
             return array.astype(self._dtype)
         return array
+
+
+def _check_targets(name: str, targets: Any, count: int) -> None:
+    """Refuse anything but one target for each sequence."""
+    try:
+        got: object = len(targets) if hasattr(targets, "__getitem__") else _checks.shown(targets)
+    except TypeError:  # from an array without axes
+        got = _checks.shown(targets)
+    if got != count:
+        raise ValueError(
+            f"{name}: expected a target for each of {count} sequences, as targets[i], got {got}"
+        )
 
 
 def _swapped(array: Any) -> Any:
