@@ -383,7 +383,7 @@ def test_one_hot_rows_are_indices(column, backend):
 
 def test_rows_that_are_not_one_hot_are_refused():
     parameters, _ = char_rnn.train("hello", hidden_size=6, steps=0)
-    with pytest.raises(ValueError, match="inputs: expected one-hot columns, a single 1"):
+    with pytest.raises(ValueError, match="inputs: expected one-hot rows, a single 1"):
         char_rnn.loss_fun(np.full((2, 4), 0.25), [0, 1], np.zeros((6, 1)), parameters)
     with pytest.raises(
         ValueError, match=r"inputs: .* or one-hot rows \(T, 4\), got shape \(2, 5\)"

@@ -6,6 +6,7 @@ import pytest
 import pyrnn
 from pyrnn import textbook
 from pyrnn.textbook import uwv
+from pyrnn.textbook.cells import RNNCell
 
 NETWORKS = {
     "rnn": ({"Wax": "ax", "Waa": "aa", "ba": "a", "Wya": "ya", "by": "y"}, "a0"),
@@ -120,6 +121,18 @@ def test_a_single_vector_is_told_to_be_a_column():
         textbook.rnn_cell_forward(random(3), random(5, 1), parameters)
     with pytest.raises(ValueError, match=r"a0\[:, None\]"):
         textbook.gru_forward(random(3, 1, 4), random(5), network("gru"))
+
+
+def test_a_vector_in_another_place_is_told_what_it_should_be_there():
+    parameters = network("rnn")
+    with pytest.raises(ValueError, match=r"a vector as a column: ba\[:, None\]"):
+        textbook.rnn_cell_forward(random(3, 1), random(5, 1), {**parameters, "ba": random(5)})
+    cell = RNNCell(random(5, 4), random(5, 5), random(5), random(5))
+    with pytest.raises(ValueError, match=r"one example is a row: x\[None\]"):
+        cell(random(4), random(5))
+    *_, caches = textbook.rnn_forward(random(3, M, T), random(5, M), parameters)
+    with pytest.raises(TypeError, match=r"da: expected an array .* are da and caches swapped"):
+        textbook.rnn_backward(caches, random(5, M, T))
 
 
 def test_swapped_arguments_are_recognised():

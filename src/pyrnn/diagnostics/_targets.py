@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -51,7 +52,7 @@ class FunctionPair:
         self.parameters, self.others = arrays, dict[str, Array]()
         point = _checks.as_array("x", x), state
         dy, cache = self._run(*point)
-        self._columns = _has_columns(point[0], dy[0], parts_of(state)[0])
+        self._columns = self._takes_columns(*point, dy[0])
         self.batch_axis = 1 if self._columns else np.ndim(parts_of(state)[0]) - 2
         found = self._gradients(cache, [np.zeros_like(part) for part in dy])
         self.parameters = {name: array for name, array in arrays.items() if f"d{name}" in found}
@@ -63,6 +64,21 @@ class FunctionPair:
             )
         for name in self.others:
             self._refuse_missing(name, *point, dy)
+
+    def _takes_columns(self, x: Array, state: Any, a: Array) -> bool:
+        """Whether arrays are (features, examples): by the shape of a, or by one step alone."""
+        states = parts_of(state)
+        first = np.shape(states[0])
+        rows = a.shape[0] == x.shape[0] and a.shape[x.ndim - 2 :] == first
+        if not _has_columns(x, a, first) or not rows:
+            return _has_columns(x, a, first)
+        with contextlib.suppress(Exception):  # whatever the functions raise for another shape
+            if x.ndim == 3:
+                return bool(np.shape(self._run(x[:, :, :1], state)[0][0]) == (*first, 1))
+            one = tuple(part[:, :1] for part in states)
+            short = self._run(x[:, :1], one[0] if len(one) == 1 else one)[0][0]
+            return bool(np.shape(short) == (first[0], 1))
+        return False
 
     def _refuse_missing(self, name: str, x: Array, state: Any, outputs: list[Array]) -> None:
         """Raise ValueError if outputs depend on a parameter that backward has no gradient of."""
@@ -122,7 +138,7 @@ class FunctionPair:
                 "backward: expected a dict of gradients such as {'dx': ..., 'dWax': ...}, got "
                 f"{type(found).__name__}"
             )
-        return dict(found)
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class StatefulCell:
@@ -195,10 +211,10 @@ def adapted(target: Any, x: Any, state: Any, parameters: Any) -> Any:
     return target
 
 
-def _has_columns(x: Array, a: Array, state: Any) -> bool:
+def _has_columns(x: Array, a: Array, state: tuple[int, ...]) -> bool:
     """Whether arrays are (features, examples), by the shape of the states a."""
     if x.ndim == 3:
-        return bool(a.shape[-1] == x.shape[-1] and a.shape[:2] == np.shape(state))
+        return bool(a.shape[-1] == x.shape[-1] and a.shape[:2] == state)
     return bool(a.shape[-1] == x.shape[-1])
 
 

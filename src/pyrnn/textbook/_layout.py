@@ -162,6 +162,11 @@ def stacked_inputs(cells: Sequence[Any], position: int) -> Array:
 
 def steps_of(name: str, value: npt.ArrayLike) -> int:
     """Return T of an array (features, m, T)."""
+    if isinstance(value, (tuple, list)) and value and isinstance(value[0], (tuple, list)):
+        raise TypeError(
+            f"{name}: expected an array (n_a, m, T), got {type(value).__name__}; are {name} and "
+            "caches swapped?"
+        )
     array = _checks.as_array(name, value)
     if array.ndim != 3:
         raise ValueError(f"{name}: expected shape (n_a, m, T), got {array.shape}")
@@ -209,8 +214,17 @@ def _check_shape(name: str, array: Array, shape: Shape, sizes: dict[str, int]) -
             expected += f" = {_checks.shape_text(wanted)}"
     hint = ""
     if array.ndim == 1 and len(shape) == 2:
-        hint = f"; one example is a column: {name}[:, None]"
+        hint = _hint(name, shape)
     raise ValueError(f"{name}: expected shape {expected}, got {array.shape}{hint}")
+
+
+def _hint(name: str, shape: Shape) -> str:
+    """How a vector becomes an array: biases, examples as rows (N, ...), examples as columns."""
+    if shape[1] == 1:
+        return f"; a vector as a column: {name}[:, None]"
+    if shape[0] == "N":
+        return f"; one example is a row: {name}[None]"
+    return f"; one example is a column: {name}[:, None]"
 
 
 def _size(letter: str | int, sizes: Mapping[str, int]) -> int:

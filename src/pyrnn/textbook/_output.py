@@ -61,11 +61,11 @@ def class_indices(name: str, values: npt.ArrayLike, shape: tuple[int, int, int])
     return _checks.index_array(name, array.T.reshape(-1), classes)
 
 
-def indices_of_one_hot(name: str, array: npt.NDArray[np.generic]) -> Indices:
+def indices_of_one_hot(name: str, array: npt.NDArray[np.generic], what: str = "columns") -> Indices:
     """Where the ones stand along the first axis; anything but one 1 among zeros is refused."""
     ones = array == 1
     if not (np.all(ones | (array == 0)) and np.all(ones.sum(axis=0) == 1)):
-        raise ValueError(f"{name}: expected one-hot columns, a single 1 among zeros in each")
+        raise ValueError(f"{name}: expected one-hot {what}, a single 1 among zeros in each")
     return np.asarray(ones.argmax(axis=0), dtype=np.intp)
 
 

@@ -400,9 +400,14 @@ def _prompt_indices(prompt: str, index_of: Mapping[str, int]) -> Indices:
 
 
 def _character_indices(name: str, values: npt.ArrayLike, vocabulary_size: int) -> Indices:
+    if isinstance(values, str):
+        raise TypeError(
+            f"{name}: expected indices of characters, got str {values!r:.40}; say "
+            "[vocabulary.index(c) for c in text]"
+        )
     array = _checks.as_array(name, values)
     if array.shape[1:] in ((vocabulary_size,), (vocabulary_size, 1)) and len(array):
-        array = indices_of_one_hot(name, array.reshape(-1, vocabulary_size).T)
+        array = indices_of_one_hot(name, array.reshape(-1, vocabulary_size).T, "rows")
     if array.ndim != 1 or not len(array):
         raise ValueError(
             f"{name}: expected a sequence of at least one character index, or one-hot rows (T, "

@@ -17,6 +17,8 @@ from pyrnn.diagnostics._targets import as_double
 Data = Callable[[int, int], tuple[Any, ...]]
 SYMMETRIC = math.inf
 """In place of a factor: the square matrix is made symmetric."""
+Scale = float | Array
+"""What a parameter is multiplied with, SYMMETRIC, or an array to take its place."""
 SIZES = (3, 2)
 """Steps and sequences at which a loss function with data is first compared."""
 
@@ -77,13 +79,21 @@ class LossTrials:
         """The user's parameters."""
         return self._target.parameters
 
-    def at(self, steps: int, batch: int, scaled: Mapping[str, float] | None = None) -> Trial:
-        """Evaluate with T steps and N sequences; some parameters are scaled, or SYMMETRIC."""
+    def at(self, steps: int, batch: int, scaled: Mapping[str, Scale] | None = None) -> Trial:
+        """Evaluate with T steps and N sequences; some parameters are scaled or replaced."""
         sizes = (steps, batch) if self._data is not None else SIZES
-        key = sizes, tuple(sorted((scaled or {}).items()))
+        changes = sorted((scaled or {}).items(), key=lambda item: item[0])
+        key = sizes, tuple((n, s if isinstance(s, float) else s.tobytes()) for n, s in changes)
         if key not in self._known:
             self._known[key] = self._evaluate(sizes, scaled or {})
         return self._known[key]
+
+    def loss(self, steps: int, batch: int, moved: Mapping[str, Array] | None = None) -> float:
+        """The loss alone, with something added to some parameters."""
+        sizes = (steps, batch) if self._data is not None else SIZES
+        arrays = {n: a + (moved or {}).get(n, 0.0) for n, a in self.parameters.items()}
+        target = self._target.having(arrays, self._arguments(sizes))
+        return float(target.forward(np.zeros(0))[0][0])
 
     def reads(self, name: str) -> bool:
         """Whether the loss becomes NaN where a parameter is NaN: then f reads it."""
@@ -99,7 +109,7 @@ class LossTrials:
             )
         return tuple(arguments)
 
-    def _evaluate(self, sizes: tuple[int, int], scaled: Mapping[str, float]) -> Trial:
+    def _evaluate(self, sizes: tuple[int, int], scaled: Mapping[str, Scale]) -> Trial:
         arrays = {n: _scaled(a, scaled.get(n, 1.0)) for n, a in self.parameters.items()}
         target = self._target.having(arrays, self._arguments(sizes))
         point = Point(np.zeros(0), (), target.parameters)
@@ -129,7 +139,9 @@ def _unpacked(returned: Any, names: list[str]) -> tuple[Any, dict[str, Any]]:
     return loss, dict(zip(names, gradients[: len(names)], strict=True))
 
 
-def _scaled(array: Array, factor: float) -> Array:
+def _scaled(array: Array, factor: Scale) -> Array:
+    if not isinstance(factor, float):
+        return factor
     return made_symmetric(array) if factor == SYMMETRIC else array * factor
 
 

@@ -51,6 +51,12 @@ def close(a: Array, b: Array) -> bool:
     return a.shape == b.shape and bool(np.abs(a - b).max(initial=0.0) <= CLOSE * largest)
 
 
+def parallel(a: Array, b: Array) -> bool:
+    """Whether one vector is a multiple of the other."""
+    norms = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
+    return norms > 0 and abs(float(a @ b)) > (1 - 1e-6) * norms
+
+
 def vectors(trials: Trials, trial: Trial) -> dict[str, Array]:
     """What weights may multiply with in a trial of one sequence: (T, C) arrays by name."""
     found: dict[str, Array] = {}

@@ -47,6 +47,18 @@ def softmax_axis(trials: Trials, trial: Trial) -> list[Finding]:
 def _of_batch(trials: Trials, trial: Trial, wrong: list[str]) -> list[Finding]:
     comparisons = [trial.compared(name) for name in wrong]
     parameters = [found for found in comparisons if found.name in trial.parameters]
+    for found in comparisons:
+        exchanged = [
+            n for n, size in enumerate(found.shape) if found.analytic.shape[n : n + 1] != (size,)
+        ]
+        if not found.shaped and sorted(found.analytic.shape) == sorted(found.shape) and exchanged:
+            return [
+                (
+                    "transpose",
+                    f"the gradient of {found.name} has shape {found.analytic.shape}, "
+                    f"{found.name} itself {found.shape}: its axes are in another order",
+                )
+            ]
     for found in parameters:
         if not found.shaped:
             return [

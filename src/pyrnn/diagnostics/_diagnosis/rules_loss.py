@@ -10,11 +10,24 @@ import math
 
 import numpy as np
 
-from pyrnn._types import Array
+from pyrnn.diagnostics._diagnosis.loss_alone import (
+    alone,
+    has_right_bias,
+    is_matrix,
+    one_of_one_step,
+    rank,
+)
+from pyrnn.diagnostics._diagnosis.loss_output import (
+    is_quadratic,
+    output_parameters,
+    ratio_of,
+    sums_over_classes,
+)
+from pyrnn.diagnostics._diagnosis.loss_step import within_a_step
 from pyrnn.diagnostics._diagnosis.loss_target import SIZES, SYMMETRIC, LossTrials
 from pyrnn.diagnostics._diagnosis.roles import close
-from pyrnn.diagnostics._diagnosis.rules_step import Finding, is_dead
-from pyrnn.diagnostics._diagnosis.trials import Comparison, Trial
+from pyrnn.diagnostics._diagnosis.rules_step import Finding, is_dead, transposed_gradient
+from pyrnn.diagnostics._diagnosis.trials import Trial
 
 _CARRY = "right where nothing is carried, wrong from T=2: look at what is carried from step to step"
 
@@ -24,10 +37,11 @@ def loss_diagnosis(trials: LossTrials) -> tuple[Finding, ...]:
     trial = _smallest_wrong(trials)
     if trial is None:
         return ()
-    for found in (_constant(trials), _scaled(trials, trial), _by_sizes(trials, trial)):
+    for rule in (_constant, _scaled, _clipped, _by_sizes, _by_place):
+        found = rule(trials, trial)
         if found:
             return tuple(found[:2])
-    return tuple(_by_place(trials, trial)[:2])
+    return ()
 
 
 def _smallest_wrong(trials: LossTrials) -> tuple[int, int] | None:
@@ -39,7 +53,7 @@ def _smallest_wrong(trials: LossTrials) -> tuple[int, int] | None:
     return None
 
 
-def _constant(trials: LossTrials) -> list[Finding]:
+def _constant(trials: LossTrials, size: tuple[int, int]) -> list[Finding]:
     """A loss that does not depend on parameters that have a gradient."""
     trial = trials.first
     dead = [name for name in trial.parameters if is_dead(trial.compared(name))]
@@ -110,29 +124,70 @@ def _by_sizes(trials: LossTrials, size: tuple[int, int]) -> list[Finding]:
         return []
     trial = trials.at(*size)
     wrong = trial.wrong()
-    outputs = _output_parameters(trials, size)
+    outputs = output_parameters(trials, size)
+    outputs_too = len(wrong) > 1 and any(name in outputs for name in wrong)
     if size == (1, 2) or (size == SIZES and size[1] > 1):
-        return _of_batch(trial, wrong, outputs)
+        if outputs_too and _softmax_is_possible(trials, size, outputs):
+            return [("softmax axis", "right for N=1, wrong from N=2, in the output layer too")]
+        return _of_batch(trial, wrong)
     if size == (1, 1):
         return _of_step(trials, trial, wrong, outputs)
-    if outputs and any(name in outputs for name in wrong) and len(wrong) > 1:
+    if outputs_too and _softmax_is_possible(trials, size, outputs):
         return [("softmax axis", "right for T=1, wrong from T=2, in the output layer too")]
-    if len(wrong) == 1:
-        return _transposed(trial.compared(wrong[0])) or _alone(trial, wrong[0])
+    if outputs_too:
+        return [
+            (
+                "time index",
+                "right for T=1, wrong from T=2, in the output layer too: which step's prediction "
+                "is read?",
+            )
+        ]
+    # Without a bias whose gradient is right, a wrong dz may show in one matrix alone; with a step
+    # more it shows in the recurrent one too.
+    longer = trials.at(size[0] + 1, 1).wrong()
+    of_dz = not has_right_bias(trial, outputs) and longer != wrong and wrong[0] not in outputs
+    of_dz = of_dz and (bool(_carrying(trials, size, wrong)) or set(wrong) < set(longer))
+    if len(wrong) == 1 and not of_dz:
+        return alone(trials, size, wrong[0], outputs, _recurrent(trials, size))
     steps = size[0]
     if steps > 2:
         wrong_steps = next(t for t in range(3, steps + 1) if trials.at(t, 1).wrong())
+        smallest = wrong_steps, 1
+        wrong = trials.at(*smallest).wrong()
+        if _carrying(trials, smallest, wrong) and _reach(trials, smallest, wrong) < wrong_steps - 1:
+            return [
+                (
+                    "carry",
+                    f"right up to T={wrong_steps - 1}, wrong from T={wrong_steps}: look at what is "
+                    "carried from step to step",
+                )
+            ]
         return [_truncated(wrong_steps - 1)]
     if _carrying(trials, size, wrong) or not _recurrent(trials, size):
         return [_carried(trials, size)]
+    if _gains_steps(trials, size, wrong):
+        return [("carry", "a step's own gradient is handed on as it is: see what is carried")]
     return [
         ("time index", "right for T=1, wrong from T=2: look at which step's values each step reads")
     ]
 
 
-def _of_batch(trial: Trial, wrong: list[str], outputs: list[str]) -> list[Finding]:
-    if outputs and len(wrong) > 1 and any(name in outputs for name in wrong):
-        return [("softmax axis", "right for N=1, wrong from N=2, in the output layer too")]
+def _gains_steps(trials: LossTrials, size: tuple[int, int], wrong: list[str]) -> bool:
+    """Whether steps that the loss does not depend on without recurrent weights have gradients."""
+    recurrent = _recurrent(trials, size)
+    trial = trials.at(*size, dict.fromkeys(recurrent, 0.0))
+    compared = [trial.compared(name) for name in wrong if name not in recurrent]
+    return any(is_matrix(each) and rank(each.block) > rank(each.numeric) == 1 for each in compared)
+
+
+def _softmax_is_possible(trials: LossTrials, size: tuple[int, int], outputs: list[str]) -> bool:
+    """Whether a softmax over a wrong axis can be the fault."""
+    if sums_over_classes(trials, size, outputs):
+        return False
+    return not is_quadratic(trials, size, outputs)
+
+
+def _of_batch(trial: Trial, wrong: list[str]) -> list[Finding]:
     halved = [n for n in wrong if close(2 * trial.compared(n).block, trial.compared(n).numeric)]
     note = ": 1/N times the right one, a mean where a sum is meant" if halved == wrong else ""
     return [("batch sum", f"right for N=1, wrong from N=2, in {', '.join(wrong[:4])}{note}")]
@@ -145,13 +200,11 @@ def _of_step(
     if outputs and any(name in outputs for name in wrong):
         return [("output layer", f"wrong from T=1, N=1 on, in {', '.join(wrong[:4])}")]
     if len(wrong) == 1:
-        found = _transposed(trial.compared(wrong[0]))
+        compared = trial.compared(wrong[0])
+        found = transposed_gradient(compared) or one_of_one_step(trial, compared, outputs)
         if found:
-            return found
-        if not np.any(trial.compared(wrong[0]).numeric):
-            return [("time index", f"{wrong[0]} has a gradient in one step: which state is read?")]
-    biases = [name for name in wrong if _is_vector(trials, name)]
-    if outputs and _depends_on_output(trials, (1, 1), biases, outputs, {}):
+            return [found]
+    if outputs and ratio_of(trials, (1, 1), wrong[0], outputs, {}) is None:
         return [("output layer", "wrong in what the output layer hands down to the state")]
     return [
         (
@@ -162,44 +215,49 @@ def _of_step(
     ]
 
 
-def _depends_on_output(
-    trials: LossTrials,
-    size: tuple[int, int],
-    biases: list[str],
-    outputs: list[str],
-    scaled: dict[str, float],
-) -> bool:
-    """Whether the ratio of a bias' gradient to the right one changes with the output layer."""
-    if not biases:
-        return False
-    ratios = []
-    for scale in (1.0, 0.5, -1.0):
-        trial = trials.at(*size, {**scaled, **dict.fromkeys(outputs, scale)})
-        found = trial.compared(biases[0])
-        if np.any(found.numeric == 0):
-            return False
-        ratios.append(found.block / found.numeric)
-    return not all(close(ratios[0], ratio) for ratio in ratios[1:])
+def _clipped(trials: LossTrials, size: tuple[int, int]) -> list[Finding]:
+    """Gradients that are right up to a number that larger ones are cut off at."""
+    compared = [trials.at(*size).compared(name) for name in trials.at(*size).wrong()]
+    limit = max(float(np.abs(each.block).max(initial=0.0)) for each in compared)
+    most = max(float(np.abs(each.numeric).max(initial=0.0)) for each in compared)
+    count = 0
+    for each in compared:
+        cut = np.abs(each.block) >= limit * (1 - 1e-9)
+        count += int(cut.sum())
+        as_cut = np.clip(each.numeric, -limit, limit)
+        if np.abs(as_cut - each.block).max(initial=0.0) > 1e-4 * most:
+            return []
+    if count < 2 or not limit:
+        return []
+    return [
+        (
+            "truncation",
+            f"gradients are clipped at {limit:.6g}. A clipped gradient is not that of the loss, so "
+            "it fails this check by design: check it before it is clipped",
+        )
+    ]
 
 
 def _by_place(trials: LossTrials, size: tuple[int, int]) -> list[Finding]:
     """Findings from the wrong parameters, if T and N cannot be changed."""
     trial = trials.at(*size)
     wrong = trial.wrong()
-    outputs = _output_parameters(trials, size)
+    outputs = output_parameters(trials, size)
     if all(name in outputs for name in wrong):
         return [("output layer", f"only the output layer's {' and '.join(wrong)} is wrong")]
     if any(name in outputs for name in wrong):
-        return [
-            ("output layer", "the output layer is wrong, and so is what is below it"),
-            ("softmax axis", "or the softmax sums over another axis than the loss assumes"),
-        ]
+        found = [("output layer", "the output layer is wrong, and so is what is below it")]
+        if _softmax_is_possible(trials, size, outputs):
+            found.append(
+                ("softmax axis", "or the softmax sums over another axis than the loss assumes")
+            )
+        return found
     if len(wrong) == 1:
-        return _transposed(trial.compared(wrong[0])) or _alone(trial, wrong[0])
+        return alone(trials, size, wrong[0], outputs, _recurrent(trials, size))
     if _carrying(trials, size, wrong):
         reach = _reach(trials, size, wrong)
         return [_truncated(reach)] if reach > 1 else [_carried(trials, size)]
-    return [_within_a_step(trials, size, wrong, outputs)]
+    return within_a_step(trials, size, wrong, outputs, _recurrent(trials, size))
 
 
 def _carried(trials: LossTrials, size: tuple[int, int]) -> Finding:
@@ -214,33 +272,6 @@ def _carried(trials: LossTrials, size: tuple[int, int]) -> Finding:
     return ("carry", _CARRY)
 
 
-def _within_a_step(
-    trials: LossTrials, size: tuple[int, int], wrong: list[str], outputs: list[str]
-) -> Finding:
-    """A fault that is there without recurrent weights.
-
-    Without any weights below the output layer all states are equal, so what one step reads of
-    another is right, and a wrong derivative of the activation scales the bias' gradient by numbers
-    that do not depend on the output layer.
-    """
-    below = [n for n in trials.parameters if n not in outputs and not _is_vector(trials, n)]
-    level = dict.fromkeys(below, 0.0)
-    biases = [name for name in wrong if name not in below]
-    if biases and not any(name in biases for name in trials.at(*size, level).wrong()):
-        return ("time index", "right where all states are equal: which step's values are read?")
-    if outputs and _depends_on_output(trials, size, biases, outputs, level):
-        return ("output layer", "wrong in what the output layer hands down to the state")
-    return (
-        "activation",
-        f"wrong in {', '.join(wrong[:4])}: look at the derivative of the activation",
-    )
-
-
-def _is_vector(trials: LossTrials, name: str) -> bool:
-    shape = trials.parameters[name].shape
-    return len(shape) < 2 or min(shape) == 1
-
-
 def _truncated(steps: int) -> Finding:
     return (
         "truncation",
@@ -249,95 +280,9 @@ def _truncated(steps: int) -> Finding:
     )
 
 
-def _alone(trial: Trial, name: str) -> list[Finding]:
-    """One parameter's gradient alone is wrong."""
-    comparison = trial.compared(name)
-    accumulation = ("accumulation", f"wrong in {name} alone: is it `=` where `+=` is meant?")
-    time_index = (
-        "time index",
-        f"wrong in {name} alone: which step's vector does it multiply with?",
-    )
-    if comparison.numeric.ndim != 2 or min(comparison.analytic.shape) == 1:
-        return [_mean(comparison) or accumulation]
-    if not np.any(comparison.block):
-        return [accumulation, time_index]
-    if _rank(comparison.block) < _rank(comparison.numeric):
-        return [time_index] if _has_all_steps(trial, comparison) else [accumulation]
-    return [time_index]
-
-
-def _mean(comparison: Comparison) -> Finding | None:
-    """The right gradient over a whole number: a mean over the batch."""
-    place = np.unravel_index(np.argmax(np.abs(comparison.numeric)), comparison.numeric.shape)
-    count = float(comparison.numeric[place] / (comparison.block[place] or 1.0))
-    if round(count) < 2 or not close(comparison.block * round(count), comparison.numeric):
-        return None
-    return (
-        "batch sum",
-        f"the gradient of {comparison.name} is 1/{round(count)} of the right one: a mean where a "
-        "sum is meant",
-    )
-
-
-def _has_all_steps(trial: Trial, comparison: Comparison) -> bool:
-    """Whether a matrix' gradient holds each step's dz, with a wrong vector.
-
-    With one-hot rows its columns sum to the bias' gradient, with one vector they are multiples.
-    """
-    rows = comparison.grid[0]
-    analytic = np.asarray(comparison.analytic, dtype=np.float64)[rows]
-    left = np.linalg.svd(comparison.block)[0][:, 0]
-    for name in trial.parameters:
-        other = trial.found.analytic[name]
-        if other.size == comparison.analytic.shape[0] and name != comparison.name:
-            bias = np.asarray(other, dtype=np.float64).reshape(-1)[rows]
-            norm = float(np.linalg.norm(bias))
-            parallel = abs(float(bias @ left)) > (1 - 1e-6) * norm * float(np.linalg.norm(left))
-            if norm and (close(analytic.sum(axis=1), bias) or parallel):
-                return True
-    return False
-
-
-def _rank(block: Array) -> int:
-    return int(np.linalg.matrix_rank(block, tol=1e-6 * float(np.abs(block).max(initial=0.0))))
-
-
-def _transposed(comparison: Comparison) -> list[Finding]:
-    rows, *columns = comparison.analytic.shape
-    if columns != [rows]:
-        return []
-    flipped = np.asarray(comparison.analytic.T[np.ix_(*comparison.grid)], dtype=np.float64)
-    if not close(flipped, comparison.numeric):
-        return []
-    return [
-        ("transpose", f"the gradient of {comparison.name} is the transpose of what it should be")
-    ]
-
-
-def _output_parameters(trials: LossTrials, size: tuple[int, int]) -> list[str]:
-    """The output layer: one matrix that hands gradients to all below it, and its bias.
-
-    Without that matrix every gradient below is 0.
-    """
-    best: list[str] = []
-    most = 0
-    whole = trials.at(*size)
-    alive = [n for n in whole.parameters if np.any(whole.compared(n).numeric)]
-    for name in alive:
-        if trials.parameters[name].ndim < 2:
-            continue
-        without = trials.at(*size, {name: 0.0})
-        zero = [n for n in alive if n != name and not np.any(without.compared(n).numeric)]
-        if np.any(without.compared(name).numeric) and len(zero) > most:
-            most, best = len(zero), [n for n in alive if n not in zero]
-    if not most and sum(not _is_vector(trials, name) for name in trials.parameters) == 1:
-        return alive  # one matrix: there is nothing but an output layer
-    return best if most > 1 or (most == 1 and len(alive) == 2) else []
-
-
 def _recurrent(trials: LossTrials, size: tuple[int, int]) -> list[str]:
     """Square matrices below the output layer."""
-    outputs = _output_parameters(trials, size)
+    outputs = output_parameters(trials, size)
     return [
         n
         for n, a in trials.parameters.items()

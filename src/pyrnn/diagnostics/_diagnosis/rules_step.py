@@ -46,6 +46,9 @@ def one_step(trials: Trials) -> list[Finding]:
     parameters = [name for name in wrong if name in trial.parameters]
     if not parameters:
         return _below(trial, known, wrong)
+    misshapen = [shape for name in parameters if (shape := wrong_shape(trials, name))]
+    if misshapen:
+        return misshapen
     outputs = output_parameters(trials)
     if all(name in outputs for name in parameters):
         return [("output layer", f"only the output layer's {' and '.join(parameters)} is wrong")]
@@ -54,6 +57,9 @@ def one_step(trials: Trials) -> list[Finding]:
     if all(misplaced):
         return found
     if _biases_are_right(trial, wrong):
+        multiples = [_multiple(trial.compared(name)) for name in parameters]
+        if all(multiples):
+            return [finding for finding in multiples if finding]
         return found or [
             (
                 "time index",
@@ -87,6 +93,38 @@ def one_step(trials: Trials) -> list[Finding]:
             "activation",
         )
     ]
+
+
+def wrong_shape(trials: Trials, name: str) -> Finding | None:
+    """What a gradient of another shape than its parameter's tells, with one sequence and two."""
+    comparison = trials.at(1, 1).compared(name)
+    if comparison.shaped:
+        return None
+    transposed = transposed_gradient(comparison)
+    if transposed:
+        return transposed
+    shapes = [comparison.analytic.shape]
+    if trials.batched:
+        shapes.append(trials.at(1, 2).compared(name).analytic.shape)
+    says = f"the gradient of {name} has shape {shapes[-1]}, {name} itself {comparison.shape}"
+    if shapes[0] != shapes[-1]:
+        return ("batch sum", f"{says}: sum it over the sequences")
+    return ("batch sum", f"{says}: look at the axes that its sum over the sequences keeps")
+
+
+def _multiple(comparison: Comparison) -> Finding | None:
+    """A gradient that is a number times the right one, beside a dz that is right."""
+    if not comparison.shaped or not np.any(comparison.numeric) or not np.any(comparison.block):
+        return None
+    place = np.unravel_index(np.argmax(np.abs(comparison.numeric)), comparison.numeric.shape)
+    factor = float(comparison.block[place] / comparison.numeric[place])
+    if not close(comparison.block, factor * comparison.numeric):
+        return None
+    return (
+        "accumulation",
+        f"the gradient of {comparison.name} is {factor:.6g} times the right one: look at how it is "
+        "added up",
+    )
 
 
 def _biases_are_right(trial: Trial, wrong: list[str]) -> bool:
@@ -145,9 +183,12 @@ def _of_rows(gradient: Array, numeric: Array) -> Array:
 
 
 def output_parameters(trials: Trials) -> list[str]:
-    """Parameters that outputs depend on and states do not."""
+    """Parameters that outputs depend on and states do not.
+
+    Of a pair of functions none: their outputs are the states, a and c.
+    """
     trial = trials.at(1, 1)
-    if not trial.found.outputs.state:
+    if not trial.found.outputs.state or hasattr(trials.target, "others"):
         return []
     of_state = trials.at(1, 1, STATE)
     return [
@@ -162,6 +203,24 @@ def is_dead(comparison: Comparison) -> bool:
     return comparison.shaped and not np.any(comparison.numeric) and bool(np.any(comparison.block))
 
 
+def transposed_gradient(comparison: Comparison) -> Finding | None:
+    """A gradient that is the transpose of what it should be, square or not."""
+    name, shape = comparison.name, comparison.analytic.shape
+    wrong_shape = not comparison.shaped and len(shape) == 2 and shape == comparison.shape[::-1]
+    if wrong_shape:
+        return (
+            "transpose",
+            f"the gradient of {name} has shape {shape}, that of its transpose: {name} has "
+            f"{comparison.shape}",
+        )
+    if not comparison.shaped or len(shape) != 2 or shape[0] != shape[1]:
+        return None
+    flipped = np.asarray(comparison.analytic.T[np.ix_(*comparison.grid)], dtype=np.float64)
+    if not close(flipped, comparison.numeric):
+        return None
+    return ("transpose", f"the gradient of {name} is the transpose of what it should be")
+
+
 def _misplaced(comparison: Comparison, known: dict[str, Array]) -> Finding | None:
     """A matrix's gradient that is an outer product with another vector than it should be."""
     if not comparison.shaped:
@@ -172,11 +231,9 @@ def _misplaced(comparison: Comparison, known: dict[str, Array]) -> Finding | Non
     name, block = comparison.name, comparison.block
     if not np.any(block):
         return ("time index", f"the gradient of {name} is 0: it multiplies with a state of zeros")
-    rows, columns = comparison.analytic.shape
-    if rows == columns:
-        transposed = comparison.analytic.T[np.ix_(*comparison.grid)]
-        if close(np.asarray(transposed, dtype=np.float64), comparison.numeric):
-            return ("transpose", f"the gradient of {name} is the transpose of what it should be")
+    transposed = transposed_gradient(comparison)
+    if transposed:
+        return transposed
     if role.parts(comparison, block)[1] < 1e-4:
         return None
     for key, sequence in known.items():
@@ -252,8 +309,9 @@ def _products(trial: Trial, known: dict[str, Array], name: str) -> tuple[Array |
     for weight, dz in _weights_of(trial, known, name):
         used = True
         right = right + weight.T @ dz
-        if weight.shape == (size, size):
-            transposed = transposed + weight @ dz
+        if len(weight) % size == 0:  # gates may be stacked
+            for rows in range(0, len(weight), size):
+                transposed = transposed + weight[rows : rows + size] @ dz[rows : rows + size]
     return (right if used else None), transposed
 
 

@@ -23,16 +23,27 @@ def several_steps(trials: Trials) -> list[Finding]:
     found = softmax_axis(trials, trial) or _parameters_alone(trials, trial)
     if found:
         return found
-    if steps > 2:
+    if steps > 2 and not _is_truncated(trials, steps):
         return [
             (
-                "truncation",
-                f"right up to T={steps - 1}, wrong from T={steps}: gradients reach back over "
-                f"{steps - 1} steps only. A truncated gradient is not that of the loss, so it "
-                "fails this check by design",
+                "carry",
+                f"right up to T={steps - 1}, wrong from T={steps}: look at what is carried from "
+                "step to step",
             )
         ]
+    if steps > 2:
+        return [_truncated(steps)]
+    if _first_state_cut_off(trial) and trials.at(longest, 1).wrong() != trial.wrong():
+        return [_truncated(steps)]
     if trials.at(2, 1, 0).wrong():
+        if _own_is_left_out(trials):
+            return [
+                (
+                    "carry",
+                    "with a loss on the first of two steps alone some gradients are 0: what is "
+                    "carried from step to step takes the place of a step's own; add the two",
+                )
+            ]
         return [
             (
                 "time index",
@@ -41,6 +52,55 @@ def several_steps(trials: Trials) -> list[Finding]:
             )
         ]
     return _last_step(trials)
+
+
+def _truncated(steps: int) -> Finding:
+    return (
+        "truncation",
+        f"right up to T={steps - 1}, wrong from T={steps}: gradients reach back over {steps - 1} "
+        "steps only. A truncated gradient is not that of the loss, so it fails this check by "
+        "design",
+    )
+
+
+def _first_state_cut_off(trial: Trial) -> bool:
+    """Whether nothing but the first state's gradient is wrong, and that is 0."""
+    wrong = trial.wrong()
+    states = [trial.compared(name) for name in wrong if name.startswith("state")]
+    return bool(states) and len(states) == len(wrong) and not any(np.any(s.block) for s in states)
+
+
+def _is_truncated(trials: Trials, steps: int) -> bool:
+    """Whether nothing reaches the first step, or the state before it, from a loss on the last."""
+    trial = trials.at(steps, 1, steps - 1)
+    states = [trial.compared(name) for name in trial.names if name.startswith("state")]
+    if any(np.any(each.numeric) and not np.any(each.block) for each in states if each.shaped):
+        return True
+    if "x" in trial.names and trial.compared("x").shaped:
+        first = np.take(trial.compared("x").block, 0, axis=trials.axes.time)
+        return not np.any(first)
+    known = vectors(trials, trial)
+    parts = _decomposed(trial, trial.parameters, known)
+    return not parts or any(not _matters(analytic[0], analytic) for analytic, _ in parts)
+
+
+def _own_is_left_out(trials: Trials) -> bool:
+    """Whether gradients are right where they are not 0, and some are 0 that should not be.
+
+    If all are 0, another step's gradient may have been taken: that is wrong for the last step too.
+    """
+    trial = trials.at(2, 1, 0)
+    compared = [trial.compared(name) for name in trial.parameters]
+    if not all(each.shaped for each in compared):
+        return False
+    off = [
+        np.abs(each.block - each.numeric) > 1e-5 * np.abs(each.numeric).max(initial=0.0)
+        for each in compared
+    ]
+    if any(np.any(each.block[wrong]) for each, wrong in zip(compared, off, strict=True)):
+        return False
+    some_right = any(np.any(each.block) for each in compared)
+    return any(map(np.any, off)) and (some_right or not trials.at(2, 1, 1).wrong())
 
 
 def _first_wrong(trials: Trials, longest: int) -> int:
@@ -132,6 +192,14 @@ def _last_step(trials: Trials) -> list[Finding]:
                 "right for T=1, wrong from T=2: look at what is carried from step to step",
             )
         ]
+    if _only_unused_rows(trials, trial):
+        return [
+            (
+                "activation",
+                "wrong where some of the weights' rows first matter, in the second step: look at "
+                "the derivative of that gate",
+            )
+        ]
     single = trials.at(1, 1)
     unused = [name for name in single.parameters if not np.any(single.compared(name).numeric)]
     if unused and _only(trials, trial, unused):
@@ -172,6 +240,25 @@ def _only(trials: Trials, trial: Trial, names: list[str]) -> bool:
     others = [name for name in trial.parameters if name not in names]
     pairs = _decomposed(trial, others, vectors(trials, trial))
     return all(close(analytic[-1], numeric[-1]) for analytic, numeric in pairs)
+
+
+def _only_unused_rows(trials: Trials, trial: Trial) -> bool:
+    """Whether the last step's dz is wrong in those numbers alone that the first step leaves 0."""
+    single = trials.at(1, 1)
+    before = vectors(trials, single)
+    for name in trial.parameters:
+        roles = [role_of(single.compared(name), before)] if single.compared(name).shaped else []
+        pairs = _decomposed(trial, [name], vectors(trials, trial))
+        if not roles or roles[0] is None or not pairs:
+            continue
+        role = roles[0]
+        first = role.parts(single.compared(name), single.compared(name).numeric)[0][0]
+        analytic, numeric = pairs[0][0][-1], pairs[0][1][-1]
+        unused = np.abs(first) <= 1e-6 * np.abs(first).max()
+        wrong = np.abs(analytic - numeric) > 1e-4 * np.abs(numeric).max()
+        if np.any(wrong):
+            return bool(np.all(unused[wrong])) and not np.all(unused)
+    return False
 
 
 def _decomposed(

@@ -35,6 +35,7 @@ class Comparison(NamedTuple):
     numeric: Array
     grid: tuple[Any, ...]
     right: bool
+    shape: tuple[int, ...]
 
     @property
     def block(self) -> Array:
@@ -78,12 +79,13 @@ class Trial:
     def _compare(self, name: str) -> Comparison:
         array, analytic = self.found.arrays[name], self.found.analytic[name]
         if analytic.shape != array.shape:
-            return Comparison(name, analytic, np.empty(0), (), False)
+            return Comparison(name, analytic, np.empty(0), (), False, array.shape)
         grid = self._grid(name, array.shape)
         picked = np.ravel_multi_index(np.ix_(*grid), array.shape).reshape(-1)
         entry, numeric = self.found.entry_and_numeric(name, picked, self._epsilon, self._tolerance)
         right = entry.relative <= self._tolerance
-        return Comparison(name, analytic, numeric.reshape([len(g) for g in grid]), grid, right)
+        block = numeric.reshape([len(g) for g in grid])
+        return Comparison(name, analytic, block, grid, right, array.shape)
 
     def _grid(self, name: str, shape: tuple[int, ...]) -> tuple[Any, ...]:
         """Evenly spread positions along each axis; all of x's steps and sequences."""
