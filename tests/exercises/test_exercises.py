@@ -160,7 +160,10 @@ def test_the_stub_is_written_once_and_is_not_filled_in(name, tmp_path, monkeypat
         ("def rnn_cell_backward(da_next, cache):\n    return missing", "line 3: NameError"),
         ("def rnn_cell_backward(:", "SyntaxError"),
         ("def rnn_cell_backward(da_next, cache):\n    return [1]", "expected a dict of gradients"),
-        ("def rnn_cell_backward(da_next, cache):\n    return {}", "expected a dict with dWax"),
+        (
+            "def rnn_cell_backward(da_next, cache):\n    return {}",
+            "not filled in yet: dxt, da_prev",
+        ),
     ],
 )
 def test_errors_in_the_file_are_one_line(text, message, answer):
@@ -168,6 +171,39 @@ def test_errors_in_the_file_are_one_line(text, message, answer):
     assert status == 1
     assert message in out
     assert out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "left"),
+    [
+        ("cell", '"dxt": p["Wax"].T @ dz, ', ""),
+        ("cell", 'p["Waa"].T @ dz', "..."),
+        ("bptt", '"da0": carried', '"da0": None'),
+        ("output", "error @ a.T", "..."),
+        ("truncation", ', "dba": total[2]', ""),
+        ("lstm", '"dc_prev": dc * f, ', ""),
+        ("residual", ', "U": dz.T @ h', ""),
+        ("residual", 'return dz @ p["W"],', "return ...,"),
+    ],
+)
+def test_a_part_that_is_left_out_is_named(name, right, left, answer):
+    assert right in ANSWERS[name]
+    status, out = answer(name, ANSWERS[name].replace(right, left))
+    assert status == 1
+    assert out.startswith(f"exercise_{name}.py: not filled in yet: ")
+
+
+def test_a_residual_network_without_a_network_is_refused(answer):
+    text = """
+def step(x, h, p):
+    return 1.0 * h
+
+def step_backward(dh_next, x, h, p):
+    return 0 * x, 1.0 * dh_next, {"W": 0 * p["W"], "U": 0 * p["U"]}
+"""
+    status, out = answer("residual", text)
+    assert status == 1
+    assert out.startswith("step does not depend on W and U")
 
 
 def test_without_a_name_all_are_listed(capsys):

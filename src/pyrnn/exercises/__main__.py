@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from pyrnn.exercises.answers import UnfilledError
 from pyrnn.exercises.tasks import TASKS, Task
 
 
@@ -53,6 +54,8 @@ def check(task: Task, path: Path) -> list[str]:
         return task.check(functions)
     except NotImplementedError:
         return [f"{path}: not filled in yet"]
+    except UnfilledError as error:
+        return [f"{path}: {error}"]
     except Exception as error:
         return [_place(error, path)]
 

@@ -13,6 +13,8 @@ from pyrnn.diagnostics._report import GradcheckReport
 from pyrnn.diagnostics.flow import gradient_flow
 from pyrnn.diagnostics.gradcheck import gradcheck
 from pyrnn.diagnostics.gradcheck_loss import gradcheck_loss
+from pyrnn.exercises import answers
+from pyrnn.exercises.answers import complete
 from pyrnn.exercises.hints import hint_of
 from pyrnn.textbook.lstm import lstm_cell_forward
 from pyrnn.textbook.rnn import rnn_cell_forward, rnn_forward
@@ -66,19 +68,19 @@ def _hints(report: GradcheckReport) -> list[str]:
 
 
 def _cell(functions: Functions) -> list[str]:
-    pair = rnn_cell_forward, functions["rnn_cell_backward"]
+    pair = rnn_cell_forward, complete(functions["rnn_cell_backward"], answers.CELL)
     arguments = _random(3, 2), _random(5, 2)
     return _hints(gradcheck(pair, *arguments, parameters=_rnn_parameters(), diagnose=True))
 
 
 def _sequence(functions: Functions) -> list[str]:
-    pair = rnn_forward, functions["rnn_backward"]
+    pair = rnn_forward, complete(functions["rnn_backward"], answers.SEQUENCE)
     arguments = _random(3, 2, STEPS), _random(5, 2)
     return _hints(gradcheck(pair, *arguments, parameters=_rnn_parameters(), diagnose=True))
 
 
 def _output(functions: Functions) -> list[str]:
-    own = functions["loss_and_gradients"]
+    own = complete(functions["loss_and_gradients"], answers.OUTPUT)
 
     def f(parameters: dict[str, Array], a: Array, targets: Array) -> Any:
         return own(a, targets, parameters)
@@ -96,8 +98,9 @@ def _truncation(functions: Functions) -> list[str]:
     x, a0, parameters = _random(3, 1, STEPS), _random(5, 1), _rnn_parameters()
     _, _, caches = rnn_forward(x, a0, parameters)
     da = _random(5, 1, STEPS, seed=3)
-    found = functions["truncated_backward"](da, caches, WINDOW)
-    if not isinstance(found, Mapping) or "dWaa" not in found:
+    truncated_backward = complete(functions["truncated_backward"], answers.TRUNCATION)
+    found = truncated_backward(da, caches, WINDOW)
+    if not isinstance(found, Mapping):
         return [f"expected a dict with dWax, dWaa and dba, got {type(found).__name__}"]
     for name, right in _window(da, x, a0, parameters, WINDOW, WINDOW).items():
         if not np.allclose(found[name], right, rtol=1e-9):
@@ -142,7 +145,7 @@ def _truncation_hint(
 
 
 def _lstm(functions: Functions) -> list[str]:
-    pair = lstm_cell_forward, functions["lstm_cell_backward"]
+    pair = lstm_cell_forward, complete(functions["lstm_cell_backward"], answers.LSTM)
     state = _random(5, 2), _random(5, 2, seed=1)
     return _hints(
         gradcheck(pair, _random(3, 2), state, parameters=_lstm_parameters(), diagnose=True)
@@ -164,6 +167,18 @@ class _Residual:
             states.append(self._step(x_t, states[-1], self.parameters))
         return np.array(states[1:]), states[-1], (x, states)
 
+    def unread(self) -> str:
+        """Which of W and U the states after two steps do not depend on."""
+        x, p = _random(2, 2, 4), self.parameters
+        after = self.forward(x)[0]
+        unread = []
+        for name in ("W", "U"):
+            self.parameters = {**p, name: 2 * p[name]}
+            if np.array_equal(self.forward(x)[0], after):
+                unread.append(name)
+        self.parameters = p
+        return " and ".join(unread)
+
     def backward(self, cache: Any, dy: Array, dstate: Array | None = None) -> Any:
         """Last step first."""
         x, states = cache
@@ -177,7 +192,11 @@ class _Residual:
 
 
 def _residual(functions: Functions) -> list[str]:
-    network = _Residual(functions["step"], functions["step_backward"])
+    step_backward = complete(functions["step_backward"], answers.RESIDUAL)
+    network = _Residual(complete(functions["step"], ()), step_backward)
+    unread = network.unread()
+    if unread:
+        return [f"step does not depend on {unread}: h + g(x, h) is to be kept, and tamed"]
     hints = _hints(gradcheck(network, _random(4, 2, 4), _random(2, 16), diagnose=True))
     if hints:
         return hints
