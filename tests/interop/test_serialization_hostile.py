@@ -75,6 +75,24 @@ FILES: dict[str, Callable[[], bytes]] = {
     "vocabulary of one character": lambda: in_file(
         described("CharacterModel", vocabulary="a" * 2_700_000, hidden_size=1, num_layers=1)
     ),
+    "more words than numbers": lambda: in_file(
+        described(
+            "CharacterModel",
+            vocabulary={"tokens": "words", "words": "\0".join(map(str, range(400_000)))},
+            hidden_size=1,
+        )
+        | one_tensor(1000),
+        bytes(4000),
+    ),
+    "words that are none": lambda: in_file(
+        described("CharacterModel", vocabulary={"tokens": "words", "words": [["a"]]})
+    ),
+    "no tokeniser": lambda: in_file(
+        described("CharacterModel", vocabulary={"tokens": "tokenizer", "json": "e30="})
+    ),
+    "a tokeniser of great depth": lambda: in_file(
+        described("CharacterModel", vocabulary={"tokens": "tokenizer", "json": "W1tb" * 200_000})
+    ),
     "many layers": lambda: in_file(
         described(
             "LSTM", **LAYER | {"num_layers": 10_000, "bidirectional": True, "layer_norm": True}

@@ -10,6 +10,7 @@ import pytest
 from pyrnn.backend import selection
 from pyrnn.text import LineScore, Score
 from pyrnn.text import scoring as scored
+from pyrnn.text import vocabulary as vocabularies
 from pyrnn.text.character_model import CharacterModel
 from pyrnn.text.vocabulary import REPLACEMENT, Vocabulary
 
@@ -93,7 +94,7 @@ class TestScore:
         assert make(vocabulary=LETTERS + "\r").score("\r\n").characters == 2
 
     def test_a_text_without_line_ends_is_not_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(scored, "PIECE_BYTES", 50)
+        monkeypatch.setattr(vocabularies, "PIECE_BYTES", 50)
         model = make(vocabulary=Vocabulary(LETTERS, "NFC"))
         sizes = [len(part) for part, _ in scored.Scoring(model, ["abcd" * 5] * 40)]
         assert sum(sizes) == 800

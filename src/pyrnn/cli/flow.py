@@ -8,13 +8,14 @@ import io
 import numpy as np
 
 from pyrnn import _files
+from pyrnn._files import shown
 from pyrnn.cli._common import plotting
 from pyrnn.cli._common.arguments import SEEDS, Subparsers, file_name, whole
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import deferred
 from pyrnn.diagnostics.flow import GradientFlow, gradient_flow
 from pyrnn.interop.serialization import load_character_model
-from pyrnn.text import REPLACEMENT, corpus
+from pyrnn.text import corpus
 from pyrnn.text.character_model import CharacterModel
 
 STEPS_MOST = 100_000
@@ -67,13 +68,15 @@ def _indices(model: CharacterModel, arguments: argparse.Namespace) -> np.ndarray
     """What the model reads."""
     vocabulary = model.vocabulary
     if arguments.text is None:
-        known = vocabulary.characters.replace(REPLACEMENT, "") or REPLACEMENT
-        first = "\n" if "\n" in known else known[:1]
+        first = vocabulary._opening()
         text = first + model.sample(first, arguments.steps, 0.7, arguments.seed)
-        return vocabulary.encode(text[: arguments.steps])
-    text = vocabulary.normalise(corpus.read(arguments.text))[: arguments.steps]
+        return vocabulary.encode(text)[: arguments.steps]
+    name = shown(arguments.text)
+    read = "".join(corpus.text_of(corpus.blocks(arguments.text), name, vocabulary))
+    text = vocabulary.normalise(read)[: arguments.steps * vocabulary.most_characters]
     try:
-        return vocabulary.encode(text, replace=vocabulary.replacement is not None, name="--text")
+        known = vocabulary.replacement is not None
+        return vocabulary.encode(text, replace=known, name="--text")[: arguments.steps]
     except ValueError as error:
         raise UsageError(str(error)) from error
 

@@ -11,7 +11,6 @@ from pyrnn.cli._common.terminal import print_piece, print_written
 from pyrnn.interop.serialization import load_character_model
 from pyrnn.text.character_model import CharacterModel
 from pyrnn.text.sampling.request import Request, made
-from pyrnn.text.vocabulary import REPLACEMENT
 
 TEMPERATURE = 0.7
 MOST_BEAMS = 1024
@@ -34,7 +33,7 @@ def add_parser(subparsers: Subparsers) -> None:
         type=whole(1, SIZES),
         default=400,
         metavar="N",
-        help="characters to generate (400)",
+        help="characters, or whatever the model's tokens are, to generate (400)",
     )
     parser.add_argument(
         "--temperature",
@@ -80,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print each prompt and its continuation."""
     with deferred():
         model = load_character_model(arguments.model)
-    prompts = arguments.prompt or [_default_prompt(model)]
+    prompts = arguments.prompt or [model.vocabulary._opening()]
     temperature = arguments.temperature
     if arguments.beams is not None:
         if (temperature, arguments.top_k, arguments.top_p) != (None, None, None):
@@ -121,9 +120,3 @@ def _print_stream(model: CharacterModel, request: Request, prompts: list[str], r
     print()
     for text in others:
         print_written(text, raw=raw)
-
-
-def _default_prompt(model: CharacterModel) -> str:
-    known = model.vocabulary.characters.replace(REPLACEMENT, "")
-    # Without a prompt, the model raises the error.
-    return "\n" if "\n" in known else known[:1] or REPLACEMENT

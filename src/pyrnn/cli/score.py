@@ -7,6 +7,7 @@ import heapq
 import sys
 from collections.abc import Iterator, Mapping
 
+from pyrnn._files import shown
 from pyrnn.cli._common.arguments import (
     SIZES,
     Subparsers,
@@ -21,7 +22,8 @@ from pyrnn.cli._common.terminal import print_written
 from pyrnn.interop.serialization import load_character_model
 from pyrnn.text import corpus
 from pyrnn.text.character_model import CharacterModel
-from pyrnn.text.scoring import LineScore, Score, Scoring, lines
+from pyrnn.text.scoring import LineScore, Score, Scoring, TokenScore, lines
+from pyrnn.text.vocabularies.base import BaseVocabulary
 from pyrnn.text.vocabulary import REPLACEMENT
 
 NAMED_MOST = 20
@@ -65,7 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
             score, worst = _scored(model, arguments.file, arguments.top if arguments.lines else 0)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    print(f"{score.bits_per_character:.3f} bits per character over {score.characters:,} characters")
+    print(
+        f"{score.bits_per_character:.3f} bits per character over {score.characters:,} characters"
+        f"{_of_tokens(model, score)}"
+    )
     if score.unknown:
         print_written(_unknown(model, score.unknown))
     if arguments.lines:
@@ -78,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _scored(model: CharacterModel, file: str, top: int) -> tuple[Score, list[LineScore]]:
     """The score of a text, and its most surprising lines; one pass, in bounded memory."""
-    scoring = Scoring(model, _pieces(file))
+    scoring = Scoring(model, _pieces(file, model.vocabulary))
     heap: list[tuple[float, int, LineScore]] = []
     for line in lines(scoring):
         entry = (line.bits_per_character, -line.number, line)
@@ -89,13 +94,24 @@ def _scored(model: CharacterModel, file: str, top: int) -> tuple[Score, list[Lin
     return scoring.result(), [line for *_, line in sorted(heap, reverse=True)]
 
 
-def _pieces(file: str) -> Iterator[str]:
+def _pieces(file: str, vocabulary: BaseVocabulary) -> Iterator[str]:
     """The text of a file, or of the standard input."""
     if file != "-":
-        return corpus.pieces(file)
+        return corpus.text_of(corpus.blocks(file), shown(file), vocabulary)
     if sys.stdin is None:
         raise UsageError("-: expected a standard input, but there is none")
-    return corpus.decoded(corpus.blocks(sys.stdin.buffer), "standard input")
+    return corpus.text_of(corpus.blocks(sys.stdin.buffer), "standard input", vocabulary)
+
+
+def _of_tokens(model: CharacterModel, score: Score) -> str:
+    """What a token takes, where that is no character."""
+    if not isinstance(score, TokenScore):
+        return ""
+    vocabulary = model.vocabulary
+    return (
+        f" ({score.bits_per_token:.3f} per {vocabulary.unit} over {score.tokens:,} "
+        f"{vocabulary.units})"
+    )
 
 
 def _unknown(model: CharacterModel, unknown: Mapping[str, int]) -> str:
@@ -104,4 +120,5 @@ def _unknown(model: CharacterModel, unknown: Mapping[str, int]) -> str:
     if len(unknown) > NAMED_MOST:
         named.append(f"{len(unknown) - NAMED_MOST:,} different ones more")
     done = "left out" if model.vocabulary.replacement is None else f"read as {REPLACEMENT!a}"
-    return f"{sum(unknown.values()):,} unknown characters, {done}: {', '.join(named)}"
+    units = model.vocabulary.units
+    return f"{sum(unknown.values()):,} unknown {units}, {done}: {', '.join(named)}"

@@ -28,12 +28,13 @@ from pyrnn.cli._common.arguments import (
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import NAMES, Ended, Interrupt
 from pyrnn.cli._common.terminal import print_written
-from pyrnn.cli._training import history, memory, picture, progress, several, texts
+from pyrnn.cli._training import history, memory, picture, progress, several, texts, tokens
 from pyrnn.cli._training.options import (
     DEFAULT_SECONDS,
     MOST_STEPS,
     add_checkpoint_options,
     add_model_options,
+    add_token_options,
     add_training_options,
 )
 from pyrnn.cli._training.resuming import Keeper, Resumed, path_beside
@@ -43,15 +44,11 @@ from pyrnn.interop import serialization
 from pyrnn.text import cache, preparation
 from pyrnn.text.character_model import CharacterModel
 from pyrnn.text.corpus import EncodedCorpus, standard_library
-from pyrnn.text.encoders import Characters
-from pyrnn.text.vocabulary import REPLACEMENT
+from pyrnn.text.encoders import Encoder
 from pyrnn.training.divergence import DivergenceError
 
 SAMPLE_LENGTH = 400
 SAMPLE_TEMPERATURE = 0.7
-PROMPT_MOST = 40
-PROMPT_FROM = 100_000
-"""The prompt of the sample is a line from this many characters."""
 
 
 class Outputs(NamedTuple):
@@ -69,7 +66,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "train",
         help="train a character model on text",
-        description="Train a character model on text, save it and generate a sample.",
+        description="Train a model of characters, bytes or words on text, save it and generate a "
+        "sample.",
     )
     parser.add_argument(
         "files",
@@ -79,6 +77,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="text in UTF-8: files, folders, patterns, or - for the standard input (default: the "
         "source of the Python standard library)",
     )
+    add_token_options(parser)
     add_model_options(parser)
     add_training_options(parser)
     parser.add_argument(
@@ -135,18 +134,20 @@ def _prepare(
     several.check_files(arguments, ranks)
     files = arguments.files or standard_library()
     held_out = [arguments.val] if arguments.val is not None else []
-    outputs = _outputs(arguments, [*files, *held_out], resumed)
+    others = [*held_out, *tokens.files(arguments.tokens)]
+    outputs = _outputs(arguments, [*files, *others], resumed)
     memory.check_text(held_out)
     if resumed is not None:
-        resumed.check_sizes([*files, *held_out])
-    prepared = _prepared(files, outputs, resumed is not None)
-    read = [*prepared.sources, *map(texts.read_again, held_out)]
+        resumed.check_sizes([*files, *others])
+    encoder = tokens.encoder(arguments)
+    prepared = _prepared(files, encoder, outputs, resumed is not None)
+    read = [*prepared.sources, *map(texts.read_again, others)]
     if resumed is not None:
         resumed.check_texts(read)
-    corpus = texts.corpus_of(prepared, arguments.val)
+    corpus, characters = texts.corpus_of(prepared, arguments.val)
     stack.enter_context(_computing(arguments, several.share_threads(arguments, ranks)))
-    training = _training(arguments, corpus, ranks)
-    training.recording = history.recording(arguments, corpus, _prompt(arguments, corpus))
+    training = _training(arguments, corpus, characters, ranks)
+    training.recording = history.recording(arguments, corpus, tokens.prompt(arguments, corpus))
     if resumed is not None:
         resumed.restore(training)
     keeper = None
@@ -171,8 +172,8 @@ def _run(prepared: Prepared, ranks: Ranks | None) -> int:
     if not training.is_first:
         return 0
     bits = training.final_bits
-    _print_sample(training.model, _prompt(arguments, corpus), arguments.seed)
-    print(f"held-out  {bits:.3f} bits per character over {len(corpus.held_out):,} characters")
+    _print_sample(training.model, tokens.prompt(arguments, corpus), arguments.seed)
+    print(tokens.score(training, bits, corpus))
     print(f"model     {outputs.model}", flush=True)
     if _draw(training, _title(training.model, arguments), outputs.picture):
         print(f"picture   {outputs.picture}")
@@ -235,8 +236,8 @@ def _outputs(
         )
     checkpoint = path_beside(model)
     checkpoints = [checkpoint] if arguments.checkpoint_every is not None else []
-    tokens = texts.cache_beside(model) if texts.are_cached(arguments.files) else None
-    outputs = Outputs(model, drawn, recorded, page, tokens)
+    cached = texts.cache_beside(model) if texts.are_cached(arguments.files) else None
+    outputs = Outputs(model, drawn, recorded, page, cached)
     for path in (*filter(None, outputs), *checkpoints):
         with _writing(path):
             serialization.check_writable(path)
@@ -244,8 +245,8 @@ def _outputs(
             raise UsageError(f"--out: expected another file than the text to train on, got {path}")
     if resumed is not None or arguments.force:
         return outputs
-    if tokens is not None and not cache.is_ours(tokens):
-        raise UsageError(f"--out: {str(tokens)!r} is there already; --force overwrites it")
+    if cached is not None and not cache.is_ours(cached):
+        raise UsageError(f"--out: {str(cached)!r} is there already; --force overwrites it")
     for path in (*([model] if arguments.out is not None else []), *checkpoints):
         if path.exists():
             goes_on = f"--resume {checkpoint} continues it, " if path == checkpoint else ""
@@ -322,14 +323,15 @@ def _computing(arguments: argparse.Namespace, threads: int | None) -> Iterator[N
 
 
 def _training(
-    arguments: argparse.Namespace, corpus: EncodedCorpus, ranks: Ranks | None
+    arguments: argparse.Namespace, corpus: EncodedCorpus, characters: int, ranks: Ranks | None
 ) -> Training:
-    """Make the training of a model on its text, after all checks."""
+    """Make the training of a model on its text, after all checks; the held-out characters."""
     shortest = arguments.batch * arguments.seq_len + 1
     if len(corpus.train) < shortest:
         raise UsageError(
-            f"text: expected at least {shortest:,} characters to train on for --batch "
-            f"{arguments.batch} and --seq-len {arguments.seq_len}, got {len(corpus.train):,}"
+            f"text: expected at least {shortest:,} {corpus.vocabulary.units} to train on for "
+            f"--batch {arguments.batch} and --seq-len {arguments.seq_len}, got "
+            f"{len(corpus.train):,}"
         )
     memory.check(arguments, len(corpus.vocabulary))
     try:
@@ -373,17 +375,20 @@ def _training(
             arguments.k2,
         ),
         ranks,
+        characters / len(corpus.held_out),
     )
 
 
-def _prepared(files: Sequence[str | Path], outputs: Outputs, resumed: bool) -> preparation.Prepared:
-    """Read the texts, or find them in the cache."""
+def _prepared(
+    files: Sequence[str | Path], encoder: Encoder, outputs: Outputs, resumed: bool
+) -> preparation.Prepared:
+    """Read the texts, or find them read."""
     path = outputs.tokens
     with contextlib.ExitStack() as stack:
         report = stack.enter_context(texts.progress())
         if path is not None:
             stack.enter_context(_writing(path))
-        prepared = texts.prepare(files, Characters(), path, resumed, report)
+        prepared = texts.prepare(files, encoder, path, resumed, report)
     if path is not None:
         print(f"text      {path}", flush=True)
     return prepared
@@ -402,7 +407,7 @@ def _introduction(training: Training, corpus: EncodedCorpus, ranks: Ranks | None
         several_ranks = f"; {ranks.count} ranks of {count} thread{'s' if count > 1 else ''}"
     return (
         f"{_size(model)}, {model.num_parameters:,} parameters, {model.dtype}, "
-        f"{selection.current().name}; {len(corpus.train):,} characters to train on, "
+        f"{selection.current().name}; {len(corpus.train):,} {corpus.vocabulary.units} to train on, "
         f"{len(corpus.held_out):,} held out, {len(model.vocabulary)} different ones{several_ranks}"
     )
 
@@ -412,22 +417,6 @@ def _title(model: CharacterModel, arguments: argparse.Namespace) -> str:
         f"{_size(model)} on {history.source(arguments)}: batch {arguments.batch}, "
         f"sequence {arguments.seq_len}, learning rate {arguments.lr:g}, {model.dtype}"
     )
-
-
-def _prompt(arguments: argparse.Namespace, corpus: EncodedCorpus) -> str:
-    """Return the prompt of the sample: the start of a function, or of the user's text.
-
-    That is the first line that has known characters only, or any single known character.
-    """
-    vocabulary = corpus.vocabulary
-    if not arguments.files and set("def ") <= set(vocabulary.characters):
-        return "def "
-    beginning = vocabulary.decode(corpus.train[:PROMPT_FROM])
-    for line in beginning.lstrip().split("\n"):
-        prompt = line[:PROMPT_MOST]
-        if prompt.strip() and REPLACEMENT not in prompt:
-            return prompt
-    return vocabulary.characters.replace(REPLACEMENT, "")[0]
 
 
 def _print_sample(model: CharacterModel, prompt: str, seed: int) -> None:

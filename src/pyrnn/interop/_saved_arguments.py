@@ -8,6 +8,7 @@ from typing import Any
 from pyrnn import _checks
 from pyrnn.interop._safetensors import ITEM_BYTES
 from pyrnn.interop._stored import DTYPES
+from pyrnn.text.vocabularies import kinds
 
 _SIZES = (
     "hidden_size",
@@ -71,8 +72,8 @@ def check_arguments(
             raise ContentError(
                 f"{name}: expected a whole number above 0, got {_checks.shown(size)}"
             )
-    if isinstance(arguments.get("vocabulary"), str):
-        sizes["vocabulary"] = len(arguments["vocabulary"])
+    if isinstance(arguments.get("vocabulary"), (str, dict)):
+        sizes["vocabulary"] = kinds.size_of(arguments["vocabulary"])
     numbers = data_bytes // ITEM_BYTES[DTYPES[dtype]]
     for name, size in sizes.items():
         if size > (num_tensors if name == "num_layers" else numbers):

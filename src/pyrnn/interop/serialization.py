@@ -110,7 +110,8 @@ def save(model: Saveable, path: AnyPath, *, weights: WeightFormat | None = None)
     Raises
     ------
     TypeError
-        If ``model`` or ``path`` has a wrong type.
+        If ``model`` or ``path`` has a wrong type, or the model's vocabulary is a tokeniser that is
+        none of the package `tokenizers`.
     ValueError
         If ``weights`` is no format of the model, or cannot hold a weight; a parameter is NaN or
         infinite, ``path`` is empty or has a null character, or the
@@ -177,7 +178,7 @@ def load(path: AnyPath, *, mmap: bool = False) -> Saveable:
     TypeError
         If an argument has a wrong type.
     MissingExtraError
-        If safetensors is not installed.
+        If safetensors is not installed, or tokenizers for a model that needs it.
 
     Examples
     --------
@@ -264,7 +265,13 @@ def _describe(model: Saveable) -> dict[str, Any]:
     if type(model) not in _KINDS.values():
         kind = type(model).__name__
         raise TypeError(f"model: expected one of {', '.join(_KINDS)}, got {kind}")
-    if isinstance(model, CharacterModel) and _PAIR.search(model.vocabulary.characters):
+    plain = model.config()["vocabulary"] if isinstance(model, CharacterModel) else ""
+    if not isinstance(plain, (str, dict)):
+        raise TypeError(
+            "vocabulary: expected characters, bytes, words or a tokeniser of the package "
+            f"tokenizers, got {_checks.shown(plain)}; such a model can be pickled"
+        )
+    if isinstance(plain, str) and _PAIR.search(plain):
         raise ValueError(
             "vocabulary: expected characters that JSON keeps apart, got two halves of one "
             "(a surrogate pair) side by side"

@@ -204,16 +204,17 @@ def _lag(run: Measured) -> Chart | None:
     norms = run.gradient_over_lag
     if not len(norms) or not np.isfinite(norms).all() or not norms.any():
         return None
+    unit = "character" if run.model is None else run.model.vocabulary.unit
 
     def draw(axes: Any) -> None:
         axes.plot(np.where(norms > 0, norms, np.nan), color=BLUE, linewidth=1.6)
         axes.set_yscale("log")
-        axes.set_xlabel("k, in characters")
+        axes.set_xlabel(f"k, in {unit}s")
         axes.set_ylabel("norm of ∂L(t)/∂h(t−k)")
 
     last = len(norms) - 1
     summary = (
-        f"The gradient of the loss at one character with respect to the hidden state k characters "
+        f"The gradient of the loss at one {unit} with respect to the hidden state k {unit}s "
         f"before: {_shown(norms[0])} at k = 0, {_shown(norms[last // 4])} at k = {last // 4}, "
         f"{_shown(norms[last])} at k = {last}."
     )

@@ -13,6 +13,7 @@ from pyrnn.report import units
 from pyrnn.report.lag import gradient_over_lag
 from pyrnn.report.recording import COLUMNS, saturation
 from pyrnn.text.character_model import CharacterModel
+from pyrnn.text.vocabulary import Vocabulary
 
 GATE_TEXT = 2000
 """The number of characters over which the gates of the model are looked at."""
@@ -77,6 +78,6 @@ def _readable(model: CharacterModel, text: str) -> str:
     """A text without characters that the model neither knows nor has a replacement for."""
     vocabulary = model.vocabulary
     text = vocabulary.normalise(text)
-    if vocabulary.replacement is not None:
+    if vocabulary.replacement is not None or not isinstance(vocabulary, Vocabulary):
         return text
     return "".join(character for character in text if character in vocabulary.characters)

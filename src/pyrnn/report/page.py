@@ -71,7 +71,7 @@ def _facts(run: Measured) -> list[tuple[str, str]]:
         layers = f"{model.num_layers} layers" if model.num_layers > 1 else "1 layer"
         facts.append(("model", f"{model.cell.upper()}, {layers} of {model.hidden_size} units"))
         facts.append(("parameters", f"{model.num_parameters:,}"))
-        facts.append(("vocabulary", f"{len(model.vocabulary):,} characters"))
+        facts.append(("vocabulary", f"{len(model.vocabulary):,} {model.vocabulary.units}"))
     if len(run.steps["step"]):
         facts.append(("steps", f"{run.steps['step'][-1]:,.0f}"))
         if math.isfinite(run.steps["characters"][-1]):

@@ -84,9 +84,10 @@ class Recording:
 
     def _gates(self, model: CharacterModel) -> dict[str, list[float]]:
         rows, length = GATE_ROWS, GATE_STEPS
-        if len(self.text) < rows * length:
+        text = self.text[: rows * length * model.vocabulary.most_characters]
+        indices = model.vocabulary.encode(text, replace=True)[: rows * length]
+        if len(indices) < rows * length:
             return {}
-        indices = model.vocabulary.encode(self.text[: rows * length], replace=True)
         with np.errstate(all="ignore"):
             return saturation(model, indices.reshape(rows, length).T)
 

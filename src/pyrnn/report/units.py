@@ -53,16 +53,18 @@ class States(NamedTuple):
 
 
 def states(model: CharacterModel, text: str) -> States:
-    """Run a model over a text: its hidden states and, of an LSTM, the tanh of its cell states."""
-    indices = model.vocabulary.encode(text, replace=True)
+    """Let the model read a text: its hidden states, and of an LSTM the tanh of its cell states."""
+    spans = model.vocabulary._spans(text)
     stream = model.rnn.stream()
     found = []
-    for index in indices:
+    for index in spans.indices:
         stream.step(features(model, np.array([index])))
         state = stream.state
         parts = state if isinstance(state, tuple) else (state,)
         found.append(np.concatenate([part[:, 0].ravel() for part in parts]))
-    values = np.array(found)
+    # After each character: of a token of several ones, the state that has read it.
+    token = np.searchsorted(spans.ends, np.arange(len(text)), "right").clip(0, len(found) - 1)
+    values = np.array(found)[token]
     layers, size = model.num_layers, model.hidden_size
     names = "hc" if model.cell == "lstm" else "h"
     units = [Unit(p, layer, n) for p in names for layer in range(layers) for n in range(size)]

@@ -14,7 +14,8 @@ from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM
 from pyrnn.layers.recurrent.min_gru import MinGRU
 from pyrnn.layers.recurrent.rnn import RNN
-from pyrnn.text.vocabulary import Vocabulary
+from pyrnn.text.vocabularies import kinds
+from pyrnn.text.vocabularies.base import BaseVocabulary
 
 CellName = Literal["rnn", "lstm", "gru", "mingru"]
 CELLS: dict[str, type[RNN] | type[LSTM] | type[GRU] | type[MinGRU]] = {
@@ -34,8 +35,8 @@ class ModelCache(NamedTuple):
     linear: _cache.Cache[Any]
 
 
-def check_vocabulary(_: str, value: Any) -> Vocabulary:
-    return value if isinstance(value, Vocabulary) else Vocabulary(value)
+def check_vocabulary(_: str, value: Any) -> BaseVocabulary:
+    return kinds.checked(value)
 
 
 def check_cell(name: str, value: Any) -> Any:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
+import numpy as np
+
 from pyrnn import _checks
 from pyrnn.text import scoring
 from pyrnn.text.evaluation import bits
 from pyrnn.text.sampling.request import made
 from pyrnn.text.scoring import LineScore, Score
+from pyrnn.text.vocabularies.base import BaseVocabulary
 
 
 class Use:
@@ -27,7 +30,9 @@ class Use:
         Parameters
         ----------
         indices : array of int
-            The text from ``vocabulary.encode``, (L,) with L >= 2, of any integer dtype.
+            The text from ``vocabulary.encode``, (L,) with L >= 2, of any integer dtype. If the
+            vocabulary's tokens are others than characters, the bits of the tokens are divided by
+            the number of characters of their text.
         callback : callable, optional
             Called repeatedly during the evaluation; an exception that it raises ends it.
 
@@ -48,7 +53,10 @@ class Use:
         >>> 1 < model.bits_per_character(model.vocabulary.encode("hello" * 9)) < 3  # log2(4) = 2
         True
         """
-        return bits(self, indices, callback)
+        found = bits(self, indices, callback)
+        vocabulary: BaseVocabulary = self.vocabulary  # type: ignore[attr-defined]
+        length = vocabulary._length(np.asarray(indices))
+        return found if length == len(indices) else found * len(indices) / max(1, length)
 
     def score(self, text: str | Iterable[str]) -> Score:
         r"""Score a text from its beginning to its end: the bits that its characters take.
@@ -67,7 +75,8 @@ class Use:
         Returns
         -------
         Score
-            ``bits_per_character``, ``bits``, ``characters`` and what is ``unknown``.
+            ``bits_per_character``, ``bits``, ``characters`` and what is ``unknown``; of a model of
+            other tokens ``bits_per_token`` too.
 
         Raises
         ------
@@ -161,7 +170,7 @@ class Use:
             decomposed if the vocabulary has them so). Several prompts form one batch; each is
             continued exactly as if it were alone.
         length : int
-            The largest number of characters to generate.
+            The largest number of characters to generate; of other tokens, if the model has those.
         temperature : float, default 1.0
             Divisor of the logits: below 1, likely characters become likelier; 0 always takes the
             likeliest (greedy).
@@ -183,12 +192,14 @@ class Use:
         -------
         str or list of str
             What is generated after each prompt, without the prompt. The replacement character is
-            never chosen.
+            never chosen, and no unknown word. Bytes at the end that are not a whole character are
+            left out.
 
         Raises
         ------
         TypeError, ValueError
-            If an argument has a wrong value; an unknown character of the prompt is named.
+            If an argument has a wrong value; an unknown character of the prompt is named. Unknown
+            words are read as such.
 
         Notes
         -----
@@ -234,7 +245,7 @@ class Use:
         prompt : str
             As `sample` takes it.
         length : int
-            The largest number of characters to generate.
+            The largest number of characters to generate; of other tokens, if the model has those.
         temperature : float, default 1.0
             Divisor of the logits; 0 is greedy.
         seed : int, optional

@@ -20,6 +20,8 @@ from pyrnn._files import AnyPath, checked_path, open_regular, written_beside
 from pyrnn.text.corpus import blocks, text_name
 from pyrnn.text.encoders import Encoder
 from pyrnn.text.preparation import START, Prepared, Reported, Source, changed, hash_of, prepare
+from pyrnn.text.vocabularies import kinds
+from pyrnn.text.vocabularies.base import BaseVocabulary
 from pyrnn.text.vocabulary import Vocabulary
 
 MAGIC = b"pyrnn text "
@@ -62,7 +64,8 @@ def prepare_file(
         description = {
             "version": VERSION,
             "kind": encoder.kind,
-            "vocabulary": [prepared.vocabulary.characters, prepared.vocabulary.unicode_form],
+            "vocabulary": _plain_vocabulary(prepared.vocabulary),
+            "characters": prepared.characters,
             "train": prepared.train,
             "sources": [list(source) for source in prepared.sources],
             "prepared": prepared.prepared,
@@ -121,14 +124,27 @@ def read(path: AnyPath, kind: dict[str, Any]) -> Prepared | None:
                 return None
             if description["samples"] != _samples(file, end - START):
                 return None
-        vocabulary = Vocabulary(*description["vocabulary"])
+        vocabulary = _vocabulary(description["vocabulary"])
         sources = [Source(*map(_plain, source)) for source in description["sources"]]
         train, prepared = int(description["train"]), int(description["prepared"])
-        if not 0 < train < head["length"]:
+        characters = int(description.get("characters", head["length"] - train))
+        if not 0 < train < head["length"] or characters < 1:
             return None
-        return Prepared(vocabulary, _mapped(path, dtype, head["length"]), train, sources, prepared)
+        tokens = _mapped(path, dtype, head["length"])
+        return Prepared(vocabulary, tokens, train, sources, prepared, characters)
     except WRONG:
         return None
+
+
+def _plain_vocabulary(vocabulary: BaseVocabulary) -> Any:
+    """What JSON keeps of it."""
+    if isinstance(vocabulary, Vocabulary):
+        return [vocabulary.characters, vocabulary.unicode_form]
+    return vocabulary._plain()
+
+
+def _vocabulary(plain: Any) -> BaseVocabulary:
+    return Vocabulary(*plain) if isinstance(plain, list) else kinds.from_plain(plain)
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The character model, which predicts the next character of a text."""
+"""The character model: it reads characters, or other tokens, and scores the next one."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from pyrnn.text._model_parts import (
     switch_to_eval,
 )
 from pyrnn.text._use import Use
+from pyrnn.text.vocabularies.base import BaseVocabulary
 from pyrnn.text.vocabulary import UnicodeForm, Vocabulary, check_unicode_form
 
 
@@ -39,8 +40,10 @@ class CharacterModel(Use, Configured):
 
     Parameters
     ----------
-    vocabulary : str or Vocabulary
-        The V distinct characters that the model knows.
+    vocabulary : str, Vocabulary, or another vocabulary or tokeniser
+        The V distinct characters that the model knows. Or, of `pyrnn.text`, a `ByteVocabulary`, a
+        `WordVocabulary`, or whatever `TokenizerVocabulary` takes but the name of a file; then all
+        that this class says of characters is true of these tokens.
     cell : {"rnn", "lstm", "gru", "mingru"}, default "lstm"
         The recurrent layer; "rnn" is the one with tanh.
     hidden_size : int, default 256
@@ -86,8 +89,8 @@ class CharacterModel(Use, Configured):
     10
     """
 
-    vocabulary: Option[Vocabulary] = Option(
-        check_vocabulary, plain=lambda vocabulary: vocabulary.characters
+    vocabulary: Option[BaseVocabulary] = Option(
+        check_vocabulary, plain=lambda vocabulary: vocabulary._plain()
     )
     cell: Option[CellName] = Option(check_cell)
     embedding_dim: Option[int | None] = Option(check_embedding_dim)
@@ -97,7 +100,7 @@ class CharacterModel(Use, Configured):
 
     def __init__(
         self,
-        vocabulary: str | Vocabulary,
+        vocabulary: str | BaseVocabulary | Any,
         cell: CellName = "lstm",
         hidden_size: int = 256,
         num_layers: int = 1,
@@ -109,9 +112,13 @@ class CharacterModel(Use, Configured):
         unicode_form: UnicodeForm | None = None,
     ) -> None:
         vocabulary = check_vocabulary("vocabulary", vocabulary)
-        if unicode_form is not None:
-            vocabulary = Vocabulary(vocabulary.characters, unicode_form)
-        unicode_form = vocabulary.unicode_form
+        if isinstance(vocabulary, Vocabulary):
+            if unicode_form is not None:
+                vocabulary = Vocabulary(vocabulary.characters, unicode_form)
+            unicode_form = vocabulary.unicode_form
+        elif unicode_form is not None:
+            got = _checks.shown(unicode_form)
+            raise ValueError(f"unicode_form: expected None with {vocabulary!r}, got {got}")
         self._take(locals())
         self.training: bool = True
         # Different seeds, so that no two layers start with the same numbers.
@@ -364,7 +371,7 @@ class CharacterModel(Use, Configured):
 
     def __repr__(self) -> str:
         return (
-            f"CharacterModel({len(self.vocabulary)} characters, {self.cell!r}, "
+            f"CharacterModel({len(self.vocabulary)} {self.vocabulary.units}, {self.cell!r}, "
             f"hidden_size={self.rnn.hidden_size}, num_layers={self.rnn.num_layers}, "
             f"{self.num_parameters} parameters)"
         )

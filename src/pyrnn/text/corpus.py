@@ -16,12 +16,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from pyrnn._files import AnyPath, checked_path, shown
 from pyrnn._pickling import public
-from pyrnn.text.vocabulary import (
-    PIECE_BYTES,
-    SmallIndices,
-    Vocabulary,
-    checked_strings,
-)
+from pyrnn.text.vocabularies.base import PIECE_BYTES, BaseVocabulary, SmallIndices
+from pyrnn.text.vocabulary import checked_strings
 
 HELD_OUT_SHARE = 0.05
 HELD_OUT_MOST = 100_000
@@ -71,8 +67,8 @@ class EncodedCorpus(NamedTuple):
 
     Parameters
     ----------
-    vocabulary : Vocabulary
-        The characters of the training part.
+    vocabulary : BaseVocabulary
+        The characters, or other tokens, of the training part.
     train : array of int
         The text to train on.
     held_out : array of int
@@ -86,7 +82,7 @@ class EncodedCorpus(NamedTuple):
     (dtype('uint8'), True)
     """
 
-    vocabulary: Vocabulary
+    vocabulary: BaseVocabulary
     train: SmallIndices
     held_out: SmallIndices
 
@@ -173,6 +169,23 @@ def blocks(source: AnyPath | BinaryIO) -> Iterator[bytes]:
                 yield block
     except OSError as error:
         raise TextError(f"{shown(name)}: cannot be read ({error.strerror})") from error
+
+
+def text_of(parts: Iterable[bytes], name: str, vocabulary: BaseVocabulary) -> Iterator[str]:
+    """The text of a file for a vocabulary, which may read every byte of it."""
+    return as_they_are(parts, name) if vocabulary.reads_bytes else decoded(parts, name)
+
+
+def as_they_are(parts: Iterable[bytes], name: str) -> Iterator[str]:
+    """Decode bytes block by block; what is no UTF-8 is escaped, and line ends stay."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    empty = True
+    for data in itertools.chain(parts, [b""]):
+        if piece := decoder.decode(data, final=not data):
+            empty = False
+            yield piece
+    if empty:
+        raise TextError(f"{name}: expected text, got an empty file")
 
 
 def decoded(parts: Iterable[bytes], name: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ CHECKED_AT_ONCE = 1 << 20
 
 
 def bits(model: Any, indices: Any, callback: Callable[[], object] | None) -> float:
-    """The bits per character that a model needs for a text."""
+    """The bits per token that a model needs for a text."""
     nats, count = nats_of(model, indices, callback)
     return nats / (count * math.log(2))
 

@@ -19,7 +19,7 @@ import numpy as np
 from pyrnn._files import AnyPath
 from pyrnn.text.corpus import EncodedCorpus, blocks, held_out_ends, text_name
 from pyrnn.text.encoders import Codes, Counts, Encoder
-from pyrnn.text.vocabulary import SmallIndices, Vocabulary
+from pyrnn.text.vocabularies.base import BaseVocabulary, SmallIndices
 
 START = 128
 """The position of the first number in a file; the caller writes what comes before it."""
@@ -46,14 +46,15 @@ class Source(NamedTuple):
 class Prepared(NamedTuple):
     """Texts as indices of tokens: the first ``train`` of ``tokens`` to train on, the rest held out.
 
-    ``prepared``: when that was begun, in nanoseconds.
+    ``prepared``: when that was begun, in nanoseconds. ``characters``: those of the held-out text.
     """
 
-    vocabulary: Vocabulary
+    vocabulary: BaseVocabulary
     tokens: SmallIndices
     train: int
     sources: list[Source]
     prepared: int
+    characters: int
 
     def corpus(self) -> EncodedCorpus:
         """Both parts."""
@@ -83,9 +84,11 @@ def prepare(
     begun = time.time_ns()
     total = _size(sources) if report is not None else None
     writer, read, lengths, done = _Writer(file), [], [], 0
+    newline = encoder.newline()
+    gap = len(newline)
     for number, source in enumerate(sources):
         if number:
-            writer.append(encoder.newline())
+            writer.append(newline)
         hashed = _Hashed(source, done, total, report)
         before = writer.length
         for codes in encoder.encode(hashed, text_name(source)):
@@ -93,7 +96,7 @@ def prepare(
         lengths.append(writer.length - before)
         done += hashed.size
         read.append(hashed.result())
-    starts = np.cumsum([0, *(length + 1 for length in lengths)])[:-1].tolist()
+    starts = np.cumsum([0, *(length + gap for length in lengths)])[:-1].tolist()
     ends = held_out_ends(
         lengths,
         lambda number: encoder.show(writer.read(starts[number], lengths[number])),
@@ -102,20 +105,22 @@ def prepare(
     held_out: list[Codes] = []
     for start, length, end in zip(starts, lengths, ends, strict=True):
         if end:
-            held_out += [encoder.newline()] if held_out else []
+            held_out += [newline] if held_out else []
             held_out.append(writer.read(start + length - end, end))
             found = _counted(held_out[-1])
             writer.counts[: len(found)] -= found
+    ends_of_all = np.concatenate(held_out)
+    characters = encoder.length(ends_of_all)
     vocabulary, indices = encoder.vocabulary(writer.counts)
     dtype = np.min_scalar_type(len(vocabulary) - 1)
-    stretches = [
-        (start - bool(number), length - end + bool(number))  # with the line end before it
+    stretches = [  # each but the first with the line end before it
+        (start - gap * bool(number), length - end + gap * bool(number))
         for number, (start, length, end) in enumerate(zip(starts, lengths, ends, strict=True))
     ]
     train = writer.exchange(stretches, indices.astype(dtype))
-    whole = writer.add(indices.astype(dtype)[np.concatenate(held_out)])
+    whole = writer.add(indices.astype(dtype)[ends_of_all])
     tokens = np.broadcast_to(np.zeros((), dtype), whole)
-    return Prepared(vocabulary, tokens, train, read, begun)
+    return Prepared(vocabulary, tokens, train, read, begun, characters)
 
 
 class _Hashed:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import math
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -14,7 +12,8 @@ import numpy as np
 from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import Array, Indices
-from pyrnn.text.vocabulary import PIECE_BYTES, Vocabulary
+from pyrnn.text.vocabularies.base import BaseVocabulary, Spans
+from pyrnn.text.vocabulary import Vocabulary
 from pyrnn.training import divergence
 
 MOST_STEPS = 4096
@@ -32,11 +31,12 @@ class Score(NamedTuple):
     Parameters
     ----------
     bits : float
-        The sum of -log2 of the probabilities that the model gives its characters.
+        The sum of -log2 of the probabilities that the model gives its tokens.
     characters : int
         The number of characters that count.
     unknown : dict
-        How often each character occurs that the model does not know, the most frequent first.
+        How often each character, or token, occurs that the model does not know, the most frequent
+        first.
 
     Examples
     --------
@@ -60,6 +60,48 @@ class Score(NamedTuple):
         2.0
         """
         return self.bits / self.characters
+
+
+@public("pyrnn.text")
+class TokenScore(Score):
+    """A `Score` of a model whose tokens are not characters, with their number beside it.
+
+    Parameters
+    ----------
+    bits, characters, unknown : float, int and dict
+        As `Score` has them; they are what it has as a tuple.
+    tokens : int
+        The number of tokens that count.
+
+    Examples
+    --------
+    >>> from pyrnn.text import TokenScore
+    >>> score = TokenScore(30.0, 10, {}, 2)
+    >>> score.bits_per_character, score.bits_per_token
+    (3.0, 15.0)
+    """
+
+    tokens: int
+
+    def __new__(
+        cls, bits: float, characters: int, unknown: dict[str, int], tokens: int = 0
+    ) -> TokenScore:
+        """Make a tuple of three, as `Score` is, and keep the number of tokens beside it."""
+        score = super().__new__(cls, bits, characters, unknown)
+        score.tokens = tokens
+        return score
+
+    @property
+    def bits_per_token(self) -> float:
+        """The mean over the tokens, whose size depends on the vocabulary.
+
+        Examples
+        --------
+        >>> from pyrnn.text import TokenScore
+        >>> TokenScore(30.0, 10, {}, 2).bits_per_token
+        15.0
+        """
+        return self.bits / self.tokens
 
 
 @public("pyrnn.text")
@@ -103,63 +145,78 @@ class LineScore(NamedTuple):
 
 
 class Scoring:
-    """The characters of a text with the bits of each; unknown characters are counted."""
+    """The characters of a text with the bits of each; what is unknown is counted on the way.
+
+    The bits of a token of several characters are those of its last one.
+    """
 
     def __init__(self, model: Any, text: str | Iterable[str]) -> None:
         divergence.check_usable(model.parameters)
         self.model = model
-        self._bits, self._characters = 0.0, 0
+        self._bits, self._characters, self._tokens = 0.0, 0, 0
         self._unknown: Counter[str] = Counter()
         whole = [text] if isinstance(text, str) else text
         if not np.iterable(whole):
             raise TypeError(f"text: expected a string or strings, got {_checks.shown(text)}")
-        self._pieces = _normalised(whole, model.vocabulary)
+        self._pieces = model.vocabulary._segments(whole)
+        # The text begins as a line does.
+        self._before: int | None = model.vocabulary._line_end()
+        self._state: Any = None
 
     def __iter__(self) -> Iterator[tuple[str, Array]]:
         """Pieces of the text, and the bits of each character: NaN for one that does not count.
 
-        Those are the first one, unless the model knows line ends, and unknown ones if it has no
-        U+FFFD for them.
+        Those are the first token, unless the model knows line ends, and what is unknown if the
+        vocabulary has nothing for it.
         """
-        vocabulary = self.model.vocabulary
-        state: Any = None
-        before = vocabulary.characters.find("\n")  # the text begins as a line does
+        vocabulary: BaseVocabulary = self.model.vocabulary
         most = max(1, min(MOST_STEPS, MOST_LOGITS // len(vocabulary)))
         for piece in self._pieces:
-            for start in range(0, len(piece), most):
-                part = piece[start : start + most]
-                indices, known = self._encoded(part)
-                bits = np.full(len(part), np.nan)
-                if len(indices):
-                    first = before < 0
-                    read = np.concatenate([indices[:0] if first else [before], indices])
-                    if len(read) > 1:
-                        logits, state = _evaluated(self.model, read[:-1], state)
-                        found = _bits(logits, read[1:])
-                        bits[np.flatnonzero(known)[first:]] = found
-                    before = int(indices[-1])
+            spans = vocabulary._spans(piece)
+            self._unknown.update(spans.unknown)
+            begin, start, count = 0, 0, len(spans.indices)
+            while begin < len(piece):
+                stop = min(start + most, count)
+                while stop < count and spans.starts[stop] < spans.ends[stop - 1]:
+                    stop += 1  # to the end of a character
+                end = len(piece) if stop >= count else int(spans.ends[stop - 1])
+                own = Spans(
+                    spans.indices[start:stop], spans.starts[start:stop], spans.ends[start:stop], []
+                )
+                bits = self._bits_of(own, begin, end)
                 self._bits += float(np.nansum(bits))
                 self._characters += int(np.isfinite(bits).sum())
-                yield part, bits
+                yield piece[begin:end], bits
+                begin, start = end, stop
+
+    def _bits_of(self, spans: Spans, begin: int, end: int) -> Array:
+        """The bits of each character of a part of a piece."""
+        indices, starts, ends, _ = spans
+        first = self._before is None
+        read = indices if first else np.concatenate([[self._before], indices])
+        bits = np.full(end - begin, np.nan)
+        if len(read) > 1:
+            logits, self._state = _evaluated(self.model, read[:-1], self._state)
+            found = _bits(logits, read[1:])
+            self._tokens += len(found)
+            counted = np.zeros(end - begin + 1, dtype=np.intp)
+            np.add.at(counted, starts[first:] - begin, 1)
+            np.add.at(counted, ends[first:] - begin, -1)
+            bits[counted.cumsum()[:-1] > 0] = 0.0
+            np.add.at(bits, ends[first:] - begin - 1, found)
+        if len(indices):
+            self._before = int(indices[-1])
+        return bits
 
     def result(self) -> Score:
         """The score of all that has been read."""
         if not self._characters:
-            raise ValueError("text: expected a character that can be predicted, got none")
-        return Score(self._bits, self._characters, dict(self._unknown.most_common()))
-
-    def _encoded(self, part: str) -> tuple[Indices, Any]:
-        """The indices of a part, and which of its characters have one."""
-        vocabulary: Vocabulary = self.model.vocabulary
-        try:
-            return vocabulary.encode(part), np.ones(len(part), dtype=bool)
-        except ValueError:
-            strange = [c for c in part if c not in vocabulary.characters]
-            self._unknown.update(strange)
-        if vocabulary.replacement is not None:
-            return vocabulary.encode(part, replace=True), np.ones(len(part), dtype=bool)
-        known = np.array([c in vocabulary.characters for c in part])
-        return vocabulary.encode("".join(np.array(list(part))[known])), known
+            unit = self.model.vocabulary.unit
+            raise ValueError(f"text: expected a {unit} that can be predicted, got none")
+        unknown = dict(self._unknown.most_common())
+        if isinstance(self.model.vocabulary, Vocabulary):
+            return Score(self._bits, self._characters, unknown)
+        return TokenScore(self._bits, self._characters, unknown, self._tokens)
 
 
 def score(model: Any, text: str | Iterable[str]) -> Score:
@@ -210,28 +267,3 @@ def _bits(logits: Array, targets: Indices) -> Array:
     scores -= scores.max(axis=1, keepdims=True)
     nats: Array = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(len(targets)), targets]
     return nats / math.log(2)
-
-
-def _normalised(pieces: Iterable[str], vocabulary: Vocabulary) -> Iterator[str]:
-    """The text in the form of the vocabulary's: its line ends, its normal form."""
-    translated = "\r" not in vocabulary.characters
-    decoder = io.IncrementalNewlineDecoder(None, translate=translated)
-    form, pending = vocabulary.unicode_form, ""
-    for number, piece in enumerate(pieces):
-        text = decoder.decode(_checks.string(f"text[{number}]", piece))
-        if form is not None:
-            # The next piece may combine with the end of a piece, but not across a line end.
-            text, pending = _cut(pending + text)
-            text = unicodedata.normalize(form, text)
-        if text:
-            yield text
-    text = pending + decoder.decode("", final=True)
-    text = text if form is None else unicodedata.normalize(form, text)
-    if text:
-        yield text
-
-
-def _cut(text: str) -> tuple[str, str]:
-    """Cut after the last line end; in very long lines, anywhere."""
-    end = text.rfind("\n") + 1
-    return (text, "") if not end and len(text) > PIECE_BYTES else (text[:end], text[end:])

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, cast, get_args
+from typing import Any, ClassVar, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
-from pyrnn._pickling import Portable, public
+from pyrnn._pickling import public
 from pyrnn._types import Indices
-
-SmallIndices = npt.NDArray[np.unsignedinteger[Any]]
+from pyrnn.text.vocabularies.base import PIECE_BYTES as PIECE_BYTES
+from pyrnn.text.vocabularies.base import REPLACEMENT as REPLACEMENT
+from pyrnn.text.vocabularies.base import (
+    BaseVocabulary,
+    SmallIndices,
+    Spans,
+    checked_pieces,
+    line_ends,
+)
+from pyrnn.text.vocabularies.base import checked_strings as checked_strings
 
 UnicodeForm = Literal["NFC", "NFD"]
-
-PIECE_BYTES = 1 << 18
-"""The size of the pieces in which text is read and encoded, in bytes or characters."""
-
-REPLACEMENT = "\ufffd"
-"""Represents, in a vocabulary, every character that the vocabulary does not have."""
 
 RARE_SHARE = 1e-5
 """A character that makes up less than this share of a text is left out of its vocabulary."""
 
 
 @public("pyrnn.text")
-class Vocabulary(Portable):
+class Vocabulary(BaseVocabulary):
     """The characters that a model knows, each with its index.
 
     Parameters
@@ -55,6 +58,8 @@ class Vocabulary(Portable):
     >>> vocabulary.decode([0, 1, 2, 2, 3])
     'hello'
     """
+
+    unit: ClassVar[str] = "character"
 
     unicode_form: UnicodeForm | None = None
 
@@ -253,7 +258,7 @@ class Vocabulary(Portable):
         """
         prompt = _checks.string("prompt", prompt)
         if "\r" not in self.characters:
-            prompt = _line_ends(prompt)
+            prompt = line_ends(prompt)
         first = [] if self.unicode_form is None else [self.unicode_form]
         normal = {form: unicodedata.normalize(form, prompt) for form in (*first, "NFC", "NFD")}
         forms = [*map(normal.__getitem__, first), prompt, *normal.values()]
@@ -284,7 +289,58 @@ class Vocabulary(Portable):
         'hello'
         """
         checked = _checks.index_array("indices", indices, len(self))
-        return "".join(self.characters[index] for index in checked.reshape(-1))
+        return self._decoded(checked.reshape(-1))
+
+    def _decoded(self, indices: Indices) -> str:
+        return "".join([self.characters[index] for index in indices.tolist()])
+
+    def _spans(self, text: str, name: str = "text") -> Spans:
+        """Unknown characters are left out, if the vocabulary has no `REPLACEMENT`."""
+        places, unknown = np.arange(len(text)), []
+        try:
+            indices = self.encode(text, name=name)
+        except ValueError:
+            unknown = [c for c in text if c not in self.characters]
+            if self.replacement is None:
+                known = np.array([c in self.characters for c in text])
+                places = places[known]
+                text = "".join(np.array(list(text))[known])
+            indices = self.encode(text, replace=True, name=name)
+        return Spans(indices, places, places + 1, unknown)
+
+    def _segments(self, pieces: Iterable[str]) -> Iterator[str]:
+        decoder = io.IncrementalNewlineDecoder(None, translate="\r" not in self.characters)
+        form, pending = self.unicode_form, ""
+        for piece in checked_pieces(pieces):
+            text = decoder.decode(piece)
+            if form is not None:
+                # What follows may combine with the end of a piece, but not beyond a line end.
+                text, pending = _cut_at_line_end(pending + text)
+                text = unicodedata.normalize(form, text)
+            if text:
+                yield text
+        text = pending + decoder.decode("", final=True)
+        text = text if form is None else unicodedata.normalize(form, text)
+        if text:
+            yield text
+
+    def _plain(self) -> Any:
+        return self.characters
+
+    def _opening(self) -> str:
+        known = self.characters.replace(REPLACEMENT, "")
+        # Without a known character, the model raises the error.
+        return "\n" if "\n" in known else known[:1] or REPLACEMENT
+
+    def _line_end(self) -> int | None:
+        index = self.characters.find("\n")
+        return None if index < 0 else index
+
+    def _written(self, before: Any, index: int) -> tuple[str, Any]:
+        return self.characters[index], before
+
+    def _length(self, indices: Any) -> int:
+        return len(indices)
 
 
 def check_unicode_form(name: str, value: Any) -> UnicodeForm | None:
@@ -293,22 +349,17 @@ def check_unicode_form(name: str, value: Any) -> UnicodeForm | None:
     return cast("UnicodeForm | None", form)
 
 
-def checked_strings(name: str, texts: object) -> list[str]:
-    """Check a sequence of strings; a single string is not taken as one of its characters."""
-    if isinstance(texts, str) or not np.iterable(texts):
-        raise TypeError(f"{name}: expected a sequence of strings, got {_checks.shown(texts)}")
-    return [_checks.string(f"{name}[{number}]", text) for number, text in enumerate(texts)]
-
-
-def _line_ends(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
 def _cut(text: str | Iterable[str]) -> Iterator[str]:
     """Cut a text, or its pieces, into short pieces."""
     for piece in [text] if isinstance(text, str) else text:
         for start in range(0, len(piece), PIECE_BYTES):
             yield piece[start : start + PIECE_BYTES]
+
+
+def _cut_at_line_end(text: str) -> tuple[str, str]:
+    """Cut after the last line end, or where there has been none for long, anywhere."""
+    end = text.rfind("\n") + 1
+    return (text, "") if not end and len(text) > PIECE_BYTES else (text[:end], text[end:])
 
 
 def codes_of(text: str) -> npt.NDArray[np.uint32]:

@@ -152,8 +152,8 @@ class TestDisplay:
         assert [line[:4] for line in lines] == [f"{n:3}%" for n in [2, *range(5, 101, 5)]]
 
     def test_fits_into_80_columns(self, training: Training) -> None:
-        for step, characters, seconds in ((1, 20, 0.1), (40, 800, 3600.0), (99_999, 10**12, 3e5)):
-            training.step, training.characters, training.seconds = step, characters, seconds
+        for step, tokens, seconds in ((1, 20, 0.1), (40, 800, 3600.0), (99_999, 10**12, 3e5)):
+            training.step, training.tokens, training.seconds = step, tokens, seconds
             training._steps = 10**10
             training.smoothed, training.best = 10.1234, (10.1234, {})
             line = progress.describe(training)

@@ -26,6 +26,7 @@ from tests.fuzz.entries import (
     textbook_models,
     torch_files,
     trainer,
+    vocabularies,
 )
 
 __all__ = [
@@ -54,4 +55,5 @@ __all__ = [
     "textbook_models",
     "torch_files",
     "trainer",
+    "vocabularies",
 ]

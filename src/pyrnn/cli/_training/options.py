@@ -7,6 +7,7 @@ import argparse
 from pyrnn.cli._common.arguments import SEEDS, SIZES, file_name, number, whole
 from pyrnn.cli._training.run import OPTIMIZERS, SCHEDULES
 from pyrnn.text._model_parts import CELLS
+from pyrnn.text.encoders import MIN_COUNT, VOCAB_SIZE
 
 DEFAULT_SECONDS = 45.0
 """Together with the start, evaluations and the sample, this takes about a minute."""
@@ -31,6 +32,30 @@ def add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
         type=file_name,
         metavar="CHECKPOINT",
         help="continue a run; all other arguments are in its checkpoint",
+    )
+
+
+def add_token_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what is read and written one by one."""
+    add = parser.add_argument
+    add(
+        "--tokens",
+        type=file_name,
+        default="characters",
+        metavar="TOKENS",
+        help="characters, bytes, words, or a file of the package tokenizers (characters)",
+    )
+    add(
+        "--vocab-size",
+        type=whole(2, SIZES),
+        metavar="N",
+        help=f"of words: the most frequent ones, the unknown word included ({VOCAB_SIZE})",
+    )
+    add(
+        "--min-count",
+        type=whole(1, SIZES),
+        metavar="N",
+        help=f"of words: those that are in the text so often ({MIN_COUNT})",
     )
 
 
@@ -63,7 +88,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--embedding",
         type=whole(1, SIZES),
         metavar="N",
-        help="features of each character (one-hot)",
+        help="features of each token (one-hot)",
     )
     add("--dtype", choices=["float32", "float64"], default="float32", help="(float32)")
     add(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pyrnn.cli._common.errors import UsageError
+from pyrnn.cli._training import tokens
 from pyrnn.cli._training.run import Training
 from pyrnn.cli._training.texts import STANDARD_INPUT
 from pyrnn.text.preparation import Source
@@ -56,6 +57,8 @@ class Keeper:
         for name in ("val", "log"):
             if options[name] is not None:
                 options[name] = os.path.abspath(options[name])
+        if tokens.files(options["tokens"]):
+            options["tokens"] = os.path.abspath(options["tokens"])
         found = [{"path": t.path, "size": t.size, "sha256": t.sha256} for t in texts]
         self._run = {"arguments": options, "texts": found}
 

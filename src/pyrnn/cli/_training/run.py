@@ -18,6 +18,7 @@ from pyrnn.distributed.ranks import Ranks, join, weighted
 from pyrnn.report.recording import Recording
 from pyrnn.text.batches import AnyIndices, streams
 from pyrnn.text.character_model import CharacterModel
+from pyrnn.text.evaluation import bits as bits_per_token
 from pyrnn.text.evaluation import nats_of
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.clipping import clip_grad_norm
@@ -99,6 +100,9 @@ class Training:
 
     Of several ranks, each reads some of the streams; all else is the same on all of them, the time
     as well, which is rank 0's.
+
+    All scores are per character. Of other tokens ``characters_per_token`` is the mean length, over
+    the held-out text, which those of the training text are divided by too.
     """
 
     def __init__(
@@ -108,12 +112,14 @@ class Training:
         held_out: AnyIndices,
         settings: Settings,
         ranks: Ranks | None = None,
+        characters_per_token: float = 1.0,
     ) -> None:
         self.model = model
         self.settings = settings
+        self.characters_per_token = characters_per_token
         self.step = 0
         self.seconds = 0.0
-        self.characters = 0
+        self.tokens = 0
         self.losses: list[Point] = []
         self.scores: list[Point] = []
         self.smoothed = math.nan
@@ -151,9 +157,14 @@ class Training:
         return min(1.0, max(shares))
 
     @property
+    def characters(self) -> int:
+        """The number of characters that were read; of other tokens their mean length counts."""
+        return round(self.tokens * self.characters_per_token)
+
+    @property
     def epoch(self) -> int:
-        """The number of the current pass through the text, from 1 on."""
-        return max(1, math.ceil(self.characters / (self._steps * self.settings.batch_size)))
+        """Which time through the text this is, from 1 on."""
+        return max(1, math.ceil(self.tokens / (self._steps * self.settings.batch_size)))
 
     @property
     def lr(self) -> float:
@@ -218,7 +229,7 @@ class Training:
             "model": dict(self.model.parameters),
             "optimizer": self._optimizer.state_dict(),
             **self._of_all_ranks(),
-            "counts": [self.step, self.characters, self._read, self.waited],
+            "counts": [self.step, self.tokens, self._read, self.waited],
             "seconds": self.seconds,
             "smoothed": self.smoothed,
             "losses": np.array(self.losses, np.float64).reshape(-1, 2),
@@ -238,7 +249,7 @@ class Training:
         last = [] if state["state"] is None else [state["state"]]
         self._states.clear()
         self._states.extend(map(self._own_state, state.get("states", last)))
-        self.step, self.characters, self._read, self.waited = state["counts"]
+        self.step, self.tokens, self._read, self.waited = state["counts"]
         self.seconds, self.smoothed = float(state["seconds"]), float(state["smoothed"])
         self._busy = self.seconds
         self.losses = [Point(int(n), float(bits)) for n, bits in state["losses"]]
@@ -260,9 +271,8 @@ class Training:
             lambda: self._recent_bits(self._untrained()),
         )
         if reason:
-            raise DivergenceError(
-                "--lr", self.settings.lr, f"it ended with {reason}, per character"
-            )
+            unit = self.model.vocabulary.unit
+            raise DivergenceError("--lr", self.settings.lr, f"it ended with {reason}, per {unit}")
 
     def evaluate(self, stop: Callable[[], bool] = lambda: False) -> float:
         """Score the held-out text, in bits per character; `_Stopped` if ``stop()``."""
@@ -273,9 +283,10 @@ class Training:
 
         with np.errstate(over="ignore", invalid="ignore"):
             if self._ranks is None:
-                bits = self.model.bits_per_character(self._held_out, callback=look)
+                bits = bits_per_token(self.model, self._held_out, look)
             else:
                 bits = self._bits_of_all_ranks(self._ranks)
+        bits /= self.characters_per_token
         self.scores.append(Point(self.characters, bits))
         self._log(bits)
         if self.recording is not None and self.is_first:
@@ -347,14 +358,14 @@ class Training:
         loss, dlogits = softmax_cross_entropy(logits[before:], y)
         if before:  # these steps only serve the gradients
             dlogits = np.concatenate([np.zeros_like(logits[:before]), dlogits])
-        characters = y.size
+        tokens = y.size
         ranks = self._ranks
         if ranks is not None:
             seconds = self._busy + time.perf_counter() - start
-            told = ranks.told(loss, characters, stop(), seconds)
+            told = ranks.told(loss, tokens, stop(), seconds)
             loss, weight = weighted(told)
-            dlogits *= characters / weight
-            characters = int(weight)
+            dlogits *= tokens / weight
+            tokens = int(weight)
             self._stop_asked = bool(told[:, 2].any())
             self.seconds = float(told[0, 3])
         check_loss("--lr", self.settings.lr, loss, self.step + 1)
@@ -370,7 +381,8 @@ class Training:
         if ranks is None:
             self.seconds = self._busy
         self.step += 1
-        self.characters += characters
+        self.tokens += tokens
+        loss /= self.characters_per_token
         self._record(loss / math.log(2))
         if self.recording is not None:
             lr = self._optimizer.lr

@@ -14,6 +14,7 @@ from pyrnn.cli._training.texts import STANDARD_INPUT
 from pyrnn.distributed import launch
 from pyrnn.distributed.ranks import OtherRankError, Ranks, ranks_of
 from pyrnn.text.corpus import EncodedCorpus
+from pyrnn.text.vocabularies import kinds
 from pyrnn.training.divergence import DivergenceError
 
 
@@ -88,6 +89,6 @@ def check_same_text(ranks: Ranks | None, corpus: EncodedCorpus) -> None:
         return
     vocabulary, train, held_out = corpus
     try:
-        ranks.check_same({"text": (len(train), len(held_out), vocabulary.characters)})
+        ranks.check_same({"text": (len(train), len(held_out), kinds.fingerprint(vocabulary))})
     except ValueError as error:
         raise UsageError(str(error)) from error

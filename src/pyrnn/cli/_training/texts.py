@@ -16,10 +16,10 @@ import numpy as np
 from pyrnn._files import shown
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.text import cache
-from pyrnn.text.corpus import EncodedCorpus, pieces
+from pyrnn.text.corpus import EncodedCorpus, blocks, text_of
 from pyrnn.text.encoders import Encoder
 from pyrnn.text.preparation import Prepared, Reported, Source, hash_of, in_memory
-from pyrnn.text.vocabulary import Vocabulary
+from pyrnn.text.vocabularies.base import BaseVocabulary
 
 STANDARD_INPUT = "-"
 CACHE_FROM = 1 << 23
@@ -113,20 +113,29 @@ def _opened(file: str | Path) -> Any:
     return stdin
 
 
-def corpus_of(prepared: Prepared, held_out: str | None) -> EncodedCorpus:
-    """Both parts of the text; with a separate file for scores, nothing else is held out."""
+def corpus_of(prepared: Prepared, held_out: str | None) -> tuple[EncodedCorpus, int]:
+    """Both parts of the text, and how many characters the held-out one has.
+
+    With a file of its own for scores nothing else is held out.
+    """
     if held_out is None:
-        return prepared.corpus()
-    scored = encoded(prepared.vocabulary, held_out)
+        return prepared.corpus(), prepared.characters
+    scored, characters = encoded(prepared.vocabulary, held_out)
     if len(scored) < 2:
-        raise UsageError(f"--val: expected at least 2 characters, got {len(scored)}")
+        units = prepared.vocabulary.units
+        raise UsageError(f"--val: expected at least 2 {units}, got {len(scored)}")
     # The ends of all texts come last.
-    return EncodedCorpus(prepared.vocabulary, prepared.tokens, scored)
+    return EncodedCorpus(prepared.vocabulary, prepared.tokens, scored), characters
 
 
-def encoded(vocabulary: Vocabulary, file: str) -> Any:
-    """The indices of a text."""
-    return np.concatenate([vocabulary.encode_pieces([piece]) for piece in pieces(file)])
+def encoded(vocabulary: BaseVocabulary, file: str) -> tuple[Any, int]:
+    """The indices of a text, and how many characters it has."""
+    dtype = np.min_scalar_type(len(vocabulary) - 1)
+    parts, characters = [], 0
+    for text in vocabulary._segments(text_of(blocks(file), shown(file), vocabulary)):
+        parts.append(vocabulary.encode(text, replace=True, name="--val").astype(dtype))
+        characters += len(text)
+    return np.concatenate(parts), characters
 
 
 def read_again(file: str | Path) -> Source:

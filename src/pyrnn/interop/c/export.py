@@ -20,6 +20,7 @@ from pyrnn.interop.c.source import Source
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.sequential import Sequential
 from pyrnn.text.character_model import CharacterModel
+from pyrnn.text.vocabulary import Vocabulary
 
 _STEPS = 25
 _HEADERS = ("math", "stddef", "stdio")
@@ -74,7 +75,8 @@ def export(model: Layer | CharacterModel, folder: AnyPath, *, name: str = "model
     roundings, and not to the bit: compilers choose the order of sums. `MeanOverTime` gives the mean
     of the steps so far. Beside the model there are a test, ``test_NAME.c``, with what pyrnn
     computes for 25 steps, and a ``Makefile`` whose ``make test`` runs it. A `CharacterModel` takes
-    the index of a character; ``NAME_vocabulary`` has the characters, as Unicode code points.
+    the index of a character; ``NAME_vocabulary`` has the characters, as Unicode code points. Of
+    other tokens, bytes or words, it takes the index, and the files do not say what they are.
 
     Examples
     --------
@@ -135,7 +137,7 @@ def _dtype(model: Any) -> np.dtype[Any]:
 def _add_all(source: Source, model: Layer | CharacterModel) -> str:
     """Add all layers in order; what the files call the model."""
     named = _flat(model)
-    if isinstance(model, CharacterModel):
+    if isinstance(model, CharacterModel) and isinstance(model.vocabulary, Vocabulary):
         source.vocabulary = [ord(character) for character in model.vocabulary.characters]
     if isinstance(model, CharacterModel) and model.embedding is None:
         source.take_indices(len(model.vocabulary))

@@ -12,6 +12,7 @@ from pyrnn import _checks
 from pyrnn._types import Array, Indices
 from pyrnn.text.sampling.choice import scores_of
 from pyrnn.text.sampling.writing import features
+from pyrnn.text.vocabularies.base import BaseVocabulary
 
 
 class _Beam(NamedTuple):
@@ -19,13 +20,15 @@ class _Beam(NamedTuple):
 
     score: float
     text: str
+    tokens: int
+    before: Any
     row: int = 0
     last: int = 0
 
     @property
     def mean(self) -> float:
-        """The mean log-probability of a character; it compares texts of different length."""
-        return self.score / len(self.text)
+        """For each token; that of texts of different length may be compared."""
+        return self.score / self.tokens
 
 
 def search(model: Any, prompt: Indices, length: int, breadth: int, stop: Sequence[str]) -> str:
@@ -35,7 +38,7 @@ def search(model: Any, prompt: Indices, length: int, breadth: int, stop: Sequenc
     stream = model.rnn.stream(breadth)
     for index in prompt:
         y = stream.step(features(model, np.full(breadth, index)))
-    live, ended = [_Beam(0.0, "")], list[_Beam]()
+    live, ended = [_Beam(0.0, "", 0, model.vocabulary._began(prompt))], list[_Beam]()
     for _ in range(length):
         live = _extended(model, model.linear(y), live, breadth, stop, ended)
         if not live or len(ended) >= breadth:
@@ -59,11 +62,12 @@ def _extended(
     stop: Sequence[str],
     ended: list[_Beam],
 ) -> list[_Beam]:
-    """The best texts that are one character longer; texts that a stop string ends are set aside."""
-    vocabulary = model.vocabulary
+    """The best texts that are a token longer; those that a string ends are set aside."""
+    vocabulary: BaseVocabulary = model.vocabulary
+    never = vocabulary._unwritten()
     scores = np.stack(
         [
-            beam.score + _log_softmax(scores_of(row, vocabulary.replacement))
+            beam.score + _log_softmax(scores_of(row, never))
             for beam, row in zip(live, logits, strict=False)
         ]
     )
@@ -72,8 +76,9 @@ def _extended(
         row, index = divmod(int(place), len(vocabulary))
         if len(found) == breadth or scores[row, index] == -np.inf:
             break
-        text = live[row].text + vocabulary.characters[index]
-        beam = _Beam(float(scores[row, index]), text, row, index)
+        written, before = vocabulary._written(live[row].before, index)
+        text, tokens = live[row].text + written, live[row].tokens + 1
+        beam = _Beam(float(scores[row, index]), text, tokens, before, row, index)
         (found if _end(text, stop) is None else ended).append(beam)
     return found
 
@@ -85,8 +90,8 @@ def _log_softmax(scores: Array) -> Array:
 
 
 def _end(text: str, stop: Sequence[str]) -> int | None:
-    """The start of a stop string at the end of a text; None if there is none."""
-    found = [len(text) - len(string) for string in stop if text.endswith(string)]
+    """Where the string that ends a text begins; None if there is none in it."""
+    found = [text.find(string) for string in stop if string in text]
     return min(found, default=None)
 
 

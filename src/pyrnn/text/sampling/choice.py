@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,12 +33,11 @@ def checked(temperature: object, top_k: object, top_p: object) -> Choice:
     return Choice(temperature, top_k, top_p)
 
 
-def scores_of(logits: Array, never: int | None) -> Array:
-    """Logits (V,) in float64, the largest shifted to 0; -infinity for what is never chosen."""
+def scores_of(logits: Array, never: Sequence[int]) -> Array:
+    """Logits (V,) in float64, the largest 0, with -infinity for what is never chosen."""
     scores: Array = logits.astype(np.float64)
     divergence.check_usable({"the scores": scores})
-    if never is not None:
-        scores[never] = -np.inf
+    scores[[*never]] = -np.inf
     scores -= scores.max()
     return scores
 

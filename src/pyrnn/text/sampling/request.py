@@ -11,6 +11,7 @@ from pyrnn import _checks
 from pyrnn._types import Indices
 from pyrnn.parameters.dictionary import random_generator
 from pyrnn.text.sampling import beams, choice, stops, writing
+from pyrnn.text.vocabularies.base import BaseVocabulary
 from pyrnn.text.vocabulary import REPLACEMENT, checked_strings
 from pyrnn.training import divergence
 
@@ -57,12 +58,17 @@ def made(
 ) -> Request:
     """Check the arguments of `CharacterModel.sample`."""
     prompts = _prompts(prompt)
-    vocabulary = model.vocabulary
+    vocabulary: BaseVocabulary = model.vocabulary
     indices = [
         vocabulary.encode(vocabulary.normalise(text), name=name) for name, text in prompts.items()
     ]
-    if vocabulary.characters == REPLACEMENT:
-        raise ValueError(f"vocabulary: expected a character to write, got {REPLACEMENT!r} alone")
+    for name, found in zip(prompts, indices, strict=True):
+        if not len(found):
+            raise ValueError(f"{name}: expected at least one {vocabulary.unit}, got none")
+    if len(vocabulary) == len(vocabulary._unwritten()):
+        raise ValueError(
+            f"vocabulary: expected a {vocabulary.unit} to write, got {REPLACEMENT!r} alone"
+        )
     divergence.check_usable(model.parameters)
     length = _checks.size("length", length)
     chosen = choice.checked(temperature, top_k, top_p)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyrnn.text.vocabulary import Vocabulary, checked_strings
+from pyrnn.text.vocabularies.base import BaseVocabulary
+from pyrnn.text.vocabulary import checked_strings
 
 
-def checked(stop: object, vocabulary: Vocabulary) -> tuple[str, ...]:
+def checked(stop: object, vocabulary: BaseVocabulary) -> tuple[str, ...]:
     """Check the strings, and bring them into the form of the vocabulary."""
     if stop is None:
         return ()
@@ -31,10 +32,18 @@ class Ending:
         self._pending = ""
         self.ended: bool = False
 
-    def add(self, character: str) -> str:
-        """Add a character; return what is certain now, without a string that ends the text."""
+    def add(self, text: str) -> str:
+        """Add text, and return what is certain now; a string that ends it is left out."""
         if not self._strings:
-            return character
+            return text
+        certain = ""
+        for character in text:
+            certain += self._added(character)
+            if self.ended:
+                break
+        return certain
+
+    def _added(self, character: str) -> str:
         text = self._pending + character
         if any(text.endswith(string) for string in self._strings):
             # What is pending is the beginning of the longest string; a shorter one is contained in

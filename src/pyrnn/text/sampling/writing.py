@@ -10,6 +10,7 @@ import numpy as np
 from pyrnn._types import Array, Indices
 from pyrnn.text.sampling.choice import Choice, choose, scores_of
 from pyrnn.text.sampling.stops import Ending
+from pyrnn.text.vocabularies.base import BaseVocabulary
 
 
 def features(model: Any, indices: Indices) -> Array | Indices:
@@ -30,7 +31,9 @@ def write(
 
     A row that has read its prompt begins to generate while others still read theirs.
     """
-    characters, never = model.vocabulary.characters, model.vocabulary.replacement
+    vocabulary: BaseVocabulary = model.vocabulary
+    never = vocabulary._unwritten()
+    before = [vocabulary._began(prompt) for prompt in prompts]
     stream = model.rnn.stream(len(prompts))
     endings = [Ending(stop) for _ in prompts]
     ends = [len(prompt) + length - 1 for prompt in prompts]
@@ -44,7 +47,8 @@ def write(
             current[row] = prompts[row][step + 1]
         for row, scores in zip(writing, logits, strict=True):
             current[row] = choose(scores_of(scores, never), choice, generators[row])
-            piece = endings[row].add(characters[current[row]])
+            text, before[row] = vocabulary._written(before[row], int(current[row]))
+            piece = endings[row].add(text)
             if step + 1 == ends[row] or endings[row].ended:
                 active.discard(row)
                 piece += endings[row].rest()
