@@ -9,6 +9,7 @@ import numpy as np
 
 from pyrnn._files import AnyPath
 from pyrnn.interop._made import Found, batch_norm_of, embedding_of, linear_of, made_of, warned
+from pyrnn.interop.onnx import quantized_nodes
 from pyrnn.interop.onnx.equations import DEFAULTS, Named, Settings, Weights
 from pyrnn.interop.onnx.graph import AnyArray, Graph, Node, Program, UnsupportedError
 from pyrnn.interop.onnx.operators import OPERATORS
@@ -19,7 +20,10 @@ from pyrnn.interop.onnx.operators._build import (
     contradiction,
     folding,
 )
+from pyrnn.interop.onnx.operators.quantized import LSTM as LSTM_OF_BYTES
+from pyrnn.interop.onnx.operators.quantized import lstm_of
 from pyrnn.interop.onnx.operators.recurrent import settings_of, weights_of
+from pyrnn.interop.onnx.quantized_nodes import Links
 from pyrnn.interop.onnx.weights import cell_of, layer_activations, to_cell
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent.gru import GRU
@@ -43,9 +47,10 @@ def layers(path: AnyPath) -> dict[str, Layer]:
     dict
         RNN, LSTM and GRU with what their nodes say (``layout=1`` is ``batch_first``); Gemm, and
         MatMul with the Add behind it, as `Linear`; Gather of rows as `Embedding`;
-        BatchNormalization as `BatchNorm1d`, whose channels are the last axis. Each node is a layer
-        of its own; `pyrnn.interop.stacking.stack` joins several. An initial state that the file
-        holds is not part of a layer.
+        BatchNormalization as `BatchNorm1d`, whose channels are the last axis. Weights of 8 bits,
+        as ``onnxruntime.quantization.quantize_dynamic`` writes them, become the floats that they
+        stand for. Each node is a layer of its own; `pyrnn.interop.stacking.stack` joins several. An
+        initial state that the file holds is not part of a layer.
 
     Warns
     -----
@@ -77,14 +82,14 @@ def layers(path: AnyPath) -> dict[str, Layer]:
 def find(program: Program) -> Found:
     """The layers of a graph and of the graphs in it."""
     found = Found({}, {})
-    for build, readers in _builds(program.graph, program.opset, {}):
+    for build, links in _builds(program.graph, program.opset, {}):
         name = build.node.name
         while name in found.layers or name in found.refused:
             name += "_"
         try:
-            layer = _layer(build, readers)
+            layer = _layer(build, links)
         except (UnsupportedError, *CONTRADICTIONS) as error:
-            if build.node.op in RECURRENT:
+            if build.node.op in (*RECURRENT, LSTM_OF_BYTES):
                 found.refused[name] = _reason(build.node, error)
             continue
         if layer is not None:
@@ -96,10 +101,10 @@ def others(program: Program, found: Found) -> dict[str, tuple[int, int]]:
     """The operators that have weights and are not layers: how many nodes, and how many numbers."""
     counted: dict[str, tuple[int, int]] = {}
     biases: set[str] = set()
-    for build, readers in _builds(program.graph, program.opset, {}):
+    for build, links in _builds(program.graph, program.opset, {}):
         node = build.node
-        if node.op == "MatMul" and node.name in found.layers:
-            biases.update(reader.name for reader in readers.get(node.outputs[0], []))
+        if node.name in found.layers:
+            biases.update(part.name for part in quantized_nodes.nodes_of(node, links))
         given = [build.constants.get(name) for name in node.inputs]
         fixed = all(name == "" or name in build.constants for name in node.inputs)
         if fixed or node.name in found.layers or node.name in biases:
@@ -118,22 +123,21 @@ def _reason(node: Node, error: Exception) -> str:
 
 # --- the graph ------------------------------------------------------------------------------
 
-Readers = Mapping[str, list[Node]]
-
 
 def _builds(
     graph: Graph, opset: int, outer: Mapping[str, AnyArray]
-) -> Iterator[tuple[Build, Readers]]:
-    """Every node with all constants that there are before it, and who reads which name."""
+) -> Iterator[tuple[Build, Links]]:
+    """Every node with all constants that there are before it, and what it is linked to."""
     known: dict[str, AnyArray] = {**outer, **graph.constants}
     readers: dict[str, list[Node]] = {}
     for node in graph.nodes:
         for name in node.inputs:
             readers.setdefault(name, []).append(node)
+    links = Links(readers, {name: node for node in graph.nodes for name in node.outputs})
     left = ALL_FOLDED_NUMBERS
     for node in graph.nodes:
         build = Build(node, opset, known)
-        yield build, readers
+        yield build, links
         for inner in node.subgraphs():
             yield from _builds(inner, opset, known)
         if left > 0:
@@ -162,22 +166,24 @@ def _fold(build: Build, known: dict[str, AnyArray]) -> int:
 # --- one node -------------------------------------------------------------------------------
 
 
-def _layer(build: Build, readers: Readers) -> Layer | None:
+def _layer(build: Build, links: Links) -> Layer | None:
     """The layer that a node is; None for other operators."""
     op = build.node.op
     if build.node.domain:
         return None
     if op in RECURRENT:
         return _recurrent(build)
+    if op == LSTM_OF_BYTES:
+        return _recurrent(lstm_of(build))
     if op == "Gemm":
         return _gemm(build)
     if op == "MatMul":
-        return _matmul(build, readers)
+        return _matmul(build, links)
     if op == "Gather":
-        return _embedding(build)
+        return _embedding(build) or quantized_nodes.layer(build, links)
     if op == "BatchNormalization":
         return _batch_norm(build)
-    return None
+    return quantized_nodes.layer(build, links)
 
 
 def _recurrent(build: Build) -> Layer:
@@ -252,17 +258,13 @@ def _gemm(build: Build) -> Layer | None:
     return linear_of(weight, bias)
 
 
-def _matmul(build: Build, readers: Readers) -> Layer | None:
+def _matmul(build: Build, links: Links) -> Layer | None:
     weight = build.constant(1)
     if not _is_weight(weight) or weight is None:
         return None
-    behind = readers.get(build.node.outputs[0], [])
-    bias = None
-    if len(behind) == 1 and behind[0].op == "Add":
-        (other,) = [name for name in behind[0].inputs if name != build.node.outputs[0]] or [""]
-        found = build.constants.get(other)
-        if found is not None and found.shape == (weight.shape[1],) and found.dtype == weight.dtype:
-            bias = found
+    bias = quantized_nodes.bias_behind(build.node, weight.shape[1], build, links)
+    if bias is not None and bias.dtype != weight.dtype:
+        bias = None
     return linear_of(weight.T, bias)
 
 

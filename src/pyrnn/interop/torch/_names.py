@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
+from pyrnn.interop.torch import _quantized
 
 MOST_LEVELS = 200
 MOST_NAMES = 200_000
@@ -16,21 +17,25 @@ _OF_MODULES = ("_parameters", "_buffers", "_modules")
 _WIDENED = ("torch.float16", "torch.bfloat16")
 
 
-def flat(mapping: Any) -> dict[str, Any]:
+def flat(mapping: Any, bidirectional: bool | None = None) -> dict[str, Any]:
     """The tensors and arrays of nested dicts by their names, joined by dots, as torch joins them.
 
     A module's parameters, which `read` gives as ``["_parameters"]``, have the names that its
-    ``state_dict()`` would give them.
+    ``state_dict()`` would give them. Those of quantised modules have the names that they had
+    before; ``bidirectional`` says what the sizes of such a layer may leave open.
     """
     if not isinstance(mapping, Mapping):
         raise TypeError(f"mapping: expected a dict of arrays, got {type(mapping).__name__}")
     found: dict[str, Any] = {}
+    both: dict[str, bool] = {}
     for count, (name, value) in enumerate(_entries(mapping)):
         if count > MOST_NAMES:
             raise ValueError(f"mapping: expected at most {MOST_NAMES} entries, got more")
         if _is_tensor(value):
             found[name] = value
-    return found
+        elif type(value) is bool and name.rpartition(".")[2] == "bidirectional":
+            both[name.rpartition(".")[0]] = value
+    return _quantized.renamed(found, both, bidirectional)
 
 
 def _entries(mapping: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
@@ -44,7 +49,10 @@ def _entries(mapping: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
             continue
         key, value = item
         name = prefix if key in _OF_MODULES else f"{prefix}.{key}" if prefix else str(key)
-        if not isinstance(value, Mapping):
+        packed = _quantized.parts(name, value) if "_packed" in name or "_all" in name else None
+        if packed is not None:
+            yield from packed.items()
+        elif not isinstance(value, Mapping):
             yield name, value
         elif levels == MOST_LEVELS:
             raise ValueError(f"mapping: expected at most {MOST_LEVELS} levels of dicts, got more")
@@ -61,6 +69,8 @@ def as_array(name: str, value: Any) -> npt.NDArray[Any]:
     """A tensor or an array as float32 or float64; narrower floats are widened."""
     if hasattr(value, "detach"):  # torch's; it need not be imported here
         value = value.detach().cpu()
+        if getattr(value, "is_quantized", False):
+            value = value.dequantize()
         if str(value.dtype) in _WIDENED:
             value = value.float()
         value = value.numpy()

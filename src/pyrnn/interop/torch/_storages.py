@@ -74,6 +74,9 @@ STORAGES = {
     "BoolStorage": "bool",
     "ComplexFloatStorage": "complex64",
     "ComplexDoubleStorage": "complex128",
+    "QInt8Storage": "int8",
+    "QUInt8Storage": "uint8",
+    "QInt32Storage": "int32",
     "UntypedStorage": "",
 }
 
@@ -100,6 +103,11 @@ class Storages:
         self._read = read
         self._bytes: dict[str, Bytes] = {}
         self._arrays: dict[tuple[str, str], npt.NDArray[Any]] = {}
+
+    @property
+    def bytes_read(self) -> int:
+        """Of all storages so far, each counted once."""
+        return sum(len(found.data) for found in self._bytes.values())
 
     def tensor(
         self,

@@ -67,6 +67,7 @@ class _Converter:
 
     def __init__(self, contents: Contents) -> None:
         self._storages = contents.storages
+        self._widened = 0
         self._most = MOST_REPEATED + contents.pickle_bytes
         self._done: dict[int, _Done] = {}
         self._kept: list[Any] = []  # so that no other object gets the id of one that is done
@@ -169,6 +170,12 @@ class _Converter:
             kind if type(kind) is str else "object", self.of(made.arguments), attributes
         )
 
+    def count_widened(self, numbers: int) -> None:
+        """Numbers that become floats in memory of their own: no more than the file has bytes."""
+        self._widened += numbers
+        if self._widened > self._storages.bytes_read + MOST_REPEATED:
+            raise FormatError("it has the same quantised tensor too often")
+
     def tensor(self, storage: Any, dtype: str, offset: Any, shape: Any, strides: Any) -> Any:
         for numbers in ((offset,), shape, strides):
             if type(numbers) is not tuple or not all(type(n) is int for n in numbers):
@@ -235,6 +242,43 @@ def _tensor(converter: _Converter, made: Made) -> Any:
         dtype = ALIASES.get(name, name)
     shape = shape if type(shape) is tuple else converter.of(shape)  # a torch.Size
     return converter.tensor(storage, dtype or "uint8", offset, shape, strides)
+
+
+def _quantized_tensor(converter: _Converter, made: Made) -> Any:
+    """A tensor of 8 bits or more as the float32 numbers that it stands for."""
+    whole = _tensor(converter, made)
+    scheme, *numbers = converter.of(_arguments(made, 5)[4])
+    if whole.dtype.kind not in "iu":
+        raise FormatError("it has a quantised tensor that is not of whole numbers")
+    converter.count_widened(whole.size)
+    if scheme == "torch.per_tensor_affine" and len(numbers) == 2:
+        scale, zero = numbers
+        if type(scale) is not float or type(zero) is not int:
+            raise FormatError("it has a quantised tensor whose scale is no number")
+        return _dequantized(whole, np.float64(scale), np.int64(zero))
+    if not str(scheme).startswith("torch.per_channel_affine") or len(numbers) != 3:
+        raise FormatError(f"it has a tensor quantised by {str(scheme)[:80]!r}")
+    scale, zero, axis = numbers
+    fits = type(axis) is int and 0 <= axis < whole.ndim
+    parts = [p for p in (scale, zero) if type(p) is np.ndarray and p.dtype.kind in "fiu"]
+    if not fits or len(parts) < 2 or any(p.shape != whole.shape[axis : axis + 1] for p in parts):
+        raise FormatError("it has a quantised tensor whose scales do not fit its channels")
+    along = (-1, *(1,) * (whole.ndim - axis - 1))
+    return _dequantized(whole, *(p.astype(np.float64).reshape(along) for p in parts))
+
+
+def _dequantized(whole: Any, scale: Any, zero: Any) -> Any:
+    """(q - zero point) * scale, rounded once to float32, as torch has them."""
+    with np.errstate(all="ignore"):
+        return ((whole - zero).astype(np.float32) * np.asarray(scale, np.float32)).astype("f4")
+
+
+def _packed(converter: _Converter, made: Made) -> Any:
+    """An object of torch's C++ code: what it would have been made of, and its class."""
+    state = made.states[-1] if made.states else None
+    if type(state) is not tuple or len(state) != 2 or type(state[1]) is not str:
+        return None
+    return Placeholder(state[1], (), {"state": converter.of(state[0])})
 
 
 def _parameter(converter: _Converter, made: Made) -> Any:
@@ -312,6 +356,8 @@ _MAKERS: dict[str, _Maker] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _tensor,
+    "torch._utils._rebuild_qtensor": _quantized_tensor,
+    "torch.ScriptObject": _packed,
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch._tensor._rebuild_from_type_v2": _of_type,

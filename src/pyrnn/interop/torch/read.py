@@ -28,7 +28,8 @@ def read(path: AnyPath) -> Any:
     -------
     dict
         What was saved, usually a state dict or a dict of several: dicts, lists and tuples as they
-        were, tensors and NumPy's arrays as arrays. float16 and bfloat16 are widened to float32.
+        were, tensors and NumPy's arrays as arrays. float16 and bfloat16 are widened to float32, and
+        quantised tensors are the float32 numbers that they stand for.
         Tensors that shared their storage share memory. An object of any other class is a
         `Placeholder`, a dict of its attributes; a whole module has its parameters in
         ``["_parameters"]`` and the modules in it in ``["_modules"]``, where `from_state_dict`

@@ -35,6 +35,7 @@ def from_state_dict(
     kind: str | None = None,
     nonlinearity: str = "tanh",
     batch_first: bool = False,
+    bidirectional: bool | None = None,
 ) -> Any:
     """Make a layer of the arrays of a torch module.
 
@@ -55,7 +56,8 @@ def from_state_dict(
     ----------
     mapping : dict
         Arrays, or torch's tensors and parameters; nested dicts, as `read` gives them, count as one
-        with names joined by dots. float16 and bfloat16 are widened to float32.
+        with names joined by dots. float16 and bfloat16 are widened to float32; so are the packed
+        weights of modules from ``torch.ao.quantization.quantize_dynamic``.
     prefix : str
         Of the module in the model, with or without the dot at its end: "encoder.lstm".
     kind : {"RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "Linear", "Embedding", \
@@ -66,6 +68,9 @@ def from_state_dict(
     batch_first : bool
         Of a recurrent layer; a state dict does not say it. Nor does it say the dropout, which is 0
         and may be set.
+    bidirectional : bool, optional
+        Of a quantised recurrent layer, whose state dict does not say it: needed where it has two
+        cells with as many inputs as units, which may be two levels or two directions.
 
     Returns
     -------
@@ -95,11 +100,18 @@ def from_state_dict(
         _checks.choice("kind", kind, _KINDS)
     _checks.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
     _checks.flag("batch_first", batch_first)
-    everything = _names.flat(mapping)
+    if bidirectional is not None:
+        _checks.flag("bidirectional", bidirectional)
+    everything = _names.flat(mapping, bidirectional)
     found = {
         name: value for name, value in _names.below(everything, prefix).items() if "." not in name
     }
     where = prefix.rstrip(".")
+    if any(n.startswith("_all_weight_values.") for n in _names.below(everything, prefix)):
+        raise ValueError(
+            f"bidirectional: expected True or False for the quantised layer {_at(where)}, whose "
+            "cells may be its levels or its directions"
+        )
     recurrent = {name: value for name, value in found.items() if _PARAMETER.fullmatch(name)}
     if recurrent:
         arrays = {name: _names.as_array(name, value) for name, value in recurrent.items()}

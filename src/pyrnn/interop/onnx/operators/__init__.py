@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pyrnn.interop.onnx.operators import (
     arithmetic,
     dense,
+    quantized,
     recurrent,
     reductions,
     shapes,
@@ -17,9 +18,10 @@ from pyrnn.interop.onnx.operators._build import Builder
 OPERATORS: Mapping[str, Builder] = {
     **arithmetic.TABLE,
     **dense.TABLE,
+    **quantized.TABLE,
     **recurrent.TABLE,
     **reductions.TABLE,
     **shapes.TABLE,
     **windows.TABLE,
 }
-"""By name, those of the standard domain; `pyrnn.interop.onnx.plan` adds If, Loop and Scan."""
+"""By name, of the standard and of com.microsoft; `pyrnn.interop.onnx.plan` adds If, Loop, Scan."""

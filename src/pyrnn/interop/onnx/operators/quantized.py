@@ -1,0 +1,258 @@
+"""Operators on numbers of 8 bits, as `onnxruntime.quantization` writes them into models.
+
+q stands for (q − zero point) · scale. Products of integers are exact: they are computed in float64,
+which holds every sum of so many products of 8 bits that memory has room for. An LSTM with 8-bit
+weights runs as one of float32 with what the weights stand for: x and h are not rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyrnn.interop.onnx.graph import AnyArray, Node
+from pyrnn.interop.onnx.operators import recurrent, windows
+from pyrnn.interop.onnx.operators._build import Build, Builder, Function, axis_of, dtype_of, plain
+
+LSTM = "DynamicQuantizeLSTM"
+OF_MICROSOFT = (LSTM, "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QGemm")
+"""Those of them that have no like in the standard, from the domain com.microsoft."""
+STANDARD_TOO = ("DequantizeLinear", "QuantizeLinear")
+"""Those that the domain has with the standard's meaning and more types."""
+
+
+def dequantized(q: AnyArray, scale: AnyArray, zero: AnyArray | None = None) -> Any:
+    """(q − zero point) · scale, in the scale's dtype, of shapes that NumPy broadcasts."""
+    wide = q.astype(np.int64) - (0 if zero is None else zero.astype(np.int64))
+    values: AnyArray = wide.astype(scale.dtype) * scale
+    return values
+
+
+def lstm_weight(q: AnyArray, scale: AnyArray, zero: AnyArray | None) -> Any:
+    """W or R of an LSTM, (directions, 4·H, ·), of (directions, ·, 4·H) quantised numbers.
+
+    The scale is of each direction, or of each of its columns.
+    """
+    directions, _, columns = q.shape
+    for name, part in (("scale", scale), ("zero point", zero)):
+        if part is not None and part.shape not in ((directions,), (directions, columns)):
+            raise ValueError(
+                f"{name}: expected shape ({directions},) or ({directions}, {columns}), "
+                f"got {part.shape}"
+            )
+    parts = [None if p is None else p.reshape(directions, 1, -1) for p in (scale, zero)]
+    assert parts[0] is not None
+    return np.ascontiguousarray(dequantized(q, parts[0], parts[1]).swapaxes(1, 2))
+
+
+def lstm_of(build: Build) -> Build:
+    """The LSTM that a quantised one stands for."""
+    node = build.node
+    inputs = list(node.inputs[:8])
+    constants = dict(build.constants)
+    for place, scale_at in ((1, 8), (2, 10)):
+        q, scale, zero = (build.constant(at) for at in (place, scale_at, scale_at + 1))
+        if q is None or scale is None or (zero is None and build.given(scale_at + 1)):
+            raise build.unsupported("quantised weights that are computed from the inputs")
+        if q.ndim != 3 or q.dtype.kind not in "iu" or scale.dtype != np.float32:
+            raise ValueError(f"expected whole numbers of 3 axes, got {q.dtype} of {q.shape}")
+        inputs[place] = f"{inputs[place]} dequantized"
+        constants[inputs[place]] = lstm_weight(q, scale, zero)
+    plain_node = Node("LSTM", node.name, tuple(inputs), node.outputs, node.attributes)
+    return Build(plain_node, build.opset, constants)
+
+
+def _lstm(build: Build) -> Function:
+    of_floats = lstm_of(build)
+    run = recurrent.TABLE["LSTM"](of_floats)
+    weights = [of_floats.constant(place) for place in (1, 2)]
+
+    def quantized(x: AnyArray, w: Any, r: Any, *rest: Any) -> Any:
+        return run(x, *weights, *rest[:5])
+
+    return quantized
+
+
+# --- quantisation ---------------------------------------------------------------------------
+
+
+def _rounded(x: AnyArray, scale: Any, zero: Any, dtype: np.dtype[Any]) -> Any:
+    """The nearest number that stands for x, ties to even, within what the dtype holds."""
+    limits = np.iinfo(dtype)
+    q = np.rint(x / scale) + zero
+    result: AnyArray = np.clip(q, limits.min, limits.max).astype(dtype)
+    return result
+
+
+def _dynamic(x: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
+    """Q, scale and zero point of a range that x and 0 are in."""
+    low, high = (np.float32(f(x, initial=0)) for f in (np.min, np.max))
+    scale = (high - low) / np.float32(255) if high > low else np.float32(1)
+    zero = np.clip(np.rint(-low / scale), 0, 255)
+    return _rounded(x, scale, zero, np.dtype(np.uint8)), np.array(scale), zero.astype(np.uint8)
+
+
+def _along(part: AnyArray, axis: int, block: int, shape: tuple[int, ...]) -> Any:
+    """A scale or zero point, of all, of each place of an axis or of each block, to broadcast."""
+    if block:
+        at = axis_of(axis, len(shape))
+        repeated = np.repeat(part, min(block, shape[at]), axis=axis_of(axis, part.ndim))
+        return repeated[tuple(slice(n) for n in shape)]
+    if part.ndim == 0 or part.size == 1:
+        return part.reshape(())
+    if part.ndim != 1:
+        raise ValueError(f"expected a scale of one axis, got shape {part.shape}")
+    at = axis_of(axis, len(shape))
+    return part.reshape(-1, *(1,) * (len(shape) - at - 1))
+
+
+def _quantize(build: Build) -> Function:
+    axis, block = build.integer("axis", 1), build.integer("block_size", 0)
+    number = build.integer("output_dtype", 0)
+    wanted = dtype_of(build, number) if number else np.dtype(np.uint8)
+
+    def run(x: AnyArray, scale: AnyArray, zero: AnyArray | None = None) -> Any:
+        dtype = wanted if zero is None else zero.dtype
+        if dtype.kind not in "iu":
+            raise ValueError(f"expected a zero point of whole numbers, got {dtype}")
+        shift = 0 if zero is None else _along(zero, axis, block, x.shape).astype(np.float64)
+        return _rounded(x, _along(scale, axis, block, x.shape), shift, dtype)
+
+    return run
+
+
+def _dequantize(build: Build) -> Function:
+    axis, block = build.integer("axis", 1), build.integer("block_size", 0)
+
+    def run(q: AnyArray, scale: AnyArray, zero: AnyArray | None = None) -> Any:
+        shift = None if zero is None else _along(zero, axis, block, q.shape)
+        return dequantized(q, _along(scale, axis, block, q.shape), shift)
+
+    return run
+
+
+# --- products -------------------------------------------------------------------------------
+
+
+def _without_zero(q: AnyArray, zero: AnyArray | None, rows: bool = False) -> Any:
+    """Q − zero point, in float64, of all numbers or of each row or column."""
+    if q.dtype.kind not in "iu" or q.dtype.itemsize != 1:
+        raise ValueError(f"expected numbers of 8 bits, got {q.dtype}")
+    wide = q.astype(np.float64)
+    if zero is None:
+        return wide
+    if rows and zero.ndim == 1 and zero.size > 1:
+        zero = zero[:, None]
+    return wide - zero
+
+
+def _product(build: Build, places: tuple[int, int]) -> Function:
+    """a b of quantised numbers, exactly, from a, its zero point, b and its zero point."""
+    known = build.constant(places[0])
+    zero = build.constant(places[1])
+    fixed = known is not None and (zero is not None or not build.given(places[1]))
+    weight = _without_zero(known, zero) if fixed and known is not None else None
+
+    def run(a: AnyArray, a_zero: Any, b: AnyArray, b_zero: Any) -> Any:
+        right = _without_zero(b, b_zero) if weight is None else weight
+        return np.matmul(_without_zero(a, a_zero, rows=True), right)
+
+    return run
+
+
+def _matmul(build: Build) -> Function:
+    product = _product(build, (1, 3))
+    return lambda a, b, a_zero=None, b_zero=None: product(a, a_zero, b, b_zero).astype(np.int32)
+
+
+def _matmul_to_float(build: Build) -> Function:
+    product = _product(build, (1, 5))
+
+    def run(
+        a: AnyArray,
+        b: AnyArray,
+        a_scale: AnyArray,
+        b_scale: AnyArray,
+        a_zero: Any = None,
+        b_zero: Any = None,
+        bias: AnyArray | None = None,
+    ) -> Any:
+        y = product(a, a_zero, b, b_zero).astype(np.float32) * (a_scale * b_scale)
+        return y if bias is None else y + bias
+
+    return run
+
+
+def _dynamic_matmul(build: Build) -> Function:
+    product = _product(build, (1, 3))
+
+    def run(
+        a: AnyArray,
+        b: AnyArray,
+        b_scale: AnyArray,
+        b_zero: Any = None,
+        bias: AnyArray | None = None,
+    ) -> Any:
+        q, scale, zero = _dynamic(a)
+        y = product(q, zero, b, b_zero).astype(np.float32) * (scale * b_scale)
+        return y if bias is None else y + bias
+
+    return run
+
+
+def _gemm(build: Build) -> Function:
+    flip_a, flip_b = build.flag("transA"), build.flag("transB")
+    alpha = np.float32(build.number("alpha", 1.0))
+
+    def run(
+        a: AnyArray,
+        a_scale: AnyArray,
+        a_zero: Any,
+        b: AnyArray,
+        b_scale: AnyArray,
+        b_zero: Any,
+        c: AnyArray | None = None,
+        y_scale: AnyArray | None = None,
+        y_zero: AnyArray | None = None,
+    ) -> Any:
+        left = _without_zero(a.T if flip_a else a, a_zero)
+        y = np.matmul(left, _without_zero(b.T if flip_b else b, b_zero))
+        if c is not None:
+            y += c
+        y = y.astype(np.float32) * (alpha * a_scale * b_scale)
+        if y_scale is None:
+            return y
+        zero = np.zeros((), np.uint8) if y_zero is None else y_zero
+        return _rounded(y, y_scale, zero.astype(np.float64), zero.dtype)
+
+    return run
+
+
+def _convolution(build: Build) -> Function:
+    names = ("x", "w")
+    attributes = build.node.attributes
+    node = Node("Conv", build.node.name, names, build.node.outputs[:1], attributes)
+    convolve = windows.TABLE["Conv"](Build(node, build.opset, {}))
+
+    def run(x: AnyArray, w: AnyArray, x_zero: Any = None, w_zero: Any = None) -> Any:
+        if w_zero is not None and w_zero.size > 1:
+            w_zero = w_zero.reshape(-1, *(1,) * (w.ndim - 1))
+        y: AnyArray = convolve(_without_zero(x, x_zero), _without_zero(w, w_zero))
+        return np.rint(y).astype(np.int32)
+
+    return run
+
+
+TABLE: Mapping[str, Builder] = {
+    "ConvInteger": _convolution,
+    "DequantizeLinear": _dequantize,
+    "DynamicQuantizeLinear": plain(_dynamic),
+    LSTM: _lstm,
+    "DynamicQuantizeMatMul": _dynamic_matmul,
+    "MatMulInteger": _matmul,
+    "MatMulIntegerToFloat": _matmul_to_float,
+    "QGemm": _gemm,
+    "QuantizeLinear": _quantize,
+}
