@@ -44,6 +44,43 @@ def test_timestamps_are_checked():
         read_times(np.array(["NaT"], "datetime64[D]"))
 
 
+def test_timestamps_out_of_order_are_refused():
+    hours = np.datetime64("2024-02-28T22", "h") + np.arange(30)
+    swapped = hours.copy()
+    swapped[[3, 20]] = swapped[[20, 3]]
+    for wrong in (hours[::-1], swapped):
+        with pytest.raises(ValueError, match="series: expected timestamps in ascending order, got"):
+            read_table("series", np.arange(30), wrong)
+    pandas = pytest.importorskip("pandas")
+    index = pandas.DatetimeIndex([*hours[:29], "NaT"])
+    with pytest.raises(ValueError, match="series: expected a timestamp for each step, got NaT"):
+        read_table("series", pandas.Series(np.arange(30), index=index))
+
+
+def test_a_gap_is_told_and_what_calendars_leave_out_is_none():
+    hours = np.datetime64("2024-02-28T22", "h") + np.arange(60)
+    without = np.delete(hours, [20, 21])
+    with pytest.warns(
+        UserWarning, match="series: no value between 2024-02-29T17 and 2024-02-29T20"
+    ):
+        read_table("series", np.arange(58), without)
+    clock = hours.copy()
+    clock[30:] -= 1  # put back in autumn
+    read_table("series", np.arange(60), clock)
+    pandas = pytest.importorskip("pandas")
+    for frequency in ("B", "MS", "QS", "YS", "13h"):
+        index = pandas.DatetimeIndex(
+            pandas.date_range("2020-01-01", periods=60, freq=frequency).to_numpy()
+        )
+        assert index.freq is None
+        read_table("series", pandas.Series(np.arange(60.0), index=index))
+
+
+def test_several_series_of_different_lengths_are_told_to_be_columns():
+    with pytest.raises(ValueError, match="expected several series as columns"):
+        read_table("series", [np.ones(3), np.ones(4)])
+
+
 def test_the_next_times():
     hours = np.datetime64("2024-02-28T22", "h") + np.arange(3)
     assert future_times(hours, 3).tolist() == (hours[-1] + np.arange(1, 4)).tolist()

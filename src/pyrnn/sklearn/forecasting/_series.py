@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import assert_all_finite
 
-from pyrnn import _checks
+from pyrnn import _checks, _warnings
 from pyrnn.sklearn._errors import naming
+
+_HOUR = np.timedelta64(1, "h")
 
 
 class Table(NamedTuple):
@@ -29,6 +31,8 @@ def read_table(name: str, given: Any, timestamps: Any = None) -> Table:
     index = getattr(given, "index", None)
     if callable(index):  # of a list
         index = None
+    if isinstance(given, (list, tuple)) and len({np.shape(part) for part in given}) > 1:
+        raise ValueError(f"{name}: expected several series as columns (T, series), got a list")
     with naming(name):
         array = np.asarray(given)
         if array.dtype.kind not in "iufbO":
@@ -50,8 +54,35 @@ def read_table(name: str, given: Any, timestamps: Any = None) -> Table:
         times = index.to_timestamp()
     elif index is not None and getattr(index.dtype, "kind", "") == "M":
         times = index
+    if times is not None:
+        check_times(name, times)
     flat = values.ndim == 1
     return Table(values[:, None] if flat else values, flat, times)
+
+
+def check_times(name: str, times: Any) -> None:
+    """Refuse timestamps out of order; warn of gaps, since steps are taken for evenly spaced."""
+    moments = np.asarray(times, dtype="datetime64[ns]")
+    if np.isnat(moments).any():
+        raise ValueError(f"{name}: expected a timestamp for each step, got NaT")
+    steps = np.diff(moments)
+    # A clock that is put back an hour in autumn shows times that go back as far, once a year.
+    back = np.flatnonzero(steps < np.timedelta64(0))
+    if len(back) > 1 + len(steps) // 300 or np.any(steps < -_HOUR):
+        raise ValueError(
+            f"{name}: expected timestamps in ascending order, got {times[back[0] + 1]} after "
+            f"{times[back[0]]}; sort by time first"
+        )
+    if getattr(times, "freq", None) is not None or len(steps) < 20:
+        return
+    usual = np.sort(steps)[int(0.95 * len(steps))]
+    gaps = np.flatnonzero(steps >= 2 * usual)
+    if len(gaps) and usual > np.timedelta64(0):
+        more = f", and {len(gaps) - 1} more gaps" if len(gaps) > 1 else ""
+        _warnings.warn_user(
+            f"{name}: no value between {times[gaps[0]]} and {times[gaps[0] + 1]}{more}; steps are "
+            "taken for evenly spaced, so fill gaps first (pandas: series.asfreq('h').interpolate())"
+        )
 
 
 def read_times(timestamps: Any) -> Any:
