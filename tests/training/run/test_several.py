@@ -230,6 +230,54 @@ def test_a_loss_that_is_not_finite_on_one_rank_is_an_error_of_all():
     assert on_ranks(2, train) == [False, False]
 
 
+WEIGHING = {
+    "ignored": {"ignore_index": 1},
+    "weights": {"weight": [1.0, 0.25, 3.0]},
+    "a weight of 0": {"weight": [2.0, 0.0, 1.0]},
+    "smoothed": {"weight": [0.5, 2.0, 1.0], "label_smoothing": 0.1, "ignore_index": 1},
+}
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("options", WEIGHING.values(), ids=WEIGHING)
+def test_targets_that_weigh_differently(options, accumulate):
+    """Of a rank, and of a batch, no target may count at all."""
+    x = np.random.default_rng(0).standard_normal((12, 5, 2))
+    targets = np.array([1, 1, 0, 2, 1, 1, 1, 2, 0, 1, 1, 1])
+    loss = functools.partial(losses.cross_entropy, **options)
+
+    def train(comm, size):
+        rnn, out = pyrnn.GRU(2, 4, dtype="float64", seed=0), pyrnn.Linear(4, 3, dtype="float64")
+        model = pyrnn.Sequential(rnn=rnn, last=pyrnn.LastStep(), out=out)
+        model.parameters["out.weight"] = np.random.default_rng(1).standard_normal((3, 4))
+        model.parameters["out.bias"] = np.zeros(3)
+        optimizer = pyrnn.Adam(model.parameters, lr=0.02)
+        trainer = pyrnn.Trainer(model, loss, optimizer, communicator=comm)
+        trainer.fit((x, targets), epochs=3, batch_size=size, shuffle=False, accumulate=accumulate)
+        return trainer.evaluate((x, targets), batch_size=size), trainer.history.history["loss"]
+
+    score, curve = train(None, 4)
+    assert score < curve[0]
+    for ranks in (2, 4):
+        for result in on_ranks(ranks, lambda comm: train(comm, 4)):
+            np.testing.assert_allclose(result[0], score, rtol=1e-9)
+            np.testing.assert_allclose(result[1], curve, rtol=1e-9)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_no_target_counts(ranks):
+    def train(comm):
+        model = pyrnn.Sequential(rnn=pyrnn.GRU(2, 4, seed=0), last=pyrnn.LastStep())
+        optimizer = pyrnn.Adam(model.parameters)
+        trainer = pyrnn.Trainer(model, "cross_entropy", optimizer, communicator=comm)
+        data = np.zeros((4, 3, 2), np.float32), np.full(4, -100)
+        for call in (lambda: trainer.fit(data, epochs=1), lambda: trainer.evaluate(data)):
+            with pytest.raises(ValueError, match="loss: expected a target that counts"):
+                call()
+
+    on_ranks(ranks, train) if ranks > 1 else train(None)
+
+
 def test_evaluate_is_of_all_rows():
     for data in (varied, text):
 

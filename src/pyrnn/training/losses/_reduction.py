@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -94,7 +96,7 @@ def reduced(
         return losses, gradient.astype(dtype)
     value = float(losses.sum())
     if reduction == "mean":
-        total = divisor(losses.size, counted, weights)
+        total = divisor(losses.size, counted, weights, noted=weights is not None)
         value /= total
         gradient = gradient / total
     return value, gradient.astype(dtype)
@@ -107,12 +109,35 @@ def _like(counted: Counted, shape: tuple[int, ...]) -> Counted:
     return counted.reshape(counted.shape + (1,) * (len(shape) - counted.ndim))
 
 
-def divisor(size: int, counted: Counted | None, weights: Array | None) -> float:
+_notes: ContextVar[list[float] | None] = ContextVar("pyrnn_weights_of_targets", default=None)
+
+
+@contextmanager
+def weights_of_targets() -> Iterator[list[float]]:
+    """Inside a ``with`` block losses over classes list the sum of weights that they divide by.
+
+    It may be 0 there: of several batches, or ranks, one may have no target that counts.
+    """
+    notes: list[float] = []
+    token = _notes.set(notes)
+    try:
+        yield notes
+    finally:
+        _notes.reset(token)
+
+
+def divisor(
+    size: int, counted: Counted | None, weights: Array | None, noted: bool = False
+) -> float:
     """What the mean divides by; a ValueError if nothing counts."""
     if weights is not None:
         total = float((weights if counted is None else np.where(counted, weights, 0)).sum())
     else:
         total = float(size if counted is None else np.count_nonzero(counted))
+    notes = _notes.get() if noted else None
+    if notes is not None:
+        notes.append(total)
+        return total or 1.0
     if total == 0:
         raise ValueError("reduction: expected an element that counts for the mean, got none")
     return total

@@ -193,7 +193,7 @@ def _plain(
     """Without weights and smoothing: the core's work, on the rows that count."""
     divisor = 1.0
     if reduction == "mean":
-        divisor = _reduction.divisor(len(rows), counted, None)
+        divisor = _reduction.divisor(len(rows), counted, None, noted=True)
     backend = selection.current()
     chosen = None if counted is None else np.flatnonzero(counted)
     if chosen is None or len(chosen) == len(rows):

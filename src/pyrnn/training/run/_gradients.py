@@ -11,16 +11,22 @@ from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.distributed.ranks import Ranks
 from pyrnn.training.divergence import check_loss
+from pyrnn.training.losses._reduction import weights_of_targets
 from pyrnn.training.run import _model, _several
 from pyrnn.training.run.batches import Batch, Data
 
 Grads = Mapping[str, Array]
 
 
+class NoTargetError(ValueError):
+    """No target of a step, or of an evaluation, counts; all ranks raise it."""
+
+
 def of_step(trainer: Any, data: Data, group: Any) -> tuple[float, Grads]:
     """The mean loss of one batch or several, and its gradient, summed over ranks."""
     if len(group) == 1:
-        value, _, grads = _of_batch(trainer, data, group[0])
+        value, size, grads = _of_batch(trainer, data, group[0])
+        _check_counts(size)
     else:
         value, grads = _accumulated(trainer, data, group)
     ranks: Ranks | None = trainer._ranks
@@ -28,8 +34,8 @@ def of_step(trainer: Any, data: Data, group: Any) -> tuple[float, Grads]:
 
 
 def _accumulated(trainer: Any, data: Data, group: Any) -> tuple[float, Grads]:
-    """The mean loss and gradient of several batches, each weighted by its number of targets."""
-    total, weight = 0.0, 0
+    """The mean loss and gradient of several batches, each with the weight of its targets."""
+    total = weight = 0.0
     summed: Any = None
     backend = selection.current()
     for item in group:
@@ -41,31 +47,38 @@ def _accumulated(trainer: Any, data: Data, group: Any) -> tuple[float, Grads]:
         else:
             for name, array in grads.items():
                 summed[name] += array
+    _check_counts(weight)
     backend.scale(list(summed.values()), 1 / weight)
     return total / weight, summed
 
 
-def _of_batch(trainer: Any, data: Data, item: Any) -> tuple[float, int, Grads]:
+def _check_counts(weight: float) -> None:
+    """Refuse a mean over targets of which none counts."""
+    if weight == 0:
+        raise NoTargetError("loss: expected a target that counts for the mean, got none")
+
+
+def _of_batch(trainer: Any, data: Data, item: Any) -> tuple[float, float, Grads]:
     """Forward, loss and backward of a batch; its state is carried to the next one.
 
-    The loss and the number of targets are those of all ranks. The gradients are this rank's share:
-    all shares add up to the gradient of that loss.
+    The loss and the weight of the targets are those of all ranks. The gradients are this rank's
+    share: all shares add up to the gradient of that loss.
     """
     progress, ranks = trainer.progress, trainer._ranks
     batch = data.load(item)
     y = state = cache = dy = None
-    value = 0.0
+    value = own = 0.0
     if batch.rows:
         options = {} if batch.lengths is None else {"lengths": batch.lengths}
         y, state, cache = trainer.model.forward(batch.x, progress.state_for(batch), **options)
-        value, dy = loss_of(trainer, y, batch, data.batch_first)
-    size = batch.size
+        value, dy, own = loss_of(trainer, y, batch, data.batch_first)
+    size = own
     if ranks is not None:
         _several.share_buffers(trainer)
-        value, weight = ranks.mean(value, batch.size)
-        size = int(weight)
-        if dy is not None:
-            dy = _shared(dy, batch.size, size)
+        value, size = ranks.mean(value, own)
+        value = value if size else 0.0
+        if dy is not None and own:
+            dy = _shared(dy, own, size)
     check_loss("lr", trainer.optimizer.lr, value, progress.step + 1)
     grads: Grads
     if batch.rows:
@@ -77,15 +90,18 @@ def _of_batch(trainer: Any, data: Data, item: Any) -> tuple[float, int, Grads]:
     return value, size, grads
 
 
-def _shared(dy: Any, own: int, all_targets: int) -> Any:
+def _shared(dy: Any, own: float, all_targets: float) -> Any:
     """The gradient of a rank's mean loss as its share of that of the mean over all ranks."""
     share = own / all_targets
     # A power of two, as for equal shares of 2, 4, 8 ranks, changes no bit of what follows.
     return dy if share == 1 else np.multiply(dy, share, dtype=dy.dtype)
 
 
-def loss_of(trainer: Any, y: Array, batch: Batch, batch_first: bool) -> tuple[float, Array]:
-    """The loss of the model's outputs; steps that are read only for their gradients have none."""
+def loss_of(trainer: Any, y: Array, batch: Batch, batch_first: bool) -> tuple[float, Array, float]:
+    """The loss of the model's outputs; steps that are read only for their gradients have none.
+
+    Also returns the weight of its targets: their number, or what a loss over classes divides by.
+    """
     scored, lengths = y, batch.lengths
     if batch.before:
         scored = y[:, batch.before :] if batch_first else y[batch.before :]
@@ -95,7 +111,8 @@ def loss_of(trainer: Any, y: Array, batch: Batch, batch_first: bool) -> tuple[fl
         options = {"lengths": lengths}
         if batch_first:
             options["batch_first"] = True
-    value, dy = trainer.loss(scored, batch.targets, **options)
+    with weights_of_targets() as weights:
+        value, dy = trainer.loss(scored, batch.targets, **options)
     if batch.before:
         whole = np.zeros_like(y)
         if batch_first:
@@ -103,13 +120,13 @@ def loss_of(trainer: Any, y: Array, batch: Batch, batch_first: bool) -> tuple[fl
         else:
             whole[batch.before :] = dy
         dy = whole
-    return value, dy
+    return value, dy, weights[0] if len(weights) == 1 else float(batch.size)
 
 
 def mean_loss(trainer: Any, data: Data) -> float:
     """The mean loss over all targets of all ranks, in eval mode."""
     model, ranks = trainer.model, trainer._ranks
-    total, weight, state = 0.0, 0, None
+    total, weight, state = 0.0, 0.0, None
     was_training = getattr(model, "training", True)
     model.eval()
     try:
@@ -119,12 +136,13 @@ def mean_loss(trainer: Any, data: Data) -> float:
                 continue
             state = state if batch.back else None
             y, state = _model.call(model, batch.x, state, batch.lengths)
-            value, _ = loss_of(trainer, y, batch, data.batch_first)
-            total, weight = total + float(value) * batch.size, weight + batch.size
+            value, _, own = loss_of(trainer, y, batch, data.batch_first)
+            total, weight = total + float(value) * own, weight + own
     finally:
         if was_training:
             model.train()
-    if ranks is None:
-        return total / weight
-    mean: float = ranks.mean(total / weight if weight else 0.0, weight)[0]
+    mean = total / weight if weight else 0.0
+    if ranks is not None:
+        mean, weight = ranks.mean(mean, weight)
+    _check_counts(weight)
     return mean

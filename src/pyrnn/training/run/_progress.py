@@ -39,7 +39,7 @@ class Progress:
         self.step = self.epoch = self.item = 0
         self.step_of_epoch = 0
         self.batches_of_epoch = 0
-        self.total, self.weight = 0.0, 0
+        self.total, self.weight = 0.0, 0.0
         self.states: deque[Any] = deque()
         self.history = History()
         self._items: Sequence[Any] | None = None
@@ -56,7 +56,7 @@ class Progress:
         self.item, self._items = 0, None
         self.states.clear()
 
-    def count(self, loss: float, size: int) -> None:
+    def count(self, loss: float, size: float) -> None:
         """Add a batch to the epoch's mean loss."""
         self.total += float(loss) * size
         self.weight += size
@@ -71,7 +71,7 @@ class Progress:
         self.epoch += 1
         self.step_of_epoch = self.step
         self.batches_of_epoch = 0
-        self.total, self.weight = 0.0, 0
+        self.total, self.weight = 0.0, 0.0
 
     def state_for(self, batch: Batch) -> Any:
         """The initial state of a batch, for the rows that continue."""

@@ -131,7 +131,7 @@ class Trainer:
         """A context in which an error of one rank ends all."""
         if self._ranks is None:
             return contextlib.nullcontext()
-        return self._ranks.together((DivergenceError, CheckpointError))
+        return self._ranks.together((DivergenceError, CheckpointError, _gradients.NoTargetError))
 
     # --- training ---------------------------------------------------------------------------
 
