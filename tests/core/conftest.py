@@ -80,7 +80,7 @@ def run_python() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     def run(
         *arguments: object, timeout: float = usual, **variables: str
     ) -> "subprocess.CompletedProcess[str]":
-        chosen = ("PYRNN_ISA", "PYRNN_BACKEND", "PYRNN_NUM_THREADS")
+        chosen = ("PYRNN_ISA", "PYRNN_BACKEND", "PYRNN_NUM_THREADS", "OMP_NUM_THREADS")
         kept = {name: value for name, value in os.environ.items() if name not in chosen}
         path = os.pathsep.join(p for p in sys.path if p)
         return subprocess.run(

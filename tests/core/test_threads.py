@@ -127,6 +127,21 @@ def test_variable_that_is_no_number_of_threads(run_python, wanted):
     assert result.returncode == 1
 
 
+@pytest.mark.parametrize("text", ["1", " 1", "1,4", "1 "])
+def test_the_limit_of_a_worker(run_python, text):
+    """As joblib, Dask and Ray set it in the processes that they start."""
+    assert run_python("-c", COUNT, OMP_NUM_THREADS=text).stdout.strip() == "1"
+    assert (
+        run_python("-c", COUNT, OMP_NUM_THREADS=text, PYRNN_NUM_THREADS="3").stdout.strip() == "3"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "0", "-2", "many", "1000", "99999999999999999999"])
+def test_other_values_of_that_variable_change_nothing(run_python, text):
+    usual = run_python("-c", COUNT).stdout
+    assert run_python("-c", COUNT, OMP_NUM_THREADS=text).stdout == usual
+
+
 def test_empty_variable_counts_as_none(run_python):
     result = run_python("-c", COUNT, PYRNN_NUM_THREADS="")
     assert int(result.stdout) >= 1, result.stderr

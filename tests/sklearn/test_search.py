@@ -86,13 +86,28 @@ def threads(_=None):
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])
-def test_a_worker_uses_one_thread(backend):
+def test_a_worker_uses_one_thread(backend, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = pyrnn.get_num_threads()
-    used = joblib.Parallel(n_jobs=2, backend=backend)(joblib.delayed(threads)() for _ in range(4))
+    workers = 2 if backend == "threading" else max(2, joblib.cpu_count())
+    used = joblib.Parallel(n_jobs=workers, backend=backend)(
+        joblib.delayed(threads)() for _ in range(4)
+    )
     assert used == [(True, 1)] * 4
     assert threads() == (False, before)
     assert joblib.Parallel(n_jobs=1)([joblib.delayed(threads)()]) == [(False, before)]
     assert pyrnn.get_num_threads() == before
+
+
+@pytest.mark.skipif(joblib.cpu_count() < 2, reason="a limit above the cores is none")
+@pytest.mark.parametrize("limit", [1, 2])
+def test_joblib_s_limit_of_inner_threads(limit):
+    """Worker processes have it in their environment, and use so many threads, in any call."""
+    with joblib.parallel_config("loky", n_jobs=2, inner_max_num_threads=limit):
+        used = joblib.Parallel()(joblib.delayed(threads)() for _ in range(4))
+        plain = joblib.Parallel()([joblib.delayed(pyrnn.get_num_threads)()])
+    assert used == [(True, limit)] * 4
+    assert plain == [limit]
 
 
 def test_the_environment_names_another_number(monkeypatch):

@@ -11,6 +11,7 @@
 #include "runtime/machine/dispatch.hpp"
 #include "runtime/memory/memory.hpp"
 #include "runtime/threads/pool.hpp"
+#include "runtime/walk/plan.hpp"
 
 namespace pyrnn {
 namespace {
@@ -50,6 +51,19 @@ pybind11::tuple cell_facts(const std::string& cell, Size input, Size hidden, Siz
   return pybind11::make_tuple(shape.gates, shape.states, numbers);
 }
 
+// (what is split, threads, cycles): the plan of one layer's forward pass in float32.
+pybind11::tuple plan_of(const std::string& cell, Size input, Size hidden, Size batch, Size steps,
+                        int threads) {
+  const auto& table = active_table().f32;
+  const CellSizes<float> sizes(table, static_cast<CellIndex>(cell_index(cell)), input, hidden,
+                               hidden, false);
+  const Plan plan = make_plan(sizes, batch, steps, threads);
+  const char* const split = plan.split == Split::batch   ? "sequences"
+                            : plan.split == Split::units ? "units"
+                                                         : "nothing";
+  return pybind11::make_tuple(split, plan.threads, plan.cycles);
+}
+
 }  // namespace
 
 void bind_info(pybind11::module_& module) {
@@ -63,6 +77,9 @@ void bind_info(pybind11::module_& module) {
   });
   module.def("cell_facts", &cell_facts, pybind11::arg("cell"), pybind11::arg("input_size"),
              pybind11::arg("hidden_size"), pybind11::arg("output_size"));
+  module.def("plan", &plan_of, pybind11::arg("cell"), pybind11::arg("input_size"),
+             pybind11::arg("hidden_size"), pybind11::arg("batch_size"), pybind11::arg("steps"),
+             pybind11::arg("threads"));
   module.def("fma_peak", &fma_peak, pybind11::arg("threads"), pybind11::arg("seconds"));
   module.def("get_num_threads", &num_threads);
   module.def("set_num_threads", &set_num_threads);

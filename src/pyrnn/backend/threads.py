@@ -58,7 +58,8 @@ def get_num_threads() -> int:
     Notes
     -----
     By default these are the cores that the process may use, where hyper-threads of a core count
-    once; or what PYRNN_NUM_THREADS says.
+    once, but no more than the environment variable OMP_NUM_THREADS says, in which joblib, Dask and
+    Ray tell their workers a limit; or what PYRNN_NUM_THREADS says.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""One thread in a worker of joblib: the workers share the cores already."""
+"""The threads of a worker of joblib: one, or what joblib allows; the workers share the cores."""
 
 from __future__ import annotations
 
@@ -35,15 +35,28 @@ def _in_dask_worker() -> bool:
     return True
 
 
+def _is_limited() -> bool:
+    """Whether the environment says how many threads this worker may use.
+
+    joblib's loky names its limit (``inner_max_num_threads``; by default the cores divided by the
+    workers) in the environment of its processes, whose main thread runs the tasks. The core takes
+    that number by itself.
+    """
+    if os.environ.get("PYRNN_NUM_THREADS"):
+        return True
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and bool(os.environ.get("OMP_NUM_THREADS"))
+
+
 @contextmanager
 def threads_of_worker() -> Iterator[None]:
-    """Use one thread within a task of joblib, unless the environment names another number.
+    """Use one thread within a task of joblib, or as many as the environment allows a worker.
 
     Results do not depend on it: they have the same bits for any number of threads. The tasks of
     joblib's threading backend share one setting, so the last one to end restores it.
     """
     global _INSIDE, _BEFORE
-    if not in_worker() or os.environ.get("PYRNN_NUM_THREADS"):
+    if not in_worker() or _is_limited():
         yield
         return
     with _LOCK:

@@ -106,8 +106,9 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]
     y has N labels, one for each sequence; or a label for each time step, as an array (N, T) or a
     list of N arrays (T_i,), and so have predictions then.
 
-    The same ``random_state`` gives the same bits, for any number of threads. In a worker of joblib
-    one thread is used, unless the environment variable PYRNN_NUM_THREADS is set.
+    The same ``random_state`` gives the same bits, for any number of threads. A worker of joblib
+    uses one thread, or as many as joblib allows a worker process (``inner_max_num_threads``), or
+    what the environment variable PYRNN_NUM_THREADS says.
 
     Examples
     --------

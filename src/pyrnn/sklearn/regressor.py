@@ -115,8 +115,9 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]
     a list of N arrays (T_i,) or (T_i, K), and so have predictions then. An array (N, T) means T
     numbers for each sequence.
 
-    The same ``random_state`` gives the same bits, for any number of threads. In a worker of joblib
-    one thread is used, unless the environment variable PYRNN_NUM_THREADS is set.
+    The same ``random_state`` gives the same bits, for any number of threads. A worker of joblib
+    uses one thread, or as many as joblib allows a worker process (``inner_max_num_threads``), or
+    what the environment variable PYRNN_NUM_THREADS says.
 
     Examples
     --------

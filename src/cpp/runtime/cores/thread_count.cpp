@@ -21,10 +21,19 @@ int from_variable(const std::string& text) {
   return count;
 }
 
+// Joblib, Dask, Ray and batch systems tell a worker in OpenMP's variable how many threads it may
+// use. A list has one number for each level of nested teams. Anything else is no limit: the
+// variable belongs to others.
+int limit_of_openmp() {
+  const char* const text = std::getenv("OMP_NUM_THREADS");
+  const long count = text == nullptr ? 0 : std::strtol(text, nullptr, 10);
+  return count > 0 && count <= most_threads ? static_cast<int>(count) : most_threads;
+}
+
 int default_threads() {
   const char* const text = std::getenv("PYRNN_NUM_THREADS");
   if (text != nullptr && *text != '\0') return from_variable(text);
-  const int allowed = std::clamp(allowed_cores(), 1, most_threads);
+  const int allowed = std::clamp(allowed_cores(), 1, limit_of_openmp());
   const int limit = processors_of_control_groups();
   return limit > 0 ? std::min(limit, allowed) : allowed;
 }
