@@ -8,6 +8,7 @@ namespace pyrnn {
 void bind_info(pybind11::module_& module);
 void bind_recurrent(pybind11::module_& module);
 void bind_streams(pybind11::module_& module);
+void bind_one_steps(pybind11::module_& module);
 void bind_dense(pybind11::module_& module);
 void bind_convolution(pybind11::module_& module);
 void bind_optimizers(pybind11::module_& module);

@@ -40,6 +40,7 @@ PYBIND11_MODULE(_core, module) {
   pyrnn::bind_info(module);
   pyrnn::bind_recurrent(module);
   pyrnn::bind_streams(module);
+  pyrnn::bind_one_steps(module);
   pyrnn::bind_dense(module);
   pyrnn::bind_convolution(module);
   pyrnn::bind_optimizers(module);

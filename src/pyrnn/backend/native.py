@@ -24,6 +24,11 @@ _STREAMS: dict[type, Any] = {
     _core.WeightsFloat64: _core.StreamFloat64,
 }
 
+_ONE_STEPS: dict[type, Any] = {
+    _core.WeightsFloat32: _core.OneStepFloat32,
+    _core.WeightsFloat64: _core.OneStepFloat64,
+}
+
 
 class NativeBackend:
     """Computes in C++; see `pyrnn.backend.selection.Backend` for what each function means."""
@@ -114,3 +119,12 @@ class NativeBackend:
     ) -> Any:
         """See `pyrnn.backend.selection.Backend.open_stream`."""
         return _STREAMS[type(weights[0])](weights, batch_size, check, zoneout)
+
+    def one_step(
+        self, weights: Sequence[Any], batch_first: bool, zoneout: tuple[float, ...]
+    ) -> Callable[[Any, Any], Any]:
+        """See `pyrnn.backend.selection.Backend.one_step`."""
+        of_one: Callable[[Any, Any], Any] = _ONE_STEPS[type(weights[0])](
+            weights, batch_first, zoneout
+        ).call
+        return of_one

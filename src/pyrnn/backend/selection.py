@@ -25,7 +25,6 @@ from pyrnn._types import Array, Indices, Noise, Parameters, State, Storage
 StepCheck = Callable[[Any, Any], "tuple[Array | Indices, Array | None]"]
 """Checks ``(x_t, out)`` as a user gave them; returns them ready for a step, or raises."""
 
-
 Forward = tuple[Array, State, Any]
 """Of one direction of a layer: y, the final states, the cache."""
 
@@ -146,6 +145,14 @@ class Backend(Protocol):
 
         ``weights``: from `pack`, those that do not follow changes; many streams may share them.
         ``zoneout``: the share of its old value that each state keeps in a step, empty for none.
+        """
+
+    def one_step(
+        self, weights: Sequence[Any], batch_first: bool, zoneout: tuple[float, ...]
+    ) -> Callable[[Any, Any], Any]:
+        """Return what maps a user's (x, state) of one step to (y, state); weights as for a stream.
+
+        It returns None for arguments that it does not take as they are, if only here.
         """
 
     # Around them. Two-dimensional arrays, rows first.

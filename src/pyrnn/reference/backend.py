@@ -211,6 +211,12 @@ class ReferenceBackend:
         layers = [of_one.parameters for of_one in weights]
         return stream.Stream(weights[0].cell, layers, batch_size, check, zoneout)
 
+    def one_step(
+        self, weights: Sequence[Weights], batch_first: bool, zoneout: tuple[float, ...]
+    ) -> Callable[[Any, Any], Any]:
+        """See `pyrnn.backend.selection.Backend.one_step`: all take the usual way here."""
+        return lambda x, state: None
+
     def backward_windows(
         self,
         saved: Sequence[sequence.Saved],

@@ -4,7 +4,9 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -131,6 +133,17 @@ inline bool is_dense(int flags, bool writeable) {
   const int wanted = Numpy::NPY_ARRAY_C_CONTIGUOUS_ | Numpy::NPY_ARRAY_ALIGNED_ |
                      (writeable ? Numpy::NPY_ARRAY_WRITEABLE_ : 0);
   return (flags & wanted) == wanted;
+}
+
+// Whether an object is a dense, aligned array of that dtype and shape. The dtype is compared by
+// identity: NumPy has one object for each usual one.
+inline bool is_exact(py::handle object, const py::dtype& dtype, std::initializer_list<Size> shape,
+                     bool writeable) {
+  if (!is_plain(object)) return false;
+  const py::detail::PyArray_Proxy& array = *py::detail::array_proxy(object.ptr());
+  return array.descr == dtype.ptr() && array.nd == static_cast<int>(shape.size()) &&
+         std::equal(shape.begin(), shape.end(), array.dimensions) &&
+         is_dense(array.flags, writeable);
 }
 
 inline void require(bool holds, const char* what) {

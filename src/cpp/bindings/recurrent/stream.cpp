@@ -23,7 +23,7 @@ class BoundStream {
  public:
   BoundStream(const std::vector<Weights<T>*>& layers, Size batch_size, py::object check,
               const std::vector<double>& zoneout)
-      : stream_(packed(layers), batch_size, zoneout), check_(std::move(check)) {
+      : stream_(packed_for_steps(layers), batch_size, zoneout), check_(std::move(check)) {
     require(zoneout.empty() || static_cast<int>(zoneout.size()) == stream_.lowest().shape().states,
             "zoneout: how many");
   }
@@ -71,25 +71,9 @@ class BoundStream {
   }
 
  private:
-  static std::vector<std::shared_ptr<const CellWeights<T>>> packed(
-      const std::vector<Weights<T>*>& layers) {
-    std::vector<std::shared_ptr<const CellWeights<T>>> all;
-    for (Weights<T>* layer : layers) {
-      require(!layer->follow, "layers: expected weights that do not follow changes");
-      all.push_back(layer->packed(false, [] { return false; }));
-    }
-    return all;
-  }
-
-  // A (batch, columns) array of T, dense, aligned. Of the usual dtype object, which is compared by
-  // identity: another object for the same dtype takes the way through `check`.
+  // A (batch, columns) array of T, dense, aligned.
   bool exact(const py::object& object, Size columns, bool writeable) const {
-    namespace detail = py::detail;
-    if (!is_plain(object)) return false;
-    const detail::PyArray_Proxy& array = *detail::array_proxy(object.ptr());
-    return array.descr == dtype_.ptr() && array.nd == 2 &&
-           array.dimensions[0] == stream_.batch_size() && array.dimensions[1] == columns &&
-           is_dense(array.flags, writeable);
+    return is_exact(object, dtype_, {stream_.batch_size(), columns}, writeable);
   }
 
   bool exact_input(const py::object& object) const {
@@ -121,11 +105,10 @@ class BoundStream {
     return y;
   }
 
-  // One thread at a time. A short step is not worth letting go of the interpreter, which keeps
-  // others out as well.
+  // One thread at a time: the interpreter keeps others out as well.
   template <class Work>
   void alone(const Work& work) {
-    if (short_) {
+    if (stream_.is_short()) {
       const FlushScope flush;
       return work();
     }
@@ -138,9 +121,6 @@ class BoundStream {
   ForkSafeMutex mutex_;
   py::object check_;
   py::dtype dtype_ = py::dtype::of<T>();
-  bool short_ = stream_.lowest().hidden_size * stream_.output_size() * stream_.batch_size() *
-                    stream_.layers() <
-                20'000;
 };
 
 template <class T>

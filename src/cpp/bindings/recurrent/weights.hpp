@@ -163,4 +163,17 @@ struct Weights {
   }
 };
 
+// Of a stack of layers, lowest first, what their single steps compute with.
+template <class T>
+std::vector<std::shared_ptr<const CellWeights<T>>> packed_for_steps(
+    const std::vector<Weights<T>*>& layers) {
+  std::vector<std::shared_ptr<const CellWeights<T>>> all;
+  for (Weights<T>* layer : layers) {
+    require(layer != nullptr && !layer->follow, "layers: expected weights that do not change");
+    all.push_back(layer->packed(false, [] { return false; }));
+  }
+  require(!all.empty(), "layers: none");
+  return all;
+}
+
 }  // namespace pyrnn

@@ -23,6 +23,12 @@ class Stream {
   // h, then the other states: (layers, batch, size) each
   void read_state(int state, T* to);
   void write_state(int state, const T* from);
+  void zero_state();
+
+  // Whether a step takes less than letting go of the interpreter is worth.
+  bool is_short() const {
+    return lowest().hidden_size * output_size() * batch_size_ * layers() < 20'000;
+  }
 
   const CellSizes<T>& lowest() const { return layers_.front().weights->sizes; }
   Size output_size() const { return lowest().output_size; }

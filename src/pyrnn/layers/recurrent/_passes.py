@@ -17,6 +17,7 @@ from pyrnn.layers._options import Option, Setting
 from pyrnn.layers.recurrent import _noise
 from pyrnn.layers.recurrent._call.arguments import joined, part_of
 from pyrnn.layers.recurrent._call.segments import Group
+from pyrnn.layers.recurrent._weights.fixed import FixedWeights, OneStep
 from pyrnn.layers.recurrent._weights.stack import StackWeights
 
 MergeMode = Literal["concat", "sum", "mul", "ave"]
@@ -26,6 +27,7 @@ Lengths = npt.NDArray[np.intp]
 class StackPasses(StackWeights):
     """Forward and backward pass, with what is drawn for them."""
 
+    batch_first: Option[bool] = Option(_checks.flag)
     reverse: Option[bool] = Option(_checks.flag)
     merge_mode: Option[MergeMode] = Option(_options.one_of(MergeMode))
     dropout: Setting[float] = Setting(_options.rate)
@@ -53,6 +55,13 @@ class StackPasses(StackWeights):
             )
 
     # --- forward ----------------------------------------------------------------------------
+
+    def _one_step(self, fixed: FixedWeights, backend: selection.Backend) -> OneStep:
+        """What computes a call in eval mode whose x is a single step; it returns None of others."""
+        if self.bidirectional:
+            return fixed.one_step[2]
+        rates = _noise.zoneout_rates(self.zoneout, len(self._state_names))
+        return fixed.use_one_step(backend, self.batch_first, self.zoneout, rates)
 
     def _pass_forward(
         self,

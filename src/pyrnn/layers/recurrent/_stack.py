@@ -13,20 +13,14 @@ from pyrnn._types import Array, Given, Returned, State
 from pyrnn.backend import selection
 from pyrnn.layers import _cache
 from pyrnn.layers._cache import Cache, SequenceCache
-from pyrnn.layers._options import Option
 from pyrnn.layers.recurrent import _gates, _noise
-from pyrnn.layers.recurrent._call.arguments import Arguments, Steps, joined
+from pyrnn.layers.recurrent._call.arguments import Arguments, Steps, joined, most_rows
 from pyrnn.layers.recurrent._passes import StackPasses
 from pyrnn.layers.recurrent.stream import Stream, StreamSizes
-
-_NUMBERS_OF_A_UNIT = 16
-"""The largest number of cached values of a unit's time step, in both directions."""
 
 
 class Recurrent(StackPasses, Generic[Given, Returned]):
     """Base of `RNN`, `LSTM`, `GRU` and `MinGRU`; a subclass says what its cell is."""
-
-    batch_first: Option[bool] = Option(_checks.flag)
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         self._take(arguments)
@@ -46,7 +40,7 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
             self.num_layers * self.num_directions,
             self.batch_first,
             self.dtype,
-            _checks.MAX_NUMBERS // (self.input_size + self.hidden_size * _NUMBERS_OF_A_UNIT),
+            most_rows(self.input_size, self.hidden_size),
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -113,9 +107,15 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         >>> y.shape, h.shape, bool(y[2:, 1].any())
         ((5, 2, 4), (1, 2, 4), False)
         """
+        fixed = self._fixed
+        if fixed is not None and lengths is mask is reset is None and zero_output_for_mask is False:
+            backend, zoneout, step = fixed.one_step
+            if backend is not selection.current() or zoneout is not self.zoneout:
+                step = self._one_step(fixed, selection.current())
+            if (found := step(x, state)) is not None:
+                return found  # type: ignore[no-any-return]
         steps = Steps(mask, reset, zero_output_for_mask)
-        y, final, _ = self._forward(x, state, lengths, steps, keep=False)
-        return y, final
+        return self._forward(x, state, lengths, steps, keep=False)[:2]
 
     def forward(
         self,
@@ -318,7 +318,7 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         """
         twin = copy.deepcopy(self).eval()
         with selection.use_backend("reference"):
-            _, _, cache = twin.forward(x, state, lengths)
+            cache = twin.forward(x, state, lengths)[2]
         found = _gates.over_time(cache.use(), self._suffixes(), cache.output_shape)
         return {
             name: self._arguments.user_layout(gate, cache.batched) for name, gate in found.items()

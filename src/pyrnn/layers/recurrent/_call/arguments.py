@@ -12,6 +12,9 @@ from pyrnn._types import Array, State
 from pyrnn.layers._cache import SequenceCache
 from pyrnn.layers.recurrent._call.segments import Group, groups
 
+_NUMBERS_OF_A_UNIT = 16
+"""The largest number of cached values of a unit's time step, in both directions."""
+
 
 class Steps(NamedTuple):
     """What a call says of single time steps, as it came."""
@@ -141,6 +144,11 @@ class Arguments(NamedTuple):
             stacked = [np.stack(part) for part in zip(*states, strict=True)]
         parts = stacked if batched else [part[:, 0] for part in stacked]
         return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def most_rows(input_size: int, hidden_size: int) -> int:
+    """How many rows, in all time steps, may be in memory with what is kept of each."""
+    return _checks.MAX_NUMBERS // (input_size + hidden_size * _NUMBERS_OF_A_UNIT)
 
 
 def part_of(states: State | None, index: int) -> State | None:

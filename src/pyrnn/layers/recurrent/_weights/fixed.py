@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,12 @@ from pyrnn.backend import selection
 Cells = Mapping[str, Parameters]
 """The arrays of each layer and direction, by its suffix."""
 
+OneStep = Callable[[Any, Any], Any]
+"""Maps (x, state) of a single step to (y, state)."""
+
+_ONE_STEPS = 8
+"""The largest number of those that are kept: rates of zoneout may vary."""
+
 
 @public("pyrnn", "_FixedWeights")
 class FixedWeights:
@@ -24,12 +30,15 @@ class FixedWeights:
     """
 
     storage: Storage = "full"
+    one_step: tuple[Any, Any, OneStep] = (None, None, lambda x, state: None)
+    """What computed the last single step, with the backend and the zoneout that it is for."""
 
     def __init__(self, cell: str, cells: Cells, storage: Storage = "full") -> None:
         self._cell = cell
         self._cells = cells
         self.storage = storage
         self._packed: dict[str, list[Any]] = {}
+        self._one_steps: dict[Any, OneStep] = {}
 
     def packed(self, backend: selection.Backend) -> list[Any]:
         """In the form that the backend computes with: one for each layer and direction."""
@@ -41,10 +50,29 @@ class FixedWeights:
             ]
         return packed
 
+    def use_one_step(
+        self, backend: selection.Backend, batch_first: bool, zoneout: Any, rates: tuple[float, ...]
+    ) -> OneStep:
+        """Find what computes single steps of a layer that runs forward, and keep it at hand.
+
+        It returns None of other calls. ``rates`` is what the layer's ``zoneout`` means.
+        """
+        key = (backend.name, batch_first, rates)
+        step = self._one_steps.get(key)
+        if step is None:
+            if len(self._one_steps) >= _ONE_STEPS:
+                self._one_steps.clear()
+            step = backend.one_step(self.packed(backend), batch_first, rates)
+            self._one_steps[key] = step
+        self.one_step = (backend, zoneout, step)
+        return step
+
     def detach(self) -> None:
         """Take copies of the arrays; what is packed from now on is packed from these."""
         self._cells = copied(self._cells)
         self._packed = {}
+        self._one_steps = {}
+        self.one_step = type(self).one_step
 
     def hold(self, cells: Cells) -> bool:
         """Whether these arrays have the same bits."""
@@ -59,7 +87,7 @@ class FixedWeights:
         return {"_cell": self._cell, "_cells": cells, "storage": self.storage}
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
-        self.__dict__.update(attributes, _packed={})
+        self.__dict__.update(attributes, _packed={}, _one_steps={})
         for parameters in self._cells.values():
             for array in parameters.values():
                 array.flags.writeable = False

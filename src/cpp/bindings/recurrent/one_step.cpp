@@ -1,0 +1,186 @@
+// A layer called on a single time step: a stream that takes its state from the call and gives it
+// back, so that nothing is packed, planned or checked twice.
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "bindings/bindings.hpp"
+#include "bindings/python/arrays.hpp"
+#include "bindings/python/computing.hpp"
+#include "bindings/python/unlisted.hpp"
+#include "bindings/recurrent/weights.hpp"
+#include "runtime/walk/stream.hpp"
+
+namespace pyrnn {
+namespace {
+
+// More sequences take longer than what is saved here.
+constexpr Size most_sequences = 64;
+
+// Takes exact arguments; for all others it returns None, and the call goes the long way, which
+// converts what can be taken and refuses the rest.
+template <class T>
+class OneStep {
+ public:
+  OneStep(const std::vector<Weights<T>*>& layers, bool batch_first,
+          const std::vector<double>& zoneout)
+      : layers_(packed_for_steps(layers)), batch_first_(batch_first), zoneout_(zoneout) {
+    require(zoneout.empty() || static_cast<int>(zoneout.size()) == states(), "zoneout: how many");
+  }
+
+  py::object call(const py::object& x, const py::object& state) {
+    const std::optional<Input> input = input_of(x);
+    if (!input) return py::none();
+    const T* from[max_states] = {};
+    if (!state.is_none() && !find_states(state, *input, from)) return py::none();
+    py::array_t<T> y = output(*input);
+    T* to[max_states];
+    const py::object after = new_states(*input, to);
+    T* const y_data = y.mutable_data();
+    std::unique_ptr<Stream<T>> stream = taken(input->sequences);
+    const auto advance = [&] {
+      if (state.is_none()) {
+        stream->zero_state();
+      } else {
+        for (int s = 0; s < states(); ++s) stream->write_state(s, from[s]);
+      }
+      stream->step(input->rows, y_data);
+      for (int s = 0; s < states(); ++s) stream->read_state(s, to[s]);
+    };
+    if (stream->is_short()) {
+      const FlushScope flush;
+      advance();
+    } else {
+      const Computing computing;
+      advance();
+    }
+    give_back(std::move(stream));
+    return py::make_tuple(std::move(y), after);
+  }
+
+ private:
+  struct Input {
+    InputRows<T> rows;
+    Size sequences;
+    bool batched;
+  };
+
+  const CellSizes<T>& sizes() const { return layers_.front()->sizes; }
+  int states() const { return sizes().shape().states; }
+  Size layers() const { return static_cast<Size>(layers_.size()); }
+
+  // (1, N, I), or (N, 1, I) with the batch first, or (1, I); indices without the last axis.
+  std::optional<Input> input_of(const py::object& x) const {
+    if (!is_plain(x)) return std::nullopt;
+    const py::detail::PyArray_Proxy& array = *py::detail::array_proxy(x.ptr());
+    const bool dense = array.descr == dtype_.ptr();
+    if (!dense && array.descr != index_dtype_.ptr()) return std::nullopt;
+    const int axes = array.nd - (dense ? 1 : 0);
+    if (axes < 1 || axes > 2 || !is_dense(array.flags, false)) return std::nullopt;
+    const bool batched = axes == 2;
+    const int time = batched && batch_first_ ? 1 : 0;
+    const Size sequences = batched ? array.dimensions[1 - time] : 1;
+    if (array.dimensions[time] != 1 || sequences < 1 || sequences > most_sequences)
+      return std::nullopt;
+    Input input{{}, sequences, batched};
+    const void* const data = array.data;
+    if (dense) {
+      if (array.dimensions[axes] != sizes().input_size) return std::nullopt;
+      input.rows.dense = static_cast<const T*>(data);
+      input.rows.row = sizes().input_size;
+      return input;
+    }
+    input.rows.indices = static_cast<const std::int64_t*>(data);
+    for (Size n = 0; n < sequences; ++n)
+      if (input.rows.indices[n] < 0 || input.rows.indices[n] >= sizes().input_size)
+        return std::nullopt;
+    return input;
+  }
+
+  // (layers, N, size) each, or (layers, size): an array or, of several, a tuple
+  bool find_states(const py::object& state, const Input& input, const T** from) const {
+    if (states() == 1) return find_state(state, 0, input, from);
+    if (!PyTuple_CheckExact(state.ptr()) || PyTuple_GET_SIZE(state.ptr()) != states()) return false;
+    for (int s = 0; s < states(); ++s)
+      if (!find_state(PyTuple_GET_ITEM(state.ptr(), s), s, input, from)) return false;
+    return true;
+  }
+
+  bool find_state(py::handle part, int s, const Input& input, const T** from) const {
+    const Size size = sizes().state_size(s);
+    const bool fits = input.batched
+                          ? is_exact(part, dtype_, {layers(), input.sequences, size}, false)
+                          : is_exact(part, dtype_, {layers(), size}, false);
+    if (fits) {
+      const void* const data = py::detail::array_proxy(part.ptr())->data;
+      from[s] = static_cast<const T*>(data);
+    }
+    return fits;
+  }
+
+  py::array_t<T> output(const Input& input) const {
+    const Size size = layers_.back()->sizes.output_size;
+    if (!input.batched) return empty<T>({1, size});
+    return batch_first_ ? empty<T>({input.sequences, 1, size})
+                        : empty<T>({1, input.sequences, size});
+  }
+
+  py::object new_states(const Input& input, T** to) const {
+    py::array_t<T> arrays[max_states];
+    for (int s = 0; s < states(); ++s) {
+      const Size size = sizes().state_size(s);
+      arrays[s] =
+          input.batched ? empty<T>({layers(), input.sequences, size}) : empty<T>({layers(), size});
+      to[s] = arrays[s].mutable_data();
+    }
+    if (states() == 1) return std::move(arrays[0]);
+    return py::make_tuple(std::move(arrays[0]), std::move(arrays[1]));
+  }
+
+  // Each call has a stream for itself while it computes: calls of several threads run at once, and
+  // one that is ended early leaves none behind. Only whoever has the interpreter gets here.
+  std::unique_ptr<Stream<T>> taken(Size sequences) {
+    for (std::unique_ptr<Stream<T>>& idle : idle_) {
+      if (idle->batch_size() != sequences) continue;
+      std::unique_ptr<Stream<T>> found = std::move(idle);
+      idle = std::move(idle_.back());
+      idle_.pop_back();
+      return found;
+    }
+    return std::make_unique<Stream<T>>(layers_, sequences, zoneout_);
+  }
+
+  void give_back(std::unique_ptr<Stream<T>> stream) {
+    if (idle_.size() == most_idle) idle_.erase(idle_.begin());
+    idle_.push_back(std::move(stream));
+  }
+
+  static constexpr std::size_t most_idle = 8;
+
+  std::vector<std::shared_ptr<const CellWeights<T>>> layers_;
+  bool batch_first_;
+  std::vector<double> zoneout_;
+  std::vector<std::unique_ptr<Stream<T>>> idle_;
+  py::dtype dtype_ = py::dtype::of<T>(), index_dtype_ = py::dtype::of<std::int64_t>();
+};
+
+template <class T>
+void bind_all(py::module_& module, const char* name) {
+  py::class_<OneStep<T>>(module, name)
+      .def(py::init<const std::vector<Weights<T>*>&, bool, const std::vector<double>&>(),
+           py::arg("layers"), py::arg("batch_first"), py::arg("zoneout"))
+      .def("call", &OneStep<T>::call, py::arg("x"), py::arg("state"));
+  leave_unlisted<OneStep<T>>();
+}
+
+}  // namespace
+
+void bind_one_steps(py::module_& module) {
+  bind_all<float>(module, "OneStepFloat32");
+  bind_all<double>(module, "OneStepFloat64");
+}
+
+}  // namespace pyrnn
