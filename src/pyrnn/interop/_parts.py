@@ -9,6 +9,8 @@ from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.composition.pointwise import LayerNorm
 from pyrnn.layers.composition.sequential import Sequential
+from pyrnn.layers.convolution.conv1d import Conv1d
+from pyrnn.layers.convolution.over_time import InstanceNorm1d
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent._stack import Recurrent
 from pyrnn.text.character_model import CharacterModel
@@ -48,6 +50,14 @@ def sizes_of(layer: Layer) -> tuple[int, int] | None:
         return layer.num_embeddings, layer.embedding_dim
     if isinstance(layer, LayerNorm):
         return layer.normalized_shape, layer.normalized_shape
-    if isinstance(layer, BatchNorm1d):
+    if isinstance(layer, Conv1d):
+        return layer.in_channels, layer.out_channels
+    if isinstance(layer, (BatchNorm1d, InstanceNorm1d)):
         return layer.num_features, layer.num_features
     return None
+
+
+def plain_cell(layer: Recurrent) -> str:
+    """The cell that a layer would have with the usual activations and no clip."""
+    base = layer.cell.partition("(")[0].removesuffix("_activated")
+    return "rnn_tanh" if base == "rnn" else base

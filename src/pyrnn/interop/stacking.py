@@ -22,6 +22,12 @@ _SHARED = (
     "reset_after",
     "reverse",
     "merge_mode",
+    "recurrent_activation",
+    "activation",
+    "output_activation",
+    "clip",
+    "eps",
+    "normalised_state",
 )
 
 

@@ -130,6 +130,19 @@ def test_a_stack_and_back(make_layer):
         assert np.array_equal(again.parameters[name], array)
 
 
+def test_a_stack_keeps_activations_and_clip():
+    options = {"activation": "relu", "recurrent_activation": ("hard_sigmoid", 0.25, 0.5)}
+    for layer in (
+        pyrnn.LSTM(3, 4, 2, **options, output_activation="softsign", clip=0.5, seed=0),
+        pyrnn.GRU(3, 4, 2, **options, seed=0),
+        pyrnn.LSTM(3, 4, 2, layer_norm=True, eps=0.1, normalised_state=True, seed=0),
+    ):
+        again = stacking.stack(stacking.unstack(layer))
+        assert repr(again) == repr(layer)
+        x = numbers(5, 2, 3)
+        assert np.array_equal(again(x)[0], layer(x)[0])
+
+
 def test_a_stack_that_does_not_fit():
     with pytest.raises(ValueError, match=r"layers\[1\]: expected 4 inputs and 4 units"):
         stacking.stack([pyrnn.GRU(3, 4), pyrnn.GRU(5, 4)])

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrnn._files import AnyPath
 from pyrnn.interop._made import Found, batch_norm_of, embedding_of, linear_of, made_of, warned
-from pyrnn.interop.onnx import quantized_nodes
+from pyrnn.interop.onnx import quantized_nodes, window_nodes
 from pyrnn.interop.onnx.equations import DEFAULTS, Named, Settings, Weights
 from pyrnn.interop.onnx.graph import AnyArray, Graph, Node, Program, UnsupportedError
 from pyrnn.interop.onnx.operators import OPERATORS
@@ -24,7 +24,7 @@ from pyrnn.interop.onnx.operators.quantized import LSTM as LSTM_OF_BYTES
 from pyrnn.interop.onnx.operators.quantized import lstm_of
 from pyrnn.interop.onnx.operators.recurrent import settings_of, weights_of
 from pyrnn.interop.onnx.quantized_nodes import Links
-from pyrnn.interop.onnx.weights import cell_of, layer_activations, to_cell
+from pyrnn.interop.onnx.weights import cell_of, layer_activations, to_cell, written
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM
@@ -47,10 +47,12 @@ def layers(path: AnyPath) -> dict[str, Layer]:
     dict
         RNN, LSTM and GRU with what their nodes say (``layout=1`` is ``batch_first``); Gemm, and
         MatMul with the Add behind it, as `Linear`; Gather of rows as `Embedding`;
-        BatchNormalization as `BatchNorm1d`, whose channels are the last axis. Weights of 8 bits,
-        as ``onnxruntime.quantization.quantize_dynamic`` writes them, become the floats that they
-        stand for. Each node is a layer of its own; `pyrnn.interop.stacking.stack` joins several. An
-        initial state that the file holds is not part of a layer.
+        BatchNormalization, InstanceNormalization, LayerNormalization and Conv (1-D) as
+        `BatchNorm1d`, `InstanceNorm1d`, `LayerNorm` and `Conv1d`, whose channels are the last axis.
+        Weights of 8 bits, as ``onnxruntime.quantization.quantize_dynamic`` writes them, become the
+        floats that they stand for. Each node is a layer of its own;
+        `pyrnn.interop.stacking.stack` joins several. An initial state that the file holds is not
+        part of a layer.
 
     Warns
     -----
@@ -183,7 +185,7 @@ def _layer(build: Build, links: Links) -> Layer | None:
         return _embedding(build) or quantized_nodes.layer(build, links)
     if op == "BatchNormalization":
         return _batch_norm(build)
-    return quantized_nodes.layer(build, links)
+    return window_nodes.layer(build) or quantized_nodes.layer(build, links)
 
 
 def _recurrent(build: Build) -> Layer:
@@ -276,10 +278,8 @@ def _batch_norm(build: Build) -> Layer | None:
     weight, bias, mean, variance = found
     if len({(p.shape, p.dtype) for p in found}) > 1:
         return None
-    # As they were before they were rounded to float32, which ONNX has for numbers.
     eps, momentum = (
-        float(str(np.float32(build.number(name, usual))))
-        for name, usual in (("epsilon", 1e-5), ("momentum", 0.9))
+        written(build.number(name, usual)) for name, usual in (("epsilon", 1e-5), ("momentum", 0.9))
     )
     options = {"eps": eps, "momentum": round(1 - momentum, 7)}
     return batch_norm_of((mean, variance), weight, bias, **options)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pyrnn._types import Array
-from pyrnn.interop.onnx.equations import Named, Settings, Weights
+from pyrnn.interop.onnx.equations import ACTIVATIONS, Named, Settings, Weights
 
 # Which of ONNX's blocks of rows stands at each place in pyrnn's. A coupled cell has gates i g o,
 # and peepholes i o.
@@ -55,7 +55,7 @@ def layer_activations(settings: Settings) -> dict[str, Any] | None:
     if len(set(settings.activations)) != 1:
         return None
     functions = [_activation(named) for named in settings.activations[0]]
-    clip = {"clip": settings.clip}
+    clip = {"clip": None if settings.clip is None else written(settings.clip)}
     if settings.kind == "RNN":
         return {"nonlinearity": functions[0], **clip}
     options = {"recurrent_activation": functions[0], "activation": functions[1], **clip}
@@ -67,8 +67,15 @@ def layer_activations(settings: Settings) -> dict[str, Any] | None:
 def _activation(named: Named) -> Any:
     """As layers take it: "HardSigmoid" with 0.2 and 0.5 is ("hard_sigmoid", 0.2, 0.5)."""
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", named.name).lower()
-    numbers = [number for number in (named.alpha, named.beta) if number is not None]
+    numbers = [written(number) for number in (named.alpha, named.beta) if number is not None]
+    if name == "affine" and numbers == [1.0, 0.0]:
+        return "identity"
     return (name, *numbers) if numbers else name
+
+
+def written(number: float) -> float:
+    """The number that was meant: ONNX rounds those of attributes to float32."""
+    return float(str(np.float32(number)))
 
 
 def settings_of(cell: str, hidden_size: int, backwards: tuple[bool, ...]) -> Settings:
@@ -85,6 +92,39 @@ def settings_of(cell: str, hidden_size: int, backwards: tuple[bool, ...]) -> Set
         "_coupled" in cell,
         cell == "gru",
     )
+
+
+def activation_attributes(layer: Any, kind: str, directions: int) -> dict[str, Any]:
+    """The attributes for a layer's activations and clip; those of a node with the usual ones."""
+    if kind == "RNN":
+        functions = [layer.nonlinearity]
+    else:
+        functions = [layer.recurrent_activation, layer.activation]
+    if kind == "LSTM":
+        functions.append(layer.output_activation or layer.activation)
+    parts = [one if isinstance(one, (tuple, list)) else (one,) for one in functions]
+    attributes: dict[str, Any] = {} if layer.clip is None else {"clip": float(layer.clip)}
+    names = [name for name, *_ in parts]
+    if names == ["sigmoid", "tanh", "tanh"][: len(names)] and kind != "RNN":
+        return attributes
+    found = [_named(name, tuple(numbers)) for name, *numbers in parts] * directions
+    attributes["activations"] = [named.name for named in found]
+    for field in ("alpha", "beta"):
+        numbers = [getattr(named, field) for named in found]
+        given = [number for number in numbers if number is not None]
+        if given:
+            attributes[f"activation_{field}"] = given
+    return attributes
+
+
+def _named(name: str, numbers: tuple[float, ...]) -> Named:
+    """One of a layer's activations as ONNX has it, with all of its numbers."""
+    if name == "identity":
+        return Named("Affine", 1.0, 0.0)
+    theirs = "".join(part.capitalize() for part in name.split("_"))
+    kind = ACTIVATIONS[theirs]
+    alpha, beta = (*numbers, None, None)[:2] if numbers else (kind.alpha, kind.beta)
+    return Named(theirs, alpha, beta)
 
 
 def to_cell(cell: str, weights: Weights, bias: bool = True) -> dict[str, Array]:

@@ -12,13 +12,16 @@ from pyrnn import _extras
 from pyrnn._files import AnyPath, checked_path, write_atomically
 from pyrnn._types import Array
 from pyrnn._version import version
-from pyrnn.interop._parts import parts_of, sizes_of
+from pyrnn.interop._parts import parts_of, plain_cell, sizes_of
+from pyrnn.interop.onnx import write_windows
 from pyrnn.interop.onnx.equations import Weights
-from pyrnn.interop.onnx.weights import from_cell, settings_of
+from pyrnn.interop.onnx.weights import activation_attributes, from_cell, settings_of
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime, Pooling
+from pyrnn.layers.convolution.conv1d import Conv1d
+from pyrnn.layers.convolution.over_time import InstanceNorm1d, MaxPool1d
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent._stack import Recurrent
 from pyrnn.layers.recurrent.gru import GRU
@@ -32,6 +35,7 @@ IR_VERSION = 8
 _CELLS = {"rnn_tanh", "rnn_relu", "gru", "gru_reset_before", "lstm"} | {
     f"lstm{coupled}{peephole}" for coupled in ("", "_coupled") for peephole in ("", "_peephole")
 }
+_OVER_TIME = (Recurrent, Pooling, *write_windows.WINDOWS)
 _DIRECTIONS = {(False,): "forward", (True,): "reverse", (False, True): "bidirectional"}
 
 
@@ -41,8 +45,9 @@ def save(model: Layer | Sequence[Layer], path: AnyPath) -> None:
     Parameters
     ----------
     model : Layer or sequence of layers
-        RNN, LSTM, GRU, Linear, Embedding, LayerNorm, BatchNorm1d, Activation, LastStep,
-        MeanOverTime, a `Sequential` of them; or several of them, each of which takes the output of
+        RNN, LSTM, GRU with any activations, clip and merge mode; Linear, Embedding, Conv1d,
+        MaxPool1d, LayerNorm, BatchNorm1d, InstanceNorm1d, Activation, LastStep, MeanOverTime, a
+        `Sequential` of them; or several of them, each of which takes the output of
         the one before. What only acts in training (dropout, recurrent dropout) is left out.
     path : str, bytes or os.PathLike
         Usually ends in ``.onnx``.
@@ -107,7 +112,7 @@ def _checked(layers: Sequence[Layer]) -> Sequence[Layer]:
         raise ValueError("model: expected at least one layer, got none")
     for layer in layers:
         if isinstance(layer, Recurrent):
-            if layer.cell not in _CELLS or getattr(layer, "proj_size", False):
+            if plain_cell(layer) not in _CELLS or getattr(layer, "proj_size", False):
                 raise ValueError(f"model: ONNX has no operator for {layer!r}")
             if np.any(layer.zoneout):
                 raise ValueError(f"model: ONNX has no zoneout, got {layer!r}")
@@ -131,11 +136,11 @@ def _checked(layers: Sequence[Layer]) -> Sequence[Layer]:
         before = (layer, sizes[1]) if sizes else before
     if before is None:
         raise ValueError("model: expected a layer that says how many features x has")
-    ordered = [layer for layer in layers if isinstance(layer, (Recurrent, Pooling))]
+    ordered = [layer for layer in layers if isinstance(layer, _OVER_TIME)]
     if len({layer.batch_first for layer in ordered}) > 1:
         raise ValueError("model: expected one batch_first for all layers, got both")
     pools = [number for number, layer in enumerate(layers) if isinstance(layer, Pooling)]
-    if pools and any(isinstance(layer, (Recurrent, Pooling)) for layer in layers[pools[0] + 1 :]):
+    if pools and any(isinstance(layer, _OVER_TIME) for layer in layers[pools[0] + 1 :]):
         raise ValueError("model: expected no layer over time after one that removes the time axis")
     return layers
 
@@ -153,7 +158,7 @@ class _Writer:
         self._weights: list[Any] = []
         self._numbers: dict[str, int] = {}
         self._states = 0
-        ordered = [layer for layer in layers if isinstance(layer, (Recurrent, Pooling))]
+        ordered = [layer for layer in layers if isinstance(layer, _OVER_TIME)]
         self._batch_first = bool(ordered and ordered[0].batch_first)
         self._axes: list[str | int] = ["N", "T"] if self._batch_first else ["T", "N"]
         if not ordered:
@@ -169,6 +174,7 @@ class _Writer:
         self._outputs: list[Any] = []
         self._last = sizes[-1][1]
         self._reversed = False
+        self._lengths = 0
         self._features = sizes[0][0]
         self.value = "x"
 
@@ -267,7 +273,7 @@ class _Writer:
 
     def recurrent(self, layer: Recurrent) -> None:
         """One node for each level, between the layout of the layer and that of ONNX."""
-        kind = layer.cell.partition("_")[0]
+        kind = plain_cell(layer).partition("_")[0]
         prefix = self._prefix(kind)
         if self._batch_first:
             self._node("Transpose", [self.value], f"{prefix}_to_time", perm=[1, 0, 2])
@@ -293,9 +299,10 @@ class _Writer:
         backwards: tuple[bool, ...] = (False, True) if layer.bidirectional else (False,)
         if getattr(layer, "reverse", False):
             backwards = (True,)
-        settings = settings_of(layer.cell, layer.hidden_size, backwards)
+        cell = plain_cell(layer)
+        settings = settings_of(cell, layer.hidden_size, backwards)
         suffixes = (f"l{level}", f"l{level}_reverse")[: len(backwards)]
-        weights = [from_cell(layer.cell, layer._cells[suffix]) for suffix in suffixes]
+        weights = [from_cell(cell, layer._cells[suffix]) for suffix in suffixes]
         name = f"{prefix}_l{level}"
         inputs = [self.value]
         fields: list[tuple[str, Callable[[Weights], Any]]] = [
@@ -316,8 +323,7 @@ class _Writer:
             "hidden_size": layer.hidden_size,
             "direction": _DIRECTIONS[backwards],
         }
-        if settings.kind == "RNN":
-            attributes["activations"] = [settings.activations[0][0].name] * len(backwards)
+        attributes |= activation_attributes(layer, settings.kind, len(backwards))
         if settings.kind == "GRU":
             attributes["linear_before_reset"] = int(settings.linear_before_reset)
         if settings.input_forget:
@@ -369,6 +375,11 @@ class _Writer:
             self._helper.make_node("Concat", list(parts), [value], name=f"{value}_all", axis=0)
         )
 
+    def _other_length(self) -> None:
+        """The time axis has another length from here on."""
+        self._lengths += 1
+        self._axes[1 if self._batch_first else 0] = f"T_{self._lengths}"
+
     # --- pieces -----------------------------------------------------------------------------
 
     def _prefix(self, kind: str) -> str:
@@ -403,6 +414,9 @@ _WRITERS: Mapping[type[Layer], Callable[[_Writer, Any], None]] = {
     Embedding: _Writer.embedding,
     LayerNorm: _Writer.layer_norm,
     BatchNorm1d: _Writer.batch_norm,
+    Conv1d: write_windows.convolution,
+    MaxPool1d: write_windows.max_pool,
+    InstanceNorm1d: write_windows.instance_norm,
     Activation: _Writer.activation,
     LastStep: _Writer.last_step,
     MeanOverTime: _Writer.mean_over_time,
