@@ -69,3 +69,10 @@ def test_mistakes_are_one_line(
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
     assert message in err
+
+
+def test_a_large_state_has_the_singular_values_of_some_steps(model, run, monkeypatch):
+    whole = run("flow", "m.safetensors", "--steps", 9).out
+    assert " steps)" not in whole
+    monkeypatch.setattr("pyrnn.cli.flow.WORK_MOST", 0)
+    assert run("flow", "m.safetensors", "--steps", 9).out.endswith(" (of 1 steps)\n")

@@ -193,3 +193,12 @@ def test_the_picture_has_a_panel_for_each_thing_measured(tmp_path):
     assert (tmp_path / "flow.png").stat().st_size > 10_000
     plain = gradient_flow(pyrnn.RNN(3, 4, seed=0), np.ones((8, 1, 3), np.float32), jacobians=False)
     assert len(plain.plot().axes) == 1
+
+
+@pytest.mark.parametrize("jacobians", [True, False])
+def test_states_that_are_not_finite_are_refused(jacobians):
+    x = np.zeros((4, 2, 3))
+    x[2, 1, 0] = np.nan
+    layer = pyrnn.GRU(3, 4, dtype="float64", seed=0)
+    with pytest.raises(ValueError, match="target: expected finite states, got nan at"):
+        gradient_flow(layer, x, jacobians=jacobians)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from pyrnn.text.character_model import CharacterModel
 STEPS_MOST = 100_000
 STATE_MOST = 2048
 """The largest size of a state for which a step's Jacobian is computed."""
+WORK_MOST = 3e9
+"""The most Jacobians, in numbers of a state cubed: what singular values of one take."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -54,9 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
     with deferred():
         model = load_character_model(arguments.model)
     indices = _indices(model, arguments)
+    flow = gradient_flow(model, indices[:, None], jacobians=False, seed=arguments.seed)
     parts = 2 if model.cell == "lstm" else 1
-    small = parts * model.rnn.num_layers * model.rnn.hidden_size <= STATE_MOST
-    flow = gradient_flow(model, indices[:, None], jacobians=small, seed=arguments.seed)
+    size = parts * model.rnn.num_layers * model.rnn.hidden_size
+    if size <= STATE_MOST:
+        some = indices[: max(1, int(WORK_MOST / size**3)), None]
+        flow = replace(flow, singular_values=gradient_flow(model, some).singular_values)
     print("\n".join(_lines(flow)))
     if arguments.out:
         _files.write_atomically(arguments.out, _picture(flow))
@@ -96,9 +102,10 @@ def _lines(flow: GradientFlow) -> list[str]:
         lines.append(f"the gradient of h {verb} every {abs(life):.3g} steps")
     if flow.singular_values.size:
         largest = flow.singular_values[:, 0]
+        some = f" (of {len(largest)} steps)" if len(largest) < steps else ""
         lines.append(
             f"largest singular value of a step's Jacobian: median {np.median(largest):.3g}, "
-            f"at most {largest.max():.3g}"
+            f"at most {largest.max():.3g}{some}"
         )
     return lines
 

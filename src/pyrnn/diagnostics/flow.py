@@ -10,6 +10,7 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn._types import Array
+from pyrnn.diagnostics._differences import refuse_infinities
 from pyrnn.diagnostics._differentiable import parts_of, whole_of
 from pyrnn.layers.recurrent._cell import Cell
 
@@ -124,7 +125,8 @@ def gradient_flow(
     Raises
     ------
     TypeError, ValueError
-        If the target is bidirectional or has no state, or an argument does not fit it.
+        If the target is bidirectional or has no state, an argument does not fit it, or a state
+        is not finite.
 
     Notes
     -----
@@ -166,6 +168,8 @@ def gradient_flow(
         cache, following = one_step.forward(step, states[-1])
         caches.append(cache)
         states.append(following)
+    for part in one_step.parts(states[-1]):
+        refuse_infinities("target", part, "states")
     u = _direction(one_step.parts(states[-1]), generator)
     norms = [_norms(u)]
     for cache in reversed(caches):
