@@ -5,6 +5,7 @@ import pytest
 
 import pyrnn
 from pyrnn.interop import onnx as backend
+from pyrnn.interop.onnx.operators import recurrent
 from pyrnn.interop.onnx.write import to_model
 from tests.conftest import LONG
 from tests.interop.onnx import graphs, settings
@@ -193,3 +194,37 @@ def test_an_attribute_that_is_wrong_is_named(attributes, message):
     x = np.ones((1, 1, 1), np.float32)
     with pytest.raises(backend.GraphError, match=message):
         backend.run_node(node, [x, np.ones((1, 4, 1), np.float32), np.ones((1, 4, 1), np.float32)])
+
+
+@pytest.mark.parametrize("active", sorted(pyrnn.backend.selection.available()))
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_one_step_at_a_time_gives_the_bits_of_the_sequence(kind, batch_first, active, monkeypatch):
+    """Weights that never change; no state at first, then that of the step before."""
+    rng = np.random.default_rng(0)
+    gates, parts = {"RNN": (1, 1), "GRU": (3, 1), "LSTM": (4, 2)}[kind]
+    shapes = {"W": (1, gates * 5, 3), "R": (1, gates * 5, 5), "B": (1, gates * 10)}
+    weights = {name: rng.standard_normal(shape).astype("f") for name, shape in shapes.items()}
+    states = ["initial_h", "initial_c"][:parts]
+    outputs = ["Y", "Y_h", "Y_c"][: 1 + parts]
+
+    def run(x, *state):
+        names = ["X", "W", "R", "B", *([""] if state else []), *states[: len(state)]]
+        node = helper.make_node(kind, names, outputs, hidden_size=5, layout=int(batch_first))
+        given = {"X": x} | dict(zip(states, state, strict=False))
+        infos = [graphs.value(name, TensorProto.FLOAT) for name in outputs]
+        return backend.run_model(graphs.model_of([node], given, infos, weights), given)
+
+    x = rng.standard_normal((2, 4, 3) if batch_first else (4, 2, 3)).astype("f")
+    axis = 1 if batch_first else 0
+    with pyrnn.use_backend(active):
+        y, *last = run(x)
+        if active == "native":
+            monkeypatch.delattr(recurrent._Operator, "_by_core")
+        pieces, state = [], []
+        for x_t in np.split(x, 4, axis=axis):
+            piece, *state = run(np.ascontiguousarray(x_t), *state)
+            pieces.append(piece)
+    assert np.array_equal(np.concatenate(pieces, axis=axis), y)
+    for got, expected in zip(state, last, strict=True):
+        assert np.array_equal(got, expected)

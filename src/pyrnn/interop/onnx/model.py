@@ -80,6 +80,8 @@ class Model:
 
     def _in_order(self, inputs: Any) -> list[Any]:
         names = self._names
+        if type(inputs) is list and len(inputs) == len(names):  # sooner than asking for its kind
+            return inputs
         if isinstance(inputs, Mapping):
             for name in names:
                 if name not in inputs:
@@ -120,9 +122,12 @@ def _checked(value: Value, given: Any) -> AnyArray:
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(wanted) and all(
-        size is None or size == given for size, given in zip(wanted, shape, strict=True)
-    )
+    if len(shape) != len(wanted):
+        return False
+    for size, given in zip(wanted, shape, strict=True):  # without a generator, which takes longer
+        if size is not None and size != given:
+            return False
+    return True
 
 
 def _own(result: Any, inputs: list[AnyArray]) -> AnyArray:

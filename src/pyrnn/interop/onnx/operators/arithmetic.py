@@ -95,8 +95,12 @@ def _named(name: str, alpha: float | None = None, beta: float | None = None) -> 
     return build
 
 
+_ZEROS = {np.dtype(kind): np.zeros((), kind) for kind in (np.float32, np.float64)}
+"""As arrays, which NumPy compares with sooner than with a number."""
+
+
 def _relu(x: AnyArray) -> Any:
-    return np.maximum(x, 0)
+    return np.maximum(x, _ZEROS.get(x.dtype, 0))
 
 
 def _prelu(x: AnyArray, slope: AnyArray) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,7 @@ class _Operator:
         self.settings = settings
         self.weights: list[Weights] | None = None
         self.packed: dict[str, list[Any]] = {}
+        self.one_steps: dict[str, Callable[[Any, Any], Any]] = {}
         self.cell: str | None = None
         fixed = [build.constant(index) for index in (1, 2, 3, 7)]
         places = [1, 2, *(index for index in (3, 7) if build.given(index))]
@@ -102,6 +103,11 @@ class _Operator:
     ) -> tuple[AnyArray, ...]:
         """Y (T, directions, N, H), Y_h (directions, N, H) and, of an LSTM, Y_c."""
         settings, weights, cell = self.settings, self.weights, self.cell
+        if weights is not None and len(weights) == 1 and cell is not None and lengths is None:
+            state: Any = h if settings.kind != "LSTM" or h is c is None else (h, c)
+            found = self._by_one_step(cell, x, weights, state)
+            if found is not None:
+                return found
         if weights is None:
             settings, weights = weights_of(settings, W, R, B, P)
             cell = self._cell(weights)
@@ -119,6 +125,31 @@ class _Operator:
             return None
         return cell_of(self.settings, weights[0].P is not None)
 
+    def _packed(
+        self, backend: selection.Backend, cell: str, weights: Sequence[Weights]
+    ) -> list[Any]:
+        packed = self.packed.get(backend.name)
+        if packed is None:
+            packed = [backend.pack(cell, to_cell(cell, one)) for one in weights]
+            if self.weights is not None:
+                self.packed[backend.name] = packed
+        return packed
+
+    def _by_one_step(
+        self, cell: str, x: AnyArray, weights: Sequence[Weights], state: Any
+    ) -> tuple[AnyArray, ...] | None:
+        """A single time step, if the backend takes these arguments as they are."""
+        backend = selection.current()
+        step = self.one_steps.get(backend.name)
+        if step is None:
+            step = backend.one_step(self._packed(backend, cell, weights), False, ())
+            self.one_steps[backend.name] = step
+        found = step(x, state)
+        if found is None:
+            return None
+        y, last = found
+        return y[:, None], *(last if type(last) is tuple else (last,))
+
     def _by_core(
         self,
         cell: str,
@@ -128,11 +159,7 @@ class _Operator:
         states: Sequence[AnyArray] | None,
     ) -> tuple[AnyArray, ...]:
         backend = selection.current()
-        packed = self.packed.get(backend.name)
-        if packed is None:
-            packed = [backend.pack(cell, to_cell(cell, one)) for one in weights]
-            if self.weights is not None:
-                self.packed[backend.name] = packed
+        packed = self._packed(backend, cell, weights)
         x = np.ascontiguousarray(x)
         if len(packed) == 1:
             first = None if states is None else tuple([part[0] for part in states])
