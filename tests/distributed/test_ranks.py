@@ -76,6 +76,20 @@ def test_a_failure_ends_all_with_one_line(capfd):
     assert any(comm.aborted for comm in communicators)
 
 
+def test_a_failed_exchange_says_what_may_have_happened(capfd):
+    """As mpi4py raises it where another rank was killed, before the launcher ends this one."""
+    error = type("Exception", (RuntimeError,), {"__module__": "mpi4py.MPI"})
+
+    def work(comm):
+        with ranks_of(comm).together((KeyError,)):
+            raise error("no such process")
+
+    with pytest.raises((error, AbortedError)):
+        on_ranks(2, work)
+    said = "which ends all: an exchange with another rank, which may have died (no such process)"
+    assert said in capfd.readouterr().err
+
+
 def test_an_agreed_error_ends_none():
     def work(comm):
         with pytest.raises(KeyError), ranks_of(comm).together((KeyError,)):

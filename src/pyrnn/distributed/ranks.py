@@ -120,6 +120,8 @@ class Ranks:
     def abort(self, error: BaseException) -> None:
         """End all processes."""
         reason = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
+        if type(error).__module__.startswith("mpi4py"):
+            reason = f"an exchange with another rank, which may have died ({error})"
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stdout.flush()
         with contextlib.suppress(OSError, ValueError, AttributeError):

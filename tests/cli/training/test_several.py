@@ -50,7 +50,7 @@ def test_the_curve_of_one_process_and_the_same_bits_again(text: Path) -> None:
     assert again[:2] == (two, model)
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.long)])
 def test_a_rank_that_is_killed(kills: int, text: Path) -> None:
     draw = random.Random(0)
     options = ("--steps", 300, "--dropout", 0.2)
@@ -71,9 +71,13 @@ def test_a_rank_that_is_killed(kills: int, text: Path) -> None:
             begin = time.monotonic()
             if ranks and process.poll() is None:
                 os.kill(draw.choice(ranks), signal.SIGKILL)
-            out, _ = process.communicate(timeout=MOST_SECONDS)
+            out, err = process.communicate(timeout=MOST_SECONDS)
             assert time.monotonic() - begin < MOST_SECONDS
-            assert not process.returncode or "Killed (signal 9)" in out
+            # Either mpiexec tells, or the other rank, which may be the first to notice, or MPICH.
+            lines = [line for line in err.splitlines() if not line.startswith("Abort(")]
+            noticed = not lines or (len(lines) == 1 and "which may have died" in lines[0])
+            told = "Killed (signal 9)" in out or (err and noticed)
+            assert not process.returncode or told, (out, err)
         finally:
             mpiexec.end(process)
         assert checkpoint.read(kept)["training"]["counts"][0] >= 0
