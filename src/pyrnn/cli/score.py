@@ -104,7 +104,7 @@ def _pieces(file: str, vocabulary: BaseVocabulary) -> Iterator[str]:
 
 
 def _of_tokens(model: CharacterModel, score: Score) -> str:
-    """What a token takes, where that is no character."""
+    """The score per token, if tokens are not characters."""
     if not isinstance(score, TokenScore):
         return ""
     vocabulary = model.vocabulary

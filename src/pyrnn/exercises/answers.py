@@ -1,4 +1,4 @@
-"""What a reader's function must return, checked before its numbers are."""
+"""Checks what a reader's function returns, before its numbers are compared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RESIDUAL = ("W", "U")
 
 
 class UnfilledError(ValueError):
-    """Something that the stub asks for is not there, or still the stub's dots."""
+    """Something that the stub asks for is missing, or is still the stub's dots."""
 
 
 def complete(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:

@@ -49,13 +49,13 @@ def add_token_options(parser: argparse.ArgumentParser) -> None:
         "--vocab-size",
         type=whole(2, SIZES),
         metavar="N",
-        help=f"of words: the most frequent ones, the unknown word included ({VOCAB_SIZE})",
+        help=f"for words: the size of the vocabulary, with the unknown word ({VOCAB_SIZE})",
     )
     add(
         "--min-count",
         type=whole(1, SIZES),
         metavar="N",
-        help=f"of words: those that are in the text so often ({MIN_COUNT})",
+        help=f"for words: how often a word must occur in the text ({MIN_COUNT})",
     )
 
 

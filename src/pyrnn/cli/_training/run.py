@@ -163,7 +163,7 @@ class Training:
 
     @property
     def epoch(self) -> int:
-        """Which time through the text this is, from 1 on."""
+        """The number of the current pass through the text, from 1 on."""
         return max(1, math.ceil(self.tokens / (self._steps * self.settings.batch_size)))
 
     @property

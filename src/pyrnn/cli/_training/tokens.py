@@ -1,4 +1,4 @@
-"""What ``pyrnn train`` takes for tokens: characters, bytes, words, those of a tokeniser."""
+"""The tokens of ``pyrnn train``: characters, bytes, words, or those of a tokeniser."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def files(tokens: str) -> list[str]:
 
 
 def encoder(arguments: argparse.Namespace) -> Encoder:
-    """What makes numbers of the texts."""
+    """The encoder that converts the texts to numbers."""
     chosen: Any = arguments.tokens
     for name in ("vocab_size", "min_count"):
         value = getattr(arguments, name)

@@ -81,7 +81,7 @@ def batch_norm_arrays(layer: BatchNorm1d) -> dict[str, Array]:
 
 
 def batch_norm_options(layer: BatchNorm1d) -> dict[str, Any]:
-    """Its configuration; a mean over all batches, which Keras has not, becomes its usual one."""
+    """Its configuration; Keras has no mean over all batches, so its default stands for that."""
     momentum = {} if layer.momentum is None else {"momentum": 1 - layer.momentum}
     return {"epsilon": layer.eps, "scale": layer.affine, "center": layer.affine, **momentum}
 

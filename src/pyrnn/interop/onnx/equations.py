@@ -40,7 +40,7 @@ DIRECTIONS: dict[str, tuple[bool, ...]] = {
 
 
 _HALVES = {np.dtype(kind): np.array(0.5, kind) for kind in (np.float32, np.float64)}
-"""As arrays, which NumPy multiplies with sooner than with numbers."""
+"""As arrays, which NumPy multiplies faster than numbers."""
 
 
 def sigmoid(x: Array) -> Array:

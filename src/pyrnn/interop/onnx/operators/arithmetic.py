@@ -96,7 +96,7 @@ def _named(name: str, alpha: float | None = None, beta: float | None = None) -> 
 
 
 _ZEROS = {np.dtype(kind): np.zeros((), kind) for kind in (np.float32, np.float64)}
-"""As arrays, which NumPy compares with sooner than with a number."""
+"""As arrays, which NumPy compares faster than numbers."""
 
 
 def _relu(x: AnyArray) -> Any:

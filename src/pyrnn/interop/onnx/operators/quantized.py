@@ -18,7 +18,7 @@ from pyrnn.interop.onnx.operators._build import Build, Builder, Function, axis_o
 
 LSTM = "DynamicQuantizeLSTM"
 OF_MICROSOFT = (LSTM, "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QGemm")
-"""Those of them that have no like in the standard, from the domain com.microsoft."""
+"""Operators of the domain com.microsoft that the standard does not have."""
 STANDARD_TOO = ("DequantizeLinear", "QuantizeLinear")
 """Those that the domain has with the standard's meaning and more types."""
 
