@@ -11,6 +11,7 @@
 #include "kernel_table/product.hpp"
 #include "kernel_table/rows.hpp"
 #include "kernel_table/step.hpp"
+#include "kernel_table/storage.hpp"
 #include "tuning.hpp"
 
 namespace pyrnn {
@@ -48,6 +49,11 @@ struct Kernels {
   // The same for one-hot rows of A: init + row index[m] of B; `a` is not looked at, k_outer is 1,
   // and a_group counts indices
   void (*gather_product)(const Product<T>&, const std::int64_t* indices);
+  // int8 weights, of float32 alone: which layout products take here, and how it is made
+  Storage (*int8_storage)();
+  void (*quantize_rows)(const QuantizeRows<T>&);
+  void (*quantize_panels)(const QuantizePanels<T>&);
+  void (*int8_round)(const T* row, Size n, T* rounded);  // what a row of weights becomes
   void (*outer_product)(const OuterProduct<T>&);
   Size (*outer_scratch)(Size columns, Size other_columns);
   void (*pack_weights)(const PackWeights<T>&);

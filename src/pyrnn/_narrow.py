@@ -1,6 +1,7 @@
-"""Numbers of 16 bits, in which weights may be stored: rounding and widening.
+"""Narrow formats, in which weights may be stored: rounding and widening.
 
-bfloat16 is the upper half of a float32; float16 is the binary16 of IEEE 754.
+bfloat16 is the upper half of a float32; float16 is the binary16 of IEEE 754; int8 has whole numbers
+and a scale for each row: `pyrnn._int8`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _warnings
-from pyrnn._types import Array, Storage
+from pyrnn import _int8, _warnings
+from pyrnn._types import Array, Indices, Storage
 
 Numbers = npt.NDArray[np.uint16]
 """Numbers of 16 bits, as their bits."""
+
+
+Stored = Numbers | _int8.Rows
+"""A matrix in a narrow format."""
 
 
 def is_narrow(name: str, array: Array) -> bool:
@@ -24,11 +29,23 @@ def is_narrow(name: str, array: Array) -> bool:
 
 def rounded(storage: Storage, array: Array) -> Array:
     """Return the numbers of a matrix as they are after rounding: to nearest, ties to even."""
-    return array if storage == "full" else widened(storage, narrowed(storage, array))
+    return array if storage == "full" else read(storage, stored(storage, array))
+
+
+def stored(storage: Storage, matrix: Array) -> Stored:
+    """Return a float32 matrix in a narrow format."""
+    return _int8.weights(matrix) if storage == "int8" else narrowed(storage, matrix)
+
+
+def read(storage: Storage, matrix: Stored, rows: Indices | slice = slice(None)) -> Array:
+    """Return rows of a matrix in a narrow format as float32, exactly."""
+    if isinstance(matrix, _int8.Rows):
+        return _int8.widened(_int8.Rows(matrix.numbers[rows], matrix.scales[rows]))
+    return widened(storage, matrix[rows])
 
 
 def narrowed(storage: Storage, array: Array) -> Numbers:
-    """Return the bits of the numbers that are nearest to those of a float32 array."""
+    """Return the bits of the 16-bit numbers that are nearest to those of a float32 array."""
     if storage == "float16":
         with _warnings.unwarned():
             return np.ascontiguousarray(array).astype(np.float16).view(np.uint16)

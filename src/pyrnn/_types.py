@@ -23,10 +23,10 @@ Parameters = Mapping[str, Array]
 
 DTypeName = Literal["float32", "float64"]
 
-WeightFormat = Literal["float32", "float64", "bfloat16", "float16"]
+WeightFormat = Literal["float32", "float64", "bfloat16", "float16", "int8"]
 """What ``weights`` of ``eval`` may be: the dtype of the layer, or a narrow format of float32."""
 
-Storage = Literal["full", "bfloat16", "float16"]
+Storage = Literal["full", "bfloat16", "float16", "int8"]
 """How a backend stores weights: in the dtype of the layer, or rounded to a narrow format."""
 
 DTypeLike = DTypeName | np.dtype[np.floating[Any]] | type[np.float32] | type[np.float64]

@@ -1,6 +1,7 @@
 """`pyrnn convert` and `pyrnn inspect`: every pair of formats that there is, and their errors."""
 
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -225,3 +226,33 @@ def test_layers_that_do_not_follow_each_other(fails):
     assert fails("convert", "m.weights.h5", "m.onnx").startswith(
         "m.onnx: model: expected layers that fit"
     )
+
+
+@pytest.mark.parametrize("weights", ["bfloat16", "float16", "int8"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_narrow_weights(weights, count, run):
+    from pyrnn import _narrow
+
+    layers = [pyrnn.GRU(3, 40, seed=0), pyrnn.Linear(40, 5, seed=1)][:count]
+    torch.save({f"layer{i}": layer for i, layer in enumerate(layers)}, "a.pt")
+    assert run("convert", "a.pt", "full.safetensors").status == 0
+    result = run("convert", "a.pt", "b.safetensors", "--weights", weights)
+    assert result.status == 0, result.err
+    assert os.path.getsize("b.safetensors") < 0.7 * os.path.getsize("full.safetensors")
+    found = conversion.read("b.safetensors").layers
+    for layer, own in zip(layers, found.values(), strict=True):
+        expected = _narrow.rounded_all(weights, layer.parameters)
+        for name, array in own.parameters.items():
+            assert array.tobytes() == expected[name].tobytes()
+
+
+def test_narrow_weights_that_no_file_can_hold(run):
+    serialization.save(pyrnn.GRU(3, 4, dtype="float64"), "a.safetensors")
+    result = run("convert", "a.safetensors", "b.safetensors", "--weights", "int8")
+    assert result.status == 2
+    assert "expected 'float64' for a layer of float64, got 'int8'" in result.err
+    serialization.save(pyrnn.GRU(3, 4), "a.safetensors")
+    result = run("convert", "a.safetensors", "b.onnx", "--weights", "int8")
+    assert result.status == 2
+    assert "expected .safetensors for weights in int8, got .onnx" in result.err
+    assert not os.path.exists("b.onnx")

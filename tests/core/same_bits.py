@@ -26,7 +26,7 @@ import pyrnn
 STORED = Path(__file__).parents[1] / "data" / "same_bits.json"
 
 DTYPES = ("float32", "float64")
-NARROW = ("bfloat16", "float16")
+NARROW = ("bfloat16", "float16", "int8")
 
 CELLS: dict[str, Callable[..., Any]] = {
     "rnn_tanh": pyrnn.RNN,

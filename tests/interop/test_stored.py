@@ -1,4 +1,4 @@
-"""Model files with weights of 16 bits."""
+"""Model files with weights of 16 and 8 bits."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from pyrnn.serialization import ModelFileError
 
 safetensors = pytest.importorskip("safetensors")
 
-NAMES = {"bfloat16": "BF16", "float16": "F16"}
+NAMES = {"bfloat16": "BF16", "float16": "F16", "int8": "I8"}
 
 
 def models():
@@ -52,7 +52,7 @@ def test_files_have_the_parameters_whatever_eval_was_told(tmp_path):
     assert first == (tmp_path / "other").read_bytes() == (tmp_path / "third").read_bytes()
 
 
-@pytest.mark.parametrize("weights", NAMES)
+@pytest.mark.parametrize("weights", ["bfloat16", "float16"])
 def test_torch_reads_the_numbers(tmp_path, weights):
     torch = pytest.importorskip("torch")
     from safetensors.torch import load_file
@@ -85,4 +85,49 @@ def test_a_narrow_tensor_is_taken_for_matrices_of_float32_alone(tmp_path):
     length = int.from_bytes(data[:8], "little") + grown
     path.write_bytes(length.to_bytes(8, "little") + as_float64[8:])
     with pytest.raises(ModelFileError, match="expected F64 of shape"):
+        pyrnn.load(path)
+
+
+def test_int8_files_have_the_scales_of_rows(tmp_path):
+    model, path = pyrnn.GRU(5, 8, seed=0), tmp_path / "model"
+    pyrnn.save(model, path, weights="int8")
+    with safetensors.safe_open(str(path), "np") as file:
+        numbers, scales = (file.get_tensor(f"weight_hh_l0{end}") for end in ("", ".scale"))
+    assert (numbers.dtype, scales.dtype, scales.shape) == (np.int8, np.float32, (24,))
+    expected = numbers * scales[:, None]
+    assert np.array_equal(pyrnn.load(path).parameters["weight_hh_l0"], expected)
+
+
+@pytest.mark.parametrize("name", models())
+def test_a_loaded_model_computes_the_bits_of_the_saved_one(tmp_path, name):
+    model, path = models()[name], tmp_path / "model"
+    pyrnn.save(model, path, weights="int8")
+    whole = name in ("sequential", "character model")
+    x = np.arange(4).reshape(4, 1) if whole else np.ones((4, 1, 5), np.float32)
+
+    def result(one):
+        one.eval(weights="int8")
+        y = one.forward(x[0] if name == "cell" else x)
+        return y[0] if isinstance(y, tuple) else y
+
+    assert np.array_equal(result(pyrnn.load(path)), result(model))
+
+
+@pytest.mark.parametrize("fault", ["missing", "another shape", "of nothing"])
+def test_scales_that_do_not_fit_are_refused(tmp_path, fault):
+    from safetensors.numpy import load_file, save_file
+
+    path = tmp_path / "model"
+    pyrnn.save(pyrnn.Linear(2, 4, seed=0), path, weights="int8")
+    with safetensors.safe_open(str(path), "np") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    if fault == "missing":
+        del tensors["weight.scale"]
+    elif fault == "another shape":
+        tensors["weight.scale"] = np.ones(3, np.float32)
+    else:
+        tensors["bias.scale"] = np.ones(4, np.float32)
+    save_file(tensors, path, metadata)
+    with pytest.raises(ModelFileError, match=r"expected (a|no) tensor '(weight|bias)\.scale'"):
         pyrnn.load(path)

@@ -9,7 +9,7 @@ import pytest
 import pyrnn
 from pyrnn import _narrow as narrow
 
-FORMATS = ["bfloat16", "float16"]
+FORMATS = ["bfloat16", "float16", "int8"]
 X = np.random.default_rng(0).standard_normal((4, 1, 5)).astype(np.float32)
 
 

@@ -6,6 +6,7 @@
 #include "isa/elementwise.hpp"
 #include "isa/fma_loop.hpp"
 #include "isa/gemm/gather.hpp"
+#include "isa/gemm/int8_quantize.hpp"
 #include "isa/gemm/outer.hpp"
 #include "isa/gemm/pack.hpp"
 #include "isa/gemm/product.hpp"
@@ -26,6 +27,12 @@ constexpr Kernels<typename V::Scalar> make_kernels(CellList<Cells...>) {
   ((k.cells[index++] = cell_kernels<V, Cells>()), ...);
   k.product = product<V>;
   k.gather_product = gather_product<V>;
+  if constexpr (sizeof(T) == sizeof(float)) {
+    k.int8_storage = int8_storage;
+    k.quantize_rows = quantize_rows;
+    k.quantize_panels = quantize_panels;
+    k.int8_round = int8_round;
+  }
   k.scatter_sums = scatter_sums<V>;
   k.outer_product = outer_product<V>;
   k.outer_scratch = outer_scratch<V>;

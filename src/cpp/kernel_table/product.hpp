@@ -1,19 +1,11 @@
-// Products of packed weights, how these are stored and packed.
+// Products of packed weights, and how these are packed.
 #pragma once
 
 #include "kernel_table/cell_shape.hpp"
 #include "kernel_table/rows.hpp"
+#include "kernel_table/storage.hpp"
 
 namespace pyrnn {
-
-// How packed weights are stored: as they are, or narrower, to be widened as they are read. A
-// product of narrow weights is that of the widened ones, bit for bit.
-enum class Storage : int { full, bfloat16, float16 };
-
-template <class T>
-constexpr Size stored_bytes(Storage storage) {
-  return storage == Storage::full ? static_cast<Size>(sizeof(T)) : 2;
-}
 
 // C[m, :] = init[m, :] + sum over k of A[m, k] B[k, :], for packed B, over rows x panels.
 // k runs over `k_outer` stretches of `k_inner`; A's stretches lie `a_outer` apart.
@@ -24,8 +16,9 @@ struct Product {
   Size a_row, a_outer;
   const void* b;  // panels of (k, width * lanes), one after the other, as pack_* leave them
   Storage storage;
-  Size width;    // vectors a panel, 1..panel_vectors; the last panel may be narrower
-  Size vectors;  // vectors of all panels
+  Int8Operands<T> int8;  // in place of A, where B is int8; k_outer is 1 then
+  Size width;            // vectors a panel, 1..panel_vectors; the last panel may be narrower
+  Size vectors;          // vectors of all panels
   const T* init;
   Size init_row, init_panel;
   T* c;

@@ -11,7 +11,8 @@ import numpy as np
 import pyrnn
 from pyrnn.cli._comparison import Sizes
 
-FORMATS = ("float32", "bfloat16", "float16")
+FORMATS = ("float32", "bfloat16", "float16", "int8")
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 CELLS: dict[str, Any] = {"RNN": pyrnn.RNN, "LSTM": pyrnn.LSTM, "GRU": pyrnn.GRU}
 ROUNDS = 9
 ROUND_SECONDS = 0.02
@@ -43,7 +44,7 @@ def measure(sizes: Sizes, seed: int) -> list[Row]:
         seconds = _seconds(layers, x)
         for weights, layer in layers.items():
             off = layer.quantization_error(x)
-            mebibytes = numbers * (4 if weights == "float32" else 2) / 2**20
+            mebibytes = numbers * BYTES[weights] / 2**20
             speed = seconds["float32"] / seconds[weights]
             rows.append(Row(cell, weights, mebibytes, speed, off.largest, off.mean))
     return rows

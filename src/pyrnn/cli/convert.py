@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import get_args
 
 from pyrnn import _files
+from pyrnn._types import WeightFormat
 from pyrnn.cli._common.arguments import Subparsers, file_name
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import deferred
@@ -28,6 +30,11 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="NAME",
         help="only this layer, as 'pyrnn inspect' names it; may be given several times",
     )
+    parser.add_argument(
+        "--weights",
+        choices=get_args(WeightFormat),
+        help="store matrices of weights in this format, for layers of float32 (.safetensors)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -39,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.layer:
             choose(holding, arguments.layer)
         _files.check_writable(arguments.target)
-        written = conversion.write(holding, arguments.target)
+        written = conversion.write(holding, arguments.target, arguments.weights)
     print(f"{arguments.target}: {written}")
     for name, reason in holding.refused.items():
         print(f"left out: {name}: {reason}")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
 from pyrnn._narrow import Numbers
 from pyrnn._types import Array
@@ -26,7 +27,7 @@ MOST_MEMBERS = 200_000
 MOST_ENTRY = 1000
 """The largest entry of one tensor in the header, in characters."""
 MOST_DIGITS = 20
-ITEM_BYTES = {"F32": 4, "F64": 8, "BF16": 2, "F16": 2}
+ITEM_BYTES = {"F32": 4, "F64": 8, "BF16": 2, "F16": 2, "I8": 1}
 
 _PREFIX = 8
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -78,7 +79,7 @@ def read_contents(file: BinaryIO, size: int) -> Contents:
     return Contents(metadata, members, start)
 
 
-def read_into(array: Array | Numbers, file: BinaryIO, begin: int) -> None:
+def read_into(array: Array | Numbers | npt.NDArray[np.int8], file: BinaryIO, begin: int) -> None:
     """Fill a contiguous array with the bytes of the file from ``begin`` on."""
     file.seek(begin)
     if file.readinto(array.reshape(-1).view(np.uint8)) != array.nbytes:  # type: ignore[attr-defined]

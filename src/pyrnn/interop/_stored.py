@@ -6,11 +6,11 @@ import json
 import mmap
 import sys
 from collections.abc import Mapping
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from pyrnn import _checks
+from pyrnn import _checks, _int8
 from pyrnn._narrow import is_narrow, narrowed, widened
 from pyrnn._types import Array, Storage
 from pyrnn.interop import _safetensors
@@ -18,23 +18,35 @@ from pyrnn.interop._safetensors import Contents, Tensor
 
 DTYPES = {"float32": "F32", "float64": "F64"}
 _OF_ARRAYS = DTYPES | {"int64": "I64"}
-_NARROW: dict[str, Storage] = {"BF16": "bfloat16", "F16": "float16"}
+_NARROW: dict[str, Storage] = {"BF16": "bfloat16", "F16": "float16", "I8": "int8"}
+SCALES = ".scale"
+"""What is appended to the name of an int8 matrix to name the scales of its rows."""
 
 
 def to_bytes(parameters: Mapping[str, Array], storage: Storage, metadata: dict[str, str]) -> bytes:
     """Return the file of some parameters, those in a narrow format that can be."""
+    return file_of(tensors(parameters, storage), storage, metadata)
+
+
+def tensors(parameters: Mapping[str, Array], storage: Storage) -> dict[str, Any]:
+    """Return some parameters as tensors of a file."""
+    found: dict[str, Any] = {}
+    for name, array in parameters.items():
+        if storage == "full" or not is_narrow(name, array):
+            found[name] = np.asarray(array, order="C")
+        elif storage == "int8":
+            found[name], found[name + SCALES] = _int8.weights(array)
+        else:
+            found[name] = narrowed(storage, array)
+    return found
+
+
+def file_of(arrays: Mapping[str, Any], storage: Storage, metadata: dict[str, str]) -> bytes:
+    """Return the file of some tensors."""
     from safetensors.numpy import save
 
-    data: bytes = save(
-        {
-            name: narrowed(storage, array)
-            if storage != "full" and is_narrow(name, array)
-            else np.asarray(array, order="C")
-            for name, array in parameters.items()
-        },
-        metadata,
-    )
-    return data if storage == "full" else _renamed(data, storage)
+    data: bytes = save(dict(arrays), metadata)
+    return _renamed(data, storage) if storage in ("bfloat16", "float16") else data
 
 
 def _renamed(data: bytes, storage: Storage) -> bytes:
@@ -52,18 +64,47 @@ def _renamed(data: bytes, storage: Storage) -> bytes:
 def is_rounded(name: str, array: Array, tensor: Tensor) -> bool:
     """Whether a tensor has a parameter in a narrow format."""
     fits = array.dtype == np.float32 and is_narrow(name, array) and tensor.shape == array.shape
-    return fits and tensor.dtype in _NARROW
+    return fits and is_rounded_tensor(tensor)
 
 
-def read(array: Array, file: BinaryIO, tensor: Tensor, start: int) -> None:
-    """Fill a parameter from its tensor, which is known to fit."""
-    storage = _NARROW.get(tensor.dtype)
+def is_rounded_tensor(tensor: Tensor) -> bool:
+    """Whether a tensor is in a narrow format."""
+    return tensor.dtype in _NARROW
+
+
+def is_scale(name: str, contents: Contents) -> bool:
+    """Whether a tensor has the scales of another one."""
+    of = contents.tensors.get(name.removesuffix(SCALES))
+    return name.endswith(SCALES) and of is not None and of.dtype == "I8"
+
+
+def fault_of_scales(name: str, contents: Contents) -> str | None:
+    """Say what is wrong about the scales of a tensor; None if nothing, or it needs none."""
+    tensor = contents.tensors[name]
+    if tensor.dtype != "I8":
+        return None
+    scales = contents.tensors.get(name + SCALES)
+    if scales is not None and scales[:2] == ("F32", tensor.shape[:1]) and len(tensor.shape) == 2:
+        return None
+    return f"{name}: expected a tensor {name + SCALES!r}, F32 of shape {tensor.shape[:1]}"
+
+
+def read(name: str, array: Array, file: BinaryIO, contents: Contents) -> None:
+    """Fill a parameter from its tensors, which are known to fit."""
+
+    def filled(tensor: str, target: Any) -> Any:
+        _safetensors.read_into(target, file, contents.start + contents.tensors[tensor].begin)
+        return target
+
+    storage = _NARROW.get(contents.tensors[name].dtype)
     if storage is None:
-        _safetensors.read_into(array, file, start + tensor.begin)
-        return
-    numbers = np.empty(array.shape, np.uint16)
-    _safetensors.read_into(numbers, file, start + tensor.begin)
-    array[...] = widened(storage, numbers)
+        filled(name, array)
+    elif storage == "int8":
+        numbers = filled(name, np.empty(array.shape, np.int8))
+        scales = filled(name + SCALES, np.empty(len(array), np.float32))
+        array[...] = _int8.widened(_int8.Rows(numbers, scales))
+    else:
+        array[...] = widened(storage, filled(name, np.empty(array.shape, np.uint16)))
 
 
 def views(parameters: Mapping[str, Array], file: BinaryIO, contents: Contents) -> dict[str, Array]:
@@ -86,9 +127,11 @@ def views(parameters: Mapping[str, Array], file: BinaryIO, contents: Contents) -
 
 
 def saved_bytes(contents: Contents) -> int:
-    """Return how many bytes narrow formats save in a file."""
+    """Return how many bytes narrow formats save in a file, at most."""
     narrow = (tensor for tensor in contents.tensors.values() if tensor.dtype in _NARROW)
-    return sum(tensor.end - tensor.begin for tensor in narrow)
+    return sum(
+        (tensor.end - tensor.begin) * (3 if tensor.dtype == "I8" else 1) for tensor in narrow
+    )
 
 
 def fault_of(parameters: Mapping[str, Array], contents: Contents) -> str | None:
@@ -103,8 +146,11 @@ def fault_of(parameters: Mapping[str, Array], contents: Contents) -> str | None:
                 f"{name}: expected {expected[0]} of shape {expected[1]}, "
                 f"got {_checks.shown(found.dtype)[1:-1]} of shape {_checks.shown(found.shape)}"
             )
+        fault = fault_of_scales(name, contents)
+        if fault is not None:
+            return fault
     for name in contents.tensors:
-        if name not in parameters:
+        if name not in parameters and not is_scale(name, contents):
             return f"expected no tensor {_checks.shown(name)}"
     return None
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyrnn._files import AnyPath, shown
+from pyrnn._types import WeightFormat
 from pyrnn.interop._holding import FORMATS, ConversionError, Holding, suffix_of
 from pyrnn.interop.serialization import ModelFileError
 from pyrnn.interop.serialization import save as save_layer
@@ -16,8 +17,10 @@ from pyrnn.parameters.dictionary import arrays_of
 READ_ALONE = (".jit",)
 
 
-def write(holding: Holding, path: AnyPath) -> str:
+def write(holding: Holding, path: AnyPath, weights: WeightFormat | None = None) -> str:
     """Write what a file held in the form that the name's end says; returns what was written.
+
+    Layers in a ``.safetensors`` file may have their matrices in a narrow format.
 
     Raises
     ------
@@ -31,9 +34,13 @@ def write(holding: Holding, path: AnyPath) -> str:
         raise ConversionError(
             f"{shown(path)}: {kind} holds a program of torch, which is read alone; expected .pt"
         )
+    if weights is not None and kind != ".safetensors":
+        raise ConversionError(
+            f"{shown(path)}: expected .safetensors for weights in {weights}, got {kind}"
+        )
     try:
         if kind == ".safetensors":
-            return _write_safetensors(holding, path)
+            return _write_safetensors(holding, path, weights)
         if not holding.layers:
             raise ConversionError(f"{shown(path)}: expected at least one layer, got none")
         if kind == ".onnx":
@@ -84,7 +91,7 @@ def _write_keras(holding: Holding, path: AnyPath, whole: bool) -> str:
     return _counted(layers)
 
 
-def _write_safetensors(holding: Holding, path: AnyPath) -> str:
+def _write_safetensors(holding: Holding, path: AnyPath, weights: WeightFormat | None) -> str:
     from pyrnn.interop import converted
     from pyrnn.interop.onnx.graph import GraphError, UnsupportedError
     from pyrnn.interop.onnx.model import Model
@@ -95,21 +102,26 @@ def _write_safetensors(holding: Holding, path: AnyPath) -> str:
         except (UnsupportedError, GraphError) as error:
             if not holding.layers:
                 raise ConversionError(f"{shown(path)}: {error}") from error
-            converted.save_layers(holding.layers, path)
+            converted.save_layers(holding.layers, path, weights)
             return f"{_counted(holding.layers)}, not the whole model ({error})"
+        if weights is not None:
+            raise ConversionError(
+                f"{shown(path)}: a whole ONNX model keeps its weights as they are; choose layers "
+                f"of it for weights in {weights}"
+            )
         converted.save_model(holding.program, path)
         return f"the whole model, {len(holding.program.graph.nodes)} nodes"
     if isinstance(holding.model, Mapping):
-        converted.save_layers(holding.model, path)
+        converted.save_layers(holding.model, path, weights)
         return _counted(holding.layers)
     if holding.model is not None:
-        save_layer(holding.model, path)
+        save_layer(holding.model, path, weights=weights)
         return type(holding.model).__name__
     if not holding.layers:
         raise ConversionError(f"{shown(path)}: expected at least one layer, got none")
     if len(holding.layers) == 1:
         (layer,) = holding.layers.values()
-        save_layer(layer, path)
+        save_layer(layer, path, weights=weights)
     else:
-        converted.save_layers(holding.layers, path)
+        converted.save_layers(holding.layers, path, weights)
     return _counted(holding.layers)

@@ -18,6 +18,7 @@ import numpy as np
 
 from pyrnn import _checks, _extras
 from pyrnn._files import AnyPath, checked_path, open_regular, shown, write_atomically
+from pyrnn._types import Storage, WeightFormat
 from pyrnn.interop import _safetensors, _saved_arguments, _stored, serialization
 from pyrnn.interop._made import made_of, one_line
 from pyrnn.interop._safetensors import Contents, FormatError, Tensor
@@ -26,7 +27,7 @@ from pyrnn.interop.onnx.model import Model
 from pyrnn.interop.serialization import ModelFileError
 from pyrnn.layers import _options
 from pyrnn.layers._layer import Layer
-from pyrnn.parameters import dictionary
+from pyrnn.parameters import dictionary, formats
 
 VERSION = 1
 _KEY = "pyrnn"
@@ -56,23 +57,31 @@ class ContentError(ValueError):
 # --- writing --------------------------------------------------------------------------------
 
 
-def save_layers(layers: Mapping[str, Layer], path: AnyPath) -> None:
-    """Write several layers by name.
+def save_layers(
+    layers: Mapping[str, Layer], path: AnyPath, weights: WeightFormat | None = None
+) -> None:
+    """Write several layers by name; their matrices in a narrow format, if one is named.
 
     Raises
     ------
     TypeError
         If a layer is of a kind that model files do not hold.
     ValueError
-        If a parameter is not finite.
+        If a parameter is not finite, or the format is none of a layer.
     """
     described: list[dict[str, Any]] = []
     tensors: dict[str, AnyArray] = {}
+    storage: Storage = "full"
     for name, layer in layers.items():
         described.append({"name": name, **serialization._describe(layer)})
-        tensors |= {f"{name}/{key}": array for key, array in dictionary.arrays_of(layer).items()}
-    _stored.check_finite(tensors)
-    _write(path, "Layers", {"layers": described}, tensors)
+        arrays = dictionary.arrays_of(layer)
+        _stored.check_finite(arrays)
+        if weights is not None:
+            storage = formats.storage_of(weights, layer.dtype)
+            formats.check_range(storage, arrays)
+        own = _stored.tensors(arrays, storage)
+        tensors |= {f"{name}/{key}": array for key, array in own.items()}
+    _write(path, "Layers", {"layers": described}, tensors, storage)
 
 
 def save_model(program: Program, path: AnyPath) -> None:
@@ -83,15 +92,18 @@ def save_model(program: Program, path: AnyPath) -> None:
 
 
 def _write(
-    path: AnyPath, kind: str, arguments: Mapping[str, Any], tensors: Mapping[str, AnyArray]
+    path: AnyPath,
+    kind: str,
+    arguments: Mapping[str, Any],
+    tensors: Mapping[str, AnyArray],
+    storage: Storage = "full",
 ) -> None:
     _extras.require("safetensors", "safetensors")
-    from safetensors.numpy import save
 
     description = {"version": VERSION, "kind": kind, "arguments": arguments}
     metadata = {_KEY: json.dumps(description, sort_keys=True)}
-    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    write_atomically(checked_path(path), save(arrays, metadata))
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    write_atomically(checked_path(path), _stored.file_of(arrays, storage, metadata))
 
 
 def _described(graph: Graph, tensors: dict[str, AnyArray]) -> dict[str, Any]:
@@ -228,6 +240,18 @@ def _tensor(name: str, contents: Contents, file: BinaryIO) -> AnyArray:
     return array
 
 
+def _parameter(name: str, contents: Contents, file: BinaryIO) -> AnyArray:
+    """A parameter of a layer: floats, or a matrix in a narrow format."""
+    if not _stored.is_rounded_tensor(contents.tensors[name]):
+        return _tensor(name, contents, file)
+    fault = _stored.fault_of_scales(name, contents)
+    if fault is not None:
+        raise ContentError(fault)
+    array = np.empty(contents.tensors[name].shape, np.float32)
+    _stored.read(name, array, file, contents)
+    return array
+
+
 def _state_dict(contents: Contents, file: BinaryIO) -> dict[str, AnyArray]:
     """The floats of a file that is not pyrnn's; bfloat16 is widened to float32."""
     found = {}
@@ -250,6 +274,7 @@ def _layers(arguments: Any, contents: Contents, file: BinaryIO) -> dict[str, Lay
     """The layers that a file describes, with their parameters."""
     made: dict[str, Layer] = {}
     data_bytes = sum(tensor.end - tensor.begin for tensor in contents.tensors.values())
+    data_bytes += _stored.saved_bytes(contents)
     try:
         for one in arguments["layers"]:
             name, kind, options = one["name"], one["kind"], dict(one["arguments"])
@@ -257,9 +282,9 @@ def _layers(arguments: Any, contents: Contents, file: BinaryIO) -> dict[str, Lay
                 raise ContentError(f"expected layers of pyrnn, got {_checks.shown(kind)}")
             start = f"{name}/"
             tensors = {
-                key.removeprefix(start): _tensor(key, contents, file)
+                key.removeprefix(start): _parameter(key, contents, file)
                 for key in contents.tensors
-                if key.startswith(start)
+                if key.startswith(start) and not _stored.is_scale(key, contents)
             }
             if kind == "Sequential":
                 made[name] = _composed(options, tensors, data_bytes)

@@ -102,10 +102,10 @@ def save(model: Saveable, path: AnyPath, *, weights: WeightFormat | None = None)
         optimiser are not.
     path : str, bytes or os.PathLike
         Name of the file, usually ending in ``.safetensors``.
-    weights : {"float32", "bfloat16", "float16"}, optional
-        The format of matrices of weights in the file, for a model of float32: half the size,
-        rounded to nearest. `load` gives the rounded weights, in float32. By default they are stored
-        as they are, whatever format ``eval`` was told.
+    weights : {"float32", "bfloat16", "float16", "int8"}, optional
+        The format of matrices of weights in the file, for a model of float32: half the size, or a
+        quarter, rounded to nearest. `load` gives the rounded weights, in float32. By default they
+        are stored as they are, whatever format ``eval`` was told.
 
     Raises
     ------
@@ -313,7 +313,7 @@ def _read(file: BinaryIO, mapped: bool) -> Saveable:
     parameters = dictionary.arrays_of(model)
     for name, array in parameters.items():
         if array is not views.get(name):
-            _stored.read(array, file, contents.tensors[name], contents.start)
+            _stored.read(name, array, file, contents)
     try:
         check_finite(parameters)
     except ValueError as error:

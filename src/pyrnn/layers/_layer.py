@@ -264,12 +264,14 @@ class Layer(Configured):
 
         Parameters
         ----------
-        weights : {"float32", "bfloat16", "float16"}, optional
+        weights : {"float32", "bfloat16", "float16", "int8"}, optional
             The format in which matrices of weights are stored from now on, for a layer of float32;
-            a layer of float64 has its own alone. They are rounded to nearest once, and widened as
-            they are read: a call computes what float32 computes with the rounded weights, to the
-            bit. `parameters` keep their values, and `train` returns to them. By default the format
-            of the last call of `eval` since `train`; at first the layer's dtype.
+            a layer of float64 has its own alone. They are rounded to nearest once. Those of 16 bits
+            are widened as they are read: a call computes what float32 computes with the rounded
+            weights, to the bit. int8 has whole numbers and a scale for each row of a matrix; x and
+            h are rounded to 16 bits at each step, with a scale for each row. `parameters` keep
+            their values, and `train` returns to them. By default the format of the last call of
+            `eval` since `train`; at first the layer's dtype.
 
         Returns
         -------
@@ -279,14 +281,14 @@ class Layer(Configured):
         Raises
         ------
         ValueError
-            If ``weights`` is no such format, or a weight is too large for it. The layer has not
-            changed then.
+            If ``weights`` is no such format, or a weight is too large for it; int8 holds no NaN
+            and no infinity either. The layer has not changed then.
 
         Notes
         -----
         A copy and a pickle of the layer keep the format; a stream keeps that of the layer when it
         was opened; `state_dict` has the parameters. Gradients of a narrow format are
-        those of the rounded weights.
+        those of the rounded weights, as if nothing else had been rounded.
 
         Examples
         --------
@@ -298,6 +300,7 @@ class Layer(Configured):
         >>> np.array_equal(layer(x)[0], layer(x)[0])  # no dropout
         True
         >>> y, _ = layer.eval(weights="bfloat16")(x)  # half the memory
+        >>> y, _ = layer.eval(weights="int8")(x)  # a quarter
         """
         storage = self._check_format(weights)
         if self.training or storage != self._storage:
@@ -316,7 +319,7 @@ class Layer(Configured):
         ----------
         x : array
             The input, as a call of the layer takes it.
-        weights : {"float32", "bfloat16", "float16"}, optional
+        weights : {"float32", "bfloat16", "float16", "int8"}, optional
             The format; by default that of the layer, as `eval` was told.
         **arguments
             What a call of the layer takes beside x: ``state``, ``lengths``.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from pyrnn import _checks
-from pyrnn._narrow import narrowed, rounded, widened
+from pyrnn._narrow import read, rounded, stored
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike, Indices
 from pyrnn.backend import selection
@@ -350,7 +350,7 @@ class Embedding(Layer):
         rows, backend = indices.reshape(-1), selection.current()
         packed = self._weights(backend)
         if packed:
-            y = widened(self._storage, packed[0][rows]).reshape(shape)
+            y = read(self._storage, packed[0], rows).reshape(shape)
         else:
             y = backend.embedding(rows, self._parameters["weight"]).reshape(shape)
         return y, None, _cache.Cache(self, backend.name, rows, shape, True)
@@ -402,7 +402,7 @@ class Embedding(Layer):
     def _pack(self, backend: selection.Backend) -> list[Any]:
         """Return the table in a narrow format, nothing where it is as it is."""
         storage = self._storage
-        return [] if storage == "full" else [narrowed(storage, self._parameters["weight"])]
+        return [] if storage == "full" else [stored(storage, self._parameters["weight"])]
 
     def _stored(self) -> Mapping[str, Array]:
         return self._parameters

@@ -43,13 +43,16 @@ def storage_of(weights: object, dtype: np.dtype[Any], name: str = "weights") -> 
 
 
 def check_range(storage: Storage, parameters: Mapping[str, Array], name: str = "weights") -> None:
-    """Raise where a finite weight becomes infinite in a format."""
+    """Raise where a finite weight becomes infinite in a format, or another spoils its row."""
     if storage == "full":
         return
     for parameter, array in parameters.items():
         if not is_narrow(parameter, array):
             continue
-        lost = np.isfinite(array) & ~np.isfinite(rounded(storage, array))
+        finite = np.isfinite(array)
+        lost = finite & ~np.isfinite(rounded(storage, array))
+        if storage == "int8" and not finite.all():
+            lost = ~finite
         if lost.any():
             raise ValueError(
                 f"{name}: expected a format that can hold the weights, got {storage!r} and "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyrnn._types import Array, Indices, Parameters, is_indices
+from pyrnn.reference.int8 import times
 
 
 def input_product(x: Array | Indices, parameters: Parameters) -> Array:
@@ -14,13 +15,13 @@ def input_product(x: Array | Indices, parameters: Parameters) -> Array:
     product selects columns.
     """
     weight = parameters["weight_ih"]
-    product = weight.T[x] if is_indices(x) else x @ weight.T
+    product = np.asarray(weight).T[x] if is_indices(x) else times(x, weight)
     return add_bias(product, parameters, "bias_ih")
 
 
 def hidden_product(h: Array, parameters: Parameters, mask: Array | None = None) -> Array:
     """(mask ∘ h) W_hhᵀ + b_hh, shape (N, G·H)."""
-    return add_bias(masked(h, mask) @ parameters["weight_hh"].T, parameters, "bias_hh")
+    return add_bias(times(masked(h, mask), parameters["weight_hh"]), parameters, "bias_hh")
 
 
 def masked(h: Array, mask: Array | None) -> Array:
@@ -37,7 +38,7 @@ def input_backward(
     dgates: Array, x: Array | Indices, parameters: Parameters
 ) -> tuple[Array | None, dict[str, Array]]:
     """Backward of `input_product`: dx (None for integers), gradients of its parameters."""
-    weight = parameters["weight_ih"]
+    weight = np.asarray(parameters["weight_ih"])
     grads: dict[str, Array] = {}
     dx: Array | None = None
     if is_indices(x):
@@ -59,4 +60,4 @@ def hidden_backward(
     grads: dict[str, Array] = {"weight_hh": dgates.T @ masked(h, mask)}
     if "bias_hh" in parameters:
         grads["bias_hh"] = dgates.sum(axis=0)
-    return masked(dgates @ parameters["weight_hh"], mask), grads
+    return masked(dgates @ np.asarray(parameters["weight_hh"]), mask), grads

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn._narrow import rounded, rounded_all
+from pyrnn._narrow import is_narrow, rounded
 from pyrnn._types import Array, Indices, Noise, Parameters, State, Storage
 from pyrnn.reference import losses, optim
+from pyrnn.reference.int8 import Int8Matrix
 from pyrnn.reference.layers import batch_norm, convolution, dense, pointwise, windows
 from pyrnn.reference.recurrence import checkpoint as checkpoints
 from pyrnn.reference.recurrence import sequence, stream, truncated
@@ -29,6 +30,19 @@ class Weights(NamedTuple):
 
 def _copied(parameters: Parameters) -> Parameters:
     return {name: array.copy() for name, array in parameters.items()}
+
+
+def _stored(storage: Storage, weight: Array) -> Array:
+    """A matrix of weights as products take it."""
+    stored = rounded(storage, weight)
+    return stored.view(Int8Matrix) if storage == "int8" else stored
+
+
+def _stored_all(storage: Storage, parameters: Parameters) -> Parameters:
+    return {
+        name: _stored(storage, array) if is_narrow(name, array) else array
+        for name, array in parameters.items()
+    }
 
 
 def _named(grads: dict[str, Array], saved: sequence.Saved) -> dict[str, Array]:
@@ -93,14 +107,14 @@ class ReferenceBackend:
         storage: Storage = "full",
     ) -> Weights:
         """See `pyrnn.backend.selection.Backend.pack`."""
-        parameters = rounded_all(storage, parameters)
+        parameters = _stored_all(storage, parameters)
         return Weights(cell, parameters if follow else _copied(parameters), suffix, follow)
 
     def pack_linear(
         self, weight: Array, bias: Array | None, storage: Storage = "full"
     ) -> Callable[..., Array]:
         """See `pyrnn.backend.selection.Backend.pack_linear`."""
-        kept = rounded(storage, weight).copy(), None if bias is None else bias.copy()
+        kept = _stored(storage, weight).copy(), None if bias is None else bias.copy()
         return lambda x, out=None: dense.linear(x, *kept, out)
 
     def pack_convolution(

@@ -7,12 +7,15 @@ the parameter ``weight_hr`` (P, H); W_hh is then (4H, P).
 
 from __future__ import annotations
 
+import numpy as np
+
 from pyrnn._types import Array, Parameters
+from pyrnn.reference.int8 import times
 
 
 def project(output: Array, parameters: Parameters) -> Array:
     """W_hr output, (N, H) -> (N, P); the output itself where there is no projection."""
-    return output @ parameters["weight_hr"].T if "weight_hr" in parameters else output
+    return times(output, parameters["weight_hr"]) if "weight_hr" in parameters else output
 
 
 def project_backward(
@@ -21,4 +24,4 @@ def project_backward(
     """Backward of `project`: the output's gradient and that of W_hr."""
     if "weight_hr" not in parameters:
         return dh, {}
-    return dh @ parameters["weight_hr"], {"weight_hr": dh.T @ output}
+    return dh @ np.asarray(parameters["weight_hr"]), {"weight_hr": dh.T @ output}

@@ -179,7 +179,7 @@ class CharacterModel(Use, Configured):
 
         Parameters
         ----------
-        weights : {"float32", "bfloat16", "float16"}, optional
+        weights : {"float32", "bfloat16", "float16", "int8"}, optional
             The format in which the layers store matrices of weights; see `Layer.eval`.
 
         Returns

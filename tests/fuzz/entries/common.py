@@ -209,7 +209,7 @@ def draw_mode(draw: Draw, layer: Any) -> str:
     """Train mode, or a format of weights in eval mode; "eval" for the layer's own."""
     if draw.chance(0.75):
         return "train"
-    formats = ("bfloat16", "float16") if layer.dtype == np.float32 else ()
+    formats = ("bfloat16", "float16", "int8") if layer.dtype == np.float32 else ()
     return draw.choice(("eval", *formats))
 
 

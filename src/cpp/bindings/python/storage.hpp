@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kernel_table.hpp"
+#include "runtime/machine/dispatch.hpp"
 
 namespace pyrnn {
 
@@ -14,6 +15,8 @@ Storage storage_named(const std::string& name) {
   if (sizeof(T) == sizeof(float)) {
     if (name == "bfloat16") return Storage::bfloat16;
     if (name == "float16") return Storage::float16;
+    if (name == "int8") return kernels_of<float>(active_table()).int8_storage();
+    if (name == "int8_pairs") return Storage::int8_pairs;  // which every instruction set takes
   }
   throw std::invalid_argument("storage: unknown '" + name + "'");
 }

@@ -6,30 +6,44 @@
 namespace pyrnn {
 namespace {
 
-// C[m, panel] = init[panel] + B[index[m], panel]
-template <class V, Storage S>
-void gather_stored(const Product<typename V::Scalar>& q, const std::int64_t* indices) {
-  using B = Stored<V, S>;
-  const auto* const all = static_cast<const typename B::Number*>(q.b);
-  const Size b_panel = q.k_inner * q.width * V::lanes;
+// C[m, panel] = init[panel] + B[index[m], panel], with vector j of a row of a panel of B as
+// load(row, panel, width, j) gives it.
+template <class V, class Load>
+void gather_loaded(const Product<typename V::Scalar>& q, const std::int64_t* indices,
+                   const Load& load) {
   for (Size at = 0; at < q.groups * q.rows; ++at) {
     const Size group = at / q.rows, row = at % q.rows;
     const std::int64_t index = indices[group * q.a_group + row];
     for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) {
       const Size width = smaller(q.width, q.vectors - panel * q.width);
-      const auto* b = all + panel * b_panel;
       const auto tile = tile_at<V>(q, row, panel);
       for (int j = 0; j < width; ++j) {
-        const V weights = B::load(b + place_in_panel<V>(index, j, q.k_inner, width));
         const Size place = vector_at<V>(tile, j);
-        (V::load(tile.init + place) + weights).store(tile.c + group * q.c_group + place);
+        (V::load(tile.init + place) + load(index, panel, width, j))
+            .store(tile.c + group * q.c_group + place);
       }
     }
   }
 }
 
+template <class V, Storage S>
+void gather_stored(const Product<typename V::Scalar>& q, const std::int64_t* indices) {
+  using B = Stored<V, S>;
+  const auto* const all = static_cast<const typename B::Number*>(q.b);
+  const Size b_panel = q.k_inner * q.width * V::lanes;
+  gather_loaded<V>(q, indices, [&](Size k, Size panel, Size width, Size j) {
+    return B::load(all + panel * b_panel + place_in_panel<V>(k, j, q.k_inner, width));
+  });
+}
+
 template <class V>
 void gather_product(const Product<typename V::Scalar>& q, const std::int64_t* indices) {
+  if constexpr (sizeof(typename V::Scalar) == sizeof(float)) {
+    if (is_int8(q.storage))
+      return gather_loaded<V>(q, indices, [&](Size k, Size panel, Size width, Size j) {
+        return int8_weights(q, k, panel, width, j);
+      });
+  }
   with_storage<V>(q.storage, [&](auto s) { gather_stored<V, s.value>(q, indices); });
 }
 

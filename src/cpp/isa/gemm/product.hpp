@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "isa/gemm/int8_product.hpp"
 #include "isa/gemm/tile.hpp"
 #include "isa/simd/partial.hpp"
 
@@ -28,7 +29,6 @@ constexpr Size tiles_without_blocks = has_32_registers<V> ? 2 : 1;
 // Rows of C that pass by before the next panel.
 constexpr Size row_block = 192;
 
-constexpr Size smaller(Size a, Size b) { return a < b ? a : b; }
 constexpr Size larger(Size a, Size b) { return a < b ? b : a; }
 
 template <class V>
@@ -133,9 +133,22 @@ inline PanelGroups groups_of_row(const Product<typename V::Scalar>& q, Size begi
           ends_narrow(q, end)};
 }
 
+// Whether a product was one of int8 weights, which is done then.
+template <class T>
+inline bool did_int8_product(const Product<T>& q, Size panel_begin, Size panel_end) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (is_int8(q.storage)) {
+      int8_product(q, panel_begin, panel_end);
+      return true;
+    }
+  }
+  return false;
+}
+
 // One row onto panels that it takes at once.
 template <class V>
 inline void product_of_group(const Product<typename V::Scalar>& q, Size begin, Size end) {
+  if (did_int8_product(q, begin, end)) return;
   const int tail = ends_narrow(q, end) ? static_cast<int>(q.vectors - (end - 1) * q.width) : 0;
   const Size whole = end - begin - (tail > 0 ? 1 : 0);
   run_tile_panels<V>(static_cast<int>(q.width), static_cast<int>(whole), tail,
@@ -276,6 +289,7 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
 // others would have to wait for what was just written to it.
 template <class V>
 void product_of_panels(const Product<typename V::Scalar>& q, Size panel_begin, Size panel_end) {
+  if (did_int8_product(q, panel_begin, panel_end)) return;
   const bool partial =
       panel_end * q.width * V::lanes > q.columns && q.vectors * V::lanes > q.columns;
   if (q.rows == 1 && q.groups == 1 && !partial)

@@ -46,7 +46,9 @@ inline void with_storage(Storage storage, const Work& work) {
     switch (storage) {
       case Storage::bfloat16: return work(StorageConstant<Storage::bfloat16>());
       case Storage::float16: return work(StorageConstant<Storage::float16>());
-      case Storage::full: break;
+      case Storage::full:
+      case Storage::int8_pairs:
+      case Storage::int8_fours: break;  // products of their own
     }
   }
   work(StorageConstant<Storage::full>());

@@ -16,6 +16,7 @@ namespace pyrnn {
 namespace {
 
 constexpr int lesser(int a, int b) { return a < b ? a : b; }
+constexpr Size smaller(Size a, Size b) { return a < b ? a : b; }
 
 // Choices that differ by instruction set are made by the sums that its registers hold: AVX-512 and
 // NEON have 32 of them.

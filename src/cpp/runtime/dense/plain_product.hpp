@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "runtime/layout/int8_rows.hpp"
 #include "runtime/layout/matrix_product.hpp"
 #include "runtime/layout/panels.hpp"
 #include "runtime/memory/buffer.hpp"
@@ -49,6 +50,8 @@ void multiply_in_pieces(const Kernels<T>& kernels, const Product<T>& whole) {
     product.c += rows.begin * whole.c_row;
     product.init += rows.begin * whole.init_row;
     product.rows = rows.size();
+    Int8Rows<T> quantized;
+    quantized.quantize(kernels, product);
     in_pieces(panels, panel_products * rows.size(), 1, [&](Range some) {
       product.panel_begin = some.begin;
       product.panel_end = some.end;
@@ -128,7 +131,8 @@ Panels<T> pack_transposed(const Kernels<T>& kernels, const T* b, Size columns, S
     kernels.pack_matrix(b + some.begin * k, k, k, some.size(), true,
                         packed.data() + some.begin * k);
   });
-  return {std::move(packed), storage};
+  return {kernels, std::move(packed), storage,
+          PanelShape{k, panel_vectors, quotient_up(columns, kernels.lanes)}};
 }
 
 // The same for a B that `pack_transposed` gave; that of `q` is not looked at. Threads share the
@@ -136,8 +140,7 @@ Panels<T> pack_transposed(const Kernels<T>& kernels, const T* b, Size columns, S
 template <class T>
 void multiply_packed(const Kernels<T>& kernels, const PlainProduct<T>& q, const Panels<T>& b) {
   Product<T> whole = whole_product(kernels, q);
-  whole.b = b.data();
-  whole.storage = b.storage();
+  b.set(whole);
   const int threads =
       threads_for((q.rows + tuning::reading_rows) * q.k * q.columns, tuning::packed_product_grain);
   const Size by_rows = (quotient_up(q.rows, threads) + tuning::reading_rows) * whole.vectors;

@@ -75,30 +75,45 @@ CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters
   const Size grain = use.several_readers ? tuning::pack_grain : std::numeric_limits<Size>::max();
   Buffer<T> chosen;
   const T* weight_ih = parameters.weight_ih;
+  const T *weight_hh = parameters.weight_hh, *weight_hr = parameters.weight_hr;
+  Buffer<T> rounded[3];
+  if (is_int8(sizes.storage) && use.back) {
+    const auto round = [&](const T*& weight, Size rows, Size columns, Buffer<T>& to) {
+      if (weight == nullptr) return;
+      to = int8_rounded(*sizes.kernels, weight, rows, columns);
+      weight = to.data();
+    };
+    round(weight_ih, shape.gates * H, sizes.input_size, rounded[0]);
+    round(weight_hh, shape.gates * H, O, rounded[1]);
+    round(weight_hr, O, H, rounded[2]);
+  }
   if (!input_columns.empty()) {
     chosen = chosen_columns(weight_ih, shape.gates * H, sizes.input_size, input_columns);
     weight_ih = chosen.data();
   }
   pack_slots(weight_ih, input_count(), shape.input_begin, shape.input_end, grain, input,
              use.back_to_input ? &input_back : nullptr);
-  pack_slots(parameters.weight_hh, O, shape.hidden_begin, shape.hidden_end, grain, hidden,
+  pack_slots(weight_hh, O, shape.hidden_begin, shape.hidden_end, grain, hidden,
              use.back ? &hidden_back : nullptr);
-  pack_slots(parameters.weight_hh, O, shape.second_begin, shape.second_end, grain, second,
+  pack_slots(weight_hh, O, shape.second_begin, shape.second_end, grain, second,
              use.back ? &second_back : nullptr);
   if (!sizes.projected) return;
   Buffer<T> projection(H * sizes.padded_output);
-  sizes.kernels->pack_matrix(parameters.weight_hr, H, H, O, true, projection.data());
-  store(std::move(projection), use.back, second);
+  sizes.kernels->pack_matrix(weight_hr, H, H, O, true, projection.data());
+  store(std::move(projection), use.back, {H, panel_vectors, quotient_up(O, sizes.lanes())}, second);
   if (!use.back) return;
   second_back = Buffer<T>(O * sizes.padded);
-  sizes.kernels->pack_matrix(parameters.weight_hr, H, O, H, false, second_back.data());
+  sizes.kernels->pack_matrix(weight_hr, H, O, H, false, second_back.data());
   round_to(sizes.storage, second_back);
 }
 
 template <class T>
-void CellWeights<T>::store(Buffer<T> packed, bool back, Panels<T>& forward) const {
+void CellWeights<T>::store(Buffer<T> packed, bool back, PanelShape shape,
+                           Panels<T>& forward) const {
   if (back) round_to(sizes.storage, packed);
-  forward = Panels<T>(std::move(packed), back ? Storage::full : sizes.storage);
+  const bool widened = back && !is_int8(sizes.storage);
+  forward =
+      Panels<T>(*sizes.kernels, std::move(packed), widened ? Storage::full : sizes.storage, shape);
 }
 
 // The rows of a weight (gates * H, columns) that belong to some slots.
@@ -126,7 +141,9 @@ void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, i
       sizes.kernels->pack_weights(pack);
     });
   });
-  store(std::move(packed), back != nullptr, forward);
+  store(std::move(packed), back != nullptr,
+        {columns, slots * sizes.shape().unit_vectors, slots * sizes.padded / sizes.lanes()},
+        forward);
   if (back != nullptr) round_to(sizes.storage, *back);
 }
 

@@ -106,7 +106,8 @@ struct PackedFor {
 };
 
 // Packed for the backward pass at once: a cache must not see later changes of the parameters. Then
-// the weights are rounded to what their storage can hold, but stored as they are.
+// the weights are rounded to what their storage can hold, and those of 16 bits are stored as they
+// are; int8 weights are needed as such, as their products are others.
 template <class T>
 struct CellWeights {
   CellSizes<T> sizes;
@@ -129,7 +130,7 @@ struct CellWeights {
  private:
   void pack_slots(const T* weight, Size columns, int slot_begin, int slot_end, Size grain,
                   Panels<T>& forward, Buffer<T>* back) const;
-  void store(Buffer<T> packed, bool back, Panels<T>& forward) const;
+  void store(Buffer<T> packed, bool back, PanelShape shape, Panels<T>& forward) const;
 };
 
 extern template struct CellWeights<float>;

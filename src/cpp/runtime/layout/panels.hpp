@@ -1,6 +1,7 @@
 // Packed weights as products read them: as they are, or rounded to fewer bits once and stored so.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -70,7 +71,7 @@ inline float widened(Storage storage, std::uint16_t number) {
 template <class T>
 void round_to(Storage storage, Buffer<T>& numbers) {
   if constexpr (std::is_same_v<T, float>) {
-    if (storage == Storage::full) return;
+    if (storage == Storage::full || is_int8(storage)) return;
     parallel_for(numbers.size(), tuning::copy_grain, 1, [&](Range mine) {
       for (Size i = mine.begin; i < mine.end; ++i)
         numbers.data()[i] = widened(storage, narrowed(storage, numbers.data()[i]));
@@ -78,16 +79,26 @@ void round_to(Storage storage, Buffer<T>& numbers) {
   }
 }
 
+// What packed numbers are: rows of a product's B, panel by panel.
+struct PanelShape {
+  Size k, width, vectors;
+};
+
 template <class T>
 class Panels {
  public:
   Panels() = default;
-  Panels(Buffer<T> packed, Storage storage) : storage_(storage) {
+  Panels(const Kernels<T>& kernels, Buffer<T> packed, Storage storage, PanelShape shape)
+      : storage_(storage) {
     if (storage == Storage::full) {
       full_ = std::move(packed);
       return;
     }
     if constexpr (std::is_same_v<T, float>) {
+      if (is_int8(storage)) {
+        quantize(kernels, packed, shape);
+        return;
+      }
       narrow_ = Buffer<std::uint16_t>(packed.size());
       parallel_for(packed.size(), tuning::copy_grain, 1, [&](Range mine) {
         for (Size i = mine.begin; i < mine.end; ++i)
@@ -95,15 +106,45 @@ class Panels {
       });
     }
   }
-  const void* data() const {
-    return storage_ == Storage::full ? static_cast<const void*>(full_.data()) : narrow_.data();
+  // B of a product.
+  void set(Product<T>& product) const {
+    product.b = storage_ == Storage::full ? static_cast<const void*>(full_.data())
+                : is_int8(storage_)       ? static_cast<const void*>(int8_.data())
+                                          : narrow_.data();
+    product.storage = storage_;
+    product.int8.column_scales = scales_.data();
+    product.int8.column_offsets = offsets_.data();
   }
-  Storage storage() const { return storage_; }
 
  private:
+  void quantize(const Kernels<T>& kernels, const Buffer<T>& packed, PanelShape shape) {
+    const Size columns = shape.vectors * kernels.lanes;
+    int8_ = Buffer<std::int8_t>(columns * int8_padded(shape.k));
+    scales_ = Buffer<T>(columns);
+    offsets_ = Buffer<std::int32_t>(columns * quotient_up(shape.k, int8_stretch));
+    kernels.quantize_panels({packed.data(), shape.k, shape.width, shape.vectors, storage_,
+                             int8_.data(), scales_.data(), offsets_.data()});
+  }
+
   Storage storage_ = Storage::full;
   Buffer<T> full_;
   Buffer<std::uint16_t> narrow_;
+  Buffer<std::int8_t> int8_;
+  Buffer<T> scales_;  // of int8 weights: of each column
+  Buffer<std::int32_t> offsets_;
 };
+
+// The matrix (rows, columns) that int8 weights stand for: what backward multiplies with. Quantising
+// it again gives the same weights.
+template <class T>
+Buffer<T> int8_rounded(const Kernels<T>& kernels, const T* matrix, Size rows, Size columns) {
+  Buffer<T> rounded(rows * columns);
+  if constexpr (std::is_same_v<T, float>)
+    parallel_for(rows, std::max<Size>(1, tuning::copy_grain / columns), 1, [&](Range mine) {
+      for (Size row = mine.begin; row < mine.end; ++row)
+        kernels.int8_round(matrix + row * columns, columns, rounded.data() + row * columns);
+    });
+  return rounded;
+}
 
 }  // namespace pyrnn

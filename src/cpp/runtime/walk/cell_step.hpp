@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/layout/cell_weights.hpp"
+#include "runtime/layout/int8_rows.hpp"
 #include "runtime/layout/matrix_product.hpp"
 #include "runtime/threads/range.hpp"
 
@@ -37,8 +38,7 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   Product<T> product{};
   product.a = x.dense;
   product.a_row = x.row;
-  product.b = weights.input.data();
-  product.storage = weights.input.storage();
+  weights.input.set(product);
   product.width = sizes.input_slots() * shape.unit_vectors;
   product.vectors = sizes.input_slots() * sizes.padded / sizes.lanes();
   product.init = weights.bias.data() + slot;
@@ -59,6 +59,8 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   if (x.indices != nullptr) {
     sizes.kernels->gather_product(product, x.indices);
   } else {
+    Int8Rows<T> quantized;
+    quantized.quantize(*sizes.kernels, product);
     sizes.kernels->product(product);
   }
 }
@@ -69,8 +71,7 @@ template <class T>
 void set_weights(const CellSizes<T>& sizes, Product<T>& product, const Panels<T>& weights,
                  int slot_begin, int slot_end, Size k) {
   const Size slots = slot_end - slot_begin;
-  product.b = weights.data();
-  product.storage = weights.storage();
+  weights.set(product);
   product.width = slots * sizes.shape().unit_vectors;
   product.vectors = slots * sizes.padded / sizes.lanes();
   product.init_row = product.c_row = sizes.gates_row();
@@ -124,7 +125,11 @@ void hidden_step(const CellWeights<T>& weights, StepForward<T>& step, const T* h
                  Size hidden_row) {
   const CellSizes<T>& sizes = weights.sizes;
   const CellShape& shape = sizes.shape();
-  if (shape.has_hidden()) set_rows(sizes, step, shape.hidden_begin, hidden, hidden_row);
+  Int8Rows<T> quantized;
+  if (shape.has_hidden()) {
+    set_rows(sizes, step, shape.hidden_begin, hidden, hidden_row);
+    quantized.quantize(*sizes.kernels, step.product);
+  }
   if (shape.has_second()) {
     StepForward<T> first = step;
     first.h_prev = hidden;
@@ -146,18 +151,20 @@ template <class T>
 void second_step(const CellWeights<T>& weights, StepForward<T>& step, Range outputs) {
   const CellSizes<T>& sizes = weights.sizes;
   const CellShape& shape = sizes.shape();
+  Int8Rows<T> quantized;
   if (shape.has_second()) {
     set_weights(sizes, step.product, weights.second, shape.second_begin, shape.second_end,
                 sizes.hidden_size);
     set_rows(sizes, step, shape.second_begin, static_cast<const T*>(step.u), step.u_row);
+    quantized.quantize(*sizes.kernels, step.product);
     sizes.cell->forward(step);
     set_hidden_weights(weights, step.product);  // for the step after
     return;
   }
   if (outputs.size() == 0) return;
   Product<T> product{};
-  set_matrix(product, weights.second.data(), sizes.hidden_size, sizes.output_size, sizes.lanes());
-  product.storage = weights.second.storage();
+  set_matrix(product, nullptr, sizes.hidden_size, sizes.output_size, sizes.lanes());
+  weights.second.set(product);
   product.a = step.u;
   product.a_row = step.u_row;
   product.init = weights.zeros.data();
@@ -167,6 +174,7 @@ void second_step(const CellWeights<T>& weights, StepForward<T>& step, Range outp
   product.rows = step.rows;
   product.panel_begin = outputs.begin;
   product.panel_end = outputs.end;
+  quantized.quantize(*sizes.kernels, product);
   sizes.kernels->product(product);
 }
 

@@ -20,7 +20,7 @@ class Modes(Layer):
 
         Parameters
         ----------
-        weights : {"float32", "bfloat16", "float16"}, optional
+        weights : {"float32", "bfloat16", "float16", "int8"}, optional
             The format in which the layers store matrices of weights; see `Layer.eval`. By default
             each keeps its own.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from pyrnn._types import Array, Indices
+from pyrnn.reference.int8 import times
 
 
 def linear(x: Array, weight: Array, bias: Array | None, out: Array | None = None) -> Array:
     """X Wᵀ + b: (M, K), (N, K), (N,) -> (M, N), into ``out`` if it is given."""
-    product = x @ weight.T
+    product = times(x, weight)
     y: Array = product if bias is None else product + bias
     if out is None:
         return y

@@ -94,7 +94,7 @@ def backward(
     """Back-propagate through the whole sequence: dx, the initial state's gradient, and grads."""
     run = saved.run
     step_backward = cell_of(run.cell).backward
-    grads = {name: np.zeros_like(array) for name, array in run.parameters.items()}
+    grads = {name: np.zeros_like(array, subok=False) for name, array in run.parameters.items()}
     dx = None if is_indices(run.x) else np.zeros(run.x.shape, dy.dtype)
     dstate = copied(dstate)
     for rows, times, step, kept in reversed(saved.steps):

@@ -35,7 +35,9 @@ def backward_windows(
     ``masks[l]`` is what layer l's output was multiplied by before layer l + 1.
     """
     steps = [list(one.steps) for one in saved]
-    grads = [{n: np.zeros_like(a) for n, a in one.run.parameters.items()} for one in saved]
+    grads = [
+        {n: np.zeros_like(a, subok=False) for n, a in one.run.parameters.items()} for one in saved
+    ]
     x = saved[0].run.x
     dx = None if is_indices(x) else np.zeros(x.shape, dy.dtype)
     for start, first_loss, stop in windows(len(dy), k1, k2):

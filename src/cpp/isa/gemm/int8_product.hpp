@@ -1,0 +1,212 @@
+// C = init + A B for int8 weights: a tile of sums in registers over a stretch of k, then the
+// scales.
+#pragma once
+
+#include "isa/gemm/int8_dot.hpp"
+#include "isa/gemm/tile.hpp"
+
+namespace pyrnn {
+namespace {
+
+// ROWS x PANELS x WIDTH vectors.
+struct Int8Tile {
+  const std::int16_t* a;
+  Size a_row, padded;  // of a row: its numbers of k
+  Size k_begin, k_end;
+  const std::int8_t* b;  // of the first k of the stretch
+  Size b_panel;
+  const float* column_scales;
+  const std::int32_t* column_offsets;
+  const float* row_scales;
+  Size scale_row;
+  const float* init[2];  // of each panel
+  float* c[2];
+  Size init_row, c_row;
+  Size vector;  // in C and init, from a panel's vector to the next
+  Size valid;   // columns of the last panel, if not all
+};
+
+template <Storage S, int ROWS, int PANELS, int WIDTH>
+void int8_tile(const Int8Tile& tile) {
+  using V = VectorOfFloats;
+  using D = Dot<S>;
+  typename D::Sum sums[ROWS][PANELS * WIDTH];
+#pragma GCC unroll 8
+  for (int j = 0; j < PANELS * WIDTH; ++j) {
+#pragma GCC unroll 4
+    for (int i = 0; i < ROWS; ++i) sums[i][j] = D::begin(tile.column_offsets + j * V::lanes);
+  }
+  const std::int8_t* b[PANELS];
+#pragma GCC unroll 2
+  for (int p = 0; p < PANELS; ++p) b[p] = tile.b + p * tile.b_panel;
+  for (Size k = tile.k_begin; k < tile.k_end; k += D::group) {
+    typename D::Element elements[ROWS];
+#pragma GCC unroll 4
+    for (int i = 0; i < ROWS; ++i)
+      elements[i] = D::element(tile.a + i * tile.a_row, tile.padded, k);
+#pragma GCC unroll 2
+    for (int p = 0; p < PANELS; ++p) {
+#pragma GCC unroll 4
+      for (int j = 0; j < WIDTH; ++j) {
+        const typename D::Weights weights = D::load(b[p] + j * V::lanes * D::group);
+#pragma GCC unroll 4
+        for (int i = 0; i < ROWS; ++i) D::add(sums[i][p * WIDTH + j], elements[i], weights);
+      }
+      b[p] += WIDTH * V::lanes * D::group;
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < ROWS; ++i) {
+    const V row_scale = V::broadcast(tile.row_scales[i * tile.scale_row]);
+#pragma GCC unroll 2
+    for (int p = 0; p < PANELS; ++p) {
+#pragma GCC unroll 4
+      for (int j = 0; j < WIDTH; ++j) {
+        const int index = p * WIDTH + j;
+        const V products =
+            D::total(sums[i][index]) * V::load(tile.column_scales + index * V::lanes);
+        const float* const init = tile.init[p] + i * tile.init_row + j * tile.vector;
+        float* const c = tile.c[p] + i * tile.c_row + j * tile.vector;
+        const Size left = tile.valid - j * V::lanes;
+        if (PANELS == 1 && left < V::lanes) {
+          if (left > 0)
+            multiply_add(products, row_scale, V::load_partial(init, left)).store_partial(c, left);
+        } else {
+          multiply_add(products, row_scale, V::load(init)).store(c);
+        }
+      }
+    }
+  }
+}
+
+using Int8TileFunction = void (*)(const Int8Tile&);
+
+constexpr Size int8_most_rows = 3;
+
+// By rows and width; one row takes a panel or two.
+template <Storage S, int ROWS, int PANELS>
+constexpr Int8TileFunction int8_tiles[4] = {
+    int8_tile<S, ROWS, PANELS, 1>, int8_tile<S, ROWS, PANELS, 2>, int8_tile<S, ROWS, PANELS, 3>,
+    int8_tile<S, ROWS, PANELS, 4>};
+
+template <Storage S>
+inline void run_int8_tile(Size rows, Size panels, Size width, const Int8Tile& tile) {
+  const Size index = width - 1;
+  if (panels == 2) return int8_tiles<S, 1, 2>[index](tile);
+  switch (rows) {
+    case 1: return int8_tiles<S, 1, 1>[index](tile);
+    case 2: return int8_tiles<S, 2, 1>[index](tile);
+    default: return int8_tiles<S, 3, 1>[index](tile);
+  }
+}
+
+// Rows at equal distances, in groups that are so too; which of both is called a row is free.
+struct Int8Rows {
+  Size count, groups;
+  Size index, group_index;  // of A and its scales, from one to the next
+  Size c, c_group, init, init_group;
+};
+
+inline Int8Rows int8_rows(const Product<float>& q) {
+  if (q.groups > q.rows)  // rows of different groups make fuller tiles
+    return {q.groups, q.rows, q.rows, 1, q.c_group, q.c_row, q.init_group, q.init_row};
+  return {q.rows, q.groups, 1, q.rows, q.c_row, q.c_group, q.init_row, q.init_group};
+}
+
+// Some panels side by side over a stretch of k, for all rows.
+template <Storage S>
+inline void int8_stretch_of_panels(const Product<float>& q, const Int8Rows& rows, Size panel,
+                                   Size panels, Size stretch) {
+  using V = VectorOfFloats;
+  const Size k = q.k_inner, padded = int8_padded(k);
+  const Size width = smaller(q.width, q.vectors - panel * q.width);
+  const Size first_vector = panel * q.width;
+  Int8Tile tile;
+  tile.padded = padded;
+  tile.k_begin = stretch * int8_stretch;
+  tile.k_end = smaller(tile.k_begin + int8_stretch, quotient_up(k, Dot<S>::group) * Dot<S>::group);
+  tile.b = static_cast<const std::int8_t*>(q.b) + first_vector * V::lanes * padded +
+           tile.k_begin * width * V::lanes;
+  tile.b_panel = q.width * V::lanes * padded;
+  tile.column_scales = q.int8.column_scales + first_vector * V::lanes;
+  tile.column_offsets = q.int8.column_offsets + (stretch * q.vectors + first_vector) * V::lanes;
+  tile.vector = q.blocks ? block_units<float> : V::lanes;
+  tile.valid = q.columns - first_vector * V::lanes;
+  const bool goes_on = stretch > 0;
+  tile.a_row = rows.index * q.int8.a_row;
+  tile.scale_row = rows.index;
+  tile.c_row = rows.c;
+  tile.init_row = goes_on ? rows.c : rows.init;
+  constexpr Size together = block_units<float> / V::lanes;
+  for (Size group = 0; group < rows.groups; ++group) {
+    for (Size row = 0; row < rows.count;) {
+      const Size left = rows.count - row;
+      // Four rows are two and two.
+      const Size height = left == 4 ? 2 : smaller(left, int8_most_rows);
+      const Size index = row * rows.index + group * rows.group_index;
+      tile.a = q.int8.a + index * q.int8.a_row;
+      tile.row_scales = q.int8.row_scales + index;
+      for (Size p = 0; p < panels; ++p) {
+        const Size place = panel + p, block = q.blocks ? place / together : place;
+        const Size in_block = q.blocks ? place % together * V::lanes : 0;
+        tile.c[p] = q.c + row * rows.c + group * rows.c_group + block * q.c_panel + in_block;
+        tile.init[p] = goes_on ? tile.c[p]
+                               : q.init + row * rows.init + group * rows.init_group +
+                                     block * q.init_panel + in_block;
+      }
+      run_int8_tile<S>(height, panels, width, tile);
+      row += height;
+    }
+  }
+}
+
+template <Storage S>
+void int8_product_stored(const Product<float>& q, Size panel_begin, Size panel_end) {
+  using V = VectorOfFloats;
+  const Int8Rows rows = int8_rows(q);
+  const Size stretches = quotient_up(q.k_inner, int8_stretch);
+  const Size full = smaller(q.vectors, q.columns / V::lanes) / q.width;  // panels without an end
+  const auto run = [&](Size panel, Size panels) {
+    for (Size stretch = 0; stretch < stretches; ++stretch)
+      int8_stretch_of_panels<S>(q, rows, panel, panels, stretch);
+  };
+  const Size at_once = q.rows * q.groups == 1 ? 2 : 1;
+  const Size count = panel_end - panel_begin;
+  for (Size done = 0; done < count;) {
+    const Size left = count - done;
+    if (q.last_first) {
+      const Size panels = left >= at_once && panel_begin + left <= full ? at_once : 1;
+      run(panel_begin + left - panels, panels);
+      done += panels;
+    } else {
+      const Size panel = panel_begin + done;
+      const Size panels = left >= at_once && panel + at_once <= full ? at_once : 1;
+      run(panel, panels);
+      done += panels;
+    }
+  }
+}
+
+inline void int8_product(const Product<float>& q, Size panel_begin, Size panel_end) {
+  if constexpr (has_fours) {
+    if (q.storage == Storage::int8_fours)
+      return int8_product_stored<Storage::int8_fours>(q, panel_begin, panel_end);
+  }
+  int8_product_stored<Storage::int8_pairs>(q, panel_begin, panel_end);
+}
+
+// Number (k, column of a panel's vector) of int8 weights, with its scale: one vector.
+inline VectorOfFloats int8_weights(const Product<float>& q, Size k, Size panel, Size width,
+                                   Size j) {
+  using V = VectorOfFloats;
+  const Size group = q.storage == Storage::int8_pairs ? 2 : 4, first = panel * q.width;
+  const std::int8_t* const from = static_cast<const std::int8_t*>(q.b) +
+                                  first * V::lanes * int8_padded(q.k_inner) +
+                                  (k / group * width + j) * V::lanes * group + k % group;
+  float numbers[V::lanes];
+  for (Size lane = 0; lane < V::lanes; ++lane) numbers[lane] = from[lane * group];
+  return V::load(numbers) * V::load(q.int8.column_scales + (first + j) * V::lanes);
+}
+
+}  // namespace
+}  // namespace pyrnn

@@ -1,0 +1,66 @@
+// How packed weights are stored, and what int8 weights take besides.
+#pragma once
+
+#include <cstdint>
+
+#include "kernel_table/rows.hpp"
+
+namespace pyrnn {
+
+// How packed weights are stored: as they are, or narrower, to be widened as they are read. A
+// product of 16-bit weights is that of the widened ones, bit for bit. int8 is two layouts of the
+// same whole numbers: each unit has 2 or 4 numbers of k side by side, as instructions take them.
+enum class Storage : int { full, bfloat16, float16, int8_pairs, int8_fours };
+
+static constexpr bool is_int8(Storage storage) { return storage >= Storage::int8_pairs; }
+
+template <class T>
+constexpr Size stored_bytes(Storage storage) {
+  return storage == Storage::full ? static_cast<Size>(sizeof(T)) : is_int8(storage) ? 1 : 2;
+}
+
+// int8 weights. A row of a weight is whole numbers of [-127, 127] times a scale, a row of A whole
+// numbers of [-32767, 32767] times another. Sums of their products are exact in 32 bits over so
+// many k; longer rows are cut there, and each sum is added to the one before:
+//   C = (sum * scale of the column) * scale of the row + C, the last two rounded once.
+constexpr Size int8_stretch = 512;
+// Numbers of k in memory: whole groups of either layout.
+static constexpr Size int8_padded(Size k) { return quotient_up(k, 4) * 4; }
+// Rows all of whose numbers are smaller have no scale that could be divided by: zeros.
+constexpr float int8_least = 0x1p-100f;
+
+// The numbers of columns of int8 weights, and of rows of A, beside the packed weights.
+template <class T>
+struct Int8Operands {
+  const T* column_scales = nullptr;  // of all vectors, panel by panel
+  // What the sums of each stretch begin with: (stretches, vectors * lanes)
+  const std::int32_t* column_offsets = nullptr;
+  const std::int16_t* a = nullptr;  // rows of all groups, one after the other
+  Size a_row = 0;
+  const T* row_scales = nullptr;
+};
+
+// Rows of A into whole numbers: as pairs take them, or for fours the lower bytes of all numbers of
+// a row, then the upper ones, both without a sign.
+template <class T>
+struct QuantizeRows {
+  const T* a;
+  Size a_row, rows, k;
+  Storage storage;
+  std::int16_t* to;
+  Size to_row;
+  T* scales;
+};
+
+// Panels of (k, width * lanes) numbers, as pack_* leave them, into int8 weights.
+template <class T>
+struct QuantizePanels {
+  const T* packed;
+  Size k, width, vectors;
+  Storage storage;
+  std::int8_t* to;
+  T* scales;
+  std::int32_t* offsets;
+};
+
+}  // namespace pyrnn

@@ -1,0 +1,39 @@
+"""Products with int8 weights: sums of products of whole numbers, and two scales.
+
+x Wᵀ = (Σ_k X_k N_k) ∘ s_N ∘ s_X,   with x ≈ X ∘ s_X of 16 bits and W = N ∘ s_N of 8, row by row
+
+The sums are exact over so many k that 32 bits hold them. Longer rows are cut there; each sum is
+scaled in float32 and added to that of the numbers before. `pyrnn._int8` says how numbers are
+rounded.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyrnn import _int8, _warnings
+from pyrnn._types import Array, Indices
+
+STRETCH = 512
+"""32767 · 127 · 512 < 2³¹"""
+
+
+class Int8Matrix(np.ndarray):
+    """A matrix of weights that is multiplied as whole numbers; its own are those it stands for."""
+
+
+def times(x: Array | Indices, weight: Array) -> Array:
+    """X Wᵀ: (N, K), (M, K) -> (N, M)."""
+    if not isinstance(weight, Int8Matrix):
+        product: Array = x @ weight.T
+        return product
+    by_row, by_column = _int8.activations(x), _int8.weights(np.asarray(weight))
+    total = np.zeros((len(x), len(weight)), np.float32)
+    with _warnings.unwarned():
+        for first in range(0, x.shape[1], STRETCH):
+            some = slice(first, first + STRETCH)
+            # Exact in float64 too, in any order, and faster than whole numbers are in NumPy.
+            sums = by_row.numbers[:, some].astype(np.float64) @ by_column.numbers[:, some].T
+            scaled = sums.astype(np.float32) * by_column.scales
+            total += scaled * by_row.scales[:, None]
+    return total

@@ -1,0 +1,267 @@
+"""int8 weights: the whole numbers of the reference, and the same bits however they are computed."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+import pyrnn
+from pyrnn import _int8
+from pyrnn.backend import selection
+
+CELLS = {
+    "rnn": pyrnn.RNN,
+    "lstm": pyrnn.LSTM,
+    "projected": partial(pyrnn.LSTM, proj_size=5),
+    "peephole": partial(pyrnn.LSTM, peephole=True, coupled=True),
+    "lstm_layer_norm": partial(pyrnn.LSTM, layer_norm=True),
+    "gru": pyrnn.GRU,
+    "gru_reset_before": partial(pyrnn.GRU, reset_after=False),
+    "gru_layer_norm": partial(pyrnn.GRU, layer_norm=True),
+    "min_gru": pyrnn.MinGRU,
+}
+# (T, N, I, H): one row, tiles of rows, units that fill no vector, several panels at once, k in
+# two stretches
+SIZES = [(5, 1, 3, 7), (4, 3, 33, 40), (3, 17, 5, 70), (3, 1, 20, 300), (2, 4, 517, 530)]
+LAYOUTS = ["int8", "int8_pairs"]
+
+
+def drawn(*shape, seed=0):
+    return np.random.default_rng((seed, *shape)).standard_normal(shape).astype(np.float32)
+
+
+def whole(low, high, *shape):
+    numbers = np.random.default_rng((9, *shape)).integers(low, high + 1, shape)
+    return numbers.astype(np.float32)
+
+
+def linear(weight, x, layout="int8", bias=None):
+    return selection.find("native").pack_linear(weight, bias, layout)(x)
+
+
+def assert_same(got, expected):
+    if isinstance(expected, (tuple, list)):
+        for one, other in zip(got, expected, strict=True):
+            assert_same(one, other)
+    elif isinstance(expected, dict):
+        assert_same(list(got.values()), list(expected.values()))
+    else:
+        assert np.array_equal(got, expected)
+
+
+def assert_near(got, expected, tolerance):
+    """As numbers that may be on the other side of a rounding edge, of 16 bits, are."""
+    if isinstance(expected, (tuple, list)):
+        for one, other in zip(got, expected, strict=True):
+            assert_near(one, other, tolerance)
+    elif isinstance(expected, dict):
+        for name, array in expected.items():
+            assert_near(got[name], array, tolerance)
+    elif expected is not None:
+        np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+# --- the whole numbers ----------------------------------------------------------------------
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_sums_are_those_of_whole_numbers(layout):
+    """With scales that are powers of two, and sums that float32 holds, nothing is rounded."""
+    for rows, k, outputs in [
+        (1, 1, 1),
+        (1, 37, 70),
+        (2, 40, 3),
+        (3, 5, 130),
+        (4, 31, 64),
+        (9, 30, 33),
+    ]:
+        weight, x = whole(-127, 127, outputs, k), whole(-3000, 3000, rows, k)
+        weight[:, 0], x[:, -1] = 127, 32767
+        weight[:, -1] = 127 if k == 1 else 1
+        assert np.array_equal(linear(weight / 4, x / 8, layout) * 32, x @ weight.T)
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("k", [511, 512, 513, 1024, 1500])
+def test_the_largest_sums_do_not_overflow(layout, k):
+    weight, x = np.full((5, k), 127, np.float32), np.full((4, k), 32767, np.float32)
+    weight[1], x[1] = -127, -32767
+    weight[2, k // 2 :] *= -1
+    x[3, ::2] *= -1
+    with pyrnn.use_backend("reference"):
+        expected = pyrnn.backend.selection.current().pack_linear(weight, None, "int8")(x)
+    assert np.array_equal(linear(weight, x, layout), expected)
+    np.testing.assert_allclose(expected, x.astype(np.float64) @ weight.T, rtol=1e-6, atol=0.5)
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rows_of_x_are_rounded_as_the_reference_does(layout):
+    """A matrix of 127 on its diagonal shows them: ties, signs, the scale's own rounding."""
+    ties = (np.arange(-60, 60) + 0.5).astype(np.float32)
+    rows = [np.append(ties, 32767), drawn(121), drawn(121) * 1e-25, drawn(121) * 1e30]
+    x = np.array(rows, np.float32)
+    expected = _int8.activations(x)
+    assert np.array_equal(expected.numbers[0, :-1], np.rint(ties))
+    y = linear(np.eye(121, dtype=np.float32) * 127, x, layout)
+    assert np.array_equal(y, expected.numbers * np.float32(127) * expected.scales[:, None])
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_weights_are_rounded_as_the_reference_does(layout):
+    weight = drawn(300, 40) * np.exp(5 * drawn(300, 1))
+    weight[3], weight[4] = 0, 1e-38
+    expected = _int8.widened(_int8.weights(weight))
+    unit = np.zeros((40, 40), np.float32)
+    np.fill_diagonal(unit, 32767)
+    assert np.array_equal(linear(weight, unit, layout), (expected * np.float32(32767)).T)
+    table = pyrnn.Embedding(300, 40)
+    table.parameters["weight"] = weight
+    assert np.array_equal(table.eval(weights="int8")(np.arange(300)), expected)
+
+
+def test_quantising_what_was_quantised_changes_nothing():
+    weight = drawn(2000, 30) * np.exp(8 * drawn(2000, 1))
+    rows = _int8.weights(weight)
+    again = _int8.weights(_int8.widened(rows))
+    assert np.array_equal(again.numbers, rows.numbers)
+    assert np.array_equal(again.scales, rows.scales)
+    assert (np.abs(rows.numbers).max(axis=1) == 127).all()
+    off = np.abs(_int8.widened(rows) - weight)
+    assert (off <= 0.5001 * rows.scales[:, None]).all()
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+def test_a_row_that_is_not_finite_gives_nan_and_spoils_no_other(layout, special):
+    weight, x, bias = drawn(37, 20), drawn(7, 20), drawn(37)
+    clean = linear(weight, x, layout, bias)
+    x[4, 11] = special
+    y = linear(weight, x, layout, bias)
+    assert np.isnan(y[4]).all()
+    others = np.arange(7) != 4
+    assert np.array_equal(y[others], clean[others])
+    with pyrnn.use_backend("reference"):
+        packed = selection.current().pack_linear(weight, bias, "int8")
+        assert np.array_equal(np.isnan(packed(x)), np.isnan(y))
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rows_too_small_for_a_scale_count_as_zeros(layout):
+    weight, bias = drawn(9, 20), drawn(9)
+    x = np.stack([np.zeros(20), np.full(20, 1e-31), np.full(20, 1e-40)]).astype(np.float32)
+    assert np.array_equal(linear(weight, x, layout, bias), np.stack([bias] * 3))
+
+
+# --- whole layers ---------------------------------------------------------------------------
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_core_and_the_reference(cell):
+    for T, N, features, H in SIZES:
+        layer = CELLS[cell](features, H, 2, seed=1).eval(weights="int8")
+        x = drawn(T, N, features)
+        y, state, cache = layer.forward(x)
+        assert_same(layer(x), (y, state))
+        dy = drawn(*y.shape)
+        gradients = layer.backward(cache, dy, state)
+        with pyrnn.use_backend("reference"):
+            expected, expected_state, cache = layer.forward(x)
+            expected_gradients = layer.backward(cache, dy, expected_state)
+        assert_near((y, state), (expected, expected_state), 1e-4)
+        assert_near(gradients, expected_gradients, 1e-3)
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("cell", CELLS)
+def test_rows_streams_chunks_indices_and_layouts(cell):
+    for T, N, features, H in SIZES[:4]:
+        layer = CELLS[cell](features, H, seed=1).eval(weights="int8")
+        x = drawn(T, N, features)
+        y, state = layer(x)
+        assert_same(layer(x[:, -1:])[0], y[:, -1:])  # a row alone
+        first, between = layer(x[:2])
+        rest, last = layer(x[2:], between)
+        assert_same((np.concatenate([first, rest]), last), (y, state))
+        stream = layer.stream(N)
+        assert_same([stream.step(x_t) for x_t in x], list(y))
+        native = selection.find("native")
+        packed = native.pack(layer.cell, _plain(layer), storage="int8_pairs")
+        assert_same(native.forward(packed, x, None)[0], y)
+    indices = np.random.default_rng(3).integers(0, 9, (6, 3))
+    layer = CELLS[cell](9, 37, seed=1).eval(weights="int8")
+    y, _ = layer(indices, lengths=[6, 2, 4])
+    stream = layer.stream(1)
+    assert_same([stream.step(x_t) for x_t in indices[:, :1]], list(y[:, :1]))
+    with pyrnn.use_backend("reference"):
+        assert_near(y, layer(indices, lengths=[6, 2, 4])[0], 1e-4)
+
+
+def _plain(layer):
+    return {name.removesuffix("_l0"): array for name, array in layer.parameters.items()}
+
+
+@pytest.mark.parametrize("cell", ["lstm", "projected", "gru_reset_before", "gru_layer_norm"])
+def test_threads_change_no_bit(cell):
+    before = pyrnn.get_num_threads()
+    try:
+        for T, N, features, H in [(6, 1, 33, 300), (6, 40, 30, 128)]:
+            layer, x = CELLS[cell](features, H, seed=1), drawn(T, N, features)
+            results = []
+            for threads in (1, 2, 3):
+                pyrnn.set_num_threads(threads)
+                stream = layer.train().eval(weights="int8").stream(N)
+                y, _, cache = layer.forward(x)
+                results.append(
+                    [[stream.step(x_t) for x_t in x], y, *layer.backward(cache, y)[2].values()]
+                )
+            assert_same(results[1:], results[:1] * 2)
+            assert_same(results[0][0], list(results[0][1]))
+    finally:
+        pyrnn.set_num_threads(before)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_bits_of_many_steps_stay_near_the_reference(cell, backend):
+    """Rounding x and h costs little beside rounding the weights: 16 bits against 8."""
+    layer, x = CELLS[cell](20, 48, seed=2), drawn(100, 2, 20)
+    full = layer(x)[0]
+    rounded = type(layer).from_config(layer.config())
+    rounded.load_state_dict(
+        {
+            name: _int8.widened(_int8.weights(array)) if array.ndim == 2 else array
+            for name, array in layer.parameters.items()
+        }
+    )
+    y = layer.eval(weights="int8")(x)[0]
+    own, of_weights = np.abs(y - rounded(x)[0]).mean(), np.abs(y - full).mean()
+    assert 0 < own < 0.05 * of_weights
+    assert of_weights < 0.02 * np.abs(full).mean()
+
+
+def test_linear_and_its_gradients(backend):
+    layer, x = pyrnn.Linear(300, 70, seed=1).eval(weights="int8"), drawn(5, 300)
+    y, _, cache = layer.forward(x)
+    assert np.array_equal(layer(x), y)
+    out = np.empty_like(y)
+    assert np.array_equal(layer(x, out=out), y)
+    dx, _, grads = layer.backward(cache, y)
+    weight = _int8.widened(_int8.weights(layer.parameters["weight"]))
+    np.testing.assert_allclose(y, x @ weight.T + layer.parameters["bias"], atol=1e-3)
+    np.testing.assert_allclose(dx, y @ weight, atol=1e-4)
+    np.testing.assert_allclose(grads["weight"], y.T @ x, atol=1e-4)
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(special):
+    layer = pyrnn.GRU(3, 4, seed=0)
+    layer.parameters["weight_hh_l0"][2, 1] = special
+    with pytest.raises(ValueError, match=rf"'int8' and {special} in weight_hh_l0"):
+        layer.eval(weights="int8")
+    assert layer.training
