@@ -29,6 +29,7 @@ from pyrnn.interop.onnx.operators._build import (
     CONTRADICTIONS,
     Build,
     Function,
+    OfFirst,
     TooManyNumbersError,
     check_size,
     contradiction,
@@ -49,13 +50,26 @@ class Step(NamedTuple):
     node: Node
 
 
-def _quick(step: Step) -> tuple[Function, int, Callable[..., Any] | None, int, Step]:
-    """A step in the form that the loop uses: the place of its one input, or a getter of several."""
-    inputs = step.inputs
+class Quick(NamedTuple):
+    """A step as the loop takes it."""
+
+    run: Function
+    one: int
+    """The place of the one input, if ``several`` is None; else that takes all from the places."""
+    several: Callable[..., Any] | None
+    output: int
+    done: tuple[int, ...]
+    step: Step
+
+
+def _quick(step: Step) -> Quick:
+    run, inputs, output = step.run, step.inputs, step.outputs[0]
+    if inputs and isinstance(run, OfFirst):
+        return Quick(run.function, inputs[0], None, output, step.done, step)
     if len(inputs) == 1:
-        return step.run, inputs[0], None, step.outputs[0], step
+        return Quick(run, inputs[0], None, output, step.done, step)
     several = itemgetter(*inputs) if inputs else lambda values: ()
-    return step.run, 0, several, step.outputs[0], step
+    return Quick(run, 0, several, output, step.done, step)
 
 
 def check_supported(program: Program) -> None:
@@ -111,16 +125,15 @@ class Plan:
             values[place] = value
         step: Step | None = None
         try:
-            for run, one, several, output, step in self._quick:
+            for run, one, several, output, done, step in self._quick:
                 result = run(values[one]) if several is None else run(*several(values))
                 if type(result) is tuple:
                     for place, part in zip(step.outputs, result, strict=False):
                         values[place] = part
                 else:
                     values[output] = result
-                if step.done:
-                    for place in step.done:
-                        values[place] = None
+                for place in done:
+                    values[place] = None
         except (NotImplementedError, TooManyNumbersError):
             raise
         except CONTRADICTIONS as error:

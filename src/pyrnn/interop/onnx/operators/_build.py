@@ -101,6 +101,17 @@ class Build(NamedTuple):
         return values
 
 
+class OfFirst:
+    """A function of the first input alone: what the others say was known when it was built."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def __call__(self, x: Any, *_: Any) -> Any:
+        """Take all inputs, as any operator does."""
+        return self.function(x)
+
+
 Builder = Callable[[Build], Function]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyrnn.interop.onnx import equations
 from pyrnn.interop.onnx.graph import AnyArray
-from pyrnn.interop.onnx.operators._build import Build, Builder, Function, dtype_of, plain
+from pyrnn.interop.onnx.operators._build import Build, Builder, Function, OfFirst, dtype_of, plain
 
 # --- two inputs -----------------------------------------------------------------------------
 
@@ -44,7 +44,7 @@ def _raised(build: Build) -> Function:
     """A power; a square if the exponent is the constant 2."""
     exponent = build.constant(1)
     if exponent is not None and exponent.size == 1 and not exponent.ndim and exponent == 2:
-        return lambda a, b: np.square(a)
+        return OfFirst(np.square)
     return _broadcasting(_power)(build)
 
 

@@ -12,6 +12,7 @@ from pyrnn.interop.onnx.operators._build import (
     Build,
     Builder,
     Function,
+    OfFirst,
     axis_of,
     check_size,
     ints,
@@ -70,7 +71,7 @@ def _reshape(build: Build) -> Function:
     fixed = build.constant(1) if build.opset >= 5 else None
     if fixed is not None and (allow_zero or fixed.all()):
         always = ints(fixed)
-        return lambda x, given: x.reshape(always)
+        return OfFirst(lambda x: x.reshape(always))
 
     def reshape(x: AnyArray, given: AnyArray | None = None) -> Any:
         shape = list(sizes(given) or ())
@@ -138,8 +139,7 @@ def _slice(build: Build) -> Function:
         return lambda x: x[_index(x, starts, ends, axes, (1,) * len(starts))]
     fixed = [build.constant(index) for index in range(1, 5)]
     if all(array is not None or not build.given(i + 1) for i, array in enumerate(fixed)):
-        known = [None if array is None else ints(array) for array in fixed]
-        return _fixed_slice(known)
+        return _fixed_slice([None if array is None else ints(array) for array in fixed])
 
     def run(x: AnyArray, *rest: AnyArray | None) -> Any:
         return _sliced(x, *(None if array is None else ints(array) for array in rest))
@@ -152,7 +152,7 @@ def _fixed_slice(known: list[Any]) -> Function:
     indices: dict[int, Any] = {}
     forwards = known[3] is None or min(known[3], default=1) > 0
 
-    def run(x: AnyArray, *rest: AnyArray | None) -> Any:
+    def run(x: AnyArray) -> Any:
         index = indices.get(x.ndim)
         if index is None:
             starts, ends, axes, steps = known
@@ -163,7 +163,7 @@ def _fixed_slice(known: list[Any]) -> Function:
                 indices[x.ndim] = index
         return x[index]
 
-    return run
+    return OfFirst(run)
 
 
 def _sliced(x: AnyArray, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:

@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from pyrnn.backend import selection
 from pyrnn.interop.onnx.fusion import FACTOR, RELU, SHIFT
 from pyrnn.interop.onnx.graph import AnyArray, GraphError
-from pyrnn.interop.onnx.operators._build import Build, Builder, Function, check_size, plain
+from pyrnn.interop.onnx.operators._build import Build, Builder, Function, OfFirst, check_size, plain
 from pyrnn.interop.onnx.operators.dense import Packed, can_pack
 
 Pads = Sequence[tuple[int, int]]
@@ -97,7 +97,7 @@ def _conv(build: Build) -> Function:
         return run
     if not can_pack(weight, bias) or (bias is not None and len(bias) != len(weight)):
         return run
-    return _OneAxis(window, weight, bias, groups, relu).run
+    return OfFirst(_OneAxis(window, weight, bias, groups, relu).run)
 
 
 def _normalized(
@@ -147,7 +147,7 @@ class _OneAxis:
 
         self.packed = Packed(pack)
 
-    def run(self, x: AnyArray, w: AnyArray, b: AnyArray | None = None) -> Any:
+    def run(self, x: AnyArray) -> Any:
         """(N, C, L) -> (N, M, L')."""
         try:
             before, after = self.pads or self._pads(x.shape[2])
