@@ -296,7 +296,7 @@ def truncated_case(draw: Draw) -> Case:
         "k1": k1,
         "k2": k1 + draw.choice((0, 0, 1, 2, 4, 9, 2**40)),
     }
-    if draw.chance(0.1) and setup.batched:
+    if draw.chance(0.3) and setup.batched:
         arguments["lengths"] = draw.integers(setup.rows, below=setup.steps + 1, least=0)
     if draw.chance(0.2):
         arguments["checkpoint"] = draw.choice((1, 2, 3, 5, 100))

@@ -128,11 +128,12 @@ py::tuple backward_windows(const std::vector<std::shared_ptr<Cache<T>>>& caches,
               dy.shape(2) == caches.back()->weights->sizes.output_size,
           "dy: shapes");
   const RowsView<T> dy_rows(dy);
+  const std::optional<PackedBatch>& packed = lowest.packed;
   std::vector<NewGradients<T>> gradients;
   for (const auto& cache : caches) gradients.emplace_back(*cache);
   std::vector<WindowLayer<T>> layers;
   for (std::size_t i = 0; i < caches.size(); ++i) {
-    require(!caches[i]->packed, "windows need equal lengths");
+    require(caches[i]->schedule.rows == lowest.schedule.rows, "windows need the same lengths");
     caches[i]->use();
     layers.push_back({caches[i]->inputs(), &caches[i]->kept, masks[i] ? masks[i]->data() : nullptr,
                       gradients[i].pointers, caches[i]->noise.pointers()});
@@ -146,12 +147,34 @@ py::tuple backward_windows(const std::vector<std::shared_ptr<Cache<T>>>& caches,
   }
   {
     const Computing computing;
+    const Size rows = lowest.schedule.rows, I = lowest.weights->sizes.input_size;
+    const Size O = caches.back()->weights->sizes.output_size;
+    Buffer<T> packed_dy, packed_dx;
+    std::vector<Buffer<T>> packed_masks;
+    if (packed) {
+      packed_dy = Buffer<T>(rows * O);
+      gather_rows(dy_rows.data, dy_rows.row, packed->source, O, packed_dy.data());
+      if (dx_data != nullptr) packed_dx = Buffer<T>(rows * I);
+      for (WindowLayer<T>& layer : layers) {
+        if (layer.mask == nullptr) continue;
+        const Size columns = layer.inputs.weights->sizes.output_size;
+        packed_masks.emplace_back(rows * columns);
+        gather_rows(layer.mask, columns, packed->source, columns, packed_masks.back().data());
+        layer.mask = packed_masks.back().data();
+      }
+    }
     // Windows look at all steps, and at all sequences of one at once.
     for (const auto& cache : caches) {
       keep_all(*cache);
       join_slices(cache->kept, cache->weights->sizes, cache->schedule);
     }
-    walk_windows(layers, dy_rows.data, dy_rows.row, dx_data, k1, k2);
+    if (packed) {
+      walk_windows(layers, packed_dy.data(), O, dx_data == nullptr ? nullptr : packed_dx.data(), k1,
+                   k2);
+      if (dx_data != nullptr) unpack_rows(*packed, packed_dx.data(), steps, I, dx_data);
+    } else {
+      walk_windows(layers, dy_rows.data, dy_rows.row, dx_data, k1, k2);
+    }
     for (const auto& cache : caches) cache->kept = Kept<T>{};
   }
   py::list by_layer;

@@ -104,11 +104,33 @@ class WindowWalk {
     if (mine.begin == mine.end) return;
     in_pieces(mine, window_products_, 1, [&](Range windows) {
       paces_.tick(part);
-      for (std::size_t layer = states_.size(); layer-- > 0;) {
-        step_back(layer, windows, lag, part);
-        if (layer > 0) pass_down(*states_[layer], *states_[layer - 1], windows, lag);
+      for (Range some{windows.begin, windows.begin}; some.begin < windows.end;
+           some.begin = some.end) {
+        some.end = end_of_full(some.begin, windows.end, lag);
+        for (std::size_t layer = states_.size(); layer-- > 0;) {
+          step_back(layer, some, lag, part);
+          if (layer > 0) pass_down(*states_[layer], *states_[layer - 1], some, lag);
+        }
       }
     });
+  }
+
+  // The end of the windows, from one on, whose rows lie side by side: where all sequences have the
+  // step. Where some have ended, a window is taken alone.
+  Size end_of_full(Size begin, Size end, Size lag) const {
+    const auto is_full = [&](Size window) {
+      return schedule_.count_of(position(window, lag)) == schedule_.batch_size;
+    };
+    Size last = begin + 1;
+    if (is_full(begin))
+      while (last < end && is_full(last)) ++last;
+    return last;
+  }
+
+  // The rows of some windows: of one alone, those of the sequences that have the step.
+  Size rows_at(Range windows, Size lag) const {
+    return windows.size() == 1 ? schedule_.count_of(position(windows.begin, lag))
+                               : windows.size() * schedule_.batch_size;
   }
 
   void sum(int part) {
@@ -182,7 +204,7 @@ class WindowWalk {
     at.previous = at.kept_previous = step == 0 ? -1 : schedule_.first_of(step - 1);
     at.state = block;
     at.last_first = lag % 2 == 1;
-    at.count = windows.size() * batch;
+    at.count = rows_at(windows, lag);
     if (layer + 1 < states_.size()) {
       at.dy_row = sizes.output_size;
       at.dy = states_[layer + 1]->dx.data() + block * at.dy_row;
@@ -207,7 +229,7 @@ class WindowWalk {
     product.c_row = product.columns = I;
     product.init = zero_row_.data();
     product.init_panel = panel_vectors * lanes;
-    product.rows = windows.size() * batch;
+    product.rows = rows_at(windows, lag);
     product.panel_end = quotient_up(product.vectors, panel_vectors);
     multiply_back(sizes, state.dgates.data() + row * sizes.gates_row(), sizes.shape().input_begin,
                   sizes.input_slots(), product, sizes.kernels->product);
@@ -216,7 +238,8 @@ class WindowWalk {
     for (Size window = windows.begin; window < windows.end; ++window) {
       const T* const factors = mask + schedule_.first_of(position(window, lag)) * I;
       T* const block = state.dx.data() + window * batch * I;
-      for (Size i = 0; i < batch * I; ++i) block[i] *= factors[i];
+      const Size numbers = rows_at({window, window + 1}, lag) * I;
+      for (Size i = 0; i < numbers; ++i) block[i] *= factors[i];
     }
   }
 

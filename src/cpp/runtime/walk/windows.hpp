@@ -23,8 +23,11 @@ struct WindowLayer {
   Noise<T> noise;
 };
 
-// layers: lowest first, of one uniform schedule. dy (rows, O) of the highest; dx (rows, I) of the
-// lowest, or null.
+// Sequences that have ended before a position have no rows there: their gradients begin at their
+// own last step.
+//
+// layers: lowest first, of one schedule that goes forward in time. dy (rows, O) of the highest; dx
+// (rows, I) of the lowest, or null.
 template <class T>
 void walk_windows(const std::vector<WindowLayer<T>>& layers, const T* dy, Size dy_row, T* dx,
                   Size k1, Size k2);

@@ -267,6 +267,25 @@ class StackPasses(StackWeights):
         cell_grads.reverse()
         return dx, dfirst, joined(cell_grads)
 
+    def _windows_back(
+        self, backend: selection.Backend, kept: StackKept, dy: Array, k1: int, k2: int
+    ) -> tuple[Array | None, dict[str, Array]]:
+        """Truncated backward of `_run_occupied`: gradients of x and of the parameters."""
+        rows = kept.rows
+        if rows is not None and not rows.size:
+            dx, _, grads = self._pass_backward(backend, kept, dy, None)
+            return dx, grads
+        masks = [*kept.masks[1:], None]
+        occupied = dy if rows is None else dy[:, rows]
+        dx, cell_grads = backend.backward_windows(kept.saved, occupied, k1, k2, masks)
+        if dx is not None and kept.masks[0] is not None:
+            dx = _noise.masked(dx, kept.masks[0])
+        if dx is not None and rows is not None:
+            whole = self._zero_input(*dy.shape[:2])
+            whole[:, rows] = dx
+            dx = whole
+        return dx, joined(cell_grads)
+
     # --- sizes ------------------------------------------------------------------------------
 
     @property

@@ -14,7 +14,7 @@ from pyrnn.backend import selection
 from pyrnn.layers import _cache
 from pyrnn.layers._cache import Cache, SequenceCache
 from pyrnn.layers.recurrent import _gates, _noise
-from pyrnn.layers.recurrent._call.arguments import Arguments, Steps, joined, most_rows
+from pyrnn.layers.recurrent._call.arguments import Arguments, Steps, most_rows
 from pyrnn.layers.recurrent._passes import StackPasses
 from pyrnn.layers.recurrent.stream import Stream, StreamSizes
 
@@ -359,10 +359,13 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
             If the cache is another layer's or used up, an argument has a wrong dtype, shape or
             value, or ``k2 < k1``. The cache can still be used then, unless it was used up.
         NotImplementedError
-            For a bidirectional or reversed layer, or a batch with lengths, mask or reset.
+            For a bidirectional or reversed layer, or a batch with mask or reset.
 
         Notes
         -----
+        Of a sequence with a length L < T the losses of steps below L count, in the same windows. So
+        its gradients are those of its L steps alone.
+
         It is BPTT(h; h') with h = ``k2`` and h' = ``k1``. Source: Williams, Peng, "An efficient
         gradient-based algorithm for on-line training of recurrent network trajectories", Neural
         Computation 2, 1990.
@@ -381,11 +384,10 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
             shown = _checks.shown
             raise ValueError(f"k2: expected at least k1 = {shown(k1)}, got {shown(k2)}")
         _cache.check(cache, self)
-        parted = cache.lengths is not None or cache.look().groups is not None
-        if self.bidirectional or self.reverse or parted:
+        if self.bidirectional or self.reverse or cache.look().groups is not None:
             raise NotImplementedError(
-                "backward_truncated: a window over time needs one direction, forward in time, "
-                "equal lengths, and no mask or reset"
+                "cache: backward_truncated needs one of a layer of one direction, forward in time, "
+                "and no mask or reset"
             )
         if dy is None:
             raise TypeError("dy: expected an array, got None")  # there is no other gradient
@@ -393,14 +395,7 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         k1 = min(k1, len(dlayer))
         k2 = min(k2, k1 + len(dlayer))  # every window then goes back to the first step
         kept, backend = cache.use(), selection.find(cache.backend)
-        if kept.rows is not None:
-            dx, _, grads = self._pass_backward(backend, kept, dlayer, None)
-        else:
-            masks = [*kept.masks[1:], None]
-            dx, cell_grads = backend.backward_windows(kept.saved, dlayer, k1, k2, masks)
-            if dx is not None and kept.masks[0] is not None:
-                dx = _noise.masked(dx, kept.masks[0])
-            grads = joined(cell_grads)
+        dx, grads = self._windows_back(backend, kept, dlayer, k1, k2)
         dx = None if dx is None else self._arguments.user_layout(dx, cache.batched)
         return dx, self._gradients(grads)
 

@@ -215,12 +215,14 @@ def test_backward_truncated(make_layer, backend):
     layer.backward_truncated(cache, dy, 1, 2)
 
 
-def test_backward_truncated_wants_one_direction_and_equal_lengths(make_layer, backend):
+def test_backward_truncated_wants_one_direction_and_whole_sequences(make_layer, backend):
     both = make_layer(3, 4, bidirectional=True)
     y, _, cache = both.forward(X)
     with pytest.raises(NotImplementedError, match="one direction"):
         both.backward_truncated(cache, np.zeros_like(y), 1, 2)
     layer = make_layer(3, 4)
-    y, _, cache = layer.forward(X, lengths=[5, 2])
-    with pytest.raises(NotImplementedError, match="equal lengths"):
+    mask = np.ones(X.shape[:2], bool)
+    mask[1] = False
+    y, _, cache = layer.forward(X, mask=mask)
+    with pytest.raises(NotImplementedError, match="no mask or reset"):
         layer.backward_truncated(cache, np.zeros_like(y), 1, 2)
