@@ -50,6 +50,14 @@ def test_the_curve_of_one_process_and_the_same_bits_again(text: Path) -> None:
     assert again[:2] == (two, model)
 
 
+def test_words(text: Path) -> None:
+    options = ("--steps", 8, "--tokens", "words")
+    one, _, _ = train(1, "one", *options)
+    two, _, out = train(2, "two", *options)
+    np.testing.assert_allclose(two, one, rtol=1e-9)
+    assert " words to train on" in out
+
+
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.long)])
 def test_a_rank_that_is_killed(kills: int, text: Path) -> None:
     draw = random.Random(0)
