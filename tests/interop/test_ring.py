@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+import pyrnn
 from pyrnn.interop import conversion, keras, onnx, stacking
 from pyrnn.interop import torch as interop
 from tests.conftest import LONG
@@ -95,3 +96,38 @@ def test_ring_of_converted_files(seed, tmp_path):
         assert not holding.refused
     back = torch.load(tmp_path / "6.pt")
     assert_same(module.state_dict(), {n.partition(".")[2]: tensor for n, tensor in back.items()})
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_ring_of_a_convolution_and_a_recurrent_layer(kind, tmp_path):
+    """A whole composition: torch, pyrnn, ONNX, pyrnn, Keras, pyrnn, torch."""
+    torch.manual_seed(0)
+    modules = {
+        "conv": torch.nn.Conv1d(3, 4, 3, padding=1),
+        "norm": torch.nn.BatchNorm1d(4),
+        "rnn": getattr(torch.nn, kind)(4, 5, bidirectional=True),
+        "features": torch.nn.LayerNorm(10),
+        "out": torch.nn.Linear(10, 2),
+    }
+    module = torch.nn.ModuleDict(modules)
+    module["norm"](torch.randn(9, 4) * 2 + 1)
+    torch.save(module.state_dict(), tmp_path / "a.pt")
+    state = interop.read(tmp_path / "a.pt")
+    said = {"conv": {"kind": "Conv1d", "padding": 1}, "features": {"kind": "LayerNorm"}}
+    layers = {name: interop.from_state_dict(state, name, **said.get(name, {})) for name in modules}
+    model = pyrnn.Sequential(**layers).eval()
+    x = np.random.default_rng(0).standard_normal((7, 2, 3)).astype(np.float32)
+    y, _ = model(x)
+    onnx.save(model, tmp_path / "b.onnx")
+    second = dict(zip(layers, onnx.layers(tmp_path / "b.onnx").values(), strict=True))
+    assert np.array_equal(pyrnn.Sequential(**second).eval()(x)[0], y)
+    keras.save(second, tmp_path / "c.keras")
+    third = keras.load(tmp_path / "c.keras")
+    turned = np.ascontiguousarray(x.swapaxes(0, 1))
+    assert np.array_equal(pyrnn.Sequential(**third).eval()(turned)[0].swapaxes(0, 1), y)
+    interop.save(third, tmp_path / "d.pt")
+    back = torch.load(tmp_path / "d.pt", weights_only=True)
+    assert back.pop("norm.num_batches_tracked") == 0  # ONNX and Keras have no such count
+    first = module.state_dict()
+    assert first.pop("norm.num_batches_tracked") == 1
+    assert_same(first, back)

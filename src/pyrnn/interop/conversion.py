@@ -114,7 +114,8 @@ def _from_names(mapping: Any, path: AnyPath) -> Found:
             layer = torch.from_state_dict(own, prefix)
         except (TypeError, ValueError, MemoryError) as error:
             shapes = ", ".join(f"{n.rpartition('.')[2]} {tuple(v.shape)}" for n, v in own.items())
-            reason = str(error) if "weight_hh" in shapes else f"no layer of pyrnn has {shapes}"
+            known = "weight_hh" in shapes or "kind=" in str(error)
+            reason = str(error) if known else f"no layer of pyrnn has {shapes}"
             found.refused[prefix or "(the file)"] = reason
             continue
         found.layers[prefix or type(layer).__name__.lower()] = layer

@@ -102,7 +102,7 @@ def _write(
 
     description = {"version": VERSION, "kind": kind, "arguments": arguments}
     metadata = {_KEY: json.dumps(description, sort_keys=True)}
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     write_atomically(checked_path(path), _stored.file_of(arrays, storage, metadata))
 
 

@@ -192,3 +192,87 @@ def test_what_keras_has_not_is_refused(layers, kind, message, tmp_path):
     assert not path.exists()
     with pytest.raises(ValueError, match="expected one level"):
         keras.to_keras(pyrnn.GRU(3, 4, num_layers=2))
+
+
+def around():
+    over = {"batch_first": True}
+    model = pyrnn.Sequential(
+        conv=pyrnn.Conv1d(3, 4, 3, padding="causal", dilation=2, seed=0, **over),
+        norm=pyrnn.BatchNorm1d(4, 0.01, 0.25), act=pyrnn.Activation("relu"),
+        pool=pyrnn.MaxPool1d(2, **over),
+        wide=pyrnn.Conv1d(4, 6, 5, padding=2, groups=2, bias=False, seed=1, **over),
+        zeros=pyrnn.Conv1d(6, 4, 3, stride=2, padding=3, seed=2, **over),
+        each=pyrnn.InstanceNorm1d(4, 0.1, affine=True, **over), features=pyrnn.LayerNorm(4, 0.1),
+        lstm=pyrnn.LSTM(
+            4, 5, activation="softsign", recurrent_activation=("hard_sigmoid", 1 / 6, 0.5),
+            seed=3, **over,
+        ),
+        gru=pyrnn.GRU(
+            5, 4, activation=("leaky_relu", 0.2), bidirectional=True, merge_mode="ave", seed=4,
+            **over,
+        ),
+        rnn=pyrnn.RNN(4, 4, nonlinearity="identity", seed=5, **over),
+        last=pyrnn.LastStep(**over), out=pyrnn.Linear(4, 2, seed=6),
+    )  # fmt: skip
+    for number, layer in enumerate((model["norm"], model["each"], model["features"])):
+        for array in (*layer.parameters.values(), *layer.buffers.values()):
+            if array.ndim:
+                array[...] = np.random.default_rng(number).uniform(0.5, 2, array.shape)
+    return model
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5"])
+def test_convolutions_normalisations_and_activations(name, tmp_path):
+    model, path = around(), tmp_path / name
+    keras.save(model, path)
+    found = keras.load(path)
+    weighted = {n: one for n, one in model.layers.items() if one.state_dict()}
+    assert list(found) == list(weighted)
+    for own, back in zip(weighted.values(), found.values(), strict=True):
+        assert getattr(back, "cell", "") == getattr(own, "cell", "")
+        for key, array in own.state_dict().items():
+            if key != "num_batches_tracked":
+                assert back.state_dict()[key].tobytes() == array.tobytes()
+    whole = pyrnn.Sequential(**{n: found.get(n, one) for n, one in model.layers.items()}).eval()
+    x = np.random.default_rng(0).standard_normal((2, 24, 3)).astype(np.float32)
+    assert np.array_equal(whole(x)[0], model.eval()(x)[0])
+
+
+def test_configurations_of_what_stands_around(tmp_path):
+    """As Keras 3 has them: `padding=3` is a layer of its own."""
+    keras.save(around(), tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        config = json.loads(archive.read("config.json"))["config"]
+    layers = {one["config"]["name"]: (one["class_name"], one["config"]) for one in config["layers"]}
+    assert config["layers"][0]["config"]["batch_shape"] == [None, None, 3]
+    kinds = [kind for kind, _ in layers.values()]
+    assert kinds == [
+        "InputLayer", "Conv1D", "BatchNormalization", "Activation", "MaxPooling1D", "Conv1D",
+        "ZeroPadding1D", "Conv1D", "GroupNormalization", "LayerNormalization", "LSTM",
+        "Bidirectional", "SimpleRNN", "Dense",
+    ]  # fmt: skip
+    assert layers["zeros_zeros"][1]["padding"] == [3, 3]
+    assert [layers[n][1]["padding"] for n in ("conv", "wide", "zeros")] == [
+        "causal", "same", "valid",
+    ]  # fmt: skip
+    assert layers["each"][1]["groups"] == 4
+    assert layers["norm"][1]["momentum"] == 0.75
+    names = ("activation", "recurrent_activation")
+    assert [layers["lstm"][1][name] for name in names] == ["softsign", "hard_sigmoid"]
+    assert layers["rnn"][1]["activation"] == "linear"
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (pyrnn.GRU(3, 4, clip=1.0), "Keras has no clip"),
+        (pyrnn.LSTM(3, 4, output_activation="relu"), "no output_activation of its own"),
+        (pyrnn.LSTM(3, 4, recurrent_activation="hard_sigmoid"), "no activation 'hard_sigmoid'"),
+        (pyrnn.RNN(3, 4, nonlinearity=("leaky_relu", 0.1)), "no activation .'leaky_relu', 0.1."),
+        (pyrnn.Sequential(pyrnn.Conv1d(3, 4, 1), pyrnn.MaxPool1d(3, padding=1)), "pooling with"),
+    ],
+)
+def test_what_keras_has_not_is_refused_by_name(layer, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        keras.save(layer, tmp_path / "m.keras")
+    assert not (tmp_path / "m.keras").exists()

@@ -212,3 +212,78 @@ def test_layers_that_torch_does_not_have():
     ):
         with pytest.raises(ValueError, match="expected one that torch has as well"):
             to_state_dict(layer)
+
+
+PEERS = {
+    "Conv1d": lambda t: t.nn.Conv1d(4, 6, 3, stride=2, padding=2, dilation=2, groups=2),
+    "Conv1d same": lambda t: t.nn.Conv1d(4, 6, 5, padding="same", bias=False),
+    "LayerNorm": lambda t: t.nn.LayerNorm(4, eps=0.1),
+    "InstanceNorm1d": lambda t: t.nn.InstanceNorm1d(4, eps=0.1, affine=True),
+    "BatchNorm1d": lambda t: t.nn.BatchNorm1d(4, eps=0.1, momentum=0.25),
+}
+SAID = {
+    "Conv1d": {"stride": 2, "padding": 2, "dilation": 2, "groups": 2},
+    "Conv1d same": {"padding": "same"},
+    "BatchNorm1d": {"eps": 0.1, "momentum": 0.25},
+}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_layers_around(name):
+    """What a state dict does not say is said; the numbers are torch's, and so is what goes back."""
+    torch = pytest.importorskip("torch")
+    peer = PEERS[name](torch).eval()
+    with torch.no_grad():
+        for parameter in peer.parameters():
+            parameter.normal_()
+    mapping = {f"net.0.{n}": a for n, a in peer.state_dict().items()}
+    kind = name.partition(" ")[0]
+    layer = from_state_dict(mapping, "net.0", kind=kind, **SAID.get(name, {"eps": 0.1})).eval()
+    x = np.random.default_rng(0).standard_normal((9, 2, 4)).astype(np.float32)
+    with torch.no_grad():
+        given = torch.from_numpy(x)
+        turned = given if kind == "LayerNorm" else given.permute(1, 2, 0)
+        theirs = peer(turned)
+        theirs = theirs if kind == "LayerNorm" else theirs.permute(2, 0, 1)
+    np.testing.assert_allclose(layer(x), theirs.numpy(), rtol=1e-4, atol=1e-5)
+    back = to_state_dict(layer, "net.0")
+    assert list(back) == list(mapping)
+    assert all(np.array_equal(back[n], a.numpy()) for n, a in mapping.items())
+
+
+def test_layers_in_a_row():
+    torch = pytest.importorskip("torch")
+    model = pyrnn.Sequential(
+        conv=pyrnn.Conv1d(3, 4, 3, seed=0), act=pyrnn.Activation("relu"),
+        inner=pyrnn.Sequential(pyrnn.BatchNorm1d(4), pyrnn.GRU(4, 5, seed=1), pyrnn.LastStep()),
+        out=pyrnn.Linear(5, 2, seed=2),
+    )  # fmt: skip
+    inner = torch.nn.Sequential(torch.nn.BatchNorm1d(4), torch.nn.GRU(4, 5))
+    modules = {"conv": torch.nn.Conv1d(3, 4, 3), "inner": inner, "out": torch.nn.Linear(5, 2)}
+    peer = torch.nn.ModuleDict(modules)
+    found = to_state_dict(model)
+    assert list(found) == list(peer.state_dict())
+    peer.load_state_dict({name: torch.from_numpy(array) for name, array in found.items()})
+    assert next(iter(to_state_dict(model, "a."))) == "a.conv.weight"
+    model.load_state_dict(peer.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("shapes", "options", "kind", "message"),
+    [
+        ({"weight": (3, 4, 2)}, {}, ValueError, "kind= makes of others Conv1d, LayerNorm"),
+        ({"weight": (3,), "bias": (3,)}, {}, ValueError, "kind= makes of others"),
+        ({"weight": (3, 4)}, {"kind": "Conv1d"}, ValueError, "the weight of a Conv1d at the top"),
+        ({"weight": (3, 4, 2)}, {"kind": "LayerNorm"}, ValueError, "the weight of a LayerNorm"),
+        ({"weight": (3, 4)}, {"stride": 2}, TypeError, "stride: expected with kind='Conv1d'"),
+        ({"weight": (3, 4, 2)}, {"kind": "Conv1d", "step": 2}, TypeError, "step"),
+        ({"weight": (3, 4, 2)}, {"kind": "Conv1d", "groups": 2}, ValueError, "groups"),
+        ({"weight": (3,), "bias": (4,)}, {"kind": "LayerNorm"}, ValueError, "bias .3,"),
+    ],
+)
+def test_what_is_not_said_of_layers_around(shapes, options, kind, message):
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    with pytest.raises(kind, match=message):
+        from_state_dict(arrays, **options)
+    with pytest.raises(ValueError, match="expected one that torch has as well"):
+        to_state_dict(pyrnn.Conv1d(3, 4, 2, padding="causal"))

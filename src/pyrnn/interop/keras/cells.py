@@ -23,12 +23,56 @@ KIND_OF_CELL = {
     "gru_reset_before": "GRU",
 }
 """Keras' layer for each cell of pyrnn that it has."""
+KERAS_VERSION = "3.5.0"
+"""Whose form pyrnn writes; later ones read it."""
 GATES = {"SimpleRNN": 1, "LSTM": 4, "GRU": 3}
 _ORDER = {"SimpleRNN": (0,), "LSTM": (0, 1, 2, 3), "GRU": (1, 0, 2)}
 """Which of Keras' blocks stands at each place of pyrnn's; it is its own inverse."""
 NAMES = ("kernel", "recurrent_kernel", "bias")
 # Keras 1 had arrays for each gate: where those of i f c o, or z r h, begin.
 _SEPARATE = {"LSTM": (0, 6, 3, 9), "GRU": (0, 3, 6)}
+
+
+_WRITTEN = ("sigmoid", "tanh", "relu", "softsign", "softplus")
+"""Activations that have the same name and meaning in Keras."""
+_WITH_NUMBERS: dict[tuple[Any, ...], str] = {
+    ("identity",): "linear",
+    ("elu",): "elu",
+    ("elu", 1.0): "elu",
+    ("leaky_relu", 0.2): "leaky_relu",
+    ("hard_sigmoid", 1 / 6, 0.5): "hard_sigmoid",
+}
+
+
+def activations_of(layer: Any) -> dict[str, str]:
+    """A layer's activations by Keras' names of options and of functions.
+
+    Raises
+    ------
+    ValueError
+        If Keras has no function that computes one, or there is a clip.
+    """
+    if layer.clip is not None:
+        raise ValueError(f"layer: Keras has no clip, got {layer!r}")
+    if hasattr(layer, "nonlinearity"):
+        return {"activation": _activation(layer.nonlinearity, layer)}
+    output = getattr(layer, "output_activation", None)
+    if output is not None and output != layer.activation:
+        raise ValueError(f"layer: Keras has no output_activation of its own, got {layer!r}")
+    return {
+        "activation": _activation(layer.activation, layer),
+        "recurrent_activation": _activation(layer.recurrent_activation, layer),
+    }
+
+
+def _activation(value: Any, layer: Any) -> str:
+    parts = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if len(parts) == 1 and parts[0] in _WRITTEN:
+        return str(parts[0])
+    found = _WITH_NUMBERS.get(parts)
+    if found is None:
+        raise ValueError(f"layer: Keras 3 has no activation {value!r}, got {layer!r}")
+    return found
 
 
 def kind_of(arrays: Sequence[Array]) -> str | None:

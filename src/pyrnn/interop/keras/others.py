@@ -9,9 +9,12 @@ from pyrnn._types import Array
 from pyrnn.interop._made import batch_norm_of, made_of
 from pyrnn.interop.keras.hdf5 import ContentError
 from pyrnn.layers._layer import Layer
-from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.composition.pointwise import LayerNorm
 from pyrnn.layers.convolution.conv1d import Conv1d
+from pyrnn.layers.convolution.over_time import InstanceNorm1d
+
+PADDING = "padding"
+"""Stands for a number of zeros on both sides, which is a layer of its own in Keras."""
 
 
 def convolution(config: Mapping[str, Any], arrays: Sequence[Array]) -> Layer:
@@ -23,6 +26,7 @@ def convolution(config: Mapping[str, Any], arrays: Sequence[Array]) -> Layer:
     steps, inputs, outputs = arrays[0].shape
     groups = _one(config, "groups", 1)
     stride, padding = _one(config, "strides", 1), config.get("padding", "valid")
+    padding = config.get("zeros", padding)
     if padding == "same" and stride > 1:
         raise ContentError("expected a stride of 1 for the padding 'same', got more")
     parameters = {"weight": arrays[0].transpose(2, 1, 0)}
@@ -70,20 +74,18 @@ def batch_norm(config: Mapping[str, Any], arrays: Sequence[Array]) -> Layer:
     return batch_norm_of((mean, variance), weight, bias, eps=eps, momentum=round(momentum, 9))
 
 
-def batch_norm_arrays(layer: BatchNorm1d) -> dict[str, Array]:
-    """The arrays of a BatchNormalization, in Keras' order."""
-    if not layer.track_running_stats:
-        raise ValueError(f"layer: Keras has no batch normalisation without averages: {layer!r}")
-    names = {"gamma": "weight", "beta": "bias"} if layer.affine else {}
-    names |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
-    arrays = layer.state_dict()
-    return {theirs: arrays[own] for theirs, own in names.items()}
-
-
-def batch_norm_options(layer: BatchNorm1d) -> dict[str, Any]:
-    """Its configuration; Keras has no mean over all batches, so its default stands for that."""
-    momentum = {} if layer.momentum is None else {"momentum": 1 - layer.momentum}
-    return {"epsilon": layer.eps, "scale": layer.affine, "center": layer.affine, **momentum}
+def group_norm(config: Mapping[str, Any], arrays: Sequence[Array]) -> Layer:
+    """A GroupNormalization with a group for each channel: maybe gamma and beta."""
+    if len(arrays) != 2 or arrays[0].ndim != 1 or arrays[0].shape != arrays[1].shape:
+        raise ContentError("expected gamma and beta of a GroupNormalization")
+    size, dtype = len(arrays[0]), arrays[0].dtype
+    if config.get("groups", 32) not in (-1, size) or config.get("axis", -1) not in (-1, [-1], 2):
+        raise ContentError("expected a GroupNormalization of each channel for itself, got another")
+    eps = config.get("epsilon", 1e-3)
+    parameters = {"weight": arrays[0], "bias": arrays[1]}
+    return made_of(
+        lambda: InstanceNorm1d(size, eps, affine=True, batch_first=True, dtype=dtype), parameters
+    )
 
 
 def _one(config: Mapping[str, Any], name: str, default: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -12,9 +12,9 @@ from pyrnn._files import AnyPath
 from pyrnn._types import Array
 from pyrnn.interop._made import Found, embedding_of, linear_of, made_of, warned
 from pyrnn.interop.keras.archive import Archive, errors_of, read
-from pyrnn.interop.keras.cells import from_keras, kind_of, reset_after
+from pyrnn.interop.keras.cells import KERAS_VERSION, from_keras, kind_of, reset_after
 from pyrnn.interop.keras.hdf5 import ContentError, Group
-from pyrnn.interop.keras.others import batch_norm, convolution, layer_norm
+from pyrnn.interop.keras.others import batch_norm, convolution, group_norm, layer_norm
 from pyrnn.interop.keras.sources import Source, sources
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent._passes import MergeMode
@@ -48,6 +48,17 @@ _FUNCTIONS: dict[Any, Any] = {
 """Keras' activations, by their names there."""
 
 
+_OTHERS: Mapping[str, Callable[[Mapping[str, Any], Sequence[Array]], Layer]] = {
+    "Conv1D": convolution,
+    "Convolution1D": convolution,
+    "LayerNormalization": layer_norm,
+    "GroupNormalization": group_norm,
+    "BatchNormalization": batch_norm,
+    "BatchNormalizationV1": batch_norm,
+    "BatchNormalizationV2": batch_norm,
+}
+
+
 class UnsupportedError(NotImplementedError):
     """No layer of pyrnn computes this; the message says what."""
 
@@ -66,8 +77,8 @@ def load(path: AnyPath) -> dict[str, Layer]:
         SimpleRNN, LSTM, GRU and their cuDNN forms, alone or in Bidirectional, as `RNN`, `LSTM`,
         `GRU` with ``batch_first=True``, which is Keras' layout; Dense, alone or in
         TimeDistributed, as `Linear`, and Conv1D as `Conv1d`, both without their activation;
-        LayerNormalization as `LayerNorm`; BatchNormalization as `BatchNorm1d`; Embedding as
-        `Embedding`.
+        LayerNormalization as `LayerNorm`; BatchNormalization as `BatchNorm1d`; GroupNormalization
+        of each channel as `InstanceNorm1d`; Embedding as `Embedding`.
         ``return_sequences`` and the like are no part of a layer: ``y`` has all steps, and the last
         state comes with it. ``go_backwards`` is ``reverse=True``: there ``y[:, t]`` belongs to
         ``x[:, t]``, while Keras gives the steps in the order in which it computes them.
@@ -147,12 +158,10 @@ def _layer(source: Source, archive: Archive) -> Layer | None:
         return _dense(source.arrays[0])
     if class_name == "Embedding":
         return _embedding(source.arrays[0])
-    if class_name in ("Conv1D", "Convolution1D"):
-        return convolution(config, source.arrays[0])
-    if class_name == "LayerNormalization":
-        return layer_norm(config, source.arrays[0])
-    if class_name in ("BatchNormalization", "BatchNormalizationV1", "BatchNormalizationV2"):
-        return batch_norm(config, source.arrays[0])
+    if class_name in _OTHERS:
+        kept = _kept_json(source.kept).get("config", {})
+        zeros = {"zeros": kept["zeros"]} if isinstance(kept, dict) and "zeros" in kept else {}
+        return _OTHERS[class_name]({**config, **zeros}, source.arrays[0])
     if class_name is None:
         return _guessed(source, archive)
     raise UnsupportedError(f"no layer of pyrnn is a {class_name}")
@@ -220,7 +229,8 @@ def _kept_options(kept: Group | None) -> dict[str, Any]:
     """Options that a file of pyrnn says, by Keras' names."""
     options = _kept_json(kept)
     return {
-        "activation": options.get("nonlinearity", "tanh"),
+        "activation": options.get("activation", options.get("nonlinearity", "tanh")),
+        "recurrent_activation": options.get("recurrent_activation", "sigmoid"),
         "reset_after": options.get("reset_after"),
         "go_backwards": options.get("reverse", False),
         "merge_mode": options.get("merge_mode", "concat"),
@@ -321,14 +331,19 @@ def _guessed(source: Source, archive: Archive) -> Layer | None:
     if kind is not None:
         kept = _kept_options(source.kept)
         outer: dict[str, Any] | None = kept if len(sides) == 2 else None
-        options = _Options(kind, kept, archive.version)
+        version = KERAS_VERSION if source.kept is not None else archive.version
+        options = _Options(kind, kept, version)
         return _recurrent(options, sides, outer, source.kept)
     arrays = sides[0]
     shapes = [array.ndim for array in arrays]
     if shapes == [2, 1] and arrays[1].shape == arrays[0].shape[1:]:
         return _dense(arrays)
+    kept_form = _kept_json(source.kept)
+    other = _OTHERS.get(str(kept_form.get("class_name")))
+    if other is not None and isinstance(kept_form.get("config"), dict):
+        return other(kept_form["config"], arrays)
     if shapes == [1] * 4:
-        return batch_norm(_kept_json(source.kept), arrays)
+        return batch_norm({}, arrays)
     if shapes == [2]:
         return _embedding(arrays) if "embed" in source.key.lower() else _dense(arrays)
     raise UnsupportedError(

@@ -7,18 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyrnn._version import version
-from pyrnn.interop._parts import sizes_of
-from pyrnn.interop.keras.cells import KIND_OF_CELL
-from pyrnn.interop.keras.others import batch_norm_options
+from pyrnn.interop._parts import plain_cell, sizes_of
+from pyrnn.interop.keras import write_others
+from pyrnn.interop.keras.cells import KERAS_VERSION, KIND_OF_CELL, activations_of
 from pyrnn.layers._layer import Layer
-from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.composition.pointwise import Activation, Dropout
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
+from pyrnn.layers.convolution.conv1d import Conv1d
+from pyrnn.layers.convolution.over_time import OverTime
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent._stack import Recurrent
-
-KERAS_VERSION = "3.5.0"
-"""The version of Keras whose format this is; later versions read it."""
 
 
 def members(layers: Mapping[str, Layer]) -> dict[str, bytes]:
@@ -41,7 +39,9 @@ def _model(layers: Mapping[str, Layer]) -> dict[str, Any]:
     row = list(layers.items())
     _check(row)
     first = row[0][1]
-    over_time = any(isinstance(layer, (Recurrent, MeanOverTime)) for _, layer in row)
+    over_time = any(
+        isinstance(layer, (Recurrent, MeanOverTime, Conv1d, OverTime)) for _, layer in row
+    )
     shape: list[int | None] = [None, None] if over_time else [None]
     sizes = sizes_of(first)
     if sizes is not None and not isinstance(first, Embedding):
@@ -49,6 +49,9 @@ def _model(layers: Mapping[str, Layer]) -> dict[str, Any]:
     dtype = "int32" if isinstance(first, Embedding) else first.dtype.name
     listed = [_config("InputLayer", "input_layer", {"batch_shape": shape, "dtype": dtype})]
     for number, (name, layer) in enumerate(row):
+        zeros = write_others.zeros_around(layer)
+        if zeros:
+            listed.append(_config("ZeroPadding1D", f"{name}_zeros", {"padding": [zeros, zeros]}))
         config = _layer(layer, name, row[number + 1][1] if number + 1 < len(row) else None)
         if config is not None:
             listed.append(config)
@@ -109,8 +112,10 @@ def _layer(layer: Layer, name: str, behind: Layer | None) -> dict[str, Any] | No
     if isinstance(layer, Embedding):
         sizes = {"input_dim": layer.num_embeddings, "output_dim": layer.embedding_dim}
         return _config("Embedding", name, dtype | sizes)
-    if isinstance(layer, BatchNorm1d):
-        return _config("BatchNormalization", name, dtype | batch_norm_options(layer))
+    form = write_others.form_of(layer)
+    if form is not None:
+        padding = {"padding": "valid"} if write_others.zeros_around(layer) else {}
+        return _config(form.class_name, name, dtype | form.config | padding)
     if isinstance(layer, Activation):
         return _config("Activation", name, {"activation": layer.function})
     if isinstance(layer, Dropout):
@@ -123,18 +128,16 @@ def _layer(layer: Layer, name: str, behind: Layer | None) -> dict[str, Any] | No
 
 
 def _recurrent(layer: Recurrent, name: str, sequences: bool) -> dict[str, Any]:
-    class_name = KIND_OF_CELL[layer.cell]
+    class_name = KIND_OF_CELL[plain_cell(layer)]
     config: dict[str, Any] = {
         "units": layer.hidden_size,
         "use_bias": layer.bias,
         "return_sequences": sequences,
         "dtype": layer.dtype.name,
-        "activation": "relu" if layer.cell == "rnn_relu" else "tanh",
+        **activations_of(layer),
     }
-    if class_name != "SimpleRNN":
-        config["recurrent_activation"] = "sigmoid"
     if class_name == "GRU":
-        config["reset_after"] = layer.cell == "gru"
+        config["reset_after"] = plain_cell(layer) == "gru"
     if not layer.bidirectional:
         return _config(class_name, name, config | {"go_backwards": layer.reverse})
     sides = [

@@ -13,13 +13,12 @@ import numpy as np
 from pyrnn import _extras
 from pyrnn._files import AnyPath, checked_path, write_atomically
 from pyrnn._types import Array
-from pyrnn.interop._parts import parts_of
-from pyrnn.interop.keras.cells import KIND_OF_CELL, to_arrays
-from pyrnn.interop.keras.others import batch_norm_arrays, batch_norm_options
+from pyrnn.interop._parts import parts_of, plain_cell
+from pyrnn.interop.keras import write_others
+from pyrnn.interop.keras.cells import KIND_OF_CELL, activations_of, to_arrays
 from pyrnn.interop.keras.whole import members
 from pyrnn.interop.stacking import unstack
 from pyrnn.layers._layer import Layer
-from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.composition.sequential import Sequential
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent._stack import Recurrent
@@ -28,7 +27,6 @@ from pyrnn.parameters.dictionary import arrays_of
 _KEYS: Mapping[type[Layer], str] = {
     Linear: "dense",
     Embedding: "embedding",
-    BatchNorm1d: "batch_normalization",
 }
 KEPT = "pyrnn"
 """The group for what Keras does not store: options, and both biases, of which it stores the sum."""
@@ -39,7 +37,7 @@ def to_keras(layer: Layer) -> dict[str, Array]:
 
     Parameters
     ----------
-    layer : RNN, LSTM, GRU, Linear, Embedding or BatchNorm1d
+    layer : RNN, LSTM, GRU, Linear, Embedding, Conv1d, or a normalisation
         Of one level; `pyrnn.interop.stacking.unstack` takes the levels of others apart.
 
     Returns
@@ -66,17 +64,16 @@ def to_keras(layer: Layer) -> dict[str, Array]:
         return arrays | ({"bias": layer.parameters["bias"].copy()} if layer.bias else {})
     if isinstance(layer, Embedding):
         return {"embeddings": layer.parameters["weight"].copy()}
-    if isinstance(layer, BatchNorm1d):
-        return batch_norm_arrays(layer)
+    other = write_others.arrays_of(layer)
+    if other is not None:
+        return other
     if not isinstance(layer, Recurrent):
         kind = type(layer).__name__
-        raise TypeError(
-            f"layer: expected RNN, LSTM, GRU, Linear, Embedding or BatchNorm1d, got {kind}"
-        )
+        raise TypeError(f"layer: expected one that has arrays in Keras too, got {kind}")
     kind = _kind(layer)
     if layer.num_layers > 1:
         raise ValueError(f"layer: expected one level (stacking.unstack), got {layer!r}")
-    sides = [to_arrays(kind, cell, layer.cell == "gru") for cell in layer._cells.values()]
+    sides = [to_arrays(kind, cell, plain_cell(layer) == "gru") for cell in layer._cells.values()]
     if len(sides) == 1:
         return sides[0]
     return {
@@ -87,11 +84,12 @@ def to_keras(layer: Layer) -> dict[str, Array]:
 
 
 def _kind(layer: Recurrent) -> str:
-    if layer.cell not in KIND_OF_CELL or getattr(layer, "proj_size", False):
+    if plain_cell(layer) not in KIND_OF_CELL or getattr(layer, "proj_size", False):
         raise ValueError(f"layer: Keras has no layer like {layer!r}")
     if np.any(layer.zoneout):
         raise ValueError(f"layer: Keras has no zoneout, got {layer!r}")
-    return KIND_OF_CELL[layer.cell]
+    activations_of(layer)
+    return KIND_OF_CELL[plain_cell(layer)]
 
 
 def save(layers: Layer | Mapping[str, Layer], path: AnyPath) -> None:
@@ -105,9 +103,9 @@ def save(layers: Layer | Mapping[str, Layer], path: AnyPath) -> None:
     Parameters
     ----------
     layers : Layer or dict of layers by name
-        RNN, LSTM, GRU, Linear, Embedding, BatchNorm1d, a `Sequential` of them; in a ``.keras``
-        file also Activation, Dropout, LastStep right behind a recurrent layer, and MeanOverTime. A
-        single layer is named after its kind.
+        RNN, LSTM, GRU, Linear, Embedding, Conv1d, LayerNorm, BatchNorm1d, InstanceNorm1d, a
+        `Sequential` of them; in a ``.keras`` file also MaxPool1d, Activation, Dropout, LastStep
+        right behind a recurrent layer, and MeanOverTime. A single layer is named after its kind.
     path : str, bytes or os.PathLike
         Ends in ``.keras`` for a whole model, in ``.weights.h5`` for weights alone.
 
@@ -183,7 +181,7 @@ def _prepared(layers: Layer | Mapping[str, Layer]) -> dict[str, Layer]:
 
 
 def _usual_name(layer: Layer) -> str:
-    return _key(layer, {}) if type(layer) in _KEYS or isinstance(layer, Recurrent) else "layer"
+    return _key(layer, {}) if arrays_of(layer) else "layer"
 
 
 def _key(layer: Layer, counts: dict[str, int]) -> str:
@@ -192,7 +190,8 @@ def _key(layer: Layer, counts: dict[str, int]) -> str:
         kind = {"SimpleRNN": "simple_rnn"}.get(_kind(layer), _kind(layer).lower())
         kind = "bidirectional" if layer.bidirectional else kind
     else:
-        kind = _KEYS[type(layer)]
+        form = write_others.form_of(layer)
+        kind = _KEYS[type(layer)] if form is None else form.key
     number = counts[kind] = counts.get(kind, -1) + 1
     return f"{kind}_{number}" if number else kind
 
@@ -225,19 +224,19 @@ def _numbered(group: Any, arrays: list[Array], name: str) -> None:
 
 def _keep(file: Any, key: str, layer: Layer) -> None:
     """Options that only a configuration would show, and both biases where Keras has their sum."""
-    if isinstance(layer, BatchNorm1d):
+    form = write_others.form_of(layer)
+    if form is not None:
         group = file.require_group(KEPT).create_group(key)
-        group.attrs[KEPT] = json.dumps(batch_norm_options(layer))
+        zeros = write_others.zeros_around(layer)
+        config = form.config | ({"zeros": zeros} if zeros else {})
+        group.attrs[KEPT] = json.dumps({"class_name": form.class_name, "config": config})
     if not isinstance(layer, Recurrent):
         return
     group = file.require_group(KEPT).create_group(key)
-    names = [
-        name
-        for name in ("nonlinearity", "reset_after", "reverse", "merge_mode")
-        if hasattr(layer, name)
-    ]
-    group.attrs[KEPT] = json.dumps({name: getattr(layer, name) for name in names})
-    if layer.cell != "gru":
+    names = [name for name in ("reset_after", "reverse", "merge_mode") if hasattr(layer, name)]
+    options = {name: getattr(layer, name) for name in names} | activations_of(layer)
+    group.attrs[KEPT] = json.dumps(options)
+    if plain_cell(layer) != "gru":
         for name, array in layer.parameters.items():
             if name.startswith("bias_"):
                 group.create_dataset(name, data=array)

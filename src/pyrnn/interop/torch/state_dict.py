@@ -19,7 +19,9 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 _PARAMETER = re.compile(r"(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(_l(\d{1,4})(_reverse)?)?")
 _CELLS = ("RNNCell", "LSTMCell", "GRUCell")
-_KINDS = ("RNN", "LSTM", "GRU", *_CELLS, "Linear", "Embedding", "BatchNorm1d")
+_AROUND = ("Conv1d", "LayerNorm", "InstanceNorm1d")
+"""Whose arrays do not say what they are of, or how it computes with them."""
+_KINDS = ("RNN", "LSTM", "GRU", *_CELLS, "Linear", "Embedding", "BatchNorm1d", *_AROUND)
 _OF_GATES = {1: "RNN", 3: "GRU", 4: "LSTM"}
 _BY_TORCH = {"rnn_tanh", "rnn_relu", "lstm", "gru"}
 """Cells that torch has."""
@@ -36,6 +38,7 @@ def from_state_dict(
     nonlinearity: str = "tanh",
     batch_first: bool = False,
     bidirectional: bool | None = None,
+    **options: Any,
 ) -> Any:
     """Make a layer of the arrays of a torch module.
 
@@ -49,6 +52,8 @@ def from_state_dict(
     - ``running_mean``, ``running_var`` and maybe ``weight``, ``bias``: `BatchNorm1d`, with torch's
       usual eps and momentum, which a state dict does not say.
     - ``weight`` (2-D) and ``bias``: `Linear`.
+    - ``kind`` makes of a ``weight`` (3-D) a `Conv1d`, with the ``options`` that its module has, and
+      of ``weight`` and ``bias`` (1-D) a `LayerNorm` or `InstanceNorm1d`.
     - ``weight`` alone: `Embedding` if the last part of the prefix has "emb" in it, else a `Linear`
       without bias; ``kind`` decides otherwise.
 
@@ -61,7 +66,7 @@ def from_state_dict(
     prefix : str
         Of the module in the model, with or without the dot at its end: "encoder.lstm".
     kind : {"RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "Linear", "Embedding", \
-        "BatchNorm1d"}, optional
+        "BatchNorm1d", "Conv1d", "LayerNorm", "InstanceNorm1d"}, optional
         What is expected; another is an error.
     nonlinearity : {"tanh", "relu"}
         Of an RNN; a state dict does not say it.
@@ -71,6 +76,10 @@ def from_state_dict(
     bidirectional : bool, optional
         Of a quantised recurrent layer, whose state dict does not say it: needed where it has two
         cells with as many inputs as units, which may be two levels or two directions.
+    **options
+        Of a convolution or a normalisation, whose state dict does not say them: ``stride``,
+        ``padding``, ``dilation``, ``groups`` of a `Conv1d`; ``eps``, ``momentum``. The layer has
+        its channels last.
 
     Returns
     -------
@@ -107,6 +116,11 @@ def from_state_dict(
         name: value for name, value in _names.below(everything, prefix).items() if "." not in name
     }
     where = prefix.rstrip(".")
+    if options and kind not in (*_AROUND, "BatchNorm1d"):
+        raise TypeError(
+            f"{next(iter(options))}: expected with kind='Conv1d' or that of a normalisation, "
+            f"got kind={kind!r}"
+        )
     if any(n.startswith("_all_weight_values.") for n in _names.below(everything, prefix)):
         raise ValueError(
             f"bidirectional: expected True or False for the quantised layer {_at(where)}, whose "
@@ -116,8 +130,13 @@ def from_state_dict(
     if recurrent:
         arrays = {name: _names.as_array(name, value) for name, value in recurrent.items()}
         layer = _recurrent(arrays, where, nonlinearity, batch_first)
-    elif "running_mean" in found:
-        layer = _batch_norm(found, where)
+    elif "running_mean" in found and kind in (None, "BatchNorm1d"):
+        layer = _batch_norm(found, where, options)
+    elif kind in _AROUND and "weight" in found:
+        arrays = {n: _names.as_array(n, found[n]) for n in ("weight", "bias") if n in found}
+        if kind != "LayerNorm":
+            options["batch_first"] = batch_first
+        layer = _around(kind, arrays, where, options)
     elif "weight" in found:
         arrays = {n: _names.as_array(n, found[n]) for n in ("weight", "bias") if n in found}
         layer = _dense(arrays, where, kind)
@@ -133,7 +152,8 @@ def to_state_dict(layer: Any, prefix: str = "") -> dict[str, Array]:
 
     Parameters
     ----------
-    layer : RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell, Linear, Embedding or BatchNorm1d
+    layer : RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell, Linear, Embedding, Conv1d, LayerNorm, \
+            BatchNorm1d, InstanceNorm1d or Sequential
         Without the options that torch's do not have.
     prefix : str
         Put before each name, with a dot after it.
@@ -157,6 +177,13 @@ def to_state_dict(layer: Any, prefix: str = "") -> dict[str, Array]:
     >>> list(to_state_dict(pyrnn.Linear(3, 2), prefix="output"))
     ['output.weight', 'output.bias']
     """
+    if isinstance(layer, pyrnn.Sequential):
+        start = f"{prefix.rstrip('.')}." if prefix.rstrip(".") else ""
+        found: dict[str, Array] = {}
+        for name, one in layer.layers.items():
+            if dictionary.arrays_of(one):
+                found |= to_state_dict(one, f"{start}{name}")
+        return found
     if type(layer).__name__ not in _KINDS or not isinstance(layer, pyrnn.Layer):
         kind = type(layer).__name__
         raise TypeError(f"layer: expected one of {', '.join(_KINDS)}, got {kind}")
@@ -170,7 +197,8 @@ def _beyond_torch(layer: Any) -> bool:
     """Whether it computes something else in eval mode than torch's layer of the same arrays."""
     other_way = getattr(layer, "reverse", False)
     merged = getattr(layer, "merge_mode", "concat") != "concat"
-    return bool(np.any(getattr(layer, "zoneout", 0.0)) or other_way or merged)
+    one_sided = getattr(layer, "padding", 0) == "causal"
+    return bool(np.any(getattr(layer, "zoneout", 0.0)) or other_way or merged or one_sided)
 
 
 # --- from arrays to layers ------------------------------------------------------------------
@@ -249,7 +277,7 @@ def _dense(arrays: Arrays, where: str, kind: str | None) -> Any:
     if weight.ndim != 2 or not weight.size:
         raise ValueError(
             f"mapping: expected a matrix as the weight of a Linear or Embedding {_at(where)}, "
-            f"got {_shapes(arrays)}"
+            f"got {_shapes(arrays)}; kind= makes of others {', '.join(_AROUND)}"
         )
     options: dict[str, Any] = {"dtype": _dtype(arrays)}
     rows, columns = weight.shape
@@ -261,7 +289,23 @@ def _dense(arrays: Arrays, where: str, kind: str | None) -> Any:
     return _filled("Linear", (columns, rows), options | {"bias": not alone}, arrays, where)
 
 
-def _batch_norm(found: Mapping[str, Any], where: str) -> Any:
+def _around(kind: str, arrays: Arrays, where: str, options: dict[str, Any]) -> Any:
+    """A convolution or a normalisation, whose arrays have the layer's names and shapes."""
+    weight, dtype = arrays["weight"], _dtype(arrays)
+    if weight.ndim != (3 if kind == "Conv1d" else 1) or not weight.size:
+        raise ValueError(
+            f"mapping: expected the weight of a {kind} {_at(where)}, got {_shapes(arrays)}"
+        )
+    if kind != "Conv1d":
+        affine = "elementwise_affine" if kind == "LayerNorm" else "affine"
+        return _filled(kind, weight.shape, options | {affine: True, "dtype": dtype}, arrays, where)
+    groups = options.get("groups", 1)
+    inputs = weight.shape[1] * (groups if type(groups) is int else 1)
+    options = {**options, "bias": "bias" in arrays, "dtype": dtype}
+    return _filled(kind, (inputs, weight.shape[0], weight.shape[2]), options, arrays, where)
+
+
+def _batch_norm(found: Mapping[str, Any], where: str, more: Mapping[str, Any]) -> Any:
     arrays = {
         name: _names.as_array(name, found[name])
         for name in ("weight", "bias", "running_mean", "running_var")
@@ -269,7 +313,7 @@ def _batch_norm(found: Mapping[str, Any], where: str) -> Any:
     }
     count = found.get("num_batches_tracked", np.zeros((), np.int64))  # older ones have none
     whole = casting.as_parameter("num_batches_tracked", count, np.dtype("int64"), ())
-    options = {"affine": "weight" in arrays, "dtype": _dtype(arrays)}
+    options = {**more, "affine": "weight" in arrays, "dtype": _dtype(arrays)}
     arrays["num_batches_tracked"] = whole
     return _filled("BatchNorm1d", (arrays["running_mean"].size,), options, arrays, where)
 
