@@ -16,7 +16,7 @@ from pyrnn.diagnostics._targets import as_double
 
 Data = Callable[[int, int], tuple[Any, ...]]
 SYMMETRIC = math.inf
-"""In place of a factor: the square matrix is made symmetric."""
+"""In place of a factor: the matrix is made symmetric; -SYMMETRIC for its last square block."""
 Scale = float | Array
 """What a parameter is multiplied with, SYMMETRIC, or an array to take its place."""
 SIZES = (3, 2)
@@ -142,7 +142,9 @@ def _unpacked(returned: Any, names: list[str]) -> tuple[Any, dict[str, Any]]:
 def _scaled(array: Array, factor: Scale) -> Array:
     if not isinstance(factor, float):
         return factor
-    return made_symmetric(array) if factor == SYMMETRIC else array * factor
+    if math.isinf(factor):
+        return made_symmetric(array, last=factor < 0)
+    return array * factor
 
 
 def _copied(value: Any) -> Any:

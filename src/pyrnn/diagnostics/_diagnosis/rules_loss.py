@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from pyrnn.diagnostics._diagnosis import loss_gates
 from pyrnn.diagnostics._diagnosis.loss_alone import (
     alone,
     has_right_bias,
@@ -163,6 +164,8 @@ def _by_sizes(trials: LossTrials, size: tuple[int, int]) -> list[Finding]:
                 )
             ]
         return [_truncated(wrong_steps - 1)]
+    if loss_gates.has_gates(trials, outputs):
+        return _of_gates(trials, size, outputs) or loss_gates.in_two_steps(trials, outputs)
     if _carrying(trials, size, wrong) or not _recurrent(trials, size):
         return [_carried(trials, size)]
     if _gains_steps(trials, size, wrong):
@@ -204,6 +207,8 @@ def _of_step(
         found = transposed_gradient(compared) or one_of_one_step(trial, compared, outputs)
         if found:
             return [found]
+    if loss_gates.only_what_is_read(trials, (1, 1), outputs):
+        return [loss_gates.READS]
     if outputs and ratio_of(trials, (1, 1), wrong[0], outputs, {}) is None:
         return [("output layer", "wrong in what the output layer hands down to the state")]
     return [
@@ -254,10 +259,19 @@ def _by_place(trials: LossTrials, size: tuple[int, int]) -> list[Finding]:
         return found
     if len(wrong) == 1:
         return alone(trials, size, wrong[0], outputs, _recurrent(trials, size))
+    if loss_gates.has_gates(trials, outputs):
+        return _of_gates(trials, size, outputs)  # else sizes are needed to tell
     if _carrying(trials, size, wrong):
         reach = _reach(trials, size, wrong)
         return [_truncated(reach)] if reach > 1 else [_carried(trials, size)]
     return within_a_step(trials, size, wrong, outputs, _recurrent(trials, size))
+
+
+def _of_gates(trials: LossTrials, size: tuple[int, int], outputs: list[str]) -> list[Finding]:
+    """What one size tells of a network with gates."""
+    if loss_gates.only_what_is_read(trials, size, outputs):
+        return [loss_gates.READS]
+    return loss_gates.transposed(trials, size, outputs)
 
 
 def _carried(trials: LossTrials, size: tuple[int, int]) -> Finding:

@@ -156,7 +156,8 @@ class Trials:
         point = self._point(steps, batch, generator)
         if symmetric:
             for array in point.parameters.values():
-                array[...] = made_symmetric(array)
+                if array.ndim == 2 and array.shape[0] == array.shape[1]:
+                    array[...] = made_symmetric(array)
 
         def weigh(outputs: list[Array]) -> list[Array]:
             weights: list[Array] = [generator.standard_normal(part.shape) for part in outputs]
@@ -208,12 +209,20 @@ def reads_nan(differentiable: Differentiable, point: Point, name: str) -> bool:
     return any(bool(np.isnan(part).any()) for part in outputs.arrays())
 
 
-def made_symmetric(array: Array) -> Array:
-    """(A + Aᵀ) / 2 of a square matrix, other arrays as they are."""
-    if array.ndim == 2 and array.shape[0] == array.shape[1]:
-        symmetric: Array = (array + array.T) / 2
-        return symmetric
-    return array
+def made_symmetric(array: Array, *, last: bool = False) -> Array:
+    """(A + Aᵀ) / 2 of a square matrix; of another one its first, or last, square blocks."""
+    if array.ndim != 2 or min(array.shape) == 1:
+        return array
+    symmetric = array.copy()
+    size = min(array.shape)
+    longest = max(array.shape)
+    starts = range(0, longest, size) if longest % size == 0 else [longest - size if last else 0]
+    for start in starts:
+        columns = array.shape[0] < array.shape[1]
+        block = (slice(None), slice(start, start + size))
+        block = block if columns else block[::-1]
+        symmetric[block] = (array[block] + array[block].T) / 2
+    return symmetric
 
 
 def _with(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
