@@ -125,7 +125,7 @@ def test_steps_one_by_one_are_the_sequence(name):
         assert np.array_equal(got, wanted)
 
 
-@pytest.mark.parametrize("weights", ["bfloat16", "float16"])
+@pytest.mark.parametrize("weights", ["bfloat16", "float16", "int8"])
 def test_narrow_weights(weights, taken):
     layer = made("lstm").eval(weights=weights)
     x, state = random(1, 2, INPUTS), state_for(made("lstm"), 2)
