@@ -111,7 +111,7 @@ class TestFailure:
         ids=lambda error: type(error).__name__,
     )
     @pytest.mark.parametrize(
-        "place", ["matplotlib.figure.Figure.savefig", "pyrnn.cli._common.matplotlib._import"]
+        "place", ["matplotlib.figure.Figure.savefig", "pyrnn.cli._common.plotting._import"]
     )
     def test_is_one_line_and_the_last(
         self, place: str, error: BaseException, text: Path, run: Any, monkeypatch: Any
