@@ -381,3 +381,30 @@ def test_export(close):
     x = torch.randn(T, N, F)
     exported = torch.export.export(layer, (x,)).module()
     close(exported(x)[0], layer(x)[0], 1e-5)
+
+
+class Within(torch.nn.Module):
+    """Of which TorchScript compiles the call."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"])
+def test_script(close, name):
+    """Compiled is torch's own module, over the same parameters."""
+    layer = getattr(nn, name)(3, 4)
+    x = torch.randn(5, 3)
+    expected = layer(x)
+    scripted = torch.jit.script(Within(layer))
+    close(scripted(x), expected, 1e-6)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+    assert all(not parameter.any() for parameter in scripted.parameters())
+    assert type(layer).__module__.startswith("pyrnn")

@@ -47,6 +47,10 @@ class _Cell(torch.nn.RNNCellBase):
             return super().forward(input, hx)
         return found if self._states == 2 else found[0]
 
+    def __prepare_scriptable__(self) -> Any:
+        """What `torch.jit.script` compiles in place of this module."""
+        return _suited.scriptable(self)
+
     def _by_core(self, x: Any, hx: Any) -> tuple[Tensor, ...] | None:
         """The states after, or None if the core does not support the call."""
         if type(x) is not Tensor or x.dim() not in (1, 2) or x.shape[-1] != self.input_size:

@@ -39,6 +39,10 @@ class _Layer(torch.nn.RNNBase):
             return super().forward(input, hx)
         return found
 
+    def __prepare_scriptable__(self) -> Any:
+        """What `torch.jit.script` compiles in place of this module."""
+        return _suited.scriptable(self)
+
     def _by_core(self, input: Any, hx: Any) -> Any:
         """The result, or None if the core does not support the call."""
         if type(input) is PackedSequence:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,3 +59,16 @@ def fit(tensors: Sequence[object], dtype: torch.dtype) -> bool:
         and tensor.layout is torch.strided  # type: ignore[attr-defined]
         for tensor in tensors
     )
+
+
+def scriptable(module: Any) -> Any:
+    """Return a module of torch's own class over the same parameters, for `torch.jit.script`.
+
+    TorchScript compiles Python sources, and cannot see into the core.
+    """
+    kind: Any = next(
+        each for each in type(module).__mro__ if each.__module__.startswith("torch.nn.")
+    )
+    plain = kind.__new__(kind)
+    plain.__dict__.update(module.__dict__)
+    return plain
