@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,28 @@ def test_a_circle_is_noticed():
     arrows = {"a": {"b", "e"}, "b": {"c"}, "c": {"d"}, "d": {"b"}, "e": {"f"}, "f": set()}
     assert in_or_above_a_circle(arrows) == ["a", "b", "c", "d"]
     assert not in_or_above_a_circle({**arrows, "d": {"e"}})
+
+
+# --- sizes ----------------------------------------------------------------------------------
+
+MOST_FILES, MOST_LINES = 16, 450  # __init__.py, which may hold a docstring alone, is not counted
+CODE = [
+    path
+    for folder in (PYTHON, ROOT / "tests", ROOT / "bench", ROOT / "examples")
+    for path in sorted(folder.rglob("*"))
+    if path.suffix in (".py", ".pyi", ".hpp", ".cpp")
+]
+
+
+def test_no_file_is_long():
+    long = {path.as_posix(): len(path.read_text().splitlines()) for path in CODE}
+    assert not {name: lines for name, lines in long.items() if lines > MOST_LINES}
+
+
+def test_no_folder_of_sources_is_full():
+    counts = Counter(p.parent for p in CODE if p.is_relative_to(PYTHON) and p.stem != "__init__")
+    assert len(counts) > 50
+    assert not {folder: count for folder, count in counts.items() if count > MOST_FILES}
 
 
 # --- Python ---------------------------------------------------------------------------------
@@ -148,6 +171,18 @@ def test_an_arrow_up_is_noticed():
     assert is_arrow_down("pyrnn.text.corpus", "pyrnn._checks")
     assert not is_arrow_down("pyrnn.layers.recurrent._stack", "pyrnn.training.losses")
     assert not is_arrow_down("pyrnn.textbook.rnn", "pyrnn.interop.serialization")
+
+
+def test_an_arrow_turned_round_is_noticed():
+    between = {
+        (name, below)
+        for name in MODULES
+        for below in imported_by(name) - {"pyrnn", "pyrnn._core"}
+        if room_of(name) != room_of(below)
+    }
+    assert ("pyrnn.layers.dense", "pyrnn.backend.selection") in between
+    assert len(between) > 500
+    assert not {arrow for arrow in between if is_arrow_down(*reversed(arrow))}
 
 
 def test_no_module_imports_itself_in_a_circle():

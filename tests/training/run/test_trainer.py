@@ -1,4 +1,4 @@
-"""The trainer: the bits of a loop written by hand, windows over time, order, errors."""
+"""The trainer: the bits of a loop written by hand, order, schedules, losses, errors."""
 
 import functools
 import math
@@ -9,52 +9,16 @@ import pytest
 import pyrnn
 from pyrnn import losses
 from pyrnn.optim import lr_scheduler
-
-
-def random(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype("float32")
-
-
-def classifier(seed=0, **options):
-    return pyrnn.Sequential(
-        rnn=pyrnn.GRU(3, 6, seed=seed, **options),
-        last=pyrnn.LastStep(**options),
-        drop=pyrnn.Dropout(0.2, seed=1),
-        out=pyrnn.Linear(6, 2, seed=2),
-    )
-
-
-def tagger(**options):
-    return pyrnn.Sequential(rnn=pyrnn.LSTM(3, 5, seed=0, **options), out=pyrnn.Linear(5, 2, seed=2))
-
-
-def reader(vocabulary=5):
-    return pyrnn.Sequential(
-        rnn=pyrnn.GRU(vocabulary, 6, seed=0), out=pyrnn.Linear(6, vocabulary, seed=1)
-    )
-
-
-def labelled(count=10, steps=7):
-    x = random(count, steps, 3)
-    return x, (x.sum(axis=(1, 2)) > 0).astype(int)
-
-
-def ragged(count=9, each_step=False, seed=0):
-    generator = np.random.default_rng(seed)
-    x = [random(length, 3, seed=length) for length in generator.integers(2, 9, count)]
-    if each_step:
-        return x, [(part.sum(axis=1) > 0).astype(int) for part in x]
-    return x, np.array([int(part.sum() > 0) for part in x])
-
-
-def trainer_of(model, loss="cross_entropy", **options):
-    return pyrnn.Trainer(model, loss, pyrnn.Adam(model.parameters, lr=0.02), seed=0, **options)
-
-
-def assert_same(model, other):
-    for name, array in model.parameters.items():
-        assert np.array_equal(array, other.parameters[name]), name
-
+from tests.training.run.models import (
+    assert_same,
+    classifier,
+    labelled,
+    ragged,
+    random,
+    reader,
+    tagger,
+    trainer_of,
+)
 
 # --- a loop written by hand -----------------------------------------------------------------
 
@@ -111,96 +75,6 @@ def test_character_models_are_trained_too(backend):
     assert history["val_loss"][-1] < history["val_loss"][0]
     bits = history["val_loss"][-1] / math.log(2)
     assert bits == pytest.approx(model.bits_per_character(tokens), rel=0.1)
-
-
-# --- windows over time ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("k2", [2, 4, 8])
-def test_gradients_go_back_over_k2_steps(k2, backend):
-    """One step of the optimiser, whose gradient is that of the last k1 steps' loss."""
-    text = np.random.default_rng(1).integers(0, 5, 13)
-    k1 = 2
-    model = reader()
-    trainer = pyrnn.Trainer(model, "cross_entropy", pyrnn.SGD(model.parameters, lr=0.0))
-    seen = []
-    trainer.optimizer.step = seen.append
-    trainer.fit(text, steps=6, batch_size=1, k1=k1, k2=k2)
-    state, states = None, [None]
-    for start in range(0, 12, k1):
-        _, state = model(text[start : start + k1][:, None], state)
-        states.append(state)
-        begin = max(0, start - (k2 - k1))
-        y, _, cache = model.forward(text[begin : start + k1][:, None], states[begin // k1])
-        _, part = losses.cross_entropy(
-            y[start - begin :], text[start + 1 : start + k1 + 1][:, None]
-        )
-        dy = np.zeros_like(y)
-        dy[start - begin :] = part
-        _, _, expected = model.backward(cache, dy)
-        for name, grad in seen[start // k1].items():
-            assert np.array_equal(grad, expected[name]), (name, start)
-
-
-def test_windows_within_sequences_of_different_lengths(backend):
-    """k1 = k2 over whole sequences, one by one, is the same as a batch of them."""
-    x, y = ragged(each_step=True)
-    model, other = tagger(), tagger()
-    grads = []
-    trainer = pyrnn.Trainer(model, "cross_entropy", pyrnn.SGD(model.parameters, lr=0.0))
-    trainer.optimizer.step = lambda g: grads.append({n: a.copy() for n, a in g.items()})
-    trainer.fit((x, y), epochs=1, batch_size=len(x), k1=3, shuffle=False)
-    longest = max(map(len, x))
-    assert len(grads) == math.ceil(longest / 3)
-    for number, got in enumerate(grads):
-        begin = 3 * number
-        alive = [(a, b) for a, b in zip(x, y, strict=True) if len(a) > begin]
-        counts = [min(3, len(a) - begin) for a, _ in alive]
-        summed = {name: np.zeros(p.shape) for name, p in other.parameters.items()}
-        for a, b in alive:
-            state = None
-            if begin:
-                _, state = other(a[:begin][:, None])
-            out, _, cache = other.forward(a[begin : begin + 3][:, None], state)
-            _, dout = losses.cross_entropy(out, b[begin : begin + 3][:, None], reduction="sum")
-            for name, grad in other.backward(cache, dout)[2].items():
-                summed[name] += grad / sum(counts)
-        for name, grad in got.items():
-            np.testing.assert_allclose(grad, summed[name], rtol=2e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("batch_first", [False, True])
-def test_batch_first_changes_nothing_but_the_axes(batch_first, backend):
-    x, y = ragged(each_step=True)
-    model, usual = tagger(batch_first=batch_first), tagger()
-    for one in (model, usual):
-        history = trainer_of(one).fit((x, y), (x, y), epochs=2, batch_size=4, k1=2, k2=4)
-    np.testing.assert_allclose(
-        trainer_of(model).evaluate((x, y)), history["val_loss"][-1], rtol=1e-6
-    )
-    for name, array in model.parameters.items():
-        np.testing.assert_allclose(array, usual.parameters[name], rtol=1e-3, atol=1e-5)
-    text = np.random.default_rng(0).integers(0, 3, 60)
-    reading = pyrnn.Sequential(pyrnn.GRU(3, 3, batch_first=batch_first, seed=0))
-    trainer_of(reading).fit(text, text, steps=4, batch_size=2, k1=5, k2=10)
-
-
-@pytest.mark.parametrize(
-    ("model", "words"),
-    [
-        (
-            lambda: pyrnn.Sequential(rnn=pyrnn.GRU(3, 2, bidirectional=True)),
-            r"k1: expected layers of one direction .* got model\.rnn, GRU\(3, 2, bidirectional=",
-        ),
-        (classifier, r"k1: expected an output for each step .* got model\.last, LastStep\(\)"),
-    ],
-)
-def test_models_that_have_to_see_the_end_have_no_windows(model, words):
-    made = model()
-    with pytest.raises(ValueError, match=words):
-        trainer_of(made).fit(ragged(each_step=True), epochs=1, k1=2)
-    with pytest.raises(ValueError, match=words):
-        trainer_of(made).fit(np.zeros(100, int), epochs=1)
 
 
 # --- order, batches, accumulation -----------------------------------------------------------
@@ -363,77 +237,6 @@ def test_predictions_are_in_the_order_of_the_data(backend):
     assert [part.shape for part in each] == [(len(part), 2) for part in x]
     same = trainer_of(tagger(batch_first=True)).predict(np.stack([x[0]] * 3))
     np.testing.assert_allclose(same[0], each[0], rtol=1e-5)
-
-
-def test_memory_maps_and_own_indexables(tmp_path):
-    x, y = labelled(10)
-    np.save(tmp_path / "x.npy", x)
-    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-
-    class Rows:
-        def __len__(self):
-            return len(x)
-
-        def __getitem__(self, row):
-            return x[row]
-
-    models = [classifier() for _ in range(3)]
-    for model, given in zip(models, (x, mapped, Rows()), strict=True):
-        trainer_of(model).fit((given, y), epochs=2, batch_size=4)
-    assert_same(models[1], models[0])
-    assert_same(models[2], models[0])
-
-
-def test_archives(tmp_path):
-    x, y = labelled(10)
-    lengths = np.array([5, 3, 1, 4, 5, 5, 2, 3, 5, 1])
-    whole, padded = tmp_path / "whole.npz", tmp_path / "padded.npz"
-    np.savez(whole, x=x, y=y)
-    np.savez_compressed(padded, x=x, targets=y, lengths=lengths)
-    cut = [row[:length] for row, length in zip(x, lengths, strict=True)]
-    for path, expected in ((whole, x), (padded, cut)):
-        models = [classifier() for _ in range(4)]
-        with np.load(path) as archive:
-            for model, given in zip(models, ((expected, y), path, str(path), archive), strict=True):
-                trainer = trainer_of(model)
-                trainer.fit(given, given, epochs=2, batch_size=4)
-                assert_same(model, models[0])
-
-
-def test_archives_with_a_target_for_each_step(tmp_path):
-    x, lengths = np.random.default_rng(0).standard_normal((4, 6, 2)).astype("f"), [6, 2, 3, 1]
-    targets = np.ones((4, 6, 3), np.float32)
-    np.savez(tmp_path / "a.npz", x=x, targets=targets, lengths=lengths)
-    models = [pyrnn.GRU(2, 3, seed=0) for _ in range(2)]
-    cut = [[row[:n] for row, n in zip(a, lengths, strict=True)] for a in (x, targets)]
-    for model, given in zip(models, ((cut[0], cut[1]), tmp_path / "a.npz"), strict=True):
-        trainer = pyrnn.Trainer(model, "mse_loss", pyrnn.Adam(model.parameters), seed=0)
-        trainer.fit(given, epochs=2, batch_size=2)
-    assert_same(models[1], models[0])
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"x": [[[1.0]]]}, "expected an archive with arrays x and targets or y, got x"),
-        ({}, "expected an archive with arrays x and targets or y, got none"),
-        ({"x": [[[1.0]]], "y": [0], "targets": [0]}, "expected an archive with arrays x and"),
-        ({"x": [[[1.0]]], "y": [0], "lengths": [2]}, r"expected lengths \(N,\) from 1 to T"),
-        ({"x": [[[1.0]]], "y": [0], "lengths": [0]}, r"expected lengths \(N,\) from 1 to T"),
-        ({"x": [[[1.0]]], "y": [0], "lengths": [1.0]}, r"expected lengths \(N,\) from 1 to T"),
-        ({"x": [[[1.0]]], "y": [0], "lengths": [1, 1]}, r"expected lengths \(N,\) from 1 to T"),
-        (None, r"a\.npz: cannot be read \(No such file or directory\)"),
-        (b"PK no archive", "cannot be read .it is no archive"),
-    ],
-)
-def test_archives_that_are_refused(arrays, message, tmp_path):
-    path = tmp_path / "a.npz"
-    if isinstance(arrays, bytes):
-        path.write_bytes(arrays)
-    elif arrays is not None:
-        np.savez(path, **arrays)
-    with pytest.raises(ValueError, match=message):
-        trainer_of(classifier()).fit(path, epochs=1)
 
 
 # --- errors ---------------------------------------------------------------------------------
