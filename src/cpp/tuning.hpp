@@ -65,6 +65,16 @@ constexpr double pointwise_cycles = 30;
 // Weights of this size stay in L2 beside what is multiplied with them. docs/tuning/blocks.md
 constexpr Bytes l2_weights = 1536 * 1024;
 
+// Products take so many bytes of a panel at once: where all weights stay in L2, by the registers
+// that an instruction set has; where they come from beyond it; and so many rows before the next
+// panel. Tiles are tall where k is so many times as long as there are rows. Of weights between
+// these two sizes, one row takes half of what fills the registers. docs/tuning/blocks.md,
+// docs/tuning/tiles-avx2.md, docs/tuning/weight-order.md
+constexpr Bytes near_block_bytes = 32 * 1024, near_block_bytes_avx2 = 64 * 1024;
+constexpr Bytes near_block_bytes_16_registers = 20 * 1024, far_block_bytes = 256 * 1024;
+constexpr Count rows_of_block = 192, tall_tile_k = 8;
+constexpr Bytes l1_weights = 40 * 1024, few_times_l1 = 192 * 1024;
+
 // The forward pass takes so many bytes of pre-activations at once, which stay in L2 between the
 // product with x and the steps: few where the weights stay there as well. docs/tuning/blocks.md
 constexpr Bytes stretch_bytes = 128 * 1024, far_stretch_bytes = 768 * 1024;

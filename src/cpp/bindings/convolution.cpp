@@ -24,7 +24,7 @@ class PackedConvolution {
   // (out, channels / groups, kernel), (out,) or None
   PackedConvolution(const Dense<T>& weight, const std::optional<Dense<T>>& bias, Size stride,
                     Size dilation, Size groups, const std::string& layout, bool relu)
-      : layout_(Layout::of(layout)),
+      : layout_(Layout::named(layout)),
         convolution_(kernels_of<T>(active_table()),
                      checked(weight, bias, stride, dilation, groups).data(),
                      bias ? bias->data() : nullptr, weight.shape(1) * groups, weight.shape(0),
@@ -78,7 +78,7 @@ template <class T>
 py::tuple instance_norm_of(const py::array_t<T>& given, const std::optional<Dense<T>>& weight,
                            const std::optional<Dense<T>>& bias, double eps,
                            const std::string& layout_name) {
-  const Layout layout = Layout::of(layout_name);
+  const Layout layout = Layout::named(layout_name);
   require(given.ndim() == 3, "expected x of three axes");
   const Size channels = given.shape(layout.channels);
   for (const auto& parameter : {weight, bias})

@@ -27,7 +27,7 @@ static constexpr Slot from_x_and_h(int gate) { return {gate, true, true, false};
 static constexpr Slot from_x_and_u(int gate) { return {gate, true, false, true}; }
 
 // What the walk over time has to know of a cell. Made of its slots, and of what else it asks for:
-// CellShape::of("name", {from_x_and_h(0)}).carrying(2)
+// CellShape::of_slots("name", {from_x_and_h(0)}).carrying(2)
 struct CellShape {
   const char* name = nullptr;
   int gates = 0;        // row blocks of weight_ih and weight_hh
@@ -38,7 +38,7 @@ struct CellShape {
   int hidden_begin = 0;  // slots that h W_hh adds to: [hidden_begin, hidden_end)
   int hidden_end = 0;
   int gate_of_slot[max_slots] = {};  // which row block of the weights feeds the slot
-  bool direct = false;               // whether h reaches h' past the product, so that dh does too
+  bool passes_h = false;             // whether h reaches h' past the product, so that dh does too
   int unit_vectors = 1;              // vectors of units a panel
   // Slots that a second product inside the step adds to: a vector u, which the cell makes of the
   // first product, times the rows of weight_hh that belong to these slots.
@@ -52,7 +52,7 @@ struct CellShape {
   UnitParameter unit_parameters[max_unit_parameters] = {};
 
   template <std::size_t SLOTS>
-  static constexpr CellShape of(const char* name, const Slot (&all)[SLOTS]) {
+  static constexpr CellShape of_slots(const char* name, const Slot (&all)[SLOTS]) {
     static_assert(SLOTS <= std::size_t{max_slots});
     CellShape shape;
     shape.name = name;
@@ -71,7 +71,7 @@ struct CellShape {
     return *this;
   }
   constexpr CellShape& passing_h() {
-    direct = true;
+    passes_h = true;
     return *this;
   }
   constexpr CellShape& in_wide_panels() {

@@ -12,7 +12,7 @@ namespace pyrnn {
 struct Layout {
   py::ssize_t time, rows, channels;
 
-  static Layout of(const std::string& name) {
+  static Layout named(const std::string& name) {
     if (name == "time_first") return {0, 1, 2};
     if (name == "batch_first") return {1, 0, 2};
     if (name == "channels_first") return {2, 0, 1};

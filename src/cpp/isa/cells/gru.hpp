@@ -11,7 +11,8 @@ namespace {
 // n has two slots, because r is multiplied with what h brings to it alone.
 constexpr CellShape gru_shape() {
   constexpr int r = 0, z = 1, n = 2;
-  return CellShape::of("gru", {from_x(n), from_x_and_h(r), from_x_and_h(z), from_h(n)}).passing_h();
+  return CellShape::of_slots("gru", {from_x(n), from_x_and_h(r), from_x_and_h(z), from_h(n)})
+      .passing_h();
 }
 
 struct Gru {

@@ -11,8 +11,8 @@ namespace {
 // Each gate has two slots, because each product is normalised by itself.
 constexpr CellShape gru_layer_norm_shape() {
   constexpr int r = 0, z = 1, n = 2;
-  return CellShape::of("gru_layer_norm",
-                       {from_x(r), from_x(z), from_x(n), from_h(r), from_h(z), from_h(n)})
+  return CellShape::of_slots("gru_layer_norm",
+                             {from_x(r), from_x(z), from_x(n), from_h(r), from_h(z), from_h(n)})
       .passing_h()
       .over_whole_rows(4)
       .with({"gain_ih", 3})

@@ -10,7 +10,8 @@ namespace {
 
 constexpr CellShape gru_reset_before_shape() {
   constexpr int r = 0, z = 1, n = 2;
-  return CellShape::of("gru_reset_before", {from_x_and_h(r), from_x_and_h(z), from_x_and_u(n)})
+  return CellShape::of_slots("gru_reset_before",
+                             {from_x_and_h(r), from_x_and_h(z), from_x_and_u(n)})
       .passing_h();
 }
 

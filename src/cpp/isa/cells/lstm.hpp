@@ -13,16 +13,16 @@ template <bool PEEPHOLE, bool COUPLED>
 constexpr CellShape lstm_shape() {
   if (COUPLED) {
     constexpr int i = 0, g = 1, o = 2;
-    CellShape shape = CellShape::of(PEEPHOLE ? "lstm_coupled_peephole" : "lstm_coupled",
-                                    {from_x_and_h(i), from_x_and_h(g), from_x_and_h(o)})
+    CellShape shape = CellShape::of_slots(PEEPHOLE ? "lstm_coupled_peephole" : "lstm_coupled",
+                                          {from_x_and_h(i), from_x_and_h(g), from_x_and_h(o)})
                           .carrying(2);
     if (PEEPHOLE) shape.with({"weight_peephole", 2});
     return shape;
   }
   constexpr int i = 0, f = 1, g = 2, o = 3;
   CellShape shape =
-      CellShape::of(PEEPHOLE ? "lstm_peephole" : "lstm",
-                    {from_x_and_h(i), from_x_and_h(f), from_x_and_h(g), from_x_and_h(o)})
+      CellShape::of_slots(PEEPHOLE ? "lstm_peephole" : "lstm",
+                          {from_x_and_h(i), from_x_and_h(f), from_x_and_h(g), from_x_and_h(o)})
           .carrying(2);
   if (PEEPHOLE) shape.with({"weight_peephole", 3});
   return shape;

@@ -12,8 +12,8 @@ namespace {
 // Each gate has two slots, because each product is normalised by itself.
 constexpr CellShape lstm_layer_norm_shape() {
   constexpr int i = 0, f = 1, g = 2, o = 3;
-  return CellShape::of("lstm_layer_norm", {from_x(i), from_x(f), from_x(g), from_x(o), from_h(i),
-                                           from_h(f), from_h(g), from_h(o)})
+  return CellShape::of_slots("lstm_layer_norm", {from_x(i), from_x(f), from_x(g), from_x(o),
+                                                 from_h(i), from_h(f), from_h(g), from_h(o)})
       .carrying(2)
       .over_whole_rows(6)
       .with({"gain_ih", 4})

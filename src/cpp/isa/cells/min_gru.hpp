@@ -10,7 +10,7 @@ namespace {
 
 constexpr CellShape min_gru_shape() {
   constexpr int z = 0, n = 1;
-  return CellShape::of("min_gru", {from_x(z), from_x(n)}).passing_h();
+  return CellShape::of_slots("min_gru", {from_x(z), from_x(n)}).passing_h();
 }
 
 struct MinGru {

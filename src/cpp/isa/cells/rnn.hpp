@@ -8,7 +8,8 @@ namespace pyrnn {
 namespace {
 
 struct RnnTanh {
-  static constexpr CellShape shape = CellShape::of("rnn_tanh", {from_x_and_h(0)}).in_wide_panels();
+  static constexpr CellShape shape =
+      CellShape::of_slots("rnn_tanh", {from_x_and_h(0)}).in_wide_panels();
 
   template <class V>
   static void forward(V (&z)[1], V (&state)[1], const V*) {
@@ -24,7 +25,8 @@ struct RnnTanh {
 };
 
 struct RnnRelu {
-  static constexpr CellShape shape = CellShape::of("rnn_relu", {from_x_and_h(0)}).in_wide_panels();
+  static constexpr CellShape shape =
+      CellShape::of_slots("rnn_relu", {from_x_and_h(0)}).in_wide_panels();
 
   template <class V>
   static void forward(V (&z)[1], V (&state)[1], const V*) {

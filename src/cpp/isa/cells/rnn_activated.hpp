@@ -8,7 +8,7 @@ namespace {
 
 struct RnnActivated {
   static constexpr CellShape shape =
-      CellShape::of("rnn_activated", {from_x_and_h(0)}).in_wide_panels().activated();
+      CellShape::of_slots("rnn_activated", {from_x_and_h(0)}).in_wide_panels().activated();
 
   template <class V>
   static void forward(V (&z)[1], V (&state)[1], const V*,

@@ -53,10 +53,10 @@ inline void begin_slots(const StepForward<typename V::Scalar>& q, Size panel_beg
                         Size panel_end) {
   if constexpr (Cell::shape.input_end < Cell::shape.slots) {
     for (Size panel = panel_begin; panel < panel_end; ++panel) {
-      const PanelUnits<V, Cell> at(panel, q.units);
+      const PanelUnits<V, Cell> units(panel, q.units);
       for (Size row = 0; row < q.rows; ++row)
         for (int s = Cell::shape.input_end; s < Cell::shape.slots; ++s) {
-          const Size place = at.gates + s * at.slot;
+          const Size place = units.gates + s * units.slot;
           V::load(q.bias + place).store(q.gates + row * q.gates_row + place);
         }
     }
@@ -67,15 +67,15 @@ inline void begin_slots(const StepForward<typename V::Scalar>& q, Size panel_beg
 template <class V, class Cell, bool KEEP>
 void forward_panel(const StepForward<typename V::Scalar>& q, Size panel) {
   constexpr int slots = Cell::shape.slots, states = Cell::shape.states;
-  const PanelUnits<V, Cell> at(panel, q.units);
+  const PanelUnits<V, Cell> units(panel, q.units);
   for (Size row = 0; row < q.rows; ++row) {
-    for (Size j = 0; j < at.vectors; ++j) {
-      const Size unit = at.first + j * V::lanes;
-      auto* gates = q.gates + row * q.gates_row + at.gates + j * V::lanes;
+    for (Size j = 0; j < units.vectors; ++j) {
+      const Size unit = units.first + j * V::lanes;
+      auto* gates = q.gates + row * q.gates_row + units.gates + j * V::lanes;
       V z[slots], state[states], parameters[unit_vectors_of<Cell>];
-      load_slots<V, Cell>(z, gates, at.slot);
+      load_slots<V, Cell>(z, gates, units.slot);
       load_units<V, Cell>(parameters, q.unit, unit, q.unit_block);
-      state[0] = Cell::shape.direct
+      state[0] = Cell::shape.passes_h
                      ? load_some<V>(q.h_prev + row * q.h_prev_row + unit, q.units - unit)
                      : V::zero();
 #pragma GCC unroll 4
@@ -90,7 +90,7 @@ void forward_panel(const StepForward<typename V::Scalar>& q, Size panel) {
 #pragma GCC unroll 4
       for (int s = 1; s < states; ++s)
         state[s].store(q.inner_next + (s - 1) * q.inner_next_state + row * q.inner_row + unit);
-      if (KEEP) store_slots<V, Cell>(z, gates, at.slot);
+      if (KEEP) store_slots<V, Cell>(z, gates, units.slot);
     }
   }
 }
@@ -98,13 +98,13 @@ void forward_panel(const StepForward<typename V::Scalar>& q, Size panel) {
 // Before the second product: u from the first's pre-activations.
 template <class V, class Cell>
 void forward_first_panel(const StepForward<typename V::Scalar>& q, Size panel) {
-  const PanelUnits<V, Cell> at(panel, q.units);
+  const PanelUnits<V, Cell> units(panel, q.units);
   for (Size row = 0; row < q.rows; ++row) {
-    for (Size j = 0; j < at.vectors; ++j) {
-      const Size unit = at.first + j * V::lanes;
-      auto* gates = q.gates + row * q.gates_row + at.gates + j * V::lanes;
+    for (Size j = 0; j < units.vectors; ++j) {
+      const Size unit = units.first + j * V::lanes;
+      auto* gates = q.gates + row * q.gates_row + units.gates + j * V::lanes;
       V z[Cell::shape.slots], state[1];
-      load_slots<V, Cell>(z, gates, at.slot);
+      load_slots<V, Cell>(z, gates, units.slot);
       state[0] = load_some<V>(q.h_prev + row * q.h_prev_row + unit, q.units - unit);
       V u;
       if constexpr (Cell::shape.has_activations) {
@@ -113,7 +113,7 @@ void forward_first_panel(const StepForward<typename V::Scalar>& q, Size panel) {
         u = Cell::forward_first(z, state);
       }
       u.store(q.u + row * q.u_row + unit);
-      store_slots<V, Cell>(z, gates, at.slot);
+      store_slots<V, Cell>(z, gates, units.slot);
     }
   }
 }
@@ -158,20 +158,21 @@ void backward_panels(const StepBackward<typename V::Scalar>& q) {
   constexpr int slots = Cell::shape.slots, states = Cell::shape.states;
   constexpr int blocks = Cell::shape.unit_blocks();
   for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) {
-    const PanelUnits<V, Cell> at(panel, q.units);
+    const PanelUnits<V, Cell> units(panel, q.units);
     for (Size row = 0; row < q.rows; ++row) {
-      for (Size j = 0; j < at.vectors; ++j) {
-        const Size unit = at.first + j * V::lanes;
+      for (Size j = 0; j < units.vectors; ++j) {
+        const Size unit = units.first + j * V::lanes;
         const Size valid = q.units - unit;
         auto* dh = q.dh + row * q.d_row + unit;
         auto* dunit = blocks == 0 ? nullptr : q.dunit + row * blocks * q.unit_block + unit;
         V z[slots], prev[states], d[states];
         V parameters[unit_vectors_of<Cell>], dparameters[unit_vectors_of<Cell>];
-        load_slots<V, Cell>(z, q.gates + row * q.gates_row + at.gates + j * V::lanes, at.slot);
+        load_slots<V, Cell>(z, q.gates + row * q.gates_row + units.gates + j * V::lanes,
+                            units.slot);
         load_units<V, Cell>(parameters, q.unit, unit, q.unit_block);
         load_units<V, Cell>(dparameters, dunit, 0, q.unit_block);
-        prev[0] = Cell::shape.direct ? load_some<V>(q.h_prev + row * q.h_prev_row + unit, valid)
-                                     : V::zero();
+        prev[0] = Cell::shape.passes_h ? load_some<V>(q.h_prev + row * q.h_prev_row + unit, valid)
+                                       : V::zero();
         d[0] = V::load(dh);
         if (q.dy != nullptr) d[0] = d[0] + load_some<V>(q.dy + row * q.dy_row + unit, valid);
 #pragma GCC unroll 4
@@ -184,8 +185,9 @@ void backward_panels(const StepBackward<typename V::Scalar>& q) {
         } else {
           Cell::backward(z, prev, d, parameters, dparameters);
         }
-        store_slots<V, Cell>(z, q.dgates + row * q.dgates_row + at.gates + j * V::lanes, at.slot);
-        if (Cell::shape.direct) d[0].store(dh);
+        store_slots<V, Cell>(z, q.dgates + row * q.dgates_row + units.gates + j * V::lanes,
+                             units.slot);
+        if (Cell::shape.passes_h) d[0].store(dh);
 #pragma GCC unroll 4
         for (int s = 1; s < states; ++s)
           d[s].store(q.dinner + (s - 1) * q.dinner_state + row * q.d_row + unit);
@@ -208,14 +210,14 @@ void step_backward(const StepBackward<typename V::Scalar>& q) {
 template <class V, class Cell>
 void backward_first_panels(const StepBackward<typename V::Scalar>& q) {
   for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) {
-    const PanelUnits<V, Cell> at(panel, q.units);
+    const PanelUnits<V, Cell> units(panel, q.units);
     for (Size row = 0; row < q.rows; ++row) {
-      for (Size j = 0; j < at.vectors; ++j) {
-        const Size unit = at.first + j * V::lanes;
-        auto* dgates = q.dgates + row * q.dgates_row + at.gates + j * V::lanes;
+      for (Size j = 0; j < units.vectors; ++j) {
+        const Size unit = units.first + j * V::lanes;
+        auto* dgates = q.dgates + row * q.dgates_row + units.gates + j * V::lanes;
         auto* dh = q.dh + row * q.d_row + unit;
         V z[Cell::shape.slots], prev[1], d[1];
-        load_slots<V, Cell>(z, dgates, at.slot);
+        load_slots<V, Cell>(z, dgates, units.slot);
         prev[0] = load_some<V>(q.h_prev + row * q.h_prev_row + unit, q.units - unit);
         d[0] = V::load(dh);
         const V du = V::load(q.du + row * q.d_row + unit);
@@ -225,7 +227,7 @@ void backward_first_panels(const StepBackward<typename V::Scalar>& q) {
           Cell::backward_first(z, prev, du, d);
         }
         // Other threads may still be reading the slots of the second product.
-        store_slots<V, Cell>(z, dgates, at.slot, 0, Cell::shape.second_begin);
+        store_slots<V, Cell>(z, dgates, units.slot, 0, Cell::shape.second_begin);
         d[0].store(dh);
       }
     }

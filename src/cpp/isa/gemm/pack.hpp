@@ -66,7 +66,7 @@ class BackOrder {
     in_blocks_ = in_blocks;
   }
   Size whole() const { return whole_units_ * slots_; }
-  Place of(Size unit, Size slot) const {
+  Place place_of(Size unit, Size slot) const {
     if (!in_blocks_) return {unit, whole_units_, false};
     if (unit < whole_units_)
       return {place_in_row<T>(unit, slots_) + slot * block_units<T>, whole(), false};
@@ -100,9 +100,9 @@ void pack_weights(const PackWeights<typename V::Scalar>& q) {
                    q.forward + k * q.columns + place_in_panel<V>(0, vector, q.columns, width),
                    to_row);
       if (q.back == nullptr) continue;
-      const auto [at, count_of_k, rest] = back.of(unit, slot);
+      const auto [first_k, count_of_k, rest] = back.place_of(unit, slot);
       pack_rows<V>(
-          from, q.source_row, valid, q.columns, at, count_of_k,
+          from, q.source_row, valid, q.columns, first_k, count_of_k,
           q.back + (rest ? back.whole() * quotient_up(q.columns, V::lanes) * V::lanes : 0));
     }
   }

@@ -14,20 +14,17 @@ namespace pyrnn {
 namespace {
 
 // Bytes of a panel that are taken at a time: those that stay in L1 beside the rows of A. On AVX2
-// twice as much, whose tiles ask L2 for so little that more and shorter sums cost more.
+// more, whose tiles ask L2 for so little that more and shorter sums cost more.
 template <class V>
-constexpr Size near_block = 1024 * (has_32_registers<V> ? 32
-                                    : is_avx2<V>        ? 64
-                                                        : 20);
+constexpr Size near_block = has_32_registers<V> ? tuning::near_block_bytes
+                            : is_avx2<V>        ? tuning::near_block_bytes_avx2
+                                                : tuning::near_block_bytes_16_registers;
 // The same where the weights come from beyond L2. Tall tiles read a panel seldom enough for L2, and
 // larger blocks leave more time to fetch the next. Nor do two of them need blocks at all.
 template <class V>
-constexpr Size block_from_afar = has_32_registers<V> ? 256 * 1024 : near_block<V>;
+constexpr Size block_from_afar = has_32_registers<V> ? tuning::far_block_bytes : near_block<V>;
 template <class V>
 constexpr Size tiles_without_blocks = has_32_registers<V> ? 2 : 1;
-
-// Rows of C that pass by before the next panel.
-constexpr Size row_block = 192;
 
 constexpr Size larger(Size a, Size b) { return a < b ? b : a; }
 
@@ -122,13 +119,13 @@ inline bool ends_narrow(const Product<T>& q, Size end) {
 // whole line.
 template <class V>
 inline PanelGroups groups_of_row(const Product<typename V::Scalar>& q, Size begin, Size end) {
-  constexpr Size l1_bytes = 40 * 1024, few_times_l1 = 192 * 1024;
   constexpr Size vector_bytes = V::lanes * static_cast<Size>(sizeof(typename V::Scalar));
   const Size most = tile_max_panels<V>(static_cast<int>(q.width));
   const Size panels = q.panel_end - q.panel_begin;
   const Size bytes = panels * q.k_outer * q.k_inner * q.width * V::lanes *
                      stored_bytes<typename V::Scalar>(q.storage);
-  const bool halve = vector_bytes == 64 && bytes > l1_bytes && bytes <= few_times_l1;
+  const bool halve =
+      vector_bytes == 64 && bytes > tuning::l1_weights && bytes <= tuning::few_times_l1;
   return {begin, end, halve ? smaller(most / 2, quotient_up(panels, 2)) : most,
           ends_narrow(q, end)};
 }
@@ -224,7 +221,7 @@ struct KBlocks {
 // panel is long beside the rows that pass by.
 template <class V>
 inline Size rows_of_tile(const Product<typename V::Scalar>& q, int columns, Size rows) {
-  const bool tall = q.k_outer * q.k_inner >= 8 * rows;
+  const bool tall = q.k_outer * q.k_inner >= tuning::tall_tile_k * rows;
   return tall ? tile_max_rows<V>(columns) : smaller(V::accumulators / columns, 8);
 }
 
@@ -304,9 +301,11 @@ void product_of_panels(const Product<typename V::Scalar>& q, Size panel_begin, S
     std::swap(other.init_row, other.init_group);
     return product_of_panels<V>(other, panel_begin, panel_end);
   }
-  const bool one_block = q.rows <= row_block;
-  const Size rows = one_block ? q.rows : quotient_up(q.rows, quotient_up(q.rows, row_block));
-  const Size at_once = q.groups > 1 ? smaller(q.groups, quotient_up(row_block, rows)) : 1;
+  const bool one_block = q.rows <= tuning::rows_of_block;
+  const Size rows =
+      one_block ? q.rows : quotient_up(q.rows, quotient_up(q.rows, tuning::rows_of_block));
+  const Size at_once =
+      q.groups > 1 ? smaller(q.groups, quotient_up(tuning::rows_of_block, rows)) : 1;
   for (Size group = 0; group < q.groups; group += at_once) {
     const Size groups = smaller(at_once, q.groups - group);
     for (Size row = 0; row < q.rows; row += rows) {

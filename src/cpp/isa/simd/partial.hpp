@@ -23,9 +23,10 @@ inline void store_some(V x, typename V::Scalar* p, Size valid) {
 
 template <class V>
 struct LaneNumbers {
-  alignas(64) typename V::Scalar at[V::lanes];
-  constexpr LaneNumbers() : at() {
-    for (int lane = 0; lane < V::lanes; ++lane) at[lane] = static_cast<typename V::Scalar>(lane);
+  alignas(64) typename V::Scalar values[V::lanes];
+  constexpr LaneNumbers() : values() {
+    for (int lane = 0; lane < V::lanes; ++lane)
+      values[lane] = static_cast<typename V::Scalar>(lane);
   }
 };
 
@@ -36,7 +37,7 @@ inline V without_padding(V x, Size valid) {
   static constexpr LaneNumbers<V> numbers;
   if (valid >= V::lanes) return x;
   const V count = V::broadcast(static_cast<typename V::Scalar>(valid));
-  return select(V::load(numbers.at) < count, x, V::zero());
+  return select(V::load(numbers.values) < count, x, V::zero());
 }
 
 }  // namespace

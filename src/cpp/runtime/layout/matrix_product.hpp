@@ -1,23 +1,29 @@
-// Products with a plain matrix that `pack_matrix` has packed.
+// What products have in common that are not of a cell's slots: columns in panels side by side.
 #pragma once
 
 #include "kernel_table.hpp"
 
 namespace pyrnn {
 
-// B (k, columns), and C's columns that belong to it: all panels. A, C and where sums start are left
-// to be set.
+// C's columns and the panels of B that they take: all of them. B is a plain matrix in panels, or
+// one of the backward pass.
 template <class T>
-void set_matrix(Product<T>& product, const void* packed, Size k, Size columns, Size lanes) {
+void set_columns(Product<T>& product, const void* packed, Size columns, Size lanes) {
   product.b = packed;
-  product.k_outer = 1;
-  product.k_inner = k;
   product.width = panel_vectors;
   product.vectors = quotient_up(columns, lanes);
   product.columns = columns;
   product.init_panel = product.c_panel = panel_vectors * lanes;
   product.panel_begin = 0;
   product.panel_end = quotient_up(product.vectors, panel_vectors);
+}
+
+// B (k, columns), all of it. A, C's rows and where sums start are left to be set.
+template <class T>
+void set_matrix(Product<T>& product, const void* packed, Size k, Size columns, Size lanes) {
+  set_columns(product, packed, columns, lanes);
+  product.k_outer = 1;
+  product.k_inner = k;
 }
 
 }  // namespace pyrnn

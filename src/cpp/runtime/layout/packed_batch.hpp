@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 #include <vector>
 
@@ -47,8 +46,7 @@ void gather_rows(const T* from, Size from_row, const std::vector<Size>& rows, Si
   parallel_for(static_cast<Size>(rows.size()), grain, 1, [&](Range mine) {
     in_pieces(mine, columns * tuning::products_of_a_copy, 1, [&](Range some) {
       for (Size i = some.begin; i < some.end; ++i)
-        std::memcpy(to + i * columns, from + rows[static_cast<std::size_t>(i)] * from_row,
-                    static_cast<std::size_t>(columns) * sizeof(T));
+        std::copy_n(from + rows[static_cast<std::size_t>(i)] * from_row, columns, to + i * columns);
     });
   });
 }
@@ -57,8 +55,7 @@ void gather_rows(const T* from, Size from_row, const std::vector<Size>& rows, Si
 template <class T>
 void scatter_rows(const T* from, const std::vector<Size>& rows, Size columns, T* to) {
   for (std::size_t i = 0; i < rows.size(); ++i)
-    std::memcpy(to + rows[i] * columns, from + static_cast<Size>(i) * columns,
-                static_cast<std::size_t>(columns) * sizeof(T));
+    std::copy_n(from + static_cast<Size>(i) * columns, columns, to + rows[i] * columns);
 }
 
 // The packed rows where they belong in (time_steps, batch, columns), zeros past each length.
@@ -74,7 +71,7 @@ void unpack_rows(const PackedBatch& packed, const T* from, Size time_steps, Size
       for (Size row = some.begin; row < some.end; ++row) {
         const T* const source = sources[static_cast<std::size_t>(row)];
         if (source != nullptr) {
-          std::memcpy(to + row * columns, source, static_cast<std::size_t>(columns) * sizeof(T));
+          std::copy_n(source, columns, to + row * columns);
         } else {
           std::fill(to + row * columns, to + (row + 1) * columns, T(0));
         }

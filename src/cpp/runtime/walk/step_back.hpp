@@ -7,6 +7,8 @@
 //   leave       what went past the products joins again
 #pragma once
 
+#include "runtime/layout/matrix_product.hpp"
+#include "runtime/layout/rows.hpp"
 #include "runtime/threads/pieces.hpp"
 #include "runtime/walk/gradient_sums.hpp"
 #include "runtime/walk/noise.hpp"
@@ -71,100 +73,95 @@ class StepBack {
   bool leaves() const { return noise_.zones() || masked(); }
 
   // units: of h; inner_units: of the other states
-  void enter(const BackRows<T>& at, Range units, Range inner_units) {
-    const UnitRows<T> dh{state_.dh.data() + at.state * padded_output(), padded_output()};
-    if (at.dy != nullptr) add_rows<T>({at.dy, at.dy_row}, dh, at.count, units);
+  void enter(const BackRows<T>& rows, Range units, Range inner_units) {
+    const UnitRows<T> dh{state_.dh.data() + rows.state * padded_output(), padded_output()};
+    if (rows.dy != nullptr) add_rows<T>({rows.dy, rows.dy_row}, dh, rows.count, units);
     if (noise_.zoneout[0].active())
-      zone_out_back<T>(zone(0, at), dh, passed(0, at), at.count, units);
+      zone_out_back<T>(zone(0, rows), dh, passed(0, rows), rows.count, units);
     if (sizes_.projected) {
-      for (Size row = 0; row < at.count; ++row)
-        std::copy(dh.data + row * dh.row + units.begin, dh.data + row * dh.row + units.end,
-                  at.projected + row * padded_output() + units.begin);
+      copy_rows(dh.data + units.begin, dh.row, rows.projected + units.begin, padded_output(),
+                rows.count, units.size());
     }
     for (int s = 1; s <= sizes_.inner_states(); ++s) {
       if (noise_.zoneout[s].active())
-        zone_out_back<T>(zone(s, at), dinner(s, at), passed(s, at), at.count, inner_units);
+        zone_out_back<T>(zone(s, rows), dinner(s, rows), passed(s, rows), rows.count, inner_units);
     }
   }
 
-  void project(const BackRows<T>& at, Range unit_columns) {
+  void project(const BackRows<T>& rows, Range unit_columns) {
     Product<T> product{};
-    product.a = at.projected;
+    set_matrix(product, weights_.second_back.data(), sizes_.output_size, sizes_.padded,
+               sizes_.lanes());
+    product.a = rows.projected;
     product.a_row = padded_output();
-    product.k_outer = 1;
-    product.k_inner = sizes_.output_size;
-    product.width = panel_vectors;
-    product.b = weights_.second_back.data();
-    product.last_first = at.last_first;
-    set_columns(product, state_.du.data() + at.state * sizes_.padded, sizes_.padded, at.count);
+    add_onto(product, rows, state_.du.data() + rows.state * sizes_.padded, false);
     run(product, unit_columns);
   }
 
-  void pointwise(const BackRows<T>& at, Range panels, int thread) {
-    StepBackward<T> q = step(at, panels, thread);
+  void pointwise(const BackRows<T>& rows, Range panels, int thread) {
+    StepBackward<T> q = step(rows, panels, thread);
     if (sizes_.projected) {
-      q.dh = state_.du.data() + at.state * sizes_.padded;
+      q.dh = state_.du.data() + rows.state * sizes_.padded;
     } else if (!enters()) {
-      q.dy = at.dy;
-      q.dy_row = at.dy_row;
+      q.dy = rows.dy;
+      q.dy_row = rows.dy_row;
     }
     sizes_.cell->backward(q);
   }
 
   // du = dz W_hh of the slots that u feeds
-  void second_product(const BackRows<T>& at, Range unit_columns) {
-    columns_back(at, sizes_.shape().second_begin, sizes_.second_slots(), weights_.second_back,
-                 state_.du.data() + at.state * sizes_.padded, sizes_.padded, unit_columns);
+  void second_product(const BackRows<T>& rows, Range unit_columns) {
+    columns_back(rows, sizes_.shape().second_begin, sizes_.second_slots(), weights_.second_back,
+                 state_.du.data() + rows.state * sizes_.padded, sizes_.padded, unit_columns);
   }
 
-  void pointwise_first(const BackRows<T>& at, Range panels, int thread) {
-    StepBackward<T> q = step(at, panels, thread);
+  void pointwise_first(const BackRows<T>& rows, Range panels, int thread) {
+    StepBackward<T> q = step(rows, panels, thread);
     q.gates = q.dgates;
-    q.du = state_.du.data() + at.state * sizes_.padded;
+    q.du = state_.du.data() + rows.state * sizes_.padded;
     if (masked()) {
-      q.h_prev = at.previous < 0 ? kept_.hidden0.data() + at.sequence * sizes_.output_size
-                                 : kept_.hidden.data() + at.kept_previous * sizes_.output_size;
+      q.h_prev = rows.previous < 0 ? kept_.hidden0.data() + rows.sequence * sizes_.output_size
+                                   : kept_.hidden.data() + rows.kept_previous * sizes_.output_size;
       q.h_prev_row = sizes_.output_size;
-      q.dh = state_.dhidden.data() + at.state * padded_output();
+      q.dh = state_.dhidden.data() + rows.state * padded_output();
       const Range units = {panels.begin * sizes_.panel_units(),
                            std::min(panels.end * sizes_.panel_units(), padded_output())};
-      for (Size row = 0; row < at.count; ++row)
+      for (Size row = 0; row < rows.count; ++row)
         std::fill(q.dh + row * q.d_row + units.begin, q.dh + row * q.d_row + units.end, T(0));
     }
     sizes_.cell->backward_first(q);
   }
 
   // dh = past the product + dz W_hh
-  void carry(const BackRows<T>& at, Range outputs) {
+  void carry(const BackRows<T>& rows, Range outputs) {
     const CellShape& shape = sizes_.shape();
     if (!shape.has_hidden()) return;
-    T* const to = (masked() ? state_.dhidden : state_.dh).data() + at.state * padded_output();
+    T* const to = (masked() ? state_.dhidden : state_.dh).data() + rows.state * padded_output();
     // What is there already: h reached h' past the product, or by way of u.
-    const bool onto = masked() ? shape.has_second() : shape.direct;
-    columns_back(at, shape.hidden_begin, sizes_.hidden_slots(), weights_.hidden_back, to,
+    const bool onto = masked() ? shape.has_second() : shape.passes_h;
+    columns_back(rows, shape.hidden_begin, sizes_.hidden_slots(), weights_.hidden_back, to,
                  padded_output(), outputs, onto);
   }
 
-  void leave(const BackRows<T>& at, Range units, Range inner_units) {
-    const UnitRows<T> dh{state_.dh.data() + at.state * padded_output(), padded_output()};
+  void leave(const BackRows<T>& rows, Range units, Range inner_units) {
+    const UnitRows<T> dh{state_.dh.data() + rows.state * padded_output(), padded_output()};
     if (masked()) {
       const Size O = sizes_.output_size;
-      const UnitRows<T> dhidden{state_.dhidden.data() + at.state * padded_output(),
+      const UnitRows<T> dhidden{state_.dhidden.data() + rows.state * padded_output(),
                                 padded_output()};
-      mask_rows<T>({dhidden.data, dhidden.row}, {noise_.hidden_mask + at.sequence * O, O}, dhidden,
-                   at.count, units);
-      if (sizes_.shape().direct) {
-        add_rows<T>({dhidden.data, dhidden.row}, dh, at.count, units);
+      mask_rows<T>({dhidden.data, dhidden.row}, {noise_.hidden_mask + rows.sequence * O, O},
+                   dhidden, rows.count, units);
+      if (sizes_.shape().passes_h) {
+        add_rows<T>({dhidden.data, dhidden.row}, dh, rows.count, units);
       } else {
-        for (Size row = 0; row < at.count; ++row)
-          std::copy(dhidden.data + row * dhidden.row + units.begin,
-                    dhidden.data + row * dhidden.row + units.end,
-                    dh.data + row * dh.row + units.begin);
+        copy_rows(dhidden.data + units.begin, dhidden.row, dh.data + units.begin, dh.row,
+                  rows.count, units.size());
       }
     }
-    if (noise_.zoneout[0].active()) add(passed(0, at), dh, at.count, units);
+    if (noise_.zoneout[0].active()) add(passed(0, rows), dh, rows.count, units);
     for (int s = 1; s <= sizes_.inner_states(); ++s) {
-      if (noise_.zoneout[s].active()) add(passed(s, at), dinner(s, at), at.count, inner_units);
+      if (noise_.zoneout[s].active())
+        add(passed(s, rows), dinner(s, rows), rows.count, inner_units);
     }
   }
 
@@ -175,39 +172,39 @@ class StepBack {
   static void add(UnitRows<T> a, UnitRows<T> to, Size rows, Range units) {
     add_rows<T>({a.data, a.row}, to, rows, units);
   }
-  Zoneout<T> zone(int s, const BackRows<T>& at) const { return noise_.zoneout[s].from(at.row); }
-  UnitRows<T> dinner(int s, const BackRows<T>& at) {
-    return {state_.dinner.data() + ((s - 1) * state_.rows + at.state) * sizes_.padded,
+  Zoneout<T> zone(int s, const BackRows<T>& rows) const { return noise_.zoneout[s].from(rows.row); }
+  UnitRows<T> dinner(int s, const BackRows<T>& rows) {
+    return {state_.dinner.data() + ((s - 1) * state_.rows + rows.state) * sizes_.padded,
             sizes_.padded};
   }
-  UnitRows<T> passed(int s, const BackRows<T>& at) {
-    return {state_.passed.data() + (s * state_.rows + at.state) * sizes_.padded, sizes_.padded};
+  UnitRows<T> passed(int s, const BackRows<T>& rows) {
+    return {state_.passed.data() + (s * state_.rows + rows.state) * sizes_.padded, sizes_.padded};
   }
 
-  StepBackward<T> step(const BackRows<T>& at, Range panels, int thread) {
+  StepBackward<T> step(const BackRows<T>& rows, Range panels, int thread) {
     const Size padded = sizes_.padded, O = sizes_.output_size;
-    const bool first = at.previous < 0;
+    const bool first = rows.previous < 0;
     const CellShape& shape = sizes_.shape();
     StepBackward<T> q{};
     q.gates_row = q.dgates_row = sizes_.gates_row();
-    q.dgates = at.dgates;
-    q.gates = kept_.gates.data() + at.kept * q.gates_row;
-    q.h_prev = first ? inputs_.h0 + at.sequence * O : inputs_.y + at.previous * inputs_.y_row;
+    q.dgates = rows.dgates;
+    q.gates = kept_.gates.data() + rows.kept * q.gates_row;
+    q.h_prev = first ? inputs_.h0 + rows.sequence * O : inputs_.y + rows.previous * inputs_.y_row;
     q.h_prev_row = first ? O : inputs_.y_row;
-    q.inner_prev = first ? kept_.inner0.data() + at.sequence * padded
-                         : kept_.inner.data() + at.kept_previous * padded;
+    q.inner_prev = first ? kept_.inner0.data() + rows.sequence * padded
+                         : kept_.inner.data() + rows.kept_previous * padded;
     q.inner_prev_state = (first ? kept_.batch : kept_.rows) * padded;
     q.inner_row = padded;
-    q.dh = state_.dh.data() + at.state * padded_output();
-    q.dinner = state_.dinner.data() + at.state * padded;
+    q.dh = state_.dh.data() + rows.state * padded_output();
+    q.dinner = state_.dinner.data() + rows.state * padded;
     q.d_row = padded;
     q.dinner_state = state_.rows * padded;
     q.unit = weights_.unit.data();
-    q.dunit = sums_.units() + at.state * shape.unit_blocks() * padded;
+    q.dunit = sums_.units() + rows.state * shape.unit_blocks() * padded;
     q.unit_block = padded;
     q.activations = &weights_.sizes.activations;
     q.scratch = state_.scratch.data() + thread * shape.scratch_blocks * padded;
-    q.rows = at.count;
+    q.rows = rows.count;
     q.units = sizes_.hidden_size;
     q.panel_begin = panels.begin;
     q.panel_end = panels.end;
@@ -215,26 +212,24 @@ class StepBack {
   }
 
   // dz times weights of some slots, into whole padded columns.
-  void columns_back(const BackRows<T>& at, int slot_begin, Size slots, const Buffer<T>& weights,
+  void columns_back(const BackRows<T>& rows, int slot_begin, Size slots, const Buffer<T>& weights,
                     T* to, Size padded, Range panels, bool onto = false) const {
-    if (panels.size() == 0 || at.count == 0) return;
+    if (panels.size() == 0 || rows.count == 0) return;
     Product<T> columns{};
-    columns.b = weights.data();
-    columns.last_first = at.last_first;
-    set_columns(columns, to, padded, at.count, onto);
-    multiply_back(sizes_, static_cast<const T*>(at.dgates), slot_begin, slots, columns,
+    set_columns(columns, weights.data(), padded, sizes_.lanes());
+    add_onto(columns, rows, to, onto);
+    multiply_back(sizes_, static_cast<const T*>(rows.dgates), slot_begin, slots, columns,
                   [&](Product<T>& product) { run(product, panels); });
   }
 
-  // C's part of a product with whole padded columns, which starts from what is there or from zero.
-  void set_columns(Product<T>& product, T* to, Size padded, Size rows, bool onto = false) const {
-    product.vectors = padded / sizes_.lanes();
+  // C's rows, whose sums start from what is there or from zero.
+  void add_onto(Product<T>& product, const BackRows<T>& rows, T* to, bool onto) const {
     product.c = to;
-    product.c_row = product.columns = padded;
-    product.c_panel = product.init_panel = panel_vectors * sizes_.lanes();
+    product.c_row = product.columns;
     product.init = onto ? to : state_.zeros.data();
-    product.init_row = onto ? padded : 0;
-    product.rows = rows;
+    product.init_row = onto ? product.c_row : 0;
+    product.rows = rows.count;
+    product.last_first = rows.last_first;
   }
 
   void run(Product<T>& product, Range panels) const {

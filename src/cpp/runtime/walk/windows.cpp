@@ -220,17 +220,14 @@ class WindowWalk {
   // The layer below gets dz W_ih as its dy, at the same positions of the same windows.
   void pass_down(LayerState<T>& state, const LayerState<T>& below, Range windows, Size lag) {
     const CellSizes<T>& sizes = *state.sizes;
-    const Size batch = schedule_.batch_size, I = sizes.input_size, lanes = sizes.lanes();
+    const Size batch = schedule_.batch_size, I = sizes.input_size;
     const Size row = windows.begin * batch;
     Product<T> product{};
-    product.b = state.layer->inputs.weights->input_back.data();
-    product.vectors = quotient_up(I, lanes);
+    set_columns(product, state.layer->inputs.weights->input_back.data(), I, sizes.lanes());
     product.c = state.dx.data() + row * I;
-    product.c_row = product.columns = I;
+    product.c_row = I;
     product.init = zero_row_.data();
-    product.init_panel = panel_vectors * lanes;
     product.rows = rows_at(windows, lag);
-    product.panel_end = quotient_up(product.vectors, panel_vectors);
     multiply_back(sizes, state.dgates.data() + row * sizes.gates_row(), sizes.shape().input_begin,
                   sizes.input_slots(), product, sizes.kernels->product);
     const T* const mask = below.layer->mask;
