@@ -130,3 +130,11 @@ def test_what_is_not_drawn_has_a_limit(make):
     ):
         make()
     assert any(array.any() for array in make().parameters.values())
+
+
+def test_first_values_are_drawn_from_all_of_the_interval():
+    generator = np.random.default_rng(0)
+    drawn = dictionary.between(generator, 0.5, (1000,))
+    assert drawn.min() == pytest.approx(-0.5, abs=0.01)
+    assert drawn.max() == pytest.approx(0.5, abs=0.01)
+    assert abs(drawn.mean()) < 0.03

@@ -33,6 +33,7 @@ def test_a_weight_beyond_a_format_is_named():
     with pytest.raises(ValueError, match=r"weights: .*'float16' and 65520.0 in weight_ih_l0"):
         formats.check_range("float16", parameters)
     formats.check_range("bfloat16", parameters)
+    formats.check_range("full", parameters)
     formats.check_range("float16", {"weight_ih_l0": np.full((1, 2), 65519, "f")})
     formats.check_range("float16", {"bias_ih_l0": np.full(2, 1e9, "f")})  # stays as it is
     formats.check_range("float16", {"weight_ih_l0": np.full((1, 2), np.inf, "f")})  # it was before

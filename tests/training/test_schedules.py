@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import pickle
 
 import numpy as np
@@ -32,6 +33,7 @@ SCHEDULES = {
     ),
     "plateau": ("ReduceLROnPlateau", {"patience": 2}),
     "plateau-max": ("ReduceLROnPlateau", {"mode": "max", "factor": 0.7, "cooldown": 3}),
+    "plateau-max-far": ("ReduceLROnPlateau", {"mode": "max", "patience": 1, "threshold": 0.3}),
     "plateau-abs": (
         "ReduceLROnPlateau",
         {"patience": 1, "threshold": 0.3, "threshold_mode": "abs", "min_lr": [0.02, 0.0]},
@@ -117,6 +119,8 @@ def test_wrong_states_change_nothing(name, options):
     before = scheduler.state_dict(), scheduler.get_last_lr()
     for change, error in (
         (lambda s: s.update(scheduler="Other"), ValueError),
+        (lambda s: s.update(scheduler="Zero"), ValueError),
+        (lambda s: s.update(base_lrs=[0.1, -0.1]), ValueError),
         (lambda s: s.update(last_epoch="5"), TypeError),
         (lambda s: s.update(base_lrs=[0.1]), ValueError),
         (lambda s: s.pop("base_lrs"), KeyError),
@@ -146,6 +150,12 @@ def test_no_steps_are_left():
         ("StepLR", {"step_size": 2, "gamma": -1}, ValueError, "gamma: expected a number in"),
         ("CosineAnnealingLR", {"T_max": 2.5}, TypeError, "T_max: expected a whole number, got 2.5"),
         ("LinearLR", {"start_factor": 0}, ValueError, "start_factor: expected a number above 0"),
+        (
+            "LinearLR",
+            {"start_factor": -0.5},
+            ValueError,
+            r"start_factor: .*number in \[0.0",
+        ),
         ("LinearLR", {"end_factor": 2}, ValueError, r"end_factor: expected a number in \[0.0, 1.0"),
         ("OneCycleLR", {"max_lr": 1}, ValueError, "total_steps: expected it, or epochs and steps_"),
         (
@@ -168,6 +178,16 @@ def test_no_steps_are_left():
 def test_wrong_arguments(name, options, error, words):
     with pytest.raises(error, match=words):
         make(name, options)
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_whole_numbers_beyond_floats_are_infinite(mode):
+    _, scheduler = make("ReduceLROnPlateau", {"mode": mode})
+    better = -(10**400) if mode == "min" else 10**400
+    scheduler.step(better)
+    scheduler.step(-better)
+    assert scheduler.best == (-math.inf if mode == "min" else math.inf)
+    assert scheduler.num_bad_epochs == 1
 
 
 def test_momentum_that_an_optimiser_does_not_have():

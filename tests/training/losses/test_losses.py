@@ -140,3 +140,15 @@ def test_sums_are_accumulated_in_float64():
     y = np.full(rows, 0.1, np.float32)
     value, _ = losses.l1_loss(y, np.zeros_like(y), reduction="sum")
     assert value == pytest.approx(rows * float(np.float32(0.1)), rel=1e-12)
+
+
+def test_a_mask_and_lengths_count_what_both_do(backend):
+    generator = np.random.default_rng(0)
+    y, targets = generator.standard_normal((2, 4, 3, 2))
+    mask = generator.random((4, 3)) < 0.6
+    within = np.arange(4)[:, None] < np.array([4, 1, 2])
+    both, dy = losses.mse_loss(y, targets, mask=mask, lengths=[4, 1, 2])
+    one, dy_one = losses.mse_loss(y, targets, mask=mask & within)
+    assert both == one
+    assert np.array_equal(dy, dy_one)
+    assert not dy[~(mask & within)].any()
