@@ -16,7 +16,7 @@ import pyrnn
 from pyrnn.backend import selection
 from pyrnn.cli import PACKAGES, _parser, main
 from pyrnn.cli._common.interrupt import Interrupt
-from pyrnn.cli._training.run import WARM_UP_STEPS
+from pyrnn.cli._training.settings import WARM_UP_STEPS
 from pyrnn.cli.train import DEFAULT_SECONDS
 
 COMMANDS = ("train", "sample", "compare", "info")

@@ -38,7 +38,8 @@ from pyrnn.cli._training.options import (
     add_training_options,
 )
 from pyrnn.cli._training.resuming import Keeper, Resumed, path_beside
-from pyrnn.cli._training.run import EVALUATIONS, Settings, Training
+from pyrnn.cli._training.run import Training
+from pyrnn.cli._training.settings import EVALUATIONS, Settings
 from pyrnn.distributed.ranks import Ranks
 from pyrnn.interop import serialization
 from pyrnn.text import cache, preparation

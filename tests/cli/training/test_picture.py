@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from pyrnn.cli._training import picture
-from pyrnn.cli._training.run import Point, Settings, Training
+from pyrnn.cli._training.run import Point, Training
+from pyrnn.cli._training.settings import Settings
 from pyrnn.interop import serialization
 from pyrnn.text.character_model import CharacterModel
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pyrnn.cli._training import progress
-from pyrnn.cli._training.run import Settings, Training
+from pyrnn.cli._training.run import Training
+from pyrnn.cli._training.settings import Settings
 from pyrnn.text.character_model import CharacterModel
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pyrnn.cli._common.arguments import SEEDS, SIZES, file_name, number, whole
-from pyrnn.cli._training.run import OPTIMIZERS, SCHEDULES
+from pyrnn.cli._training.settings import OPTIMIZERS, SCHEDULES
 from pyrnn.text._model_parts import CELLS
 from pyrnn.text.encoders import MIN_COUNT, VOCAB_SIZE
 

@@ -7,12 +7,12 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pyrnn._types import Array
+from pyrnn.cli._training.settings import OPTIMIZERS, SCHEDULES, WARM_UP_STEPS, Settings
 from pyrnn.distributed import shares
 from pyrnn.distributed.ranks import Ranks, join, weighted
 from pyrnn.report.recording import Recording
@@ -30,54 +30,11 @@ from pyrnn.training.divergence import (
     worse_than_a_guess,
 )
 from pyrnn.training.losses import softmax_cross_entropy
-from pyrnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from pyrnn.training.run._memory_maps import Columns
 from pyrnn.training.run.batches import Window, rows_of
 
-OPTIMIZERS: dict[str, Any] = {
-    "sgd": SGD,
-    "adagrad": Adagrad,
-    "rmsprop": RMSprop,
-    "adam": Adam,
-    "adamw": AdamW,
-}
-
-SCHEDULES: Mapping[str, Callable[[float], float]] = {
-    "linear": lambda progress: 1 - progress,
-    "cosine": lambda progress: (1 + math.cos(math.pi * progress)) / 2,
-    "constant": lambda progress: 1.0,
-}
-"""The learning rate after a part of the run, as a share of the highest."""
-
-WARM_UP_STEPS = 20
-"""The number of steps in which the learning rate rises, while Adam's moments settle."""
-
-EVALUATIONS = 8
-"""How often the held-out text is scored during training."""
-
 SMOOTHING_STEPS = 20
 """The time constant, in steps, of the moving average of the displayed loss."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of a training, which ends at ``steps`` or ``seconds``, whichever comes first."""
-
-    batch_size: int
-    seq_len: int
-    lr: float
-    clip: float
-    steps: int | None
-    seconds: float | None
-    seed: int = 0
-    optimizer: str = "adam"
-    evaluations: int = EVALUATIONS
-    keep: str = "last"
-    patience: int | None = None
-    log: str | None = None
-    schedule: str = "linear"
-    k2: int | None = None
-    """How far gradients go back, a multiple of ``seq_len``, which is also the default."""
 
 
 class Point(NamedTuple):
