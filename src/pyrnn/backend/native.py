@@ -31,7 +31,7 @@ _ONE_STEPS: dict[type, Any] = {
 
 
 class NativeBackend:
-    """Computes in C++; see `pyrnn.backend.selection.Backend` for what each function means."""
+    """Computes in C++; see `pyrnn.backend.protocol.Backend` for what each function means."""
 
     name = "native"
 
@@ -78,14 +78,14 @@ class NativeBackend:
         follow: bool = False,
         storage: Storage = "full",
     ) -> Any:
-        """See `pyrnn.backend.selection.Backend.pack`."""
+        """See `pyrnn.backend.protocol.Backend.pack`."""
         weights = _WEIGHTS[parameters["weight_ih"].itemsize]
         base, choice = parse_cell_name(cell)
         activations = [] if base == cell else choice.numbers()
         return weights(base, dict(parameters), suffix, follow, storage, activations)
 
     def pack_linear(self, weight: Array, bias: Array | None, storage: Storage = "full") -> Any:
-        """See `pyrnn.backend.selection.Backend.pack_linear`."""
+        """See `pyrnn.backend.protocol.Backend.pack_linear`."""
         return _LINEARS[weight.itemsize](weight, bias, storage)
 
     def pack_convolution(
@@ -99,14 +99,14 @@ class NativeBackend:
         layout: str = "time_first",
         relu: bool = False,
     ) -> Any:
-        """See `pyrnn.backend.selection.Backend.pack_convolution`."""
+        """See `pyrnn.backend.protocol.Backend.pack_convolution`."""
         packed = _CONVOLUTIONS[weight.itemsize]
         return packed(weight, bias, stride, dilation, groups, layout, relu)
 
     def instance_norm(
         self, x: Array, weight: Array | None, bias: Array | None, eps: float
     ) -> tuple[Array, windows.Moments]:
-        """See `pyrnn.backend.selection.Backend.instance_norm`."""
+        """See `pyrnn.backend.protocol.Backend.instance_norm`."""
         y, mean, variance = _core.instance_norm(x, weight, bias, eps, "time_first")
         return y, windows.moments(mean, variance, eps)
 
@@ -117,13 +117,13 @@ class NativeBackend:
         check: Callable[[Any, Any], tuple[Array | Indices, Array | None]],
         zoneout: tuple[float, ...] = (),
     ) -> Any:
-        """See `pyrnn.backend.selection.Backend.open_stream`."""
+        """See `pyrnn.backend.protocol.Backend.open_stream`."""
         return _STREAMS[type(weights[0])](weights, batch_size, check, zoneout)
 
     def one_step(
         self, weights: Sequence[Any], batch_first: bool, zoneout: tuple[float, ...]
     ) -> Callable[[Any, Any], Any]:
-        """See `pyrnn.backend.selection.Backend.one_step`."""
+        """See `pyrnn.backend.protocol.Backend.one_step`."""
         of_one: Callable[[Any, Any], Any] = _ONE_STEPS[type(weights[0])](
             weights, batch_first, zoneout
         ).call
