@@ -81,7 +81,7 @@ def test_while_training_or_saving(
 @pytest.mark.parametrize(
     "place",
     [
-        "pyrnn.text.character_model.CharacterModel.bits_per_character",
+        "pyrnn.cli._training.run.bits_per_token",
         "pyrnn.text.character_model.CharacterModel.sample",
         "pyrnn.cli._training.picture.draw",
     ],
