@@ -46,8 +46,8 @@ struct Kernels {
   CellKernels<T> cells[static_cast<int>(CellIndex::count)];
 
   void (*product)(const Product<T>&);
-  // The same for one-hot rows of A: init + row index[m] of B; `a` is not looked at, k_outer is 1,
-  // and a_group counts indices
+  // The same for one-hot rows of A: (init + row index[m] of B) + bias; `a` is not looked at,
+  // k_outer is 1, and a_group counts indices
   void (*gather_product)(const Product<T>&, const std::int64_t* indices);
   // int8 weights, of float32 alone: which layout products take here, and how it is made
   Storage (*int8_storage)();
@@ -70,6 +70,10 @@ struct Kernels {
   // sums[index[index_row], j] += a[row, j], j in [begin, end): whole vectors; groups pair off
   void (*scatter_sums)(const T* a, Size a_row, RowGroups groups, const std::int64_t* indices,
                        RowGroups index_groups, Size begin, Size end, T* sums, Size sums_row);
+  // Adds sums to totals, and to `low` what is lost, which begins there or ends there: then totals
+  // get it. Or the totals alone get it.
+  void (*add_to_totals)(T* totals, const T* sums, T* low, Size n, bool begins, bool ends);
+  void (*finish_totals)(T* totals, const T* low, Size n);
 
   // Multiply-adds in registers only; `sink` takes a vector. Returns the operations done.
   double (*fma_loop)(Size iterations, T* sink);

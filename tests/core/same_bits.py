@@ -56,6 +56,7 @@ OPTIONS: dict[str, tuple[tuple[int, int, int, int], dict[str, Any]]] = {
     "indices": ((30, 9, 13, 18), {"indices": True}),
     "noise": ((9, 5, 6, 20), {"recurrent_dropout": 0.3, "zoneout": 0.2}),
     "checkpoints": ((50, 5, 6, 20), {"checkpoint": 7}),
+    "many rows": ((2200, 8, 3, 6), {}),
     "windows": ((29, 5, 6, 20), {"windows": (3, 8), "num_layers": 2}),
 }
 
@@ -151,7 +152,7 @@ def dense(dtype: str) -> dict[str, str]:
     """Hashes of the parts of a model around its recurrent layers."""
     numbers = Numbers(f"dense {dtype}")
     hashes = {}
-    for rows, inputs, outputs in ((700, 9, 37), (5, 300, 70), (1, 40, 3)):
+    for rows, inputs, outputs in ((700, 9, 37), (20_000, 5, 3), (5, 300, 70), (1, 40, 3)):
         layer = pyrnn.Linear(inputs, outputs, dtype=dtype, seed=1)
         set_parameters(layer, numbers)
         y, _, cache = layer.forward(numbers.uniform(rows, inputs, dtype=dtype))

@@ -14,13 +14,15 @@ inline void depthwise_rows(const Depthwise<typename V::Scalar>& q, Size row, Siz
   const auto* const x = q.x + row * q.x_row + channel;
   const auto* weight = q.weight + channel;
   V sums[ROWS];
-  for (int i = 0; i < ROWS; ++i) sums[i] = V::load(q.bias + channel);
+  for (int i = 0; i < ROWS; ++i) sums[i] = V::zero();
   for (Size tap = 0; tap < q.taps; ++tap, weight += q.weight_row) {
     const V w = V::load(weight);
     for (int i = 0; i < ROWS; ++i)
       sums[i] = multiply_add(load_some<V>(x + i * q.x_row + tap * q.x_tap, count), w, sums[i]);
   }
-  for (int i = 0; i < ROWS; ++i) store_some<V>(sums[i], q.y + (row + i) * q.y_row + channel, count);
+  const V bias = V::load(q.bias + channel);
+  for (int i = 0; i < ROWS; ++i)
+    store_some<V>(sums[i] + bias, q.y + (row + i) * q.y_row + channel, count);
 }
 
 template <class V>

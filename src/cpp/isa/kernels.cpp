@@ -11,6 +11,7 @@
 #include "isa/gemm/pack.hpp"
 #include "isa/gemm/product.hpp"
 #include "isa/softmax.hpp"
+#include "isa/totals.hpp"
 #include "kernel_table.hpp"
 
 namespace pyrnn {
@@ -41,6 +42,8 @@ constexpr Kernels<typename V::Scalar> make_kernels(CellList<Cells...>) {
   k.transpose = transpose_matrix<V>;
   k.depthwise = depthwise<V>;
   k.column_sums = column_sums<V>;
+  k.add_to_totals = add_to_totals<V>;
+  k.finish_totals = finish_totals<V>;
   k.fma_loop = fma_loop<V>;
   k.exp = map<V, vector_exp<V>>;
   k.tanh = map<V, vector_tanh<V>>;

@@ -5,7 +5,7 @@
 
 namespace pyrnn {
 
-// y[row, c] = bias[c] + sum over taps of x[row, tap, c] weight[tap, c]. Weights and bias are in
+// y[row, c] = (sum over taps of x[row, tap, c] weight[tap, c]) + bias[c]. Weights and bias are in
 // whole vectors; channels lie side by side.
 template <class T>
 struct Depthwise {

@@ -5,6 +5,11 @@
 
 namespace pyrnn {
 
+// A sum over rows is one chain of multiply-adds, or additions, over so many rows at most, a block;
+// the sums of so many blocks are added up; then they are added to the total, with what these
+// additions lose. Part of the arithmetic: other numbers give other bits.
+constexpr Size sum_block = 512, blocks_together = 16;
+
 // Rows of a matrix in the order in which a sum over them runs: `count` groups of rows, of which
 // group g holds `rows[g]` rows from row `first[g]` on.
 struct RowGroups {
@@ -25,13 +30,15 @@ struct OuterSide {
   Size columns;  // of B and C
   T* c;
   Size c_row;
+  const T* from;  // what the sums go on from, in rows like C's: the block's rows before; or null
+  bool adds;      // whether the sums are then added to C
 };
 
 constexpr int max_outer_sides = 2;
 
-// C[m, :] (+)= sum over rows r of A[r, m] B[r, :], rows in the order of their groups, for each
-// side. A's rows are pre-activations; the units of a panel's slot are the rows gate * units + unit
-// of C.
+// C[m, :] (+)= sum over rows r of A[r, m] B[r, :], at most a block of them, in the order of their
+// groups, for each side. A's rows are pre-activations; the units of a panel's slot are the rows
+// gate * units + unit of C.
 template <class T>
 struct OuterProduct {
   const T* a;
@@ -44,7 +51,6 @@ struct OuterProduct {
   Size panel_begin, panel_end;  // panels of A; of several slots, whole blocks of them
   OuterSide<T> sides[max_outer_sides];
   int side_count;
-  bool accumulate;
   T* scratch;  // outer_scratch(columns of one side, of the other) numbers
 };
 

@@ -7,9 +7,10 @@
 
 namespace pyrnn {
 
-// C[m, :] = init[m, :] + sum over k of A[m, k] B[k, :], for packed B, over rows x panels.
+// C[m, :] = (init[m, :] + sum over k of A[m, k] B[k, :]) + bias, for packed B, over rows x panels.
 // k runs over `k_outer` stretches of `k_inner`; A's stretches lie `a_outer` apart.
 // Every element is one chain of multiply-adds in the order of k, whatever the shape of the call.
+// The bias comes last: a large one costs one rounding at its magnitude, not one for each k.
 template <class T>
 struct Product {
   const T* a;
@@ -26,6 +27,8 @@ struct Product {
   Size columns;  // valid columns of C; those past it are neither read nor written
   Size rows, k_outer, k_inner;
   Size panel_begin, panel_end;
+  // A row like C's, in whole vectors, or null
+  const T* bias = nullptr;
   // The same for further groups of rows, so far apart in A, C and init.
   Size groups = 1, a_group = 0, c_group = 0, init_group = 0;
   // Whether C is a row of pre-activations of several slots, of which each panel has one vector:

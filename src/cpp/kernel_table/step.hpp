@@ -14,7 +14,6 @@ struct StepForward {
   Product<T> product;  // onto the pre-activations; of no width where nothing is to be added
   T* gates;            // (rows, slots * padded units): in z, out what backward needs
   Size gates_row;
-  const T* bias;    // (slots * padded units,): what slots begin with that x does not reach
   const T* h_prev;  // (rows, units); read by cells whose h goes past the product
   Size h_prev_row;
   T* h_next;

@@ -6,6 +6,7 @@ import numpy as np
 
 from pyrnn._types import Array, Indices, Parameters, is_indices
 from pyrnn.reference.int8 import times
+from pyrnn.reference.sums import sum_at_indices, sum_of_products, sum_of_rows
 
 
 def input_product(x: Array | Indices, parameters: Parameters) -> Array:
@@ -42,14 +43,12 @@ def input_backward(
     grads: dict[str, Array] = {}
     dx: Array | None = None
     if is_indices(x):
-        dweight = np.zeros_like(weight)
-        np.add.at(dweight.T, x, dgates)
-        grads["weight_ih"] = dweight
+        grads["weight_ih"] = sum_at_indices(x, dgates, weight.shape[1]).T
     else:
         dx = dgates @ weight
-        grads["weight_ih"] = dgates.T @ x
+        grads["weight_ih"] = sum_of_products(dgates, x)
     if "bias_ih" in parameters:
-        grads["bias_ih"] = dgates.sum(axis=0)
+        grads["bias_ih"] = sum_of_rows(dgates)
     return dx, grads
 
 
@@ -57,7 +56,7 @@ def hidden_backward(
     dgates: Array, h: Array, parameters: Parameters, mask: Array | None = None
 ) -> tuple[Array, dict[str, Array]]:
     """Backward of `hidden_product`: dh and the gradients of its parameters."""
-    grads: dict[str, Array] = {"weight_hh": dgates.T @ masked(h, mask)}
+    grads: dict[str, Array] = {"weight_hh": sum_of_products(dgates, masked(h, mask))}
     if "bias_hh" in parameters:
-        grads["bias_hh"] = dgates.sum(axis=0)
+        grads["bias_hh"] = sum_of_rows(dgates)
     return masked(dgates @ np.asarray(parameters["weight_hh"]), mask), grads

@@ -21,6 +21,7 @@ from pyrnn.reference.affine import (
     input_backward,
     input_product,
 )
+from pyrnn.reference.sums import sum_of_rows
 
 EPSILON = 1e-5
 
@@ -56,9 +57,9 @@ def affine_backward(
     dz: Array, normalised: Normalised, parameters: Parameters, side: str
 ) -> tuple[Array, dict[str, Array]]:
     """From the gradient of `affine` to that of a, and those of its parameters."""
-    grads = {f"gain_{side}": (dz * normalised.value).sum(axis=0)}
+    grads = {f"gain_{side}": sum_of_rows(dz * normalised.value)}
     if f"bias_{side}" in parameters:
-        grads[f"bias_{side}"] = dz.sum(axis=0)
+        grads[f"bias_{side}"] = sum_of_rows(dz)
     return normalise_backward(dz * parameters[f"gain_{side}"], normalised), grads
 
 

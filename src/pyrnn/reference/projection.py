@@ -11,6 +11,7 @@ import numpy as np
 
 from pyrnn._types import Array, Parameters
 from pyrnn.reference.int8 import times
+from pyrnn.reference.sums import sum_of_products
 
 
 def project(output: Array, parameters: Parameters) -> Array:
@@ -24,4 +25,4 @@ def project_backward(
     """Backward of `project`: the output's gradient and that of W_hr."""
     if "weight_hr" not in parameters:
         return dh, {}
-    return dh @ np.asarray(parameters["weight_hr"]), {"weight_hr": dh.T @ output}
+    return dh @ np.asarray(parameters["weight_hr"]), {"weight_hr": sum_of_products(dh, output)}

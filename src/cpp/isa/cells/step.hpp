@@ -47,7 +47,7 @@ inline void load_units(V (&parameters)[unit_vectors_of<Cell>], const typename V:
     parameters[b] = V::load(from + b * block + unit);
 }
 
-// Slots that x does not reach begin with their bias.
+// Slots that x does not reach begin with zero.
 template <class V, class Cell>
 inline void begin_slots(const StepForward<typename V::Scalar>& q, Size panel_begin,
                         Size panel_end) {
@@ -57,7 +57,7 @@ inline void begin_slots(const StepForward<typename V::Scalar>& q, Size panel_beg
       for (Size row = 0; row < q.rows; ++row)
         for (int s = Cell::shape.input_end; s < Cell::shape.slots; ++s) {
           const Size place = units.gates + s * units.slot;
-          V::load(q.bias + place).store(q.gates + row * q.gates_row + place);
+          V::zero().store(q.gates + row * q.gates_row + place);
         }
     }
   }

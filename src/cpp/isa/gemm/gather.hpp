@@ -6,8 +6,8 @@
 namespace pyrnn {
 namespace {
 
-// C[m, panel] = init[panel] + B[index[m], panel], with vector j of a row of a panel of B as
-// load(row, panel, width, j) gives it.
+// C[m, panel] = (init[panel] + B[index[m], panel]) + bias[panel], with vector j of a row of a panel
+// of B as load(row, panel, width, j) gives it.
 template <class V, class Load>
 void gather_loaded(const Product<typename V::Scalar>& q, const std::int64_t* indices,
                    const Load& load) {
@@ -19,8 +19,9 @@ void gather_loaded(const Product<typename V::Scalar>& q, const std::int64_t* ind
       const auto tile = tile_at<V>(q, row, panel);
       for (int j = 0; j < width; ++j) {
         const Size place = vector_at<V>(tile, j);
-        (V::load(tile.init + place) + load(index, panel, width, j))
-            .store(tile.c + group * q.c_group + place);
+        V sum = V::load(tile.init + place) + load(index, panel, width, j);
+        if (tile.bias != nullptr) sum = sum + V::load(tile.bias + place);
+        sum.store(tile.c + group * q.c_group + place);
       }
     }
   }

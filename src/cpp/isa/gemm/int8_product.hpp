@@ -1,5 +1,5 @@
-// C = init + A B for int8 weights: a tile of sums in registers over a stretch of k, then the
-// scales.
+// C = (init + A B) + bias for int8 weights: a tile of sums in registers over a stretch of k, then
+// the scales.
 #pragma once
 
 #include "isa/gemm/int8_dot.hpp"
@@ -21,6 +21,7 @@ struct Int8Tile {
   Size scale_row;
   const float* init[2];  // of each panel
   float* c[2];
+  const float* bias[2];  // or null
   Size init_row, c_row;
   Size vector;  // in C and init, from a panel's vector to the next
   Size valid;   // columns of the last panel, if not all
@@ -68,11 +69,15 @@ void int8_tile(const Int8Tile& tile) {
         const float* const init = tile.init[p] + i * tile.init_row + j * tile.vector;
         float* const c = tile.c[p] + i * tile.c_row + j * tile.vector;
         const Size left = tile.valid - j * V::lanes;
-        if (PANELS == 1 && left < V::lanes) {
-          if (left > 0)
-            multiply_add(products, row_scale, V::load_partial(init, left)).store_partial(c, left);
+        const bool partial = PANELS == 1 && left < V::lanes;
+        if (partial && left <= 0) continue;
+        V sum = multiply_add(products, row_scale,
+                             partial ? V::load_partial(init, left) : V::load(init));
+        if (tile.bias[p] != nullptr) sum = sum + V::load(tile.bias[p] + j * tile.vector);
+        if (partial) {
+          sum.store_partial(c, left);
         } else {
-          multiply_add(products, row_scale, V::load(init)).store(c);
+          sum.store(c);
         }
       }
     }
@@ -132,7 +137,7 @@ inline void int8_stretch_of_panels(const Product<float>& q, const Int8Rows& rows
   tile.column_offsets = q.int8.column_offsets + (stretch * q.vectors + first_vector) * V::lanes;
   tile.vector = q.blocks ? block_units<float> : V::lanes;
   tile.valid = q.columns - first_vector * V::lanes;
-  const bool goes_on = stretch > 0;
+  const bool goes_on = stretch > 0, ends = tile.k_begin + int8_stretch >= k;
   tile.a_row = rows.index * q.int8.a_row;
   tile.scale_row = rows.index;
   tile.c_row = rows.c;
@@ -150,6 +155,7 @@ inline void int8_stretch_of_panels(const Product<float>& q, const Int8Rows& rows
         const Size place = panel + p, block = q.blocks ? place / together : place;
         const Size in_block = q.blocks ? place % together * V::lanes : 0;
         tile.c[p] = q.c + row * rows.c + group * rows.c_group + block * q.c_panel + in_block;
+        tile.bias[p] = ends && q.bias != nullptr ? q.bias + block * q.c_panel + in_block : nullptr;
         tile.init[p] = goes_on ? tile.c[p]
                                : q.init + row * rows.init + group * rows.init_group +
                                      block * q.init_panel + in_block;

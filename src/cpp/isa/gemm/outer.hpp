@@ -1,10 +1,10 @@
-// C (+)= Aᵀ B, summed over rows, for one A and some B's: the gradients of weights.
+// C (+)= Aᵀ B, summed over the rows of a block, for one A and some B's: the gradients of weights.
 //
-// Rows are taken a block at a time. All of the block's B is packed into panels, then some columns
-// of A at a time into strips of whole vectors, which serve the panels of every B. A tile's rows of
-// C are the columns of a strip, or some of them, and it runs over all rows of the block: its sums
-// stay in registers, and both sides are read from front to back. Where rows lie pages apart,
-// reading them in place would miss the TLB at every k.
+// All of the block's B is packed into panels, then some columns of A at a time into strips of whole
+// vectors, which serve the panels of every B. A tile's rows of C are the columns of a strip, or
+// some of them, and it runs over all rows of the block: its sums stay in registers, and both sides
+// are read from front to back. Where rows lie pages apart, reading them in place would miss the TLB
+// at every k.
 #pragma once
 
 #include "isa/gemm/product.hpp"
@@ -13,7 +13,6 @@ namespace pyrnn {
 namespace {
 
 constexpr Size outer_width = 3;      // vectors of a panel of B, at most
-constexpr Size outer_block = 512;    // rows of a block
 constexpr Size outer_columns = 128;  // columns of A packed at a time, unless one panel has more
 constexpr Size outer_ahead = 16;     // rows of A fetched ahead of packing
 
@@ -53,8 +52,8 @@ struct OuterPanels {
 // Numbers that packed B's of so many columns take, and packed A.
 template <class V>
 Size outer_scratch(Size columns, Size other_columns) {
-  return OuterPanels<V>(columns).all(outer_block) + OuterPanels<V>(other_columns).all(outer_block) +
-         outer_most<V> / V::lanes * apart<V>(outer_block * V::lanes);
+  return OuterPanels<V>(columns).all(sum_block) + OuterPanels<V>(other_columns).all(sum_block) +
+         outer_most<V> / V::lanes * apart<V>(sum_block * V::lanes);
 }
 
 // Takes rows out of groups.
@@ -190,11 +189,11 @@ inline const char* as_bytes(const T* numbers) {
   return reinterpret_cast<const char*>(numbers);
 }
 
-// All tiles of one side onto one panel of its C, which begins with it if it is `fresh`.
+// All tiles of one side onto one panel of its C.
 template <class V>
 inline void outer_panel(const OuterSide<typename V::Scalar>& side, const OuterTiles<V>& tiles,
                         Size panel, const typename V::Scalar* a, const typename V::Scalar* b,
-                        Size count, bool fresh) {
+                        Size count) {
   using T = typename V::Scalar;
   alignas(64) static const T zeros[outer_width * V::lanes] = {};
   const OuterPanels<V> panels(side.columns);
@@ -203,20 +202,23 @@ inline void outer_panel(const OuterSide<typename V::Scalar>& side, const OuterTi
   Tile<T> tile{};
   tile.vector = V::lanes;
   tile.b = as_bytes(b + panels.at(panel, count));
-  tile.init_row = fresh ? 0 : side.c_row;
+  tile.init_row = side.from == nullptr ? 0 : side.c_row;
   tile.c_row = side.c_row;
+  tile.adds = side.adds;
   tile.k_outer = 1;
   tile.k_inner = count;
   // Each tile fetches its share of the panel that comes next.
   tile.ahead = as_bytes(b + panels.at((panel + 1) % panels.count, count));
   tile.ahead_step =
       quotient_up(width * V::lanes * static_cast<Size>(sizeof(T)), larger(1, tiles.count));
+  const T* const read = side.adds ? side.c : side.from;
   for (int t = 0; t < tiles.count; ++t, tile.ahead += count * tile.ahead_step) {
+    const Size place = tiles.to[t] * side.c_row + column;
     tile.a = a + packed_column<V>(tiles.at[t], count);
-    tile.c = side.c + tiles.to[t] * side.c_row + column;
-    tile.init = fresh ? zeros : tile.c;
-    if (!fresh && t + 1 < tiles.count) {
-      const T* const next = side.c + tiles.to[t + 1] * side.c_row + column;
+    tile.c = side.c + place;
+    tile.init = side.from == nullptr ? zeros : side.from + place;
+    if (read != nullptr && t + 1 < tiles.count) {
+      const T* const next = read + tiles.to[t + 1] * side.c_row + column;
       for (int i = 0; i < tiles.rows[t + 1]; ++i)
         for (int j = 0; j < width; ++j) __builtin_prefetch(next + i * side.c_row + j * V::lanes);
     }
@@ -232,18 +234,16 @@ inline void outer_panel(const OuterSide<typename V::Scalar>& side, const OuterTi
 // rows of a tile, and a strip of A is the panel.
 template <class V>
 inline void outer_narrow(const OuterSide<typename V::Scalar>& side, const OuterTiles<V>& strips,
-                         const typename V::Scalar* a, const typename V::Scalar* b, Size count,
-                         bool fresh) {
+                         const typename V::Scalar* a, const typename V::Scalar* b, Size count) {
   using T = typename V::Scalar;
   for (int s = 0; s < strips.count; ++s) {
     T sums[V::lanes / 2 * V::lanes] = {};
-    T* const c = side.c + strips.to[s] * side.c_row;
     const auto each_number = [&](const auto& work) {
       for (int row = 0; row < strips.rows[s]; ++row)
         for (Size i = 0; i < side.columns; ++i)
-          work(c[row * side.c_row + i], sums[i * V::lanes + row]);
+          work((strips.to[s] + row) * side.c_row + i, sums[i * V::lanes + row]);
     };
-    if (!fresh) each_number([](T& in_c, T& sum) { sum = in_c; });
+    if (side.from != nullptr) each_number([&](Size place, T& sum) { sum = side.from[place]; });
     Tile<T> tile{};
     tile.vector = V::lanes;
     tile.a = b;
@@ -253,46 +253,46 @@ inline void outer_narrow(const OuterSide<typename V::Scalar>& side, const OuterT
     tile.k_outer = 1;
     tile.k_inner = count;
     run_tile_rows<V, Layout::strips>(static_cast<int>(side.columns), 1, tile);
-    each_number([](T& in_c, T& sum) { in_c = sum; });
+    if (side.adds) {
+      each_number([&](Size place, T sum) { side.c[place] += sum; });
+    } else {
+      each_number([&](Size place, T sum) { side.c[place] = sum; });
+    }
   }
 }
 
 template <class V>
 void outer_product(const OuterProduct<typename V::Scalar>& q) {
   using T = typename V::Scalar;
-  // Of several slots, the panels of a block together.
+  // Of several slots, the panels of a block of units together.
   const Size least = q.slots == 1 ? 1 : block_vectors<V>;
   const Size panel_columns = q.slots * q.unit_vectors * V::lanes;
   const Size at_once = larger(1, outer_columns / (least * panel_columns)) * least;
-  RowCursor rows{&q.a_groups}, b_rows[max_outer_sides];
+  const RowCursor rows{&q.a_groups};
+  const Size count = rows.left(sum_block);
   T* packed_b[max_outer_sides];
   T* packed_a = q.scratch;
   for (int i = 0; i < q.side_count; ++i) {
-    b_rows[i] = {&q.sides[i].b_groups};
+    RowCursor b_rows{&q.sides[i].b_groups};
     packed_b[i] = packed_a;
-    packed_a += OuterPanels<V>(q.sides[i].columns).all(outer_block);
+    packed_a += OuterPanels<V>(q.sides[i].columns).all(sum_block);
+    pack_outer_b<V>(q.sides[i], b_rows, count, packed_b[i]);
   }
-  for (bool fresh = !q.accumulate; !rows.at_end(); fresh = false) {
-    const Size count = rows.left(outer_block);
-    for (int i = 0; i < q.side_count; ++i)
-      pack_outer_b<V>(q.sides[i], b_rows[i], count, packed_b[i]);
-    for (Size begin = q.panel_begin; begin < q.panel_end; begin += at_once) {
-      const OuterColumns columns(q, V::lanes, begin, smaller(begin + at_once, q.panel_end));
-      pack_outer_a<V>(q, columns, rows, count, packed_a);
-      for (int i = 0; i < q.side_count; ++i) {
-        const OuterSide<T>& side = q.sides[i];
-        const bool narrow = side.columns <= V::lanes / 2;
-        const OuterTiles<V> tiles(q, side, columns, narrow ? V::lanes : outer_tile_rows<V>);
-        if (narrow) {
-          outer_narrow<V>(side, tiles, packed_a, packed_b[i], count, fresh);
-          continue;
-        }
-        const Size panels = OuterPanels<V>(side.columns).count;
-        for (Size panel = 0; panel < panels; ++panel)
-          outer_panel<V>(side, tiles, panel, packed_a, packed_b[i], count, fresh);
+  for (Size begin = q.panel_begin; begin < q.panel_end; begin += at_once) {
+    const OuterColumns columns(q, V::lanes, begin, smaller(begin + at_once, q.panel_end));
+    pack_outer_a<V>(q, columns, rows, count, packed_a);
+    for (int i = 0; i < q.side_count; ++i) {
+      const OuterSide<T>& side = q.sides[i];
+      const bool narrow = side.columns <= V::lanes / 2;
+      const OuterTiles<V> tiles(q, side, columns, narrow ? V::lanes : outer_tile_rows<V>);
+      if (narrow) {
+        outer_narrow<V>(side, tiles, packed_a, packed_b[i], count);
+        continue;
       }
+      const Size panels = OuterPanels<V>(side.columns).count;
+      for (Size panel = 0; panel < panels; ++panel)
+        outer_panel<V>(side, tiles, panel, packed_a, packed_b[i], count);
     }
-    rows.advance(count);
   }
 }
 

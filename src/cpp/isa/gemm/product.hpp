@@ -36,6 +36,7 @@ inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Si
   const char* const b = static_cast<const char*>(q.b);
   const Size in_block = q.blocks ? panel % block_vectors<V> : 0;
   const Size block = q.blocks ? panel / block_vectors<V> : panel;
+  const Size column = block * q.c_panel + in_block * V::lanes;
   return {q.a + row * q.a_row,
           q.a_row,
           q.a_outer,
@@ -46,7 +47,7 @@ inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Si
           q.init + row * q.init_row + block * q.init_panel + in_block * V::lanes,
           q.init_row,
           q.init_panel,
-          q.c + row * q.c_row + block * q.c_panel + in_block * V::lanes,
+          q.c + row * q.c_row + column,
           q.c_row,
           q.c_panel,
           q.blocks ? block_units<typename V::Scalar> : V::lanes,
@@ -56,7 +57,13 @@ inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Si
           q.k_inner,
           b,
           0,
-          0};
+          0,
+          1,
+          0,
+          0,
+          0,
+          0,
+          q.bias == nullptr ? nullptr : q.bias + column};
 }
 
 // A tile whose last vector ends past C's columns: through a buffer.
@@ -75,11 +82,16 @@ inline void run_partial_tile(int rows, int columns, Size valid, Tile<typename V:
   }
   tile.init = tile.c = buffer;
   tile.init_row = tile.c_row = width;
+  const bool adds = tile.adds;
+  tile.adds = false;
   run_tile_rows<V, A>(rows, columns, tile);
   for (int i = 0; i < rows; ++i) {
-    for (Size j = 0; j < valid; j += V::lanes)
-      V::load(buffer + i * width + j)
-          .store_partial(c + i * c_row + j, smaller(valid - j, V::lanes));
+    for (Size j = 0; j < valid; j += V::lanes) {
+      const Size count = smaller(valid - j, V::lanes);
+      V sum = V::load(buffer + i * width + j);
+      if (adds) sum = V::load_partial(c + i * c_row + j, count) + sum;
+      sum.store_partial(c + i * c_row + j, count);
+    }
   }
 }
 
@@ -261,11 +273,13 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
                         ? quotient_up(by_part ? part_stride : columns * vector_bytes, tiles)
                         : 0;
   Size init_group = q.init_group;
+  const T* const bias = tile.bias;
   for (Size left = k.all; left > 0;) {
     const Size count = smaller(k.block, left);
     const Size block = count * (k.by_outer ? q.k_inner : 1) * part_stride;
     (k.by_outer ? tile.k_outer : tile.k_inner) = count;
     left -= count;
+    tile.bias = left > 0 ? nullptr : bias;
     at.ahead = left > 0 ? tile.b + block : next_panel;
     tile.ahead_outer = tile.k_inner * tile.ahead_step;
     tile.ahead_tile = tile.k_outer * tile.ahead_outer;

@@ -65,6 +65,8 @@ struct Tile {
   Size ahead_step, ahead_outer;
   Size tiles = 1;                                              // with the same columns of B
   Size a_tile = 0, init_tile = 0, c_tile = 0, ahead_tile = 0;  // from one to the next
+  const T* bias = nullptr;  // in columns like C's: added to all rows at last
+  bool adds = false;        // whether the sums of strips are added to C
 };
 
 // Where a panel's vector is in C and init, from the tile's first on: a panel and a vector further.
@@ -157,7 +159,8 @@ inline void add_products(const ElementsOfA<V, A, ROWS>& a, int k,
 template <class V, Storage S, Layout A, int ROWS, int COLUMNS, int PARTS>
 inline void tile_of_parts(const Tile<typename V::Scalar>& tile, const typename V::Scalar* a_outer,
                           const char* b_first, const typename V::Scalar* init,
-                          typename V::Scalar* c, const char* ahead_outer) {
+                          typename V::Scalar* c, const typename V::Scalar* bias,
+                          const char* ahead_outer) {
   using Number = typename Stored<V, S>::Number;
   const Size ahead_step = tile.ahead_step;
   constexpr Size line = 64;
@@ -205,6 +208,22 @@ inline void tile_of_parts(const Tile<typename V::Scalar>& tile, const typename V
     a_outer += tile.a_outer;
     ahead_outer += tile.ahead_outer;
   }
+  if (A == Layout::rows && bias != nullptr) {
+#pragma GCC unroll 4
+    for (int j = 0; j < COLUMNS; ++j) {
+      const V last = V::load(bias + vector_at<V>(tile, j));
+#pragma GCC unroll 16
+      for (int i = 0; i < ROWS; ++i) sums[i][j] = sums[i][j] + last;
+    }
+  }
+  if (A == Layout::strips && tile.adds) {
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; ++i) {
+#pragma GCC unroll 4
+      for (int j = 0; j < COLUMNS; ++j)
+        sums[i][j] = V::load(c + i * tile.c_row + vector_at<V>(tile, j)) + sums[i][j];
+    }
+  }
 #pragma GCC unroll 16
   for (int i = 0; i < ROWS; ++i) {
 #pragma GCC unroll 4
@@ -224,8 +243,9 @@ void tile_rows(const Tile<typename V::Scalar>& tile) {
   for (Size left = tile.tiles; left > 0; --left) {
     for (int first = 0; first < COLUMNS; first += at_once) {
       const Size column = vector_at<V>(tile, first), part = first / width * tile.b_part;
-      tile_of_parts<V, S, A, ROWS, at_once, at_once / width>(tile, a, tile.b + part, init + column,
-                                                             c + column, ahead + part);
+      tile_of_parts<V, S, A, ROWS, at_once, at_once / width>(
+          tile, a, tile.b + part, init + column, c + column,
+          tile.bias == nullptr ? nullptr : tile.bias + column, ahead + part);
     }
     a += tile.a_tile;
     ahead += tile.ahead_tile;
@@ -287,6 +307,18 @@ void tile_panels(const Tile<typename V::Scalar>& tile) {
         tail_sums[j] = multiply_add(element, B::load(b_tail + j * V::lanes), tail_sums[j]);
       b_tail += TAIL * V::lanes;
     }
+  }
+  if (tile.bias != nullptr) {
+    const auto last = [&](int p, int j) {
+      return V::load(tile.bias + panel_at<V>(tile, p, tile.c_panel) + vector_at<V>(tile, j));
+    };
+#pragma GCC unroll 4
+    for (int p = 0; p < PANELS; ++p) {
+#pragma GCC unroll 4
+      for (int j = 0; j < WIDTH; ++j) sums[p][j] = sums[p][j] + last(p, j);
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < TAIL; ++j) tail_sums[j] = tail_sums[j] + last(PANELS, j);
   }
 #pragma GCC unroll 4
   for (int p = 0; p < PANELS; ++p) {
@@ -390,6 +422,7 @@ inline void run_stored_panels(int width, int panels, int tail,
     last.b += panels * tile.b_panel;
     last.init += panel_at<V>(tile, panels, tile.init_panel);
     last.c += panel_at<V>(tile, panels, tile.c_panel);
+    if (tile.bias != nullptr) last.bias += panel_at<V>(tile, panels, tile.c_panel);
     last.in_block = 0;
     return run_stored_panels<V, S>(width, 0, tail, last);
   }

@@ -57,7 +57,7 @@ void multiply_groups(const Kernels<T>& kernels, const Convolution<T>& c, Product
   for (Size group = 0; !depthwise && group < c.groups; ++group) {
     product.a = a + group * in;
     product.b = c.weight.data() + group * padded_out * c.kernel * in;
-    product.init = c.bias.data() + group * padded_out;
+    product.bias = c.bias.data() + group * padded_out;
     product.c = y + group * out;
     kernels.product(product);
   }

@@ -10,11 +10,12 @@
 namespace pyrnn {
 namespace {
 
-// Numbers, or zeros if there are none, and zeros up to whole vectors.
+// Numbers, if there are any, and zeros up to whole vectors.
 template <class T>
 Buffer<T> whole_vectors(const Kernels<T>& kernels, const T* numbers, Size count) {
+  if (numbers == nullptr) return {};
   Buffer<T> all = Buffer<T>::zeros(quotient_up(count, kernels.lanes) * kernels.lanes);
-  if (numbers != nullptr) std::copy(numbers, numbers + count, all.data());
+  std::copy(numbers, numbers + count, all.data());
   return all;
 }
 
@@ -23,8 +24,8 @@ Buffer<T> whole_vectors(const Kernels<T>& kernels, const T* numbers, Size count)
 template <class T>
 void linear(const Kernels<T>& kernels, const T* x, const T* weight, const T* bias, T* y, Size rows,
             Size in, Size out) {
-  const Buffer<T> init = whole_vectors(kernels, bias, out);
-  multiply(kernels, PlainProduct<T>{x, weight, true, init.data(), y, rows, in, out});
+  const Buffer<T> last = whole_vectors(kernels, bias, out);
+  multiply(kernels, PlainProduct<T>{x, weight, true, last.data(), y, rows, in, out});
 }
 
 template <class T>
@@ -52,10 +53,14 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
     std::fill(dbias, dbias + out, T{0});
     return;
   }
-  const Buffer<T> zeros = whole_vectors(kernels, static_cast<const T*>(nullptr), in);
-  multiply(kernels, PlainProduct<T>{dy, weight, false, zeros.data(), dx, rows, out, in});
+  multiply(kernels, PlainProduct<T>{dy, weight, false, nullptr, dx, rows, out, in});
 
   const Size block = panel_vectors * kernels.lanes;
+  // Totals are the gradients; sums of a group of blocks are, of the first one.
+  constexpr Size group_rows = sum_block * blocks_together;
+  const bool groups = rows > group_rows;
+  Buffer<T> group(groups ? out * in : 0), low(groups ? out * in : 0);
+  Buffer<T> block_bias(out), group_bias(out), low_bias(out);
   const auto sum = [&](Range units, Range columns) {
     Buffer<T> scratch(kernels.outer_scratch(columns.size(), 0));
     OuterProduct<T> q{};
@@ -72,18 +77,35 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
     side.b = x + columns.begin;
     side.b_row = side.c_row = in;
     side.columns = columns.size();
-    side.c = dweight + columns.begin;
     q.scratch = scratch.data();
+    const auto sum_block_at = [&](Size first) {
+      const Size count = std::min(sum_block, rows - first);
+      const RowGroups these{&first, &count, 1};
+      const bool of_first = first < group_rows, begins = first < 2 * group_rows;
+      const bool ends = first + count == rows;
+      const bool ends_group = !of_first && (ends || (first + count) % group_rows == 0);
+      q.a_groups = side.b_groups = these;
+      side.c = (of_first ? dweight : group.data()) + columns.begin;
+      side.adds = first % group_rows > 0;
+      kernels.outer_product(q);
+      for (Size unit = units.begin; ends_group && unit < units.end; ++unit) {
+        const Size place = unit * in + columns.begin;
+        kernels.add_to_totals(dweight + place, group.data() + place, low.data() + place,
+                              columns.size(), begins, ends);
+      }
+      if (columns.begin > 0) return;
+      T* const bias = of_first ? dbias : group_bias.data();
+      T* const block_sums = side.adds ? block_bias.data() : bias;
+      kernels.column_sums(dy, out, these, units.begin, units.end, false, block_sums);
+      if (side.adds) kernels.add(bias + units.begin, block_sums + units.begin, units.size());
+      if (ends_group)
+        kernels.add_to_totals(dbias + units.begin, bias + units.begin,
+                              low_bias.data() + units.begin, units.size(), begins, ends);
+    };
     in_pieces(
-        {0, rows}, units.size() * columns.size(), tuning::summed_rows,
+        {0, rows}, units.size() * columns.size(), sum_block,
         [&](Range some) {
-          const Size first = some.begin, count = some.size();
-          const RowGroups these{&first, &count, 1};
-          q.a_groups = side.b_groups = these;
-          q.accumulate = some.begin > 0;
-          kernels.outer_product(q);
-          if (columns.begin == 0)
-            kernels.column_sums(dy, out, these, units.begin, units.end, q.accumulate, dbias);
+          for (Size first = some.begin; first < some.end; first += sum_block) sum_block_at(first);
         },
         tuning::packing_piece_products);
   };
@@ -108,20 +130,42 @@ void embedding(const std::int64_t* indices, const T* weight, T* y, Size count, S
   });
 }
 
-// Each thread looks at all indices, for those of its own rows.
+// Each thread looks at all indices, for those of its own rows. Nobody knows how often an index
+// occurs, so that each addition's loss is kept, unless there are few.
 template <class T>
 void embedding_backward(const Kernels<T>& kernels, const std::int64_t* indices, const T* dy,
                         T* dweight, Size count, Size rows, Size width) {
+  constexpr Size settled_rows = 8 * sum_block * blocks_together;
+  const bool many = count > sum_block;
+  Buffer<T> low(many ? rows * width : 0);
   parallel_on(threads_for((rows + count) * width, tuning::copy_grain), rows, 1, [&](Range mine) {
-    in_pieces(mine, width * tuning::products_of_a_copy, 1, [&](Range some) {
-      std::fill(dweight + some.begin * width, dweight + some.end * width, T(0));
+    const auto each_piece = [&](const auto& work) {
+      in_pieces(mine, width * tuning::products_of_a_copy, 1,
+                [&](Range some) { work(some.begin * width, some.size() * width); });
+    };
+    each_piece([&](Size first, Size numbers) {
+      std::fill(dweight + first, dweight + first + numbers, T(0));
+      if (many) std::fill(low.data() + first, low.data() + first + numbers, T(0));
     });
+    // What is lost is a sum too, so that it must not become large.
+    const auto settle = [&](Size first, Size numbers) {
+      kernels.finish_totals(dweight + first, low.data() + first, numbers);
+      std::fill(low.data() + first, low.data() + first + numbers, T(0));
+    };
     in_pieces({0, count}, width * tuning::products_of_a_copy, 1, [&](Range some) {
       for (Size i = some.begin; i < some.end; ++i) {
-        if (indices[i] >= mine.begin && indices[i] < mine.end)
-          kernels.add(dweight + indices[i] * width, dy + i * width, width);
+        if (i > 0 && i % settled_rows == 0) each_piece(settle);
+        if (indices[i] < mine.begin || indices[i] >= mine.end) continue;
+        T* const to = dweight + indices[i] * width;
+        if (many) {
+          kernels.add_to_totals(to, dy + i * width, low.data() + indices[i] * width, width, false,
+                                false);
+        } else {
+          kernels.add(to, dy + i * width, width);
+        }
       }
     });
+    if (many) each_piece(settle);
   });
 }
 

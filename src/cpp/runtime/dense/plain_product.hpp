@@ -1,4 +1,4 @@
-// C = init + A B for a plain B: packed on the way, by whoever multiplies with it, where it is used
+// C = A B + bias for a plain B: packed on the way, by whoever multiplies with it, where it is used
 // once; or packed before.
 #pragma once
 
@@ -20,7 +20,7 @@ struct PlainProduct {
   const T* a;  // (rows, k)
   const T* b;
   bool transposed;
-  const T* init;  // (columns in whole vectors,)
+  const T* bias;  // (columns in whole vectors,), or null
   T* c;           // (rows, columns)
   Size rows, k, columns;
 };
@@ -32,7 +32,7 @@ Product<T> whole_product(const Kernels<T>& kernels, const PlainProduct<T>& q) {
   set_matrix(whole, q.b, q.k, q.columns, kernels.lanes);
   whole.a = q.a;
   whole.a_row = q.k;
-  whole.init = q.init;
+  whole.bias = q.bias;
   whole.c = q.c;
   whole.c_row = q.columns;
   whole.rows = q.rows;
@@ -84,8 +84,16 @@ void multiply_share(const Kernels<T>& kernels, const PlainProduct<T>& q, Range r
     product.panel_end = quotient_up(product.vectors, panel_vectors);
     product.a = q.a + rows.begin * q.k + k;
     product.c = q.c + rows.begin * q.columns + first;
-    product.init = k == 0 ? q.init + first : product.c;
-    product.init_row = k == 0 ? 0 : product.c_row;
+    if (k == 0) {
+      product.init = no_sums<T>();
+      product.init_row = product.init_panel = 0;
+    } else {
+      product.init = product.c;
+      product.init_row = product.c_row;
+      product.init_panel = product.c_panel;
+    }
+    const bool last = k + product.k_inner == q.k;
+    product.bias = last && q.bias != nullptr ? q.bias + first : nullptr;
     const T* const b = q.b + (q.transposed ? first * b_row + k : k * b_row + first);
     kernels.pack_matrix(b, b_row, product.k_inner, product.columns, q.transposed, packed.data());
     multiply_in_pieces(kernels, product);

@@ -11,12 +11,17 @@
 namespace pyrnn {
 namespace {
 
-// (slots * padded,): slots fed by both sides get the sum of both biases
+// (slots * padded,): the biases of slots that x alone reaches, or of the others, if there are any;
+// slots fed by both sides get the sum of both.
 template <class T>
-Buffer<T> bias_row(const CellSizes<T>& sizes, const CellParameters<T>& parameters) {
-  Buffer<T> row = Buffer<T>::zeros(sizes.gates());
+Buffer<T> bias_row(const CellSizes<T>& sizes, const CellParameters<T>& parameters, bool of_x) {
   const CellShape& shape = sizes.shape();
+  bool any = false;
+  for (int slot = 0; slot < shape.slots; ++slot) any |= shape.of_hidden(slot) != of_x;
+  if (!any || (parameters.bias_ih == nullptr && parameters.bias_hh == nullptr)) return {};
+  Buffer<T> row = Buffer<T>::zeros(sizes.gates());
   for (int slot = 0; slot < shape.slots; ++slot) {
+    if (shape.of_hidden(slot) == of_x) continue;
     const Size gate = shape.gate_of_slot[slot] * sizes.hidden_size;
     const auto add = [&](const T* bias) {
       if (bias == nullptr) return;
@@ -66,9 +71,9 @@ CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters
                             PackedFor use)
     : sizes(cell_sizes),
       input_columns(std::move(use.input_columns)),
-      bias(bias_row(cell_sizes, parameters)),
-      unit(unit_rows(cell_sizes, parameters)),
-      zeros(Buffer<T>::zeros(panel_vectors * cell_sizes.lanes())) {
+      input_bias(bias_row(cell_sizes, parameters, true)),
+      bias(bias_row(cell_sizes, parameters, false)),
+      unit(unit_rows(cell_sizes, parameters)) {
   const CellShape& shape = sizes.shape();
   const Size H = sizes.hidden_size, O = sizes.output_size;
   // Who reads them alone packs them alone: to fetch them from another core takes longer.

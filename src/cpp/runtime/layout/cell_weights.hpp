@@ -114,9 +114,10 @@ struct CellWeights {
   std::vector<Size> input_columns;  // of weight_ih, packed alone for indices; all if there are none
   Panels<T> input, hidden;          // (I or O) x slots x padded
   Panels<T> second;                 // H x slots x padded, or H x O of a projection
-  Buffer<T> bias;                   // one row of pre-activations
-  Buffer<T> unit;                   // (unit blocks, padded)
-  Buffer<T> zeros;                  // of one panel: where products without a bias start
+  // Rows of pre-activations, or nothing: the biases of slots that x alone reaches, and of the
+  // others. A bias is added at the end of the last product that reaches its slot.
+  Buffer<T> input_bias, bias;
+  Buffer<T> unit;  // (unit blocks, padded)
   // slots x H x (I, O, H), or O x H of a projection, in panels
   Buffer<T> input_back, hidden_back, second_back;
 

@@ -41,7 +41,8 @@ class BackwardWalk {
     sums_.begin(call.inputs, kept, {kept.gates.data(), projected_.data()},
                 assignment_.plan.threads);
     for (Size end = schedule_.steps(); end > 0; end = stretches_.back().begin)
-      stretches_.push_back({schedule_.stretch_to(end, rows_of_stretch()), end});
+      stretches_.push_back(
+          {sums_.stretch_to(schedule_.stretch_to(end, rows_of_stretch()), end), end});
     pieces_taken_ = std::vector<std::atomic<int>>(
         stretches_.size() * static_cast<std::size_t>(assignment_.plan.threads));
   }
@@ -164,6 +165,7 @@ class BackwardWalk {
     at.sequence = at.state = rows.begin;
     at.last_first = step % 2 == 1;
     at.count = rows.size();
+    at.steps = call_.inputs.first_step + step;
     at.dy = call_.dy + at.row * call_.dy_row;
     at.dy_row = call_.dy_row;
     at.dgates = kept_.gates.data() + at.kept * sizes_.gates_row();

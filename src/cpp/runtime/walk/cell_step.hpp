@@ -28,7 +28,14 @@ struct StepRows {
   Size count, groups = 1, apart = 0, gates_apart = 0;
 };
 
-// gates (rows, slots * padded) = x W_ih + b, in the slots that x reaches
+// What a product of slots from one on adds at last, from a row of biases, if there is one.
+template <class T>
+const T* bias_from(const CellSizes<T>& sizes, const Buffer<T>& bias, int slot) {
+  return bias.size() > 0 ? bias.data() + sizes.slot_offset(slot) : nullptr;
+}
+
+// gates (rows, slots * padded) = x W_ih in the slots that x reaches, and + b in those that it alone
+// reaches
 template <class T>
 void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gates,
                    const StepRows& rows, Range panels, bool last_first = false) {
@@ -41,8 +48,9 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   weights.input.set(product);
   product.width = sizes.input_slots() * shape.unit_vectors;
   product.vectors = sizes.input_slots() * sizes.padded / sizes.lanes();
-  product.init = weights.bias.data() + slot;
-  product.init_panel = product.c_panel = sizes.panel_stride();
+  product.init = no_sums<T>();
+  product.bias = bias_from(sizes, weights.input_bias, shape.input_begin);
+  product.c_panel = sizes.panel_stride();
   product.c = gates + slot;
   product.c_row = sizes.gates_row();
   product.columns = product.vectors * sizes.lanes();
@@ -65,11 +73,11 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   }
 }
 
-// Packed weights onto some slots of pre-activations: what is the same in every step. Set in place,
-// as a copy would have to wait for what was just written to it.
+// Packed weights onto some slots of pre-activations, and their biases: what is the same in every
+// step. Set in place, as a copy would have to wait for what was just written to it.
 template <class T>
 void set_weights(const CellSizes<T>& sizes, Product<T>& product, const Panels<T>& weights,
-                 int slot_begin, int slot_end, Size k) {
+                 const Buffer<T>& bias, int slot_begin, int slot_end, Size k) {
   const Size slots = slot_end - slot_begin;
   weights.set(product);
   product.width = slots * sizes.shape().unit_vectors;
@@ -77,6 +85,7 @@ void set_weights(const CellSizes<T>& sizes, Product<T>& product, const Panels<T>
   product.init_row = product.c_row = sizes.gates_row();
   product.init_panel = product.c_panel = sizes.panel_stride();
   product.columns = product.vectors * sizes.lanes();
+  product.bias = bias_from(sizes, bias, slot_begin);
   product.blocks = sizes.in_blocks();
   product.k_outer = 1;
   product.k_inner = k;
@@ -87,8 +96,8 @@ template <class T>
 void set_hidden_weights(const CellWeights<T>& weights, Product<T>& product) {
   const CellShape& shape = weights.sizes.shape();
   if (shape.has_hidden())
-    set_weights(weights.sizes, product, weights.hidden, shape.hidden_begin, shape.hidden_end,
-                weights.sizes.output_size);
+    set_weights(weights.sizes, product, weights.hidden, weights.bias, shape.hidden_begin,
+                shape.hidden_end, weights.sizes.output_size);
 }
 
 // A step with the fields that follow from the weights.
@@ -98,7 +107,6 @@ StepForward<T> step_of(const CellWeights<T>& weights) {
   StepForward<T> step{};
   set_hidden_weights(weights, step.product);
   step.gates_row = sizes.gates_row();
-  step.bias = weights.bias.data();
   step.units = sizes.hidden_size;
   step.inner_row = step.u_row = step.unit_block = sizes.padded;
   step.unit = weights.unit.data();
@@ -153,8 +161,8 @@ void second_step(const CellWeights<T>& weights, StepForward<T>& step, Range outp
   const CellShape& shape = sizes.shape();
   Int8Rows<T> quantized;
   if (shape.has_second()) {
-    set_weights(sizes, step.product, weights.second, shape.second_begin, shape.second_end,
-                sizes.hidden_size);
+    set_weights(sizes, step.product, weights.second, weights.bias, shape.second_begin,
+                shape.second_end, sizes.hidden_size);
     set_rows(sizes, step, shape.second_begin, static_cast<const T*>(step.u), step.u_row);
     quantized.quantize(*sizes.kernels, step.product);
     sizes.cell->forward(step);
@@ -167,8 +175,6 @@ void second_step(const CellWeights<T>& weights, StepForward<T>& step, Range outp
   weights.second.set(product);
   product.a = step.u;
   product.a_row = step.u_row;
-  product.init = weights.zeros.data();
-  product.init_panel = 0;
   product.c = step.h_next;
   product.c_row = step.h_next_row;
   product.rows = step.rows;

@@ -98,6 +98,7 @@ void walk_backward(const Backward<T>& call, const Checkpoints<T>& checkpoints,
     walk_forward(again, &kept);
     Backward<T> back = call;
     back.inputs.schedule = &segment.schedule;
+    back.inputs.first_step = begin;
     back.inputs.x = x;
     back.inputs.h0 = segment.h0;
     back.inputs.y = y.data();

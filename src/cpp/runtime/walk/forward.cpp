@@ -169,7 +169,7 @@ class ForwardWalk {
     return values().gates.data() + at * sizes_.gates_row();
   }
 
-  // x W_ih + b for steps [begin, end): for the rows that this part walks, or its share of all, or
+  // x W_ih for steps [begin, end): for the rows that this part walks, or its share of all, or
   // the panels that it owns.
   void hoist(Size begin, Size end, Range mine, int part) {
     const Range all = schedule_.rows_of(begin, end), panels = assignment_.panels(part);

@@ -2,13 +2,16 @@
 // pre-activations.
 //
 // Sums over time run from the last step to the first, whatever the stretches in which they are
-// taken; the first step's share of dweight_hh, which multiplies h0, is the last. A batch may be cut
-// into bands of sequences, each with sums of its own, which are added up in their order.
+// taken; the first step's share of dweight_hh, which multiplies h0, is the last. They are cut into
+// blocks of rows, counted from the last step on; a block that a stretch leaves open goes on in the
+// next. A batch may be cut into bands of sequences, each with sums of its own, which are added up
+// in their order.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "runtime/layout/band_rows.hpp"
 #include "runtime/layout/kept.hpp"
 #include "runtime/layout/schedule.hpp"
 #include "runtime/walk/cell_step.hpp"
@@ -36,6 +39,7 @@ struct LayerInputs {
   const T* h0;  // (batch, O)
   const T* y;   // (rows, O), row by row
   Size y_row;
+  Size first_step = 0;  // of the whole sequence
 };
 
 // Gradients of pre-activations, and of h where it is projected; rows in the order of what is kept.
@@ -56,6 +60,9 @@ class GradientSums {
   // Begins with a part of the sequence; `threads` may call `sum` at a time.
   void begin(const LayerInputs<T>& inputs, const Kept<T>& kept, const GradientRows<T>& rows,
              int threads);
+  // Where a stretch of time that ends at `end` begins best, if it is to begin at about `begin`:
+  // where a block does, or an even part of one.
+  Size stretch_to(Size begin, Size end) const;
   // The share of steps [begin, end) of a band for some panels of units and of h; the last steps
   // come first.
   void sum(Size begin, Size end, int band, Range panels, Range outputs, int thread);
@@ -63,35 +70,69 @@ class GradientSums {
   // of what is kept
   void input_gradient(Size row, Size kept, const StepRows& rows, T* dx) const;
   // To be called once, after the last `sum` of a part.
-  void end() { fresh_ = false; }
+  void end();
   // Gradients of the parameters that act on units, summed over time by the steps themselves:
   // (unit rows, unit blocks, padded). A row for each sequence, so that no thread waits for another.
   T* units() { return units_.data(); }
+  // To be called after a step back of some unit rows, for some panels of units; `steps` is how many
+  // of the sequence, or the window, are left. Sums over time are cut into blocks as well.
+  void close_units(Size steps, Range unit_rows, Range panels);
   // Adds the bands up, and brings what was kept in the core's layout into torch's.
   void finish();
 
  private:
+  // Totals, and what their additions have lost; sums of the group of blocks that is open, which are
+  // the totals in the first one; sums of the block that is open, which are those of its group in
+  // the first block of each.
+  struct Sums {
+    T* all = nullptr;
+    Size size = 0;
+    Buffer<T> own, low, group, block;
+
+    // What is needed when rows go on up to a block.
+    void expect(OpenBlock until, bool zeros) {
+      if (all == nullptr) return;
+      const auto make = [&] { return zeros ? Buffer<T>::zeros(size) : Buffer<T>(size); };
+      const bool groups = until.group > 0;
+      if (block.size() == 0 && (groups || until.block > 0)) block = make();
+      if (low.size() > 0 || !groups) return;
+      low = make();
+      group = make();
+    }
+    T* of_group(OpenBlock open) { return open.group == 0 ? all : group.data(); }
+    T* of_block(OpenBlock open) { return open.block == 0 ? of_group(open) : block.data(); }
+  };
   // The sums of one band: the first's weights go where all shall go.
   struct Band {
-    Gradients<T> to;
-    Buffer<T> weight_ih, weight_hh, weight_hr;  // of the others
-    Buffer<T> bias, one_hot;                    // as rows of pre-activations
+    Sums weight_ih, weight_hh, weight_hr;
+    Sums bias, one_hot;                  // as rows of pre-activations
+    std::vector<OpenBlock> open_before;  // steps, counted from the first
   };
-  struct Rows;
 
   Band new_band(int index) const;
-  Rows rows_of(Size begin, Size end, int band) const;
-  void sum_bias(Band& band, const Rows& rows, Range panels, bool accumulate);
-  void sum_one_hot(Band& band, const Rows& rows, Range panels);
-  void sum_second(const Band& band, const Rows& rows, Range panels, Range outputs, bool accumulate,
-                  int thread);
+  // The sequences of a band; there may be fewer bands than the schedule has.
+  Range band_rows(int index) const {
+    return split(inputs_.schedule->batch_size, static_cast<int>(bands_.size()), index);
+  }
+  void sum_bias(Band& band, const BandRows& rows, const BlockRows& block_rows, Range panels);
+  void sum_one_hot(Band& band, const BandRows& rows, const BlockRows& block_rows, Range panels,
+                   Size end);
+  void close_one_hot(Sums& sums, const BandRows& rows, const BlockRows& block_rows, Range columns,
+                     Size end);
+  void sum_second(Band& band, const BandRows& rows, const BlockRows& block_rows, Range panels,
+                  Range outputs, int thread);
+  void add_group(Sums& sums, const BlockRows& block_rows, Size begin, Size count) const;
+  void add_groups(Sums& sums, const BlockRows& block_rows, Range panels, int slot_begin,
+                  int slot_end, Size columns) const;
   void add_bands();
   void finish_one_hot();
   void finish_chosen(const T* from, Size count, T* to) const;
   void finish_units();
-  OuterProduct<T> outer_of(const Rows& rows, Range panels, bool accumulate, int thread);
-  OuterSide<T> input_side(const Band& band, const Rows& rows) const;
-  OuterSide<T> hidden_side(const Band& band, const Rows& rows, bool first_step) const;
+  OuterProduct<T> outer_of(const BandRows& rows, const BlockRows& block_rows, Range panels,
+                           int thread);
+  OuterSide<T> side_of(Sums& sums, const BlockRows& block_rows, Size columns) const;
+  OuterSide<T> input_side(Band& band, const BandRows& rows, const BlockRows& block_rows) const;
+  OuterSide<T> hidden_side(Band& band, const BandRows& rows, const BlockRows& block_rows) const;
   Range columns_of(Range panels) const;
 
   const CellWeights<T>& weights_;
@@ -102,8 +143,7 @@ class GradientSums {
   LayerInputs<T> inputs_{};
   const Kept<T>* kept_ = nullptr;
   GradientRows<T> rows_{};
-  bool fresh_ = true;
-  Buffer<T> zeros_, units_;
+  Buffer<T> zeros_, units_, units_before_, units_low_;
   std::vector<Band> bands_;
   std::vector<Buffer<T>> scratch_;
 };

@@ -48,6 +48,7 @@ struct BackRows {
   Size sequence;             // the first sequence
   Size state;                // the first row of the BackState
   Size count;
+  Size steps;   // of the sequence, or the window, that are left after this one
   const T* dy;  // (count, O), or null
   Size dy_row;
   T* dgates;                // (count, slots * padded)
@@ -107,6 +108,7 @@ class StepBack {
       q.dy_row = rows.dy_row;
     }
     sizes_.cell->backward(q);
+    sums_.close_units(rows.steps, {rows.state, rows.state + rows.count}, panels);
   }
 
   // du = dz W_hh of the slots that u feeds
@@ -228,6 +230,7 @@ class StepBack {
     product.c_row = product.columns;
     product.init = onto ? to : state_.zeros.data();
     product.init_row = onto ? product.c_row : 0;
+    product.init_panel = product.c_panel;
     product.rows = rows.count;
     product.last_first = rows.last_first;
   }

@@ -205,6 +205,7 @@ class WindowWalk {
     at.state = block;
     at.last_first = lag % 2 == 1;
     at.count = rows_at(windows, lag);
+    at.steps = k2_ - 1 - lag;
     if (layer + 1 < states_.size()) {
       at.dy_row = sizes.output_size;
       at.dy = states_[layer + 1]->dx.data() + block * at.dy_row;

@@ -27,6 +27,7 @@ from pyrnn.reference.affine import (
 )
 from pyrnn.reference.cells.gru_reset_before import hidden_parameters
 from pyrnn.reference.projection import project, project_backward
+from pyrnn.reference.sums import sum_of_rows
 
 Backward = tuple["Array | None", State, "dict[str, Array]"]
 
@@ -120,7 +121,7 @@ def lstm_backward(saved: SavedLSTM, dstate: State, parameters: Parameters, by: C
     grads = input_grads | hidden_grads | projection_grads
     if "weight_peephole" in parameters:
         dpeephole = [*(d * c for d in dz_if), dz_o * c_next]
-        grads["weight_peephole"] = np.concatenate(dpeephole, axis=1).sum(axis=0)
+        grads["weight_peephole"] = sum_of_rows(np.concatenate(dpeephole, axis=1))
     return dx, (dh, dc), grads
 
 

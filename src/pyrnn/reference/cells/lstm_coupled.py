@@ -21,6 +21,7 @@ from pyrnn._types import Array, Indices, Parameters, State
 from pyrnn.reference.activations import sigmoid
 from pyrnn.reference.affine import hidden_backward, hidden_product, input_backward, input_product
 from pyrnn.reference.projection import project, project_backward
+from pyrnn.reference.sums import sum_of_rows
 
 
 class Saved(NamedTuple):
@@ -69,7 +70,7 @@ def backward(
     grads = input_grads | hidden_grads | projection_grads
     if "weight_peephole" in parameters:
         dpeephole = np.concatenate([dz_i * c, dz_o * c_next], axis=1)
-        grads["weight_peephole"] = dpeephole.sum(axis=0)
+        grads["weight_peephole"] = sum_of_rows(dpeephole)
     return dx, (dh, dc), grads
 
 

@@ -19,6 +19,7 @@ from pyrnn.reference.activations import sigmoid
 from pyrnn.reference.affine import hidden_backward, hidden_product, input_backward, input_product
 from pyrnn.reference.cells.lstm import Saved
 from pyrnn.reference.projection import project, project_backward
+from pyrnn.reference.sums import sum_of_rows
 
 
 def forward(
@@ -54,5 +55,5 @@ def backward(
     dc = dc_next * f + dz_i * p_i + dz_f * p_f
     grads = input_grads | hidden_grads | projection_grads
     dpeephole = np.concatenate([dz_i * c, dz_f * c, dz_o * c_next], axis=1)
-    grads["weight_peephole"] = dpeephole.sum(axis=0)
+    grads["weight_peephole"] = sum_of_rows(dpeephole)
     return dx, (dh, dc), grads

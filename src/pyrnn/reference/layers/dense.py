@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pyrnn._types import Array, Indices
 from pyrnn.reference.int8 import times
+from pyrnn.reference.sums import sum_at_indices, sum_of_products, sum_of_rows
 
 
 def linear(x: Array, weight: Array, bias: Array | None, out: Array | None = None) -> Array:
@@ -20,7 +19,7 @@ def linear(x: Array, weight: Array, bias: Array | None, out: Array | None = None
 
 def linear_backward(x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array]:
     """Gradients (dx, dweight, dbias) of `linear`."""
-    return dy @ weight, dy.T @ x, dy.sum(axis=0)
+    return dy @ weight, sum_of_products(dy, x), sum_of_rows(dy)
 
 
 def embedding(indices: Indices, weight: Array) -> Array:
@@ -30,6 +29,4 @@ def embedding(indices: Indices, weight: Array) -> Array:
 
 def embedding_backward(indices: Indices, dy: Array, num_embeddings: int) -> Array:
     """Gradient (V, D): each row is the sum of dy's rows at which it was looked up."""
-    dweight = np.zeros((num_embeddings, dy.shape[1]), dtype=dy.dtype)
-    np.add.at(dweight, indices, dy)
-    return dweight
+    return sum_at_indices(indices, dy, num_embeddings)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pyrnn._types import Array, Indices, Noise, Parameters, State, is_indices
 from pyrnn.reference.cells import cell_of
 from pyrnn.reference.recurrence import zoneout
+from pyrnn.reference.sums import Total
 
 
 class Run(NamedTuple):
@@ -94,7 +95,9 @@ def backward(
     """Back-propagate through the whole sequence: dx, the initial state's gradient, and grads."""
     run = saved.run
     step_backward = cell_of(run.cell).backward
-    grads = {name: np.zeros_like(array, subok=False) for name, array in run.parameters.items()}
+    totals = {
+        name: Total(np.zeros_like(array, subok=False)) for name, array in run.parameters.items()
+    }
     dx = None if is_indices(run.x) else np.zeros(run.x.shape, dy.dtype)
     dstate = copied(dstate)
     for rows, times, step, kept in reversed(saved.steps):
@@ -111,8 +114,8 @@ def backward(
         if dx is not None and dx_rows is not None:
             dx[times, rows] = dx_rows
         for name, grad in step_grads.items():
-            grads[name] += grad
-    return dx, dstate, grads
+            totals[name].add(grad)
+    return dx, dstate, {name: total.value() for name, total in totals.items()}
 
 
 def count_steps(run: Run) -> int:

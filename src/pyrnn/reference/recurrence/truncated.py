@@ -14,6 +14,7 @@ import numpy as np
 
 from pyrnn._types import Array, is_indices
 from pyrnn.reference.recurrence import sequence
+from pyrnn.reference.sums import Total
 
 
 def windows(time_steps: int, k1: int, k2: int) -> Iterator[tuple[int, int, int]]:
@@ -35,8 +36,9 @@ def backward_windows(
     ``masks[l]`` is what layer l's output was multiplied by before layer l + 1.
     """
     steps = [list(one.steps) for one in saved]
-    grads = [
-        {n: np.zeros_like(a, subok=False) for n, a in one.run.parameters.items()} for one in saved
+    totals = [
+        {n: Total(np.zeros_like(a, subok=False)) for n, a in one.run.parameters.items()}
+        for one in saved
     ]
     x = saved[0].run.x
     dx = None if is_indices(x) else np.zeros(x.shape, dy.dtype)
@@ -52,7 +54,7 @@ def backward_windows(
                 window, dlayer if mask is None else dlayer * mask, sequence.zero_state(window.run)
             )
             for name, grad in window_grads.items():
-                grads[layer][name] += grad
+                totals[layer][name].add(grad)
         if dx is not None and dlayer is not None:
             dx += dlayer
-    return dx, grads
+    return dx, [{name: total.value() for name, total in of.items()} for of in totals]
