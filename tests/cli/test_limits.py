@@ -29,7 +29,7 @@ def options(kind: str) -> list[tuple[str, str]]:
 def test_options_are_found() -> None:
     assert ("train", "--threads") in options("whole")
     assert ("sample", "--temperature") in options("number")
-    assert len(options("whole")) == 27
+    assert len(options("whole")) == 29
 
 
 class TestNumbers:
