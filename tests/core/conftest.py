@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -75,7 +76,10 @@ def run_python() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     The names are environment variables. Those that choose instruction set, backend or threads are
     not handed down.
     """
-    usual = 7200 if os.environ.get("PYRNN_LONG_TESTS") == "1" else 600
+    # Under emulation the system cannot start this Python by itself.
+    python = shlex.split(os.environ.get("PYRNN_TEST_PYTHON", "")) or [sys.executable]
+    long = os.environ.get("PYRNN_LONG_TESTS") == "1" or len(python) > 1
+    usual = 7200 if long else 600
 
     def run(
         *arguments: object, timeout: float = usual, **variables: str
@@ -84,7 +88,7 @@ def run_python() -> Callable[..., "subprocess.CompletedProcess[str]"]:
         kept = {name: value for name, value in os.environ.items() if name not in chosen}
         path = os.pathsep.join(p for p in sys.path if p)
         return subprocess.run(
-            [sys.executable, *map(str, arguments)],
+            [*python, *map(str, arguments)],
             env={**kept, "PYTHONPATH": path, **variables},
             cwd=ROOT,
             capture_output=True,

@@ -12,6 +12,7 @@ nothing is installed on the system. Everything stays in `build/emulation/`.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def main() -> int:
         print(f"usage: run.py {{{','.join(processors)}}} [arguments of pytest]", file=sys.stderr)
         return 2
     python, environment = processors[sys.argv[1]]()
+    environment["PYRNN_TEST_PYTHON"] = shlex.join(python)  # what starts processes of its own
     command = [*python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     arguments = sys.argv[2:] or KERNEL_TESTS
     return subprocess.run([*command, *arguments], cwd=ROOT, env=environment).returncode

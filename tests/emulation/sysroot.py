@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 DEBIAN_PACKAGES = ["python3.11", "libpython3.11-dev", "libstdc++6"]
-PYTHON_PACKAGES = ["numpy", "pytest", "hypothesis", "mpmath", "safetensors"]
+PYTHON_PACKAGES = ["numpy", "pytest", "hypothesis", "mpmath", "rich", "safetensors"]
 PLATFORMS = ["manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64"]
 
 
