@@ -71,6 +71,7 @@ def test_steps_of_an_array(even):
         (None, "requires y to be passed"),
         (["a"] * 59, "y: expected a target for each of 60 sequences, got 59"),
         (np.linspace(0, 1, 60), "Unknown label type"),
+        (np.zeros(60, "V8"), r"y: expected numbers or strings, got an array of \|V8"),
         ([np.zeros(9, int)] * 59, "y: expected targets for each of 60 sequences, got 59"),
         ([np.zeros(2, int)] * 60, r"y\[0\]: expected a target for each of the \d steps of X\[0\]"),
     ],

@@ -212,7 +212,7 @@ class TestBitsPerCharacter:
         model, text = make(), some_indices(600)
         calls: list[int] = []
         bits = model.bits_per_character(text.astype(np.uint8), callback=lambda: calls.append(1))
-        assert bits == model.bits_per_character(text)
+        assert bits == model.bits_per_character(text) == model.bits_per_character(memoryview(text))
         assert len(calls) == 2
 
         def end() -> None:

@@ -29,7 +29,7 @@ def _labels(estimator: Any, y: Any, sequences: Sequences) -> tuple[Any, bool]:
         array = np.asarray(y)
         if array.ndim != 2 or array.shape[1] == 1:
             labels = column_or_1d(y, warn=True)
-            _finite(labels)
+            _check_labels(labels)
             check_classification_targets(labels)
             _same_number(labels, sequences)
             return labels, False
@@ -37,7 +37,7 @@ def _labels(estimator: Any, y: Any, sequences: Sequences) -> tuple[Any, bool]:
     parts = [np.asarray(part) for part in parts]
     _one_for_each_step(parts, sequences, dimensions=(1,))
     labels = np.concatenate(parts)
-    _finite(labels)
+    _check_labels(labels)
     check_classification_targets(labels)
     return parts, True
 
@@ -87,7 +87,9 @@ def _parts_of(y: Any, lists: bool = True) -> list[Any] | None:
     return list(y) if getattr(first, "ndim", 1) else None
 
 
-def _finite(labels: npt.NDArray[Any]) -> None:
+def _check_labels(labels: npt.NDArray[Any]) -> None:
+    if labels.dtype.kind == "V":
+        raise ValueError(f"y: expected numbers or strings, got an array of {labels.dtype}")
     if labels.dtype.kind in "fO":
         assert_all_finite(labels, input_name="y")
 

@@ -55,8 +55,9 @@ class Use:
         """
         found = bits(self, indices, callback)
         vocabulary: BaseVocabulary = self.vocabulary  # type: ignore[attr-defined]
-        length = vocabulary._length(np.asarray(indices))
-        return found if length == len(indices) else found * len(indices) / max(1, length)
+        tokens = np.asarray(indices)
+        length = vocabulary._length(tokens)
+        return found if length == len(tokens) else found * len(tokens) / max(1, length)
 
     def score(self, text: str | Iterable[str]) -> Score:
         r"""Score a text from its beginning to its end: the bits that its characters take.
