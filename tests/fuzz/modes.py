@@ -25,7 +25,14 @@ def rerun(mode: Mode) -> Iterator[None]:
         yield
 
 
-FUNCTIONS = {"exp": True, "tanh": True, "sigmoid": True, "normalise": False}
+FUNCTIONS = {
+    "exp": True,
+    "tanh": True,
+    "sigmoid": True,
+    "normalise": False,
+    "sum_of_rows": False,
+    "sum_of_products": False,
+}
 """What is off within the reference, and whether in its results or in what it takes."""
 
 
@@ -34,8 +41,9 @@ def _changed_values(mode: Mode) -> Iterator[None]:
     """Let values within the reference be off by a unit in the last place, or flushed to zero.
 
     They are what exp, tanh and sigmoid give, since the derivative of a shut gate, 1 minus nearly 1,
-    is all rounding; and what layer norm takes, which may be all equal up to rounding. Two modes
-    take all up, and all down, the others each by chance.
+    is all rounding; what layer norm takes, which may be all equal up to rounding; and what
+    gradients are sums of, which may be zero up to rounding, while Adam divides by their size. Two
+    modes take all up, and all down, the others each by chance.
     """
     if not (mode.nudge or mode.flush):
         yield
@@ -74,7 +82,7 @@ def _around(
 
 @contextlib.contextmanager
 def _summed_in_chains() -> Iterator[None]:
-    """Each number of a product is a chain of fused multiply-adds in the order of k, from the bias.
+    """Each number of a product is a chain of fused multiply-adds in the order of k, the bias last.
 
     NumPy's order is another, which matters where numbers overflow: to the infinity that is first.
     """
@@ -91,12 +99,12 @@ def _summed_in_chains() -> Iterator[None]:
 def chain(x: Any, weight: Any, bias: Any) -> Any:
     """x Wᵀ + b, (M, K), (N, K), (N,) -> (M, N)."""
     dtype = np.result_type(x, weight)
-    total = np.zeros((len(x), len(weight)), dtype) + (0 if bias is None else bias)
+    total = np.zeros((len(x), len(weight)), dtype)
     with np.errstate(all="ignore"):
         for k in range(x.shape[1]):
             product = np.multiply.outer(x[:, k].astype(np.longdouble), weight[:, k])
             total = (total + product).astype(dtype)
-    return total
+        return total if bias is None else total + bias
 
 
 def _input_product(function: Any) -> Any:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pyrnn import _checks
-from pyrnn.reference import activations, affine, layer_norm
+from pyrnn.reference import activations, affine, layer_norm, sums
 from tests.fuzz.draw import Mode
 from tests.fuzz.modes import chain, rerun
 
@@ -65,3 +65,12 @@ def test_products_in_chains_overflow_to_the_first_infinity(dtype):
         assert affine.hidden_product(x, parameters) == -np.inf
     x, weight, bias = (np.random.default_rng(n).standard_normal((4, 4)) for n in range(3))
     np.testing.assert_allclose(chain(x, weight, bias[0]), x @ weight.T + bias[0], rtol=1e-13)
+
+
+def test_what_gradients_sum_up_is_nudged():
+    """A sum that is zero up to rounding is another one then, and Adam divides by its size."""
+    rows = np.array([[1.5], [2.5], [-1.5], [-2.5]])
+    assert sums.sum_of_rows(rows) == 0
+    with rerun(Mode(nudge=4)):
+        assert sums.sum_of_rows(rows) != 0
+        assert (sums.sum_of_products(rows, np.ones((4, 2))) != 0).all()
