@@ -65,7 +65,7 @@ def test_a_gap_is_told_and_what_calendars_leave_out_is_none():
     ):
         read_table("series", np.arange(58), without)
     clock = hours.copy()
-    clock[30:] -= 1  # put back in autumn
+    clock[30:] -= np.timedelta64(1, "h")  # put back in autumn
     read_table("series", np.arange(60), clock)
     pandas = pytest.importorskip("pandas")
     for frequency in ("B", "MS", "QS", "YS", "13h"):

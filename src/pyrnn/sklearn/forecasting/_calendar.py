@@ -52,7 +52,8 @@ def features(times: Any, names: tuple[str, ...]) -> npt.NDArray[np.float64]:
         columns.append(np.eye(7)[weekday])
     if "year" in names:
         year = clock.astype("datetime64[Y]")
-        length = (year + 1).astype("datetime64[D]") - year.astype("datetime64[D]")
+        following = year + np.timedelta64(1, "Y")
+        length = following.astype("datetime64[D]") - year.astype("datetime64[D]")
         columns.append(_waves((clock - year.astype("datetime64[s]")) / length, 1))
     return np.concatenate(columns, axis=1)
 

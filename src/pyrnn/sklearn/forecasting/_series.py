@@ -13,6 +13,7 @@ from pyrnn import _checks, _warnings
 from pyrnn.sklearn._errors import naming
 
 _HOUR = np.timedelta64(1, "h")
+_NONE = np.timedelta64(0, "ns")
 
 
 class Table(NamedTuple):
@@ -67,7 +68,7 @@ def check_times(name: str, times: Any) -> None:
         raise ValueError(f"{name}: expected a timestamp for each step, got NaT")
     steps = np.diff(moments)
     # A clock that is put back an hour in autumn shows times that go back as far, once a year.
-    back = np.flatnonzero(steps < np.timedelta64(0))
+    back = np.flatnonzero(steps < _NONE)
     if len(back) > 1 + len(steps) // 300 or np.any(steps < -_HOUR):
         raise ValueError(
             f"{name}: expected timestamps in ascending order, got {times[back[0] + 1]} after "
@@ -77,7 +78,7 @@ def check_times(name: str, times: Any) -> None:
         return
     usual = np.sort(steps)[int(0.95 * len(steps))]
     gaps = np.flatnonzero(steps >= 2 * usual)
-    if len(gaps) and usual > np.timedelta64(0):
+    if len(gaps) and usual > _NONE:
         more = f", and {len(gaps) - 1} more gaps" if len(gaps) > 1 else ""
         _warnings.warn_user(
             f"{name}: no value between {times[gaps[0]]} and {times[gaps[0] + 1]}{more}; steps are "
