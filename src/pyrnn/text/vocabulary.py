@@ -264,33 +264,6 @@ class Vocabulary(BaseVocabulary):
         forms = [*map(normal.__getitem__, first), prompt, *normal.values()]
         return min(forms, key=lambda text: len(set(text).difference(self.characters)))
 
-    def decode(self, indices: npt.ArrayLike) -> str:
-        """Convert indices to text: the inverse of `encode`.
-
-        Parameters
-        ----------
-        indices : array of int
-            Indices in [0, len(vocabulary)), (T,).
-
-        Returns
-        -------
-        str
-            The text.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If ``indices`` does not hold such indices.
-
-        Examples
-        --------
-        >>> from pyrnn.text import Vocabulary
-        >>> Vocabulary("helo").decode([0, 1, 2, 2, 3])
-        'hello'
-        """
-        checked = _checks.index_array("indices", indices, len(self))
-        return self._decoded(checked.reshape(-1))
-
     def _decoded(self, indices: Indices) -> str:
         return "".join([self.characters[index] for index in indices.tolist()])
 
