@@ -61,6 +61,8 @@ class NativeBackend:
     scale_channels = staticmethod(_core.scale_channels)
     scale_channels_backward = staticmethod(batch_norm.scale_channels_backward)
     channel_factors = staticmethod(batch_norm.channel_factors)
+    batch_norm_of_part = staticmethod(batch_norm.batch_norm_of_part)
+    batch_norm_of_part_backward = staticmethod(batch_norm.batch_norm_of_part_backward)
     exp = staticmethod(_core.functions_float64.exp)
     sgd = staticmethod(_core.sgd)
     adagrad = staticmethod(_core.adagrad)

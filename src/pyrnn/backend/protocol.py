@@ -261,6 +261,31 @@ class Backend(Protocol):
     ) -> tuple[Array, Array]:
         """w / sqrt(var + eps), and b."""
 
+    def batch_norm_of_part(
+        self,
+        x: Array,
+        weight: Array | None,
+        bias: Array | None,
+        eps: float,
+        exchange: Callable[[Array], Array],
+    ) -> tuple[Array, Any, int]:
+        """Rows (M, C) of a batch that processes share, normalised with the statistics of all.
+
+        ``exchange`` gives the vectors of all processes, (P, n), for this one's, (n,). Also
+        returns the moments, for `batch_norm_of_part_backward`, and the number of all rows.
+        """
+
+    def batch_norm_of_part_backward(
+        self,
+        x: Array,
+        moments: Any,
+        count: int,
+        weight: Array | None,
+        dy: Array,
+        exchange: Callable[[Array], Array],
+    ) -> tuple[Array, Array, Array]:
+        """Gradients (dx, dweight, dbias) of `batch_norm_of_part`."""
+
     def exp(self, x: Array) -> Array:
         """e^x of each number of a float64 array."""
 

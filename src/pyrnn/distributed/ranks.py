@@ -68,10 +68,6 @@ class Ranks:
         """Whether a condition holds on any rank."""
         return bool(self.told(float(flag)).any())
 
-    def mean(self, value: float, weight: float) -> tuple[float, float]:
-        """The mean of all ranks' values, each with its weight; and the weights' sum."""
-        return weighted(self.told(value, weight))
-
     def gathered(self, value: Any) -> list[Any]:
         """The object of each rank, in their order."""
         objects: list[Any] = self.communicator.allgather(value)
@@ -79,7 +75,11 @@ class Ranks:
 
     def from_first(self, value: Any) -> Any:
         """The object of rank 0."""
-        return self.communicator.bcast(value, 0)
+        return self.from_rank(0, value)
+
+    def from_rank(self, rank: int, value: Any) -> Any:
+        """The object of one rank."""
+        return self.communicator.bcast(value, rank)
 
     def check_same(self, what: Mapping[str, Any]) -> None:
         """Raise a ValueError on all ranks if a value differs on one of them."""

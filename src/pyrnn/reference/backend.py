@@ -85,6 +85,8 @@ class ReferenceBackend:
     scale_channels = staticmethod(batch_norm.scale_channels)
     scale_channels_backward = staticmethod(batch_norm.scale_channels_backward)
     channel_factors = staticmethod(batch_norm.channel_factors)
+    batch_norm_of_part = staticmethod(batch_norm.batch_norm_of_part)
+    batch_norm_of_part_backward = staticmethod(batch_norm.batch_norm_of_part_backward)
     sgd = staticmethod(_of_all(optim.sgd))
     adagrad = staticmethod(_of_all(optim.adagrad))
     rmsprop = staticmethod(_of_all(optim.rmsprop))

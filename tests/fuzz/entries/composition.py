@@ -78,10 +78,16 @@ def _batch_norm(train: bool, a: Arguments) -> dict[str, Any]:
     if not train:
         layer.eval()
     twin = copy.deepcopy(layer)
-    y, _, cache = layer.forward(a["x"])
+    y, _, cache = layer.forward(a["x"], mask=a["mask"])
     dx, _, grads = layer.backward(cache, a["dy"])
     kept = {n: np.array(b) for n, b in layer.buffers.items() if n != "num_batches_tracked"}
-    return {"y": y, "dx": dx, "grads": grads, "buffers": kept, "called": twin(a["x"])}
+    return {
+        "y": y,
+        "dx": dx,
+        "grads": grads,
+        "buffers": kept,
+        "called": twin(a["x"], mask=a["mask"]),
+    }
 
 
 def _each_row(a: Arguments) -> tuple[Any, Any]:
@@ -103,7 +109,12 @@ def batch_norm_case(draw: Draw) -> Case:
         "running_var": np.abs(draw.array(channels)),
         "x": draw.array(*shape),
         "dy": draw.array(*shape),
+        "mask": None,
     }
+    if draw.chance(0.4):
+        counted = np.asarray(draw.integers(*shape[:-1], below=2)) == 0
+        counted.reshape(-1)[:2] = True
+        arguments["mask"] = counted
     run = partial(_batch_norm, train)
     relations = [Relation("call", partial(_called, run))]
     if tracked:

@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 
 import pyrnn
+from pyrnn.distributed.batch import BatchExchange
+from pyrnn.distributed.ranks import ranks_of
+from pyrnn.layers.composition._shared_batch import shared_batch
+from tests.distributed.threads import on_ranks
 
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -231,3 +235,95 @@ def test_an_error_changes_nothing():
     with pytest.raises(ValueError, match="running_var"):
         layer.load_state_dict(wrong)
     assert all(np.array_equal(layer.state_dict()[n], a) for n, a in before.items())
+
+
+def test_rows_that_do_not_count(backend):
+    """As if they were not there: statistics, averages, gradients; whatever is in them."""
+    x, dy = random(6, 4, 3), random(6, 4, 3, seed=1)
+    mask = random(6, 4, seed=2) > 0
+    for train in (True, False):
+        layer, twin = (made if train else made.eval() for made in (make(), make()))
+        y, _, cache = twin.forward(x[mask])
+        dx, _, grads = twin.backward(cache, dy[mask])
+        spoiled, dspoiled = (np.where(mask[..., None], array, np.nan) for array in (x, dy))
+        found, _, cache = layer.forward(spoiled, mask=mask)
+        gradient, _, mine = layer.backward(cache, dspoiled)
+        assert np.array_equal(found[mask], y)
+        assert np.array_equal(gradient[mask], dx)
+        assert not found[~mask].any()
+        assert not gradient[~mask].any()
+        for name in grads:
+            assert np.array_equal(mine[name], grads[name])
+        for name in BUFFERS:
+            assert np.array_equal(layer.buffers[name], twin.buffers[name])
+        assert np.array_equal(layer.eval()(spoiled, mask=mask)[mask], twin.eval()(x[mask]))
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("by", ["lengths", "mask", "both"])
+def test_padding_of_a_row_of_layers_does_not_count(by, batch_first, backend):
+    """However far sequences are padded, in a nested row of layers as well."""
+
+    def model():
+        return pyrnn.Sequential(
+            norm=make(2),
+            rnn=pyrnn.GRU(2, 3, batch_first=batch_first, dtype="float64", seed=0),
+            block=pyrnn.Sequential(norm=make(3), relu=pyrnn.Activation("relu")),
+            last=pyrnn.MeanOverTime(batch_first=batch_first),
+            end=make(3),
+        )
+
+    lengths = np.array([4, 1, 3])
+    results = []
+    for steps in (4, 7):
+        x = np.full((steps, 3, 2), np.nan)
+        inside = np.arange(steps)[:, None] < lengths
+        x[inside] = random(8, 2)
+        flags = np.concatenate([np.array([[1, 1, 1], [0, 1, 1]], bool), inside[2:]])
+        options = {"mask": inside} if by == "mask" else {"lengths": lengths}
+        options |= {"mask": flags} if by == "both" else {}
+        if batch_first:
+            x = x.swapaxes(0, 1).copy()
+            options |= {"mask": options["mask"].T} if "mask" in options else {}
+        layer = model()
+        y, _, cache = layer.forward(x, **options)
+        _, _, grads = layer.backward(cache, random(3, 3, seed=3))
+        results.append([y, *grads.values(), *layer.buffers.values(), layer.eval()(x, **options)[0]])
+    for one, other in zip(*results, strict=True):
+        assert np.isfinite(one).all()
+        np.testing.assert_array_equal(one, other)
+
+
+def test_parts_of_a_batch_are_the_whole(backend):
+    """Of four processes, of which one has no rows, and one a single one."""
+    x, dy, layer = random(9, 3) + 5, random(9, 3, seed=1), make()
+    y, _, cache = layer.forward(x)
+    dx, _, grads = layer.backward(cache, dy)
+    cuts = [slice(0, 4), slice(4, 4), slice(4, 5), slice(5, 9)]
+
+    def work(comm):
+        part, cut = make(), cuts[comm.Get_rank()]
+        with pyrnn.use_backend(backend), shared_batch(BatchExchange(ranks_of(comm))):
+            own, _, cache = part.forward(x[cut])
+            assert len(own) == len(x[cut])
+            gradient, _, mine = part.backward(cache, dy[cut])
+        return own, gradient, mine, part.buffers
+
+    outputs, gradients, sums, buffers = zip(*on_ranks(4, work), strict=True)
+    np.testing.assert_allclose(np.concatenate(outputs), y, rtol=1e-12)
+    np.testing.assert_allclose(np.concatenate(gradients), dx, rtol=1e-12, atol=1e-14)
+    for name in grads:
+        np.testing.assert_allclose(sum(own[name] for own in sums), grads[name], rtol=1e-12)
+    for name in BUFFERS:
+        np.testing.assert_allclose(buffers[0][name], layer.buffers[name], rtol=1e-12)
+        assert all(np.array_equal(own[name], buffers[0][name]) for own in buffers)
+
+
+def test_masks_that_do_not_fit():
+    layer, x = make(), random(4, 2, 3)
+    with pytest.raises(TypeError, match="mask: expected dtype bool, got int64"):
+        layer(x, mask=np.ones((4, 2), np.int64))
+    with pytest.raises(ValueError, match=r"mask: expected shape \(4, 2\), got \(2, 4\)"):
+        layer.forward(x, mask=np.ones((2, 4), bool))
+    with pytest.raises(ValueError, match="x: expected more than one row"):
+        layer(x, mask=np.arange(8).reshape(4, 2) == 3)

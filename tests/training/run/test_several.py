@@ -72,25 +72,6 @@ def test_the_curve_is_that_of_one_process(data, options, ranks):
             np.testing.assert_allclose(parameters[name], array, rtol=1e-7, atol=1e-9)
 
 
-def test_running_averages_are_those_of_rank_0(tmp_path):
-    """Each rank normalises by its own rows; at the end all have one model."""
-
-    def work(comm):
-        model = pyrnn.Sequential(
-            pyrnn.BatchNorm1d(2, dtype="float64"), pyrnn.GRU(2, 2, dtype="float64", seed=0)
-        )
-        trainer = pyrnn.Trainer(
-            model, "cross_entropy", pyrnn.SGD(model.parameters), communicator=comm, seed=3
-        )
-        trainer.fit(equal(), equal(), batch_size=6, epochs=2)
-        return model.state_dict()
-
-    first, *others = on_ranks(3, work)
-    assert first["0.num_batches_tracked"] == 8
-    for other in others:
-        assert_equal(other, first)
-
-
 @EACH
 def test_the_same_bits_on_all_ranks_and_again(data, options):
     work = functools.partial(run, data=data, options=options, dropout=0.3, dtype="float32")
@@ -228,40 +209,6 @@ def test_a_loss_that_is_not_finite_on_one_rank_is_an_error_of_all():
         return comm.aborted
 
     assert on_ranks(2, train) == [False, False]
-
-
-WEIGHING = {
-    "ignored": {"ignore_index": 1},
-    "weights": {"weight": [1.0, 0.25, 3.0]},
-    "a weight of 0": {"weight": [2.0, 0.0, 1.0]},
-    "smoothed": {"weight": [0.5, 2.0, 1.0], "label_smoothing": 0.1, "ignore_index": 1},
-}
-
-
-@pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize("options", WEIGHING.values(), ids=WEIGHING)
-def test_targets_that_weigh_differently(options, accumulate):
-    """Of a rank, and of a batch, no target may count at all."""
-    x = np.random.default_rng(0).standard_normal((12, 5, 2))
-    targets = np.array([1, 1, 0, 2, 1, 1, 1, 2, 0, 1, 1, 1])
-    loss = functools.partial(losses.cross_entropy, **options)
-
-    def train(comm, size):
-        rnn, out = pyrnn.GRU(2, 4, dtype="float64", seed=0), pyrnn.Linear(4, 3, dtype="float64")
-        model = pyrnn.Sequential(rnn=rnn, last=pyrnn.LastStep(), out=out)
-        model.parameters["out.weight"] = np.random.default_rng(1).standard_normal((3, 4))
-        model.parameters["out.bias"] = np.zeros(3)
-        optimizer = pyrnn.Adam(model.parameters, lr=0.02)
-        trainer = pyrnn.Trainer(model, loss, optimizer, communicator=comm)
-        trainer.fit((x, targets), epochs=3, batch_size=size, shuffle=False, accumulate=accumulate)
-        return trainer.evaluate((x, targets), batch_size=size), trainer.history.history["loss"]
-
-    score, curve = train(None, 4)
-    assert score < curve[0]
-    for ranks in (2, 4):
-        for result in on_ranks(ranks, lambda comm: train(comm, 4)):
-            np.testing.assert_allclose(result[0], score, rtol=1e-9)
-            np.testing.assert_allclose(result[1], curve, rtol=1e-9)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

@@ -11,6 +11,8 @@ import numpy as np
 from pyrnn import _checks
 from pyrnn._types import Array
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition._modes import Modes
+from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.composition.pooling import Pooling
 from pyrnn.layers.recurrent._cell import Cell
 from pyrnn.layers.recurrent._stack import Recurrent
@@ -65,6 +67,19 @@ def takes_lengths(layer: Layer) -> bool:
     return isinstance(layer, (Recurrent, Pooling)) or hasattr(layer, "layers")
 
 
+def takes_rows(layer: Layer) -> bool:
+    """Return whether a layer knows rows, not time steps, and has to be told which of them count."""
+    if isinstance(layer, Modes):
+        return not has_time_axis(layer) and any(map(takes_rows, layer.layers.values()))
+    return isinstance(layer, BatchNorm1d)
+
+
+def has_time_axis(layer: Any) -> bool:
+    """Return whether a layer, or one within it, knows which axis is time."""
+    inner = getattr(layer, "layers", None)
+    return any(map(has_time_axis, inner.values())) if inner else hasattr(layer, "batch_first")
+
+
 def ends_time(layer: Any) -> bool:
     """Return whether the output of a layer, or of layers in a row, has no time axis."""
     inner = getattr(layer, "layers", None)
@@ -101,7 +116,11 @@ def common_dtype(layers: Mapping[str, Layer]) -> np.dtype[Any]:
 
 def common_batch_first(layers: Mapping[str, Layer]) -> bool:
     """Return the common ``batch_first`` of the layers with a time axis."""
-    flags = {n: layer.batch_first for n, layer in layers.items() if hasattr(layer, "batch_first")}
+    flags = {
+        n: bool(getattr(layer, "batch_first", False))
+        for n, layer in layers.items()
+        if has_time_axis(layer)
+    }
     first = next(iter(flags.values()), False)
     for name, flag in flags.items():
         if flag != first:

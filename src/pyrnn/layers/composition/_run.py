@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from pyrnn import _checks
 from pyrnn._types import Array
 from pyrnn.layers._layer import Layer
-from pyrnn.layers.composition._layers import ends_time, takes_lengths
+from pyrnn.layers.composition._layers import ends_time, takes_lengths, takes_rows
 from pyrnn.layers.composition.pooling import LastStep, Pooling
 from pyrnn.layers.recurrent._stack import Recurrent
 
@@ -22,9 +25,13 @@ class OverTime(NamedTuple):
     mask: Any = None
     reset: Any = None
     zero_output_for_mask: Any = False
+    batch_first: bool = False
 
-    def options(self, layer: Layer) -> dict[str, Any]:
-        """The arguments that are given and that a layer takes."""
+    def options(self, layer: Layer, x: Any) -> dict[str, Any]:
+        """The arguments that are given and that a layer takes with its input."""
+        if takes_rows(layer):
+            flags = self._rows(np.shape(x))
+            return {} if flags is None else {"mask": flags}
         if not takes_lengths(layer):
             return {}
         named = {"lengths": self.lengths, "mask": self.mask}
@@ -35,6 +42,16 @@ class OverTime(NamedTuple):
             given["zero_output_for_mask"] = self.zero_output_for_mask
         return given
 
+    def _rows(self, shape: tuple[int, ...]) -> Any:
+        """Which rows of an input of this shape count; None for all."""
+        if self.lengths is None or len(shape) < 3:
+            return self.mask
+        rows, steps = shape[:2] if self.batch_first else (shape[1], shape[0])
+        ends = _checks.lengths_array("lengths", self.lengths, steps, rows)
+        within = np.arange(steps)[:, None] < ends
+        within = within.T if self.batch_first else within
+        return within if self.mask is None else within & np.asarray(self.mask)
+
 
 def infer(
     layers: Mapping[str, Layer], parts: Parts, x: Any, states: Mapping[str, Any], over: OverTime
@@ -43,7 +60,7 @@ def infer(
     after: list[Array] = []
     reverse = False
     for name, layer in layers.items():
-        options = over.options(layer)
+        options = over.options(layer, x)
         if parts[name]:
             x, last = layer(x, states.get(name), **options)  # type: ignore[operator]
             after += last if isinstance(last, tuple) else (last,)
@@ -72,7 +89,7 @@ def forward(
         if reverse and isinstance(layer, LastStep):
             x, _, caches[name] = layer._forward(x, over.lengths, over.mask, reverse)
         else:
-            options = over.options(layer)
+            options = over.options(layer, x)
             if parts[name]:
                 options["state"] = states.get(name)
             x, last, caches[name] = layer.forward(x, **options)

@@ -6,13 +6,16 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pyrnn import _checks, _warnings
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
+from pyrnn.layers import _cache
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Option
+from pyrnn.layers.composition._shared_batch import Exchange, exchange
 from pyrnn.layers.composition.pointwise import Pointwise
 from pyrnn.parameters.dictionary import ParameterDict
 
@@ -23,6 +26,23 @@ class _OfBatch(NamedTuple):
     rows: Array
     moments: Any
     weight: Array | None
+
+
+class _OfPart(NamedTuple):
+    """The same where other processes have rows of the batch, too: and how many all have."""
+
+    rows: Array
+    moments: Any
+    rows_of_all: int
+    weight: Array | None
+    exchange: Exchange
+
+
+class _Masked(NamedTuple):
+    """What backward needs where some rows do not count: those that do, and what they need."""
+
+    counted: npt.NDArray[np.bool_]
+    kept: Any
 
 
 class _Fixed(NamedTuple):
@@ -67,8 +87,9 @@ class BatchNorm1d(Pointwise):
     variances, and "num_batches_tracked", a count.
 
     In train mode the statistics are those of all rows of x, computed in float64, and every call
-    updates the running averages. All rows count, those behind the end of a shorter sequence too:
-    it takes no ``lengths``, as torch's takes none. In eval mode it computes
+    updates the running averages. With a ``mask``, rows that it leaves out do not count, and their
+    output is 0; in a `Sequential` that is called with ``lengths`` or ``mask``, so are the time
+    steps past the end of a sequence. In eval mode it computes
     (x − running_mean) · factor + bias in x's dtype, each row for itself, so that a row has the same
     bits in any batch, and a stream those of the whole sequence. Source: S. Ioffe, C. Szegedy,
     "Batch normalization", arXiv:1502.03167.
@@ -117,23 +138,109 @@ class BatchNorm1d(Pointwise):
             }
         self._hold(ParameterDict(parameters), buffers)
 
+    def __call__(self, x: Any, *, mask: Any = None) -> Array:
+        """Map x to y, for inference only.
+
+        Parameters
+        ----------
+        x : array
+            The input, (..., num_features).
+        mask : array of bool, optional
+            Which rows of x count, (...). All by default.
+
+        Returns
+        -------
+        array
+            The output, of the shape and dtype of ``x``, 0 in rows that do not count.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype or shape, or there is a single row to take statistics
+            of.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.BatchNorm1d(1, dtype="float64")
+        >>> layer(np.array([[1.0], [3.0], [9.0]]), mask=[True, True, False]).round(4).ravel()
+        array([-1.,  1.,  0.])
+        """
+        return self._map_counted(self._check_input(x), mask)[0]
+
+    def forward(
+        self, x: Any, state: None = None, *, lengths: None = None, mask: Any = None
+    ) -> tuple[Array, None, _cache.Cache[Any]]:
+        """Map x to y, and return the cache that `backward` needs.
+
+        Parameters
+        ----------
+        x : array
+            The input, (..., num_features).
+        state, lengths : None
+            Recurrent layers have them; this layer takes none.
+        mask : array of bool, optional
+            Which rows of x count, (...). All by default.
+
+        Returns
+        -------
+        y : array
+            The output, of the shape and dtype of ``x``, 0 in rows that do not count.
+        state : None
+            This layer has no state.
+        cache : Cache
+            For one call of this layer's `backward`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype or shape, or there is a single row to take statistics
+            of.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> layer = pyrnn.BatchNorm1d(1, dtype="float64")
+        >>> y, _, cache = layer.forward(np.array([[1.0], [3.0]]))
+        >>> y.round(4).ravel()
+        array([-1.,  1.])
+        """
+        _checks.not_taken(self, state=state, lengths=lengths)
+        array = self._check_input(x)
+        y, kept = self._map_counted(array, mask)
+        backend = selection.current().name
+        return y, None, _cache.Cache(self, backend, (kept, array.dtype), array.shape, True)
+
     def _check_input(self, x: Any) -> Array:
         array = _checks.float_array("x", x, self.dtype)
         if array.ndim < 2 or array.shape[-1] != self.num_features:
             raise ValueError(f"x: expected shape (..., {self.num_features}), got {array.shape}")
-        if self._of_batch() and array.size == self.num_features:
-            raise ValueError(
-                f"x: expected more than one row to take statistics of, got {array.shape}; "
-                "eval() uses the running averages"
-            )
         return array
 
     def _of_batch(self) -> bool:
         """Whether statistics are those of the batch, not the running averages."""
         return self.training or not self.track_running_stats
 
+    def _map_counted(self, x: Array, mask: Any) -> tuple[Array, Any]:
+        """Map the rows that count; the others become 0."""
+        if mask is None:
+            return self._map(x)
+        flags = _checks.as_array("mask", mask)
+        if flags.dtype != np.bool_:
+            raise TypeError(f"mask: expected dtype bool, got {flags.dtype}")
+        if flags.shape != x.shape[:-1]:
+            raise ValueError(f"mask: expected shape {x.shape[:-1]}, got {flags.shape}")
+        counted = flags.reshape(-1).copy()
+        rows = _checks.rows(x)
+        y = np.zeros_like(rows)
+        y[counted], kept = self._map(rows[counted])
+        return y.reshape(x.shape), _Masked(counted, kept)
+
     def _map(self, x: Array) -> tuple[Array, Any]:
         rows, backend = _checks.rows(x), selection.current()
+        others = exchange() if self._of_batch() else None
+        if others is not None:
+            return self._map_part(x, rows, others)
         if not rows.size:
             return x.copy(), None
         if not self._of_batch():
@@ -141,17 +248,34 @@ class BatchNorm1d(Pointwise):
             with _warnings.unwarned():
                 y = backend.scale_channels(rows, mean, factor, shift)
             return y.reshape(x.shape), _Fixed(_own(rows, x), mean, variance, factor)
+        if len(rows) == 1:
+            raise ValueError(
+                f"x: expected more than one row to take statistics of, got {x.shape}; "
+                "eval() uses the running averages"
+            )
         weight, bias = (self._parameters.get(name) for name in ("weight", "bias"))
         with _warnings.unwarned():
             y, moments = backend.instance_norm(rows[:, None], weight, bias, self.eps)
-            if self.training and self.track_running_stats:
-                count = len(rows)
-                self._update(moments.mean[0], moments.variance[0] * (count / (count - 1)))
+            self._update(moments.mean[0], moments.variance[0], len(rows))
         kept = _OfBatch(_own(rows, x), moments, None if weight is None else weight.copy())
         return y.reshape(x.shape), kept
 
-    def _update(self, mean: Array, variance: Array) -> None:
-        """Let the running averages move towards a batch's."""
+    def _map_part(self, x: Array, rows: Array, others: Exchange) -> tuple[Array, _OfPart]:
+        """Map rows of a batch of which other processes have some."""
+        weight, bias = (self._parameters.get(name) for name in ("weight", "bias"))
+        with _warnings.unwarned():
+            y, moments, count = selection.current().batch_norm_of_part(
+                rows, weight, bias, self.eps, others
+            )
+            self._update(moments.mean, moments.variance, count)
+        weight = None if weight is None else weight.copy()
+        return y.reshape(x.shape), _OfPart(_own(rows, x), moments, count, weight, others)
+
+    def _update(self, mean: Array, variance: Array, count: int) -> None:
+        """In train mode, let the running averages move towards a batch's."""
+        if not self.training or not self.track_running_stats:
+            return
+        variance = variance * (count / (count - 1))
         buffers = self._buffers
         buffers["num_batches_tracked"] += 1
         momentum = self.momentum
@@ -172,11 +296,20 @@ class BatchNorm1d(Pointwise):
         return [mean, variance, factor, shift]
 
     def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
+        if isinstance(kept, _Masked):
+            rows = _checks.rows(dy)
+            dx = np.zeros_like(rows)
+            dx[kept.counted], grads = self._map_back(kept.kept, rows[kept.counted])
+            return dx.reshape(dy.shape), grads
         if kept is None:
             return dy.copy(), {n: np.zeros_like(p) for n, p in self._parameters.items()}
         gradient, backend = _checks.rows(dy), selection.current()
         if isinstance(kept, _Fixed):
             dx, dweight, dbias = backend.scale_channels_backward(*kept, gradient, self.eps)
+        elif isinstance(kept, _OfPart):
+            dx, dweight, dbias = backend.batch_norm_of_part_backward(
+                kept.rows, kept.moments, kept.rows_of_all, kept.weight, gradient, kept.exchange
+            )
         else:
             dx, dweight, dbias = backend.instance_norm_backward(
                 kept.rows[:, None], kept.moments, kept.weight, gradient[:, None]

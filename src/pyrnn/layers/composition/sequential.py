@@ -64,7 +64,8 @@ class Sequential(Modes):
     -----
     The state consists of the arrays of all recurrent layers: h for one GRU, (h, c) for one LSTM,
     (h, h, c) for a GRU and an LSTM. ``lengths`` and ``mask`` are passed to the recurrent layers and
-    to those that remove the time axis (`LastStep`, `MeanOverTime`), ``reset`` to the former.
+    to those that remove the time axis (`LastStep`, `MeanOverTime`), ``reset`` to the former;
+    `BatchNorm1d` is told which rows count.
 
     Examples
     --------
@@ -154,7 +155,7 @@ class Sequential(Modes):
         ((5, 2, 2), (1, 2, 4))
         """
         states = split_state(self, self._parts, "state", state)
-        over = OverTime(lengths, mask, reset, zero_output_for_mask)
+        over = OverTime(lengths, mask, reset, zero_output_for_mask, self.batch_first)
         x, after = _run.infer(self.layers, self._parts, x, states, over)
         return x, joined(after)
 
@@ -208,7 +209,7 @@ class Sequential(Modes):
         (2, 4)
         """
         states = split_state(self, self._parts, "state", state)
-        over = OverTime(lengths, mask, reset, zero_output_for_mask)
+        over = OverTime(lengths, mask, reset, zero_output_for_mask, self.batch_first)
         x, after, caches = _run.forward(self.layers, self._parts, x, states, over)
         kept = (caches, x.dtype)
         cache = _cache.Cache(self, selection.current().name, kept, x.shape, True)

@@ -6,14 +6,29 @@ In training mean and var are those of the rows, the biased variance: the rows ar
 one sequence of `windows.instance_norm`. In inference they are running averages r,
 r ← (1 − m) r + m v, of the mean and of the unbiased variance, M / (M − 1) times the biased one.
 
-Source: S. Ioffe, C. Szegedy, "Batch normalization", arXiv:1502.03167.
+A batch may be divided between processes. Each has the count, the mean and the sum of squared
+differences (M, m, q) of its own rows, and all together have
+
+M = Σ Mᵢ,  m = Σ Mᵢ mᵢ / M,  q = Σ qᵢ + Mᵢ (mᵢ − m)²,
+
+the variance being q / M; backward, dx needs the means of dn and of dn ∘ n over all rows.
+
+Sources: S. Ioffe, C. Szegedy, "Batch normalization", arXiv:1502.03167; T. Chan, G. Golub,
+R. LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from pyrnn._types import Array
+from pyrnn.reference.layers import windows
+from pyrnn.reference.layers.windows import Moments
+
+Exchange = Callable[[Array], Array]
+"""From a vector (n,) of this process' rows to those of all, (P, n), in float64."""
 
 
 def channel_factors(
@@ -41,3 +56,41 @@ def scale_channels_backward(
     dweight = (dy * n).sum(axis=0).astype(x.dtype)
     dbias = dy.sum(axis=0, dtype=np.float64).astype(x.dtype)
     return dy * factor, dweight, dbias
+
+
+def batch_norm_of_part(
+    x: Array, weight: Array | None, bias: Array | None, eps: float, exchange: Exchange
+) -> tuple[Array, Moments, int]:
+    """Normalise rows with the statistics of all processes' rows; also returns how many there are.
+
+    A ValueError if there are fewer than two.
+    """
+    count, channels = x.shape
+    wide = x.astype(np.float64)
+    mean = wide.mean(axis=0) if count else np.zeros(channels)
+    squares = ((wide - mean) ** 2).sum(axis=0)
+    parts = exchange(np.concatenate([[float(count)], mean, squares]))
+    parts = parts[parts[:, 0] > 0]
+    counts, means, squares = parts[:, :1], parts[:, 1 : 1 + channels], parts[:, 1 + channels :]
+    total = int(counts.sum())
+    if total < 2:
+        raise ValueError(f"x: expected more than one row to take statistics of, got {total}")
+    mean = (counts * means).sum(axis=0) / total
+    variance = (squares + counts * (means - mean) ** 2).sum(axis=0) / total
+    moments = windows.moments(mean, variance, eps)
+    return windows.normalized(x, moments, weight, bias), moments, total
+
+
+def batch_norm_of_part_backward(
+    x: Array, moments: Moments, count: int, weight: Array | None, dy: Array, exchange: Exchange
+) -> tuple[Array, Array, Array]:
+    """Gradients (dx, dweight, dbias) of rows; the latter two are sums over these rows alone."""
+    n = (x.astype(np.float64) - moments.mean) * moments.scale
+    wide = dy.astype(np.float64)
+    dweight, dbias = (wide * n).sum(axis=0), wide.sum(axis=0)
+    means = exchange(np.concatenate([dweight, dbias])).sum(axis=0) / count
+    of_weight, of_bias = np.split(means, 2)
+    dx = moments.scale * (wide - of_bias - n * of_weight)
+    if weight is not None:
+        dx = dx * weight
+    return dx.astype(x.dtype), dweight.astype(x.dtype), dbias.astype(x.dtype)

@@ -74,12 +74,18 @@ def instance_norm(
     wide = x.astype(np.float64)
     mean = wide.mean(axis=0)
     found = moments(mean, ((wide - mean) ** 2).mean(axis=0), eps)
-    y = (wide - mean) * found.scale
+    return normalized(x, found, weight, bias), found
+
+
+def normalized(x: Array, moments: Moments, weight: Array | None, bias: Array | None) -> Array:
+    """w ∘ (x − mean) / √(var + ε) + b, in float64, as x's dtype."""
+    y = (x.astype(np.float64) - moments.mean) * moments.scale
     if weight is not None:
         y = y * weight
     if bias is not None:
         y = y + bias
-    return y.astype(x.dtype), found
+    result: Array = y.astype(x.dtype)
+    return result
 
 
 def instance_norm_backward(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -95,8 +95,8 @@ def reduced(
     if reduction == "none":
         return losses, gradient.astype(dtype)
     value = float(losses.sum())
-    if reduction == "mean":
-        total = divisor(losses.size, counted, weights, noted=weights is not None)
+    total = divisor(reduction, losses.size, counted, weights)
+    if total != 1:
         value /= total
         gradient = gradient / total
     return value, gradient.astype(dtype)
@@ -109,16 +109,26 @@ def _like(counted: Counted, shape: tuple[int, ...]) -> Counted:
     return counted.reshape(counted.shape + (1,) * (len(shape) - counted.ndim))
 
 
-_notes: ContextVar[list[float] | None] = ContextVar("pyrnn_weights_of_targets", default=None)
+class Weighing(NamedTuple):
+    """The weight of what counted in a loss, and whether the loss was divided by it (the mean).
+
+    A mean over nothing is divided by 1 instead: it may hold a part that depends on no weight.
+    """
+
+    weight: float
+    mean: bool
+
+
+_notes: ContextVar[list[Weighing] | None] = ContextVar("pyrnn_weighings", default=None)
 
 
 @contextmanager
-def weights_of_targets() -> Iterator[list[float]]:
-    """Inside a ``with`` block losses over classes list the sum of weights that they divide by.
+def weighings() -> Iterator[list[Weighing]]:
+    """Inside a ``with`` block losses list what they divide by.
 
     It may be 0 there: of several batches, or ranks, one may have no target that counts.
     """
-    notes: list[float] = []
+    notes: list[Weighing] = []
     token = _notes.set(notes)
     try:
         yield notes
@@ -127,17 +137,19 @@ def weights_of_targets() -> Iterator[list[float]]:
 
 
 def divisor(
-    size: int, counted: Counted | None, weights: Array | None, noted: bool = False
+    reduction: str, size: int, counted: Counted | None = None, weights: Array | None = None
 ) -> float:
-    """What the mean divides by; a ValueError if nothing counts."""
+    """What the sum is divided by, 1 for "sum"; a ValueError if nothing counts for the mean."""
+    notes = _notes.get()
+    if reduction == "sum" and notes is None:
+        return 1.0
     if weights is not None:
         total = float((weights if counted is None else np.where(counted, weights, 0)).sum())
     else:
         total = float(size if counted is None else np.count_nonzero(counted))
-    notes = _notes.get() if noted else None
     if notes is not None:
-        notes.append(total)
-        return total or 1.0
+        notes.append(Weighing(total, reduction == "mean"))
+        return total or 1.0 if reduction == "mean" else 1.0
     if total == 0:
         raise ValueError("reduction: expected an element that counts for the mean, got none")
     return total

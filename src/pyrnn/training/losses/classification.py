@@ -65,10 +65,11 @@ def softmax_cross_entropy(
     if indices.shape != scores.shape[:-1]:
         raise ValueError(f"targets: expected shape {scores.shape[:-1]}, got {indices.shape}")
     backend = selection.current()
+    divisor = _reduction.divisor(reduction, indices.size)
     loss, dlogits = backend.softmax_cross_entropy(_checks.rows(scores), indices.reshape(-1))
-    if reduction == "mean":
-        loss /= indices.size
-        backend.scale([dlogits], 1 / indices.size)
+    if divisor != 1:
+        loss /= divisor
+        backend.scale([dlogits], 1 / divisor)
     return loss, dlogits.reshape(scores.shape)
 
 
@@ -191,9 +192,7 @@ def _plain(
     scores: Array, rows: Array, targets: Indices, counted: Counted | None, reduction: str
 ) -> tuple[float, Array]:
     """Without weights and smoothing: the core's work, on the rows that count."""
-    divisor = 1.0
-    if reduction == "mean":
-        divisor = _reduction.divisor(len(rows), counted, None, noted=True)
+    divisor = _reduction.divisor(reduction, len(rows), counted)
     backend = selection.current()
     chosen = None if counted is None else np.flatnonzero(counted)
     if chosen is None or len(chosen) == len(rows):

@@ -56,10 +56,10 @@ class Progress:
         self.item, self._items = 0, None
         self.states.clear()
 
-    def count(self, loss: float, size: float) -> None:
-        """Add a batch to the epoch's mean loss."""
-        self.total += float(loss) * size
-        self.weight += size
+    def count(self, total: float, weight: float) -> None:
+        """Add a batch to the epoch's mean loss: the sum over its targets, and their weight."""
+        self.total += total
+        self.weight += weight
         self.batches_of_epoch += 1
 
     def mean_loss(self) -> float:

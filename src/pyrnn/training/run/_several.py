@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pyrnn import _checks
+from pyrnn.distributed.batch import BatchExchange
 from pyrnn.distributed.ranks import Ranks, join
+from pyrnn.layers.composition._shared_batch import shared_batch
 from pyrnn.parameters.dictionary import arrays_of, set_arrays
 from pyrnn.training.run import _model
 from pyrnn.training.run.batches import Data
@@ -65,14 +68,23 @@ def check_equal(trainer: Any, data: Data, batch_size: int, **arguments: Any) -> 
         set_arrays(trainer.model, first)
 
 
-def share_buffers(trainer: Any) -> None:
-    """Let all ranks have the running averages of rank 0, whatever their batches were."""
+def sharing(others: BatchExchange | None) -> contextlib.AbstractContextManager[None]:
+    """A context in which layers know that other ranks have rows of the batch."""
+    return _ALONE if others is None else shared_batch(others)
+
+
+_ALONE = contextlib.nullcontext()
+
+
+def share_buffers(trainer: Any, rows: Sequence[bool]) -> None:
+    """Let all ranks have the running averages of the first one that had rows of a batch."""
     buffers = getattr(trainer.model, "buffers", {})
-    if not buffers:
+    if not buffers or True not in rows:
         return
     ranks: Ranks = trainer._ranks
-    first = ranks.from_first(dict(buffers) if ranks.is_first else None)
-    if not ranks.is_first:
+    source = rows.index(True)
+    first = ranks.from_rank(source, dict(buffers) if ranks.rank == source else None)
+    if ranks.rank != source:
         buffers.update(first)
 
 

@@ -174,7 +174,7 @@ class Trainer:
             over ``k2`` of them, a multiple of k1 (k1 by default). The state is carried along. For
             sequences with a target for each time step, and for a text, where k1 is 32 by default.
         accumulate : int
-            The number of batches whose mean gradient makes one step.
+            The number of batches that make one step together, as one larger batch would.
         shuffle : bool
             Whether each epoch has the sequences in another order. Sequences of similar length are
             put into one batch.
