@@ -126,8 +126,8 @@ def parameter_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Check a shape: its number of elements has to fit into memory."""
     if math.prod(shape) > MAX_ELEMENTS:
         raise ValueError(
-            f"{name}: shape {shown(shape)} has {shown(math.prod(shape))} elements, "
-            f"more than {MAX_ELEMENTS}"
+            f"{name}: expected at most {MAX_ELEMENTS} elements, got {shown(math.prod(shape))} "
+            f"in shape {shown(shape)}"
         )
     return shape
 

@@ -202,10 +202,10 @@ def test_names_that_a_terminal_would_obey(run):
         (["none.onnx", "b.onnx"], "none.onnx: cannot be read (No such file"),
         (
             ["a.onnx", "b.jit"],
-            "b.jit: .jit holds a program of torch, which is read alone; expected",
+            "b.jit: .jit is a TorchScript program, which can only be read; expected",
         ),
         (["q.safetensors", "b.pt"], "b.pt: layer: expected one that torch has as well, got GRU"),
-        (["q.safetensors", "b.keras"], "b.keras: gru: Keras gives the steps of a reverse layer"),
+        (["q.safetensors", "b.keras"], "b.keras: gru: expected a reverse layer to be the last one"),
         (["q.safetensors", "b.onnx"], "b.onnx: model: expected layers that fit"),
         (["a.onnx", "b.onnx", "--layer", "x"], "argument --layer: expected one of lstm, got 'x'"),
         (["p.safetensors", "b.onnx"], "b.onnx: model: ONNX has no operator for LSTM(3, 4, proj_s"),

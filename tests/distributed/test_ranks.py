@@ -72,7 +72,7 @@ def test_a_failure_ends_all_with_one_line(capfd):
     with pytest.raises((MemoryError, AbortedError)):
         on_ranks(2, work)
     err = capfd.readouterr().err.splitlines()
-    assert "pyrnn: rank 1 of 2 failed, which ends all: MemoryError: 1 GB wanted" in err
+    assert "pyrnn: rank 1 of 2 failed, so all ranks end: MemoryError: 1 GB wanted" in err
     assert any(comm.aborted for comm in communicators)
 
 
@@ -86,7 +86,7 @@ def test_a_failed_exchange_says_what_may_have_happened(capfd):
 
     with pytest.raises((error, AbortedError)):
         on_ranks(2, work)
-    said = "which ends all: an exchange with another rank, which may have died (no such process)"
+    said = "so all ranks end: an exchange with another rank, which may have died (no such process)"
     assert said in capfd.readouterr().err
 
 

@@ -157,7 +157,7 @@ def test_no_steps_are_left():
             r"start_factor: .*number in \[0.0",
         ),
         ("LinearLR", {"end_factor": 2}, ValueError, r"end_factor: expected a number in \[0.0, 1.0"),
-        ("OneCycleLR", {"max_lr": 1}, ValueError, "total_steps: expected it, or epochs and steps_"),
+        ("OneCycleLR", {"max_lr": 1}, ValueError, "total_steps: expected a number, or epochs and"),
         (
             "OneCycleLR",
             {"max_lr": [1], "total_steps": 9},

@@ -23,14 +23,14 @@ def add_parser(subparsers: Subparsers) -> None:
         "--c", type=file_name, metavar="FOLDER", required=True, help="the folder for the C files"
     )
     parser.add_argument(
-        "--name", default="model", help="begins the names of files and functions (model)"
+        "--name", default="model", help="the beginning of the names of files and functions (model)"
     )
     parser.add_argument(
         "--layer",
         action="append",
         default=[],
         metavar="NAME",
-        help="only this layer, as 'pyrnn inspect' names it; several follow each other",
+        help="only this layer, as 'pyrnn inspect' names it; several are run in their order",
     )
     parser.set_defaults(run=run)
 

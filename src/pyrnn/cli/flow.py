@@ -36,13 +36,17 @@ def add_parser(subparsers: Subparsers) -> None:
         "--text",
         type=file_name,
         metavar="FILE",
-        help="text that the model reads (default: what it writes)",
+        help="text that the model reads (default: text that it generates)",
     )
     parser.add_argument(
         "--steps", type=whole(1, STEPS_MOST), default=100, metavar="N", help="time steps (100)"
     )
     parser.add_argument(
-        "--seed", type=whole(0, SEEDS), default=0, metavar="N", help="of the text it writes (0)"
+        "--seed",
+        type=whole(0, SEEDS),
+        default=0,
+        metavar="N",
+        help="seed of the text that it generates (0)",
     )
     parser.add_argument(
         "--out", type=file_name, metavar="FILE", help="the picture, a PNG file (default: none)"

@@ -29,7 +29,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--text",
         type=file_name,
         metavar="FILE",
-        help="text to look at the units with (default: held-out text of the run)",
+        help="text on which units are measured (default: held-out text of the run)",
     )
     parser.add_argument(
         "--out", type=file_name, metavar="FILE", help="the page (default: RUN.report.html)"

@@ -26,20 +26,20 @@ def add_parser(subparsers: Subparsers) -> None:
         "--prompt",
         action="append",
         metavar="TEXT",
-        help="what to continue (default: a new line); several run side by side",
+        help="text to continue (default: a new line); may be given several times",
     )
     parser.add_argument(
         "--length",
         type=whole(1, SIZES),
         default=400,
         metavar="N",
-        help="characters, or whatever the model's tokens are, to generate (400)",
+        help="characters, or other tokens of the model, to generate (400)",
     )
     parser.add_argument(
         "--temperature",
         type=number(0.0),
         metavar="X",
-        help="below 1 the likely becomes likelier; 0 takes the likeliest (0.7)",
+        help="below 1, likely characters become likelier; 0 takes the likeliest (0.7)",
     )
     parser.add_argument(
         "--top-k", type=whole(1, SIZES), metavar="N", help="draw from the N likeliest characters"
@@ -48,13 +48,13 @@ def add_parser(subparsers: Subparsers) -> None:
         "--top-p",
         type=number(0.0, 1.0, above=True),
         metavar="P",
-        help="draw from the likeliest characters, up to a probability of P together",
+        help="draw from the likeliest characters that together have a probability of P",
     )
     parser.add_argument(
         "--beams",
         type=whole(1, MOST_BEAMS),
         metavar="N",
-        help="beam search: the likeliest of N texts at a time, without chance",
+        help="beam search: keep the N likeliest texts; nothing is drawn",
     )
     parser.add_argument(
         "--stop",
@@ -66,12 +66,14 @@ def add_parser(subparsers: Subparsers) -> None:
         "--seed",
         type=whole(0, SEEDS),
         metavar="N",
-        help="makes the text repeatable (default: chance)",
+        help="makes the text repeatable (default: random)",
     )
     parser.add_argument(
         "--raw", action="store_true", help="print control characters as they are on a terminal too"
     )
-    parser.add_argument("--stream", action="store_true", help="print characters as they come")
+    parser.add_argument(
+        "--stream", action="store_true", help="print each character as soon as it is generated"
+    )
     parser.set_defaults(run=run)
 
 

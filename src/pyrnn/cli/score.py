@@ -34,7 +34,7 @@ TOP = 1000
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("score", help="how well a saved model predicts a text")
+    parser = subparsers.add_parser("score", help="show how well a saved model predicts a text")
     parser.add_argument(
         "model", type=file_name, metavar="MODEL", help="a file that 'pyrnn train' saved"
     )

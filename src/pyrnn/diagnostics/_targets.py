@@ -59,8 +59,8 @@ class FunctionPair:
         self.others = {name: array for name, array in arrays.items() if f"d{name}" not in found}
         if not self.parameters:
             raise ValueError(
-                f"backward: expected a dict with d{next(iter(arrays), 'W')} and the like, got the "
-                f"names {sorted(found)}"
+                f"backward: expected a dict with names such as d{next(iter(arrays), 'W')}, got "
+                f"the names {sorted(found)}"
             )
         for name in self.others:
             self._refuse_missing(name, *point, dy)
@@ -125,7 +125,7 @@ class FunctionPair:
         if not isinstance(returned, (tuple, list)) or len(returned) < 2:
             raise TypeError(
                 "forward: expected a tuple (a, ..., cache), got "
-                f"{type(returned).__name__}; a stands first, the cache last"
+                f"{type(returned).__name__}; a is first, the cache last"
             )
         step_of_pair = x.ndim == 2 and len(parts_of(state)) == 2
         outputs = returned[:2] if step_of_pair else returned[:1]
@@ -203,8 +203,8 @@ def adapted(target: Any, x: Any, state: Any, parameters: Any) -> Any:
         return FunctionPair(forward, backward, x, state, parameters)
     if parameters is not None:
         raise TypeError(
-            "parameters: expected None beside a layer, which has its own; they belong to a pair of "
-            "functions"
+            "parameters: expected None, since a layer has its own parameters, got a value; only a "
+            "pair of functions takes this argument"
         )
     if callable(target) and hasattr(target, "backward") and not hasattr(target, "forward"):
         return StatefulCell(target)

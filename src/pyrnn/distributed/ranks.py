@@ -127,7 +127,7 @@ class Ranks:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             # Not sys.stderr, which is silenced on all ranks but 0 in the command line.
             print(
-                f"pyrnn: rank {self.rank} of {self.count} failed, which ends all: {reason}",
+                f"pyrnn: rank {self.rank} of {self.count} failed, so all ranks end: {reason}",
                 file=sys.__stderr__,
                 flush=True,
             )

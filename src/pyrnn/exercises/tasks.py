@@ -136,7 +136,7 @@ def _truncation_hint(
             1,
         ),
         "all steps: nothing is cut off": (STEPS, 1),
-        f"chunks of {WINDOW}: here the window slides with each step": (WINDOW, 0),
+        f"chunks of {WINDOW}: the exercise asks for a sliding window": (WINDOW, 0),
     }
     for sentence, (k, slide) in others.items():
         if np.allclose(found, _window(da, x, a0, parameters, k, slide)[name], rtol=1e-9):
@@ -218,12 +218,10 @@ TASKS = {
     "cell": Task("one step of an RNN, backward", ("rnn_cell_backward",), _cell),
     "bptt": Task("back-propagation through time", ("rnn_backward",), _sequence),
     "output": Task("softmax, cross-entropy and their gradients", ("loss_and_gradients",), _output),
-    "truncation": Task(
-        f"a window of {WINDOW} steps that slides", ("truncated_backward",), _truncation
-    ),
+    "truncation": Task(f"a sliding window of {WINDOW} steps", ("truncated_backward",), _truncation),
     "lstm": Task("one step of an LSTM, backward", ("lstm_cell_backward",), _lstm),
     "residual": Task(
-        "h + g(x, h): its gradient, and how it does not explode",
+        "h + g(x, h): its gradient, and how to keep it from exploding",
         ("step", "step_backward"),
         _residual,
     ),

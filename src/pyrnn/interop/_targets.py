@@ -32,7 +32,7 @@ def write(holding: Holding, path: AnyPath, weights: WeightFormat | None = None) 
     kind = suffix_of(path)
     if kind in READ_ALONE:
         raise ConversionError(
-            f"{shown(path)}: {kind} holds a program of torch, which is read alone; expected .pt"
+            f"{shown(path)}: {kind} is a TorchScript program, which can only be read; expected .pt"
         )
     if weights is not None and kind != ".safetensors":
         raise ConversionError(

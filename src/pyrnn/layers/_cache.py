@@ -65,8 +65,8 @@ class Cache(Generic[Kept]):
     def __getstate__(self) -> dict[str, Any]:
         if self._kept:
             raise TypeError(
-                "cache: it cannot be pickled or copied before its backward, which it serves once; "
-                "call forward on the copy of the layer instead"
+                "cache: it cannot be pickled or copied before its backward; call forward on the "
+                "copy of the layer instead"
             )
         return self.__dict__
 

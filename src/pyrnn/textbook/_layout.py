@@ -221,10 +221,10 @@ def _check_shape(name: str, array: Array, shape: Shape, sizes: dict[str, int]) -
 def _hint(name: str, shape: Shape) -> str:
     """How a vector becomes an array: biases, examples as rows (N, ...), examples as columns."""
     if shape[1] == 1:
-        return f"; a vector as a column: {name}[:, None]"
+        return f"; a vector becomes a column with {name}[:, None]"
     if shape[0] == "N":
-        return f"; one example is a row: {name}[None]"
-    return f"; one example is a column: {name}[:, None]"
+        return f"; one example becomes a row with {name}[None]"
+    return f"; one example becomes a column with {name}[:, None]"
 
 
 def _size(letter: str | int, sizes: Mapping[str, int]) -> int:

@@ -217,8 +217,8 @@ class RNNCell(Portable):
         """
         if not self._steps or self.prev_dh is None:
             raise RuntimeError(
-                "RNNCell.backward: expected a forward step for each call, got a call more; call "
-                "the cell first"
+                "RNNCell.backward: expected a forward step for each call, got one call too many; "
+                "call the cell first"
             )
         step = self._steps[-1]
         dh = _layout.checked({"dh": dh}, {"dh": step.hidden.shape})["dh"]

@@ -402,7 +402,7 @@ def _prompt_indices(prompt: str, index_of: Mapping[str, int]) -> Indices:
 def _character_indices(name: str, values: npt.ArrayLike, vocabulary_size: int) -> Indices:
     if isinstance(values, str):
         raise TypeError(
-            f"{name}: expected indices of characters, got str {values!r:.40}; say "
+            f"{name}: expected indices of characters, got str {values!r:.40}; use "
             "[vocabulary.index(c) for c in text]"
         )
     array = _checks.as_array(name, values)

@@ -133,6 +133,6 @@ def test_a_rank_that_fails_says_so_and_ends_all(text: Path) -> None:
         mpiexec.end(process)
     assert process.returncode
     lines = [line for line in err.splitlines() if line.startswith("pyrnn:")]
-    failed = "pyrnn: rank 0 of 2 failed, which ends all: IsADirectoryError: "
+    failed = "pyrnn: rank 0 of 2 failed, so all ranks end: IsADirectoryError: "
     assert lines == [f"{failed}[Errno 21] Is a directory: 'log'"]
     assert Path("pyrnn-lstm.safetensors").exists()  # the model as far as it was

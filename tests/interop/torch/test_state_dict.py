@@ -271,11 +271,11 @@ def test_layers_in_a_row():
 @pytest.mark.parametrize(
     ("shapes", "options", "kind", "message"),
     [
-        ({"weight": (3, 4, 2)}, {}, ValueError, "kind= makes of others Conv1d, LayerNorm"),
-        ({"weight": (3,), "bias": (3,)}, {}, ValueError, "kind= makes of others"),
+        ({"weight": (3, 4, 2)}, {}, ValueError, "for Conv1d, LayerNorm.* give kind="),
+        ({"weight": (3,), "bias": (3,)}, {}, ValueError, "give kind="),
         ({"weight": (3, 4)}, {"kind": "Conv1d"}, ValueError, "the weight of a Conv1d at the top"),
         ({"weight": (3, 4, 2)}, {"kind": "LayerNorm"}, ValueError, "the weight of a LayerNorm"),
-        ({"weight": (3, 4)}, {"stride": 2}, TypeError, "stride: expected with kind='Conv1d'"),
+        ({"weight": (3, 4)}, {"stride": 2}, TypeError, "stride: expected only with kind='Conv1d'"),
         ({"weight": (3, 4, 2)}, {"kind": "Conv1d", "step": 2}, TypeError, "step"),
         ({"weight": (3, 4, 2)}, {"kind": "Conv1d", "groups": 2}, ValueError, "groups"),
         ({"weight": (3,), "bias": (4,)}, {"kind": "LayerNorm"}, ValueError, "bias .3,"),

@@ -219,7 +219,7 @@ def test_a_gradient_is_that_of_the_x_and_the_weights_of_the_forward():
         (
             lambda: pyrnn.Sequential(pyrnn.BatchNorm1d(3, track_running_stats=False)).stream(),
             ValueError,
-            "has to see the end first",
+            "needs the end of the sequence first",
         ),
     ],
 )

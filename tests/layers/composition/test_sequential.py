@@ -337,7 +337,7 @@ def test_the_state_of_a_stream(backend):
 
 
 def test_what_cannot_stream():
-    with pytest.raises(ValueError, match=r"stream: mean, MeanOverTime\(\), has to see the end fir"):
+    with pytest.raises(ValueError, match=r"got mean, MeanOverTime\(\), which needs the end of the"):
         nested().stream()
     with pytest.raises(ValueError, match="stream: a bidirectional layer"):
         pyrnn.Sequential(pyrnn.GRU(2, 3, bidirectional=True)).stream()

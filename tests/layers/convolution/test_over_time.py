@@ -171,5 +171,5 @@ def test_what_is_refused(call, kind, message):
 
 @EACH
 def test_they_have_to_see_the_end(name):
-    with pytest.raises(ValueError, match=r"stream: 0, .* has to see the end first"):
+    with pytest.raises(ValueError, match=r"stream: .* got 0, .* needs the end of the sequence"):
         pyrnn.Sequential(make(name)).stream()

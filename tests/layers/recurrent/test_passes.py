@@ -105,7 +105,7 @@ def test_reverse_with_zoneout_dropout_and_batch_first(backend):
 
 def test_what_a_reversed_layer_cannot_do():
     layer = pyrnn.GRU(3, 4, reverse=True)
-    with pytest.raises(ValueError, match="stream: a reversed layer cannot run forward in time"):
+    with pytest.raises(ValueError, match=r"stream: .* forward in time, got a reversed one"):
         layer.stream()
     y, _, cache = layer.forward(np.ones((3, 1, 3), np.float32))
     with pytest.raises(NotImplementedError, match="one direction, forward in time"):

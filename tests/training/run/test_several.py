@@ -147,7 +147,7 @@ def test_a_training_goes_on(data, options, before, after, tmp_path, capfd):
     for name, values in expected[1].items():
         np.testing.assert_allclose(got[1][name], values, rtol=1e-9)
     assert not path.exists()
-    assert "which ends all: StoppedError" in capfd.readouterr().err or before == 1
+    assert "so all ranks end: StoppedError" in capfd.readouterr().err or before == 1
 
 
 def test_the_first_rank_alone_writes(tmp_path, capsys):

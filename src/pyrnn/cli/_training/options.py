@@ -20,12 +20,12 @@ MOST_SECONDS = 1e9
 def add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of checkpoints."""
     add = parser.add_argument
-    add("--force", action="store_true", help="overwrite the output, or a checkpoint that is there")
+    add("--force", action="store_true", help="overwrite an existing output or checkpoint")
     add(
         "--checkpoint-every",
         type=whole(1, MOST_STEPS),
         metavar="N",
-        help="steps between two saves of what --resume needs, beside the output",
+        help="steps between two checkpoints for --resume, written beside the output (never)",
     )
     add(
         "--resume",
@@ -49,7 +49,7 @@ def add_token_options(parser: argparse.ArgumentParser) -> None:
         "--vocab-size",
         type=whole(2, SIZES),
         metavar="N",
-        help=f"for words: the size of the vocabulary, with the unknown word ({VOCAB_SIZE})",
+        help=f"for words: size of the vocabulary, the unknown word included ({VOCAB_SIZE})",
     )
     add(
         "--min-count",
@@ -108,7 +108,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         type=whole(1, SIZES),
         default=32,
         metavar="T",
-        help="time steps in a chunk, of which each training step has one (32)",
+        help="time steps in a chunk; each training step takes one chunk (32)",
     )
     add(
         "--k1",
@@ -122,14 +122,14 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "--k2",
         type=whole(1, SIZES),
         metavar="T",
-        help="time steps that gradients go back, a multiple of --seq-len (as many)",
+        help="time steps that gradients flow back, a multiple of --seq-len (--seq-len)",
     )
     add(
         "--batch",
         type=whole(1, SIZES),
         default=16,
         metavar="N",
-        help="streams of text side by side (16)",
+        help="streams of text side by side: the batch size (16)",
     )
     add(
         "--steps",
@@ -146,13 +146,13 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="highest learning rate of Adam (0.004)",
     )
-    add("--epochs", type=whole(1, MOST_STEPS), metavar="N", help="times through the text")
+    add("--epochs", type=whole(1, MOST_STEPS), metavar="N", help="how many times to read the text")
     add("--optimizer", choices=list(OPTIMIZERS), default="adam", help="(adam)")
     add(
         "--schedule",
         choices=list(SCHEDULES),
         default="linear",
-        help="of the learning rate, after a warm-up (linear)",
+        help="of the learning rate, after it has risen (linear)",
     )
     add("--val", type=file_name, metavar="FILE", help="text to score on (the end of each text)")
     add("--keep", choices=["best", "last"], default="last", help="which model is saved (last)")
@@ -160,7 +160,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "--patience",
         type=whole(1, MOST_STEPS),
         metavar="N",
-        help="end after so many scores that are no better (8 in a run, or one an epoch)",
+        help="stop after N scores without an improvement (a run has 8, or one per epoch)",
     )
     add("--log", type=file_name, metavar="FILE", help="write each score as a line of JSON")
     add("--clip", type=positive, default=1.0, metavar="X", help="largest norm of the gradients (1)")

@@ -26,7 +26,7 @@ def add(source: Source, name: str, layer: Layer) -> None:
     """Add what a layer does in one step."""
     function = next((f for kind, f in _KINDS.items() if isinstance(layer, kind)), None)
     if function is None:
-        raise TypeError(f"model: C export does not know {layer!r}")
+        raise TypeError(f"model: expected a layer that can be exported to C, got {layer!r}")
     function(source, source.identifier(name), layer)
 
 
@@ -41,7 +41,7 @@ def begin(source: Source, layer: Layer) -> None:
     elif isinstance(layer, LayerNorm):
         source.take_numbers(layer.normalized_shape)
     elif not isinstance(layer, tuple(_KINDS)):
-        raise TypeError(f"model: C export does not know {layer!r}")
+        raise TypeError(f"model: expected a layer that can be exported to C, got {layer!r}")
     else:
         raise ValueError(
             f"model: expected a first layer that says how many features x has, got {layer!r}"
@@ -123,10 +123,11 @@ def _recurrent(source: Source, name: str, layer: Recurrent[Any, Any]) -> None:
     _check_size(source, layer, layer.input_size)
     if layer.cell not in _CELLS:
         raise ValueError(
-            f"model: C export has the usual activations alone, no clip and eps 1e-5; got {layer!r}"
+            "model: expected the usual activations, no clip and eps=1e-5 for export to C, "
+            f"got {layer!r}"
         )
     if layer.bidirectional or layer.reverse:
-        raise ValueError(f"model: expected layers that a stream runs forward, got {layer!r}")
+        raise ValueError(f"model: expected layers that run forward in time only, got {layer!r}")
     shares = tuple(_noise.zoneout_rates(layer.zoneout, len(layer._state_names)) or (0.0, 0.0))
     for level in range(layer.num_layers):
         _level(source, f"{name}_l{level}", layer, layer._cells[f"l{level}"], shares)

@@ -58,7 +58,7 @@ def activations_of(layer: Any) -> dict[str, str]:
         return {"activation": _activation(layer.nonlinearity, layer)}
     output = getattr(layer, "output_activation", None)
     if output is not None and output != layer.activation:
-        raise ValueError(f"layer: Keras has no output_activation of its own, got {layer!r}")
+        raise ValueError(f"layer: Keras has no separate output_activation, got {layer!r}")
     return {
         "activation": _activation(layer.activation, layer),
         "recurrent_activation": _activation(layer.recurrent_activation, layer),

@@ -75,8 +75,8 @@ def _check(row: Sequence[tuple[str, Layer]]) -> None:
         turned = isinstance(layer, Recurrent) and layer.reverse
         if turned and not isinstance(behind, (LastStep, type(None))):
             raise ValueError(
-                f"{name}: Keras gives the steps of a reverse layer in the other order, so it is "
-                "expected to be the last one or to have LastStep behind it"
+                f"{name}: expected a reverse layer to be the last one or before LastStep, since "
+                "Keras gives its steps in the opposite order"
             )
         sizes = sizes_of(layer)
         if sizes is None:
@@ -97,8 +97,8 @@ def _check_last(layer: LastStep, name: str, before: Layer | None) -> None:
     other = layer.bidirectional != before.bidirectional or (layer.reverse and not before.reverse)
     if merged or other:
         raise ValueError(
-            f"{name}: Keras gives the step that each direction computed last, which {layer!r} "
-            f"behind {before!r} is not"
+            f"{name}: expected the step that each direction computed last, got {layer!r} "
+            f"after {before!r}"
         )
 
 
@@ -124,7 +124,9 @@ def _layer(layer: Layer, name: str, behind: Layer | None) -> dict[str, Any] | No
         return _config("GlobalAveragePooling1D", name, {})
     if isinstance(layer, LastStep):
         return None
-    raise TypeError(f"{name}: Keras' form of {type(layer).__name__} is not written")
+    raise TypeError(
+        f"{name}: expected a layer that can be written for Keras, got {type(layer).__name__}"
+    )
 
 
 def _recurrent(layer: Recurrent, name: str, sequences: bool) -> dict[str, Any]:

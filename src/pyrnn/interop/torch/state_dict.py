@@ -118,7 +118,7 @@ def from_state_dict(
     where = prefix.rstrip(".")
     if options and kind not in (*_AROUND, "BatchNorm1d"):
         raise TypeError(
-            f"{next(iter(options))}: expected with kind='Conv1d' or that of a normalisation, "
+            f"{next(iter(options))}: expected only with kind='Conv1d' or a normalisation, "
             f"got kind={kind!r}"
         )
     if any(n.startswith("_all_weight_values.") for n in _names.below(everything, prefix)):
@@ -277,7 +277,7 @@ def _dense(arrays: Arrays, where: str, kind: str | None) -> Any:
     if weight.ndim != 2 or not weight.size:
         raise ValueError(
             f"mapping: expected a matrix as the weight of a Linear or Embedding {_at(where)}, "
-            f"got {_shapes(arrays)}; kind= makes of others {', '.join(_AROUND)}"
+            f"got {_shapes(arrays)}; for {', '.join(_AROUND)} give kind="
         )
     options: dict[str, Any] = {"dtype": _dtype(arrays)}
     rows, columns = weight.shape

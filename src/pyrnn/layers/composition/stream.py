@@ -42,7 +42,10 @@ class SequentialStream(Portable):
             elif isinstance(layer, LastStep) and not layer.bidirectional:
                 continue
             elif isinstance(layer, (Pooling, OverTime)) or not tracks(layer):
-                raise ValueError(f"stream: {name}, {layer!r}, has to see the end first")
+                raise ValueError(
+                    f"stream: expected layers that run forward in time, got {name}, {layer!r}, "
+                    "which needs the end of the sequence first"
+                )
             else:
                 # A copy, with the weights as they are now.
                 self._steps[name] = copy.deepcopy(layer).eval()

@@ -386,8 +386,8 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         _cache.check(cache, self)
         if self.bidirectional or self.reverse or cache.look().groups is not None:
             raise NotImplementedError(
-                "cache: backward_truncated needs one of a layer of one direction, forward in time, "
-                "and no mask or reset"
+                "cache: backward_truncated expects one of a layer that runs forward in time in one "
+                "direction, without mask or reset"
             )
         if dy is None:
             raise TypeError("dy: expected an array, got None")  # there is no other gradient
@@ -430,7 +430,9 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         """
         if self.bidirectional or self.reverse:
             kind = "bidirectional" if self.bidirectional else "reversed"
-            raise ValueError(f"stream: a {kind} layer cannot run forward in time alone")
+            raise ValueError(
+                f"stream: expected a layer that runs forward in time, got a {kind} one"
+            )
         size = _checks.size("batch_size", batch_size)
         _checks.parameter_shape("batch_size", (self.num_layers, size, self.hidden_size))
         sizes = StreamSizes(

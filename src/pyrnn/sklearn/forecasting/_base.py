@@ -107,8 +107,8 @@ class BaseForecaster(BaseEstimator):  # type: ignore[misc]
         if not len(training):
             needed = layout.window + layout.horizon * (2 if fraction else 1)
             raise ValueError(
-                f"series: expected at least {needed} steps for this window and horizon, and as "
-                f"many more as are wanted to learn from, got {length}"
+                f"series: expected at least {needed} steps for this window and horizon, plus "
+                f"those to learn from, got {length}"
             )
         stride = self.stride
         if stride is None:

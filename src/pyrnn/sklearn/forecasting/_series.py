@@ -62,7 +62,7 @@ def read_table(name: str, given: Any, timestamps: Any = None) -> Table:
 
 
 def check_times(name: str, times: Any) -> None:
-    """Refuse timestamps out of order; warn of gaps, since steps are taken for evenly spaced."""
+    """Refuse timestamps out of order; warn of gaps, since steps are assumed to be evenly spaced."""
     moments = np.asarray(times, dtype="datetime64[ns]")
     if np.isnat(moments).any():
         raise ValueError(f"{name}: expected a timestamp for each step, got NaT")
@@ -82,7 +82,8 @@ def check_times(name: str, times: Any) -> None:
         more = f", and {len(gaps) - 1} more gaps" if len(gaps) > 1 else ""
         _warnings.warn_user(
             f"{name}: no value between {times[gaps[0]]} and {times[gaps[0] + 1]}{more}; steps are "
-            "taken for evenly spaced, so fill gaps first (pandas: series.asfreq('h').interpolate())"
+            "assumed to be evenly spaced, so fill gaps first (pandas: "
+            "series.asfreq('h').interpolate())"
         )
 
 

@@ -91,7 +91,9 @@ class OneCycleLR(LRScheduler):
             )
             self.total_steps = _checks.size("epochs * steps_per_epoch", product, 2)
         else:
-            raise ValueError("total_steps: expected it, or epochs and steps_per_epoch, got neither")
+            raise ValueError(
+                "total_steps: expected a number, or epochs and steps_per_epoch, got neither"
+            )
         self.pct_start: float = _checks.finite_number("pct_start", pct_start, 0.0, 1.0)
         self.anneal_strategy: str = _checks.choice(
             "anneal_strategy", anneal_strategy, ("cos", "linear")
