@@ -370,7 +370,7 @@ def test_what_functions_return_is_named():
     arguments = {"x": random(5, 3, 4), "state": random(6, 3), "parameters": rnn_parameters()}
     with pytest.raises(TypeError, match=r"backward: expected a dict of gradients .*got list"):
         pyrnn.gradcheck((forward, lambda da, caches: [da]), **arguments)
-    with pytest.raises(ValueError, match=r"names such as dWax .*\['dx'\]"):
+    with pytest.raises(ValueError, match=r"with names such as dWax, .*\['dx'\]"):
         pyrnn.gradcheck((forward, lambda da, caches: {"dx": da}), **arguments)
     with pytest.raises(TypeError, match="forward: expected a tuple"):
         pyrnn.gradcheck((lambda x, a0, p: x, backward), **arguments)
