@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard
 
 import numpy as np
@@ -69,6 +69,27 @@ class Noise(NamedTuple):
 
     hidden_mask: Array | None = None
     zoneout: tuple[Array | float, ...] | None = None
+
+
+class Magnitude(NamedTuple):
+    """sqrt(a² + b²) of two stretches of so many channels, without the first ``skipped`` frames."""
+
+    channels: int
+    real: int
+    """The first channel of a; and of b:"""
+    imaginary: int
+    skipped: int
+
+
+class Link(NamedTuple):
+    """One of several convolutions in a row, as ``pack_convolution`` returns them."""
+
+    convolution: Callable[[Array, int, int], Array]
+    before: int
+    """How many frames of zeros stand before what it takes; and after:"""
+    after: int
+    magnitude: Magnitude | None
+    """What is taken of its output."""
 
 
 def is_indices(x: Array | Indices) -> TypeGuard[Indices]:

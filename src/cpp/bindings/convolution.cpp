@@ -1,16 +1,22 @@
-// Convolutions along time, and normalisation over it.
+// Convolutions along time, chains of them, and normalisation over time.
 #include "runtime/dense/convolution.hpp"
 
 #include <pybind11/stl.h>
 
+#include <array>
+#include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "bindings/bindings.hpp"
 #include "bindings/python/arrays.hpp"
 #include "bindings/python/computing.hpp"
 #include "bindings/python/frames.hpp"
 #include "bindings/python/unlisted.hpp"
+#include "runtime/dense/chain.hpp"
 #include "runtime/dense/channels.hpp"
 #include "runtime/dense/instance_norm.hpp"
 #include "runtime/machine/dispatch.hpp"
@@ -19,23 +25,32 @@ namespace pyrnn {
 namespace {
 
 template <class T>
+void check_channels(const py::array_t<T>& x, const Layout& layout, Size channels) {
+  if (x.ndim() != 3 || x.shape(layout.channels) != channels)
+    throw std::invalid_argument("expected x of " + std::to_string(channels) +
+                                " channels, got shape " + shape_of(x));
+}
+
+template <class T>
 class PackedConvolution {
  public:
   // (out, channels / groups, kernel), (out,) or None
   PackedConvolution(const Dense<T>& weight, const std::optional<Dense<T>>& bias, Size stride,
                     Size dilation, Size groups, const std::string& layout, bool relu)
       : layout_(Layout::named(layout)),
-        convolution_(kernels_of<T>(active_table()),
-                     checked(weight, bias, stride, dilation, groups).data(),
-                     bias ? bias->data() : nullptr, weight.shape(1) * groups, weight.shape(0),
-                     weight.shape(2), stride, dilation, groups, relu) {}
+        convolution_(std::make_shared<Convolution<T>>(
+            kernels_of<T>(active_table()), checked(weight, bias, stride, dilation, groups).data(),
+            bias ? bias->data() : nullptr, weight.shape(1) * groups, weight.shape(0),
+            weight.shape(2), stride, dilation, groups, relu)) {}
+
+  const std::shared_ptr<const Convolution<T>>& shared() const { return convolution_; }
+  const Layout& layout() const { return layout_; }
 
   // Of three axes, in the layout's order, as y is. Of channels-first, y is a view of an array with
   // the channels last.
   py::array_t<T> operator()(const py::array_t<T>& given, Size before, Size after) const {
-    if (given.ndim() != 3 || given.shape(layout_.channels) != convolution_.channels)
-      throw std::invalid_argument("expected x of " + std::to_string(convolution_.channels) +
-                                  " channels, got shape " + shape_of(given));
+    const Convolution<T>& convolution = *convolution_;
+    check_channels(given, layout_, convolution.channels);
     require(before >= 0 && after >= 0, "expected no less than no padding");
     const py::array_t<T> x = readable(given);
     const Size steps = x.shape(layout_.time), rows = x.shape(layout_.rows);
@@ -43,19 +58,19 @@ class PackedConvolution {
     if (__builtin_add_overflow(before, reached, &reached) ||
         __builtin_add_overflow(after, reached, &reached))
       throw OutOfMemory(SIZE_MAX);
-    checked_size<T>({reached, rows, convolution_.channels});
-    const Size count = convolution_.outputs(reached);
+    checked_size<T>({reached, rows, convolution.channels});
+    const Size count = convolution.outputs(reached);
     if (count == 0)
       throw std::invalid_argument("expected at least one window of " +
-                                  std::to_string(convolution_.kernel) + " steps, got shape " +
+                                  std::to_string(convolution.kernel) + " steps, got shape " +
                                   shape_of(given));
-    const NewFrames<T> y(count, rows, convolution_.out, layout_);
+    const NewFrames<T> y(count, rows, convolution.out, layout_);
     {
       const Computing computing;
-      convolve(kernels_of<T>(active_table()), convolution_, frames_of(x, layout_), before, after,
+      convolve(kernels_of<T>(active_table()), convolution, frames_of(x, layout_), before, after,
                y.frames);
     }
-    return y.ordered(convolution_.out);
+    return y.ordered(convolution.out);
   }
 
  private:
@@ -70,7 +85,66 @@ class PackedConvolution {
   }
 
   Layout layout_;
-  Convolution<T> convolution_;
+  std::shared_ptr<const Convolution<T>> convolution_;
+};
+
+// Convolutions of one layout one behind the other.
+template <class T>
+class BoundChain {
+ public:
+  using Zeros = std::pair<Size, Size>;                  // before and after
+  using Channels = std::optional<std::array<Size, 4>>;  // of a magnitude: see Magnitude
+  using Part = std::tuple<PackedConvolution<T>*, Zeros, Channels>;
+
+  explicit BoundChain(const std::vector<Part>& parts) : layout_(layout_of(parts)) {
+    for (const auto& [packed, zeros, channels] : parts) {
+      Link<T> link{packed->shared(), zeros.first, zeros.second, std::nullopt};
+      if (channels) {
+        const auto [count, real, imaginary, skipped] = *channels;
+        link.magnitude = Magnitude{count, real, imaginary, skipped};
+      }
+      check(link);
+      chain_.links.push_back(std::move(link));
+    }
+  }
+
+  // As a convolution's; fewer steps than one window of any of them are refused.
+  py::array_t<T> operator()(const py::array_t<T>& given) const {
+    check_channels(given, layout_, chain_.links.front().convolution->channels);
+    const py::array_t<T> x = readable(given);
+    const Size count = chain_.outputs(x.shape(layout_.time));
+    if (count == 0)
+      throw std::invalid_argument("expected at least one window, got shape " + shape_of(given));
+    const Size channels = chain_.links.back().channels();
+    const NewFrames<T> y(count, x.shape(layout_.rows), channels, layout_);
+    {
+      const Computing computing;
+      convolve(kernels_of<T>(active_table()), chain_, frames_of(x, layout_), y.frames);
+    }
+    return y.ordered(channels);
+  }
+
+ private:
+  static const Layout& layout_of(const std::vector<Part>& parts) {
+    require(!parts.empty() && std::get<0>(parts.front()) != nullptr, "chain: links");
+    return std::get<0>(parts.front())->layout();
+  }
+
+  void check(const Link<T>& link) const {
+    const Size most = Size{1} << 32;  // no sum of steps overflows
+    require(link.before >= 0 && link.before < most && link.after >= 0 && link.after < most,
+            "chain: zeros");
+    const Size in = link.convolution->channels, out = link.convolution->out;
+    require(chain_.links.empty() || chain_.links.back().channels() == in, "chain: channels");
+    if (!link.magnitude) return;
+    const Magnitude& m = *link.magnitude;
+    require(m.channels > 0 && m.channels <= out && m.real >= 0 && m.real <= out - m.channels &&
+                m.imaginary >= 0 && m.imaginary <= out - m.channels && m.skipped >= 0,
+            "chain: magnitude");
+  }
+
+  Layout layout_;
+  Chain<T> chain_;
 };
 
 // y as x lies, and the means and variances, (rows, channels) of float64
@@ -119,7 +193,7 @@ py::array_t<T> scale_channels_of(const Dense<T>& x, const Dense<T>& mean, const 
 }
 
 template <class T>
-void bind(py::module_& module, const char* name) {
+void bind(py::module_& module, const char* name, const char* chain) {
   py::class_<PackedConvolution<T>>(module, name)
       .def(py::init<const Dense<T>&, const std::optional<Dense<T>>&, Size, Size, Size,
                     const std::string&, bool>(),
@@ -128,6 +202,10 @@ void bind(py::module_& module, const char* name) {
       .def("__call__", &PackedConvolution<T>::operator(), py::arg("x").noconvert(),
            py::arg("before"), py::arg("after"));
   leave_unlisted<PackedConvolution<T>>();
+  py::class_<BoundChain<T>>(module, chain)
+      .def(py::init<const std::vector<typename BoundChain<T>::Part>&>(), py::arg("links"))
+      .def("__call__", &BoundChain<T>::operator(), py::arg("x").noconvert());
+  leave_unlisted<BoundChain<T>>();
   module.def("instance_norm", &instance_norm_of<T>, py::arg("x").noconvert(),
              py::arg("weight").noconvert(), py::arg("bias").noconvert(), py::arg("eps"),
              py::arg("layout"));
@@ -139,8 +217,8 @@ void bind(py::module_& module, const char* name) {
 }  // namespace
 
 void bind_convolution(py::module_& module) {
-  bind<float>(module, "ConvolutionFloat32");
-  bind<double>(module, "ConvolutionFloat64");
+  bind<float>(module, "ConvolutionFloat32", "ChainFloat32");
+  bind<double>(module, "ConvolutionFloat64", "ChainFloat64");
 }
 
 }  // namespace pyrnn

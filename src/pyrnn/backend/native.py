@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pyrnn import _core
-from pyrnn._types import Array, Indices, Parameters, Storage
+from pyrnn._types import Array, Indices, Link, Parameters, Storage
 from pyrnn.reference import losses
 from pyrnn.reference.activations import parse_cell_name
 from pyrnn.reference.layers import batch_norm, convolution, pointwise, windows
@@ -18,6 +18,11 @@ _WEIGHTS = {4: _core.WeightsFloat32, 8: _core.WeightsFloat64}
 _LINEARS = {4: _core.LinearFloat32, 8: _core.LinearFloat64}
 
 _CONVOLUTIONS = {4: _core.ConvolutionFloat32, 8: _core.ConvolutionFloat64}
+
+_CHAINS: dict[type, Any] = {
+    _core.ConvolutionFloat32: _core.ChainFloat32,
+    _core.ConvolutionFloat64: _core.ChainFloat64,
+}
 
 _STREAMS: dict[type, Any] = {
     _core.WeightsFloat32: _core.StreamFloat32,
@@ -104,6 +109,13 @@ class NativeBackend:
         """See `pyrnn.backend.protocol.Backend.pack_convolution`."""
         packed = _CONVOLUTIONS[weight.itemsize]
         return packed(weight, bias, stride, dilation, groups, layout, relu)
+
+    def pack_chain(self, links: Sequence[Link]) -> Callable[[Array], Array]:
+        """See `pyrnn.backend.protocol.Backend.pack_chain`."""
+        chain: Callable[[Array], Array] = _CHAINS[type(links[0].convolution)](
+            [(link.convolution, (link.before, link.after), link.magnitude) for link in links]
+        )
+        return chain
 
     def instance_norm(
         self, x: Array, weight: Array | None, bias: Array | None, eps: float

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn._types import Array, Indices, Noise, Parameters, State, Storage
+from pyrnn._types import Array, Indices, Link, Noise, Parameters, State, Storage
 
 StepCheck = Callable[[Any, Any], "tuple[Array | Indices, Array | None]"]
 """Checks ``(x_t, out)`` as a user gave them; returns them ready for a step, or raises."""
@@ -177,6 +177,12 @@ class Backend(Protocol):
         It is a function of x and of how many frames of zeros stand before and after it. ``layout``
         says how the axes of x and of y lie: "time_first", (T, N, C); "batch_first", (N, T, C); or
         "channels_first", (N, C, T). With ``relu``, y is max(y, 0).
+        """
+
+    def pack_chain(self, links: Sequence[Link]) -> Callable[[Array], Array]:
+        """Convolutions of the layout "channels_first", one behind the other, as one function.
+
+        Its bits are those of the convolutions one by one; too few frames raise a ValueError.
         """
 
     def convolution_backward(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn._narrow import is_narrow, rounded
-from pyrnn._types import Array, Indices, Noise, Parameters, State, Storage
+from pyrnn._types import Array, Indices, Link, Noise, Parameters, State, Storage
 from pyrnn.reference import losses, optim
 from pyrnn.reference.int8 import Int8Matrix
 from pyrnn.reference.layers import batch_norm, convolution, dense, pointwise, windows
@@ -148,6 +148,10 @@ class ReferenceBackend:
             return np.maximum(y, 0) if relu else y
 
         return convolve
+
+    def pack_chain(self, links: Sequence[Link]) -> Callable[[Array], Array]:
+        """See `pyrnn.backend.selection.Backend.pack_chain`."""
+        return partial(convolution.chain, links=tuple(links))
 
     convolution_backward = staticmethod(
         partial(convolution.convolution_backward, linear_backward=dense.linear_backward)

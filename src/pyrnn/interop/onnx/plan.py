@@ -7,8 +7,7 @@ made; weights are packed then or at the first run.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -29,47 +28,16 @@ from pyrnn.interop.onnx.operators._build import (
     CONTRADICTIONS,
     Build,
     Function,
-    OfFirst,
     TooManyNumbersError,
     check_size,
     contradiction,
     folding,
     ints,
 )
+from pyrnn.interop.onnx.planning.convolutions import chained
+from pyrnn.interop.onnx.planning.steps import Step, freeing, named, quick
 
 NESTING = 50
-
-
-class Step(NamedTuple):
-    """One node: its function, the places of its inputs and outputs, and those free afterwards."""
-
-    run: Function
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    done: tuple[int, ...]
-    node: Node
-
-
-class Quick(NamedTuple):
-    """A step as the loop takes it."""
-
-    run: Function
-    one: int
-    """The place of the one input, if ``several`` is None; else that takes all from the places."""
-    several: Callable[..., Any] | None
-    output: int
-    done: tuple[int, ...]
-    step: Step
-
-
-def _quick(step: Step) -> Quick:
-    run, inputs, output = step.run, step.inputs, step.outputs[0]
-    if inputs and isinstance(run, OfFirst):
-        return Quick(run.function, inputs[0], None, output, step.done, step)
-    if len(inputs) == 1:
-        return Quick(run, inputs[0], None, output, step.done, step)
-    several = itemgetter(*inputs) if inputs else lambda values: ()
-    return Quick(run, 0, several, output, step.done, step)
 
 
 def check_supported(program: Program) -> None:
@@ -112,8 +80,10 @@ class Plan:
         for node in fused(graph, self._constants):
             self._add(node)
         self._results = [self._place(value.name, "the graph") for value in graph.outputs]
-        self._free()
-        self._quick = [_quick(step) for step in self._steps]
+        kept = [place for place, value in enumerate(self._start) if value is not None]
+        steps = chained(self._steps, self._results, opset, self._constants)
+        self._steps = freeing(steps, [0, *self._results, *kept])
+        self._quick = [quick(step) for step in self._steps]
         self.outer: list[str] = [name for name in outer if name not in (known or {})]
 
     def run(self, arguments: Sequence[Any], outer: Sequence[Any] = ()) -> list[Any]:
@@ -137,7 +107,7 @@ class Plan:
         except (NotImplementedError, TooManyNumbersError):
             raise
         except CONTRADICTIONS as error:
-            raise _named(error, step) from error
+            raise named(error, step) from error
         return [values[place] for place in self._results]
 
     # --- making it --------------------------------------------------------------------------
@@ -207,21 +177,6 @@ class Plan:
         known = {name: self._constants[name] for name in free if name in self._constants}
         plan = Plan(graph, self.opset, free, known, self._depth + 1)
         return plan, plan.outer
-
-    def _free(self) -> None:
-        """Note for each step which values are not read after it."""
-        kept = {0, *self._results}
-        kept.update(place for place, value in enumerate(self._start) if value is not None)
-        for number in range(len(self._steps) - 1, -1, -1):
-            step = self._steps[number]
-            last = {*step.inputs, *step.outputs} - kept
-            kept |= last
-            self._steps[number] = step._replace(done=tuple(sorted(last)))
-
-
-def _named(error: Exception, step: Step | None) -> ValueError:
-    reason = contradiction(error)
-    return ValueError(f"{step.node}: {reason}" if step else reason)
 
 
 # --- graphs in graphs -----------------------------------------------------------------------

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pyrnn._types import Array
+from pyrnn._types import Array, Link
 from pyrnn.reference.layers.windows import windows as windows_of
 
 LinearBackward = Callable[[Array, Array, Array], "tuple[Array, Array, Array]"]
@@ -35,6 +35,17 @@ def convolution(
         for k, frames in enumerate(windows):
             own += frames[..., channels] @ w[:, :, k].T
     return y if bias is None else y + bias
+
+
+def chain(x: Array, *, links: Sequence[Link]) -> Array:
+    """Convolutions one behind the other, (N, C, T) -> (N, M, T')."""
+    for convolve, before, after, magnitude in links:
+        x = convolve(x, before, after)
+        if magnitude is not None:
+            channels, real, imaginary, skipped = magnitude
+            a, b = (x[:, first : first + channels, skipped:] for first in (real, imaginary))
+            x = np.sqrt(np.square(a) + np.square(b))
+    return x
 
 
 def convolution_backward(

@@ -97,7 +97,7 @@ def _conv(build: Build) -> Function:
         return run
     if not can_pack(weight, bias) or (bias is not None and len(bias) != len(weight)):
         return run
-    return OfFirst(_OneAxis(window, weight, bias, groups, relu).run)
+    return OneAxis(window, weight, bias, groups, relu)
 
 
 def _normalized(
@@ -112,7 +112,7 @@ LONG_PADS = 1 << 12
 """More padding than any real model has."""
 
 
-class _OneAxis:
+class OneAxis(OfFirst):
     """A convolution along one axis whose weights never change, in the core."""
 
     def __init__(
@@ -123,9 +123,11 @@ class _OneAxis:
         groups: int,
         relu: bool,
     ) -> None:
+        super().__init__(self.run)
         self.window = window
         self.kernel: int = weight.shape[2]
         self.channels: int = weight.shape[1] * groups
+        self.out: int = weight.shape[0]
         self.dtype = weight.dtype
         (stride,), (dilation,), _ = window.of((self.kernel,), (1,))
         self.stride: int = stride

@@ -1,0 +1,1 @@
+"""What a plan is made of: its steps, and which of them are computed together."""
