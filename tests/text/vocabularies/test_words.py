@@ -34,6 +34,18 @@ def test_tokens(text: str, expected: list[str]) -> None:
     assert words.split(text) == expected
 
 
+@pytest.mark.parametrize("end", [128, 0x3000, 0x10000, 0x30000])
+def test_a_pattern_that_knows_fewer_letters_finds_the_same(end: int) -> None:
+    """In texts of characters below its end."""
+    generator = random.Random(end)
+    codes = [c for c in range(0, end, 1 + end // 2000) if not 0xD800 <= c < 0xE000]
+    for _ in range(100):
+        chosen = generator.choices([*map(chr, codes), *("'", " ", "a", "b") * 500], k=100)
+        tokens = words.split("".join(chosen))
+        assert tokens == words.pattern().findall("".join(chosen))
+        assert "".join(tokens) == "".join(chosen)
+
+
 def test_the_same_however_it_is_cut() -> None:
     draw = random.Random(0)
     for case in range(300):

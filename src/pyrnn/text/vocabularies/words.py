@@ -42,15 +42,22 @@ SEPARATOR = "\0"
 """Between the words in a file; no word has it."""
 
 
+ASCII, PLANE = 128, 0x10000
+
+
 @functools.cache
-def pattern() -> re.Pattern[str]:
-    """What finds the tokens of a text, one after the other, without gaps."""
+def pattern(end: int = LETTERS_END) -> re.Pattern[str]:
+    """What finds the tokens of a text, one after the other, without gaps.
+
+    For a text of characters below ``end``: a pattern that knows fewer letters is several times
+    faster.
+    """
     letters = _ranges(
         code
-        for code in range(LETTERS_END)
-        if not any(start <= code < end for start, end in UNSPACED) and _is_letter(chr(code))
+        for code in range(end)
+        if not any(first <= code < last for first, last in UNSPACED) and _is_letter(chr(code))
     )
-    joined = _ranges(MARKS)
+    joined = _ranges(code for code in MARKS if code < end)
     word = f"[{letters}{joined}]{{1,{MOST_LETTERS}}}"
     return re.compile(f" ?{word}(?:['’]{word}){{0,{MOST_JOINED}}}| ?[^\\s]|\\s")
 
@@ -74,7 +81,11 @@ def _ranges(codes: Iterable[int]) -> str:
 
 def split(text: str) -> list[str]:
     """The tokens of a text; together they are the text."""
-    return pattern().findall(text)
+    if text.isascii():
+        return pattern(ASCII).findall(text)
+    # In UTF-16 a character of the first plane has two bytes, and others four.
+    in_plane = len(text.encode("utf-16-le", "surrogatepass")) == 2 * len(text)
+    return pattern(PLANE if in_plane else LETTERS_END).findall(text)
 
 
 def segments(pieces: Iterable[str]) -> Iterator[str]:
