@@ -75,6 +75,11 @@ def test_a_whole_model(run):
     assert (
         "54 parameters\nno layer: Mul: 3 numbers in 1 node\n" in run("inspect", "scaled.onnx").out
     )
+    for target in ("n.keras", "n.onnx"):
+        result = run("convert", "scaled.onnx", target)
+        assert result.status == 2
+        assert "expected a model that is layers of pyrnn, got Mul_0: Mul is no layer" in result.err
+        assert not os.path.exists(target)
     result = run("convert", "m.onnx", "cell.safetensors", "--layer", "cell")
     assert result.out == "cell.safetensors: 1 layer\n"
     assert repr(interop.load("cell.safetensors")) == "GRU(3, 3, bias=False, reset_after=False)"
@@ -174,6 +179,13 @@ def test_a_nested_composition(run):
     zeros = np.zeros((2, 2, 4), np.float32)
     found = onnx.run_model("m.onnx", [x, zeros, zeros])[0]
     np.testing.assert_allclose(found, model(x)[0], rtol=1e-5, atol=1e-6)
+    assert run("convert", "m.safetensors", "n.pt").err == (
+        "not in n.pt: it holds weights alone, not how layers follow each other\n"
+        "not in n.pt: 0.drop: Dropout(p=0.1) has no weights\n"
+        "not in n.pt: norm: kind='LayerNorm', normalized_shape=4, eps=1e-05, "
+        "elementwise_affine=True\n"
+        "not in n.pt: last: LastStep() has no weights\n"
+    )
     layers = ["--layer", "0.rnn", "--layer", "out"]
     assert run("convert", "m.safetensors", "m.pt", *layers).out == "m.pt: 2 layers\n"
     assert list(conversion.read("m.pt").layers) == ["0.rnn", "out"]
@@ -205,7 +217,7 @@ def test_names_that_a_terminal_would_obey(run):
             "b.jit: .jit is a TorchScript program, which can only be read; expected",
         ),
         (["q.safetensors", "b.pt"], "b.pt: layer: expected one that torch has as well, got GRU"),
-        (["q.safetensors", "b.keras"], "b.keras: gru: expected a reverse layer to be the last one"),
+        (["q.safetensors", "b.keras"], "b.keras: out: expected layers that fit, got 4 features"),
         (["q.safetensors", "b.onnx"], "b.onnx: model: expected layers that fit"),
         (["a.onnx", "b.onnx", "--layer", "x"], "argument --layer: expected one of lstm, got 'x'"),
         (["p.safetensors", "b.onnx"], "b.onnx: model: ONNX has no operator for LSTM(3, 4, proj_s"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import get_args
 
 from pyrnn import _files
+from pyrnn._files import shown
 from pyrnn._types import WeightFormat
 from pyrnn.cli._common.arguments import Subparsers, file_name
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import deferred
+from pyrnn.cli._common.terminal import escaped
 from pyrnn.interop import conversion
 
 
@@ -47,7 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
             choose(holding, arguments.layer)
         _files.check_writable(arguments.target)
         written = conversion.write(holding, arguments.target, arguments.weights)
+        unheld = conversion.unheld(holding, arguments.target)
     print(f"{arguments.target}: {written}")
+    for line in unheld:
+        print(f"not in {shown(arguments.target)}: {escaped(line)}", file=sys.stderr)
     for name, reason in holding.refused.items():
         print(f"left out: {name}: {reason}")
     return 0
@@ -61,3 +67,4 @@ def choose(holding: conversion.Holding, names: list[str]) -> None:
             raise UsageError(f"argument --layer: expected one of {known}, got {name!r}")
     holding.layers = {name: holding.layers[name] for name in names}
     holding.program, holding.model, holding.refused, holding.others = None, None, {}, {}
+    holding.left, holding.notes, holding.ordered = {}, {}, True

@@ -58,7 +58,7 @@ def _chosen(holding: conversion.Holding, arguments: argparse.Namespace) -> Any:
         choose(holding, arguments.layer)
     elif holding.model is not None:
         return holding.model
-    elif holding.whole or holding.refused:
+    elif holding.left or holding.refused:
         raise UsageError(
             f"{shown(arguments.model)}: it has more than layers of pyrnn ('pyrnn inspect' lists "
             "them); choose some with --layer"

@@ -46,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(
             f"no layer: {_shown(operator)}: {numbers:,} numbers in {nodes} node{'s'[: nodes > 1]}"
         )
+    for name, reason in holding.left.items():
+        print(f"no layer: {_shown(name)}: {_shown(reason)}")
     if whole:
         print(whole)
     return 0

@@ -37,6 +37,10 @@ class Holding:
     ``program`` is the graph of an ONNX file, ``whole`` says whether it is more than its layers, and
     ``others`` how many nodes and numbers each operator has that is no layer; ``model`` is what was
     saved, where that is more than one layer: a `CharacterModel`, a composition, a dict of them.
+    ``left`` is what a file computes beside its layers, by name, and why no layer is that: with
+    nothing in it, the layers one behind the other compute what the file's model computes.
+    ``ordered`` says whether the file tells in which order that is; ``notes`` what else to know of
+    a layer, by its name.
     """
 
     format: str
@@ -46,6 +50,9 @@ class Holding:
     whole: bool = False
     others: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     model: Any = None
+    left: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    ordered: bool = True
 
 
 def suffix_of(path: AnyPath) -> str:

@@ -51,6 +51,12 @@ def made_of(make: Callable[[], Made], parameters: Mapping[str, Array]) -> Made:
     return layer
 
 
+def changed(layer: Made, changes: Mapping[str, Any]) -> Made:
+    """A layer with other options and copies of the same arrays."""
+    kind, config = type(layer), {**layer.config(), **changes}
+    return made_of(lambda: kind.from_config(config), dictionary.arrays_of(layer))
+
+
 def _bytes(arrays: Iterable[Any]) -> int:
     return sum(array.nbytes for array in arrays)
 

@@ -15,6 +15,8 @@ from pyrnn.layers._layer import Layer
 from pyrnn.parameters.dictionary import arrays_of
 
 READ_ALONE = (".jit",)
+WHOLE = (".onnx", ".keras")
+"""Files that hold layers one behind the other, as a model."""
 
 
 def write(holding: Holding, path: AnyPath, weights: WeightFormat | None = None) -> str:
@@ -43,6 +45,7 @@ def write(holding: Holding, path: AnyPath, weights: WeightFormat | None = None) 
             return _write_safetensors(holding, path, weights)
         if not holding.layers:
             raise ConversionError(f"{shown(path)}: expected at least one layer, got none")
+        _check_whole(holding, path, kind)
         if kind == ".onnx":
             return _write_onnx(holding, path)
         if FORMATS[kind] == "PyTorch":
@@ -52,6 +55,19 @@ def write(holding: Holding, path: AnyPath, weights: WeightFormat | None = None) 
         if isinstance(error, (ConversionError, ModelFileError)):
             raise
         raise ConversionError(f"{shown(path)}: {error}") from error
+
+
+def _check_whole(holding: Holding, path: AnyPath, kind: str) -> None:
+    """Refuse a model with parts that no layer is, where the file would be another model."""
+    missing = holding.left | (holding.refused if holding.ordered else {})
+    if kind not in WHOLE or not missing:
+        return
+    name, reason = next(iter(missing.items()))
+    more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+    raise ConversionError(
+        f"{shown(path)}: expected a model that is layers of pyrnn, got {name}: {reason}{more} "
+        "('pyrnn inspect' names all); --layer chooses layers"
+    )
 
 
 def _counted(layers: Mapping[str, Layer]) -> str:

@@ -17,11 +17,21 @@ from pyrnn.interop._holding import FORMATS, ConversionError, Holding, suffix_of
 from pyrnn.interop._made import Found
 from pyrnn.interop._parts import parts_of
 from pyrnn.interop._targets import write
+from pyrnn.interop._unheld import unheld
 from pyrnn.interop.serialization import ModelFileError
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent._stack import Recurrent
 
-__all__ = ["FORMATS", "ConversionError", "Holding", "read", "stacked", "suffix_of", "write"]
+__all__ = [
+    "FORMATS",
+    "ConversionError",
+    "Holding",
+    "read",
+    "stacked",
+    "suffix_of",
+    "unheld",
+    "write",
+]
 
 OF_LAYERS = "pyrnn.layers"
 """Metadata of an ONNX file that `pyrnn.interop.onnx.save` wrote: it is nothing but its layers."""
@@ -52,24 +62,31 @@ def _onnx(path: AnyPath) -> Holding:
 
     program = read.read(path)
     holding = _of_graph(f"ONNX, operators of version {program.opset}", program)
-    holding.whole = OF_LAYERS not in program.metadata
+    holding.whole = OF_LAYERS not in program.metadata or bool(holding.left)
     return holding
 
 
 def _of_graph(format_name: str, program: Any) -> Holding:
     from pyrnn.interop.onnx import nodes
+    from pyrnn.interop.onnx.chain.read import chain
 
-    found = nodes.find(program)
-    holding = _of(format_name, found)
+    walked = list(nodes.steps(program))
+    found = nodes.found_in(walked)
+    whole = chain(program, walked)
+    holding = _of(format_name, found._replace(layers=whole.layers))
     holding.program, holding.whole = program, True
     holding.others = nodes.others(program, found)
+    holding.left = {name: why for name, why in whole.left.items() if name not in found.refused}
     return holding
 
 
 def _keras(path: AnyPath) -> Holding:
     from pyrnn.interop.keras import read
 
-    return _of("Keras", read.find(path))
+    whole = read.find_whole(path)
+    holding = Holding("Keras", stacked(whole.layers), whole.refused)
+    holding.left, holding.notes, holding.ordered = whole.left, whole.notes, whole.ordered
+    return holding
 
 
 def _safetensors(path: AnyPath) -> Holding:
@@ -85,14 +102,18 @@ def _safetensors(path: AnyPath) -> Holding:
             return Holding("safetensors", parts)
         return Holding(f"safetensors, a {type(loaded).__name__}", parts, model=loaded)
     if loaded and not all(isinstance(one, Layer) for one in loaded.values()):
-        return _of("safetensors, a state dict", _from_names(loaded, path))
+        holding = _of("safetensors, a state dict", _from_names(loaded, path))
+        holding.ordered = False
+        return holding
     parts = {key: part for name, one in loaded.items() for key, part in parts_of(one, name).items()}
     return Holding("safetensors", parts, model=None if parts == loaded else loaded)
 
 
 def _torch(path: AnyPath) -> Holding:
     torch = _torch_room()
-    return _of("PyTorch", _from_names(torch.read(path), path))
+    holding = _of("PyTorch", _from_names(torch.read(path), path))
+    holding.ordered = False
+    return holding
 
 
 def _torch_room() -> Any:

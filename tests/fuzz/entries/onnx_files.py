@@ -89,7 +89,10 @@ def onnx_source(number: int) -> bytes:
 def _layers(number: int) -> list[pyrnn.Layer]:
     kind = (pyrnn.RNN, pyrnn.LSTM, pyrnn.GRU)[number // 4 % 3]
     cell = kind(3, 4, 1 + number // 8 % 2, bidirectional=number % 3 == 0, seed=number)
-    made: list[pyrnn.Layer] = [cell, pyrnn.Linear(4 * cell.num_directions, 2, seed=number)]
+    last = pyrnn.LastStep(bidirectional=cell.bidirectional)
+    end = [last, pyrnn.Activation("relu")] if number % 8 == 0 else [pyrnn.MeanOverTime()]
+    end = end if number % 3 else []
+    made: list[pyrnn.Layer] = [cell, *end, pyrnn.Linear(4 * cell.num_directions, 2, seed=number)]
     return [pyrnn.Embedding(5, 3, seed=0), *made] if number % 5 == 0 else made
 
 
@@ -150,15 +153,26 @@ def _broad(number: int) -> Any:
 
 def _read_onnx(a: dict[str, Any]) -> Any:
     from pyrnn.interop.onnx import nodes, prepare, read
+    from pyrnn.interop.onnx.chain.read import chain
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(a["file"])
         program = _in_one_line(path, lambda: read.read(path))
-        found = nodes.find(program)
+        walked = list(nodes.steps(program))
+        found = nodes.found_in(walked)
+        _chained(chain(program, walked))
         model = _in_one_line(path, lambda: prepare(str(path)))
         _try(model)
     return [layer.parameters.copy() for layer in found.layers.values()]
+
+
+def _chained(whole: Any) -> None:
+    """What a graph has beyond its layers is named in one line each; else they are a composition."""
+    if any("\n" in name + reason for name, reason in whole.left.items()):
+        raise AssertionError(f"several lines: {whole.left!r}")
+    if not whole.left:
+        pyrnn.Sequential(*whole.layers.values())
 
 
 def _in_one_line(path: Path, read: Callable[[], Any]) -> Any:

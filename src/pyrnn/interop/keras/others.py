@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from pyrnn._types import Array
 from pyrnn.interop._made import batch_norm_of, made_of
 from pyrnn.interop.keras.hdf5 import ContentError
@@ -24,8 +26,8 @@ def convolution(config: Mapping[str, Any], arrays: Sequence[Array]) -> Layer:
     if config.get("data_format", "channels_last") != "channels_last":
         raise ContentError("expected a Conv1D with its channels last")
     steps, inputs, outputs = arrays[0].shape
-    groups = _one(config, "groups", 1)
-    stride, padding = _one(config, "strides", 1), config.get("padding", "valid")
+    groups = one(config, "groups", 1)
+    stride, padding = one(config, "strides", 1), config.get("padding", "valid")
     padding = config.get("zeros", padding)
     if padding == "same" and stride > 1:
         raise ContentError("expected a stride of 1 for the padding 'same', got more")
@@ -35,7 +37,7 @@ def convolution(config: Mapping[str, Any], arrays: Sequence[Array]) -> Layer:
     options = {
         "stride": stride,
         "padding": padding,
-        "dilation": _one(config, "dilation_rate", 1),
+        "dilation": one(config, "dilation_rate", 1),
         "groups": groups,
         "bias": len(arrays) == 2,
         "batch_first": True,
@@ -48,13 +50,11 @@ def convolution(config: Mapping[str, Any], arrays: Sequence[Array]) -> Layer:
 
 def layer_norm(config: Mapping[str, Any], arrays: Sequence[Array]) -> Layer:
     """A LayerNormalization over the last axis: gamma, then beta."""
-    if len(arrays) != 2 or arrays[0].ndim != 1 or arrays[0].shape != arrays[1].shape:
-        raise ContentError("expected gamma and beta of a LayerNormalization over the last axis")
+    parameters = _affine(config, arrays, "LayerNormalization")
     if config.get("rms_scaling") or config.get("axis", -1) not in (-1, [-1], [2]):
         raise ContentError("expected a LayerNormalization over the last axis, got another")
     eps = config.get("epsilon", 1e-3)
     size, dtype = len(arrays[0]), arrays[0].dtype
-    parameters = {"weight": arrays[0], "bias": arrays[1]}
     return made_of(lambda: LayerNorm(size, eps=eps, dtype=dtype), parameters)
 
 
@@ -76,19 +76,43 @@ def batch_norm(config: Mapping[str, Any], arrays: Sequence[Array]) -> Layer:
 
 def group_norm(config: Mapping[str, Any], arrays: Sequence[Array]) -> Layer:
     """A GroupNormalization with a group for each channel: maybe gamma and beta."""
-    if len(arrays) != 2 or arrays[0].ndim != 1 or arrays[0].shape != arrays[1].shape:
-        raise ContentError("expected gamma and beta of a GroupNormalization")
+    parameters = _affine(config, arrays, "GroupNormalization")
     size, dtype = len(arrays[0]), arrays[0].dtype
     if config.get("groups", 32) not in (-1, size) or config.get("axis", -1) not in (-1, [-1], 2):
         raise ContentError("expected a GroupNormalization of each channel for itself, got another")
     eps = config.get("epsilon", 1e-3)
-    parameters = {"weight": arrays[0], "bias": arrays[1]}
     return made_of(
         lambda: InstanceNorm1d(size, eps, affine=True, batch_first=True, dtype=dtype), parameters
     )
 
 
-def _one(config: Mapping[str, Any], name: str, default: int) -> int:
+def plain_norm(
+    class_name: str, config: Mapping[str, Any], size: int | None, dtype: Any
+) -> Layer | None:
+    """A normalisation without gamma and beta; None if it is another one, or has no known size."""
+    if size is None or config.get("axis", -1) not in (-1, [-1], 2, [2]):
+        return None
+    eps = config.get("epsilon", 1e-3)
+    if class_name == "LayerNormalization" and not config.get("rms_scaling"):
+        return LayerNorm(size, eps, False, dtype=dtype)
+    if class_name == "GroupNormalization" and config.get("groups", 32) in (-1, size):
+        return InstanceNorm1d(size, eps, affine=False, batch_first=True, dtype=dtype)
+    return None
+
+
+def _affine(
+    config: Mapping[str, Any], arrays: Sequence[Array], class_name: str
+) -> dict[str, Array]:
+    """Gamma and beta of one length, of which the configuration may leave one out."""
+    scale, center = (bool(config.get(name, True)) for name in ("scale", "center"))
+    fits = len(arrays) == scale + center and all(array.ndim == 1 for array in arrays)
+    if not fits or not arrays or len({array.shape for array in arrays}) > 1:
+        raise ContentError(f"expected gamma and beta of a {class_name} over the last axis")
+    weight = arrays[0] if scale else np.ones_like(arrays[0])
+    return {"weight": weight, "bias": arrays[-1] if center else np.zeros_like(arrays[0])}
+
+
+def one(config: Mapping[str, Any], name: str, default: int) -> int:
     """A whole number, which Keras may have written in a list."""
     value = config.get(name, default)
     if isinstance(value, list) and len(value) == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -13,9 +13,11 @@ from pyrnn._types import Array
 from pyrnn.interop._made import Found, embedding_of, linear_of, made_of, warned
 from pyrnn.interop.keras.archive import Archive, errors_of, read
 from pyrnn.interop.keras.cells import KERAS_VERSION, from_keras, kind_of, reset_after
+from pyrnn.interop.keras.chain import Whole, chain
 from pyrnn.interop.keras.hdf5 import ContentError, Group
 from pyrnn.interop.keras.others import batch_norm, convolution, group_norm, layer_norm
-from pyrnn.interop.keras.sources import Source, sources
+from pyrnn.interop.keras.sources import Source, configured_in, named, sources
+from pyrnn.interop.keras.wrappers import activation_name, unwrapped
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent._passes import MergeMode
 from pyrnn.layers.recurrent.gru import GRU
@@ -82,6 +84,7 @@ def load(path: AnyPath) -> dict[str, Layer]:
         ``return_sequences`` and the like are no part of a layer: ``y`` has all steps, and the last
         state comes with it. ``go_backwards`` is ``reverse=True``: there ``y[:, t]`` belongs to
         ``x[:, t]``, while Keras gives the steps in the order in which it computes them.
+        Recurrent layers behind it run the other way round here, so that all take the steps of x.
 
     Warns
     -----
@@ -115,7 +118,13 @@ def load(path: AnyPath) -> dict[str, Layer]:
 
 
 def find(path: AnyPath) -> Found:
-    """The layers of a file, and why others are none."""
+    """The layers with weights of a file, and why others are none."""
+    whole = find_whole(path)
+    return Found(whole.weighted(), whole.refused)
+
+
+def find_whole(path: AnyPath) -> Whole:
+    """All layers of a file in order, and what its model has beside them."""
     with errors_of(path) as name:
         archive = read(name)
         found = Found({}, {})
@@ -127,7 +136,9 @@ def find(path: AnyPath) -> Found:
                 continue
             if layer is not None:
                 found.layers[source.name] = layer
-        return found
+        if archive.config is None:
+            return Whole(found.layers, found.refused, ordered=len(found.layers) < 2)
+        return chain(archive.config, named(configured_in(archive)), *found)
 
 
 # --- one layer ------------------------------------------------------------------------------
@@ -145,10 +156,12 @@ def _layer(source: Source, archive: Archive) -> Layer | None:
     """The layer of a source; None for one without weights."""
     if not any(source.arrays):
         return None
-    wrapped = list(_unwrapped(source.class_name, source.config))
+    wrapped = list(unwrapped(source.class_name, source.config))
     class_name, config = wrapped[-1]
     around = {name for name, _ in wrapped[:-1]}
     if class_name in _KINDS:
+        turned = any(settings.get("go_backwards") for name, settings in wrapped if name == "RNN")
+        config = {**config, "go_backwards": turned} if turned else config
         options = _Options(class_name, config, archive.version)
         if "Bidirectional" not in around:
             return _recurrent(options, [source.arrays[0]], None, source.kept)
@@ -165,18 +178,6 @@ def _layer(source: Source, archive: Archive) -> Layer | None:
     if class_name is None:
         return _guessed(source, archive)
     raise UnsupportedError(f"no layer of pyrnn is a {class_name}")
-
-
-def _unwrapped(class_name: str | None, config: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
-    """A layer's class and configuration, from the outermost wrapper to the innermost."""
-    for _ in range(8):
-        yield class_name, config
-        inner = config.get("cell" if class_name == "RNN" else "layer")
-        if class_name not in ("Bidirectional", "TimeDistributed", "RNN"):
-            return
-        if not isinstance(inner, dict) or not isinstance(inner.get("config"), dict):
-            raise ContentError(f"expected a layer inside of {class_name}, got none")
-        class_name, config = inner.get("class_name"), inner["config"]
 
 
 def _both(arrays: Sequence[Sequence[Array]]) -> list[Sequence[Array]]:
@@ -269,8 +270,10 @@ def _activations(kind: str, options: _Options) -> dict[str, Any]:
         return {}
     config = options.config
     usual, usual_gates = _USUAL[kind]
-    activation = _name(config.get("activation", usual))
-    gates = _name(config.get("recurrent_activation", config.get("inner_activation", usual_gates)))
+    activation = activation_name(config.get("activation", usual))
+    gates = activation_name(
+        config.get("recurrent_activation", config.get("inner_activation", usual_gates))
+    )
     known = {**_FUNCTIONS, "hard_sigmoid": _hard_sigmoid(options.version)}
     if not {activation, gates} <= {*known, usual_gates}:
         shown = activation if gates is None else f"{activation} and {gates}"
@@ -286,15 +289,6 @@ def _hard_sigmoid(version: str | None) -> tuple[str, float, float]:
     """As that version of Keras defines it."""
     old = version is not None and version.partition(".")[0] in ("1", "2")
     return ("hard_sigmoid", 0.2 if old else 1 / 6, 0.5)
-
-
-def _name(value: Any) -> Any:
-    """An activation's name; Keras 3 may write it as an object."""
-    if isinstance(value, dict):
-        value = value.get("config") if value.get("class_name") == "function" else value
-        if isinstance(value, dict):
-            value = value.get("class_name")
-    return "linear" if value is None else str(value)
 
 
 def _merged(outer: Mapping[str, Any]) -> dict[str, Any]:

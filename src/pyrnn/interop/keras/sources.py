@@ -34,7 +34,7 @@ class Source(NamedTuple):
     kept: Group | None = None
 
 
-class _Configured(NamedTuple):
+class Configured(NamedTuple):
     """A layer that the configuration names; ``path`` are the models around it and its own name."""
 
     path: tuple[str, ...]
@@ -45,7 +45,7 @@ class _Configured(NamedTuple):
 
 def sources(archive: Archive) -> list[Source]:
     """The layers of a file, those with weights at least, in the model's order."""
-    configured = list(_configured(archive.config, ())) if archive.config else []
+    configured = configured_in(archive)
     root = archive.root
     weights = root.groups.get("model_weights", root)
     if "layer_names" in weights.attributes:
@@ -56,14 +56,25 @@ def sources(archive: Archive) -> list[Source]:
 # --- the configuration ----------------------------------------------------------------------
 
 
+def configured_in(archive: Archive) -> list[Configured]:
+    """The layers that the configuration of a file names, in the model's order."""
+    return list(_configured(archive.config, ())) if archive.config else []
+
+
+def named(configured: Sequence[Configured]) -> dict[str, Configured]:
+    """Layers by the names that their sources have."""
+    names = _unique([layer.path for layer in configured])
+    return dict(zip(names, configured, strict=True))
+
+
 def _configured(
     model: Mapping[str, Any], around: tuple[str, ...], keys: tuple[str, ...] = ()
-) -> Iterator[_Configured]:
+) -> Iterator[Configured]:
     """Every layer of a model and of the models in it, in order."""
     if len(around) > MOST_NESTING:
         raise ContentError(f"expected models nested at most {MOST_NESTING} deep")
     counts: dict[str, int] = {}
-    for layer in _layers(model):
+    for layer in inner_layers(model):
         class_name, config = layer.get("class_name"), layer.get("config")
         if not isinstance(class_name, str) or not isinstance(config, (dict, list)):
             raise ContentError("expected layers with a class and a configuration")
@@ -73,13 +84,13 @@ def _configured(
         own = config.get("name") if isinstance(config, dict) else None
         name = own or layer.get("name") or key
         path = (*around, str(name))
-        if _layers(layer):
+        if inner_layers(layer):
             yield from _configured(layer, path, (*keys, key))
         elif isinstance(config, dict):
-            yield _Configured(path, class_name, config, (*keys, key))
+            yield Configured(path, class_name, config, (*keys, key))
 
 
-def _layers(model: Mapping[str, Any]) -> list[dict[str, Any]]:
+def inner_layers(model: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The layers that a model has; Keras 1 has them as its configuration itself."""
     config = model.get("config")
     found = config.get("layers") if isinstance(config, dict) else config
@@ -106,7 +117,7 @@ class _Saved(NamedTuple):
     arrays: tuple[Sequence[Array], ...]
 
 
-def _new(root: Group, configured: Sequence[_Configured]) -> Iterator[Source]:
+def _new(root: Group, configured: Sequence[Configured]) -> Iterator[Source]:
     saved = list(_saved(root, ()))
     left = dict(enumerate(saved))
     names = _unique([layer.path for layer in configured])
@@ -127,7 +138,7 @@ def _new(root: Group, configured: Sequence[_Configured]) -> Iterator[Source]:
         yield Source(name, None, {}, one.arrays, key, root.at("pyrnn", key))
 
 
-def _is(saved: _Saved, layer: _Configured) -> bool:
+def _is(saved: _Saved, layer: Configured) -> bool:
     """Whether a group is that of a layer: by the group's names, or by the name that it holds."""
     if saved.keys == layer.keys or saved.keys == layer.path:
         return saved.name in (None, layer.path[-1]) or len(layer.path) > 1
@@ -184,12 +195,12 @@ def _unique(paths: Sequence[tuple[str, ...]]) -> list[str]:
 # --- before ---------------------------------------------------------------------------------
 
 
-def _old(weights: Group, configured: Sequence[_Configured]) -> Iterator[Source]:
+def _old(weights: Group, configured: Sequence[Configured]) -> Iterator[Source]:
     names = weights.attributes["layer_names"]
     if not isinstance(names, list):
         raise ContentError("layer_names: expected a list of names")
     labels = _unique([layer.path for layer in configured])
-    by_model: dict[str, list[tuple[_Configured, str]]] = {}
+    by_model: dict[str, list[tuple[Configured, str]]] = {}
     for layer, label in zip(configured, labels, strict=True):
         by_model.setdefault(layer.path[0], []).append((layer, label))
     for name in map(str, names):

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyrnn._version import version
+from pyrnn.interop._made import changed
 from pyrnn.interop._parts import plain_cell, sizes_of
 from pyrnn.interop.keras import write_others
 from pyrnn.interop.keras.cells import KERAS_VERSION, KIND_OF_CELL, activations_of
+from pyrnn.interop.keras.chain import swapped
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.pointwise import Activation, Dropout
-from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
+from pyrnn.layers.composition.pooling import LastStep, MeanOverTime, Pooling
 from pyrnn.layers.convolution.conv1d import Conv1d
 from pyrnn.layers.convolution.over_time import OverTime
 from pyrnn.layers.dense import Embedding, Linear
@@ -20,13 +22,7 @@ from pyrnn.layers.recurrent._stack import Recurrent
 
 
 def members(layers: Mapping[str, Layer]) -> dict[str, bytes]:
-    """The members of the zip beside the weights.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If Keras has no such layer, or the sizes of the layers do not fit each other.
-    """
+    """The members of the zip beside the weights, of layers that are `oriented`."""
     metadata = {"keras_version": KERAS_VERSION, "pyrnn_version": version()}
     return {
         "metadata.json": json.dumps(metadata).encode(),
@@ -37,7 +33,6 @@ def members(layers: Mapping[str, Layer]) -> dict[str, bytes]:
 def _model(layers: Mapping[str, Layer]) -> dict[str, Any]:
     """A Sequential model over any number of sequences of any length."""
     row = list(layers.items())
-    _check(row)
     first = row[0][1]
     over_time = any(
         isinstance(layer, (Recurrent, MeanOverTime, Conv1d, OverTime)) for _, layer in row
@@ -64,20 +59,46 @@ def _config(class_name: str, name: str, config: Mapping[str, Any]) -> dict[str, 
     return {"module": "keras.layers", "class_name": class_name, "config": named}
 
 
+def oriented(layers: Mapping[str, Layer]) -> dict[str, Layer]:
+    """The layers as Keras has them, which gives the steps of a reverse layer from the last on.
+
+    Recurrent layers behind such a one run the other way round there, until a layer that takes the
+    time axis away.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If Keras has no such layer, or the sizes of the layers do not fit each other.
+    """
+    _check(list(layers.items()))
+    found: dict[str, Layer] = {}
+    turned = False
+    for name, layer in layers.items():
+        found[name] = layer
+        if isinstance(layer, Recurrent) and not layer.bidirectional:
+            backwards = layer.reverse != turned
+            if backwards != layer.reverse:
+                found[name] = changed(layer, {"reverse": backwards})
+            turned = layer.reverse
+        elif isinstance(layer, Recurrent) and turned and layer.merge_mode != "concat":
+            found[name] = swapped(layer)
+        elif isinstance(layer, Pooling):
+            turned = False
+        elif turned and isinstance(layer, (Recurrent, Conv1d, OverTime)):
+            raise ValueError(
+                f"{name}: expected no {layer!r} after a reverse layer, since Keras gives its steps "
+                "in the opposite order"
+            )
+    return found
+
+
 def _check(row: Sequence[tuple[str, Layer]]) -> None:
     size: int | None = None
     for number, (name, layer) in enumerate(row):
-        behind = row[number + 1][1] if number + 1 < len(row) else None
         if isinstance(layer, Embedding) and number:
             raise ValueError(f"{name}: expected an Embedding first, got one behind another layer")
         if isinstance(layer, LastStep):
             _check_last(layer, name, row[number - 1][1] if number else None)
-        turned = isinstance(layer, Recurrent) and layer.reverse
-        if turned and not isinstance(behind, (LastStep, type(None))):
-            raise ValueError(
-                f"{name}: expected a reverse layer to be the last one or before LastStep, since "
-                "Keras gives its steps in the opposite order"
-            )
         sizes = sizes_of(layer)
         if sizes is None:
             continue

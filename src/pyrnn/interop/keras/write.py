@@ -16,7 +16,7 @@ from pyrnn._types import Array
 from pyrnn.interop._parts import parts_of, plain_cell
 from pyrnn.interop.keras import write_others
 from pyrnn.interop.keras.cells import KIND_OF_CELL, activations_of, to_arrays
-from pyrnn.interop.keras.whole import members
+from pyrnn.interop.keras.whole import members, oriented
 from pyrnn.interop.stacking import unstack
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.sequential import Sequential
@@ -125,6 +125,8 @@ def save(layers: Layer | Mapping[str, Layer], path: AnyPath) -> None:
     name = checked_path(path)
     prepared = _prepared(layers)
     whole = name.lower().endswith(".keras")
+    if whole:
+        prepared = oriented(prepared)
     described = members(prepared) if whole else {}
     weighted = {label: layer for label, layer in prepared.items() if arrays_of(layer)}
     if not weighted:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -81,21 +81,47 @@ def layers(path: AnyPath) -> dict[str, Layer]:
     return warned(find(read(path)))
 
 
-def find(program: Program) -> Found:
-    """The layers of a graph and of the graphs in it."""
-    found = Found({}, {})
+class Step(NamedTuple):
+    """A node on its way through a graph: its layer, or why it is none that it should be."""
+
+    name: str
+    build: Build
+    links: Links
+    layer: Layer | None
+    refused: str | None = None
+
+
+def steps(program: Program) -> Iterator[Step]:
+    """Every node of a graph and of the graphs in it, with the layer that it is."""
+    named: set[str] = set()
     for build, links in _builds(program.graph, program.opset, {}):
         name = build.node.name
-        while name in found.layers or name in found.refused:
+        while name in named:
             name += "_"
+        layer = reason = None
         try:
             layer = _layer(build, links)
         except (UnsupportedError, *CONTRADICTIONS) as error:
             if build.node.op in (*RECURRENT, LSTM_OF_BYTES):
-                found.refused[name] = _reason(build.node, error)
-            continue
-        if layer is not None:
-            found.layers[name] = layer
+                reason = _reason(build.node, error)
+        if layer is not None or reason is not None:
+            named.add(name)
+        yield Step(name, build, links, layer, reason)
+
+
+def find(program: Program) -> Found:
+    """The layers of a graph and of the graphs in it."""
+    return found_in(steps(program))
+
+
+def found_in(walked: Iterable[Step]) -> Found:
+    """The layers among nodes, and why others are none."""
+    found = Found({}, {})
+    for step in walked:
+        if step.layer is not None:
+            found.layers[step.name] = step.layer
+        elif step.refused is not None:
+            found.refused[step.name] = step.refused
     return found
 
 

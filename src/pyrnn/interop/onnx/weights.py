@@ -28,6 +28,8 @@ _GATES = {
     "lstm_coupled_peephole": (0, 3, 1),
 }
 _PEEPHOLES = {"lstm_peephole": (0, 2, 1), "lstm_coupled_peephole": (0, 1)}
+_SIXTH = 1 / 6
+"""The slope of Keras' hard_sigmoid."""
 _BLOCKS = {"rnn": 1, "gru": 3, "lstm": 4}
 """Blocks of rows in ONNX."""
 
@@ -75,7 +77,8 @@ def _activation(named: Named) -> Any:
 
 def written(number: float) -> float:
     """The number that was meant: ONNX rounds those of attributes to float32."""
-    return float(str(np.float32(number)))
+    short = np.float32(number)
+    return _SIXTH if short == np.float32(_SIXTH) else float(str(short))
 
 
 def settings_of(cell: str, hidden_size: int, backwards: tuple[bool, ...]) -> Settings:

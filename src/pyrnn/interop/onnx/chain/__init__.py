@@ -1,0 +1,1 @@
+"""Graphs of ONNX that are layers one behind the other."""
