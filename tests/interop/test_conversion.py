@@ -161,7 +161,7 @@ REFUSED = {
     "first-step": (
         lambda: [over_time(pyrnn.GRU, 3, 4), over_time(pyrnn.LastStep, reverse=True)],
         ".keras",
-        "1: Keras gives the step that each direction computed last",
+        "1: expected the step that each direction computed last",
     ),
     "minimal": (
         lambda: [over_time(pyrnn.MinGRU, 3, 4)], ".onnx", "ONNX has no operator for MinGRU",
