@@ -218,7 +218,7 @@ def test_only_the_backend_computes_with_the_reference(name):
 
 SOURCES = sorted(p for p in CPP.rglob("*") if p.suffix in (".hpp", ".cpp"))
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
-SHARED = {"kernel_table", "kernel_table.hpp", "tuning.hpp"}
+SHARED = {"kernel_table", "kernel_table.hpp", "numerics.hpp", "tuning.hpp"}
 INTRINSICS = {"immintrin.h", "x86intrin.h", "arm_neon.h"}
 NOT_PER_INSTRUCTION_SET = {
     # containers and what allocates
@@ -268,7 +268,7 @@ def test_sources_of_every_layer_are_found():
 
 # From the ground up, as for Python. A single file of a room may have a floor of its own.
 CPP_FLOORS = [
-    {"tuning.hpp"},
+    {"numerics.hpp", "tuning.hpp"},
     {"kernel_table"},
     {"kernel_table.hpp"},
     {"isa/simd", "runtime/machine", "runtime/memory"},
@@ -320,6 +320,18 @@ def test_an_include_turned_round_is_noticed():
 def test_an_include_sideways_is_noticed():
     assert not is_include_down("runtime/walk/windows.cpp", "runtime/dense/dense.hpp")
     assert not is_include_down("runtime/memory/memory.cpp", "runtime/machine/dispatch.hpp")
+
+
+def test_every_group_of_measured_numbers_names_its_record():
+    """And nothing that is part of the arithmetic is among them."""
+    text = (CPP / "tuning.hpp").read_text().partition("// Grains")[2]
+    groups = [group for group in text.split("\n\n") if "constexpr" in group]
+    assert len(groups) > 15
+    records = [re.findall(r"docs/tuning/[\w-]+\.md", group) for group in groups]
+    assert not [group for group, named in zip(groups, records, strict=True) if not named]
+    assert not {name for named in records for name in named if not (ROOT / name).is_file()}
+    assert "version" in (CPP / "numerics.hpp").read_text()
+    assert "version" not in text
 
 
 def test_no_header_includes_itself_in_a_circle():

@@ -12,11 +12,8 @@
 #include "kernel_table/rows.hpp"
 #include "kernel_table/step.hpp"
 #include "kernel_table/storage.hpp"
-#include "tuning.hpp"
 
 namespace pyrnn {
-
-using tuning::l2_weights;
 
 enum class CellIndex : int {
   rnn_tanh,

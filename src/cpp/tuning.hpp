@@ -1,8 +1,8 @@
-// Every number that was chosen by measurement: how much work pays for a thread, what waiting costs,
-// how much memory stays in which cache. Work and waiting are counted in cycles of one core, memory
-// in bytes. Each group names the record of its measurements. No result depends on any of them but
-// l2_weights, which also decides where gradients are cut into bands: a change of it raises the
-// version of the arithmetic. The others may change with the machines.
+// Every number that was chosen by measurement, or as a budget: how much work pays for a thread,
+// what waiting costs, how much memory stays in which cache. Work and waiting are counted in cycles
+// of one core, memory in bytes. Each group names the record of its measurements. No result depends
+// on any of them (numerics.hpp has those of which results are made), so they may change with the
+// machines. What follows from the registers of an instruction set stands where it is used.
 #pragma once
 
 #include <chrono>
@@ -51,13 +51,18 @@ constexpr double plan_margin = 0.95, least_saving = 0.25;
 // docs/tuning/threads.md
 constexpr auto spin_for_part = std::chrono::microseconds(20);
 constexpr auto spin_for_job = std::chrono::microseconds(100);
+// Looks before the clock is read for the first time, and between two times after that.
+constexpr int looks_before_clock = 64, looks_between_clocks = 16;
+// Where the system refuses a thread, how long until the next try: each takes time.
+constexpr auto between_thread_tries = std::chrono::milliseconds(100);
 
 // Threads lend each other cores, and keep those they wake off their own, where the program may run
 // on so many processors at most. docs/tuning/threads.md
 constexpr int most_placed_processors = 2;
 
 // The plan's costs of a step: bytes of weights that a core reads in a cycle, by the cache that
-// holds them all, and cycles of the pointwise part for each vector of a slot. docs/tuning/blocks.md
+// holds them all, and cycles of the pointwise arithmetic for each vector of a slot.
+// docs/tuning/blocks.md
 constexpr double near_weights = 24e3, far_weights = 1e6;
 constexpr double near_bytes_a_cycle = 64, bytes_a_cycle = 32, far_bytes_a_cycle = 10;
 constexpr double pointwise_cycles = 30;
@@ -116,6 +121,37 @@ constexpr Count least_stream_panels = 2;
 constexpr Count piece_products = multiply_adds(8'388'608);
 constexpr Count packing_piece_products = multiply_adds(33'554'432);
 constexpr Count stream_piece_panels = 64;  // times those of a stream above
+constexpr Count most_pieces = 65'536;
 constexpr auto between_looks = std::chrono::milliseconds(1);
+constexpr int most_steps_between_looks = 1'048'576;
+// How often Python is asked for signals.
+constexpr auto question_interval = std::chrono::milliseconds(40);
+
+// Gradients of weights. The vectors of a panel of B, at most; columns of A that are packed at a
+// time, unless one panel has more; rows of A fetched ahead. docs/tuning/weight-gradients.md
+constexpr Count outer_panel_vectors = 3, outer_columns = 128, outer_rows_ahead = 16;
+// Rows that are packed at a time, each read from front to back. docs/tuning/packing.md
+constexpr Count packed_rows = 16;
+
+// Layers over windows of time. Channels whose sums stay in registers or L1; of fewer channels than
+// the second number, several rows count as one; outputs of a channel alone that are summed at once.
+// docs/tuning/small-trials.md#budgets
+constexpr Count norm_channels = 64, least_channels = 64;
+constexpr int depthwise_rows = 4;
+
+// Whole numbers of a row of x that stay on the stack. docs/tuning/small-trials.md#budgets
+constexpr Bytes int8_row_bytes = 8192;
+
+// Memory kept between calls: of large blocks so many bytes for good, and what was used beyond them
+// for a while after its last use; of small ones so many bytes. docs/tuning/memory.md
+constexpr Bytes always_kept = 16 * 1024 * 1024, most_small_kept = 1024 * 1024;
+constexpr auto kept_for = std::chrono::seconds(3);
+constexpr Bytes large_block = 32 * 1024, large_page = 2 * 1024 * 1024;
+
+// Calls of one step. Those of more sequences take longer than what a stream of their own saves; so
+// many streams are kept by a layer. A step of fewer units by units keeps the interpreter. Of
+// smaller arrays NumPy keeps the memory itself. docs/tuning/overhead.md
+constexpr Count most_one_step_sequences = 64, most_idle_streams = 8, short_step_products = 20'000;
+constexpr Bytes least_own_array = 32 * 1024;
 
 }  // namespace pyrnn::tuning

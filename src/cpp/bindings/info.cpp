@@ -8,6 +8,7 @@
 #include "bindings/bindings.hpp"
 #include "bindings/python/gil.hpp"
 #include "bindings/recurrent/weights.hpp"
+#include "numerics.hpp"
 #include "runtime/machine/dispatch.hpp"
 #include "runtime/memory/memory.hpp"
 #include "runtime/threads/pool.hpp"
@@ -15,9 +16,6 @@
 
 namespace pyrnn {
 namespace {
-
-// The version of the arithmetic: raised whenever a change of the core changes a bit of a result.
-constexpr int numerics = 2;
 
 // float32 GFLOP/s of `threads` threads that do nothing but multiply-adds for some seconds.
 double fma_peak(int threads, double seconds) {
@@ -69,7 +67,7 @@ pybind11::tuple plan_of(const std::string& cell, Size input, Size hidden, Size b
 void bind_info(pybind11::module_& module) {
   module.def("isa", [] { return std::string(active_table().isa); });
   module.def("isas", &built_isas);
-  module.def("numerics", [] { return numerics; });
+  module.def("numerics", [] { return numerics::version; });
   module.def("cells", [] {
     std::vector<std::string> names;
     for (const auto& cell : active_table().f32.cells) names.emplace_back(cell.shape.name);

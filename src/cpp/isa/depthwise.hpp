@@ -2,6 +2,7 @@
 #pragma once
 
 #include "isa/elementwise.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 namespace {
@@ -27,7 +28,7 @@ inline void depthwise_rows(const Depthwise<typename V::Scalar>& q, Size row, Siz
 
 template <class V>
 void depthwise(const Depthwise<typename V::Scalar>& q) {
-  constexpr int at_once = 4;
+  constexpr int at_once = tuning::depthwise_rows;
   each_vector<V>(q.channels, [&](Size channel, Size count) {
     Size row = 0;
     for (; row + at_once <= q.rows; row += at_once)

@@ -5,6 +5,7 @@
 
 #include "isa/simd/math.hpp"
 #include "isa/simd/partial.hpp"
+#include "numerics.hpp"
 
 namespace pyrnn {
 namespace {
@@ -31,7 +32,7 @@ void add(T* __restrict y, const T* __restrict x, Size n) {
 
 template <class T>
 double sum_of_squares(const T* x, Size n) {
-  constexpr Size chains = 32;  // enough to hide the latency of additions
+  constexpr Size chains = numerics::squares_side_by_side;
   double sums[chains] = {};
   Size i = 0;
   for (; i + chains <= n; i += chains) {

@@ -2,13 +2,11 @@
 #pragma once
 
 #include "kernel_table/rows.hpp"
+#include "numerics.hpp"
 
 namespace pyrnn {
 
-// A sum over rows is one chain of multiply-adds, or additions, over so many rows at most, a block;
-// the sums of so many blocks are added up; then they are added to the total, with what these
-// additions lose. Part of the arithmetic: other numbers give other bits.
-constexpr Size sum_block = 512, blocks_together = 16;
+using numerics::blocks_together, numerics::sum_block;
 
 // Rows of a matrix in the order in which a sum over them runs: `count` groups of rows, of which
 // group g holds `rows[g]` rows from row `first[g]` on.

@@ -8,7 +8,7 @@
 namespace pyrnn {
 
 // C[m, :] = (init[m, :] + sum over k of A[m, k] B[k, :]) + bias, for packed B, over rows x panels.
-// k runs over `k_outer` stretches of `k_inner`; A's stretches lie `a_outer` apart.
+// k runs over `k_outer` spans of `k_inner`; those of A lie `a_outer` apart.
 // Every element is one chain of multiply-adds in the order of k, whatever the shape of the call.
 // The bias comes last: a large one costs one rounding at its magnitude, not one for each k.
 template <class T>

@@ -8,7 +8,7 @@
 
 namespace pyrnn {
 
-// One time step of a cell over rows x panels of units: product, then the pointwise part.
+// One time step of a cell over rows x panels of units: product, then the pointwise arithmetic.
 template <class T>
 struct StepForward {
   Product<T> product;  // onto the pre-activations; of no width where nothing is to be added

@@ -14,6 +14,7 @@
 #include "runtime/memory/buffer.hpp"
 #include "runtime/memory/memory.hpp"
 #include "runtime/memory/memory_marks.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 
@@ -32,9 +33,6 @@ D dense_of(const py::array& array) {
     throw OutOfMemory(sizeof(typename D::value_type) * static_cast<std::size_t>(array.size()));
   return dense;
 }
-
-// NumPy keeps the memory of smaller arrays itself.
-constexpr Size least_own_bytes = 32 << 10;
 
 // Straight from NumPy, which finds strides and memory itself: lists of shape and strides cost a
 // short stream step noticeable time (docs/tuning/overhead.md).
@@ -65,7 +63,7 @@ Size checked_size(std::initializer_list<Size> shape) {
 template <class T>
 py::array_t<T> empty(std::initializer_list<Size> shape) {
   const Size size = checked_size<T>(shape);
-  if (size * static_cast<Size>(sizeof(T)) < least_own_bytes) return small_array<T>(shape);
+  if (size * static_cast<Size>(sizeof(T)) < tuning::least_own_array) return small_array<T>(shape);
   auto buffer = std::make_unique<Buffer<T>>(size);
   T* const data = buffer->data();
   const py::capsule owner(buffer.get(),

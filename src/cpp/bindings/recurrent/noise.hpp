@@ -20,11 +20,11 @@ class NoiseArrays {
   NoiseArrays(const py::object& noise, const CellSizes<T>& sizes, Size time_steps, Size batch,
               const std::optional<PackedBatch>& packed) {
     if (noise.is_none()) return;
-    const auto parts = noise.cast<py::tuple>();
-    require(parts.size() == 2, "noise");
+    const auto fields = noise.cast<py::tuple>();
+    require(fields.size() == 2, "noise");
     // A cell whose h meets no product has nothing to mask.
-    if (!parts[0].is_none() && sizes.shape().has_hidden()) {
-      const Dense<T> mask = dense_of<Dense<T>>(parts[0]);
+    if (!fields[0].is_none() && sizes.shape().has_hidden()) {
+      const Dense<T> mask = dense_of<Dense<T>>(fields[0]);
       const Size O = sizes.output_size;
       require(mask.size() == batch * O, "noise: hidden_mask");
       mask_ = Buffer<T>(batch * O);
@@ -34,8 +34,8 @@ class NoiseArrays {
         std::copy(mask.data(), mask.data() + batch * O, mask_.data());
       }
     }
-    if (parts[1].is_none()) return;
-    const auto zoneout = parts[1].cast<py::tuple>();
+    if (fields[1].is_none()) return;
+    const auto zoneout = fields[1].cast<py::tuple>();
     require(static_cast<int>(zoneout.size()) == sizes.shape().states, "noise: zoneout");
     for (std::size_t s = 0; s < zoneout.size(); ++s)
       add_zoneout(zoneout[s], sizes.state_size(static_cast<int>(s)), time_steps, batch, packed);

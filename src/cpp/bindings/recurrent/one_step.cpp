@@ -13,12 +13,10 @@
 #include "bindings/python/unlisted.hpp"
 #include "bindings/recurrent/weights.hpp"
 #include "runtime/walk/stream.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 namespace {
-
-// More sequences take longer than what is saved here.
-constexpr Size most_sequences = 64;
 
 // Takes exact arguments; for all others it returns None, and the call goes the long way, which
 // converts what can be taken and refuses the rest.
@@ -83,7 +81,7 @@ class OneStep {
     const bool batched = axes == 2;
     const int time = batched && batch_first_ ? 1 : 0;
     const Size sequences = batched ? array.dimensions[1 - time] : 1;
-    if (array.dimensions[time] != 1 || sequences < 1 || sequences > most_sequences)
+    if (array.dimensions[time] != 1 || sequences < 1 || sequences > tuning::most_one_step_sequences)
       return std::nullopt;
     Input input{{}, sequences, batched};
     const void* const data = array.data;
@@ -109,13 +107,13 @@ class OneStep {
     return true;
   }
 
-  bool find_state(py::handle part, int s, const Input& input, const T** from) const {
+  bool find_state(py::handle given, int s, const Input& input, const T** from) const {
     const Size size = sizes().state_size(s);
     const bool fits = input.batched
-                          ? is_exact(part, dtype_, {layers(), input.sequences, size}, false)
-                          : is_exact(part, dtype_, {layers(), size}, false);
+                          ? is_exact(given, dtype_, {layers(), input.sequences, size}, false)
+                          : is_exact(given, dtype_, {layers(), size}, false);
     if (fits) {
-      const void* const data = py::detail::array_proxy(part.ptr())->data;
+      const void* const data = py::detail::array_proxy(given.ptr())->data;
       from[s] = static_cast<const T*>(data);
     }
     return fits;
@@ -154,11 +152,9 @@ class OneStep {
   }
 
   void give_back(std::unique_ptr<Stream<T>> stream) {
-    if (idle_.size() == most_idle) idle_.erase(idle_.begin());
+    if (idle_.size() == std::size_t{tuning::most_idle_streams}) idle_.erase(idle_.begin());
     idle_.push_back(std::move(stream));
   }
-
-  static constexpr std::size_t most_idle = 8;
 
   std::vector<std::shared_ptr<const CellWeights<T>>> layers_;
   bool batch_first_;

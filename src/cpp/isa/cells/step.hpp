@@ -1,5 +1,5 @@
-// One time step of any cell: the product onto the pre-activations, and the pointwise part on each
-// panel while it is in L1.
+// One time step of any cell: the product onto the pre-activations, and the pointwise arithmetic on
+// each panel while it is in L1.
 #pragma once
 
 #include "isa/gemm/product.hpp"

@@ -8,13 +8,13 @@
 #pragma once
 
 #include "isa/gemm/product.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 namespace {
 
-constexpr Size outer_width = 3;      // vectors of a panel of B, at most
-constexpr Size outer_columns = 128;  // columns of A packed at a time, unless one panel has more
-constexpr Size outer_ahead = 16;     // rows of A fetched ahead of packing
+using tuning::outer_columns;
+constexpr Size outer_width = tuning::outer_panel_vectors;
 
 template <class V>
 constexpr Size outer_tile_rows = smaller(tile_max_rows<V>(outer_width), V::lanes);
@@ -45,8 +45,8 @@ struct OuterPanels {
   Size first(Size panel) const { return panel * narrow + smaller(panel, wider); }
   int width(Size panel) const { return static_cast<int>(narrow + (panel < wider ? 1 : 0)); }
   // Where a panel of so many packed rows begins.
-  Size at(Size panel, Size rows) const { return (first(panel) * rows + panel) * V::lanes; }
-  Size all(Size rows) const { return at(count, rows); }
+  Size begin(Size panel, Size rows) const { return (first(panel) * rows + panel) * V::lanes; }
+  Size all(Size rows) const { return begin(count, rows); }
 };
 
 // Numbers that packed B's of so many columns take, and packed A.
@@ -64,7 +64,7 @@ struct RowCursor {
   Size row() const { return groups->first[group] + offset; }
   bool at_end() const { return group == groups->count; }
   // Rows from here on that lie together.
-  Size run() const { return groups->rows[group] - offset; }
+  Size together() const { return groups->rows[group] - offset; }
 
   void advance(Size count) {
     for (offset += count; group < groups->count && offset >= groups->rows[group]; ++group)
@@ -82,8 +82,8 @@ struct RowCursor {
 
 // Rows that lie together into (rows, width * lanes), of which `valid` columns are there.
 template <class V>
-inline void pack_run(const typename V::Scalar* from, Size from_row, Size rows, Size width,
-                     Size valid, typename V::Scalar* to) {
+inline void pack_rows_of_b(const typename V::Scalar* from, Size from_row, Size rows, Size width,
+                           Size valid, typename V::Scalar* to) {
   for (; rows > 0; --rows, from += from_row, to += width * V::lanes)
     for (Size j = 0; j < width; ++j)
       load_some<V>(from + j * V::lanes, valid - j * V::lanes).store(to + j * V::lanes);
@@ -94,15 +94,16 @@ template <class V>
 inline void pack_outer_b(const OuterSide<typename V::Scalar>& side, RowCursor& rows, Size count,
                          typename V::Scalar* packed) {
   const OuterPanels<V> panels(side.columns);
-  for (Size k = 0, run = 0; k < count; k += run, rows.advance(run)) {
+  for (Size k = 0, taken = 0; k < count; k += taken, rows.advance(taken)) {
     const bool last = side.b_last != nullptr && rows.group + 1 == side.b_groups.count;
-    run = smaller(rows.run(), count - k);
+    taken = smaller(rows.together(), count - k);
     const auto* const matrix = last ? side.b_last : side.b;
     const Size row = last ? side.b_last_row : side.b_row;
     for (Size panel = 0; panel < panels.count; ++panel) {
       const Size column = panels.first(panel) * V::lanes, width = panels.width(panel);
-      pack_run<V>(matrix + rows.row() * row + column, row, run, width, side.columns - column,
-                  packed + panels.at(panel, count) + k * width * V::lanes);
+      pack_rows_of_b<V>(matrix + rows.row() * row + column, row, taken, width,
+                        side.columns - column,
+                        packed + panels.begin(panel, count) + k * width * V::lanes);
     }
   }
 }
@@ -138,9 +139,9 @@ struct OuterTiles {
   OuterTiles(const OuterProduct<typename V::Scalar>& q, const OuterSide<typename V::Scalar>& side,
              const OuterColumns& columns, Size tile_rows) {
     using T = typename V::Scalar;
-    const Size run = q.unit_vectors * V::lanes;
+    const Size panel_units = q.unit_vectors * V::lanes;
     for (Size panel = columns.panel_begin; panel < columns.panel_end; ++panel) {
-      const Size first = panel * run, units = smaller(run, q.units - first);
+      const Size first = panel * panel_units, units = smaller(panel_units, q.units - first);
       for (int slot = side.slot_begin; slot < side.slot_end; ++slot) {
         for (Size unit = 0; unit < units; unit += tile_rows) {
           at[count] =
@@ -166,21 +167,21 @@ inline void pack_outer_a(const OuterProduct<typename V::Scalar>& q, const OuterC
   using T = typename V::Scalar;
   constexpr Size line = 64 / static_cast<Size>(sizeof(T));
   RowCursor ahead = rows;
-  ahead.advance(outer_ahead);
-  for (Size k = 0, run = 0; k < count; k += run, rows.advance(run)) {
+  ahead.advance(tuning::outer_rows_ahead);
+  for (Size k = 0, taken = 0; k < count; k += taken, rows.advance(taken)) {
     const bool fetches = !ahead.at_end();
-    run = smaller(rows.run(), count - k);
-    if (fetches) run = smaller(run, ahead.run());
+    taken = smaller(rows.together(), count - k);
+    if (fetches) taken = smaller(taken, ahead.together());
     const T* from = q.a + rows.row() * q.a_row + columns.first;
     const T* next = fetches ? q.a + ahead.row() * q.a_row + columns.first : from;
     T* to = packed + k * V::lanes;
-    for (Size r = 0; r < run; ++r, from += q.a_row, next += q.a_row, to += V::lanes) {
+    for (Size r = 0; r < taken; ++r, from += q.a_row, next += q.a_row, to += V::lanes) {
       for (Size j = 0; j < columns.count; j += line) __builtin_prefetch(next + j);
       T* at = to;
       for (Size j = 0; j < columns.count; j += V::lanes, at += apart<V>(count * V::lanes))
         load_some<V>(from + j, columns.count - j).store(at);
     }
-    if (fetches) ahead.advance(run);
+    if (fetches) ahead.advance(taken);
   }
 }
 
@@ -201,14 +202,14 @@ inline void outer_panel(const OuterSide<typename V::Scalar>& side, const OuterTi
   const Size column = panels.first(panel) * V::lanes, valid = side.columns - column;
   Tile<T> tile{};
   tile.vector = V::lanes;
-  tile.b = as_bytes(b + panels.at(panel, count));
+  tile.b = as_bytes(b + panels.begin(panel, count));
   tile.init_row = side.from == nullptr ? 0 : side.c_row;
   tile.c_row = side.c_row;
   tile.adds = side.adds;
   tile.k_outer = 1;
   tile.k_inner = count;
   // Each tile fetches its share of the panel that comes next.
-  tile.ahead = as_bytes(b + panels.at((panel + 1) % panels.count, count));
+  tile.ahead = as_bytes(b + panels.begin((panel + 1) % panels.count, count));
   tile.ahead_step =
       quotient_up(width * V::lanes * static_cast<Size>(sizeof(T)), larger(1, tiles.count));
   const T* const read = side.adds ? side.c : side.from;

@@ -3,6 +3,7 @@
 
 #include "isa/gemm/product.hpp"
 #include "isa/gemm/transpose.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 namespace {
@@ -10,8 +11,8 @@ namespace {
 // WIDTH vectors of `count` rows into rows of that width; columns past the first `columns` become
 // zeros.
 template <class V, int WIDTH>
-inline void pack_part(const typename V::Scalar* from, Size from_row, Size count, Size columns,
-                      typename V::Scalar* to) {
+inline void pack_section(const typename V::Scalar* from, Size from_row, Size count, Size columns,
+                         typename V::Scalar* to) {
   constexpr Size width = WIDTH * V::lanes;
   const auto each = [&](const auto& load) {
     for (Size row = 0; row < count; ++row)
@@ -31,17 +32,17 @@ inline void pack_part(const typename V::Scalar* from, Size from_row, Size count,
 template <class V>
 inline void pack_rows(const typename V::Scalar* from, Size from_row, Size count, Size columns,
                       Size k, Size k_count, typename V::Scalar* packed) {
-  constexpr Size at_once = 16, panel_columns = panel_vectors * V::lanes;
+  constexpr Size at_once = tuning::packed_rows, panel_columns = panel_vectors * V::lanes;
   for (Size begin = 0; begin < count; begin += at_once) {
     const Size rows = smaller(at_once, count - begin);
     for (Size column = 0; column < columns; column += panel_columns) {
       const Size width = smaller(panel_vectors, quotient_up(columns - column, V::lanes));
-      const int part = part_width<V>(static_cast<int>(width));
-      const auto pack = part == 1   ? pack_part<V, 1>
-                        : part == 2 ? pack_part<V, 2>
-                        : part == 3 ? pack_part<V, 3>
-                                    : pack_part<V, 4>;
-      for (Size j = 0; j < width; j += part) {
+      const int section = section_width<V>(static_cast<int>(width));
+      const auto pack = section == 1   ? pack_section<V, 1>
+                        : section == 2 ? pack_section<V, 2>
+                        : section == 3 ? pack_section<V, 3>
+                                       : pack_section<V, 4>;
+      for (Size j = 0; j < width; j += section) {
         const Size first = column + j * V::lanes;
         pack(from + begin * from_row + first, from_row, rows, columns - first,
              packed + column * k_count + place_in_panel<V>(k + begin, j, k_count, width));
@@ -90,7 +91,7 @@ void pack_weights(const PackWeights<typename V::Scalar>& q) {
   for (Size first = q.panel_begin * unit_vectors; first < last; first += unit_vectors) {
     const Size count = smaller(unit_vectors, all_vectors - first);
     const Size width = slots * count, k = first * slots * V::lanes;
-    const Size to_row = part_width<V>(static_cast<int>(width)) * V::lanes;
+    const Size to_row = section_width<V>(static_cast<int>(width)) * V::lanes;
     for (Size vector = 0; vector < width; ++vector) {
       const Size slot = vector / count, unit = (first + vector % count) * V::lanes;
       const Size gate = q.shape.gate_of_slot[q.slot_begin + slot];
@@ -124,7 +125,7 @@ void pack_matrix(const typename V::Scalar* source, Size source_row, Size k_count
     transpose<V>(source + column * source_row, source_row, columns - column, k_count,
                  packed + panel * k_count * panel_vectors * V::lanes +
                      place_in_panel<V>(0, vector - panel * panel_vectors, k_count, width),
-                 part_width<V>(static_cast<int>(width)) * V::lanes);
+                 section_width<V>(static_cast<int>(width)) * V::lanes);
   }
 }
 

@@ -1,7 +1,8 @@
 // C = init + A B for packed B: the loops around the micro-kernels.
 //
-// For each panel, a stretch of k is taken at a time, so that the panel's part stays in L1 while the
-// rows pass by. Splitting k leaves the chain of multiply-adds as it is: sums go on where they were.
+// For each panel, a block of k is taken at a time, so that what the panel has of it stays in L1
+// while the rows pass by. Splitting k leaves the chain of multiply-adds as it is: sums go on where
+// they were.
 #pragma once
 
 #include <utility>
@@ -9,6 +10,7 @@
 #include "isa/gemm/int8_product.hpp"
 #include "isa/gemm/tile.hpp"
 #include "isa/simd/partial.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 namespace {
@@ -43,7 +45,7 @@ inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Si
           b + panel * b_panel,
           q.storage,
           b_panel,
-          q.k_outer * q.k_inner * part_width<V>(static_cast<int>(q.width)) * vector_bytes,
+          q.k_outer * q.k_inner * section_width<V>(static_cast<int>(q.width)) * vector_bytes,
           q.init + row * q.init_row + block * q.init_panel + in_block * V::lanes,
           q.init_row,
           q.init_panel,
@@ -209,7 +211,7 @@ inline void run_tiles(const RowTiles& rows, int columns, TilePlace<typename V::S
   }
 }
 
-// k in nearly equal blocks: of whole stretches where there are several, else parts of the one.
+// k in nearly equal blocks: of whole spans where there are several, else within the one.
 template <class V>
 struct KBlocks {
   bool by_outer, all_near;  // whether all panels stay where a block does
@@ -221,7 +223,7 @@ struct KBlocks {
     const Size k_total = q.k_outer * q.k_inner;
     const Size all_bytes = q.vectors * V::lanes * k_total * number;
     all_near = all_bytes <= near_block<V>;
-    const Size limit = all_bytes <= l2_weights ? near_block<V> : block_from_afar<V>;
+    const Size limit = all_bytes <= tuning::l2_weights ? near_block<V> : block_from_afar<V>;
     const Size bytes = k_total * k_stride * number;
     block = tiles <= tiles_without_blocks<V> || bytes <= limit
                 ? all
@@ -229,7 +231,7 @@ struct KBlocks {
   }
 };
 
-// Rows of a tile, at most. Tall tiles, which read the parts of a panel one by one, pay where a
+// Rows of a tile, at most. Tall tiles, which read the sections of a panel one by one, pay where a
 // panel is long beside the rows that pass by.
 template <class V>
 inline Size rows_of_tile(const Product<typename V::Scalar>& q, int columns, Size rows) {
@@ -259,7 +261,7 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
   }
   const RowTiles rows(row_end - row_begin, most);
   const Size vector_bytes = V::lanes * stored_bytes<T>(q.storage);
-  const Size part_stride = part_width<V>(columns) * vector_bytes, tiles = rows.count * groups;
+  const Size section_stride = section_width<V>(columns) * vector_bytes, tiles = rows.count * groups;
   const KBlocks<V> k(q, columns * V::lanes, tiles);
   Tile<T> tile = tile_at<V>(q, row_begin, panel);
   TilePlace<T> at{tile.a + first_group * q.a_group, tile.init + first_group * q.init_group,
@@ -268,15 +270,15 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
       tile_at<V>(q, 0, q.last_first ? panel - smaller(panel, 1) : panel + 1).b;
   // Each tile fetches its share of the next block: rounded up, as what is left out of it would be
   // waited for.
-  const bool by_part = rows.height * columns > V::accumulators;
+  const bool by_section = rows.height * columns > V::accumulators;
   tile.ahead_step = tiles > 1 && !k.all_near
-                        ? quotient_up(by_part ? part_stride : columns * vector_bytes, tiles)
+                        ? quotient_up(by_section ? section_stride : columns * vector_bytes, tiles)
                         : 0;
   Size init_group = q.init_group;
   const T* const bias = tile.bias;
   for (Size left = k.all; left > 0;) {
     const Size count = smaller(k.block, left);
-    const Size block = count * (k.by_outer ? q.k_inner : 1) * part_stride;
+    const Size block = count * (k.by_outer ? q.k_inner : 1) * section_stride;
     (k.by_outer ? tile.k_outer : tile.k_inner) = count;
     left -= count;
     tile.bias = left > 0 ? nullptr : bias;

@@ -29,16 +29,16 @@ constexpr bool is_avx2 = V::accumulators == 12;
 // halves, one after the other: tiles of up to three rows read both at once, taller ones one by one,
 // for six rows of two vectors load a third less than three of four, and read a panel half as often.
 template <class V>
-constexpr int part_width(int columns) {
+constexpr int section_width(int columns) {
   return is_avx2<V> && columns == 4 ? 2 : columns;
 }
 
 // Where vector j of row k of a panel is, of `k_count` rows.
 template <class V>
 constexpr Size place_in_panel(Size k, Size j, Size k_count, Size columns) {
-  const Size width = part_width<V>(static_cast<int>(columns));
-  const Size in_part = j < width ? j : j - width;
-  return (in_part == j ? k * width + j : (k_count + k) * width + in_part) * V::lanes;
+  const Size width = section_width<V>(static_cast<int>(columns));
+  const Size in_section = j < width ? j : j - width;
+  return (in_section == j ? k * width + j : (k_count + k) * width + in_section) * V::lanes;
 }
 
 // How A lies: as rows, or packed into strips of a vector of rows, k after k.
@@ -51,8 +51,8 @@ struct Tile {
   // B, and what is fetched along the way, in bytes, as they may be stored narrower than T.
   const char* b;
   Storage storage;
-  Size b_panel;  // between panels, for tiles of one row
-  Size b_part;   // between the parts of a panel
+  Size b_panel;    // between panels, for tiles of one row
+  Size b_section;  // between the sections of a panel
   const T* init;
   Size init_row, init_panel;
   T* c;
@@ -126,7 +126,7 @@ struct ElementsOfA {
 #pragma GCC unroll 16
     for (int i = 0; i < pointers; ++i) at[i] = opaque(first + i * row);
   }
-  const T* of(int i, int k) const {
+  const T* element(int i, int k) const {
     return pointers == 1 ? at[0] + i * row + k * next_k : at[i] + k * next_k;
   }
   void advance(int k) {
@@ -135,32 +135,32 @@ struct ElementsOfA {
   }
 };
 
-// sums += column k of A times a row of B, from its parts
-template <class V, Storage S, Layout A, int ROWS, int COLUMNS, int PARTS>
+// sums += column k of A times a row of B, from its sections
+template <class V, Storage S, Layout A, int ROWS, int COLUMNS, int SECTIONS>
 inline void add_products(const ElementsOfA<V, A, ROWS>& a, int k,
-                         const typename Stored<V, S>::Number* const (&b)[PARTS], int b_k,
+                         const typename Stored<V, S>::Number* const (&b)[SECTIONS], int b_k,
                          V (&sums)[ROWS][COLUMNS]) {
-  constexpr int held = held_weights<V, ROWS, COLUMNS>, width = COLUMNS / PARTS;
+  constexpr int held = held_weights<V, ROWS, COLUMNS>, width = COLUMNS / SECTIONS;
   const auto weight = [&](int j) { return b[j / width] + (b_k * width + j % width) * V::lanes; };
   V weights[held];
 #pragma GCC unroll 4
   for (int j = 0; j < held; ++j) weights[j] = Stored<V, S>::load(weight(j));
 #pragma GCC unroll 16
   for (int i = 0; i < ROWS; ++i) {
-    const V element = V::broadcast(*a.of(i, k));
+    const V of_a = V::broadcast(*a.element(i, k));
 #pragma GCC unroll 4
     for (int j = 0; j < COLUMNS; ++j)
-      sums[i][j] = j < held ? accumulated(element, weights[j], sums[i][j])
-                            : accumulated(element, Stored<V, S>::from(weight(j)), sums[i][j]);
+      sums[i][j] = j < held ? accumulated(of_a, weights[j], sums[i][j])
+                            : accumulated(of_a, Stored<V, S>::from(weight(j)), sums[i][j]);
   }
 }
 
-// ROWS x COLUMNS vectors of PARTS parts of a panel, from one of its vectors on.
-template <class V, Storage S, Layout A, int ROWS, int COLUMNS, int PARTS>
-inline void tile_of_parts(const Tile<typename V::Scalar>& tile, const typename V::Scalar* a_outer,
-                          const char* b_first, const typename V::Scalar* init,
-                          typename V::Scalar* c, const typename V::Scalar* bias,
-                          const char* ahead_outer) {
+// ROWS x COLUMNS vectors of SECTIONS sections of a panel, from one of its vectors on.
+template <class V, Storage S, Layout A, int ROWS, int COLUMNS, int SECTIONS>
+inline void tile_of_sections(const Tile<typename V::Scalar>& tile,
+                             const typename V::Scalar* a_outer, const char* b_first,
+                             const typename V::Scalar* init, typename V::Scalar* c,
+                             const typename V::Scalar* bias, const char* ahead_outer) {
   using Number = typename Stored<V, S>::Number;
   const Size ahead_step = tile.ahead_step;
   constexpr Size line = 64;
@@ -172,10 +172,10 @@ inline void tile_of_parts(const Tile<typename V::Scalar>& tile, const typename V
     for (int j = 0; j < COLUMNS; ++j)
       sums[i][j] = V::load(init + i * tile.init_row + vector_at<V>(tile, j));
   }
-  const Number* b[PARTS];
+  const Number* b[SECTIONS];
 #pragma GCC unroll 2
-  for (int part = 0; part < PARTS; ++part)
-    b[part] = reinterpret_cast<const Number*>(b_first + part * tile.b_part);
+  for (int section = 0; section < SECTIONS; ++section)
+    b[section] = reinterpret_cast<const Number*>(b_first + section * tile.b_section);
   for (Size outer = 0; outer < tile.k_outer; ++outer) {
     ElementsOfA<V, A, ROWS> a(a_outer, tile.a_row);
     const char* ahead = ahead_outer;
@@ -188,8 +188,8 @@ inline void tile_of_parts(const Tile<typename V::Scalar>& tile, const typename V
       }
       if (fixed) a.advance(count.value);
 #pragma GCC unroll 2
-      for (int part = 0; part < PARTS; ++part)
-        b[part] += count.value * (COLUMNS / PARTS) * V::lanes;
+      for (int section = 0; section < SECTIONS; ++section)
+        b[section] += count.value * (COLUMNS / SECTIONS) * V::lanes;
     };
     for (Size rest = tile.k_inner % k_at_once<V>; rest > 0; --rest) {
       __builtin_prefetch(ahead);
@@ -235,17 +235,17 @@ inline void tile_of_parts(const Tile<typename V::Scalar>& tile, const typename V
 template <class V, Storage S, Layout A, int ROWS, int COLUMNS>
 void tile_rows(const Tile<typename V::Scalar>& tile) {
   using T = typename V::Scalar;
-  constexpr int width = part_width<V>(COLUMNS);
+  constexpr int width = section_width<V>(COLUMNS);
   constexpr int at_once = ROWS * COLUMNS <= V::accumulators ? COLUMNS : width;
   const T *a = tile.a, *init = tile.init;
   const char* ahead = tile.ahead;
   T* c = tile.c;
   for (Size left = tile.tiles; left > 0; --left) {
     for (int first = 0; first < COLUMNS; first += at_once) {
-      const Size column = vector_at<V>(tile, first), part = first / width * tile.b_part;
-      tile_of_parts<V, S, A, ROWS, at_once, at_once / width>(
-          tile, a, tile.b + part, init + column, c + column,
-          tile.bias == nullptr ? nullptr : tile.bias + column, ahead + part);
+      const Size column = vector_at<V>(tile, first), section = first / width * tile.b_section;
+      tile_of_sections<V, S, A, ROWS, at_once, at_once / width>(
+          tile, a, tile.b + section, init + column, c + column,
+          tile.bias == nullptr ? nullptr : tile.bias + column, ahead + section);
     }
     a += tile.a_tile;
     ahead += tile.ahead_tile;
@@ -276,13 +276,14 @@ void tile_panels(const Tile<typename V::Scalar>& tile) {
     tail_sums[j] =
         V::load(tile.init + panel_at<V>(tile, PANELS, tile.init_panel) + vector_at<V>(tile, j));
   const T* a_outer = tile.a;
-  constexpr int width = part_width<V>(WIDTH), parts = WIDTH / width;
-  const Number* b[panels][parts];
+  constexpr int width = section_width<V>(WIDTH), sections = WIDTH / width;
+  const Number* b[panels][sections];
 #pragma GCC unroll 4
   for (int p = 0; p < panels; ++p) {
 #pragma GCC unroll 2
-    for (int part = 0; part < parts; ++part)
-      b[p][part] = reinterpret_cast<const Number*>(tile.b + p * tile.b_panel + part * tile.b_part);
+    for (int section = 0; section < sections; ++section)
+      b[p][section] =
+          reinterpret_cast<const Number*>(tile.b + p * tile.b_panel + section * tile.b_section);
   }
   const auto* b_tail = reinterpret_cast<const Number*>(tile.b + PANELS * tile.b_panel);
   for (Size outer = 0; outer < tile.k_outer; ++outer, a_outer += tile.a_outer) {
@@ -292,14 +293,14 @@ void tile_panels(const Tile<typename V::Scalar>& tile) {
 #pragma GCC unroll 4
       for (int p = 0; p < PANELS; ++p) {
 #pragma GCC unroll 2
-        for (int part = 0; part < parts; ++part) {
-          const Number* const weights = opaque(b[p][part]);
+        for (int section = 0; section < sections; ++section) {
+          const Number* const weights = opaque(b[p][section]);
 #pragma GCC unroll 4
           for (int j = 0; j < width; ++j) {
-            V& sum = sums[p][part * width + j];
+            V& sum = sums[p][section * width + j];
             sum = multiply_add(element, B::load(weights + j * V::lanes), sum);
           }
-          b[p][part] = weights + width * V::lanes;
+          b[p][section] = weights + width * V::lanes;
         }
       }
 #pragma GCC unroll 4
@@ -336,7 +337,7 @@ using TileFunction = void (*)(const Tile<T>&);
 
 template <class V>
 constexpr int tile_max_rows(int columns) {
-  return lesser(V::accumulators / part_width<V>(columns), 8);
+  return lesser(V::accumulators / section_width<V>(columns), 8);
 }
 
 // Panels that a tile of one row takes at once.

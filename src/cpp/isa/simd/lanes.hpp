@@ -19,14 +19,14 @@ class RowSum {
   using T = typename V::Scalar;
 
   // Vector `index` of a block; zeros where the row has ended.
-  void add(int index, V x) { parts_[index] = parts_[index] + x; }
-  void add_product(int index, V a, V b) { parts_[index] = multiply_add(a, b, parts_[index]); }
+  void add(int index, V x) { sums_[index] = sums_[index] + x; }
+  void add_product(int index, V a, V b) { sums_[index] = multiply_add(a, b, sums_[index]); }
 
   T total() const {
     constexpr Size numbers = block_units<T>;
     T sums[numbers];
 #pragma GCC unroll 4
-    for (int i = 0; i < block_vectors<V>; ++i) parts_[i].store(sums + i * V::lanes);
+    for (int i = 0; i < block_vectors<V>; ++i) sums_[i].store(sums + i * V::lanes);
     for (Size half = numbers / 2; half > 0; half /= 2)
       for (Size i = 0; i < half; ++i) sums[i] += sums[i + half];
     // Vectors past the row's end, which are added or left out, decide on the sign of a zero.
@@ -34,7 +34,7 @@ class RowSum {
   }
 
  private:
-  V parts_[block_vectors<V>] = {};
+  V sums_[block_vectors<V>] = {};
 };
 
 // Calls work(unit, index) for each vector of `units` numbers: the first of them, and which of its

@@ -11,7 +11,7 @@ namespace pyrnn {
 namespace {
 
 // Of few channels, the numbers of several rows count as one row, long enough for vectors.
-constexpr Size least_wide = 64;
+constexpr Size least_wide = tuning::least_channels;
 
 template <class T>
 void scale_row(const T* x, Size channels, const T* mean, const T* factor, const T* shift, T* y) {

@@ -43,8 +43,7 @@ void multiply_groups(const Kernels<T>& kernels, const Convolution<T>& c, Product
   const Size in = c.channels / c.groups, out = c.out / c.groups;
   const Size width = panel_vectors * kernels.lanes;
   const Size padded_out = quotient_up(out, kernels.lanes) * kernels.lanes;
-  product.panel_begin = panels.begin;
-  product.panel_end = panels.end;
+  set_panels(product, panels);
   const T* const a = product.a;
   T* const y = product.c;
   const bool depthwise = c.is_depthwise();
@@ -55,10 +54,10 @@ void multiply_groups(const Kernels<T>& kernels, const Convolution<T>& c, Product
                        product.rows, c.kernel, c.channels});
   }
   for (Size group = 0; !depthwise && group < c.groups; ++group) {
-    product.a = a + group * in;
+    read_from(product, a + group * in, product.a_row);
     product.b = c.weight.data() + group * padded_out * c.kernel * in;
     product.bias = c.bias.data() + group * padded_out;
-    product.c = y + group * out;
+    write_to(product, y + group * out, product.c_row, product.rows);
     kernels.product(product);
   }
   if (!c.relu) return;
@@ -173,9 +172,7 @@ void convolve(const Kernels<T>& kernels, const Convolution<T>& convolution,
   whole.a_outer = c.dilation * x.step;
   const Outputs outputs({c.outputs(x.steps), c.stride * x.step, y.step}, {x.rows, x.row, y.row});
   if (outputs.count() == 0) return;
-  whole.a_row = outputs.longer.x;
   whole.a_group = outputs.shorter.x;
-  whole.c_row = outputs.longer.y;
   whole.c_group = outputs.shorter.y;
 
   const Size work_of_row = c.kernel * in * c.out;
@@ -186,9 +183,10 @@ void convolve(const Kernels<T>& kernels, const Convolution<T>& convolution,
       in_pieces(all_shorter, work_of_row * rows.size(), 1, [&](Range shorter) {
         in_pieces(all_panels, panel_work * rows.size() * shorter.size(), 1, [&](Range panels) {
           Product<T> product = whole;
-          product.a = x.data + rows.begin * whole.a_row + shorter.begin * whole.a_group;
-          product.c = y.data + rows.begin * whole.c_row + shorter.begin * whole.c_group;
-          product.rows = rows.size();
+          const Size first_x = rows.begin * outputs.longer.x + shorter.begin * outputs.shorter.x;
+          const Size first_y = rows.begin * outputs.longer.y + shorter.begin * outputs.shorter.y;
+          read_from(product, x.data + first_x, outputs.longer.x);
+          write_to(product, y.data + first_y, outputs.longer.y, rows.size());
           product.groups = shorter.size();
           multiply_groups(kernels, c, product, panels);
         });

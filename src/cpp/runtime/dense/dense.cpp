@@ -56,24 +56,18 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
   multiply(kernels, PlainProduct<T>{dy, weight, false, nullptr, dx, rows, out, in});
 
   const Size block = panel_vectors * kernels.lanes;
-  // Totals are the gradients; sums of a group of blocks are, of the first one.
-  constexpr Size group_rows = sum_block * blocks_together;
-  const bool groups = rows > group_rows;
-  Buffer<T> group(groups ? out * in : 0), low(groups ? out * in : 0);
-  Buffer<T> block_bias(out), group_bias(out), low_bias(out);
+  // Totals are the gradients; sums of a bundle of blocks are, of the first one.
+  constexpr Size bundle_rows = sum_block * blocks_together;
+  const bool bundles = rows > bundle_rows;
+  Buffer<T> bundle(bundles ? out * in : 0), low(bundles ? out * in : 0);
+  Buffer<T> block_bias(out), bundle_bias(out), low_bias(out);
   const auto sum = [&](Range units, Range columns) {
     Buffer<T> scratch(kernels.outer_scratch(columns.size(), 0));
     OuterProduct<T> q{};
-    q.a = dy;
-    q.a_row = out;
-    q.slots = 1;
-    q.unit_vectors = panel_vectors;
-    q.units = out;
-    q.panel_begin = units.begin / block;
-    q.panel_end = quotient_up(units.end, block);
+    set_matrix(q, dy, out, out, {units.begin / block, quotient_up(units.end, block)});
     q.side_count = 1;
     OuterSide<T>& side = q.sides[0];
-    side.slot_end = 1;
+    side.slot_end = q.slots;
     side.b = x + columns.begin;
     side.b_row = side.c_row = in;
     side.columns = columns.size();
@@ -81,24 +75,24 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
     const auto sum_block_at = [&](Size first) {
       const Size count = std::min(sum_block, rows - first);
       const RowGroups these{&first, &count, 1};
-      const bool of_first = first < group_rows, begins = first < 2 * group_rows;
+      const bool of_first = first < bundle_rows, begins = first < 2 * bundle_rows;
       const bool ends = first + count == rows;
-      const bool ends_group = !of_first && (ends || (first + count) % group_rows == 0);
+      const bool ends_bundle = !of_first && (ends || (first + count) % bundle_rows == 0);
       q.a_groups = side.b_groups = these;
-      side.c = (of_first ? dweight : group.data()) + columns.begin;
-      side.adds = first % group_rows > 0;
+      side.c = (of_first ? dweight : bundle.data()) + columns.begin;
+      side.adds = first % bundle_rows > 0;
       kernels.outer_product(q);
-      for (Size unit = units.begin; ends_group && unit < units.end; ++unit) {
+      for (Size unit = units.begin; ends_bundle && unit < units.end; ++unit) {
         const Size place = unit * in + columns.begin;
-        kernels.add_to_totals(dweight + place, group.data() + place, low.data() + place,
+        kernels.add_to_totals(dweight + place, bundle.data() + place, low.data() + place,
                               columns.size(), begins, ends);
       }
       if (columns.begin > 0) return;
-      T* const bias = of_first ? dbias : group_bias.data();
+      T* const bias = of_first ? dbias : bundle_bias.data();
       T* const block_sums = side.adds ? block_bias.data() : bias;
       kernels.column_sums(dy, out, these, units.begin, units.end, false, block_sums);
       if (side.adds) kernels.add(bias + units.begin, block_sums + units.begin, units.size());
-      if (ends_group)
+      if (ends_bundle)
         kernels.add_to_totals(dbias + units.begin, bias + units.begin,
                               low_bias.data() + units.begin, units.size(), begins, ends);
     };
@@ -135,7 +129,6 @@ void embedding(const std::int64_t* indices, const T* weight, T* y, Size count, S
 template <class T>
 void embedding_backward(const Kernels<T>& kernels, const std::int64_t* indices, const T* dy,
                         T* dweight, Size count, Size rows, Size width) {
-  constexpr Size settled_rows = 8 * sum_block * blocks_together;
   const bool many = count > sum_block;
   Buffer<T> low(many ? rows * width : 0);
   parallel_on(threads_for((rows + count) * width, tuning::copy_grain), rows, 1, [&](Range mine) {
@@ -154,7 +147,7 @@ void embedding_backward(const Kernels<T>& kernels, const std::int64_t* indices, 
     };
     in_pieces({0, count}, width * tuning::products_of_a_copy, 1, [&](Range some) {
       for (Size i = some.begin; i < some.end; ++i) {
-        if (i > 0 && i % settled_rows == 0) each_piece(settle);
+        if (i > 0 && i % numerics::settled_rows == 0) each_piece(settle);
         if (indices[i] < mine.begin || indices[i] >= mine.end) continue;
         T* const to = dweight + indices[i] * width;
         if (many) {

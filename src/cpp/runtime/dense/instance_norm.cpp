@@ -14,7 +14,7 @@ namespace {
 
 // Some channels of one sequence. Sums run from step to step, whatever the vectors: so no bit
 // depends on who computes which channels. At most `at_once` of them, whose sums stay near.
-constexpr Size at_once = 64;
+constexpr Size at_once = tuning::norm_channels;
 
 template <class T>
 void normalize(const T* x, Size x_step, Size steps, Size channels, const T* weight, const T* bias,
@@ -64,8 +64,8 @@ void instance_norm(const Kernels<T>& kernels, const Frames<const T>& given, Size
   const Size blocks = quotient_up(channels, at_once), work = x.steps * at_once;
   const auto normalize_some = [&](Range mine) {
     in_pieces(mine, work * tuning::products_of_a_copy, 1, [&](Range some) {
-      for (Size part = some.begin; part < some.end; ++part) {
-        const Size row = part / blocks, first = part % blocks * at_once;
+      for (Size index = some.begin; index < some.end; ++index) {
+        const Size row = index / blocks, first = index % blocks * at_once;
         normalize(x.data + row * x.row + first, x.step, x.steps,
                   std::min(at_once, channels - first), weight == nullptr ? weight : weight + first,
                   bias == nullptr ? bias : bias + first, eps, y.data + row * y.row + first, y.step,
@@ -73,8 +73,7 @@ void instance_norm(const Kernels<T>& kernels, const Frames<const T>& given, Size
       }
     });
   };
-  const Size parts = x.rows * blocks;
-  parallel_on(threads_for(x.steps * x.rows * channels, tuning::copy_grain), parts, 1,
+  parallel_on(threads_for(x.steps * x.rows * channels, tuning::copy_grain), x.rows * blocks, 1,
               normalize_some);
 }
 

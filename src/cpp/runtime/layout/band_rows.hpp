@@ -17,7 +17,7 @@ struct BlockRows {
   bool closes, last;   // whether it ends with them; whether all sums do
   bool of_first_step;  // whether the last group's rows are of the schedule's first step
 
-  bool closes_group() const { return last || (closes && before.block + 1 == blocks_together); }
+  bool closes_bundle() const { return last || (closes && before.block + 1 == blocks_together); }
 };
 
 // How many rows each group has, and their first among those that are kept, in the packed batch, and

@@ -6,6 +6,7 @@
 
 #include "kernel_table.hpp"
 #include "runtime/memory/buffer.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 
@@ -38,7 +39,7 @@ class Int8Rows {
   }
 
  private:
-  static constexpr Size near_bytes = 8192;
+  static constexpr Size near_bytes = tuning::int8_row_bytes;
   alignas(64) unsigned char near_[near_bytes];
   Buffer<unsigned char> far_;
 };

@@ -1,4 +1,4 @@
-// How sums over rows are cut into blocks, and these into groups: at the same rows whatever calls
+// How sums over rows are cut into blocks, and these into bundles: at the same rows whatever calls
 // the sums are made in.
 #pragma once
 
@@ -9,17 +9,17 @@
 
 namespace pyrnn {
 
-// The block that rows are being added to: how many it has, which of its group it is, and whether
-// that group is the first one, the second or a later one.
+// The block that rows are being added to: how many it has, which of its bundle it is, and whether
+// that bundle is the first one, the second or a later one.
 struct OpenBlock {
   std::int16_t rows = 0;
-  std::int8_t block = 0, group = 0;
+  std::int8_t block = 0, bundle = 0;
 
   void end() {
     rows = 0;
     if (++block < blocks_together) return;
     block = 0;
-    if (group < 2) ++group;
+    if (bundle < 2) ++bundle;
   }
 
   // Goes on by a step's rows.
@@ -30,8 +30,8 @@ struct OpenBlock {
     if (now > sum_block - step_rows && step_rows > 0) end();
   }
 
-  // The same. Calls visit(before, rows, ends) for each part of them that falls into
-  // one block: what the block was before, and whether it ends there. A block ends when it is full,
+  // The same. Calls visit(before, rows, ends) for those of them that fall into
+  // each block: what the block was before, and whether it ends there. A block ends when it is full,
   // and after a step if another one like it would not fit: so a block of steps that are equally
   // large is one of whole steps.
   template <class Visit>

@@ -26,18 +26,18 @@
 #include <utility>
 
 #include "runtime/memory/memory_marks.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Large blocks of so many bytes are kept for good. What a call used beyond them is kept for a while
-// after its last use: a call whose buffers are larger would else fault in all of them each time.
-constexpr std::size_t always_kept = std::size_t{16} << 20;
-constexpr auto a_while = std::chrono::seconds(3);
-constexpr std::size_t most_small_kept = std::size_t{1} << 20;
-constexpr std::size_t large = std::size_t{32} << 10, unit = 64;
+// What a call used beyond what is kept for good is kept for a while after its last use: a call
+// whose buffers are larger would else fault in all of them each time.
+constexpr std::size_t always_kept = tuning::always_kept, most_small_kept = tuning::most_small_kept;
+constexpr auto a_while = tuning::kept_for;
+constexpr std::size_t large = tuning::large_block, unit = 64;
 
 std::size_t rounded(std::size_t bytes) {
   const std::size_t whole = bytes < large ? unit : 4096;
@@ -267,7 +267,7 @@ std::size_t free_small(void* const (&lists)[large / unit]) {
 // In whole pages of 2 MiB as far as they go: a row of pre-activations may be a page of 4 KiB, of
 // which the processor remembers too few.
 void* allocate(std::size_t bytes) {
-  constexpr std::size_t huge_page = std::size_t{2} << 20;
+  constexpr std::size_t huge_page = tuning::large_page;
   const bool huge = bytes >= 2 * huge_page;
   void* memory = nullptr;
   if (posix_memalign(&memory, huge ? huge_page : 64, bytes) != 0) return nullptr;

@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 
+#include "numerics.hpp"
 #include "runtime/threads/interrupts.hpp"
 #include "tuning.hpp"
 
@@ -32,7 +33,7 @@ bool share_memory(const std::vector<Operands>& all) {
 namespace {
 
 double sum_of_squares(const std::vector<Operands>& all) {
-  constexpr Size most = 8192;  // elements of a block
+  constexpr Size most = numerics::squares_of_block;
   struct Block {
     const Operands* operands;
     Size first;

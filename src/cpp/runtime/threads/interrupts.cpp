@@ -10,8 +10,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int most_ticks = 1 << 20;
-
 thread_local Question question;
 thread_local Clock::time_point asked;  // in this call or an earlier one
 thread_local const std::atomic<bool>* cancels = nullptr;
@@ -33,7 +31,7 @@ bool has_question() noexcept { return question.ask != nullptr; }
 namespace {
 
 void ask_if_due(Clock::time_point now) {
-  if (now - asked < question_interval) return;
+  if (now - asked < tuning::question_interval) return;
   asked = now;
   const FullScope full;
   question.ask(question.argument);
@@ -55,7 +53,8 @@ void Pace::look() {
   const Clock::time_point now = Clock::now();
   const auto passed = now - last_;
   const bool first = last_ == Clock::time_point{};
-  if (!first && passed < tuning::between_looks) every_ = std::min(4 * every_, most_ticks);
+  if (!first && passed < tuning::between_looks)
+    every_ = std::min(4 * every_, tuning::most_steps_between_looks);
   if (!first && passed > 4 * tuning::between_looks) every_ = std::max(1, every_ / 4);
   last_ = now;
   left_ = every_;

@@ -15,9 +15,6 @@ struct Question {
   void* argument = nullptr;
 };
 
-// How often it asks.
-constexpr auto question_interval = std::chrono::milliseconds(40);
-
 // While it lives, `check_interrupts` on this thread asks the question, once an interval.
 class InterruptScope {
  public:

@@ -25,7 +25,7 @@ void in_pieces(Range range, Size products, Size unit, const Work& work,
 
 // How many pieces some work is to be cut into.
 inline int pieces_of(Size products, Size at_once = tuning::piece_products) {
-  return static_cast<int>(std::min<Size>(1 << 16, 1 + products / at_once));
+  return static_cast<int>(std::min<Size>(tuning::most_pieces, 1 + products / at_once));
 }
 
 }  // namespace pyrnn

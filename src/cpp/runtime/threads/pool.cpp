@@ -24,9 +24,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Where the system refuses a thread it may give one later, but each try takes time.
-constexpr auto between_tries = std::chrono::milliseconds(100);
-
 // A part, apart from others in memory, as each mostly has one thread.
 struct alignas(64) Part {
   // 2 p while phase p of it is under way, 2 p + 1 after that
@@ -144,7 +141,7 @@ class Workers {
       refused_ = false;
     } catch (const std::exception&) {
       refused_ = true;
-      next_try_ = Clock::now() + between_tries;
+      next_try_ = Clock::now() + tuning::between_thread_tries;
     }
   }
 
@@ -273,7 +270,7 @@ class Workers {
       for_part_.sleep_for(ready);
       return;
     }
-    while (!for_part_.sleep_for(ready, question_interval)) {
+    while (!for_part_.sleep_for(ready, tuning::question_interval)) {
       if (cancelled_) continue;
       try {
         check_interrupts();

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+
+#include "tuning.hpp"
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
 #endif
@@ -26,13 +28,13 @@ class Waiting {
   // Returns whether ready() has become true soon.
   template <class Ready>
   bool spin_for(const Ready& ready) {
-    for (int i = 0; i < 64; ++i) {
+    for (int i = 0; i < tuning::looks_before_clock; ++i) {
       if (ready()) return true;
       pause();
     }
     const auto start = std::chrono::steady_clock::now();
     do {
-      for (int i = 0; i < 16; ++i) {
+      for (int i = 0; i < tuning::looks_between_clocks; ++i) {
         if (ready()) return true;
         pause();
       }

@@ -34,45 +34,6 @@ const T* bias_from(const CellSizes<T>& sizes, const Buffer<T>& bias, int slot) {
   return bias.size() > 0 ? bias.data() + sizes.slot_offset(slot) : nullptr;
 }
 
-// gates (rows, slots * padded) = x W_ih in the slots that x reaches, and + b in those that it alone
-// reaches
-template <class T>
-void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gates,
-                   const StepRows& rows, Range panels, bool last_first = false) {
-  const CellSizes<T>& sizes = weights.sizes;
-  const CellShape& shape = sizes.shape();
-  const Size slot = sizes.slot_offset(shape.input_begin);
-  Product<T> product{};
-  product.a = x.dense;
-  product.a_row = x.row;
-  weights.input.set(product);
-  product.width = sizes.input_slots() * shape.unit_vectors;
-  product.vectors = sizes.input_slots() * sizes.padded / sizes.lanes();
-  product.init = no_sums<T>();
-  product.bias = bias_from(sizes, weights.input_bias, shape.input_begin);
-  product.c_panel = sizes.panel_stride();
-  product.c = gates + slot;
-  product.c_row = sizes.gates_row();
-  product.columns = product.vectors * sizes.lanes();
-  product.blocks = sizes.in_blocks();
-  product.rows = rows.count;
-  product.groups = rows.groups;
-  product.a_group = rows.apart * (x.indices != nullptr ? 1 : x.row);
-  product.c_group = rows.gates_apart * sizes.gates_row();
-  product.k_outer = 1;
-  product.k_inner = weights.input_count();
-  product.panel_begin = panels.begin;
-  product.panel_end = panels.end;
-  product.last_first = last_first;
-  if (x.indices != nullptr) {
-    sizes.kernels->gather_product(product, x.indices);
-  } else {
-    Int8Rows<T> quantized;
-    quantized.quantize(*sizes.kernels, product);
-    sizes.kernels->product(product);
-  }
-}
-
 // Packed weights onto some slots of pre-activations, and their biases: what is the same in every
 // step. Set in place, as a copy would have to wait for what was just written to it.
 template <class T>
@@ -82,13 +43,39 @@ void set_weights(const CellSizes<T>& sizes, Product<T>& product, const Panels<T>
   weights.set(product);
   product.width = slots * sizes.shape().unit_vectors;
   product.vectors = slots * sizes.padded / sizes.lanes();
-  product.init_row = product.c_row = sizes.gates_row();
-  product.init_panel = product.c_panel = sizes.panel_stride();
+  product.c_panel = sizes.panel_stride();
   product.columns = product.vectors * sizes.lanes();
   product.bias = bias_from(sizes, bias, slot_begin);
   product.blocks = sizes.in_blocks();
   product.k_outer = 1;
   product.k_inner = k;
+}
+
+// gates (rows, slots * padded) = x W_ih in the slots that x reaches, and + b in those that it alone
+// reaches
+template <class T>
+void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gates,
+                   const StepRows& rows, Range panels, bool last_first = false) {
+  const CellSizes<T>& sizes = weights.sizes;
+  const CellShape& shape = sizes.shape();
+  Product<T> product{};
+  set_weights(sizes, product, weights.input, weights.input_bias, shape.input_begin, shape.input_end,
+              weights.input_count());
+  read_from(product, x.dense, x.row);
+  write_to(product, gates + sizes.slot_offset(shape.input_begin), sizes.gates_row(), rows.count);
+  start_at_zero(product);
+  set_panels(product, panels);
+  product.groups = rows.groups;
+  product.a_group = rows.apart * (x.indices != nullptr ? 1 : x.row);
+  product.c_group = rows.gates_apart * sizes.gates_row();
+  product.last_first = last_first;
+  if (x.indices != nullptr) {
+    sizes.kernels->gather_product(product, x.indices);
+  } else {
+    Int8Rows<T> quantized;
+    quantized.quantize(*sizes.kernels, product);
+    sizes.kernels->product(product);
+  }
 }
 
 // The product of a step, or its first: that of W_hh, if there is one before u is made.
@@ -116,14 +103,13 @@ StepForward<T> step_of(const CellWeights<T>& weights) {
 
 // Rows of `a`, and of a step's pre-activations from a slot on.
 template <class T>
-void set_rows(const CellSizes<T>& sizes, StepForward<T>& step, int slot, const T* a, Size a_row) {
+void set_step_rows(const CellSizes<T>& sizes, StepForward<T>& step, int slot, const T* a,
+                   Size a_row) {
   Product<T>& product = step.product;
-  product.a = a;
-  product.a_row = a_row;
-  product.init = product.c = step.gates + sizes.slot_offset(slot);
-  product.rows = step.rows;
-  product.panel_begin = step.panel_begin;
-  product.panel_end = step.panel_end;
+  read_from(product, a, a_row);
+  write_to(product, step.gates + sizes.slot_offset(slot), sizes.gates_row(), step.rows);
+  go_on_in_place(product);
+  set_panels(product, {step.panel_begin, step.panel_end});
 }
 
 // Runs `step` (states, rows, gates, u, panels are set) with the product of W_hh and `hidden`
@@ -135,7 +121,7 @@ void hidden_step(const CellWeights<T>& weights, StepForward<T>& step, const T* h
   const CellShape& shape = sizes.shape();
   Int8Rows<T> quantized;
   if (shape.has_hidden()) {
-    set_rows(sizes, step, shape.hidden_begin, hidden, hidden_row);
+    set_step_rows(sizes, step, shape.hidden_begin, hidden, hidden_row);
     quantized.quantize(*sizes.kernels, step.product);
   }
   if (shape.has_second()) {
@@ -163,7 +149,7 @@ void second_step(const CellWeights<T>& weights, StepForward<T>& step, Range outp
   if (shape.has_second()) {
     set_weights(sizes, step.product, weights.second, weights.bias, shape.second_begin,
                 shape.second_end, sizes.hidden_size);
-    set_rows(sizes, step, shape.second_begin, static_cast<const T*>(step.u), step.u_row);
+    set_step_rows(sizes, step, shape.second_begin, static_cast<const T*>(step.u), step.u_row);
     quantized.quantize(*sizes.kernels, step.product);
     sizes.cell->forward(step);
     set_hidden_weights(weights, step.product);  // for the step after
@@ -173,13 +159,9 @@ void second_step(const CellWeights<T>& weights, StepForward<T>& step, Range outp
   Product<T> product{};
   set_matrix(product, nullptr, sizes.hidden_size, sizes.output_size, sizes.lanes());
   weights.second.set(product);
-  product.a = step.u;
-  product.a_row = step.u_row;
-  product.c = step.h_next;
-  product.c_row = step.h_next_row;
-  product.rows = step.rows;
-  product.panel_begin = outputs.begin;
-  product.panel_end = outputs.end;
+  read_from(product, static_cast<const T*>(step.u), step.u_row);
+  write_to(product, step.h_next, step.h_next_row, step.rows);
+  set_panels(product, outputs);
   quantized.quantize(*sizes.kernels, product);
   sizes.kernels->product(product);
 }

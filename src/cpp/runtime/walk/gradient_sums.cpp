@@ -3,15 +3,9 @@
 #include <algorithm>
 
 #include "runtime/threads/parallel.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
-
-namespace {
-
-// At least this many elements before a second thread is worth its start-up cost.
-constexpr Size add_grain = 16 * 1024;
-
-}  // namespace
 
 template <class T>
 GradientSums<T>::GradientSums(const CellWeights<T>& weights, bool one_hot,
@@ -21,7 +15,6 @@ GradientSums<T>::GradientSums(const CellWeights<T>& weights, bool one_hot,
       gradients_(gradients),
       one_hot_(one_hot),
       unit_rows_(unit_rows) {
-  zeros_ = Buffer<T>::zeros(panel_vectors * sizes_.lanes());
   for (Buffer<T>* numbers : {&units_, &units_before_, &units_low_})
     *numbers = Buffer<T>::zeros(unit_rows * sizes_.shape().unit_blocks() * sizes_.padded);
   for (int band = 0; band < bands; ++band) bands_.push_back(new_band(band));
@@ -131,10 +124,10 @@ void GradientSums<T>::sum(Size begin, Size end, int band_index, Range panels, Ra
       if (q.side_count > 0) sizes_.kernels->outer_product(q);
       const CellShape& shape = sizes_.shape();
       if (!one_hot_)
-        add_groups(band.weight_ih, block_rows, panels, shape.input_begin, shape.input_end,
-                   sizes_.input_size);
-      add_groups(band.weight_hh, block_rows, panels, shape.hidden_begin, shape.hidden_end,
-                 sizes_.output_size);
+        add_bundles(band.weight_ih, block_rows, panels, shape.input_begin, shape.input_end,
+                    sizes_.input_size);
+      add_bundles(band.weight_hh, block_rows, panels, shape.hidden_begin, shape.hidden_end,
+                  sizes_.output_size);
     }
     if (sizes_.two_products()) sum_second(band, rows, block_rows, panels, outputs, thread);
   }
@@ -158,33 +151,34 @@ void GradientSums<T>::sum_bias(Band& band, const BandRows& rows, const BlockRows
   sizes_.kernels->column_sums(rows_.dgates, sizes_.gates_row(), rows.from(rows.kept, block_rows),
                               columns.begin, columns.end, block_rows.before.rows > 0, block);
   if (block_rows.closes && block_rows.before.block > 0)
-    sizes_.kernels->add(sums.of_group(block_rows.before) + columns.begin, block + columns.begin,
+    sizes_.kernels->add(sums.of_bundle(block_rows.before) + columns.begin, block + columns.begin,
                         columns.size());
-  add_group(sums, block_rows, columns.begin, columns.size());
+  add_bundle(sums, block_rows, columns.begin, columns.size());
 }
 
-// The sums of a group of blocks that ends to the totals, for some numbers of them.
+// The sums of a bundle of blocks that ends to the totals, for some numbers of them.
 template <class T>
-void GradientSums<T>::add_group(Sums& sums, const BlockRows& block_rows, Size begin,
-                                Size count) const {
-  if (!block_rows.closes_group() || block_rows.before.group == 0) return;
-  sizes_.kernels->add_to_totals(sums.all + begin, sums.group.data() + begin,
-                                sums.low.data() + begin, count, block_rows.before.group == 1,
+void GradientSums<T>::add_bundle(Sums& sums, const BlockRows& block_rows, Size begin,
+                                 Size count) const {
+  if (!block_rows.closes_bundle() || block_rows.before.bundle == 0) return;
+  sizes_.kernels->add_to_totals(sums.all + begin, sums.bundle.data() + begin,
+                                sums.low.data() + begin, count, block_rows.before.bundle == 1,
                                 block_rows.last);
 }
 
 // The same for the rows of a weight that belong to some panels of units, of some slots.
 template <class T>
-void GradientSums<T>::add_groups(Sums& sums, const BlockRows& block_rows, Range panels,
-                                 int slot_begin, int slot_end, Size columns) const {
+void GradientSums<T>::add_bundles(Sums& sums, const BlockRows& block_rows, Range panels,
+                                  int slot_begin, int slot_end, Size columns) const {
   const Range units = within(panels, sizes_.panel_units(), sizes_.hidden_size);
   for (int slot = slot_begin; slot < slot_end; ++slot) {
     const Size gate = sizes_.shape().gate_of_slot[slot] * sizes_.hidden_size;
-    add_group(sums, block_rows, (gate + units.begin) * columns, units.size() * columns);
+    add_bundle(sums, block_rows, (gate + units.begin) * columns, units.size() * columns);
   }
 }
 
-// The same sums as of rows with a one each: those of a block, of a group of blocks, and the totals.
+// The same sums as of rows with a one each: those of a block, of a bundle of blocks, and the
+// totals.
 template <class T>
 void GradientSums<T>::sum_one_hot(Band& band, const BandRows& rows, const BlockRows& block_rows,
                                   Range panels, Size end) {
@@ -195,17 +189,17 @@ void GradientSums<T>::sum_one_hot(Band& band, const BandRows& rows, const BlockR
                                columns.end, sums.of_block(block_rows.before), sizes_.gates_row());
   if (block_rows.closes && block_rows.before.block > 0)
     close_one_hot(sums, rows, block_rows, columns, end);
-  if (!block_rows.closes_group() || block_rows.before.group == 0) return;
+  if (!block_rows.closes_bundle() || block_rows.before.bundle == 0) return;
   for (Size index = 0; index < weights_.input_count(); ++index) {
     const Size place = index * sizes_.gates_row() + columns.begin;
-    add_group(sums, block_rows, place, columns.size());
-    std::fill_n(sums.group.data() + place, columns.size(), T(0));
+    add_bundle(sums, block_rows, place, columns.size());
+    std::fill_n(sums.bundle.data() + place, columns.size(), T(0));
   }
 }
 
-// Adds the sums of a block to those of its group: of all indices, or of those that the block has if
-// it is in this part of the sequence and has fewer. An index that it has twice has nothing to add
-// the second time.
+// Adds the sums of a block to those of its bundle: of all indices, or of those that the block has
+// if it is in this segment of the sequence and has fewer. An index that it has twice has nothing to
+// add the second time.
 template <class T>
 void GradientSums<T>::close_one_hot(Sums& sums, const BandRows& rows, const BlockRows& block_rows,
                                     Range columns, Size end) {
@@ -213,7 +207,7 @@ void GradientSums<T>::close_one_hot(Sums& sums, const BandRows& rows, const Bloc
   const auto close = [&](Size index) {
     const Size place = index * sizes_.gates_row() + columns.begin;
     T* const block = sums.block.data() + place;
-    sizes_.kernels->add(sums.of_group(block_rows.before) + place, block, columns.size());
+    sizes_.kernels->add(sums.of_bundle(block_rows.before) + place, block, columns.size());
     std::fill_n(block, columns.size(), T(0));
   };
   const auto close_rows = [&](Size first, Size count) {
@@ -227,7 +221,8 @@ void GradientSums<T>::close_one_hot(Sums& sums, const BandRows& rows, const Bloc
     for (Size index = 0; index < weights_.input_count(); ++index) close(index);
     return;
   }
-  for (Size of = end; of < step; ++of) close_rows(schedule.first_of(of), schedule.count_of(of));
+  for (Size later = end; later < step; ++later)
+    close_rows(schedule.first_of(later), schedule.count_of(later));
   for (Size group = block_rows.begin; group < block_rows.end; ++group) {
     const std::size_t at = static_cast<std::size_t>(group);
     close_rows(rows.packed[at], rows.counts[at]);
@@ -259,7 +254,7 @@ OuterSide<T> GradientSums<T>::side_of(Sums& sums, const BlockRows& block_rows, S
   side.columns = side.c_row = columns;
   T* const block = sums.of_block(block_rows.before);
   side.from = block_rows.before.rows > 0 ? block : nullptr;
-  side.c = block_rows.closes ? sums.of_group(block_rows.before) : block;
+  side.c = block_rows.closes ? sums.of_bundle(block_rows.before) : block;
   side.adds = block_rows.closes && block_rows.before.block > 0;
   return side;
 }
@@ -307,14 +302,9 @@ void GradientSums<T>::sum_second(Band& band, const BandRows& rows, const BlockRo
   side.slot_begin = shape.second_begin;
   side.slot_end = shape.second_end;
   if (sizes_.projected) {
-    q.a = rows_.projected;
-    q.a_row = sizes_.padded_output;
-    q.slots = side.slot_end = 1;
-    side.slot_begin = q.gate_of_slot[0] = 0;
-    q.unit_vectors = panel_vectors;
-    q.units = sizes_.output_size;
-    q.panel_begin = outputs.begin;
-    q.panel_end = outputs.end;
+    set_matrix(q, rows_.projected, sizes_.padded_output, sizes_.output_size, outputs);
+    side.slot_begin = 0;
+    side.slot_end = q.slots;
   }
   if (q.panel_begin == q.panel_end) return;
   side.b_groups = rows.from(rows.kept, block_rows);
@@ -323,27 +313,22 @@ void GradientSums<T>::sum_second(Band& band, const BandRows& rows, const BlockRo
   sizes_.kernels->outer_product(q);
   if (sizes_.projected) {
     const Range units = within(outputs, panel_vectors * sizes_.lanes(), sizes_.output_size);
-    add_group(sums, block_rows, units.begin * side.columns, units.size() * side.columns);
+    add_bundle(sums, block_rows, units.begin * side.columns, units.size() * side.columns);
   } else {
-    add_groups(sums, block_rows, panels, shape.second_begin, shape.second_end, side.columns);
+    add_bundles(sums, block_rows, panels, shape.second_begin, shape.second_end, side.columns);
   }
 }
 
 template <class T>
 void GradientSums<T>::input_gradient(Size row, Size kept, const StepRows& rows, T* dx) const {
   if (rows.count == 0 || rows.groups == 0) return;
-  const Size lanes = sizes_.lanes();
+  const Size I = sizes_.input_size;
   Product<T> product{};
-  product.b = inputs_.weights->input_back.data();
-  product.vectors = quotient_up(sizes_.input_size, lanes);
-  product.init = zeros_.data();
-  product.c = dx + row * sizes_.input_size;
-  product.c_row = product.columns = sizes_.input_size;
-  product.rows = rows.count;
+  set_columns(product, inputs_.weights->input_back.data(), I, sizes_.lanes());
+  write_to(product, dx + row * I, I, rows.count);
   product.groups = rows.groups;
   product.a_group = rows.gates_apart * sizes_.gates_row();
-  product.c_group = rows.apart * sizes_.input_size;
-  product.panel_end = quotient_up(product.vectors, panel_vectors);
+  product.c_group = rows.apart * I;
   multiply_back(sizes_, rows_.dgates + kept * sizes_.gates_row(), sizes_.shape().input_begin,
                 sizes_.input_slots(), product, sizes_.kernels->product);
 }
@@ -352,7 +337,7 @@ template <class T>
 void GradientSums<T>::add_bands() {
   Band& all = bands_.front();
   const auto each = [&](Size numbers, const auto& work) {
-    parallel_for(numbers, add_grain, sizes_.lanes(), work);
+    parallel_for(numbers, tuning::add_grain, sizes_.lanes(), work);
   };
   for (Sums Band::* sums :
        {&Band::weight_ih, &Band::weight_hh, &Band::weight_hr, &Band::one_hot, &Band::bias}) {
@@ -391,7 +376,7 @@ template <class T>
 void GradientSums<T>::finish_one_hot() {
   const CellShape& shape = sizes_.shape();
   const Size H = sizes_.hidden_size, I = sizes_.input_size;
-  const Size grain = std::max<Size>(1, add_grain / (I * sizes_.panel_numbers()));
+  const Size grain = std::max<Size>(1, tuning::add_grain / (I * sizes_.panel_numbers()));
   parallel_for(sizes_.panels(), grain, 1, [&](Range panels) {
     for (int slot = shape.input_begin; slot < shape.input_end; ++slot) {
       sizes_.each_panel(slot, panels, [&](Size unit, Size offset, Size count) {

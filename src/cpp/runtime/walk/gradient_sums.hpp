@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "numerics.hpp"
 #include "runtime/layout/band_rows.hpp"
 #include "runtime/layout/kept.hpp"
 #include "runtime/layout/schedule.hpp"
@@ -57,11 +58,11 @@ class GradientSums {
   GradientSums(const CellWeights<T>& weights, bool one_hot, const Gradients<T>& gradients,
                Size unit_rows, int bands = 1);
 
-  // Begins with a part of the sequence; `threads` may call `sum` at a time.
+  // Begins with a segment of the sequence; `threads` may call `sum` at a time.
   void begin(const LayerInputs<T>& inputs, const Kept<T>& kept, const GradientRows<T>& rows,
              int threads);
   // Where a stretch of time that ends at `end` begins best, if it is to begin at about `begin`:
-  // where a block does, or an even part of one.
+  // where a block does, or an even fraction of one.
   Size stretch_to(Size begin, Size end) const;
   // The share of steps [begin, end) of a band for some panels of units and of h; the last steps
   // come first.
@@ -69,7 +70,7 @@ class GradientSums {
   // dx (rows, I) from row `row` on, for rows that are kept from `kept` on; rows.gates_apart is that
   // of what is kept
   void input_gradient(Size row, Size kept, const StepRows& rows, T* dx) const;
-  // To be called once, after the last `sum` of a part.
+  // To be called once, after the last `sum` of a segment.
   void end();
   // Gradients of the parameters that act on units, summed over time by the steps themselves:
   // (unit rows, unit blocks, padded). A row for each sequence, so that no thread waits for another.
@@ -81,26 +82,26 @@ class GradientSums {
   void finish();
 
  private:
-  // Totals, and what their additions have lost; sums of the group of blocks that is open, which are
-  // the totals in the first one; sums of the block that is open, which are those of its group in
-  // the first block of each.
+  // Totals, and what their additions have lost; sums of the bundle of blocks that is open, which
+  // are the totals in the first one; sums of the block that is open, which are those of its bundle
+  // in the first block of each.
   struct Sums {
     T* all = nullptr;
     Size size = 0;
-    Buffer<T> own, low, group, block;
+    Buffer<T> own, low, bundle, block;
 
     // What is needed when rows go on up to a block.
     void expect(OpenBlock until, bool zeros) {
       if (all == nullptr) return;
       const auto make = [&] { return zeros ? Buffer<T>::zeros(size) : Buffer<T>(size); };
-      const bool groups = until.group > 0;
-      if (block.size() == 0 && (groups || until.block > 0)) block = make();
-      if (low.size() > 0 || !groups) return;
+      const bool bundles = until.bundle > 0;
+      if (block.size() == 0 && (bundles || until.block > 0)) block = make();
+      if (low.size() > 0 || !bundles) return;
       low = make();
-      group = make();
+      bundle = make();
     }
-    T* of_group(OpenBlock open) { return open.group == 0 ? all : group.data(); }
-    T* of_block(OpenBlock open) { return open.block == 0 ? of_group(open) : block.data(); }
+    T* of_bundle(OpenBlock open) { return open.bundle == 0 ? all : bundle.data(); }
+    T* of_block(OpenBlock open) { return open.block == 0 ? of_bundle(open) : block.data(); }
   };
   // The sums of one band: the first's weights go where all shall go.
   struct Band {
@@ -121,9 +122,9 @@ class GradientSums {
                      Size end);
   void sum_second(Band& band, const BandRows& rows, const BlockRows& block_rows, Range panels,
                   Range outputs, int thread);
-  void add_group(Sums& sums, const BlockRows& block_rows, Size begin, Size count) const;
-  void add_groups(Sums& sums, const BlockRows& block_rows, Range panels, int slot_begin,
-                  int slot_end, Size columns) const;
+  void add_bundle(Sums& sums, const BlockRows& block_rows, Size begin, Size count) const;
+  void add_bundles(Sums& sums, const BlockRows& block_rows, Range panels, int slot_begin,
+                   int slot_end, Size columns) const;
   void add_bands();
   void finish_one_hot();
   void finish_chosen(const T* from, Size count, T* to) const;
@@ -143,33 +144,28 @@ class GradientSums {
   LayerInputs<T> inputs_{};
   const Kept<T>* kept_ = nullptr;
   GradientRows<T> rows_{};
-  Buffer<T> zeros_, units_, units_before_, units_low_;
+  Buffer<T> units_, units_before_, units_low_;
   std::vector<Band> bands_;
   std::vector<Buffer<T>> scratch_;
 };
 
 // dz times packed weights of the backward pass, of some slots, for rows of pre-activations'
-// gradients that begin at `dgates`. Calls run(product) once or twice with all that belongs to dz
-// filled in: for the whole blocks of units, and for the units that are left.
-template <class T, class Run>
+// gradients that begin at `dgates`, for a product whose columns and C are set. Calls
+// multiply(product) once or twice with all that belongs to dz filled in: for the whole blocks of
+// units, and for the units that are left.
+template <class T, class Multiply>
 void multiply_back(const CellSizes<T>& sizes, const T* dgates, int slot_begin, Size slots,
-                   Product<T>& product, const Run& run) {
+                   Product<T>& product, const Multiply& multiply) {
   const Size block = sizes.block(), H = sizes.hidden_size;
   const Size blocks = sizes.in_blocks() ? H / block : 0, rest = H - blocks * block;
-  product.a_row = sizes.gates_row();
-  product.a = dgates + sizes.slot_offset(slot_begin);
-  product.width = panel_vectors;
-  product.c_panel = panel_vectors * sizes.lanes();
+  read_from(product, dgates + sizes.slot_offset(slot_begin), sizes.gates_row());
   const bool whole = slots == sizes.shape().slots;
   if (blocks > 0) {
     product.k_outer = whole ? 1 : blocks;
     product.k_inner = (whole ? blocks : 1) * slots * block;
     product.a_outer = sizes.panel_stride();
-    run(product);
-    product.init = product.c;
-    product.init_row = product.c_row;
-    product.init_group = product.c_group;
-    product.init_panel = product.c_panel;
+    multiply(product);
+    go_on_in_place(product);
     product.a += blocks * sizes.panel_stride();
     product.b =
         static_cast<const T*>(product.b) + product.vectors * sizes.lanes() * blocks * slots * block;
@@ -178,7 +174,7 @@ void multiply_back(const CellSizes<T>& sizes, const T* dgates, int slot_begin, S
   product.k_outer = slots;
   product.k_inner = rest;
   product.a_outer = block;
-  run(product);
+  multiply(product);
 }
 
 // Bands whose sums pay: each of several threads can then have rows and sums of its own. What the
@@ -190,17 +186,17 @@ int band_count(const CellSizes<T>& sizes, const Schedule& schedule) {
   const Size units = quotient_up(sizes.hidden_size, sizes.block()) * sizes.block();
   const Size gates = units * sizes.shape().slots;
   const Size sums = gates * (sizes.input_size + sizes.output_size);
-  if (sums * static_cast<Size>(sizeof(T)) > l2_weights) return 1;
-  const Size row = gates + sizes.inner_states() * units + sizes.output_size;
-  const Size kept = schedule.rows * row;
-  // Where much is kept, memory matters.
-  constexpr Size much = 8 * 1024 * 1024 / static_cast<Size>(sizeof(T));
-  const Size share = kept < much ? 12 : 100;
+  constexpr Size number = sizeof(T);
+  if (sums * number > numerics::most_band_bytes) return 1;
+  const Size kept = schedule.rows * (gates + sizes.inner_states() * units + sizes.output_size);
+  const Size kept_to_sums = kept * number < numerics::much_kept_bytes ? numerics::kept_to_sums
+                                                                      : numerics::much_kept_to_sums;
   const auto pays = [&](int bands) {
-    const Size least_rows = bands == 2 ? 4 : 8;
-    return schedule.batch_size >= bands * least_rows && kept >= (bands - 1) * sums * share;
+    const Size least_rows =
+        bands == 2 ? numerics::least_rows_of_two_bands : numerics::least_rows_of_bands;
+    return schedule.batch_size >= bands * least_rows && kept >= (bands - 1) * sums * kept_to_sums;
   };
-  int bands = 8;
+  int bands = numerics::most_bands;
   while (bands > 1 && !pays(bands)) bands /= 2;
   return bands;
 }

@@ -45,7 +45,7 @@ Range columns_of(const CellSizes<T>& sizes, Size padded, int threads, int thread
 
 // Cycles that one step costs a thread with `rows` rows and `units` units: multiply-adds at two
 // vectors a cycle (a few rows do not fill the pipes), or reading the weights from the nearest cache
-// that holds them, plus the pointwise part.
+// that holds them, plus the pointwise arithmetic.
 template <class T>
 double step_cycles(const CellSizes<T>& sizes, Size rows, Size units) {
   const Size second =

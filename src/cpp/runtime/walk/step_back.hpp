@@ -25,14 +25,12 @@ struct BackState {
   Buffer<T> dhidden;  // (rows, padded output): of h as products take it, where it is masked
   Buffer<T> passed;   // (states, rows, padded output or padded): past the step
   Buffer<T> scratch;  // (threads, scratch blocks, padded)
-  Buffer<T> zeros;    // (padded output,)
 
   BackState(const CellSizes<T>& sizes, Size count, const Noise<T>& noise, int threads)
       : rows(count),
         dh(Buffer<T>::zeros(count * sizes.padded_output)),
         dinner(Buffer<T>::zeros(sizes.inner_states() * count * sizes.padded)),
-        scratch(threads * sizes.shape().scratch_blocks * sizes.padded),
-        zeros(Buffer<T>::zeros(std::max(sizes.padded_output, sizes.padded))) {
+        scratch(threads * sizes.shape().scratch_blocks * sizes.padded) {
     if (sizes.two_products()) du = Buffer<T>(count * sizes.padded);
     if (noise.hidden_mask != nullptr) dhidden = Buffer<T>(count * sizes.padded_output);
     if (noise.zones()) passed = Buffer<T>(sizes.shape().states * count * sizes.padded);
@@ -93,10 +91,9 @@ class StepBack {
     Product<T> product{};
     set_matrix(product, weights_.second_back.data(), sizes_.output_size, sizes_.padded,
                sizes_.lanes());
-    product.a = rows.projected;
-    product.a_row = padded_output();
-    add_onto(product, rows, state_.du.data() + rows.state * sizes_.padded, false);
-    run(product, unit_columns);
+    read_from(product, static_cast<const T*>(rows.projected), padded_output());
+    set_output(product, rows, state_.du.data() + rows.state * sizes_.padded, false);
+    multiply_panels(product, unit_columns);
   }
 
   void pointwise(const BackRows<T>& rows, Range panels, int thread) {
@@ -219,28 +216,23 @@ class StepBack {
     if (panels.size() == 0 || rows.count == 0) return;
     Product<T> columns{};
     set_columns(columns, weights.data(), padded, sizes_.lanes());
-    add_onto(columns, rows, to, onto);
+    set_output(columns, rows, to, onto);
     multiply_back(sizes_, static_cast<const T*>(rows.dgates), slot_begin, slots, columns,
-                  [&](Product<T>& product) { run(product, panels); });
+                  [&](Product<T>& product) { multiply_panels(product, panels); });
   }
 
   // C's rows, whose sums start from what is there or from zero.
-  void add_onto(Product<T>& product, const BackRows<T>& rows, T* to, bool onto) const {
-    product.c = to;
-    product.c_row = product.columns;
-    product.init = onto ? to : state_.zeros.data();
-    product.init_row = onto ? product.c_row : 0;
-    product.init_panel = product.c_panel;
-    product.rows = rows.count;
+  static void set_output(Product<T>& product, const BackRows<T>& rows, T* to, bool onto) {
+    write_to(product, to, product.columns, rows.count);
+    if (onto) go_on_in_place(product);
     product.last_first = rows.last_first;
   }
 
-  void run(Product<T>& product, Range panels) const {
+  void multiply_panels(Product<T>& product, Range panels) const {
     if (panels.size() == 0 || product.rows == 0) return;
     const Size panel_products = product.rows * product.k_outer * product.k_inner * product.c_panel;
     in_pieces(panels, panel_products, 1, [&](Range some) {
-      product.panel_begin = some.begin;
-      product.panel_end = some.end;
+      set_panels(product, some);
       sizes_.kernels->product(product);
     });
   }

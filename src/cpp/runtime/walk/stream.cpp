@@ -223,8 +223,8 @@ void Stream<T>::write_state(int state, const T* from) {
 template <class T>
 void Stream<T>::zero_state() {
   for (Layer& layer : layers_)
-    for (Buffer<T>* of : {&layer.h[now_], &layer.inner[now_]})
-      std::fill(of->data(), of->data() + of->size(), T(0));
+    for (Buffer<T>* state : {&layer.h[now_], &layer.inner[now_]})
+      std::fill(state->data(), state->data() + state->size(), T(0));
 }
 
 template class Stream<float>;

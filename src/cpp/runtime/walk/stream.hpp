@@ -7,6 +7,7 @@
 #include "runtime/threads/pool.hpp"
 #include "runtime/walk/cell_step.hpp"
 #include "runtime/walk/noise.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 
@@ -27,7 +28,8 @@ class Stream {
 
   // Whether a step takes less than letting go of the interpreter is worth.
   bool is_short() const {
-    return lowest().hidden_size * output_size() * batch_size_ * layers() < 20'000;
+    return lowest().hidden_size * output_size() * batch_size_ * layers() <
+           tuning::short_step_products;
   }
 
   const CellSizes<T>& lowest() const { return layers_.front().weights->sizes; }

@@ -66,11 +66,9 @@ class WindowWalk {
       states_.push_back(
           std::make_unique<LayerState<T>>(layer, blocks, &layer == &layers.front(), threads_));
       const CellSizes<T>& sizes = layer.inputs.weights->sizes;
-      zeros_ = std::max(zeros_, sizes.input_size);
       window_products_ +=
           schedule_.batch_size * sizes.gates_row() * (sizes.input_size + sizes.output_size);
     }
-    zero_row_ = Buffer<T>::zeros(zeros_ + panel_vectors * states_.front()->sizes->lanes());
   }
 
   void run() {
@@ -225,10 +223,7 @@ class WindowWalk {
     const Size row = windows.begin * batch;
     Product<T> product{};
     set_columns(product, state.layer->inputs.weights->input_back.data(), I, sizes.lanes());
-    product.c = state.dx.data() + row * I;
-    product.c_row = I;
-    product.init = zero_row_.data();
-    product.rows = rows_at(windows, lag);
+    write_to(product, state.dx.data() + row * I, I, rows_at(windows, lag));
     multiply_back(sizes, state.dgates.data() + row * sizes.gates_row(), sizes.shape().input_begin,
                   sizes.input_slots(), product, sizes.kernels->product);
     const T* const mask = below.layer->mask;
@@ -250,9 +245,7 @@ class WindowWalk {
   int threads_;
   Paces paces_;
   std::vector<std::unique_ptr<LayerState<T>>> states_;
-  Size zeros_ = 0;
   Size window_products_ = 0;  // of a lag
-  Buffer<T> zero_row_;
 };
 
 }  // namespace
