@@ -10,8 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import docs, launch, machine, pictures, results, tables
+from bench import launch, machine, results
 from bench.options import Options
+from bench.pages import docs, pictures, tables
 from bench.worker import MODES
 
 ROOT = Path(__file__).parents[1]

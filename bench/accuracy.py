@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bench.docs import BEGIN, END
+from bench.pages.docs import BEGIN, END
 from pyrnn.backend import selection
 from pyrnn.reference.cells import CELLS
 

@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bench import problem, timing
-from bench.compete import agreeing
+from bench.contest import problem, timing
+from bench.contest.compete import agreeing
+from bench.contest.shapes import Case
 from bench.options import Options
 from bench.peers import MODULES, Peer
-from bench.shapes import Case
 
 PEERS = tuple(MODULES)
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bench import problem, timing
-from bench.compete import compete
+from bench.contest import problem, timing
+from bench.contest.compete import compete
+from bench.contest.shapes import COMPUTE, Case, grid, quick_grid
 from bench.options import Options
 from bench.peers import MODULES, Peer
-from bench.shapes import COMPUTE, Case, grid, quick_grid
 from pyrnn.backend import selection
 
 PEERS = tuple(MODULES)

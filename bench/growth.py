@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from bench import memory, problem, timing
+from bench import memory
+from bench.contest import problem, timing
+from bench.contest.shapes import GATES, GROWTH_BASE, Case
 from bench.options import Options
 from bench.peers import Peer
-from bench.shapes import GATES, GROWTH_BASE, Case
 
 PEERS = ("pyrnn",)
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import machine, problem
+from bench import machine
+from bench.contest import problem
+from bench.contest.shapes import GATES, Case
 from bench.peers import pyrnn_peer
-from bench.shapes import GATES, Case
 
 STATUS = Path("/proc/self/status")
 

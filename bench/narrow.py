@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 import pyrnn
-from bench import problem as problems
-from bench.shapes import INFERENCE, Case
+from bench.contest import problem as problems
+from bench.contest.shapes import INFERENCE, Case
 
 FORMATS = ("float32", "bfloat16", "float16", "int8")
 SIZES = (64, 128, 256, 512, 1024)

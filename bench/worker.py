@@ -18,8 +18,8 @@ from bench.options import Options
 
 MODES = {
     "grid": "bench.grid",
-    "characters": "bench.characters",
-    "accelerate": "bench.accelerated",
+    "characters": "bench.characters.run",
+    "accelerate": "bench.characters.accelerated",
     "growth": "bench.growth",
     "busy": "bench.busy",
 }

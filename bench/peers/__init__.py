@@ -6,9 +6,9 @@ import importlib
 from collections.abc import Iterable
 from typing import Protocol, cast
 
-from bench.contender import Contender
-from bench.problem import Problem
-from bench.shapes import Case
+from bench.contest.contender import Contender
+from bench.contest.problem import Problem
+from bench.contest.shapes import Case
 
 MODULES = {
     "pyrnn": "bench.peers.pyrnn_peer",

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from bench.contender import Contender, Outputs
-from bench.problem import Problem
-from bench.shapes import Case
+from bench.contest.contender import Contender, Outputs
+from bench.contest.problem import Problem
+from bench.contest.shapes import Case
 
 UNROLL = 8
 """Steps in one turn of the compiled loop, where single rows make the loop itself costly."""

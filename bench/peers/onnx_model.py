@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from bench.problem import Array, Problem
-from bench.shapes import GATES, Case
+from bench.contest.problem import Array, Problem
+from bench.contest.shapes import GATES, Case
 
 OPSET = 14
 IR_VERSION = 8

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from bench.contender import Contender, Outputs
+from bench.contest.contender import Contender, Outputs
+from bench.contest.problem import Array, Problem
+from bench.contest.shapes import Case
 from bench.peers import onnx_model, thread_settings, threads_text
-from bench.problem import Array, Problem
-from bench.shapes import Case
 
 PLAIN, BOUND = "onnxruntime", "onnxruntime bound"
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import openvino
 
-from bench.contender import Contender, Outputs
+from bench.contest.contender import Contender, Outputs
+from bench.contest.problem import Problem
+from bench.contest.shapes import Case
 from bench.peers import onnx_model, thread_settings, threads_text
-from bench.problem import Problem
-from bench.shapes import Case
 
 
 def version() -> str:

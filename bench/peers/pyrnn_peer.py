@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 import pyrnn
-from bench.contender import Contender, Outputs
-from bench.problem import Problem
-from bench.shapes import Case
+from bench.contest.contender import Contender, Outputs
+from bench.contest.problem import Problem
+from bench.contest.shapes import Case
 
 
 def version() -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from bench.contender import Contender, Outputs
+from bench.contest.contender import Contender, Outputs
+from bench.contest.problem import Problem
+from bench.contest.shapes import Case
 from bench.peers import thread_settings, threads_text
-from bench.problem import Problem
-from bench.shapes import Case
 
 
 def version() -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from bench import memory
-from bench.shapes import GATES, Case
+from bench.contest.shapes import GATES, Case
 
 
 def test_needed_counts_activations_and_gradients():

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import pyrnn
-from bench import peers, problem
-from bench.contender import difference
+from bench import peers
+from bench.contest import problem
+from bench.contest.contender import difference
+from bench.contest.shapes import GATES, Case
 from bench.peers import pyrnn_peer
-from bench.shapes import GATES, Case
 
 
 def run(case):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bench import summary, tables
+from bench.pages import summary, tables
 
 
 @pytest.fixture

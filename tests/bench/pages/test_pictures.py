@@ -1,6 +1,6 @@
 """Pictures: which there are, and that every row and peer is drawn."""
 
-from bench import pictures
+from bench.pages import pictures
 
 
 def test_a_picture_for_each_number_of_threads(make_row, tmp_path):

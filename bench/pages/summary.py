@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from bench.shapes import COMPUTE, INFERENCE, TRAINING
+from bench.contest.shapes import COMPUTE, INFERENCE, TRAINING
 
 Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.contender import Contender
+from bench.contest.contender import Contender
 
 SETTLE_SECONDS = 0.02
 """Pause before a turn: the threads of whoever ran before may still spin so long."""

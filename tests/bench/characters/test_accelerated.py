@@ -2,9 +2,10 @@
 
 import pytest
 
-from bench import accelerated, tables
-from bench.character_models import CharacterCase
+from bench.characters import accelerated
+from bench.characters.models import CharacterCase
 from bench.options import Options
+from bench.pages import tables
 
 
 def test_what_is_measured():

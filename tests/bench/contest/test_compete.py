@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from bench import compete, timing
-from bench.contender import TOLERANCE, Contender, difference
+from bench.contest import compete, timing
+from bench.contest.contender import TOLERANCE, Contender, difference
 
 BRIEF = timing.Effort(round_seconds=1e-4, budget_seconds=0.01, least_rounds=2, most_rounds=3)
 

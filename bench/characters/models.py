@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import pyrnn
-from bench.contender import Contender, Outputs
+from bench.contest.contender import Contender, Outputs
 from pyrnn.text.vocabulary import Vocabulary
 
 VOCABULARY = "".join(chr(code) for code in range(32, 97))
@@ -64,7 +64,7 @@ def contenders(case: CharacterCase, threads: int, with_torch: bool) -> list[Cont
     weights = {name: array.copy() for name, array in model.parameters.items()}
     found = [Contender("pyrnn", "", *of_losses(_own_step(model, *characters)))]
     if with_torch:
-        from bench import character_torch
+        from bench.characters import torch_models as character_torch
 
         found += [
             Contender("torch", setting, *of_losses(step), context)

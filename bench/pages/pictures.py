@@ -11,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from bench import summary
-from bench.shapes import GATES, GROWTH_BASE, INFERENCE, TRAINING
+from bench.contest.shapes import GATES, GROWTH_BASE, INFERENCE, TRAINING
+from bench.pages import summary
 
 Row = dict[str, Any]
 

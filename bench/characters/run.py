@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bench import character_models, min_char_rnn, timing
-from bench.character_models import CharacterCase
-from bench.compete import compete
-from bench.min_char_rnn import ClassicCase
+from bench.characters import min_char_rnn
+from bench.characters import models as character_models
+from bench.characters.min_char_rnn import ClassicCase
+from bench.characters.models import CharacterCase
+from bench.contest import timing
+from bench.contest.compete import compete
 from bench.options import Options
 from bench.peers import Peer
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench import min_char_rnn
+from bench.characters import min_char_rnn
 from pyrnn.textbook import char_rnn
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 3

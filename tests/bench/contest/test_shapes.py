@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from bench import shapes
-from bench.shapes import Case
+from bench.contest import shapes
+from bench.contest.shapes import Case
 
 
 def test_the_grid_has_every_cell_at_every_shape():

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 import pyrnn
-from bench.character_models import VOCABULARY
-from bench.contender import Contender
+from bench.characters.models import VOCABULARY
+from bench.contest.contender import Contender
 from pyrnn.textbook import char_rnn
 
 HIDDEN_SIZE = 100

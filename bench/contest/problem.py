@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.shapes import GATES, Case
+from bench.contest.shapes import GATES, Case
 
 Array = npt.NDArray[np.float32]
 

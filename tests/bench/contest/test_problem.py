@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bench import problem
-from bench.shapes import GATES, Case
+from bench.contest import problem
+from bench.contest.shapes import GATES, Case
 
 
 @pytest.mark.parametrize("cell", GATES)

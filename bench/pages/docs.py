@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import tables
+from bench.pages import tables
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import docs
+from bench.pages import docs
 
 
 @pytest.fixture

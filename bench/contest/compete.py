@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench import timing
-from bench.contender import TOLERANCE, Contender, difference
+from bench.contest import timing
+from bench.contest.contender import TOLERANCE, Contender, difference
 
 
 def compete(

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 import pyrnn
-from bench import timing
-from bench.character_models import VOCABULARY, CharacterCase, of_losses
-from bench.compete import compete
-from bench.contender import Contender
+from bench.characters.models import VOCABULARY, CharacterCase, of_losses
+from bench.contest import timing
+from bench.contest.compete import compete
+from bench.contest.contender import Contender
 from bench.options import Options
 from bench.peers import Peer
 
@@ -47,7 +47,7 @@ def contenders(case: CharacterCase, threads: int) -> list[Contender]:
 
     What is not recurrent is torch's in both, and has each number of threads.
     """
-    from bench import character_torch
+    from bench.characters import torch_models as character_torch
     from pyrnn.interop.torch import accelerate
 
     pyrnn.set_num_threads(threads)

@@ -2,7 +2,9 @@
 
 import pytest
 
-from bench import character_models, characters
+from bench.characters import models as character_models
+from bench.characters import run as characters
+from bench.characters.models import CharacterCase
 from bench.options import Options
 
 
@@ -15,7 +17,7 @@ def test_every_model_is_measured_with_an_embedding_and_one_hot():
 
 
 def test_a_step_learns_from_its_batch(backend):
-    case = character_models.CharacterCase("GRU", 8, 1, 6, 2, 4)
+    case = CharacterCase("GRU", 8, 1, 6, 2, 4)
     (contender,) = character_models.contenders(case, 1, with_torch=False)
     losses = contender.outputs(contender.run())["losses"]
     for _ in range(20):
@@ -27,7 +29,7 @@ def test_a_step_learns_from_its_batch(backend):
 def test_torch_computes_the_same_steps(native):
     pytest.importorskip("torch")
     for entry in (4, 0):
-        case = character_models.CharacterCase("LSTM", 8, 2, 6, 2, entry)
+        case = CharacterCase("LSTM", 8, 2, 6, 2, entry)
         own, *others = character_models.contenders(case, 1, with_torch=True)
         expected = own.outputs(own.run())["losses"]
         assert others

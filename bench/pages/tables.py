@@ -9,8 +9,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from bench import summary
-from bench.shapes import COMPUTE
+from bench.contest.shapes import COMPUTE
+from bench.pages import summary
 
 Row = dict[str, Any]
 Line = list[str]

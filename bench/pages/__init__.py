@@ -1,0 +1,1 @@
+"""What becomes of results: summaries, tables and pictures in the pages of docs/."""
