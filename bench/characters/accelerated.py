@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import pyrnn
-from bench.characters.models import VOCABULARY, CharacterCase, of_losses
+from bench.characters.case import VOCABULARY, CharacterCase, of_losses
 from bench.contest import timing
 from bench.contest.compete import compete
 from bench.contest.contender import Contender

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 import pyrnn
-from bench.characters.models import VOCABULARY
+from bench.characters.case import VOCABULARY
 from bench.contest.contender import Contender
 from pyrnn.textbook import char_rnn
 

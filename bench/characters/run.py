@@ -7,8 +7,8 @@ from typing import Any
 
 from bench.characters import min_char_rnn
 from bench.characters import models as character_models
+from bench.characters.case import CharacterCase
 from bench.characters.min_char_rnn import ClassicCase
-from bench.characters.models import CharacterCase
 from bench.contest import timing
 from bench.contest.compete import compete
 from bench.options import Options

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bench.characters.models import CLIP, LR, VOCABULARY, CharacterCase
+from bench.characters.case import CLIP, LR, VOCABULARY, CharacterCase
 from bench.peers import threads_text
 from bench.peers.torch_peer import with_threads
 

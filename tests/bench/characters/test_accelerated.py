@@ -3,7 +3,7 @@
 import pytest
 
 from bench.characters import accelerated
-from bench.characters.models import CharacterCase
+from bench.characters.case import CharacterCase
 from bench.options import Options
 from bench.pages import tables
 

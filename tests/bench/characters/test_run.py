@@ -4,7 +4,7 @@ import pytest
 
 from bench.characters import models as character_models
 from bench.characters import run as characters
-from bench.characters.models import CharacterCase
+from bench.characters.case import CharacterCase
 from bench.options import Options
 
 
