@@ -30,7 +30,7 @@ KERNEL_TESTS = [
     "tests/core/test_products.py",
     "tests/core/test_math_functions.py",
     "tests/core/test_one_hot.py",
-    "tests/core/test_slices.py",
+    "tests/core/bits/test_slices.py",
     "tests/test_equivalence.py",
 ]
 

@@ -35,7 +35,7 @@ LEFT_OUT = {
     "tests/sanitizers": "loads a library of its own before all others",
     "tests/core/test_disassembly.py": "reads the machine code of a release",
     "tests/core/test_memory.py": "measures the memory of the process",
-    "tests/core/test_pool_faults.py": "limits its address space",
+    "tests/core/threads/test_pool_faults.py": "limits its address space",
     "tests/test_against_torch.py": "spends its time in torch",
     "tests/test_doctest.py": "examples of what other tests call",
     "tests/test_documents.py": "the same",

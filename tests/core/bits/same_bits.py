@@ -1,8 +1,8 @@
 """Hashes of what the core computes, one for each cell, option and dtype.
 
-    python tests/core/same_bits.py            # print them, as JSON
-    python tests/core/same_bits.py --write    # store them: what every machine is held to
-    python tests/core/same_bits.py --drawn SEED COUNT
+    python tests/core/bits/same_bits.py            # print them, as JSON
+    python tests/core/bits/same_bits.py --write    # store them: what every machine is held to
+    python tests/core/bits/same_bits.py --drawn SEED COUNT
 
 Needs NumPy and pyrnn alone, so that it runs under emulation too. Arguments come from a generator of
 its own, which no version of NumPy changes.
@@ -23,7 +23,7 @@ import numpy as np
 
 import pyrnn
 
-STORED = Path(__file__).parents[1] / "data" / "same_bits.json"
+STORED = Path(__file__).parents[2] / "data" / "same_bits.json"
 
 DTYPES = ("float32", "float64")
 NARROW = ("bfloat16", "float16", "int8")

@@ -15,9 +15,9 @@ import pytest
 import pyrnn
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 PROGRAM = HERE / "same_bits.py"
-STORED = HERE.parent / "data" / "same_bits.json"
+STORED = ROOT / "tests" / "data" / "same_bits.json"
 
 # "baseline" has no multiply-add that rounds once: it has bits of its own.
 ISAS = [isa for isa in pyrnn.build_info()["isas"] if isa != "baseline"]
@@ -81,7 +81,7 @@ def test_hashes_on_neon():
         if shutil.which(program) is None:
             pytest.skip(f"{program} is missing")
     emulator = ROOT / "tests" / "emulation" / "run.py"
-    chosen = "tests/core/test_same_bits.py::test_hashes_are_those_stored"
+    chosen = "tests/core/bits/test_same_bits.py::test_hashes_are_those_stored"
     result = subprocess.run(
         [sys.executable, emulator, "arm64", chosen], capture_output=True, text=True, check=False
     )
