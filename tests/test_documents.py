@@ -69,7 +69,7 @@ def test_links(path):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_files_that_are_named(path):
-    """Files and folders of the tree by their whole path, as in `tests/core/threads/test_threads.py`."""
+    """Files and folders of the tree by their whole path: `tests/core/threads/test_threads.py`."""
     named = re.findall(r"`((?:tests|src|bench)/[\w./-]*)`", path.read_text(encoding="utf-8"))
     assert not [name for name in named if not (ROOT / name).exists()]
 

@@ -18,7 +18,7 @@ import pytest
 import pyrnn
 from pyrnn.interop.torch import Placeholder, _pickle, read
 from pyrnn.serialization import ModelFileError
-from tests.fuzz.torch_file import Object, Raw, View, Writer, archive, name, row, zipped
+from tests.fuzz.spoil.torch_file import Object, Raw, View, Writer, archive, name, row, zipped
 
 ROOT = Path(__file__).parents[3]
 BASE = np.arange(24, dtype=np.float32)

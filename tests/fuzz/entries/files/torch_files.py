@@ -15,8 +15,8 @@ from pyrnn.interop.torch import Placeholder, from_state_dict, read, save, to_sta
 from pyrnn.serialization import ModelFileError
 from tests.fuzz.case import Case, entry
 from tests.fuzz.draw import Draw
-from tests.fuzz.spoil_pickle import spoil_pickle, spoil_zip
-from tests.fuzz.torch_file import Object, View, Writer, archive, row, zipped
+from tests.fuzz.spoil.pickles import spoil_pickle, spoil_zip
+from tests.fuzz.spoil.torch_file import Object, View, Writer, archive, row, zipped
 
 SLOW = 2.0
 """Seconds that reading a small file never takes."""

@@ -22,8 +22,8 @@ from pyrnn.interop.onnx.operators import _build
 from pyrnn.serialization import ModelFileError
 from tests.fuzz.case import Case, entry
 from tests.fuzz.draw import Draw
-from tests.fuzz.spoil_file import BYTES, SPLICES, spoil
-from tests.fuzz.spoil_tree import spoil_json, spoil_message
+from tests.fuzz.spoil.files import BYTES, SPLICES, spoil
+from tests.fuzz.spoil.trees import spoil_json, spoil_message
 
 SOURCES = 40
 SLOW = 2.0

@@ -9,7 +9,8 @@ from typing import Any
 import pyrnn
 from tests.fuzz.case import Case, entry
 from tests.fuzz.draw import Draw
-from tests.fuzz.entries import cells, common, convolution, models
+from tests.fuzz.entries import common, models
+from tests.fuzz.entries.layers import cells, convolution
 
 DENSE = {
     "Linear": ("in_features", "out_features"),

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from tests.fuzz.draw import Draw
-from tests.fuzz.spoil_file import STRANGE
+from tests.fuzz.spoil.files import STRANGE
 
 WHOLE = (0, 1, 2, 3, -1, -2, 7, 16, 2**16, 2**31 - 1, -(2**31))
 BROAD = (2**40, 2**63 - 1, -(2**63))

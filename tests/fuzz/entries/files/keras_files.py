@@ -22,9 +22,9 @@ from pyrnn.interop.keras import _hdf5_child, hdf5
 from pyrnn.serialization import ModelFileError
 from tests.fuzz.case import Case, entry
 from tests.fuzz.draw import Draw
-from tests.fuzz.spoil_file import BYTES, SPLICES
-from tests.fuzz.spoil_pickle import spoil_zip
-from tests.fuzz.spoil_tree import spoil_json
+from tests.fuzz.spoil.files import BYTES, SPLICES
+from tests.fuzz.spoil.pickles import spoil_zip
+from tests.fuzz.spoil.trees import spoil_json
 
 SOURCES = 24
 SLOW = 2.0

@@ -8,8 +8,8 @@ import zipfile
 from typing import Any
 
 from tests.fuzz.draw import Draw
-from tests.fuzz.spoil_file import BYTES
-from tests.fuzz.torch_file import name
+from tests.fuzz.spoil.files import BYTES
+from tests.fuzz.spoil.torch_file import name
 
 OPCODES = b"(.0123BCFGIJKLMNPQRSTUVX]abcdeghijlopqrstu})" + bytes(range(0x80, 0x97))
 PIECES: tuple[bytes, ...] = (

@@ -16,7 +16,7 @@ from pyrnn.text._model_parts import CELLS
 from tests.fuzz.case import Case, entry
 from tests.fuzz.draw import Draw
 from tests.fuzz.entries.common import KINDS, layer_options
-from tests.fuzz.spoil_file import spoil
+from tests.fuzz.spoil.files import spoil
 
 SOURCES = 60
 SLOW = 2.0

@@ -1,0 +1,23 @@
+"""Layers of every kind, their streams and options, and sequences for them."""
+
+from tests.fuzz.entries.layers import (
+    cells,
+    composition,
+    convolution,
+    dense,
+    options,
+    recurrent,
+    sequences,
+    streams,
+)
+
+__all__ = [
+    "cells",
+    "composition",
+    "convolution",
+    "dense",
+    "options",
+    "recurrent",
+    "sequences",
+    "streams",
+]
