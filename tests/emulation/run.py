@@ -31,7 +31,7 @@ KERNEL_TESTS = [
     "tests/core/test_math_functions.py",
     "tests/core/test_one_hot.py",
     "tests/core/bits/test_slices.py",
-    "tests/test_equivalence.py",
+    "tests/agreement/test_equivalence.py",
 ]
 
 # The newest processor of the level x86-64-v2, which NumPy needs: SSE 4.2, no AVX, no FMA.

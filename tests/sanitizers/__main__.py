@@ -36,7 +36,7 @@ LEFT_OUT = {
     "tests/core/test_disassembly.py": "reads the machine code of a release",
     "tests/core/test_memory.py": "measures the memory of the process",
     "tests/core/threads/test_pool_faults.py": "limits its address space",
-    "tests/test_against_torch.py": "spends its time in torch",
+    "tests/agreement/test_against_torch.py": "spends its time in torch",
     "tests/test_doctest.py": "examples of what other tests call",
     "tests/test_documents.py": "the same",
     "tests/test_examples.py": "the same",
@@ -45,8 +45,12 @@ LEFT_OUT = {
     "tests/test_typing.py": "reads sources",
 }
 # On other instruction sets than the best, where only kernels differ
-KERNELS = ["tests/core", "tests/layers", "tests/test_equivalence.py"]
-SHORT_SUITE = ["tests/core", "tests/test_equivalence.py", "tests/layers/recurrent/test_stream.py"]
+KERNELS = ["tests/core", "tests/layers", "tests/agreement/test_equivalence.py"]
+SHORT_SUITE = [
+    "tests/core",
+    "tests/agreement/test_equivalence.py",
+    "tests/layers/recurrent/test_stream.py",
+]
 SHORT_CELLS = ["lstm", "gru-reset-before"]
 
 
