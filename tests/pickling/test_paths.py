@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 import pyrnn
+from pyrnn.diagnostics import gradient_flow
+from pyrnn.interop.torch import Placeholder
 
 PUBLIC = {"pyrnn", "pyrnn.text", "pyrnn.losses", "pyrnn.serialization"}
-PUBLIC |= {"pyrnn.optim.lr_scheduler"}
+PUBLIC |= {"pyrnn.optim.lr_scheduler", "pyrnn.diagnostics", "pyrnn.interop.torch"}
 
 
 def named(data):
@@ -60,19 +62,19 @@ def things():
         yield name, schedule(adam, 3) if name == "StepLR" else schedule(adam)
     yield "packed", pyrnn.pack_sequence([np.ones((3, 2), "f")])
     yield "corpus", pyrnn.text.split(["abcdefgh"])
-    yield "names", [getattr(pyrnn, name) for name in pyrnn.__all__ if is_function(name)]
+    names = [getattr(pyrnn, name) for name in pyrnn.__all__]
+    yield "names", [value for value in names if is_a_thing(value)]
     yield "names of text", [value for value in vars(pyrnn.text).values() if is_a_thing(value)]
     yield "losses", [getattr(pyrnn.losses, name) for name in pyrnn.losses.__all__]
+    linear = pyrnn.Linear(3, 2, dtype="float64", seed=0)
+    yield "report", pyrnn.gradcheck(linear, np.ones((2, 3)))
+    yield "flow", (gradient_flow, gradient_flow(pyrnn.RNN(5, 4, seed=0), x))
+    yield "placeholder", Placeholder("numpy.poly1d", (1,), {"order": 2})
     yield "errors", [pyrnn.text.TextError("a"), pyrnn.serialization.ModelFileError("a")]
 
 
 def is_a_thing(value):
     return callable(value) and hasattr(value, "__module__")
-
-
-def is_function(name):
-    # gradcheck is the diagnostics' own affair
-    return is_a_thing(getattr(pyrnn, name)) and "radcheck" not in name
 
 
 THINGS = dict(things())

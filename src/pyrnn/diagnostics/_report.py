@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pyrnn._pickling import public
 
+
+@public("pyrnn.diagnostics")
 @dataclass(frozen=True)
 class GradcheckEntry:
     """One array's gradient, at the element that differs most from the central difference.
@@ -25,6 +28,7 @@ class GradcheckEntry:
     numeric: float
 
 
+@public("pyrnn")
 @dataclass(frozen=True)
 class GradcheckReport:
     """The result of a gradient check; true if every gradient is within the tolerance.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pyrnn import _checks
+from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.diagnostics._differences import refuse_infinities
 from pyrnn.diagnostics._differentiable import parts_of, whole_of
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@public("pyrnn.diagnostics")
 @dataclass(frozen=True)
 class GradientFlow:
     """The result of `gradient_flow`.
@@ -95,6 +97,7 @@ class GradientFlow:
         return draw(self.norms, self.singular_values, self.gates)
 
 
+@public("pyrnn.diagnostics")
 def gradient_flow(
     target: Any, x: Any, state: Any = None, *, jacobians: bool = True, seed: int = 0
 ) -> GradientFlow:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyrnn import _checks
+from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.diagnostics._diagnosis.findings import diagnosis
 from pyrnn.diagnostics._differences import pick, refuse_infinities
@@ -19,6 +20,7 @@ from pyrnn.diagnostics._sample import sample
 from pyrnn.diagnostics._targets import adapted
 
 
+@public("pyrnn")
 def gradcheck(
     target: Any,
     x: Any,

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from pyrnn import _checks
+from pyrnn._pickling import public
 from pyrnn.diagnostics._diagnosis.loss_target import LossTarget, LossTrials
 from pyrnn.diagnostics._diagnosis.rules_loss import loss_diagnosis
 from pyrnn.diagnostics._differences import pick
 from pyrnn.diagnostics._report import GradcheckReport
 
 
+@public("pyrnn")
 def gradcheck_loss(
     f: Callable[..., Any],
     parameters: Mapping[str, Any],

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyrnn._pickling import public
 from pyrnn.interop.torch._archive import Contents, storage_of
 from pyrnn.interop.torch._errors import FormatError
 from pyrnn.interop.torch._machine import Made, Name, Persistent, key_of
@@ -20,6 +21,7 @@ MOST_REPEATED = 1_000_000
 """The largest number of entries, with objects that occur several times counted each time."""
 
 
+@public("pyrnn.interop.torch")
 class Placeholder(dict[str, Any]):
     """An object whose class was not imported: its attributes by name.
 
