@@ -18,6 +18,7 @@ from pyrnn.cli._common.arguments import (
 )
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import deferred
+from pyrnn.cli._common.scores import per_token
 from pyrnn.cli._common.terminal import print_written
 from pyrnn.interop.serialization import load_character_model
 from pyrnn.text import corpus
@@ -107,11 +108,8 @@ def _of_tokens(model: CharacterModel, score: Score) -> str:
     """The score per token, if tokens are not characters."""
     if not isinstance(score, TokenScore):
         return ""
-    vocabulary = model.vocabulary
-    return (
-        f" ({score.bits_per_token:.3f} per {vocabulary.unit} over {score.tokens:,} "
-        f"{vocabulary.units})"
-    )
+    unknown = sum(score.unknown.values())
+    return per_token(model.vocabulary, score.bits_per_token, score.tokens, unknown)
 
 
 def _unknown(model: CharacterModel, unknown: Mapping[str, int]) -> str:

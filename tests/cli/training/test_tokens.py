@@ -61,6 +61,17 @@ def test_every_command(kind: str, text: Path, run: Any, monkeypatch: pytest.Monk
     assert Path("m.safetensors").read_bytes() == bytes_before
 
 
+def test_the_share_of_unknown_words_is_said(text: Path, run: Any) -> None:
+    """After a training and by a score, each of its own text."""
+    text.write_text("a b c d\n" * 500)  # five tokens, of which " d" is left out
+    given = ("--tokens", "words", "--vocab-size", 5, "--out", "m.safetensors")
+    done = run("train", text, *given, *QUICK, *STEPS)
+    assert " over 125 words, 20.0 % of them unknown)\n" in done.out
+    Path("other.txt").write_text("a b Z z\n")
+    done = run("score", "m.safetensors", "other.txt")
+    assert ", 40.0 % of them unknown)\n" in done.out
+
+
 def test_resumed_within(text: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.cli.training.test_resuming import Stopped, stop_at
 

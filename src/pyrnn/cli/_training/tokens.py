@@ -6,7 +6,10 @@ import argparse
 import os
 from typing import Any
 
+import numpy as np
+
 from pyrnn.cli._common.errors import UsageError
+from pyrnn.cli._common.scores import per_token
 from pyrnn.cli._training.run import Training
 from pyrnn.text.corpus import EncodedCorpus
 from pyrnn.text.encoders import Encoder
@@ -56,7 +59,8 @@ def score(training: Training, bits: float, corpus: EncodedCorpus) -> str:
     line = f"held-out  {bits:.3f} bits per character over {round(count * each):,} characters"
     if isinstance(vocabulary, Vocabulary):
         return line
-    return f"{line} ({bits * each:.3f} per {vocabulary.unit} over {count:,} {vocabulary.units})"
+    unknown = np.count_nonzero(corpus.held_out == vocabulary.replacement)
+    return line + per_token(vocabulary, bits * each, count, int(unknown))
 
 
 def prompt(arguments: argparse.Namespace, corpus: EncodedCorpus) -> str:
