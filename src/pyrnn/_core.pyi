@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn._types import Array, Indices, Noise, State
+from pyrnn._types import Array, Indices, Noise, State, StepForm
 
 def isa() -> str: ...
 def isas() -> list[str]: ...
@@ -95,7 +95,7 @@ class StreamFloat64(_Stream): ...
 
 class _OneStep:
     def __init__(
-        self, layers: Sequence[_Weights], batch_first: bool, zoneout: Sequence[float]
+        self, layers: Sequence[_Weights], form: StepForm, zoneout: Sequence[float]
     ) -> None: ...
     def call(self, x: Any, state: Any) -> Any: ...
 

@@ -29,6 +29,9 @@ WeightFormat = Literal["float32", "float64", "bfloat16", "float16", "int8"]
 Storage = Literal["full", "bfloat16", "float16", "int8"]
 """How a backend stores weights: in the dtype of the layer, or rounded to a narrow format."""
 
+StepForm = Literal["time_first", "batch_first", "cell"]
+"""How the arrays of a single step lie: those of a layer, or of a cell, which have no time axis."""
+
 DTypeLike = DTypeName | np.dtype[np.floating[Any]] | type[np.float32] | type[np.float64]
 """What the argument ``dtype`` of a layer may be."""
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pyrnn import _core
-from pyrnn._types import Array, Indices, Link, Parameters, Storage
+from pyrnn._types import Array, Indices, Link, Parameters, StepForm, Storage
 from pyrnn.reference import losses
 from pyrnn.reference.activations import parse_cell_name
 from pyrnn.reference.layers import batch_norm, convolution, pointwise, windows
@@ -135,10 +135,10 @@ class NativeBackend:
         return _STREAMS[type(weights[0])](weights, batch_size, check, zoneout)
 
     def one_step(
-        self, weights: Sequence[Any], batch_first: bool, zoneout: tuple[float, ...]
+        self, weights: Sequence[Any], form: StepForm, zoneout: tuple[float, ...]
     ) -> Callable[[Any, Any], Any]:
         """See `pyrnn.backend.protocol.Backend.one_step`."""
         of_one: Callable[[Any, Any], Any] = _ONE_STEPS[type(weights[0])](
-            weights, batch_first, zoneout
+            weights, form, zoneout
         ).call
         return of_one

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn._types import Array, Indices, Link, Noise, Parameters, State, Storage
+from pyrnn._types import Array, Indices, Link, Noise, Parameters, State, StepForm, Storage
 
 StepCheck = Callable[[Any, Any], "tuple[Array | Indices, Array | None]"]
 """Checks ``(x_t, out)`` as a user gave them; returns them ready for a step, or raises."""
@@ -136,11 +136,12 @@ class Backend(Protocol):
         """
 
     def one_step(
-        self, weights: Sequence[Any], batch_first: bool, zoneout: tuple[float, ...]
+        self, weights: Sequence[Any], form: StepForm, zoneout: tuple[float, ...]
     ) -> Callable[[Any, Any], Any]:
         """Return what maps a user's (x, state) of one step to (y, state); weights as for a stream.
 
-        It returns None for arguments that it does not take as they are, if only here.
+        That of a cell, whose ``form`` is "cell", returns the state alone, as a user has it. It
+        returns None for arguments that it does not take as they are, if only here.
         """
 
     # Around them. Two-dimensional arrays, rows first.

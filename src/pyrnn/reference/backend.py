@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn._narrow import is_narrow, rounded
-from pyrnn._types import Array, Indices, Link, Noise, Parameters, State, Storage
+from pyrnn._types import Array, Indices, Link, Noise, Parameters, State, StepForm, Storage
 from pyrnn.reference import losses, optim
 from pyrnn.reference.int8 import Int8Matrix
 from pyrnn.reference.layers import batch_norm, convolution, dense, pointwise, windows
@@ -232,7 +232,7 @@ class ReferenceBackend:
         return stream.Stream(weights[0].cell, layers, batch_size, check, zoneout)
 
     def one_step(
-        self, weights: Sequence[Weights], batch_first: bool, zoneout: tuple[float, ...]
+        self, weights: Sequence[Weights], form: StepForm, zoneout: tuple[float, ...]
     ) -> Callable[[Any, Any], Any]:
         """See `pyrnn.backend.selection.Backend.one_step`: all take the usual way here."""
         return lambda x, state: None

@@ -1,9 +1,10 @@
-// A layer called on a single time step: a stream that takes its state from the call and gives it
-// back, so that nothing is packed, planned or checked twice.
+// A layer called on a single time step, and a cell: a stream that takes its state from the call and
+// gives it back, so that nothing is packed, planned or checked twice.
 #include <pybind11/stl.h>
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -18,15 +19,27 @@
 namespace pyrnn {
 namespace {
 
+// How a user's arrays lie; a cell's have no axis of time, its states none of layers, and it returns
+// the state alone, of which h is the output.
+enum class StepForm { time_first, batch_first, cell };
+
+inline StepForm step_form_named(const std::string& name) {
+  if (name == "time_first") return StepForm::time_first;
+  if (name == "batch_first") return StepForm::batch_first;
+  require(name == "cell", "form: unknown");
+  return StepForm::cell;
+}
+
 // Takes exact arguments; for all others it returns None, and the call goes the long way, which
 // converts what can be taken and refuses the rest.
 template <class T>
 class OneStep {
  public:
-  OneStep(const std::vector<Weights<T>*>& layers, bool batch_first,
+  OneStep(const std::vector<Weights<T>*>& layers, const std::string& form,
           const std::vector<double>& zoneout)
-      : layers_(packed_for_steps(layers)), batch_first_(batch_first), zoneout_(zoneout) {
+      : layers_(packed_for_steps(layers)), form_(step_form_named(form)), zoneout_(zoneout) {
     require(zoneout.empty() || static_cast<int>(zoneout.size()) == states(), "zoneout: how many");
+    require(form_ != StepForm::cell || layers_.size() == 1, "layers: expected one, of a cell");
   }
 
   py::object call(const py::object& x, const py::object& state) {
@@ -34,10 +47,12 @@ class OneStep {
     if (!input) return py::none();
     const T* from[max_states] = {};
     if (!state.is_none() && !find_states(state, *input, from)) return py::none();
-    py::array_t<T> y = output(*input);
     T* to[max_states];
     const py::object after = new_states(*input, to);
-    T* const y_data = y.mutable_data();
+    std::optional<py::array_t<T>> y;
+    if (form_ != StepForm::cell) y = output(*input);
+    T* const y_data = y ? y->mutable_data() : to[0];
+    const int first_copied = y ? 0 : 1;
     std::unique_ptr<Stream<T>> stream = taken(input->sequences);
     const auto advance = [&] {
       if (state.is_none()) {
@@ -46,7 +61,7 @@ class OneStep {
         for (int s = 0; s < states(); ++s) stream->write_state(s, from[s]);
       }
       stream->step(input->rows, y_data);
-      for (int s = 0; s < states(); ++s) stream->read_state(s, to[s]);
+      for (int s = first_copied; s < states(); ++s) stream->read_state(s, to[s]);
     };
     if (stream->is_short()) {
       const FlushScope flush;
@@ -56,7 +71,7 @@ class OneStep {
       advance();
     }
     give_back(std::move(stream));
-    return py::make_tuple(std::move(y), after);
+    return y ? py::make_tuple(*std::move(y), after) : after;
   }
 
  private:
@@ -70,19 +85,22 @@ class OneStep {
   int states() const { return sizes().shape().states; }
   Size layers() const { return static_cast<Size>(layers_.size()); }
 
-  // (1, N, I), or (N, 1, I) with the batch first, or (1, I); indices without the last axis.
+  // (1, N, I), or (N, 1, I) with the batch first, or (1, I); of a cell (N, I) or (I,). Indices
+  // without the last axis, of which a cell takes (N,) alone.
   std::optional<Input> input_of(const py::object& x) const {
     if (!is_plain(x)) return std::nullopt;
     const py::detail::PyArray_Proxy& array = *py::detail::array_proxy(x.ptr());
     const bool dense = array.descr == dtype_.ptr();
     if (!dense && array.descr != index_dtype_.ptr()) return std::nullopt;
-    const int axes = array.nd - (dense ? 1 : 0);
-    if (axes < 1 || axes > 2 || !is_dense(array.flags, false)) return std::nullopt;
-    const bool batched = axes == 2;
-    const int time = batched && batch_first_ ? 1 : 0;
-    const Size sequences = batched ? array.dimensions[1 - time] : 1;
-    if (array.dimensions[time] != 1 || sequences < 1 || sequences > tuning::most_one_step_sequences)
+    const int axes = array.nd - (dense ? 1 : 0), time_axes = form_ == StepForm::cell ? 0 : 1;
+    if (axes < time_axes || axes > time_axes + 1 || !is_dense(array.flags, false))
       return std::nullopt;
+    const bool batched = axes > time_axes;
+    if (!batched && !dense && time_axes == 0) return std::nullopt;
+    const int time = batched && form_ == StepForm::batch_first ? 1 : 0;
+    const Size sequences = batched ? array.dimensions[time_axes - time] : 1;
+    if (sequences < 1 || sequences > tuning::most_one_step_sequences) return std::nullopt;
+    if (time_axes == 1 && array.dimensions[time] != 1) return std::nullopt;
     Input input{{}, sequences, batched};
     const void* const data = array.data;
     if (dense) {
@@ -108,10 +126,15 @@ class OneStep {
   }
 
   bool find_state(py::handle given, int s, const Input& input, const T** from) const {
-    const Size size = sizes().state_size(s);
-    const bool fits = input.batched
-                          ? is_exact(given, dtype_, {layers(), input.sequences, size}, false)
-                          : is_exact(given, dtype_, {layers(), size}, false);
+    const Size size = sizes().state_size(s), n = input.sequences;
+    const bool of_cell = form_ == StepForm::cell;
+    bool fits = false;
+    if (of_cell)
+      fits = input.batched ? is_exact(given, dtype_, {n, size}, false)
+                           : is_exact(given, dtype_, {size}, false);
+    else
+      fits = input.batched ? is_exact(given, dtype_, {layers(), n, size}, false)
+                           : is_exact(given, dtype_, {layers(), size}, false);
     if (fits) {
       const void* const data = py::detail::array_proxy(given.ptr())->data;
       from[s] = static_cast<const T*>(data);
@@ -122,20 +145,25 @@ class OneStep {
   py::array_t<T> output(const Input& input) const {
     const Size size = layers_.back()->sizes.output_size;
     if (!input.batched) return empty<T>({1, size});
-    return batch_first_ ? empty<T>({input.sequences, 1, size})
-                        : empty<T>({1, input.sequences, size});
+    return form_ == StepForm::batch_first ? empty<T>({input.sequences, 1, size})
+                                          : empty<T>({1, input.sequences, size});
   }
 
   py::object new_states(const Input& input, T** to) const {
     py::array_t<T> arrays[max_states];
     for (int s = 0; s < states(); ++s) {
       const Size size = sizes().state_size(s);
-      arrays[s] =
-          input.batched ? empty<T>({layers(), input.sequences, size}) : empty<T>({layers(), size});
+      arrays[s] = new_state(input, size);
       to[s] = arrays[s].mutable_data();
     }
     if (states() == 1) return std::move(arrays[0]);
     return py::make_tuple(std::move(arrays[0]), std::move(arrays[1]));
+  }
+
+  py::array_t<T> new_state(const Input& input, Size size) const {
+    const Size n = input.sequences;
+    if (form_ == StepForm::cell) return input.batched ? empty<T>({n, size}) : empty<T>({size});
+    return input.batched ? empty<T>({layers(), n, size}) : empty<T>({layers(), size});
   }
 
   // Each call has a stream for itself while it computes: calls of several threads run at once, and
@@ -157,7 +185,7 @@ class OneStep {
   }
 
   std::vector<std::shared_ptr<const CellWeights<T>>> layers_;
-  bool batch_first_;
+  StepForm form_;
   std::vector<double> zoneout_;
   std::vector<std::unique_ptr<Stream<T>>> idle_;
   py::dtype dtype_ = py::dtype::of<T>(), index_dtype_ = py::dtype::of<std::int64_t>();
@@ -166,8 +194,9 @@ class OneStep {
 template <class T>
 void bind_all(py::module_& module, const char* name) {
   py::class_<OneStep<T>>(module, name)
-      .def(py::init<const std::vector<Weights<T>*>&, bool, const std::vector<double>&>(),
-           py::arg("layers"), py::arg("batch_first"), py::arg("zoneout"))
+      .def(py::init<const std::vector<Weights<T>*>&, const std::string&,
+                    const std::vector<double>&>(),
+           py::arg("layers"), py::arg("form"), py::arg("zoneout"))
       .def("call", &OneStep<T>::call, py::arg("x"), py::arg("state"));
   leave_unlisted<OneStep<T>>();
 }

@@ -23,9 +23,11 @@ class Cell(Kind, Generic[Given, Returned]):
         self._draw(self._cell_shapes(self.input_size).items())
 
     def _pack(self, backend: selection.Backend) -> list[Any]:
-        return [
-            backend.pack(self.cell, self._parameters, follow=self.training, storage=self._storage)
-        ]
+        """The weights and, in eval mode, what computes a call; it returns None of some."""
+        weights = backend.pack(
+            self.cell, self._parameters, follow=self.training, storage=self._storage
+        )
+        return [weights, None if self.training else backend.one_step([weights], "cell", ())]
 
     def __call__(self, x: npt.ArrayLike, state: Given | None = None) -> Returned:
         """Advance by one step, for inference only.
@@ -57,6 +59,9 @@ class Cell(Kind, Generic[Given, Returned]):
         >>> h.shape
         (2, 4)
         """
+        step = self._weights(selection.current())[1]
+        if step is not None and (found := step(x, state)) is not None:
+            return found  # type: ignore[no-any-return]
         following: Returned = self._forward(x, state, keep=False)[1]
         return following
 
@@ -110,7 +115,7 @@ class Cell(Kind, Generic[Given, Returned]):
         if state is not None:
             states = self._check_state("state", state, len(rows), batched)
         backend = selection.current()
-        (weights,) = self._weights(backend)
+        weights, _ = self._weights(backend)
         y, following, saved = backend.forward(weights, rows[None], states, keep=keep)
         cache = _cache.Cache(self, backend.name, saved, y.shape[1:], batched) if keep else None
         return y, self._user_state(following, batched), cache

@@ -142,7 +142,7 @@ class _Operator:
         backend = selection.current()
         step = self.one_steps.get(backend.name)
         if step is None:
-            step = backend.one_step(self._packed(backend, cell, weights), False, ())
+            step = backend.one_step(self._packed(backend, cell, weights), "time_first", ())
             self.one_steps[backend.name] = step
         found = step(x, state)
         if found is None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyrnn._pickling import pickled_all, public
-from pyrnn._types import Array, Parameters, Storage
+from pyrnn._types import Array, Parameters, StepForm, Storage
 from pyrnn.backend import selection
 
 Cells = Mapping[str, Parameters]
@@ -62,7 +62,8 @@ class FixedWeights:
         if step is None:
             if len(self._one_steps) >= _ONE_STEPS:
                 self._one_steps.clear()
-            step = backend.one_step(self.packed(backend), batch_first, rates)
+            form: StepForm = "batch_first" if batch_first else "time_first"
+            step = backend.one_step(self.packed(backend), form, rates)
             self._one_steps[key] = step
         self.one_step = (backend, zoneout, step)
         return step
