@@ -178,6 +178,18 @@ def test_the_best_model_alone_is_saved(tmp_path):
     assert all((array == 1).all() for array in parameters.values())
 
 
+@pytest.mark.parametrize(("threshold", "saved"), [(0.5, None), (1.5, 1.0), (None, 3.0)])
+def test_the_first_model_has_to_be_better_than_a_threshold(threshold, saved, tmp_path):
+    path = tmp_path / "{val_loss}.safetensors"
+    keep = callbacks.ModelCheckpoint(
+        path, "val_loss", 0, True, True, "min", "epoch", initial_value_threshold=threshold
+    )
+    fit([3.0, 1.0, 2.0], keep)
+    names = {p.name for p in tmp_path.iterdir()}
+    assert (f"{saved}.safetensors" in names) == (saved is not None)
+    assert len(names) == {None: 0, 1.0: 1, 3.0: 2}[saved]
+
+
 def test_models_are_saved_every_so_many_steps(tmp_path):
     saved = callbacks.ModelCheckpoint(tmp_path / "{epoch}-{loss:.6f}.safetensors", save_freq=2)
     trainer_of().fit((X, Y), epochs=2, batch_size=4, callbacks=[saved])

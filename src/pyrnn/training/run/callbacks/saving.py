@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -29,11 +30,16 @@ class ModelCheckpoint(Callback):
         1 prints a line for each file.
     save_best_only : bool
         Whether only a model that is better than all before is saved.
+    save_weights_only : bool
+        Accepted as in Keras. A file has the weights and the options of the layers, and nothing of
+        the optimiser, either way; `BackupAndRestore` keeps the whole training.
     mode : {"auto", "min", "max"}
         Whether smaller or larger numbers are better. "auto" is "max" for names that end in "acc"
         or "accuracy", else "min".
     save_freq : "epoch" or int
         After each epoch, or after so many steps.
+    initial_value_threshold : float, optional
+        With ``save_best_only``: the first model has to be better than this.
 
     Raises
     ------
@@ -54,14 +60,20 @@ class ModelCheckpoint(Callback):
         monitor: str = "val_loss",
         verbose: int = 0,
         save_best_only: bool = False,
+        save_weights_only: bool = False,
         mode: str = "auto",
         save_freq: str | int = "epoch",
+        initial_value_threshold: float | None = None,
     ) -> None:
         self.filepath: str = checked_path(filepath)
         self._monitor = Monitor(monitor, mode)
         self.verbose: int = _checks.size("verbose", int(verbose), 0)
         self.save_best_only: bool = _checks.flag("save_best_only", save_best_only)
+        self.save_weights_only: bool = _checks.flag("save_weights_only", save_weights_only)
         self.save_freq: str | int = check_freq(save_freq)
+        if initial_value_threshold is not None:
+            name = "initial_value_threshold"
+            self._monitor.best = _checks.finite_number(name, initial_value_threshold, -math.inf)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Save, if it is due."""
