@@ -16,8 +16,18 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 MODULES = ["pyrnn"] + [
     f"pyrnn.{name}" for name in sorted(pyrnn.__all__) if inspect.ismodule(getattr(pyrnn, name))
 ]
-if importlib.util.find_spec("sklearn"):
-    MODULES.append("pyrnn.sklearn")
+MODULES += [f"pyrnn.interop{name}" for name in ("", ".torch", ".c", ".stacking")]
+MODULES += [
+    module
+    for module, needed in {
+        "pyrnn.sklearn": "sklearn",
+        "pyrnn.interop.onnx": "onnx",
+        "pyrnn.interop.keras": "h5py",
+    }.items()
+    if importlib.util.find_spec(needed)
+]
+NEED_TORCH = {"pyrnn.interop.torch.nn", "pyrnn.interop.torch.accelerate"}
+"""Without it they cannot be imported; the classes have torch's own signatures."""
 CONSTRUCTED_BY_OTHERS = {
     "Backtest",
     "Stream",
@@ -60,6 +70,8 @@ def public_names():
     for name in MODULES:
         module = importlib.import_module(name)
         for attribute in getattr(module, "__all__", []):
+            if f"{name}.{attribute}" in NEED_TORCH:
+                continue
             thing = getattr(module, attribute)
             if inspect.ismodule(thing):
                 submodules.append(f"{name}.{attribute}")

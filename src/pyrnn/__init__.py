@@ -2,7 +2,7 @@
 
 Where to start:
 
-- layers: `RNN`, `LSTM`, `GRU`, `MinGRU`, single cells, `Linear`, `Embedding`; several in a row as
+- layers: `RNN`, `LSTM`, `GRU`, `MinGRU`, single cells, `Linear`, `Embedding`, `Conv1d`; several as
   one `Sequential`. ``layer(x)`` is inference, ``forward`` and ``backward`` are for training, and
   ``layer.stream()`` advances one time step per call;
 - training: `Trainer`, or your own loop with `losses`, `optim` and `clip_grad_norm`;

@@ -22,14 +22,14 @@ MAX_ELEMENTS = 2**31 - 1
 MAX_STEPS = 2**63 - 1
 """The largest number of steps of an optimiser: counts have 64 bits."""
 MAX_LAYERS = 10_000
-"""The largest number of layers. More are a mistake, and would exhaust the memory."""
+"""The largest number of layers. More must be a mistake, and would exhaust the memory."""
 MAX_COUNT = 2**31 - 1
 """The largest number of time steps of a sequence."""
 MAX_NUMBERS = 2**46
 """No machine has memory for more numbers; products of smaller sizes cannot overflow."""
 
 _CORE = selection.native_module()
-"""It answers some questions much faster, which matters in training steps of small models."""
+"""It makes some checks much faster, which matters in training steps of small models."""
 
 
 def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
@@ -123,7 +123,7 @@ def shown(value: object) -> str:
 
 
 def parameter_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Check a shape: its number of elements has to fit into memory."""
+    """Check a shape: its elements must fit into memory."""
     if math.prod(shape) > MAX_ELEMENTS:
         raise ValueError(
             f"{name}: expected at most {MAX_ELEMENTS} elements, got {shown(math.prod(shape))} "

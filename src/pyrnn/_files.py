@@ -67,7 +67,7 @@ def open_regular(path: str) -> BinaryIO:
 
 
 def write_atomically(path: AnyPath, data: bytes) -> None:
-    """Write a file so that its name refers either to all of it or to the old file.
+    """Write a file so that its name always refers to the whole new file or to the old file.
 
     The bytes are written to a new file in the same folder and flushed to the disk; then the file is
     renamed. It gets the permissions of the old file, and its owner as far as the system allows; a
@@ -82,8 +82,8 @@ def write_atomically(path: AnyPath, data: bytes) -> None:
 def written_beside(path: AnyPath, *, sync: bool = True) -> Iterator[BinaryIO]:
     """Open a new file that takes the name at the end of the ``with`` block, unless that fails.
 
-    As `write_atomically`, but its bytes come one after the other, and it can be read too. Without
-    ``sync`` a power cut may leave the name with a file that is not whole.
+    It differs from `write_atomically` in that the file is written part by part, and can be read.
+    Without ``sync``, the file may be incomplete after a power cut.
     """
     target = os.path.realpath(checked_path(path))
     _check_regular(target, path)
@@ -122,7 +122,7 @@ def _temporary(target: str) -> Iterator[tuple[BinaryIO, str]]:
     beside = f"{_stem(target)}.{secrets.token_hex(4)}.tmp"
     existing = os.path.exists(target)
     try:
-        # At no moment may others read what they could not read before.
+        # Never, even for a moment, may others read what they could not read before.
         with _create_locked(beside, 0o600 if existing else 0o666) as file:
             if existing:
                 _hand_on_permissions(target, beside)

@@ -1,9 +1,9 @@
-"""Whole numbers in place of floats, with a scale for each row: weights of 8 bits, x and h of 16.
+"""Integers instead of floats, with a scale for each row: weights of 8 bits, x and h of 16 bits.
 
-A row of a matrix of weights becomes whole numbers n of [-127, 127] and a scale s, and stands for
-n ∘ s. s is max|row| / 127, rounded to 17 bits: then every n s is exact in float32, and quantising
-n ∘ s again gives n and s. A row of activations becomes whole numbers of [-32767, 32767] and the
-scale max|row| / 32767. Numbers are rounded to nearest, ties to even.
+A row of a weight matrix becomes integers n in [-127, 127] and a scale s, and represents n ∘ s. s is
+max|row| / 127, rounded to 17 bits: then every n s is exact in float32, and quantising n ∘ s again
+gives the same n and s. A row of activations becomes integers in [-32767, 32767] and the scale
+max|row| / 32767. Numbers are rounded to nearest, ties to even.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pyrnn import _warnings
 from pyrnn._types import Array, Indices
 
 LEAST = np.float32(2.0**-100)
-"""A row all of whose numbers are smaller counts as zeros."""
+"""A row in which all numbers are smaller counts as zeros."""
 
 MOST_WEIGHT, MOST_ACTIVATION = np.float32(127), np.float32(32767)
 
 
 class Rows(NamedTuple):
-    """Whole numbers (rows, columns), and the scale of each row, float32.
+    """Integers (rows, columns), and the scale of each row, float32.
 
     A row with a NaN or an infinity has the scale NaN and zeros, a row of zeros the scale 0.
     """
@@ -54,7 +54,7 @@ def activations(rows: Array | Indices) -> Rows:
 
 
 def widened(rows: Rows) -> Array:
-    """Return the numbers that weights stand for, exactly, as float32."""
+    """Return the values that the weights represent, exactly, as float32."""
     with _warnings.unwarned():
         return rows.numbers.astype(np.float32) * rows.scales[:, None]
 

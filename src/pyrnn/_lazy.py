@@ -1,7 +1,7 @@
 """Imports at first use that are safe while another thread forks.
 
-Python does not free the lock of a module in a forked child: where a thread of the parent was
-importing it, the child would wait for that thread, which it does not have.
+Python does not free the lock of a module in a forked child: if a thread of the parent was importing
+the module, the child would wait forever for that thread, which it does not have.
 """
 
 from __future__ import annotations

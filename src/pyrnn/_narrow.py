@@ -1,7 +1,7 @@
-"""Narrow formats, in which weights may be stored: rounding and widening.
+"""Narrow formats in which weights may be stored: rounding and widening.
 
-bfloat16 is the upper half of a float32; float16 is the binary16 of IEEE 754; int8 has whole numbers
-and a scale for each row: `pyrnn._int8`.
+bfloat16 is the upper half of a float32; float16 is the binary16 of IEEE 754; int8 has integers and
+a scale for each row: `pyrnn._int8`.
 """
 
 from __future__ import annotations

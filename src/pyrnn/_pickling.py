@@ -1,9 +1,9 @@
-"""How arrays that somebody goes on changing travel through pickles and copies.
+"""How arrays that will be changed later are pickled and copied.
 
-What NumPy makes of a pickle may look into the pickled bytes, into a buffer out of band or into a
-file (joblib's ``mmap_mode``): it cannot be made writeable again, or writes what is not ours. So
-such arrays come back as copies of their own. The same array in several objects of one pickle, a
-layer and its optimiser say, comes back as one array.
+An array that NumPy unpickles may be a view of the pickled bytes, of a buffer out of band or of a
+file (joblib's ``mmap_mode``): it cannot be made writeable, or writing would change the file. So
+such arrays are unpickled as copies. An array that several objects of one pickle share, for example
+a layer and its optimiser, is unpickled as one array.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Named = TypeVar("Named", bound=Callable[..., Any])
 def public(module: str, name: str | None = None) -> Callable[[Named], Named]:
     """Let pickles name a class or function by the module in which users find it.
 
-    So they outlive a move of modules. ``name`` is what it is called there, if not as here: with an
-    underscore where it is in pickles alone.
+    So pickles still load after modules have moved. ``name`` is its name there, if it differs: with
+    an underscore if only pickles use it.
     """
 
     def rename(thing: Named) -> Named:
@@ -39,7 +39,7 @@ def public(module: str, name: str | None = None) -> Callable[[Named], Named]:
 
 
 class PickledArray:
-    """Stands for an array in a pickle or a deep copy, in which it becomes an array again."""
+    """Replaces an array in a pickle or a deep copy; loading turns it into an array again."""
 
     __slots__ = ("__weakref__", "_array")
 
@@ -60,7 +60,7 @@ _LOCK = threading.Lock()
 
 
 def pickled(array: Array) -> PickledArray:
-    """What takes an array's place in a pickled state."""
+    """Return what replaces an array in a pickled state."""
     with _LOCK:
         found = _OF_ARRAYS.get(id(array))
         if found is None:
@@ -75,15 +75,16 @@ def pickled_all(arrays: Mapping[str, Array]) -> dict[str, PickledArray]:
 
 @public("pyrnn", "_own_array")
 def own_array(array: Array) -> Array:
-    """A plain, writeable copy in memory of its own, in the machine's byte order."""
+    """Return a plain, writeable copy in new memory, in the machine's byte order."""
     plain = array.dtype.kind in "biufc"
     return np.array(array, dtype=array.dtype.char if plain else None, copy=True, subok=False)
 
 
 class Portable:
-    """Whose copies and pickles share nothing with it: `copy.copy` is `copy.deepcopy`.
+    """A base class whose copies and pickles share nothing with the original.
 
-    Attributes that are arrays come back as arrays of their own, a subclass's or a user's too.
+    `copy.copy` is `copy.deepcopy`. Attributes that are arrays are copied, also those of a subclass or
+    of the user.
     """
 
     def __getstate__(self) -> dict[str, Any]:

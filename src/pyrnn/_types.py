@@ -57,16 +57,16 @@ PairLike = tuple[npt.ArrayLike | None, npt.ArrayLike | None] | list[npt.ArrayLik
 
 
 class Noise(NamedTuple):
-    """What regularises one layer in one direction over one sequence; drawn before the forward pass.
+    """The regularising noise of one layer in one direction, drawn before the forward pass.
 
-    ``hidden_mask`` (N, size of h): what h is multiplied with before every product with weight_hh,
-    the same at all times (Gal and Ghahramani 2016). The direct path that h takes past the product
-    in a GRU does not see it.
+    ``hidden_mask`` (N, size of h) multiplies h before every product with weight_hh, the same at all
+    time steps (Gal and Ghahramani 2016). In a GRU, it does not affect the term z h, which uses h
+    without a product.
 
-    ``zoneout``: for each state how much of its old value it keeps (Krueger et al. 2017). In
-    training an array m (T, N, size), 1 where the old value stays and 0 where the new one comes. It
-    lies along x: ``m[t]`` belongs to the step that reads ``x[t]``, also when reversed; past a
-    length nothing of it is read. Otherwise one number p for all:
+    ``zoneout`` says for each state how much of its old value it keeps (Krueger et al. 2017). In
+    training it is an array m (T, N, size), 1 where the old value stays and 0 where the new one is
+    taken. It is in the order of x: ``m[t]`` belongs to the step that reads ``x[t]``, also when
+    reversed; values past a length are not read. In eval mode it is one number p for all units:
     ``state' = p * old + (1 - p) * new``.
     """
 
@@ -96,5 +96,5 @@ class Link(NamedTuple):
 
 
 def is_indices(x: Array | Indices) -> TypeGuard[Indices]:
-    """Whether x holds positions of ones instead of one-hot rows."""
+    """Return whether x holds the positions of the ones instead of one-hot rows."""
     return x.dtype.kind in "iu"

@@ -1,4 +1,4 @@
-"""The version, as the installed package's metadata has it: pyproject.toml is its one place."""
+"""The version, from the metadata of the installed package: it is written only in pyproject.toml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a `Trainer` calls as it goes, under Keras' names."""
+"""Callbacks: what a `Trainer` calls during training, under Keras' names."""
 
 from pyrnn.report.logger import RunLogger
 from pyrnn.training.run.callbacks.base import Callback

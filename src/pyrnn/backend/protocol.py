@@ -49,7 +49,7 @@ class Backend(Protocol):
         follow: bool = False,
         storage: Storage = "full",
     ) -> Any:
-        """Bring weights into the form that `forward` takes.
+        """Convert weights to the form that `forward` takes.
 
         Later changes of the arrays have no effect, unless ``follow``: then each `forward` reads the
         arrays anew, which must be contiguous. Gradients get the parameters' names with the suffix.
@@ -107,10 +107,10 @@ class Backend(Protocol):
         """`backward` of the two directions of a layer: a pair of each."""
 
     def renew(self, saved: Any) -> None:
-        """Make what a forward kept serve another `backward`, whether or not it has served one.
+        """Make a cache usable for another `backward`, whether or not it has been used.
 
-        The gradients are those of the first, to the bit: the weights count as they were in the
-        forward, and the x that it was given must not have changed; its y may have.
+        The gradients have the bits of the first ones: the weights are those of the forward pass. The
+        x of the forward pass must not have changed; its y may have.
         """
 
     def backward_windows(
@@ -138,10 +138,11 @@ class Backend(Protocol):
     def one_step(
         self, weights: Sequence[Any], form: StepForm, zoneout: tuple[float, ...]
     ) -> Callable[[Any, Any], Any]:
-        """Return what maps a user's (x, state) of one step to (y, state); weights as for a stream.
+        """Return a function from a user's (x, state) of one step to (y, state).
 
-        That of a cell, whose ``form`` is "cell", returns the state alone, as a user has it. It
-        returns None for arguments that it does not take as they are, if only here.
+        The weights are as for a stream. The function of a cell, whose ``form`` is "cell", returns
+        the state alone, as a user has it. The function returns None for arguments that it cannot
+        take without conversion.
         """
 
     # Around them. Two-dimensional arrays, rows first.
@@ -175,8 +176,8 @@ class Backend(Protocol):
     ) -> Callable[[Array, int, int], Array]:
         """A convolution along time with weights and bias as they are now: (M, C/groups, K), (M,).
 
-        It is a function of x and of how many frames of zeros stand before and after it. ``layout``
-        says how the axes of x and of y lie: "time_first", (T, N, C); "batch_first", (N, T, C); or
+        It is a function of x and of the numbers of frames of zeros before and after x. ``layout`` is
+        the order of the axes of x and y: "time_first", (T, N, C); "batch_first", (N, T, C); or
         "channels_first", (N, C, T). With ``relu``, y is max(y, 0).
         """
 

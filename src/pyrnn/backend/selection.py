@@ -1,4 +1,4 @@
-"""Who computes: the compiled core (``native``) or the NumPy specification (``reference``).
+"""Which backend computes: the compiled core (``native``) or the NumPy reference (``reference``).
 
 Everything above asks `current()` for a `Backend` and calls the functions listed in that protocol
 (`protocol.py`); the two backends are interchangeable.
@@ -97,7 +97,7 @@ def _default() -> str:
 def use_backend(name: BackendName) -> Iterator[None]:
     """Select the backend that computes inside a ``with`` block.
 
-    The choice holds for the current thread, or asyncio task, only.
+    The choice applies only to the current thread, or asyncio task.
 
     Parameters
     ----------
@@ -107,14 +107,14 @@ def use_backend(name: BackendName) -> Iterator[None]:
     Yields
     ------
     None
-        The block runs with that backend; afterwards the former one is active again.
+        The block runs with that backend; afterwards the previous one is active again.
 
     Raises
     ------
     ValueError
         If ``name`` is neither.
     RuntimeError
-        If the compiled core is asked for and missing.
+        If ``name`` is "native" and the compiled core is missing.
 
     Examples
     --------

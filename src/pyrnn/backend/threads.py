@@ -57,9 +57,9 @@ def get_num_threads() -> int:
 
     Notes
     -----
-    By default these are the cores that the process may use, where hyper-threads of a core count
-    once, but no more than the environment variable OMP_NUM_THREADS says, in which joblib, Dask and
-    Ray tell their workers a limit; or what PYRNN_NUM_THREADS says.
+    If the environment variable PYRNN_NUM_THREADS is set, it is the default. Otherwise the default
+    is the number of cores that the process may use (the hyper-threads of a core count once),
+    limited by OMP_NUM_THREADS, with which joblib, Dask and Ray limit their workers.
 
     Examples
     --------
@@ -75,9 +75,9 @@ def get_num_threads() -> int:
 def release_memory() -> int:
     """Return all memory that no call is using to the system.
 
-    Buffers of a call are kept for the next one: up to 17 MiB permanently, and what exceeds that
-    until it has been idle for 3 seconds. This function returns all of it at once and, with glibc,
-    the free pages of the C library's heap as well. The next call allocates anew.
+    The buffers of a call are kept for the next one: up to 17 MiB permanently, the rest until it has
+    been idle for 3 seconds. This function returns all of it at once and, with glibc, the free pages
+    of the C library's heap as well. The next call allocates new memory.
 
     Returns
     -------
@@ -106,9 +106,9 @@ def build_info() -> dict[str, Any]:
     dict
         ``version`` of this package; ``isa``, the instruction set in use (None without the compiled
         core), and ``isas``, those built in; ``numerics``, the version of the core's arithmetic
-        (None without it): two machines on which it is the same compute the same bits, unless one
-        of them uses the instruction set "baseline"; ``threads``; ``numpy``, its version;
-        ``backend``, the active one.
+        (None without the core): two machines with the same version compute the same bits, unless
+        one of them uses the instruction set "baseline"; ``threads``, the number of threads;
+        ``numpy``, the version of NumPy; ``backend``, the active backend.
 
     Examples
     --------

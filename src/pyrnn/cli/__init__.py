@@ -57,9 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0; 1 if `pyrnn compare` found a difference; 2 for all that cannot be done,
-        which is one line on stderr; 129, 130 or 143 if SIGHUP, Ctrl-C or SIGTERM ended it; 141 for
-        a closed pipe.
+        The exit status: 0; 1 if `pyrnn compare` found a difference; 2 for errors, which are one line
+        on stderr; 129, 130 or 143 if SIGHUP, Ctrl-C or SIGTERM ended it; 141 for a closed pipe.
     """
     try:
         with ended_by_signals():
@@ -162,7 +161,7 @@ def _print_any_character() -> None:
 
 
 def _leave_nothing_to_print() -> None:
-    """Discard unwritable output, because Python flushes stdout once more when it exits."""
+    """Discard output that cannot be written, because Python flushes stdout again at exit."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

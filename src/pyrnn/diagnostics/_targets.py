@@ -195,7 +195,7 @@ class StatefulCell:
 
 
 def adapted(target: Any, x: Any, state: Any, parameters: Any) -> Any:
-    """The target, or what stands for it where it is a pair of functions or a stateful cell."""
+    """The target, or an adapter if it is a pair of functions or a stateful cell."""
     if isinstance(target, (tuple, list)) and len(target) == 2 and all(map(callable, target)):
         if parameters is None:
             raise TypeError("parameters: expected the dict that the functions take, got None")

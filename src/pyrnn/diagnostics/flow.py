@@ -107,8 +107,8 @@ def gradient_flow(
     ----------
     target : layer, cell or model
         A recurrent one, of pyrnn or of your own, as `gradcheck` takes it. A copy in eval mode is
-        measured, so there is no dropout. Bidirectional layers have no one direction of time and
-        are refused.
+        measured, so there is no dropout. Bidirectional layers are refused, since they have no
+        single direction of time.
     x : array
         The sequence, as the target's ``forward`` takes it, with its own layout; of a cell (T, N,
         input_size).
@@ -118,7 +118,7 @@ def gradient_flow(
         Whether the singular values are computed: for each step they take one backward pass of as
         many sequences as the state has numbers.
     seed : int
-        Of u.
+        Seed of u.
 
     Returns
     -------

@@ -36,30 +36,29 @@ def gradcheck(
 ) -> GradcheckReport:
     """Compare analytic gradients with central differences (f(a + h) − f(a − h)) / 2h.
 
-    f is a sum of all outputs and final states, weighted at random, so that no error can hide
-    behind another. Checked are x, the first state and every parameter, whatever their scale:
-    h = ε max(1, |a|) for each element a.
+    f is a sum of all outputs and final states with random weights, so that errors do not cancel. x,
+    the initial state and every parameter are checked, with h = ε max(1, |a|) for each element a.
 
     Parameters
     ----------
     target : layer, cell, model, pair of functions or stateful cell
-        In float64. It is not modified. One of your own has a dict ``parameters`` of live arrays,
-        ``forward(x, state=None) -> (y, state, cache)`` and ``backward(cache, dy, dstate=None) ->
-        (dx, dstate0, grads)``, and can be copied with `copy.deepcopy`. If it has no state, it
-        returns None for both states and need not take ``state`` and ``dstate``. If ``dx`` is
-        None, x is not checked. Of functions it is the pair ``(forward, backward)`` in the form of
-        `pyrnn.textbook`: ``rnn_forward(x, a0, parameters) -> (a, ..., caches)`` and
-        ``rnn_backward(da, caches) -> dict``, of sequences or of one step. A stateful cell is one
+        The target, in float64. It is not modified. Your own layer has a dict ``parameters`` of live
+        arrays, ``forward(x, state=None) -> (y, state, cache)`` and ``backward(cache, dy,
+        dstate=None) -> (dx, dstate0, grads)``, and can be copied with `copy.deepcopy`. If it has
+        no state, it returns None for both states and need not take ``state`` and ``dstate``. If
+        ``dx`` is None, x is not checked. A pair of functions is ``(forward, backward)`` in the
+        form of `pyrnn.textbook`: ``rnn_forward(x, a0, parameters) -> (a, ..., caches)`` and
+        ``rnn_backward(da, caches) -> dict``, for sequences or for one step. A stateful cell is one
         like `pyrnn.textbook.cells.RNNCell`.
     x : array
-        As the target takes it: float64, or indices, which have no gradient.
+        The input, as the target takes it: float64, or indices, which have no gradient.
     state : array or pair of arrays, optional
-        The first state; drawn from N(0, 1) if not given, since at zero a wrong gradient of the
+        The initial state; drawn from N(0, 1) if not given, since with zeros a wrong gradient of the
         recurrent weights would not show in one step.
     parameters : dict of arrays, optional
-        What a pair of functions takes as its last argument; layers have their own.
+        The last argument of a pair of functions; layers have their own parameters.
     lengths : array of int, optional
-        For a target whose forward takes it, as recurrent layers do.
+        The lengths, for a target whose forward takes them, as recurrent layers do.
     diagnose : bool
         Whether to look for the place of a fault, by further checks at few steps and sequences:
         ``report.diagnosis`` then has up to two pairs of a region and a sentence. The regions are
@@ -85,20 +84,20 @@ def gradcheck(
     Raises
     ------
     TypeError
-        If x, the state or a parameter is not float64: in float32 a difference of two outputs
-        keeps too few digits. If forward or backward does not return three values.
+        If x, the state or a parameter is not float64 (in float32 the difference of two outputs has
+        too few digits), or if forward or backward does not return three values.
     ValueError
-        If a gradient has another shape or name than what it belongs to, or indices have one; if x,
-        the state, a parameter or an output is not finite, as there are no differences then. A
-        gradient that is not finite is a wrong one: the report shows it.
+        If the shape or name of a gradient is not that of its array, or indices have a gradient; or
+        if x, the state, a parameter or an output is not finite. A gradient that is not finite is
+        no error: the report shows it as wrong.
 
     Notes
     -----
     An output y is rounded by up to about 4u |y|, u = 2.2e-16, so a difference is no finer than
-    r = 4u √(Σ (w y)²) / h, with the weights w of f. Where only r could excuse an element, it is
-    compared again with differences over larger steps, 0.001 and 0.0005 max(1, |a|), whose r is
-    less. It may then differ by this r and by what these two differ by. So gradients of 1e-9 are
-    checked beside outputs near 1; those of 1e-13 cannot be.
+    r = 4u √(Σ (w y)²) / h, with the weights w of f. If an element differs by no more than r allows,
+    it is compared again with larger steps, 0.001 and 0.0005 max(1, |a|), for which r is smaller. It
+    may then differ by this r plus the difference between these two. So gradients of 1e-9 can be
+    checked with outputs near 1, but not gradients of 1e-13.
 
     Where a ReLU's input is near 0, the numeric difference is unreliable. Source: Goodfellow,
     Bengio, Courville, "Deep Learning", 2016, section 11.5.

@@ -40,9 +40,9 @@ def gradcheck_loss(
         The arrays with respect to which f is differentiated. They are copied, in float64; f must
         read them from its argument.
     data : callable, optional
-        ``data(T, N)`` draws the other arguments of f for T time steps of N sequences, the same ones
-        each time. With it a diagnosis can tell more faults apart, since it tries small T and N; the
-        gradients themselves are compared at T = 3, N = 2.
+        ``data(T, N)`` returns the other arguments of f for T time steps of N sequences, the same
+        ones each time. With it the diagnosis can distinguish more faults, since it tries small T and
+        N; the gradients themselves are compared at T = 3, N = 2.
     diagnose : bool
         Whether to look for the place of a fault: see `gradcheck`.
     epsilon : float
@@ -52,7 +52,7 @@ def gradcheck_loss(
     samples : int, optional
         How many elements of each array are tried, drawn at random; all if not given.
     seed : int
-        Of the samples.
+        Seed of the samples.
 
     Returns
     -------

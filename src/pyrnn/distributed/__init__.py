@@ -1,1 +1,1 @@
-"""Training by several processes: sums over ranks, shares of a batch, this process's place."""
+"""Training with several processes: sums over ranks, shares of a batch, the launch."""

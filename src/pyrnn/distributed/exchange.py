@@ -1,15 +1,15 @@
 """The sum of all ranks' gradients, in the order of the ranks.
 
-All gradients lie in one flat buffer, which is summed bucket by bucket. A rank receives one slice of
-a bucket from everybody, adds the slices up, rank 0's first, and sends the sum to all. So
+All gradients are in one flat buffer, which is summed bucket by bucket. A rank receives one slice of
+a bucket from every rank, adds these slices in the order of the ranks, and sends the sum to all. So
 
-- each element is added by one rank, in an order that nothing but the number of ranks decides.
-  `MPI_SUM` promises less: its order is the library's, and changes with the size of a message, the
-  number of processes on a node, a version or a setting;
-- all ranks hold the same bits, and stay equal without ever sending parameters;
+- each element is added by one rank, in an order that depends only on the number of ranks. The order
+  of `MPI_SUM` depends on the library, the size of a message, the number of processes on a node,
+  versions and settings;
+- all ranks have the same bits, and stay equal without ever sending parameters;
 - a rank sends and receives 2 (P - 1) / P times the buffer, as in a ring, which is the minimum.
 
-How a bucket is cut decides who adds an element, not how.
+How a bucket is cut decides which rank adds an element, but not the order of the sum.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class GradientSum:
     Parameters
     ----------
     communicator : mpi4py.MPI.Comm
-        Of the ranks.
+        The communicator of the ranks.
     """
 
     def __init__(self, communicator: Any) -> None:
@@ -42,7 +42,7 @@ class GradientSum:
         self._buffers: dict[tuple[Any, ...], _Buffer] = {}
 
     def __call__(self, grads: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The sums, by the same names, in memory that the next call overwrites."""
+        """Return the sums, by the same names, in memory that the next call overwrites."""
         # Sorted by name, since a rank without rows may have its zeros in another order.
         summed: dict[str, Array] = {}
         for dtype in sorted({array.dtype.str for array in grads.values()}):

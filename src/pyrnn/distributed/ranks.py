@@ -1,4 +1,4 @@
-"""The processes of a training: what they exchange, and how one that fails ends all."""
+"""The processes of a training run: what they exchange, and how all end if one fails."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def ranks_of(communicator: Any) -> Ranks | None:
 
 
 class Ranks:
-    """All ranks of a communicator, seen from one of them. Each method is called by all.
+    """All ranks of a communicator, seen from one of them. All ranks must call each method.
 
     Attributes
     ----------
     communicator : mpi4py.MPI.Comm
-        Between them.
+        The communicator of the ranks.
     rank, count : int
-        Which one this is, of how many.
+        The number of this rank, and the number of ranks.
     """
 
     def __init__(self, communicator: Any) -> None:
@@ -54,7 +54,7 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is rank 0, which alone writes and prints."""
+        """Whether this is rank 0, the only one that writes and prints."""
         return self.rank == 0
 
     def told(self, *numbers: float) -> npt.NDArray[np.float64]:
@@ -104,10 +104,10 @@ class Ranks:
 
     @contextlib.contextmanager
     def together(self, agreed: tuple[type[BaseException], ...]) -> Iterator[None]:
-        """Inside a ``with`` block an error of one rank ends all, with one line about it.
+        """Inside a ``with`` block an error of one rank ends all ranks, with one line about it.
 
-        Otherwise the other ranks would wait for it for ever. Errors that all ranks raise pass
-        through.
+        Otherwise the other ranks would wait for it forever. Errors that all ranks raise are not
+        caught.
         """
         try:
             yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def neighbours(count: int, rank: int, ranks: int) -> slice:
-    """Rows that lie side by side: cut as the core cuts a batch into bands."""
+    """Contiguous rows: cut as the core cuts a batch into bands."""
     return slice(count * rank // ranks, count * (rank + 1) // ranks)
 
 

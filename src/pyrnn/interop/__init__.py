@@ -1,4 +1,4 @@
-"""Models from elsewhere and for elsewhere: safetensors, PyTorch, ONNX, Keras."""
+"""Models of other libraries, read and written: safetensors, PyTorch, ONNX, Keras, plain C."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pyrnn.interop.converted import load as load
+
+__all__ = ["load"]
 
 if not TYPE_CHECKING:
 

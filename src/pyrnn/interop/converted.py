@@ -168,12 +168,21 @@ def load(path: AnyPath) -> Any:
     Returns
     -------
     Layer, dict of layers by name, CharacterModel or Model
-        A model that was converted whole is a `pyrnn.interop.onnx.Model`, with a method ``run``.
+        A whole model that was converted is a `pyrnn.interop.onnx.Model`, with a method ``run``.
 
     Raises
     ------
     ModelFileError
-        If the file cannot be read, or is none of pyrnn's.
+        If the file cannot be read, or pyrnn did not write it.
+
+    Examples
+    --------
+    >>> import os, tempfile, pyrnn
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "gru.safetensors")
+    ...     pyrnn.save(pyrnn.GRU(3, 4), path)
+    ...     pyrnn.interop.load(path)
+    GRU(3, 4)
     """
     return load_any(path, own=True)
 

@@ -32,18 +32,41 @@ _SHARED = (
 
 
 def arguments_of(layer: Recurrent) -> dict[str, Any]:
-    """The constructor arguments that levels of one stack share; those of dropout are left out."""
+    """Return the constructor arguments that the levels of one stack share, without dropout.
+
+    Parameters
+    ----------
+    layer : RNN, LSTM, GRU or MinGRU
+        The layer.
+
+    Returns
+    -------
+    dict
+        The arguments, by name.
+
+    Examples
+    --------
+    >>> import pyrnn
+    >>> from pyrnn.interop import stacking
+    >>> stacking.arguments_of(pyrnn.GRU(3, 4))["reset_after"]
+    True
+    """
     found = {name: getattr(layer, name) for name in _SHARED if hasattr(layer, name)}
     return found | {"dtype": layer.dtype}
 
 
 def stack(layers: Sequence[Recurrent]) -> Recurrent:
-    """One layer whose levels are these layers, with copies of their weights.
+    """Join layers into one layer with several levels, with copies of their weights.
 
     Parameters
     ----------
     layers : sequence of RNN, LSTM, GRU or MinGRU
-        Lowest first; each takes the output of the one below.
+        The levels, lowest first; each takes the output of the one below.
+
+    Returns
+    -------
+    RNN, LSTM, GRU or MinGRU
+        The layer.
 
     Raises
     ------
@@ -86,7 +109,17 @@ def stack(layers: Sequence[Recurrent]) -> Recurrent:
 
 
 def unstack(layer: Recurrent) -> list[Recurrent]:
-    """The levels of a layer as layers of one level each, lowest first, with copies of its weights.
+    """Separate the levels of a layer into layers with one level each, with copies of the weights.
+
+    Parameters
+    ----------
+    layer : RNN, LSTM, GRU or MinGRU
+        The layer.
+
+    Returns
+    -------
+    list
+        A layer for each level, lowest first.
 
     Examples
     --------

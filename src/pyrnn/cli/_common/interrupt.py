@@ -78,8 +78,8 @@ class Interrupt:
 def deferred() -> Iterator[None]:
     """Inside a ``with`` block no signal ends the program; it does so afterwards.
 
-    For imports of compiled modules: an exception raised inside one of them is lost, and the process
-    may hang at its end.
+    It is used for imports of compiled modules: an exception that is raised inside such an import is
+    lost, and the process may hang at its end.
     """
     with Interrupt() as interrupt:
         yield

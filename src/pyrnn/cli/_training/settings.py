@@ -1,4 +1,4 @@
-"""What ``pyrnn train`` is asked for: optimisers, schedules, how long, what is kept."""
+"""The settings of ``pyrnn train``: optimisers, schedules, how long, which model is kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``pyrnn train`` under mpiexec: only rank 0 prints, and a rank that fails ends all."""
+"""``pyrnn train`` under mpiexec: only rank 0 prints, and if a rank fails, all ranks end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def started() -> Ranks | None:
 
 @contextlib.contextmanager
 def agreed(ranks: Ranks | None) -> Iterator[None]:
-    """Inside a ``with`` block ranks prepare independently; an error of one is one of all."""
+    """Inside a ``with`` block ranks prepare independently; an error of one is raised on all."""
     if ranks is None:
         yield
         return
@@ -47,7 +47,7 @@ def agreed(ranks: Ranks | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def together(ranks: Ranks | None) -> Iterator[None]:
-    """Inside a ``with`` block an error of one rank ends all."""
+    """Inside a ``with`` block an error of one rank ends all ranks."""
     if ranks is None:
         yield
         return

@@ -1,6 +1,6 @@
 """The likely place of a fault in a backward pass: rules over small trials.
 
-Different faults show at different sizes. A wrong derivative is wrong for one step of one sequence;
+Different faults show at different sizes. A wrong derivative shows with one step of one sequence;
 a gradient that is not carried from step to step is right for T = 1 and wrong from T = 2; a sum over
 the batch that is missing is wrong from N = 2; a gradient that is truncated after k steps is wrong
 from T = k + 1. Each rule looks at the smallest trial that is wrong.

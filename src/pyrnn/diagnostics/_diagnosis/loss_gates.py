@@ -1,7 +1,7 @@
 """Rules for loss functions of networks with gates, where several matrices carry the state.
 
-Without its recurrent weights such a network still carries gradients, through its gates, and its
-states are not a bias' activation: what tells a plain network's faults apart tells nothing here.
+Without its recurrent weights such a network still carries gradients through its gates, and its
+states are not just the activation of a bias. So the rules for plain networks do not work here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def only_what_is_read(trials: LossTrials, size: tuple[int, int], outputs: list[s
 
 
 def transposed(trials: LossTrials, size: tuple[int, int], outputs: list[str]) -> list[Finding]:
-    """A product with W where Wᵀ is due: right where the weights of the state are symmetric."""
+    """A product with W instead of Wᵀ: right if the weights of the state are symmetric."""
     names = [n for n in trials.parameters if n not in outputs and not is_vector(trials, n)]
     for side in (SYMMETRIC, -SYMMETRIC):
         if not trials.at(*size, dict.fromkeys(names, side)).wrong():
@@ -55,7 +55,8 @@ def transposed(trials: LossTrials, size: tuple[int, int], outputs: list[str]) ->
 def in_two_steps(trials: LossTrials, outputs: list[str]) -> list[Finding]:
     """What is right for T = 1 and wrong for T = 2.
 
-    What has no gradient in one step, as a forget gate has none, gets the last step's own in two.
+    A parameter without a gradient in one step, such as that of a forget gate, has only the gradient
+    of the last step in two.
     """
     single, two = trials.at(1, 1), trials.at(2, 1)
     unused = [n for n in two.parameters if not np.any(single.compared(n).numeric)]

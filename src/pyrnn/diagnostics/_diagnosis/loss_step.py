@@ -1,4 +1,4 @@
-"""Rules for loss functions: faults that are there without recurrent weights."""
+"""Rules for loss functions: faults that show without recurrent weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyrnn.diagnostics._diagnosis.rules_step import Finding
 from pyrnn.diagnostics._diagnosis.trials import Comparison
 
 _SMALL = 1e-3
-"""A scale of weights at which every activation is straight."""
+"""A scale of weights at which every activation is almost linear."""
 _OUTPUT = ("output layer", "wrong in what the output layer hands down to the state")
 _INDEX = ("time index", "right where all states are equal: which step's values are read?")
 _FIRST = (
@@ -29,11 +29,11 @@ def within_a_step(
     outputs: list[str],
     recurrent: list[str],
 ) -> list[Finding]:
-    """A fault that is there without recurrent weights.
+    """A fault that shows without recurrent weights.
 
-    Without any weights below the output layer all states are equal, so what one step reads of
-    another is right, and a wrong derivative of the activation scales the bias' gradient by numbers
-    that do not depend on the output layer.
+    Without any weights below the output layer, all states are equal. Then it does not matter which
+    step's state is read, and a wrong derivative of the activation scales the gradient of the bias by
+    numbers that do not depend on the output layer.
     """
     activation = (
         "activation",
@@ -64,7 +64,7 @@ def _without_biases(
     outputs: list[str],
     recurrent: list[str],
 ) -> list[Finding]:
-    """Of a network without biases: where its weights are small every activation is straight."""
+    """A fault of a network without biases; with small weights, every activation is almost linear."""
     inputs = [name for name in wrong if name not in recurrent]
     if not inputs or not outputs:
         return []

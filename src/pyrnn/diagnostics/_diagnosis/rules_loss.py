@@ -1,7 +1,8 @@
 """Rules for loss functions, whose states are hidden: parameters are scaled to remove paths.
 
-Without its recurrent weights a network carries no gradient from step to step, so a fault that goes
-with them is one of the carry. Scaled by s, what is cut off after k steps is of the order s^k.
+Without its recurrent weights, a network carries no gradient from step to step; so a fault that
+disappears with them is a fault of the carry. If they are scaled by s, a gradient that is cut off
+after k steps has an error of the order s^k.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Models as plain C: one header, one source, nothing else needed."""
+"""Models as plain C: one header and one source file; nothing else is needed."""
 
 from __future__ import annotations
 

@@ -28,7 +28,28 @@ _HEADERS = ("math", "stddef", "stdio")
 
 
 class Exported(NamedTuple):
-    """What `export` wrote: the files, and the bytes that the model needs."""
+    """What `export` wrote: the files, and the bytes that the model needs.
+
+    Parameters
+    ----------
+    files : tuple of str
+        The paths of the files.
+    flash : int
+        The bytes of the constant weights.
+    state : int
+        The bytes of the state of one sequence.
+    stack : int
+        The bytes of the arrays of one step.
+
+    Examples
+    --------
+    >>> import tempfile, pyrnn
+    >>> from pyrnn.interop import c
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     made = c.export(pyrnn.GRU(3, 4, seed=0), folder)
+    >>> len(made.files), made.state
+    (4, 16)
+    """
 
     files: tuple[str, ...]
     flash: int

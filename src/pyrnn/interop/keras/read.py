@@ -66,12 +66,12 @@ class UnsupportedError(NotImplementedError):
 
 
 def load(path: AnyPath) -> dict[str, Layer]:
-    """The layers in a file of Keras, by their names, in the order of the model.
+    """Load the layers in a file of Keras, by their names, in the order of the model.
 
     Parameters
     ----------
     path : str, bytes or os.PathLike
-        Of a ``.keras``, ``.weights.h5`` or older ``.h5`` file.
+        The name of a ``.keras``, ``.weights.h5`` or older ``.h5`` file.
 
     Returns
     -------
@@ -81,28 +81,29 @@ def load(path: AnyPath) -> dict[str, Layer]:
         TimeDistributed, as `Linear`, and Conv1D as `Conv1d`, both without their activation;
         LayerNormalization as `LayerNorm`; BatchNormalization as `BatchNorm1d`; GroupNormalization
         of each channel as `InstanceNorm1d`; Embedding as `Embedding`.
-        ``return_sequences`` and the like are no part of a layer: ``y`` has all steps, and the last
-        state comes with it. ``go_backwards`` is ``reverse=True``: there ``y[:, t]`` belongs to
-        ``x[:, t]``, while Keras gives the steps in the order in which it computes them.
-        Recurrent layers behind it run the other way round here, so that all take the steps of x.
-
-    Warns
-    -----
-    UserWarning
-        For each layer with weights that no layer of pyrnn computes.
+        A layer does not depend on ``return_sequences`` and ``return_state``: it returns all steps
+        in ``y``, and the final state. ``go_backwards`` becomes ``reverse=True``: then ``y[:, t]``
+        belongs to ``x[:, t]``, while Keras returns the steps in the order of their computation.
+        Recurrent layers after such a layer run in the opposite direction here, so that all layers
+        read the steps in the order of x.
 
     Raises
     ------
     ModelFileError
-        If the file cannot be read, or is none of Keras'.
+        If the file cannot be read, or is not a file of Keras.
     MissingExtraError
         If h5py is not installed.
 
+    Warns
+    -----
+    UserWarning
+        For each layer with weights that no layer of pyrnn can compute.
+
     Notes
     -----
-    A file of weights alone says no options: a layer then has Keras' defaults, and what its arrays'
-    shapes say. In Keras 1 and 2 hard_sigmoid is 0.2 x + 0.5, in Keras 3 x / 6 + 0.5, each between
-    0 and 1; that of the file's version is taken.
+    A file with weights only does not contain options: a layer then has Keras' defaults, and the
+    sizes of its arrays. hard_sigmoid is 0.2 x + 0.5 in Keras 1 and 2 and x / 6 + 0.5 in Keras 3,
+    each between 0 and 1; the version of the file decides.
 
     Examples
     --------

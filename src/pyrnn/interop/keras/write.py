@@ -113,11 +113,21 @@ def save(layers: Layer | Mapping[str, Layer], path: AnyPath) -> None:
     ------
     TypeError, ValueError
         If Keras has no such layer, a name is empty or has a slash, or the layers of a whole model
-        do not follow each other.
+        do not fit each other.
     OSError
         If the file cannot be written.
     MissingExtraError
         If h5py is not installed.
+
+    Examples
+    --------
+    >>> import os, tempfile, pyrnn
+    >>> from pyrnn.interop import keras
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.keras")
+    ...     keras.save({"gru": pyrnn.GRU(3, 4), "out": pyrnn.Linear(4, 2)}, path)
+    ...     list(keras.load(path))
+    ['gru', 'out']
     """
     _extras.require("keras", "h5py")
     import h5py

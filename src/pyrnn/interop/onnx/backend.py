@@ -14,18 +14,54 @@ from pyrnn.interop.serialization import ModelFileError
 
 
 def supports_device(device: str) -> bool:
-    """Whether models run on that device: on ``"CPU"`` alone.
+    """Return whether models run on that device: only on ``"CPU"``.
 
     Parameters
     ----------
     device : str
         As onnx writes it, "CPU" or "CUDA:1".
+
+    Returns
+    -------
+    bool
+        True for the CPU.
+
+    Examples
+    --------
+    >>> from pyrnn.interop import onnx
+    >>> onnx.supports_device("CPU"), onnx.supports_device("CUDA:1")
+    (True, False)
     """
     return isinstance(device, str) and device.partition(":")[0].upper() == "CPU"
 
 
 def is_compatible(model: Any, device: str = "CPU", **options: Any) -> bool:
-    """Whether `prepare` would take this model."""
+    """Return whether `prepare` would take this model.
+
+    Parameters
+    ----------
+    model : path, bytes, onnx.ModelProto or Program
+        The model.
+    device : str
+        "CPU".
+    **options
+        Ignored; onnx's interface has them.
+
+    Returns
+    -------
+    bool
+        False if the model contradicts itself or has operators that are not implemented.
+
+    Examples
+    --------
+    >>> import os, tempfile, pyrnn
+    >>> from pyrnn.interop import onnx
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "gru.onnx")
+    ...     onnx.save(pyrnn.GRU(3, 4), path)
+    ...     onnx.is_compatible(path)
+    True
+    """
     try:
         prepare(model, device)
     except (GraphError, UnsupportedError):
@@ -39,25 +75,26 @@ def prepare(model: Any, device: str = "CPU", **options: Any) -> Model:
     Parameters
     ----------
     model : path, bytes, onnx.ModelProto or Program
-        What to run.
+        The model to run.
     device : str
         "CPU".
     **options
-        Ignored, as onnx's interface has them.
+        Ignored; onnx's interface has them.
 
     Returns
     -------
     Model
-        Its `run` computes. Weights are packed once.
+        The model; its method ``run`` computes the outputs. Weights are packed once.
 
     Raises
     ------
     ModelFileError
         If a file cannot be read, or its model contradicts itself.
     GraphError
-        If a model that is no file contradicts itself.
+        If a model that is not a file contradicts itself.
     UnsupportedError
-        If it has operators that are not implemented, all named; or for another device.
+        If it has operators that are not implemented (all of them are named), or for a device other
+        than the CPU.
     MissingExtraError
         If onnx is not installed.
 
@@ -89,23 +126,64 @@ def prepare(model: Any, device: str = "CPU", **options: Any) -> Model:
 
 
 def run_model(model: Any, inputs: Any, device: str = "CPU", **options: Any) -> tuple[AnyArray, ...]:
-    """`prepare` and `Model.run` in one, for a model that runs once."""
+    """Run a model once: `prepare` and `Model.run` in one call.
+
+    Parameters
+    ----------
+    model : path, bytes, onnx.ModelProto or Program
+        The model to run.
+    inputs : sequence, dict or array
+        An array for each input, in order or by name; a single array if there is one input.
+    device : str
+        "CPU".
+    **options
+        Ignored; onnx's interface has them.
+
+    Returns
+    -------
+    tuple of arrays
+        The outputs, in order.
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np, pyrnn
+    >>> from pyrnn.interop import onnx
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "linear.onnx")
+    ...     onnx.save(pyrnn.Linear(3, 2), path)
+    ...     (y,) = onnx.run_model(path, np.ones((5, 3), np.float32))
+    >>> y.shape
+    (5, 2)
+    """
     return prepare(model, device).run(inputs)
 
 
 def run_node(node: Any, inputs: Any, device: str = "CPU", **options: Any) -> tuple[AnyArray, ...]:
-    """Run one `onnx.NodeProto` with inputs in its order.
+    """Run a single `onnx.NodeProto`.
 
     Parameters
     ----------
     node : onnx.NodeProto
         One operator.
     inputs : sequence or dict of arrays
-        Its inputs; those that are left out in the node have no place here either.
+        The inputs, in the order of the node; inputs that the node leaves out are left out here too.
     device : str
         "CPU".
     **options
-        ``opset_version``: the version of the operators (that of the installed onnx).
+        ``opset_version``: the version of the operators (by default that of the installed onnx).
+
+    Returns
+    -------
+    tuple of arrays
+        The outputs, in order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from onnx import helper
+    >>> from pyrnn.interop import onnx
+    >>> onnx.run_node(helper.make_node("Relu", ["x"], ["y"]), [np.array([-1.0, 2.0])])
+    (array([0., 2.]),)
     """
     from onnx import defs
 

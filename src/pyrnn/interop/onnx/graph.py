@@ -29,11 +29,28 @@ DTYPES: Mapping[int, np.dtype[Any]] = {
 
 
 class GraphError(ValueError):
-    """A graph that contradicts itself or the specification; the message is one line."""
+    """A graph that contradicts itself or the specification; the message is one line.
+
+    Examples
+    --------
+    >>> from pyrnn.interop.onnx import GraphError
+    >>> issubclass(GraphError, ValueError)
+    True
+    """
 
 
 class UnsupportedError(NotImplementedError):
-    """Operators, attributes or types that are not implemented, all by name in one line."""
+    """Operators, attributes or types that are not implemented; the message names all in one line.
+
+    Examples
+    --------
+    >>> from pyrnn.interop import onnx
+    >>> try:
+    ...     onnx.prepare("model.onnx", device="CUDA:0")
+    ... except onnx.UnsupportedError as error:
+    ...     print(error)
+    device: expected 'CPU', got 'CUDA:0'
+    """
 
 
 @dataclass(frozen=True)

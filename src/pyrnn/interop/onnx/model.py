@@ -15,9 +15,9 @@ from pyrnn.interop.onnx.plan import Plan, check_supported
 class Model:
     """An ONNX graph, ready to run; made by `prepare` or `load`.
 
-    Recurrent operators, and convolutions and products whose weights never change, run in pyrnn's
-    core, with weights that are packed once; the rest is NumPy. It may be called from several
-    threads at once.
+    Recurrent operators, and convolutions and products with constant weights, run in pyrnn's core,
+    with weights that are packed once; everything else runs in NumPy. A model may be called from
+    several threads at once.
 
     Parameters
     ----------
@@ -31,6 +31,17 @@ class Model:
         named.
     GraphError
         If the graph contradicts itself.
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np, pyrnn
+    >>> from pyrnn.interop import onnx
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "linear.onnx")
+    ...     onnx.save(pyrnn.Linear(3, 2), path)
+    ...     model = onnx.prepare(path)
+    >>> model.inputs, model.outputs
+    (['x'], ['y'])
     """
 
     def __init__(self, program: Program) -> None:
@@ -45,12 +56,12 @@ class Model:
 
     @property
     def inputs(self) -> list[str]:
-        """Names of the inputs, in order."""
+        """The names of the inputs, in order."""
         return self._names.copy()
 
     @property
     def outputs(self) -> list[str]:
-        """Names of the outputs, in order."""
+        """The names of the outputs, in order."""
         return [value.name for value in self.program.graph.outputs]
 
     def run(self, inputs: Any) -> tuple[AnyArray, ...]:
@@ -59,7 +70,7 @@ class Model:
         Parameters
         ----------
         inputs : sequence, dict or array
-            An array for each input, in order or by name; one array where there is one input.
+            An array for each input, in order or by name; a single array if there is one input.
 
         Returns
         -------
@@ -69,8 +80,20 @@ class Model:
         Raises
         ------
         TypeError, ValueError
-            If an input is missing, or has another dtype or shape than the graph says; or if the
-            arrays do not fit each other: then the message names the node.
+            If an input is missing, or its dtype or shape is not that of the graph; or if the arrays
+            do not fit each other (then the message names the node).
+
+        Examples
+        --------
+        >>> import os, tempfile, numpy as np, pyrnn
+        >>> from pyrnn.interop import onnx
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "linear.onnx")
+        ...     onnx.save(pyrnn.Linear(3, 2), path)
+        ...     model = onnx.prepare(path)
+        >>> (y,) = model.run({"x": np.ones((5, 3), np.float32)})
+        >>> y.shape
+        (5, 2)
         """
         ordered = self._in_order(inputs)
         values = [_checked(value, x) for value, x in zip(self._given, ordered, strict=True)]

@@ -35,29 +35,23 @@ _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def layers(path: AnyPath) -> dict[str, Layer]:
-    """The layers in an ``.onnx`` file, by the names of their nodes, in the order of the graph.
+    """Load the layers in an ``.onnx`` file, by the names of their nodes, in the order of the graph.
 
     Parameters
     ----------
     path : str, bytes or os.PathLike
-        Of a model.
+        The name of the file.
 
     Returns
     -------
     dict
-        RNN, LSTM and GRU with what their nodes say (``layout=1`` is ``batch_first``); Gemm, and
-        MatMul with the Add behind it, as `Linear`; Gather of rows as `Embedding`;
+        RNN, LSTM and GRU with the attributes of their nodes (``layout=1`` is ``batch_first``);
+        Gemm, and MatMul with the Add after it, as `Linear`; Gather of rows as `Embedding`;
         BatchNormalization, InstanceNormalization, LayerNormalization and Conv (1-D) as
         `BatchNorm1d`, `InstanceNorm1d`, `LayerNorm` and `Conv1d`, whose channels are the last axis.
-        Weights of 8 bits, as ``onnxruntime.quantization.quantize_dynamic`` writes them, become the
-        floats that they stand for. Each node is a layer of its own;
-        `pyrnn.interop.stacking.stack` joins several. An initial state that the file holds is not
-        part of a layer.
-
-    Warns
-    -----
-    UserWarning
-        For each recurrent node that no layer of pyrnn computes; `prepare` runs it all the same.
+        Weights of 8 bits, as ``onnxruntime.quantization.quantize_dynamic`` writes them, become
+        floats. Each node is a separate layer; `pyrnn.interop.stacking.stack` joins several. An
+        initial state in the file is not part of a layer.
 
     Raises
     ------
@@ -65,6 +59,11 @@ def layers(path: AnyPath) -> dict[str, Layer]:
         If the file cannot be read.
     MissingExtraError
         If onnx is not installed.
+
+    Warns
+    -----
+    UserWarning
+        For each recurrent node that no layer of pyrnn can compute; `prepare` can run it.
 
     Examples
     --------

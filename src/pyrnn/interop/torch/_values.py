@@ -23,14 +23,24 @@ MOST_REPEATED = 1_000_000
 
 @public("pyrnn.interop.torch")
 class Placeholder(dict[str, Any]):
-    """An object whose class was not imported: its attributes by name.
+    """An object whose class was not imported: a dict of its attributes.
 
-    Attributes
+    Parameters
     ----------
     kind : str
-        The full name of the class or function that the file names.
+        The full name of the class or function that the file names; an attribute as well.
     arguments : object
-        The arguments that it would have been called with, usually an empty tuple.
+        The arguments with which it would have been called, usually an empty tuple; an attribute as
+        well.
+    attributes : dict
+        The attributes of the object, by name.
+
+    Examples
+    --------
+    >>> from pyrnn.interop.torch import Placeholder
+    >>> module = Placeholder("my.Model", (), {"hidden_size": 8})
+    >>> module.kind, module["hidden_size"]
+    ('my.Model', 8)
     """
 
     def __init__(self, kind: str, arguments: Any, attributes: dict[str, Any]) -> None:
