@@ -269,7 +269,7 @@ def test_lengths_array_is_a_copy():
 
 def test_parameter_shape():
     assert _checks.parameter_shape("w", (2**16, 2**15 - 1)) == (2**16, 2**15 - 1)
-    with pytest.raises(ValueError, match=r"w: shape \(65536, 32768\) has 2147483648 elements"):
+    with pytest.raises(ValueError, match=r"w: .* got 2147483648 in shape \(65536, 32768\)"):
         _checks.parameter_shape("w", (2**16, 2**15))
 
 

@@ -83,8 +83,8 @@ def own_array(array: Array) -> Array:
 class Portable:
     """A base class whose copies and pickles share nothing with the original.
 
-    `copy.copy` is `copy.deepcopy`. Attributes that are arrays are copied, also those of a subclass or
-    of the user.
+    `copy.copy` is `copy.deepcopy`. Attributes that are arrays are copied, also those of a subclass
+    or of the user.
     """
 
     def __getstate__(self) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class TestNumbers:
     ) -> None:
         monkeypatch.setattr(memory, "_total", lambda: None)
         message = fails("compare", "--hidden", 50_000)
-        assert message.startswith("--hidden, --input, --seq-len, --batch: weight_hh_l0: shape")
+        assert message.startswith("--hidden, --input, --seq-len, --batch: weight_hh_l0: expected")
 
     def test_a_held_out_text_too_large(
         self, text: Path, fails: Any, monkeypatch: pytest.MonkeyPatch

@@ -109,8 +109,8 @@ class Backend(Protocol):
     def renew(self, saved: Any) -> None:
         """Make a cache usable for another `backward`, whether or not it has been used.
 
-        The gradients have the bits of the first ones: the weights are those of the forward pass. The
-        x of the forward pass must not have changed; its y may have.
+        The gradients have the bits of the first ones: the weights are those of the forward pass.
+        The x of the forward pass must not have changed; its y may have.
         """
 
     def backward_windows(
@@ -176,8 +176,8 @@ class Backend(Protocol):
     ) -> Callable[[Array, int, int], Array]:
         """A convolution along time with weights and bias as they are now: (M, C/groups, K), (M,).
 
-        It is a function of x and of the numbers of frames of zeros before and after x. ``layout`` is
-        the order of the axes of x and y: "time_first", (T, N, C); "batch_first", (N, T, C); or
+        It is a function of x and of the numbers of frames of zeros before and after x. ``layout``
+        is the order of the axes of x and y: "time_first", (T, N, C); "batch_first", (N, T, C); or
         "channels_first", (N, C, T). With ``relu``, y is max(y, 0).
         """
 

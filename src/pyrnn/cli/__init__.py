@@ -57,8 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0; 1 if `pyrnn compare` found a difference; 2 for errors, which are one line
-        on stderr; 129, 130 or 143 if SIGHUP, Ctrl-C or SIGTERM ended it; 141 for a closed pipe.
+        The exit status: 0; 1 if `pyrnn compare` found a difference; 2 for errors, which are one
+        line on stderr; 129, 130 or 143 if SIGHUP, Ctrl-C or SIGTERM ended it; 141 for a closed
+        pipe.
     """
     try:
         with ended_by_signals():

@@ -41,8 +41,8 @@ def gradcheck_loss(
         read them from its argument.
     data : callable, optional
         ``data(T, N)`` returns the other arguments of f for T time steps of N sequences, the same
-        ones each time. With it the diagnosis can distinguish more faults, since it tries small T and
-        N; the gradients themselves are compared at T = 3, N = 2.
+        ones each time. With it the diagnosis can distinguish more faults, since it tries small T
+        and N; the gradients themselves are compared at T = 3, N = 2.
     diagnose : bool
         Whether to look for the place of a fault: see `gradcheck`.
     epsilon : float

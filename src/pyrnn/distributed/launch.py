@@ -24,7 +24,7 @@ def world() -> Any:
     if not any(text.isdigit() and int(text) > 1 for text in started):
         return None
     _extras.require("mpi", "mpi4py")
-            # If a rank dies, MPICH then ends the others with one line, not with a stack trace.
+    # If a rank dies, MPICH then ends the others with one line, not with a stack trace.
     os.environ.setdefault("MPIR_CVAR_PRINT_ERROR_STACK", "0")
     from mpi4py import MPI
 

@@ -316,7 +316,7 @@ def test_wrong_states_are_refused(backend):
 
 
 def test_opening(make_layer, backend):
-    with pytest.raises(ValueError, match="stream: a bidirectional layer"):
+    with pytest.raises(ValueError, match=r"stream: expected a layer .* got a bidirectional one"):
         make_layer(3, 4, bidirectional=True).stream()
     with pytest.raises(ValueError, match=r"batch_size: .* at least 1, got 0"):
         make_layer(3, 4).stream(0)

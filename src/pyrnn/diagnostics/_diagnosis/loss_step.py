@@ -32,8 +32,8 @@ def within_a_step(
     """A fault that shows without recurrent weights.
 
     Without any weights below the output layer, all states are equal. Then it does not matter which
-    step's state is read, and a wrong derivative of the activation scales the gradient of the bias by
-    numbers that do not depend on the output layer.
+    step's state is read, and a wrong derivative of the activation scales the gradient of the bias
+    by numbers that do not depend on the output layer.
     """
     activation = (
         "activation",
@@ -64,7 +64,7 @@ def _without_biases(
     outputs: list[str],
     recurrent: list[str],
 ) -> list[Finding]:
-    """A fault of a network without biases; with small weights, every activation is almost linear."""
+    """A fault of a network without biases: with small weights, activations are almost linear."""
     inputs = [name for name in wrong if name not in recurrent]
     if not inputs or not outputs:
         return []

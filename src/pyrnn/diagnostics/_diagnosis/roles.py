@@ -1,7 +1,7 @@
 """What a weight matrix multiplies, found from its numeric gradient: an outer product per step.
 
-With one sequence, the gradient of W in ``z_t = W v_t + ...`` is Σ_t dz_t ⊗ v_t. So it tells which of
-the known vectors v_t are multiplied with W; and solving for dz_t tells what an analytic gradient
+With one sequence, the gradient of W in ``z_t = W v_t + ...`` is Σ_t dz_t ⊗ v_t. So it tells which
+of the known vectors v_t are multiplied with W; and solving for dz_t tells what an analytic gradient
 used in each step.
 """
 

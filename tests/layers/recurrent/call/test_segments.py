@@ -271,7 +271,7 @@ def test_wrong_arguments(given, error, message):
 def test_truncated_back_propagation_needs_whole_sequences():
     layer = pyrnn.GRU(3, 4)
     y, _, cache = layer.forward(np.zeros((7, 5, 3), np.float32), mask=MASK)
-    with pytest.raises(NotImplementedError, match="no mask or reset"):
+    with pytest.raises(NotImplementedError, match="without mask or reset"):
         layer.backward_truncated(cache, y, 2, 2)
 
 

@@ -173,7 +173,7 @@ def test_a_copy_of_a_cache_is_no_second_use(make_layer, backend):
     "sizes", [(2**31, 1), (1, 2**15), (1, 2**31), (2**62, 2**62), (2**70, 1)], ids=str
 )
 def test_sizes_whose_product_is_too_large(make_layer, sizes):
-    with pytest.raises(ValueError, match=r"weight_.h_l0: shape .* more than 2147483647"):
+    with pytest.raises(ValueError, match=r"weight_.h_l0: expected at most 2147483647 elements"):
         make_layer(sizes[0], 2 * sizes[1])
 
 
@@ -186,7 +186,7 @@ def test_too_many_layers(make_layer, num_layers):
 @pytest.mark.parametrize("batch_size", [2**29, 2**60, 2**62, 2**63, 2**70])
 def test_streams_whose_state_is_too_large(make_layer, batch_size, backend):
     """The number of their numbers, in 64 bits, may well be 0."""
-    with pytest.raises(ValueError, match=r"batch_size: shape \(1, \d+, 4\) has .* more than 2147"):
+    with pytest.raises(ValueError, match=r"batch_size: expected at most 2147.*shape \(1, \d+, 4\)"):
         make_layer(3, 4).stream(batch_size)
 
 
