@@ -33,6 +33,7 @@ CONSTRUCTED_BY_OTHERS = {
     "Stream",
     "Conv1dStream",
     "SequentialStream",
+    "GradcheckEntry",
     "GradcheckReport",
 }
 """Users get them from a function or method: their constructors' arguments are internal."""

@@ -97,6 +97,18 @@ def test_what_decides_how_it_computes_cannot_be_set(name):
         assert getattr(thing, option) == value
 
 
+def test_the_mode_is_switched_and_not_set(made):
+    """It says which weights are packed and which arrays are writeable: alone it would lie."""
+    for switch, expected in ((made.eval, False), (made.train, True)):
+        switch()
+        for value in (True, False, "no"):
+            with pytest.raises(AttributeError, match=r"^training: it cannot be set; call train\("):
+                made.training = value
+        with pytest.raises(AttributeError):
+            del made.training
+        assert made.training is expected
+
+
 @pytest.mark.parametrize(
     ("name", "option", "wrong"),
     [

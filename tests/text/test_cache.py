@@ -1,8 +1,10 @@
 """Caches of texts: used for the same texts only, made again where they are stale or damaged."""
 
+import json
 import os
 import random
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,37 @@ def test_a_damaged_cache_is_made_again(path: Path, tmp_path: Path, counted: list
         made += len(counted) - before
         assert len(counted) > before or number >= 7
     assert made > 140
+
+
+def describe(kept: Path, **changes: object) -> None:
+    """Change what the end of a cache says, as a program would that writes it otherwise."""
+    data = kept.read_bytes()
+    head = json.loads(data[len(cache.MAGIC) : cache.START])
+    end = cache.START + head["length"] * np.dtype(head["dtype"]).itemsize
+    description = json.dumps({**json.loads(data[end:]), **changes}).encode()
+    head |= {"bytes": len(description), "crc": zlib.crc32(description)}
+    line = (cache.MAGIC + json.dumps(head).encode()).ljust(cache.START - 1) + b"\n"
+    kept.write_bytes(line + data[cache.START : end] + description)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, True),
+        ({"train": 0}, False),
+        ({"train": len(TEXT)}, False),
+        ({"characters": 0}, False),
+        ({"sources": [["a", 1, 2, None]]}, False),
+        ({"version": 0}, False),
+    ],
+)
+def test_what_a_cache_says_is_checked(
+    changes: dict[str, object], found: bool, path: Path, tmp_path: Path
+) -> None:
+    kept, kind = tmp_path / "t.tokens", Characters().kind
+    load([path], cache=kept)
+    describe(kept, **changes)
+    assert (cache.read(kept, kind) is not None) == found
 
 
 def test_another_file_is_not_overwritten(path: Path, tmp_path: Path) -> None:

@@ -112,6 +112,19 @@ class TestFixed:
             whole = known.encode(corpus.read(path))
             assert np.array_equal(np.concatenate([train, held_out]), whole)
 
+    @pytest.mark.parametrize(("size", "dtype"), [(256, np.uint8), (257, np.uint16)])
+    def test_indices_are_as_wide_as_they_must_be(
+        self, size: int, dtype: type[np.generic], tmp_path: Path
+    ) -> None:
+        known = WordVocabulary(["\n", *(f" w{number}" for number in range(size - 2))])
+        assert len(known) == size
+        path = tmp_path / "text"
+        path.write_text(f" w{size - 3}\n" * 10)
+        encoder = Fixed(known)
+        assert in_memory([path], encoder).corpus().train.dtype == dtype
+        assert encoder.newline().dtype == dtype
+        assert encoder.vocabulary(Counter())[1].dtype == dtype
+
     def test_what_is_unknown_is_as_long_as_the_mean(self, tmp_path: Path) -> None:
         path = tmp_path / "text"
         path.write_text("abcde fghij\n" * 40)

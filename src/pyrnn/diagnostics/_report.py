@@ -12,10 +12,33 @@ from pyrnn._pickling import public
 class GradcheckEntry:
     """One array's gradient, at the element that differs most from the central difference.
 
-    ``absolute`` is the difference there; ``relative`` is that divided by the largest magnitude of
-    the array's gradient, but at most the tolerance if rounding explains the difference. ``index``
-    is that element, ``analytic`` and ``numeric`` are its gradients. ``tried`` elements were
-    compared.
+    Attributes
+    ----------
+    name : str
+        What the array is called: a parameter's name, ``x``, or of a state.
+    shape : tuple of int
+        Of the array.
+    tried : int
+        How many elements were compared.
+    absolute : float
+        The difference at that element.
+    relative : float
+        The same, divided by the largest magnitude of the array's gradient; but at most the
+        tolerance if rounding explains the difference.
+    index : tuple of int
+        That element.
+    analytic : float
+        What the backward pass says of it.
+    numeric : float
+        What the central difference says of it.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> report = pyrnn.gradcheck(pyrnn.Linear(3, 2, dtype="float64", seed=0), np.ones((4, 3)))
+    >>> entry = report.entries["weight"]
+    >>> entry.name, entry.shape, entry.tried
+    ('weight', (2, 3), 6)
     """
 
     name: str

@@ -13,7 +13,7 @@ from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike, Storage, WeightFormat
 from pyrnn.backend import selection
-from pyrnn.layers._options import Configured, Option
+from pyrnn.layers._options import Configured, Mode, Option
 from pyrnn.parameters import casting, formats, owners
 from pyrnn.parameters.dictionary import ParameterDict, arrays_of, set_arrays
 from pyrnn.parameters.formats import FormatDifference
@@ -59,6 +59,8 @@ class Layer(Configured):
         lambda _, value: _checks.float_dtype(value), plain=lambda dtype: sys.intern(dtype.name)
     )
 
+    training = Mode()
+
     _storage: Storage = "full"
     """Of the weights, in eval mode."""
 
@@ -75,7 +77,7 @@ class Layer(Configured):
         if buffers:
             self._buffers = ParameterDict(buffers)
         self._parameters = _own_dictionary(parameters, self.dtype)
-        self.training: bool = True
+        Mode.switch(self, training=True)
         self._packed: dict[str, list[Any]] = {}
         self._family = owners.new_family()
         owners.register(self._parameters.values(), self._family)
@@ -379,7 +381,7 @@ class Layer(Configured):
         A call that is running in another thread stores what it packs with the mode in which it
         started. So the mode is set first.
         """
-        self.training = training
+        Mode.switch(self, training)
         self._packed = {}
 
     def _check_format(self, weights: object) -> Storage:

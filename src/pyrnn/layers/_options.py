@@ -67,6 +67,31 @@ class Option(Generic[Value]):
         def __get__(self, instance: object, owner: type) -> Option[Value] | Value: ...
 
 
+class Mode:
+    """Whether a layer or model is in train mode, which ``train`` and ``eval`` change.
+
+    They also change what depends on it: which weights are packed, and which arrays are writeable.
+    """
+
+    def __set__(self, instance: Any, value: NoReturn) -> None:
+        raise AttributeError(
+            f"training: it cannot be set; call train() or eval() of the {type(instance).__name__}"
+        )
+
+    @staticmethod
+    def switch(instance: object, training: bool) -> None:
+        """Set it, for what ``train`` and ``eval`` of a class do."""
+        instance.__dict__["training"] = training
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> Mode: ...
+        @overload
+        def __get__(self, instance: object, owner: type) -> bool: ...
+        def __get__(self, instance: object, owner: type) -> Mode | bool: ...
+
+
 class Setting(Option[Value]):
     """An option that can be set at any time, with effect from the next call."""
 

@@ -12,7 +12,7 @@ from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike, Indices, WeightFormat
 from pyrnn.layers import _cache, _options
 from pyrnn.layers._layer import Layer
-from pyrnn.layers._options import Configured, Option
+from pyrnn.layers._options import Configured, Mode, Option
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM
@@ -98,6 +98,8 @@ class CharacterModel(Use, Configured):
     seed: Option[int | None] = Option(_options.seed, shown=False)
     unicode_form: Option[UnicodeForm | None] = Option(check_unicode_form)
 
+    training = Mode()
+
     def __init__(
         self,
         vocabulary: str | BaseVocabulary | Any,
@@ -120,7 +122,7 @@ class CharacterModel(Use, Configured):
             got = _checks.shown(unicode_form)
             raise ValueError(f"unicode_form: expected None with {vocabulary!r}, got {got}")
         self._take(locals())
-        self.training: bool = True
+        Mode.switch(self, training=True)
         # Different seeds, so that no two layers start with the same numbers.
         first, second, third = np.random.SeedSequence(self.seed).generate_state(3).tolist()
         self.embedding: Embedding | None = None
@@ -194,7 +196,7 @@ class CharacterModel(Use, Configured):
         False
         """
         switch_to_eval(self._layers().values(), weights)
-        self.training = False
+        Mode.switch(self, training=False)
         return self
 
     def train(self) -> CharacterModel:
@@ -211,7 +213,7 @@ class CharacterModel(Use, Configured):
         >>> pyrnn.CharacterModel("helo", hidden_size=8, seed=0).eval().train().training
         True
         """
-        self.training = True
+        Mode.switch(self, training=True)
         for layer in self._layers().values():
             layer.train()
         return self

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from pyrnn._types import Storage, WeightFormat
 from pyrnn.layers._layer import Layer
+from pyrnn.layers._options import Mode
 
 Self = TypeVar("Self", bound="Modes")
 
@@ -38,7 +39,7 @@ class Modes(Layer):
         False
         """
         storage = self._check_format(weights)
-        self.training = False
+        Mode.switch(self, training=False)
         self._storage = storage
         for layer in self.layers.values():
             if weights is None:
@@ -68,7 +69,7 @@ class Modes(Layer):
         >>> pyrnn.Sequential(pyrnn.Linear(3, 4, seed=0)).eval().train().training
         True
         """
-        self.training = True
+        Mode.switch(self, training=True)
         self._storage = "full"
         for layer in self.layers.values():
             layer.train()

@@ -13,6 +13,7 @@ from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.layers import _cache
 from pyrnn.layers._layer import Layer
+from pyrnn.layers._options import Mode
 from pyrnn.layers.composition import _run
 from pyrnn.layers.composition._layers import (
     check_layers,
@@ -86,7 +87,7 @@ class Sequential(Modes):
         self._parts = {name: state_parts(layer) for name, layer in self.layers.items()}
         self.batch_first: bool = common_batch_first(self.layers)
         self._collect()
-        self.training: bool = True
+        Mode.switch(self, training=True)
         self.train()
 
     def _collect(self) -> None:
