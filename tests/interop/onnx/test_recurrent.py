@@ -60,6 +60,19 @@ def test_drawn_settings():
     assert refused < SETTINGS / 4
 
 
+@pytest.mark.parametrize("fixed", [(), ("W", "R", "B", "P")])
+def test_every_setting_runs_in_the_core(fixed, monkeypatch):
+    """Other activations, those of each direction, bounds, and sequences of no steps too."""
+
+    def refuse(*_):
+        raise AssertionError("computed in NumPy")
+
+    monkeypatch.setattr(recurrent, "_by_equations", refuse)
+    for seed in range(SETTINGS // 3):
+        model, inputs, expected = model_and_inputs(seed, fixed)
+        assert_all_close(backend.run_model(model, inputs), expected)
+
+
 def test_drawn_settings_are_layers(tmp_path):
     """With other activations and clips too, unless each direction has its own."""
     apart = 0

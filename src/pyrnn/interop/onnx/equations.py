@@ -1,7 +1,7 @@
 """RNN, GRU and LSTM as ONNX's specification writes them, in NumPy.
 
-Source: https://onnx.ai/onnx/operators, versions 7 to 22. This is the form for every attribute; what
-a cell of pyrnn computes as well goes there instead (`pyrnn.interop.onnx.operators.recurrent`).
+Source: https://onnx.ai/onnx/operators, versions 7 to 22. This is the form for every dtype; float32
+and float64 go to the cells of pyrnn instead (`pyrnn.interop.onnx.operators.recurrent`).
 Where the text leaves something open, it is as onnxruntime does: ``clip`` bounds what goes into the
 gates, not the cell that goes into the last activation of an LSTM; numbers in ``activation_alpha``
 and ``activation_beta`` belong, in order, to those activations that have such a parameter, and

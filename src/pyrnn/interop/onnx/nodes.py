@@ -10,7 +10,7 @@ import numpy as np
 from pyrnn._files import AnyPath
 from pyrnn.interop._made import Found, batch_norm_of, embedding_of, linear_of, made_of, warned
 from pyrnn.interop.onnx import quantized_nodes, window_nodes
-from pyrnn.interop.onnx.equations import DEFAULTS, Named, Settings, Weights
+from pyrnn.interop.onnx.equations import Settings, Weights
 from pyrnn.interop.onnx.graph import AnyArray, Graph, Node, Program, UnsupportedError
 from pyrnn.interop.onnx.operators import OPERATORS
 from pyrnn.interop.onnx.operators._build import (
@@ -24,7 +24,7 @@ from pyrnn.interop.onnx.operators.quantized import LSTM as LSTM_OF_BYTES
 from pyrnn.interop.onnx.operators.quantized import lstm_of
 from pyrnn.interop.onnx.operators.recurrent import settings_of, weights_of
 from pyrnn.interop.onnx.quantized_nodes import Links
-from pyrnn.interop.onnx.weights import cell_of, layer_activations, to_cell, written
+from pyrnn.interop.onnx.weights import layer_activations, plain_cell_of, to_cell, written
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM
@@ -227,10 +227,7 @@ def _recurrent(build: Build) -> Layer:
         raise UnsupportedError(
             f"no layer has {_described(settings)}; prepare(...) runs the node all the same"
         )
-    usual = tuple(Named(name, None, None) for name in DEFAULTS[settings.kind])
-    plain = settings._replace(activations=(usual,) * len(weights), clip=None)
-    cell = cell_of(plain, weights[0].P is not None)
-    assert cell is not None
+    cell = plain_cell_of(settings, weights[0].P is not None)
     options |= {"bias": fixed[2] is not None, "batch_first": build.flag("layout")}
     return layer_of(cell, settings, weights, options)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pyrnn._types import Array
+from pyrnn.backend import cells
 from pyrnn.interop.onnx.equations import ACTIVATIONS, Named, Settings, Weights
 
 # Which of ONNX's blocks of rows stands at each place in pyrnn's. A coupled cell has gates i g o,
@@ -34,22 +35,37 @@ _BLOCKS = {"rnn": 1, "gru": 3, "lstm": 4}
 """Blocks of rows in ONNX."""
 
 
-def cell_of(settings: Settings, peepholes: bool) -> str | None:
-    """The cell of pyrnn that computes the same, if there is one."""
-    plain = set(settings.activations)
-    if settings.clip is not None or len(plain) != 1:
-        return None
-    (functions,) = plain
-    names = tuple(function.name for function in functions)
+def plain_cell_of(settings: Settings, peepholes: bool) -> str:
+    """The cell of pyrnn with the gates of a node, and with the usual activations."""
     if settings.kind == "RNN":
-        return {"Tanh": "rnn_tanh", "Relu": "rnn_relu"}.get(names[0])
+        return "rnn_tanh"
     if settings.kind == "GRU":
-        if names != ("Sigmoid", "Tanh"):
-            return None
         return "gru" if settings.linear_before_reset else "gru_reset_before"
-    if names != ("Sigmoid", "Tanh", "Tanh"):
-        return None
     return "lstm" + "_coupled" * settings.input_forget + "_peephole" * peepholes
+
+
+def cells_of(settings: Settings, peepholes: bool) -> list[str]:
+    """The cell of pyrnn that computes each direction, with that direction's activations."""
+    plain = plain_cell_of(settings, peepholes)
+    clip = np.inf if settings.clip is None else written(settings.clip)
+    return [_chosen(plain, functions, clip) for functions in settings.activations]
+
+
+def _chosen(plain: str, functions: Sequence[Named], clip: float) -> str:
+    """A cell with these activations and this bound."""
+    if plain != "rnn_tanh":
+        parts = [_parted(named) for named in functions]
+        return cells.activated_cell(plain, [*parts, ("tanh", ())][:3], clip)
+    parts = [("sigmoid", ()), _parted(functions[0]), ("tanh", ())]
+    name = cells.activated_cell("rnn", parts, clip)
+    relu = clip == np.inf and functions[0].name == "Relu"
+    return "rnn_relu" if relu else {"rnn": plain}.get(name, name)
+
+
+def _parted(named: Named) -> tuple[str, tuple[float, ...]]:
+    """An activation's name, and all of its numbers."""
+    found = _activation(named)
+    return (found, ()) if isinstance(found, str) else (found[0], tuple(found[1:]))
 
 
 def layer_activations(settings: Settings) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The operators RNN, GRU and LSTM: the core's cells where they compute the same, else equations."""
+"""The operators RNN, GRU and LSTM: the cells of the core, and equations for other dtypes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyrnn.interop.onnx.equations import DEFAULTS, DIRECTIONS, GATES, Settings, 
 from pyrnn.interop.onnx.graph import AnyArray, GraphError
 from pyrnn.interop.onnx.operators._build import Build, Builder, Function
 from pyrnn.interop.onnx.operators.dense import FLOATS
-from pyrnn.interop.onnx.weights import cell_of, to_cell
+from pyrnn.interop.onnx.weights import cells_of, plain_cell_of, to_cell
 
 
 def settings_of(build: Build) -> Settings:
@@ -71,7 +71,7 @@ class _Operator:
         self.weights: list[Weights] | None = None
         self.packed: dict[str, list[Any]] = {}
         self.one_steps: dict[str, Callable[[Any, Any], Any]] = {}
-        self.cell: str | None = None
+        self.cells: list[str] | None = None
         fixed = [build.constant(index) for index in (1, 2, 3, 7)]
         places = [1, 2, *(index for index in (3, 7) if build.given(index))]
         if all(build.constant(index) is not None for index in places):
@@ -79,7 +79,7 @@ class _Operator:
                 self.settings, self.weights = weights_of(settings, *fixed)
             except ValueError as error:
                 raise GraphError(f"{build.node}: {error}") from error
-            self.cell = self._cell(self.weights)
+            self.cells = self._cells(self.weights)
 
     def batch_first(self, x: AnyArray, *rest: AnyArray | None) -> tuple[AnyArray, ...]:
         """With layout=1: x (N, T, I), states (N, directions, H), Y (N, T, directions, H)."""
@@ -102,47 +102,50 @@ class _Operator:
         P: AnyArray | None = None,
     ) -> tuple[AnyArray, ...]:
         """Y (T, directions, N, H), Y_h (directions, N, H) and, of an LSTM, Y_c."""
-        settings, weights, cell = self.settings, self.weights, self.cell
-        if weights is not None and len(weights) == 1 and cell is not None and lengths is None:
+        settings, weights, cells = self.settings, self.weights, self.cells
+        if weights is not None and len(weights) == 1 and cells is not None and lengths is None:
             state: Any = h if settings.kind != "LSTM" or h is c is None else (h, c)
-            found = self._by_one_step(cell, x, weights, state)
+            found = self._by_one_step(cells, x, weights, state)
             if found is not None:
                 return found
         if weights is None:
             settings, weights = weights_of(settings, W, R, B, P)
-            cell = self._cell(weights)
+            cells = self._cells(weights)
         _check_input(x, weights[0])
         steps, rows, _ = x.shape
         counts = None if lengths is None else _checked_lengths(lengths, steps, rows)
         given = (("initial_h", h), ("initial_c", c))[: 2 if settings.kind == "LSTM" else 1]
         states = _checked_states(settings, given, rows, x.dtype)
-        if cell is None or not x.size or (counts is not None and not counts.all()):
+        if cells is None or not x.size:
             return _by_equations(settings, x, weights, counts, states)
-        return self._by_core(cell, x, weights, counts, states)
+        return self._by_core(cells, x, weights, counts, states)
 
-    def _cell(self, weights: Sequence[Weights]) -> str | None:
+    def _cells(self, weights: Sequence[Weights]) -> list[str] | None:
+        """The cell of each direction; None for numbers that no cell computes with."""
         if weights[0].W.dtype not in FLOATS or not weights[0].W.size:
             return None
-        return cell_of(self.settings, weights[0].P is not None)
+        return cells_of(self.settings, weights[0].P is not None)
 
     def _packed(
-        self, backend: selection.Backend, cell: str, weights: Sequence[Weights]
+        self, backend: selection.Backend, cells: Sequence[str], weights: Sequence[Weights]
     ) -> list[Any]:
         packed = self.packed.get(backend.name)
         if packed is None:
-            packed = [backend.pack(cell, to_cell(cell, one)) for one in weights]
+            plain = plain_cell_of(self.settings, weights[0].P is not None)
+            sides = zip(cells, weights, strict=True)
+            packed = [backend.pack(cell, to_cell(plain, one)) for cell, one in sides]
             if self.weights is not None:
                 self.packed[backend.name] = packed
         return packed
 
     def _by_one_step(
-        self, cell: str, x: AnyArray, weights: Sequence[Weights], state: Any
+        self, cells: Sequence[str], x: AnyArray, weights: Sequence[Weights], state: Any
     ) -> tuple[AnyArray, ...] | None:
         """A single time step, if the backend takes these arguments as they are."""
         backend = selection.current()
         step = self.one_steps.get(backend.name)
         if step is None:
-            step = backend.one_step(self._packed(backend, cell, weights), "time_first", ())
+            step = backend.one_step(self._packed(backend, cells, weights), "time_first", ())
             self.one_steps[backend.name] = step
         found = step(x, state)
         if found is None:
@@ -152,14 +155,38 @@ class _Operator:
 
     def _by_core(
         self,
-        cell: str,
+        cells: Sequence[str],
+        x: AnyArray,
+        weights: Sequence[Weights],
+        counts: Any,
+        states: Sequence[AnyArray] | None,
+    ) -> tuple[AnyArray, ...]:
+        """The sequences that have steps; those of none end in zeros."""
+        if counts is None or counts.all():
+            return self._all_steps(cells, x, weights, counts, states)
+        rows = np.flatnonzero(counts)
+        directions, hidden = len(weights), weights[0].R.shape[1]
+        y = np.zeros((len(x), directions, x.shape[1], hidden), x.dtype)
+        parts = 2 if self.settings.kind == "LSTM" else 1
+        lasts = [np.zeros(y.shape[1:], x.dtype) for _ in range(parts)]
+        if rows.size:
+            some = None if states is None else [np.ascontiguousarray(s[:, rows]) for s in states]
+            found = self._all_steps(cells, x[:, rows], weights, counts[rows], some)
+            y[:, :, rows] = found[0]
+            for last, part in zip(lasts, found[1:], strict=True):
+                last[:, rows] = part
+        return y, *lasts
+
+    def _all_steps(
+        self,
+        cells: Sequence[str],
         x: AnyArray,
         weights: Sequence[Weights],
         counts: Any,
         states: Sequence[AnyArray] | None,
     ) -> tuple[AnyArray, ...]:
         backend = selection.current()
-        packed = self._packed(backend, cell, weights)
+        packed = self._packed(backend, cells, weights)
         x = np.ascontiguousarray(x)
         if len(packed) == 1:
             first = None if states is None else tuple([part[0] for part in states])
@@ -169,7 +196,11 @@ class _Operator:
             None if states is None else tuple(part[n] for part in states)
             for n in range(len(packed))
         ]
-        both = backend.forward_both(packed, x, firsts, counts, False, 0, [None, None])
+        if cells[0] == cells[1]:
+            both = backend.forward_both(packed, x, firsts, counts, False, 0, [None, None])
+        else:
+            sides = zip(packed, firsts, self.settings.backwards, strict=True)
+            both = [backend.forward(side, x, first, counts, back) for side, first, back in sides]
         y = np.stack([one[0] for one in both], axis=1)
         return y, *(np.stack(parts) for parts in zip(*(one[1] for one in both), strict=True))
 
