@@ -1,4 +1,4 @@
-"""What a model file of any kind holds, and the kinds that there are."""
+"""What a model file contains, and which kinds of model files there are."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class ConversionError(ValueError):
 
 @dataclass
 class Holding:
-    """What a file holds.
+    """What a file contains.
 
-    ``layers`` by name, none of them a composition, and ``refused``, why others are none;
-    ``program`` is the graph of an ONNX file, ``whole`` says whether it is more than its layers, and
-    ``others`` how many nodes and numbers each operator has that is no layer; ``model`` is what was
-    saved, where that is more than one layer: a `CharacterModel`, a composition, a dict of them.
-    ``left`` is what a file computes beside its layers, by name, and why no layer is that: with
-    nothing in it, the layers one behind the other compute what the file's model computes.
-    ``ordered`` says whether the file tells in which order that is; ``notes`` what else to know of
-    a layer, by its name.
+    ``layers`` are the layers by name, without compositions; ``refused`` says why other entries are
+    not layers. ``program`` is the graph of an ONNX file, ``whole`` whether it is more than its
+    layers, and ``others`` how many nodes and numbers belong to operators that are not layers.
+    ``model`` is the saved object if it is more than one layer: a `CharacterModel`, a composition,
+    or a dict of them. ``left`` says, by name, what a file computes besides its layers, and why no
+    layer does that; if it is empty, the layers one after the other compute what the file's model
+    computes. ``ordered`` says whether the file contains their order; ``notes`` has remarks about
+    layers, by name.
     """
 
     format: str

@@ -1,4 +1,4 @@
-"""Layers made of arrays that came from elsewhere, and what could not be made."""
+"""Layers made from the arrays of other libraries, and what could not be made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_SAID = 400
 
 
 class Found(NamedTuple):
-    """The layers of a file by name; and why others are none, by name."""
+    """The layers of a file by name, and, by name, why other entries are not layers."""
 
     layers: dict[str, Layer]
     refused: dict[str, str]

@@ -1,4 +1,4 @@
-"""Model files of every kind: what is in them, and from one kind to another.
+"""Model files of every kind: what they contain, and conversion from one kind to another.
 
 `read` knows the formats by what the name ends in; it gives layers by name, and the whole graph of
 an ONNX file. `write` is the other way round.

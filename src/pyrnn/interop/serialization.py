@@ -103,9 +103,9 @@ def save(model: Saveable, path: AnyPath, *, weights: WeightFormat | None = None)
     path : str, bytes or os.PathLike
         Name of the file, usually ending in ``.safetensors``.
     weights : {"float32", "bfloat16", "float16", "int8"}, optional
-        The format of matrices of weights in the file, for a model of float32: half the size, or a
-        quarter, rounded to nearest. `load` gives the rounded weights, in float32. By default they
-        are stored as they are, whatever format ``eval`` was told.
+        The format of weight matrices in the file, for a model of float32: half the size, or a
+        quarter, rounded to nearest. `load` returns the rounded weights, in float32. By default they
+        are stored in float32, also if ``eval`` was called with a narrow format.
 
     Raises
     ------
@@ -161,9 +161,9 @@ def load(path: AnyPath, *, mmap: bool = False) -> Saveable:
         Name of a regular file from `save`.
     mmap : bool, default False
         Whether parameters are views of the file, mapped into memory: processes that load the same
-        file share it, and memory is taken when a parameter is first read. A parameter that is
-        changed gets memory of its own; the file never changes. Do not shorten the file meanwhile
-        (`save` replaces it, which does no harm). Parameters in a narrow format are read.
+        file share its memory, and a parameter takes memory only when it is first read. A parameter
+        that is changed is copied; the file never changes. Do not shorten the file while it is in
+        use (`save` replaces it, which is safe). Parameters in a narrow format are always read.
 
     Returns
     -------

@@ -16,7 +16,7 @@ Kept = TypeVar("Kept")
 
 @public("pyrnn", "_Cache")
 class Cache(Generic[Kept]):
-    """What `forward` kept; it serves one `backward` of the layer it came from.
+    """What `forward` kept for one `backward` of the same layer.
 
     ``lengths`` are those of a batch of sequences, if given.
     """
@@ -45,11 +45,11 @@ class Cache(Generic[Kept]):
             raise ValueError("cache: it was used by an earlier backward; call forward again")
 
     def look(self) -> Kept:
-        """What was kept, which stays; `check_fresh` has been asked."""
+        """Return what was kept, without using it up; call `check_fresh` first."""
         return self._kept[0]
 
     def use(self) -> Kept:
-        """Take what was kept; it can be taken once, by whichever thread comes first."""
+        """Take what was kept. Only one thread can do so, and only once."""
         try:
             return self._kept.pop()
         except IndexError:

@@ -1,4 +1,4 @@
-"""What all layers share: options, parameters, train and eval mode, weights packed for a backend."""
+"""What all layers share: options, parameters, train and eval mode, packed weights."""
 
 from __future__ import annotations
 

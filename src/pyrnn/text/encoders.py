@@ -1,8 +1,8 @@
 """Converts a text to numbers while it is read, before its vocabulary is known.
 
-An encoder gives each token a number of its own at its first appearance. Once the whole text was
-read, and its tokens are counted, `Encoder.vocabulary` chooses the tokens of the model, and gives
-the index of each number.
+An encoder gives each token a number when it first appears. When the whole text has been read and
+its tokens have been counted, `Encoder.vocabulary` chooses the tokens of the model, and returns the
+index of each number.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ CODE_POINTS = 0x110000
 
 VOCAB_SIZE = 10_000
 MIN_COUNT = 2
-"""The largest vocabulary of words, and how often each has to be in the text, if nobody says it."""
+"""The default largest vocabulary of words, and how often each must occur in the text."""
 
 MOST_WORDS = 1 << 20
-"""Words that are new after so many different ones are unknown; so memory is bounded."""
+"""After this many different words, new words are unknown, so that memory is bounded."""
 OTHER = 0
 """The number of these."""
 WORDS_AT_ONCE = 1 << 20

@@ -1,8 +1,8 @@
 """Texts as numbers of tokens, made in one pass through them, in memory or in a file.
 
-The numbers are written as they come, in the smallest integers that hold them. At the end the
-vocabulary is known. Then they are exchanged for indices in place: the training parts of all texts
-first, one after the other, and the held-out parts behind them.
+While the text is read, the numbers are written in the smallest integers that hold them. At the end
+the vocabulary is known. Then the numbers are replaced by indices in place: first the training parts
+of all texts, one after the other, then the held-out parts.
 """
 
 from __future__ import annotations

@@ -173,8 +173,8 @@ def train(
     Warns
     -----
     UserWarning
-        If what is learned foresees the last 4096 characters that were read worse than a guess that
-        takes all for equally likely, and worse than the first weights did.
+        If the result predicts the last 4096 characters that were read worse than a uniform guess,
+        and worse than the initial weights did.
 
     Notes
     -----

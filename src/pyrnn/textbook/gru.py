@@ -63,7 +63,7 @@ def gru_cell_forward(
 
     Notes
     -----
-    ``ut = σ(Wu [a_prev; xt] + bu)``, ``rt`` alike, ``cct = tanh(Wc [rt a_prev; xt] + bc)``,
+    ``ut = σ(Wu [a_prev; xt] + bu)``, ``rt`` likewise, ``cct = tanh(Wc [rt a_prev; xt] + bc)``,
     ``a_next = ut cct + (1 - ut) a_prev``. So ut is 1 − z of `pyrnn.GRU` with
     ``reset_after=False``. Source: K. Cho et al., "Learning phrase representations using RNN
     encoder-decoder for statistical machine translation", EMNLP 2014; the letters are those of

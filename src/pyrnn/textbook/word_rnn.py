@@ -252,8 +252,8 @@ def train(
     Warns
     -----
     UserWarning
-        If what is learned foresees the last 4096 words or so worse than a guess that takes all for
-        equally likely, and worse than the parameters did before.
+        If the result predicts about the last 4096 words worse than a uniform guess, and worse than
+        the parameters did before.
 
     Notes
     -----

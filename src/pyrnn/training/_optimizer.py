@@ -1,4 +1,4 @@
-"""What all optimisers share: the parameter arrays, checks before any change, saved state."""
+"""What all optimisers share: the parameter arrays, checks, saved state."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pyrnn import _warnings
 from pyrnn._types import Array
 
 JUDGED = 4096
-"""Whether a training has diverged is judged by so many of the characters or words read last."""
+"""This many of the last characters or words decide whether training has diverged."""
 
 TOLERANCE = 0.01
 """A training that changes next to nothing may end this much worse than it began."""
@@ -66,7 +66,7 @@ def worse_than_a_guess(bits: float, classes: int, untrained: Callable[[], float]
 
 
 def warn_if_worse(name: str, rate: float, reason: str) -> None:
-    """Warn of such a model: a training that is soon ended may well be on its way to better ones."""
+    """Warn of such a model: after a short training, more steps might still improve it."""
     if reason:
         _warnings.warn_user(
             f"{name}: training with {rate:g} ended worse than it began: {reason}. Train longer, or "

@@ -28,7 +28,7 @@ _KEPT = ("keras_version", "model_config", "name", "pyrnn")
 
 
 class ContentError(ValueError):
-    """The file holds what no file of Keras does; the message is one line."""
+    """The file contains something that no file of Keras does; the message is one line."""
 
 
 def tree(file: Any, most_bytes: int) -> tuple[dict[str, Any], list[Any]]:

@@ -40,7 +40,7 @@ class Archive(NamedTuple):
 
 @contextmanager
 def errors_of(path: AnyPath) -> Iterator[str]:
-    """Turn whatever a file is found to be into one `ModelFileError` that begins with its path."""
+    """Turn any error in a file into a `ModelFileError` whose message begins with the path."""
     name = checked_path(path)
     try:
         yield name

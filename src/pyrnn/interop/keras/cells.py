@@ -2,7 +2,7 @@
 
 Keras has kernels (I, G·H) and (H, G·H) with gates i f c o (LSTM) and z r h (GRU), and one bias; a
 GRU with ``reset_after`` has two, (2, 3·H). pyrnn has the transposed arrays, gates i f g o and
-r z n, and two biases, of which that of h is zero where Keras has one.
+r z n, and two biases; if Keras has one bias, the bias of h is zero.
 """
 
 from __future__ import annotations

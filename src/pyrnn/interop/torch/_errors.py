@@ -1,4 +1,4 @@
-"""What is wrong with a file; `read` puts the file's path before it."""
+"""The error about a damaged file; `read` puts the file's path before its message."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A pickle machine that runs nothing: whatever a pickle names or calls becomes an inert record.
+"""A pickle interpreter that runs nothing: what a pickle names or calls becomes an inert record.
 
-`pickle.Unpickler` is not used. It calls what it finds on its stack and gives memory for counts that
-a file merely claims. Here every opcode takes memory in proportion to its own bytes, names are
-never looked up, and a call is written down as a `Made`.
+`pickle.Unpickler` is not used. It calls what it finds on its stack, and allocates memory for counts
+that a file only claims. Here every opcode takes memory in proportion to its own bytes, names are
+never looked up, and a call is only recorded, as a `Made`.
 """
 
 from __future__ import annotations

@@ -40,22 +40,21 @@ def from_state_dict(
     bidirectional: bool | None = None,
     **options: Any,
 ) -> Any:
-    """Make a layer of the arrays of a torch module.
+    """Make a layer from the arrays of a torch module.
 
-    Its kind, sizes, number of layers, directions, projection and biases are those that the names
-    and shapes say:
+    Names and shapes determine its kind, sizes, number of layers, directions, projection and biases:
 
-    - ``weight_ih_l0``, ``weight_hh_l0``, ...: `RNN`, `GRU` or `LSTM`, as ``weight_hh_l0`` has 1, 3
-      or 4 times as many rows as there are units; the units are its columns, or those of
-      ``weight_hr_l0`` where there is a projection.
+    - ``weight_ih_l0``, ``weight_hh_l0``, ...: `RNN`, `GRU` or `LSTM`, if ``weight_hh_l0`` has 1, 3
+      or 4 times as many rows as there are units; the number of units is that of its columns, or of
+      the columns of ``weight_hr_l0`` if there is a projection.
     - ``weight_ih``, ``weight_hh``: the cell of that kind.
     - ``running_mean``, ``running_var`` and maybe ``weight``, ``bias``: `BatchNorm1d`, with torch's
-      usual eps and momentum, which a state dict does not say.
+      default eps and momentum, which a state dict does not contain.
     - ``weight`` (2-D) and ``bias``: `Linear`.
-    - ``kind`` makes of a ``weight`` (3-D) a `Conv1d`, with the ``options`` that its module has, and
-      of ``weight`` and ``bias`` (1-D) a `LayerNorm` or `InstanceNorm1d`.
-    - ``weight`` alone: `Embedding` if the last part of the prefix has "emb" in it, else a `Linear`
-      without bias; ``kind`` decides otherwise.
+    - ``weight`` (3-D): a `Conv1d`, if ``kind`` says so, with the ``options`` of its module;
+      ``weight`` and ``bias`` (1-D): a `LayerNorm` or `InstanceNorm1d`, as ``kind`` says.
+    - ``weight`` only: `Embedding` if the last part of the prefix contains "emb", else a `Linear`
+      without bias, unless ``kind`` is given.
 
     Parameters
     ----------
@@ -64,22 +63,22 @@ def from_state_dict(
         with names joined by dots. float16 and bfloat16 are widened to float32; so are the packed
         weights of modules from ``torch.ao.quantization.quantize_dynamic``.
     prefix : str
-        Of the module in the model, with or without the dot at its end: "encoder.lstm".
+        The name of the module in the model, with or without a dot at its end: "encoder.lstm".
     kind : {"RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "Linear", "Embedding", \
         "BatchNorm1d", "Conv1d", "LayerNorm", "InstanceNorm1d"}, optional
-        What is expected; another is an error.
+        The expected kind; a layer of another kind is an error.
     nonlinearity : {"tanh", "relu"}
-        Of an RNN; a state dict does not say it.
+        The activation of an RNN, which a state dict does not contain.
     batch_first : bool
-        Of a recurrent layer; a state dict does not say it. Nor does it say the dropout, which is 0
-        and may be set.
+        The layout of a recurrent layer, which a state dict does not contain. Nor does it contain
+        the dropout, which is 0 and may be set.
     bidirectional : bool, optional
-        Of a quantised recurrent layer, whose state dict does not say it: needed where it has two
-        cells with as many inputs as units, which may be two levels or two directions.
+        For a quantised recurrent layer, whose state dict does not contain it: needed if the layer
+        has two cells with as many inputs as units, which may be two levels or two directions.
     **options
-        Of a convolution or a normalisation, whose state dict does not say them: ``stride``,
-        ``padding``, ``dilation``, ``groups`` of a `Conv1d`; ``eps``, ``momentum``. The layer has
-        its channels last.
+        The options of a convolution or a normalisation, which a state dict does not contain:
+        ``stride``, ``padding``, ``dilation``, ``groups`` of a `Conv1d`; ``eps``, ``momentum``. The
+        layer has its channels last.
 
     Returns
     -------

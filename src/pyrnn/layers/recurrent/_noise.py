@@ -69,5 +69,5 @@ def draw(
 
 
 def expected(zoneout: tuple[float, ...]) -> Noise | None:
-    """What stands for the noise in eval mode: its mean."""
+    """What replaces the noise in eval mode: its mean."""
     return Noise(None, zoneout) if zoneout else None

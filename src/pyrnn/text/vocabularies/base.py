@@ -22,7 +22,7 @@ REPLACEMENT = "\ufffd"
 """Represents, in a vocabulary, every character that the vocabulary does not have."""
 
 AT_ONCE = 1 << 16
-"""So many indices are decoded at once, where only the length of their text is asked for."""
+"""This many indices are decoded at once if only the length of their text is needed."""
 
 
 class Spans(NamedTuple):
@@ -96,7 +96,7 @@ class BaseVocabulary(Portable):
         text : str
             The text; it may be empty.
         replace : bool, default False
-            `Vocabulary` alone has a use for it.
+            Only `Vocabulary` uses it.
         name : str, default "text"
             The name of the text in errors.
 
@@ -232,7 +232,7 @@ class BaseVocabulary(Portable):
         return [] if self.replacement is None else [self.replacement]
 
     def _opening(self) -> str:
-        """What a model begins to write after, if nobody says it: a line end, if it knows one."""
+        """The default prompt of a model: a line end, if it knows one."""
         raise NotImplementedError
 
     def _line_end(self) -> int | None:

@@ -34,7 +34,7 @@ SIZES = ("get_vocab_size", "vocab_size", "get_piece_size", "n_vocab")
 class TokenizerVocabulary(BaseVocabulary):
     r"""The tokens of another library's tokeniser: byte pairs, word pieces, anything.
 
-    Text is encoded line by line, each with its line end, so that texts of any size can be.
+    Text is encoded line by line, each with its line end, so that a text may have any size.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class TokenizerVocabulary(BaseVocabulary):
     Raises
     ------
     TypeError, ValueError
-        If ``tokenizer`` is nothing of that, or knows no token.
+        If ``tokenizer`` is none of these, or knows no token.
     OSError
         If the file cannot be read.
     MissingExtraError

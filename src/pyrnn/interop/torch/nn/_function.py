@@ -1,13 +1,14 @@
 """A stack of layers as one node of torch's graph.
 
-Three things that torch's users do decide what is kept for the backward pass:
+What users of torch do decides what is kept for the backward pass:
 
-- They go back more than once (``retain_graph=True``), or change y in place, into which the core
-  looks. What was kept is renewed then: the core runs its forward again, with the weights and the
-  dropout masks of the first.
-- They change the weights in between. The core has its own packed copies of those of the forward.
+- They run backward more than once (``retain_graph=True``), or change y, which the cache refers to,
+  in place. Then the cache is renewed: the core runs the forward pass again, with the weights and
+  the dropout masks of the first one.
+- They change the weights in between. The core has its own packed copies of the weights of the
+  forward pass.
 - They save memory with hooks on saved tensors, as `torch.utils.checkpoint` does. Then the core
-  keeps nothing, and runs forward from the saved tensors when the gradients are asked for.
+  keeps nothing, and runs the forward pass again from the saved tensors when gradients are needed.
 
 Gradients that are to be differentiated again (``create_graph=True``) are composed of torch's own
 operators.

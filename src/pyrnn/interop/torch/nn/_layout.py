@@ -1,6 +1,7 @@
 """How a call's tensors are laid out, and how the core has them: (T, N, features), padded.
 
-But for packed sequences, axes are all there is to it, and arrays and tensors can do the same.
+Except for packed sequences, layouts differ only in their axes, so the same code works for arrays
+and tensors.
 """
 
 from __future__ import annotations

@@ -25,10 +25,10 @@ class Steps(NamedTuple):
 
 
 class Arguments(NamedTuple):
-    """What the arguments of a stack of layers have to fit.
+    """The sizes that the arguments of a stack of layers must have.
 
-    ``state_sizes`` are the features of each part of a state by its name; ``stacked`` of them lie
-    upon each other, one for each layer and direction.
+    ``state_sizes`` are the numbers of features of the parts of a state, by name; a part has
+    ``stacked`` arrays in its first axis, one for each layer and direction.
     """
 
     input_size: int

@@ -1,9 +1,9 @@
-"""Sequences with holes and restarts, as a batch of sequences that have neither.
+"""Sequences with masked steps and resets, converted to a batch of sequences without them.
 
-A masked step keeps the state, so the other steps of a sequence are a shorter sequence. Where the
-state is set to zero, another sequence begins. What runs over time sees the segments between the
-restarts, without their masked steps, each as a row of its own. So their bits are those of the
-segment alone, and a masked step costs its copy only.
+A masked step keeps the state, so the other steps of a sequence form a shorter sequence. Where the
+state is reset, another sequence begins. The loop over time gets the segments between the resets,
+without their masked steps, each as a separate row. So the bits are those of the segment alone, and
+a masked step costs only its copy.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Group(NamedTuple):
             y[places.times, places.rows] = part[places.steps, places.segments]
 
     def output_gradient(self, dy: Array, reverse: bool) -> Array:
-        """The gradient of the group's outputs; each has those of all steps that it stands at."""
+        """The gradient of the group's outputs: for each, the sum over all steps that repeat it."""
         part = np.zeros((self.steps, len(self.rows), dy.shape[2]), dy.dtype)
         run, held = self.run, self.held[reverse]
         part[run.steps, run.segments] = dy[run.times, run.rows]

@@ -23,10 +23,10 @@ _ONE_STEPS = 8
 
 @public("pyrnn", "_FixedWeights")
 class FixedWeights:
-    """What a layer in eval mode and its streams share.
+    """The weights that a layer in eval mode and its streams share.
 
-    They look at the arrays of the layer, which are read-only then; `detach` gives them copies
-    before these change.
+    They refer to the arrays of the layer, which are read-only in eval mode; `detach` replaces them
+    by copies before the arrays change.
     """
 
     storage: Storage = "full"
