@@ -59,7 +59,7 @@ class Layer(Configured):
         lambda _, value: _checks.float_dtype(value), plain=lambda dtype: sys.intern(dtype.name)
     )
 
-    training = Mode()
+    training: Mode = Mode()
 
     _storage: Storage = "full"
     """Of the weights, in eval mode."""

@@ -98,7 +98,7 @@ class CharacterModel(Use, Configured):
     seed: Option[int | None] = Option(_options.seed, shown=False)
     unicode_form: Option[UnicodeForm | None] = Option(check_unicode_form)
 
-    training = Mode()
+    training: Mode = Mode()
 
     def __init__(
         self,
