@@ -29,6 +29,18 @@ def test_several_processes_without_mpi4py(name, monkeypatch):
         launch.world()
 
 
+def test_several_processes_without_an_mpi_library(monkeypatch):
+    monkeypatch.setenv("PMI_SIZE", "2")
+    monkeypatch.setattr(_extras, "require", lambda *names: None)
+
+    def load(*arguments, **options):
+        raise RuntimeError("cannot load MPI library libmpi.so: no such file")
+
+    monkeypatch.setattr("builtins.__import__", load)
+    with pytest.raises(_extras.MissingExtraError, match=r"^mpi4py finds no MPI library .* mpich"):
+        launch.world()
+
+
 @pytest.mark.parametrize(
     ("count", "masks", "expected"),
     [

@@ -18,7 +18,7 @@ def world() -> Any:
     Raises
     ------
     MissingExtraError
-        If mpi4py is not installed, and there are several processes.
+        If mpi4py or an MPI library is not installed, and there are several processes.
     """
     started = (os.environ.get(name, "") for name in SIZES)
     if not any(text.isdigit() and int(text) > 1 for text in started):
@@ -26,8 +26,13 @@ def world() -> Any:
     _extras.require("mpi", "mpi4py")
     # If a rank dies, MPICH then ends the others with one line, not with a stack trace.
     os.environ.setdefault("MPIR_CVAR_PRINT_ERROR_STACK", "0")
-    from mpi4py import MPI
-
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise _extras.MissingExtraError(
+            "mpi4py finds no MPI library that it can load; pip install mpich brings one, or "
+            "MPI4PY_LIBMPI names one"
+        ) from error
     communicator = MPI.COMM_WORLD
     return communicator if communicator.Get_size() > 1 else None
 

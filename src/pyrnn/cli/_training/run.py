@@ -315,20 +315,22 @@ class Training:
         loss, dlogits = softmax_cross_entropy(logits[before:], y)
         if before:  # these steps only serve the gradients
             dlogits = np.concatenate([np.zeros_like(logits[:before]), dlogits])
-        tokens = y.size
-        ranks = self._ranks
+        tokens, ranks = y.size, self._ranks
+        if ranks is not None:
+            # All know how many tokens there are: no rank waits for another within a step.
+            dlogits *= tokens / (len(y) * self.settings.batch_size)
+        else:
+            check_loss("--lr", self.settings.lr, loss, self.step + 1)
+        grads: Mapping[str, Array]
+        _, _, grads = self.model.backward(cache, dlogits)
         if ranks is not None:
             seconds = self._busy + time.perf_counter() - start
             told = ranks.told(loss, tokens, stop(), seconds)
             loss, weight = weighted(told)
-            dlogits *= tokens / weight
             tokens = int(weight)
             self._stop_asked = bool(told[:, 2].any())
             self.seconds = float(told[0, 3])
-        check_loss("--lr", self.settings.lr, loss, self.step + 1)
-        grads: Mapping[str, Array]
-        _, _, grads = self.model.backward(cache, dlogits)
-        if ranks is not None:
+            check_loss("--lr", self.settings.lr, loss, self.step + 1)
             grads = ranks.sum_gradients(grads)
         norm = clip_grad_norm(grads, self.settings.clip)
         warm_up = min(1.0, (self.step + 1) / WARM_UP_STEPS)
