@@ -77,9 +77,13 @@ struct Kernels {
 
   // y[i] = f(x[i])
   void (*exp)(const T* x, T* y, Size n);
+  void (*log)(const T* x, T* y, Size n);
   void (*tanh)(const T* x, T* y, Size n);
   void (*sigmoid)(const T* x, T* y, Size n);
   void (*sqrt)(const T* x, T* y, Size n);
+  void (*activation)(const Activation<T>& f, const T* x, T* y, Size n);
+  // dx[i] = dy[i] f'(x[i])
+  void (*activation_backward)(const Activation<T>& f, const T* x, const T* dy, T* dx, Size n);
 
   // Row-wise: losses = -ln softmax[target], dlogits = softmax - onehot(target).
   void (*softmax_cross_entropy)(const T* logits, const std::int64_t* targets, T* dlogits,

@@ -281,3 +281,31 @@ def test_monotone(compute, function, dtype):
         up, down = compute(function, x), compute(function, -x)
         assert (up[1:] >= up[:-1]).all(), center
         assert (down[1:] <= down[:-1]).all(), -center
+
+
+def test_errors_of_the_logarithm(compute):
+    info = np.finfo("float64")
+    generator = np.random.default_rng(0)
+    near_one = np.concatenate([around(c, 40, "float64") for c in (1.0, 0.5**0.5, 2.0**0.5, 2.0)])
+    drawn = np.exp(generator.uniform(np.log(info.tiny), np.log(info.max), 800))
+    x = np.concatenate([near_one, drawn, 1 + generator.uniform(-0.1, 0.1, 400)])
+    x = np.concatenate([x, [info.max, info.tiny, info.smallest_subnormal]])
+    got = compute("log", x)
+    with mpmath.workdps(60):
+        exact = [mpmath.log(mpmath.mpf(float(number))) for number in x]
+        errors = [abs(float(mpmath.mpf(float(g)) - e)) for g, e in zip(got, exact, strict=True)]
+    units = np.spacing(np.abs(np.array([float(e) for e in exact])))
+    assert (np.array(errors) <= units).all()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        special = np.array([0.0, -0.0, np.inf, -1.0, -np.inf, np.nan, 1.0])
+        np.testing.assert_array_equal(compute("log", special), np.log(special))
+
+
+def test_errors_of_softplus(compute):
+    x = np.concatenate([np.linspace(-750, 750, 2001), np.linspace(-3, 3, 1001)])
+    got = compute("softplus", x)
+    with mpmath.workdps(60):
+        exact = [mpmath.log1p(mpmath.exp(mpmath.mpf(float(number)))) for number in x]
+        errors = [abs(float(mpmath.mpf(float(g)) - e)) for g, e in zip(got, exact, strict=True)]
+    units = np.spacing(np.array([float(e) for e in exact]))
+    assert (np.array(errors) <= 4 * units).all()

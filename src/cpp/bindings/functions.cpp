@@ -1,7 +1,9 @@
-// The vector functions on arrays, so that they can be tested: for subnormal numbers too, which are
-// not flushed here.
+// Functions of each element of an array. The plain ones do not flush subnormal numbers; activations
+// of layers do, as everything in layers does.
 #include "bindings/bindings.hpp"
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/computing.hpp"
+#include "runtime/dense/activation.hpp"
 #include "runtime/machine/dispatch.hpp"
 
 namespace pyrnn {
@@ -18,11 +20,52 @@ void bind_function(py::module_& module, const char* name,
 }
 
 template <class T>
+py::array_t<T> softplus(const Dense<T>& x) {
+  py::array_t<T> y(py::array::ShapeContainer(x.shape(), x.shape() + x.ndim()));
+  kernels_of<T>(active_table())
+      .activation({Function::softplus}, x.data(), y.mutable_data(), x.size());
+  return y;
+}
+
+template <class T>
+Activation<T> activation_at(int function, T alpha, T beta) {
+  require(function >= 0 && function < function_count, "activation: function");
+  return {static_cast<Function>(function), alpha, beta};
+}
+
+template <class T>
+py::array_t<T> activation_of(int function, T alpha, T beta, const Dense<T>& x) {
+  require(x.ndim() == 1, "activation: expected one axis");
+  const Activation<T> f = activation_at(function, alpha, beta);
+  auto y = empty<T>({x.size()});
+  T* const out = y.mutable_data();
+  const Computing computing;
+  activation(kernels_of<T>(active_table()), f, x.data(), out, x.size());
+  return y;
+}
+
+template <class T>
+py::array_t<T> activation_backward_of(int function, T alpha, T beta, const Dense<T>& x,
+                                      const Dense<T>& dy) {
+  require(x.ndim() == 1 && dy.ndim() == 1 && x.size() == dy.size(), "activation: shapes");
+  const Activation<T> f = activation_at(function, alpha, beta);
+  auto dx = empty<T>({x.size()});
+  T* const out = dx.mutable_data();
+  const Computing computing;
+  activation_backward(kernels_of<T>(active_table()), f, x.data(), dy.data(), out, x.size());
+  return dx;
+}
+
+template <class T>
 void bind_all(py::module_& module) {
   bind_function<T>(module, "exp", &Kernels<T>::exp);
+  bind_function<T>(module, "log", &Kernels<T>::log);
   bind_function<T>(module, "tanh", &Kernels<T>::tanh);
   bind_function<T>(module, "sigmoid", &Kernels<T>::sigmoid);
   bind_function<T>(module, "sqrt", &Kernels<T>::sqrt);
+  module.def("softplus", &softplus<T>);
+  module.def("activation", &activation_of<T>);
+  module.def("activation_backward", &activation_backward_of<T>);
 }
 
 }  // namespace

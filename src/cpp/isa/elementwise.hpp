@@ -3,6 +3,7 @@
 // before they are added, so that every instruction set gives the same bits.
 #pragma once
 
+#include "isa/cells/activations.hpp"
 #include "isa/simd/math.hpp"
 #include "isa/simd/partial.hpp"
 #include "numerics.hpp"
@@ -22,6 +23,21 @@ template <class V, V (*FUNCTION)(V)>
 void map(const typename V::Scalar* x, typename V::Scalar* y, Size n) {
   each_vector<V>(n, [=](Size i, Size count) {
     store_some<V>(FUNCTION(load_some<V>(x + i, count)), y + i, count);
+  });
+}
+
+template <class V, class T = typename V::Scalar>
+void activation(const Activation<T>& f, const T* x, T* y, Size n) {
+  each_vector<V>(n, [=](Size i, Size count) {
+    store_some<V>(activated(f, load_some<V>(x + i, count)), y + i, count);
+  });
+}
+
+template <class V, class T = typename V::Scalar>
+void activation_backward(const Activation<T>& f, const T* x, const T* dy, T* dx, Size n) {
+  each_vector<V>(n, [=](Size i, Size count) {
+    const V d = load_some<V>(dy + i, count) * slope(f, load_some<V>(x + i, count));
+    store_some<V>(d, dx + i, count);
   });
 }
 

@@ -10,6 +10,7 @@
 #include "isa/gemm/outer.hpp"
 #include "isa/gemm/pack.hpp"
 #include "isa/gemm/product.hpp"
+#include "isa/logarithm.hpp"
 #include "isa/softmax.hpp"
 #include "isa/totals.hpp"
 #include "kernel_table.hpp"
@@ -46,9 +47,12 @@ constexpr Kernels<typename V::Scalar> make_kernels(CellList<Cells...>) {
   k.finish_totals = finish_totals<V>;
   k.fma_loop = fma_loop<V>;
   k.exp = map<V, vector_exp<V>>;
+  k.log = map_logarithm<T>;
   k.tanh = map<V, vector_tanh<V>>;
   k.sigmoid = map<V, vector_sigmoid<V>>;
   k.sqrt = map<V, square_root>;
+  k.activation = activation<V>;
+  k.activation_backward = activation_backward<V>;
   k.softmax_cross_entropy = softmax_cross_entropy<V>;
   k.add = add<T>;
   k.sum_of_squares = sum_of_squares<T>;

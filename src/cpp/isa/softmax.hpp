@@ -1,9 +1,7 @@
 // Softmax and cross-entropy of rows of logits, with the gradient.
 #pragma once
 
-#include <cmath>
-#include <limits>
-
+#include "isa/logarithm.hpp"
 #include "isa/simd/lanes.hpp"
 #include "isa/simd/math.hpp"
 #include "isa/simd/partial.hpp"
@@ -18,25 +16,6 @@ inline typename V::Scalar largest_lane(V x) {
   auto largest = lanes[0];
   for (int i = 1; i < V::lanes; ++i) largest = lanes[i] > largest ? lanes[i] : largest;
   return largest;
-}
-
-// The natural logarithm of a number from 1 on. The C library's depends on its version and on the
-// processor. x = 2^e m with m about 1, and ln m = 2 artanh(s) with s = (m - 1) / (m + 1), whose
-// series is long enough for |s| up to 0.172; the error is less than one unit in the last place.
-inline double logarithm(double x) {
-  constexpr double infinity = std::numeric_limits<double>::infinity();
-  if (!(x < infinity)) return x;
-  constexpr double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
-  int exponent;
-  double m = std::frexp(x, &exponent);  // in [0.5, 1)
-  if (m < 0.70710678118654752440) {
-    m *= 2;
-    --exponent;
-  }
-  const double f = m - 1, s = f / (2 + f), square = s * s;
-  double series = 0;
-  for (int i = 23; i >= 3; i -= 2) series = (series + 2.0 / i) * square;
-  return exponent * ln2_high - ((s * (f - series) - exponent * ln2_low) - f);
 }
 
 // (rows, columns), (rows,) -> (rows, columns), (rows,)

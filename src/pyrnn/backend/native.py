@@ -9,7 +9,7 @@ from typing import Any
 from pyrnn import _core
 from pyrnn._types import Array, Indices, Link, Parameters, StepForm, Storage
 from pyrnn.reference import losses
-from pyrnn.reference.activations import parse_cell_name
+from pyrnn.reference.activations import NAMES, parse_cell_name
 from pyrnn.reference.layers import batch_norm, convolution, pointwise, windows
 
 # By the size of a number
@@ -35,6 +35,17 @@ _ONE_STEPS: dict[type, Any] = {
 }
 
 
+_FUNCTIONS: dict[int, Any] = {4: _core.functions_float32, 8: _core.functions_float64}
+
+# NumPy's depend on the processor.
+_OF_LOSSES = losses.Functions(
+    _core.functions_float64.exp,
+    _core.functions_float64.log,
+    _core.functions_float64.sigmoid,
+    _core.functions_float64.softplus,
+)
+
+
 class NativeBackend:
     """Computes in C++; see `pyrnn.backend.protocol.Backend` for what each function means."""
 
@@ -54,10 +65,10 @@ class NativeBackend:
     embedding = staticmethod(_core.embedding)
     embedding_backward = staticmethod(_core.embedding_backward)
     softmax_cross_entropy = staticmethod(_core.softmax_cross_entropy)
-    weighted_cross_entropy = staticmethod(losses.weighted_cross_entropy)  # NumPy's
-    elementwise_loss = staticmethod(losses.elementwise)
-    activation = staticmethod(pointwise.activation)
-    activation_backward = staticmethod(pointwise.activation_backward)
+    weighted_cross_entropy = staticmethod(
+        partial(losses.weighted_cross_entropy, functions=_OF_LOSSES)
+    )
+    elementwise_loss = staticmethod(partial(losses.elementwise, functions=_OF_LOSSES))
     layer_norm = staticmethod(pointwise.layer_norm)
     layer_norm_backward = staticmethod(pointwise.layer_norm_backward)
     max_pool = staticmethod(windows.max_pool)
@@ -69,6 +80,7 @@ class NativeBackend:
     batch_norm_of_part = staticmethod(batch_norm.batch_norm_of_part)
     batch_norm_of_part_backward = staticmethod(batch_norm.batch_norm_of_part_backward)
     exp = staticmethod(_core.functions_float64.exp)
+    log = staticmethod(_core.functions_float64.log)
     sgd = staticmethod(_core.sgd)
     adagrad = staticmethod(_core.adagrad)
     rmsprop = staticmethod(_core.rmsprop)
@@ -116,6 +128,20 @@ class NativeBackend:
             [(link.convolution, (link.before, link.after), link.magnitude) for link in links]
         )
         return chain
+
+    def activation(self, name: str, alpha: float, beta: float, x: Array) -> Array:
+        """See `pyrnn.backend.protocol.Backend.activation`."""
+        y: Array = _FUNCTIONS[x.itemsize].activation(NAMES.index(name), alpha, beta, x.reshape(-1))
+        return y.reshape(x.shape)
+
+    def activation_backward(
+        self, name: str, alpha: float, beta: float, x: Array, dy: Array
+    ) -> Array:
+        """See `pyrnn.backend.protocol.Backend.activation_backward`."""
+        functions = _FUNCTIONS[x.itemsize]
+        arrays = x.reshape(-1), dy.reshape(-1)
+        dx: Array = functions.activation_backward(NAMES.index(name), alpha, beta, *arrays)
+        return dx.reshape(x.shape)
 
     def instance_norm(
         self, x: Array, weight: Array | None, bias: Array | None, eps: float

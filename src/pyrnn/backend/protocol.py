@@ -220,10 +220,12 @@ class Backend(Protocol):
     ) -> tuple[Array, Array]:
         """A loss of `pyrnn.reference.losses.ELEMENTWISE`: of each element, with its derivative."""
 
-    def activation(self, name: str, x: Array) -> Array:
-        """A function of each element: "tanh", "relu", "sigmoid" or "softplus"."""
+    def activation(self, name: str, alpha: float, beta: float, x: Array) -> Array:
+        """A function of `pyrnn.reference.activations.FUNCTIONS`, of each element."""
 
-    def activation_backward(self, name: str, y: Array, dy: Array) -> Array:
+    def activation_backward(
+        self, name: str, alpha: float, beta: float, x: Array, dy: Array
+    ) -> Array:
         """Gradient of x from that of y = activation(x)."""
 
     def layer_norm(
@@ -296,6 +298,9 @@ class Backend(Protocol):
 
     def exp(self, x: Array) -> Array:
         """e^x of each number of a float64 array."""
+
+    def log(self, x: Array) -> Array:
+        """ln x of each number of a float64 array."""
 
     # Optimisers: one step, in place on all parameters and their moments. Each argument holds an
     # array of each parameter, of its shape and dtype.

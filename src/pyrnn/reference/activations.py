@@ -29,6 +29,12 @@ def softmax(x: Array, axis: int = -1) -> Array:
     return value
 
 
+def softplus(x: Array) -> Array:
+    """ln(1 + e^x), written with e^-|x| so that nothing overflows."""
+    value: Array = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return value
+
+
 # --- functions that a layer may choose --------------------------------------------------------
 
 
@@ -94,10 +100,7 @@ FUNCTIONS: dict[str, Function] = {
         lambda x, a, b: np.where(x > a, x.dtype.type(1), x.dtype.type(0)),
         (1.0,),
     ),
-    "softplus": Function(
-        lambda x, a, b: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
-        lambda x, a, b: sigmoid(x),
-    ),
+    "softplus": Function(lambda x, a, b: softplus(x), lambda x, a, b: sigmoid(x)),
 }
 
 NAMES = tuple(FUNCTIONS)

@@ -100,6 +100,11 @@ class ReferenceBackend:
         powers: Array = np.exp(x)
         return powers
 
+    def log(self, x: Array) -> Array:
+        """See `pyrnn.backend.selection.Backend.log`."""
+        logarithms: Array = np.log(x)
+        return logarithms
+
     def pack(
         self,
         cell: str,

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pyrnn._types import Array, Indices
+from pyrnn.reference.activations import sigmoid, softplus
+
+
+class Functions(NamedTuple):
+    """What losses need of float64 numbers, element by element: NumPy's, or a backend's own."""
+
+    exp: Callable[[Array], Array] = np.exp
+    log: Callable[[Array], Array] = np.log
+    sigmoid: Callable[[Array], Array] = sigmoid
+    softplus: Callable[[Array], Array] = softplus
+
+
+OF_NUMPY = Functions()
 
 
 def softmax_cross_entropy(logits: Array, targets: Indices) -> tuple[float, Array]:
@@ -29,7 +43,11 @@ def softmax_cross_entropy(logits: Array, targets: Indices) -> tuple[float, Array
 
 
 def weighted_cross_entropy(
-    logits: Array, targets: Indices, weights: Array, smoothing: float
+    logits: Array,
+    targets: Indices,
+    weights: Array,
+    smoothing: float,
+    functions: Functions = OF_NUMPY,
 ) -> tuple[Array, Array]:
     """Cross-entropy of each row against a smoothed target, with a weight for each class.
 
@@ -40,7 +58,7 @@ def weighted_cross_entropy(
     rows = np.arange(len(targets))
     scores = logits.astype(np.float64)
     scores -= scores.max(axis=1, keepdims=True)
-    log_p = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    log_p = scores - functions.log(functions.exp(scores).sum(axis=1, keepdims=True))
     own = (1 - smoothing) * weights[targets]
     losses = -own * log_p[rows, targets]
     total = own
@@ -51,7 +69,7 @@ def weighted_cross_entropy(
         total = own + share * weights.sum()
         gradient -= share * weights
     gradient[rows, targets] -= own
-    gradient += np.exp(log_p) * total[:, None]
+    gradient += functions.exp(log_p) * total[:, None]
     return losses, gradient
 
 
@@ -59,15 +77,17 @@ def weighted_cross_entropy(
 # Each gives the loss of every element and its derivative, both in float64.
 
 
-def binary_cross_entropy(y: Array, targets: Array, positive: Array) -> tuple[Array, Array]:
+def binary_cross_entropy(
+    y: Array, targets: Array, positive: Array, functions: Functions = OF_NUMPY
+) -> tuple[Array, Array]:
     """−p t ln σ(y) − (1−t) ln(1 − σ(y)) with a weight p of what is positive; no term overflows.
 
     = (1−t) y + w ln(1 + e⁻ʸ) with w = 1 + (p−1) t; its derivative is (1−t) − w σ(−y).
     """
     wide, t = y.astype(np.float64), targets.astype(np.float64)
     weight = 1 + (positive - 1) * t
-    losses = (1 - t) * wide + weight * np.logaddexp(0, -wide)
-    gradient = (1 - t) - weight * np.exp(-np.logaddexp(0, wide))
+    losses = (1 - t) * wide + weight * functions.softplus(-wide)
+    gradient = (1 - t) - weight * functions.sigmoid(-wide)
     return losses, gradient
 
 
@@ -91,17 +111,19 @@ def huber(y: Array, targets: Array, delta: float) -> tuple[Array, Array]:
     return losses, np.clip(error, -delta, delta)
 
 
-def gaussian_nll(y: Array, targets: Array, full: bool) -> tuple[Array, Array]:
+def gaussian_nll(
+    y: Array, targets: Array, full: bool, functions: Functions = OF_NUMPY
+) -> tuple[Array, Array]:
     """−ln N(t; μ, e^s) where y has μ and s side by side in its last axis.
 
     = (s + (t − μ)² e⁻ˢ) / 2, and ln(2π)/2 more if ``full``.
     """
     mean, log_variance = np.split(y.astype(np.float64), 2, axis=-1)
     error = mean - targets
-    scaled = error * np.exp(-log_variance)
+    scaled = error * functions.exp(-log_variance)
     losses = 0.5 * (log_variance + error * scaled)
     if full:
-        losses += 0.5 * np.log(2 * np.pi)
+        losses += 0.5 * math.log(2 * math.pi)
     gradient = np.concatenate([scaled, 0.5 - 0.5 * error * scaled], axis=-1)
     return losses, gradient
 
@@ -125,6 +147,14 @@ ELEMENTWISE: dict[str, Callable[..., tuple[Array, Array]]] = {
 """Losses of single elements by name."""
 
 
-def elementwise(name: str, y: Array, targets: Array, **options: Any) -> tuple[Array, Array]:
+OF_FUNCTIONS = ("binary_cross_entropy", "gaussian_nll")
+"""Those of them that need `Functions`."""
+
+
+def elementwise(
+    name: str, y: Array, targets: Array, *, functions: Functions = OF_NUMPY, **options: Any
+) -> tuple[Array, Array]:
     """The loss of that name."""
+    if name in OF_FUNCTIONS:
+        options["functions"] = functions
     return ELEMENTWISE[name](y, targets, **options)

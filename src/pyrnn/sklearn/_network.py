@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pyrnn import _checks
 from pyrnn.layers.composition.pointwise import Dropout
@@ -93,20 +92,3 @@ def outputs_of(model: Any, parts: Any, each_step: bool) -> Any:
             else:
                 results[row] = y[number]
     return results if each_step else np.stack(results)
-
-
-def log_softmax(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Logarithms of probabilities, from scores."""
-    shifted = scores.astype(np.float64)
-    shifted -= shifted.max(axis=-1, keepdims=True)
-    logarithms: npt.NDArray[np.float64] = shifted - np.log(
-        np.exp(shifted).sum(axis=-1, keepdims=True)
-    )
-    return logarithms
-
-
-def softmax(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Probabilities, from scores."""
-    probabilities: npt.NDArray[np.float64] = np.exp(log_softmax(scores))
-    probabilities /= probabilities.sum(axis=-1, keepdims=True)
-    return probabilities

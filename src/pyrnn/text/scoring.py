@@ -15,6 +15,7 @@ from pyrnn._types import Array, Indices
 from pyrnn.text.vocabularies.base import BaseVocabulary, Spans
 from pyrnn.text.vocabulary import Vocabulary
 from pyrnn.training import divergence
+from pyrnn.training.probabilities import log_softmax
 
 MOST_STEPS = 4096
 MOST_LOGITS = 1 << 20
@@ -263,7 +264,5 @@ def _evaluated(model: Any, indices: Indices, state: Any) -> tuple[Array, Any]:
 
 def _bits(logits: Array, targets: Indices) -> Array:
     """-log2 of the probabilities of the targets."""
-    scores = logits.astype(np.float64)
-    scores -= scores.max(axis=1, keepdims=True)
-    nats: Array = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(len(targets)), targets]
+    nats: Array = -log_softmax(logits)[np.arange(len(targets)), targets]
     return nats / math.log(2)

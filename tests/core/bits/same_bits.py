@@ -220,6 +220,40 @@ def optimizers(dtype: str) -> dict[str, str]:
     return hashes
 
 
+ACTIVATIONS: list[Any] = [
+    *("sigmoid", "tanh", "relu", "hard_sigmoid", "identity", "softsign", "leaky_relu", "elu"),
+    *(("affine", 0.3, -0.2), ("scaled_tanh", 1.7, 0.6), "thresholded_relu", "softplus"),
+]
+
+
+def activations(dtype: str) -> dict[str, str]:
+    """Hashes of each function of an activation layer, and of its gradients."""
+    hashes = {}
+    for function in ACTIVATIONS:
+        numbers = Numbers(f"{function} {dtype}")
+        layer = pyrnn.Activation(function)
+        y, _, cache = layer.forward(numbers.uniform(9, 137, dtype=dtype, bound=12.0))
+        dx = layer.backward(cache, numbers.uniform(*y.shape, dtype=dtype))[0]
+        hashes[str(function)] = digest(y, dx)
+    return hashes
+
+
+def losses(dtype: str) -> dict[str, str]:
+    """Hashes of values and gradients of the losses that take exponentials and logarithms."""
+    numbers = Numbers(f"losses {dtype}")
+    y = numbers.uniform(400, 34, dtype=dtype, bound=20.0)
+    shares = (numbers.uniform(400, 34, dtype=dtype) + 1) / 2
+    targets, weight = numbers.below(34, 400), numbers.uniform(34, dtype=dtype) + 2
+    values = numbers.uniform(400, 17, dtype=dtype)
+    smoothed = pyrnn.losses.cross_entropy(y, targets, weight=weight, label_smoothing=0.1)
+    return {
+        "smoothed": digest(smoothed),
+        "each": digest(pyrnn.losses.cross_entropy(y, targets, reduction="none")),
+        "binary": digest(pyrnn.losses.binary_cross_entropy_with_logits(y, shares)),
+        "gaussian": digest(pyrnn.losses.gaussian_nll_loss(y / 4, values)),
+    }
+
+
 TEXT = "the cat sat on the mat, and the dog sat by the door; then both of them ran off. " * 30
 
 
@@ -292,6 +326,8 @@ def all_hashes() -> dict[str, str]:
         groups["convolutions"] = partial(convolutions, dtype)
         groups["optimizers"] = partial(optimizers, dtype)
         groups["initial"] = partial(initial, dtype)
+        groups["activations"] = partial(activations, dtype)
+        groups["losses"] = partial(losses, dtype)
         for cell in ("rnn", "lstm", "gru"):
             groups[f"training {cell}"] = partial(training, cell, dtype)
         for name, compute in groups.items():

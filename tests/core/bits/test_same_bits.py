@@ -42,10 +42,19 @@ def differing(hashes, expected):
     return sorted(name for name in {*hashes, *expected} if hashes.get(name) != expected.get(name))
 
 
+def without_numpys_vectors():
+    """NumPy's functions for old processors alone: what they round must not matter."""
+    from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
+
+    able = [name for name in __cpu_dispatch__ if __cpu_features__.get(name)]
+    return {"NPY_DISABLE_CPU_FEATURES": " ".join(able), "OPENBLAS_CORETYPE": "Prescott"}
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_hashes_are_those_stored(output, isa):
     stored = json.loads(STORED.read_text())
-    assert differing(json.loads(output(isa, PROGRAM)), stored) == []
+    old = {} if isa == ISAS[-1] else without_numpys_vectors()
+    assert differing(json.loads(output(isa, PROGRAM, **old)), stored) == []
 
 
 @pytest.mark.skipif(len(ISAS) < 2, reason="there is one instruction set alone")

@@ -8,7 +8,25 @@ import pytest
 
 import pyrnn
 
-FUNCTIONS = ("tanh", "relu", "sigmoid", "softplus")
+OF_TORCH = {
+    "tanh": "tanh",
+    "relu": "relu",
+    "sigmoid": "sigmoid",
+    "softplus": "softplus",
+    "softsign": "softsign",
+    "leaky_relu": "leaky_relu",
+    "elu": "elu",
+}
+FUNCTIONS = (
+    *OF_TORCH,
+    *("hard_sigmoid", "identity", "thresholded_relu"),
+    *(
+        ("leaky_relu", 0.3),
+        ("hard_sigmoid", 1 / 6, 0.5),
+        ("affine", -0.4, 0.7),
+        ("scaled_tanh", 1.7, 0.6),
+    ),
+)
 EACH = pytest.mark.parametrize(
     "make",
     [
@@ -34,7 +52,7 @@ def test_gradients_agree_with_finite_differences(make, shape, backend):
     assert report, str(report)
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", OF_TORCH)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_activations_are_torchs(function, dtype, backend):
     torch = pytest.importorskip("torch")
@@ -43,12 +61,30 @@ def test_activations_are_torchs(function, dtype, backend):
     y, _, cache = layer.forward(x)
     dx, _, _ = layer.backward(cache, np.ones_like(y))
     tensor = torch.tensor(x, requires_grad=True)
-    expected = getattr(torch.nn.functional, function)(tensor)
+    expected = getattr(torch.nn.functional, OF_TORCH[function])(tensor)
     expected.sum().backward()
     tolerance = {"float32": 2e-6, "float64": 1e-14}[dtype]
     assert y.dtype == dtype
     np.testing.assert_allclose(y, expected.detach(), rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(dx, tensor.grad, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_backends_agree_on_activations(function, dtype):
+    """Over the whole range, infinities and NaN included, in vectors and behind their end."""
+    drawn = 30 * random(2, 1003, dtype=dtype)
+    x = np.concatenate([drawn, [[0.0, np.inf, -np.inf, np.nan, 700.0, -700.0]] * 2], axis=1)
+    x = x.astype(dtype)
+    found = []
+    for backend in ("native", "reference"):
+        with pyrnn.use_backend(backend):
+            layer = pyrnn.Activation(function)
+            y, _, cache = layer.forward(x)
+            found.append((y, layer.backward(cache, np.ones_like(y))[0]))
+    tolerance = {"float32": 2e-6, "float64": 1e-14}[dtype]
+    for got, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -145,7 +181,9 @@ def test_a_refused_backward_leaves_its_cache_usable(make):
     [
         (lambda: pyrnn.Dropout(1.5), ValueError, r"p: expected a number in \[0.0, 1.0\], got 1.5"),
         (lambda: pyrnn.Dropout(seed=-1), ValueError, "seed: expected a whole number of at least"),
-        (lambda: pyrnn.Activation("gelu"), ValueError, "function: expected 'tanh', 'relu', 'sigmo"),
+        (lambda: pyrnn.Activation("gelu"), ValueError, "function: expected one of 'sigmoid', "),
+        (lambda: pyrnn.Activation("affine"), ValueError, r"function: expected \('affine', alpha"),
+        (lambda: pyrnn.Activation(("elu", np.nan)), ValueError, "function: expected a number in"),
         (lambda: pyrnn.LayerNorm(0), ValueError, "normalized_shape: expected a whole number of"),
         (lambda: pyrnn.LayerNorm(3, -1.0), ValueError, "eps: expected a number in"),
         (lambda: pyrnn.LayerNorm(3)(np.ones(4, "f")), ValueError, r"x: expected shape \(..., 3\)"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pyrnn.training.functions import raised_cosine
 from pyrnn.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
 OPTIMIZERS: dict[str, Any] = {
@@ -19,7 +19,7 @@ OPTIMIZERS: dict[str, Any] = {
 
 SCHEDULES: Mapping[str, Callable[[float], float]] = {
     "linear": lambda progress: 1 - progress,
-    "cosine": lambda progress: (1 + math.cos(math.pi * progress)) / 2,
+    "cosine": lambda progress: float(raised_cosine(progress / 2)),
     "constant": lambda progress: 1.0,
 }
 """The learning rate after a part of the run, as a share of the highest."""

@@ -90,7 +90,10 @@ def _embedding(source: Source, name: str, layer: Embedding) -> None:
 
 
 def _activation(source: Source, name: str, layer: Activation) -> None:
-    function = _ACTIVATIONS[layer.function]
+    function = _ACTIVATIONS.get(str(layer.function))
+    if function is None:
+        known = ", ".join(_ACTIVATIONS)
+        raise ValueError(f"model: exported C has the activations {known}, got {layer!r}")
     loop = f"for (size_t i = 0; i < {source.size}; ++i)"
     source.line(f"{loop} y[i] = {function}(x[i]);", function)
     source.end_layer(name, repr(layer), source.size)

@@ -55,17 +55,18 @@ def activations_of(layer: Any) -> dict[str, str]:
     if layer.clip is not None:
         raise ValueError(f"layer: Keras has no clip, got {layer!r}")
     if hasattr(layer, "nonlinearity"):
-        return {"activation": _activation(layer.nonlinearity, layer)}
+        return {"activation": activation_named(layer.nonlinearity, layer)}
     output = getattr(layer, "output_activation", None)
     if output is not None and output != layer.activation:
         raise ValueError(f"layer: Keras has no separate output_activation, got {layer!r}")
     return {
-        "activation": _activation(layer.activation, layer),
-        "recurrent_activation": _activation(layer.recurrent_activation, layer),
+        "activation": activation_named(layer.activation, layer),
+        "recurrent_activation": activation_named(layer.recurrent_activation, layer),
     }
 
 
-def _activation(value: Any, layer: Any) -> str:
+def activation_named(value: Any, layer: Any) -> str:
+    """Keras' name of an activation, or ValueError."""
     parts = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if len(parts) == 1 and parts[0] in _WRITTEN:
         return str(parts[0])

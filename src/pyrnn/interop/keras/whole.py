@@ -10,7 +10,12 @@ from pyrnn._version import version
 from pyrnn.interop._made import changed
 from pyrnn.interop._parts import plain_cell, sizes_of
 from pyrnn.interop.keras import write_others
-from pyrnn.interop.keras.cells import KERAS_VERSION, KIND_OF_CELL, activations_of
+from pyrnn.interop.keras.cells import (
+    KERAS_VERSION,
+    KIND_OF_CELL,
+    activation_named,
+    activations_of,
+)
 from pyrnn.interop.keras.chain import swapped
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.pointwise import Activation, Dropout
@@ -138,7 +143,7 @@ def _layer(layer: Layer, name: str, behind: Layer | None) -> dict[str, Any] | No
         padding = {"padding": "valid"} if write_others.zeros_around(layer) else {}
         return _config(form.class_name, name, dtype | form.config | padding)
     if isinstance(layer, Activation):
-        return _config("Activation", name, {"activation": layer.function})
+        return _config("Activation", name, {"activation": activation_named(layer.function, layer)})
     if isinstance(layer, Dropout):
         return _config("Dropout", name, {"rate": layer.p})
     if isinstance(layer, MeanOverTime):

@@ -13,7 +13,7 @@ from pyrnn._files import AnyPath, checked_path, write_atomically
 from pyrnn._types import Array
 from pyrnn._version import version
 from pyrnn.interop._parts import parts_of, plain_cell, sizes_of
-from pyrnn.interop.onnx import write_windows
+from pyrnn.interop.onnx import write_activations, write_windows
 from pyrnn.interop.onnx.equations import Weights
 from pyrnn.interop.onnx.weights import activation_attributes, from_cell, settings_of
 from pyrnn.layers._layer import Layer
@@ -202,10 +202,6 @@ class _Writer:
         self._features = layer.embedding_dim
         weight = self._weight(f"{prefix}.weight", layer.parameters["weight"])
         self._node("Gather", [weight, self.value], prefix, axis=0)
-
-    def activation(self, layer: Activation) -> None:
-        """A function of each element."""
-        self._node(_FUNCTIONS[layer.function], [self.value], self._prefix(layer.function))
 
     def layer_norm(self, layer: LayerNorm) -> None:
         """Over the last axis."""
@@ -405,7 +401,6 @@ class _Writer:
         self.value = made
 
 
-_FUNCTIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid", "softplus": "Softplus"}
 _WRITERS: Mapping[type[Layer], Callable[[_Writer, Any], None]] = {
     RNN: _Writer.recurrent,
     LSTM: _Writer.recurrent,
@@ -417,7 +412,7 @@ _WRITERS: Mapping[type[Layer], Callable[[_Writer, Any], None]] = {
     Conv1d: write_windows.convolution,
     MaxPool1d: write_windows.max_pool,
     InstanceNorm1d: write_windows.instance_norm,
-    Activation: _Writer.activation,
+    Activation: write_activations.activation,
     LastStep: _Writer.last_step,
     MeanOverTime: _Writer.mean_over_time,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,8 @@ from pyrnn.layers import _cache, _options
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Option, Setting
 from pyrnn.layers.recurrent import _noise
+from pyrnn.layers.recurrent._activations import ActivationLike, activation, named_numbers
 from pyrnn.parameters.dictionary import ParameterDict, random_generator
-
-Function = Literal["tanh", "relu", "sigmoid", "softplus"]
 
 
 class Pointwise(Layer):
@@ -200,38 +199,48 @@ class Activation(Pointwise):
 
     Parameters
     ----------
-    function : {"tanh", "relu", "sigmoid", "softplus"}
-        The function.
+    function : str, or tuple of a str and its numbers
+        "sigmoid", "tanh", "relu", "identity", "softsign", "softplus"; or a function with numbers,
+        by its name alone, which takes the defaults, or in a tuple with them: "hard_sigmoid"
+        (alpha 0.2, beta 0.5), "leaky_relu" (alpha 0.01), "elu" (alpha 1), "thresholded_relu"
+        (alpha 1), ("affine", alpha, beta), ("scaled_tanh", alpha, beta).
 
     Raises
     ------
-    ValueError
-        If ``function`` is not one of these.
+    TypeError, ValueError
+        If ``function`` is not one of these, or a number is not finite.
 
     Notes
     -----
-    The derivative of ReLU at 0 is 0. Softplus is ln(1 + eˣ).
+    The functions are those that gates and candidates of layers may have, defined as in ONNX:
+    hard sigmoid is αx + β within [0, 1], leaky ReLU αx below 0, ELU α(eˣ − 1) below 0, thresholded
+    ReLU x above α and else 0, scaled tanh α tanh(βx), softplus ln(1 + eˣ). Where a slope jumps, the
+    derivative is the one from the left: that of ReLU at 0 is 0.
 
     Examples
     --------
     >>> import numpy as np, pyrnn
     >>> pyrnn.Activation("relu")(np.array([-1.0, 2.0]))
     array([0., 2.])
+    >>> pyrnn.Activation(("leaky_relu", 0.5))(np.array([-1.0, 2.0]))
+    array([-0.5,  2. ])
     """
 
-    function: Option[Function] = Option(_options.one_of(Function))
+    function: Option[ActivationLike] = Option(activation)
 
-    def __init__(self, function: Function = "tanh") -> None:
+    def __init__(self, function: ActivationLike = "tanh") -> None:
         self._take(locals())
+        self._function = named_numbers(self.function)
         super().__init__({})
 
     def _map(self, x: Array) -> tuple[Array, Any]:
         with _warnings.unwarned():
-            y = selection.current().activation(self.function, x)
-        return y, y.copy()
+            y = selection.current().activation(*self._function, x)
+        return y, x.copy()
 
     def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
-        return selection.current().activation_backward(self.function, kept, dy), {}
+        with _warnings.unwarned():
+            return selection.current().activation_backward(*self._function, kept, dy), {}
 
 
 @public("pyrnn")

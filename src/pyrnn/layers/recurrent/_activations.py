@@ -108,6 +108,13 @@ def cell(
     )
 
 
+def named_numbers(value: ActivationLike) -> tuple[str, float, float]:
+    """The name of an activation, alpha and beta; 0 for a number that it does not have."""
+    function, numbers = _parted(value)
+    alpha, beta = (*(numbers or cells.activations()[function].defaults), 0.0, 0.0)[:2]
+    return function, alpha, beta
+
+
 def _parted(value: Any) -> tuple[Any, tuple[Any, ...]]:
     """The name and the numbers. A file has a list for a tuple."""
     if (isinstance(value, tuple) and value) or (isinstance(value, list) and len(value) > 1):

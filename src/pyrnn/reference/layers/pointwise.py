@@ -7,30 +7,17 @@ from typing import NamedTuple
 import numpy as np
 
 from pyrnn._types import Array
-from pyrnn.reference.activations import sigmoid
+from pyrnn.reference.activations import Activation
 
 
-def activation(name: str, x: Array) -> Array:
-    """tanh x, max(x, 0), σ(x) or ln(1 + eˣ)."""
-    if name == "tanh":
-        return np.tanh(x)
-    if name == "relu":
-        return np.maximum(x, 0)
-    if name == "sigmoid":
-        return sigmoid(x)
-    softplus: Array = np.logaddexp(x.dtype.type(0), x)
-    return softplus
+def activation(name: str, alpha: float, beta: float, x: Array) -> Array:
+    """f(x) of each element: one of `pyrnn.reference.activations.FUNCTIONS`."""
+    return Activation(name, alpha, beta)(x)
 
 
-def activation_backward(name: str, y: Array, dy: Array) -> Array:
-    """From the gradient of y to that of x; every derivative is a function of y."""
-    if name == "tanh":
-        return dy * (1 - y * y)
-    if name == "relu":
-        return np.where(y > 0, dy, dy * 0)
-    if name == "sigmoid":
-        return dy * y * (1 - y)
-    return dy * -np.expm1(-y)
+def activation_backward(name: str, alpha: float, beta: float, x: Array, dy: Array) -> Array:
+    """dx = dy ∘ f'(x)."""
+    return dy * Activation(name, alpha, beta).slope(x)
 
 
 class Normalised(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from pyrnn._types import Array, Indices
 from pyrnn.text.sampling.choice import scores_of
 from pyrnn.text.sampling.writing import features
 from pyrnn.text.vocabularies.base import BaseVocabulary
+from pyrnn.training.probabilities import log_softmax
 
 
 class _Beam(NamedTuple):
@@ -67,7 +67,7 @@ def _extended(
     never = vocabulary._unwritten()
     scores = np.stack(
         [
-            beam.score + _log_softmax(scores_of(row, never))
+            beam.score + log_softmax(scores_of(row, never))
             for beam, row in zip(live, logits, strict=False)
         ]
     )
@@ -81,12 +81,6 @@ def _extended(
         beam = _Beam(float(scores[row, index]), text, tokens, before, row, index)
         (found if _end(text, stop) is None else ended).append(beam)
     return found
-
-
-def _log_softmax(scores: Array) -> Array:
-    """The logarithm of the softmax of scores whose largest is 0."""
-    logarithms: Array = scores - math.log(np.exp(scores).sum())
-    return logarithms
 
 
 def _end(text: str, stop: Sequence[str]) -> int | None:

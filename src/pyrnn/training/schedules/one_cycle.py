@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn.training._optimizer import Optimizer
+from pyrnn.training.functions import raised_cosine
 from pyrnn.training.schedules._base import LRScheduler
 
 
@@ -176,7 +176,7 @@ class OneCycleLR(LRScheduler):
                 first, last = levels[number], levels[number + 1]
                 if self.anneal_strategy == "linear":
                     return first + (last - first) * share
-                return last + (first - last) / 2 * (1 + math.cos(math.pi * share))
+                return last + (first - last) * float(raised_cosine(share / 2))
             begin = end
         raise AssertionError("the last phase takes whatever is left")
 

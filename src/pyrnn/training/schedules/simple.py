@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn.training._optimizer import Optimizer
+from pyrnn.training.functions import power, raised_cosine
 from pyrnn.training.schedules._base import LRScheduler
 
 
@@ -47,7 +46,7 @@ class StepLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         """Return γ^⌊steps / step_size⌋ times the initial rates."""
-        factor = self.gamma ** (self.last_epoch // self.step_size)
+        factor = power(self.gamma, self.last_epoch // self.step_size)
         return [rate * factor for rate in self.base_lrs]
 
 
@@ -92,7 +91,7 @@ class CosineAnnealingLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         """Return η_min + (initial rate − η_min) (1 + cos(π steps / T_max)) / 2."""
-        share = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
+        share = float(raised_cosine(self.last_epoch / (2 * self.T_max)))
         return [self.eta_min + (rate - self.eta_min) * share for rate in self.base_lrs]
 
 

@@ -51,7 +51,9 @@ def pointwise_case(draw: Draw, kind: str) -> Case:
     if kind == "Dropout":
         options: Arguments = {"p": draw.choice((0.0, 0.3, 1.0)), "seed": draw.integer(0, 99)}
     elif kind == "Activation":
-        options = {"function": draw.choice(("tanh", "relu", "sigmoid", "softplus"))}
+        plain = ("tanh", "relu", "sigmoid", "softplus", "softsign", "identity", "elu")
+        numbered = (("leaky_relu", 0.2), ("hard_sigmoid", 0.3, 0.4), ("scaled_tanh", 1.5, 0.7))
+        options = {"function": draw.choice((*plain, *numbered))}
     else:
         options = {"normalized_shape": features, "dtype": draw.dtype_argument()}
         options |= {"eps": draw.choice((1e-5, 0.1)), "elementwise_affine": draw.chance(0.7)}

@@ -1,0 +1,27 @@
+"""Probabilities and their logarithms from scores, with the same bits on every processor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrnn.backend import selection
+
+
+def log_softmax(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Logarithms of the probabilities along the last axis, in float64."""
+    backend = selection.current()
+    shifted = scores.astype(np.float64)
+    shifted -= shifted.max(axis=-1, keepdims=True)
+    sums = backend.exp(shifted).sum(axis=-1, keepdims=True)
+    logarithms: npt.NDArray[np.float64] = shifted - backend.log(sums)
+    return logarithms
+
+
+def softmax(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Probabilities along the last axis, in float64."""
+    probabilities: npt.NDArray[Any] = selection.current().exp(log_softmax(scores))
+    probabilities /= probabilities.sum(axis=-1, keepdims=True)
+    return probabilities
