@@ -102,6 +102,19 @@ def test_options_that_no_layer_has(name):
     assert written("m.keras", [row], [entry]).left == {"a": reason}
 
 
+def test_convolutions_in_files_of_weights_alone(tmp_path):
+    """Of which nothing is known but their arrays: Keras' usual options."""
+    r = np.random.default_rng(0)
+    arrays = [r.standard_normal((2, 3, 4)).astype(np.float32), np.ones(4, np.float32)]
+    files.legacy(tmp_path / "m.h5", "2.0.0", {"conv1d_1": arrays, "conv1d_2": arrays[:1]})
+    found = read.load(tmp_path / "m.h5")
+    assert repr(found["conv1d_1"]) == "Conv1d(3, 4, 2, padding='valid', batch_first=True)"
+    assert found["conv1d_2"].bias is False
+    expected = np.einsum("nti,ik->ntk", X[:, :-1], arrays[0][0])
+    expected += np.einsum("nti,ik->ntk", X[:, 1:], arrays[0][1]) + 1
+    np.testing.assert_allclose(found["conv1d_1"](X), expected, rtol=1e-5, atol=1e-6)
+
+
 def functional(inbound, outputs):
     """Two layers of a model that says what each of them takes."""
     layers = [

@@ -337,6 +337,9 @@ def _guessed(source: Source, archive: Archive) -> Layer | None:
     other = _OTHERS.get(str(kept_form.get("class_name")))
     if other is not None and isinstance(kept_form.get("config"), dict):
         return other(kept_form["config"], arrays)
+    conv = shapes == [3, 1] and arrays[1].shape == arrays[0].shape[2:]
+    if conv or (shapes == [3] and "conv" in source.key.lower()):
+        return convolution({}, arrays)
     if shapes == [1] * 4:
         return batch_norm({}, arrays)
     if shapes == [2]:
