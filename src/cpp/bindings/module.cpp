@@ -23,7 +23,7 @@ void translate_bad_alloc(std::exception_ptr thrown) {
   try {
     std::rethrow_exception(thrown);
   } catch (const pyrnn::OutOfMemory&) {
-    throw;  // to the usual translator, with its own words
+    throw;  // to the usual translator, with the exception's own message
   } catch (const std::bad_alloc&) {
     PyErr_SetString(PyExc_MemoryError, "no memory is left");
   }

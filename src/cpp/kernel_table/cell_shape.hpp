@@ -26,7 +26,7 @@ static constexpr Slot from_h(int gate) { return {gate, false, true, false}; }
 static constexpr Slot from_x_and_h(int gate) { return {gate, true, true, false}; }
 static constexpr Slot from_x_and_u(int gate) { return {gate, true, false, true}; }
 
-// What the walk over time has to know of a cell. Made of its slots, and of what else it asks for:
+// What the loop over time must know of a cell: its slots, and what else it needs. It is made so:
 // CellShape::of_slots("name", {from_x_and_h(0)}).carrying(2)
 struct CellShape {
   const char* name = nullptr;

@@ -10,9 +10,9 @@ namespace pyrnn {
 // Whether a signal whose handler raises ends the call at once; else handlers wait for its end.
 enum class Signals { end_the_call, wait };
 
-// The interpreter is another thread's while it lives. In Python's main thread, handlers of signals
-// run now and then meanwhile. A thread that would come back while the interpreter is being taken
-// down stays here for good: Python would end it, and nothing below may be left that way.
+// While it lives, other threads may have the interpreter. In Python's main thread, signal handlers
+// run now and then meanwhile. A thread that would return while the interpreter is being finalised
+// blocks here forever: Python would end it, and no function below may be left that way.
 class WithoutGil {
  public:
   explicit WithoutGil(Signals signals = Signals::end_the_call);
@@ -27,7 +27,7 @@ class WithoutGil {
   InterruptScope interrupts_;
 };
 
-// Blocks this thread for good.
+// Blocks this thread forever.
 [[noreturn]] void rest() noexcept;
 
 // Calls what runs Python, in which the interpreter may be taken down.

@@ -27,7 +27,7 @@ struct ForwardOptions {
 template <class T>
 class ForwardCall {
  public:
-  // `alone`: whether one thread is to walk whatever the plan.
+  // `alone`: whether a single thread computes, whatever the plan.
   ForwardCall(Weights<T>& weights, const py::array& x, const States<T>& state,
               const ForwardOptions& options, bool reverse, const py::object& noise,
               bool alone = false)

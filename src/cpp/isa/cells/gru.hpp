@@ -8,7 +8,7 @@
 namespace pyrnn {
 namespace {
 
-// n has two slots, because r is multiplied with what h brings to it alone.
+// n has two slots, because r is multiplied only with the part of n that comes from h.
 constexpr CellShape gru_shape() {
   constexpr int r = 0, z = 1, n = 2;
   return CellShape::of_slots("gru", {from_x(n), from_x_and_h(r), from_x_and_h(z), from_h(n)})

@@ -22,7 +22,7 @@ struct PanelUnits {
   }
 };
 
-// Pre-activations or gates of one vector of units.
+// The pre-activations or gates of one vector of units.
 template <class V, class Cell>
 inline void load_slots(V (&z)[Cell::shape.slots], const typename V::Scalar* gates, Size slot) {
 #pragma GCC unroll 4

@@ -68,7 +68,7 @@ inline Tile<typename V::Scalar> tile_at(const Product<typename V::Scalar>& q, Si
           q.bias == nullptr ? nullptr : q.bias + column};
 }
 
-// A tile whose last vector ends past C's columns: through a buffer.
+// A tile whose last vector ends past C's columns: it is computed in a buffer.
 template <class V, Layout A = Layout::rows>
 inline void run_partial_tile(int rows, int columns, Size valid, Tile<typename V::Scalar> tile) {
   using T = typename V::Scalar;

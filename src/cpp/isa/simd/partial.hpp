@@ -30,8 +30,8 @@ struct LaneNumbers {
   }
 };
 
-// Zeros in lanes that stand for nothing: the zero weights that meet them in a product would make
-// NaN of an infinity there.
+// Writes zeros to unused lanes: in a product they are multiplied with zero weights, and infinity
+// times zero would be NaN.
 template <class V>
 inline V without_padding(V x, Size valid) {
   static constexpr LaneNumbers<V> numbers;

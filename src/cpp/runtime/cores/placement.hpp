@@ -1,6 +1,6 @@
 // Where workers run: a thread that waits for a worker whose core the system has given to another
-// process lends it its own, and who wakes workers keeps the core that it runs on itself. Nothing of
-// it happens where the program may run on more processors than that was measured with
+// process moves the worker to its own core, and a thread that wakes workers keeps its own core.
+// Neither happens where the program may run on more processors than this was measured with
 // (`tuning::most_placed_processors`), or where the system has no such calls or forbids them.
 #pragma once
 
@@ -48,9 +48,9 @@ bool has_lost_its_core(ThreadId thread);
 // processor, or less than 0. Where the thread may run stays what it was.
 int bring_here(ThreadId thread) noexcept;
 
-// Keeps a thread that sleeps off the processor of the calling one while it is woken: some systems
-// would put it there, as others sleep deeply, and it would wait for the caller's time slice to end.
-// Whether it did; then `allowed` is to be given back to it.
+// Keeps a sleeping thread off the caller's processor while it is woken: some systems would put it
+// there, because other processors sleep deeply, and it would wait for the end of the caller's time
+// slice. Returns whether it did; then the thread's `allowed` processors must be restored.
 bool keep_elsewhere(ThreadId thread, ProcessorSet& allowed) noexcept;
 
 // Moves the calling thread to another processor, if there is one where it may run.

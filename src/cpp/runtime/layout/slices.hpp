@@ -8,10 +8,10 @@
 
 namespace pyrnn {
 
-// The batch in slices, one after another, each with all its steps: what a thread writes then lies
-// apart from what others write. If all sequences of a step lay side by side, a core would prefetch
-// lines that another is about to write, and take them away from it. A single slice is the order of
-// the packed batch. docs/tuning/slices.md
+// The batch in slices, one after another, each with all its steps: then the memory that a thread
+// writes is separate from that of the others. If all sequences of a step were side by side, a core
+// would prefetch lines that another core is about to write, and so slow it down. A single slice is
+// the order of the packed batch. docs/tuning/slices.md
 class Slices {
  public:
   explicit Slices(Size batch_size = 0) : bounds_{0, batch_size} {}

@@ -1,4 +1,4 @@
-// Aligned memory that is given back with its owner. No numbers take none.
+// Aligned memory that is returned when its owner is destroyed. An empty buffer takes no memory.
 #pragma once
 
 #include <algorithm>

@@ -68,8 +68,8 @@ struct MemoryPool {
   void* small[large / unit] = {};
   std::size_t small_total = 0;
 
-  // The thread that gives back what was kept for a while: there is one only while more is kept than
-  // for good, and none during a fork.
+  // The thread that returns idle memory to the system: it exists only while more is kept than
+  // permanently, and not during a fork.
   std::thread watcher;
   std::condition_variable stop;
   bool watched = false;
@@ -139,7 +139,7 @@ std::thread start_watcher(MemoryPool& pool) {
   return watcher;
 }
 
-// Sees to it that what is kept beyond `always_kept` is given back, whatever is called from now on.
+// Ensures that memory beyond `always_kept` is returned when idle, even without further calls.
 void watch_over(MemoryPool& pool) noexcept {
   if (pool.total <= always_kept || pool.watched || pool.forks > 0) return;
   if (pool.watcher.joinable()) pool.watcher.join();  // the former one, which has let go of the lock

@@ -24,15 +24,15 @@ class OutOfMemory : public std::bad_alloc {
 
 // 64-byte aligned memory of at least `bytes`; throws OutOfMemory.
 void* acquire_memory(std::size_t bytes);
-// Takes back what `acquire_memory(bytes)` gave. Up to 17 MiB are kept for later calls; what a call
-// used beyond them, at most what was in use at once, is given back when it has been idle for 3 s.
+// Takes back the memory of `acquire_memory(bytes)`. Up to 17 MiB are kept for later calls; more, up
+// to what was in use at once, is kept too, but returned to the system when idle for 3 s.
 void release_memory(void* memory, std::size_t bytes) noexcept;
 
-// What the thread that gives memory back calls at its start: such as to run where it may, as it
-// begins with what may be used by the thread that made it.
+// What the thread that returns memory calls at its start: for example to run on any processor, as
+// it inherits the allowed processors of the thread that made it.
 void call_in_watcher(void (*function)() noexcept) noexcept;
 
-// Gives back at once all that is kept for later calls, malloc's own free pages included (glibc).
+// Returns at once all memory that is kept for later calls, malloc's free pages included (glibc).
 // Returns how many bytes were kept.
 std::size_t release_idle_memory();
 

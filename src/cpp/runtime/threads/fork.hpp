@@ -1,5 +1,5 @@
-// Processes that fork. A child has the forking thread alone: a lock that another thread held at
-// that moment would stay locked in it for good.
+// Processes that fork. A child has only the forking thread: a lock that another thread held at that
+// moment would stay locked in the child forever.
 #pragma once
 
 #include <atomic>

@@ -9,7 +9,7 @@
 
 namespace pyrnn {
 
-// How the calling thread asks Python whether to go on; `ask` throws what ends the call.
+// How the calling thread asks Python whether to continue; `ask` throws to end the call.
 struct Question {
   void (*ask)(void*) = nullptr;
   void* argument = nullptr;

@@ -1,9 +1,9 @@
 // Back-propagation through time: step by step back through a stretch of time, then the large
 // products of that stretch (weights' gradients, dx) while its gradients are in cache.
 //
-// Those products wait for nobody, so they are cut into pieces for whoever has done its own share of
-// the next stretch: cores are seldom equally fast, and a neighbour's work can halve the speed of
-// one. A thread begins with those whose rows or columns are its own.
+// These products depend on no other thread, so they are cut into pieces, which any thread takes
+// when it has done its own share of the next stretch: cores are seldom equally fast, and another
+// process can halve the speed of one. A thread begins with the pieces of its own rows or columns.
 #include <algorithm>
 #include <atomic>
 #include <vector>

@@ -104,7 +104,7 @@ class ForwardWalk {
     return phases;
   }
 
-  // Rows that a part walks from a step on, through all stretches from `phase` on.
+  // Computes the rows of a part from a step on, through all stretches from `phase` on.
   struct Remaining {
     Range rows;
     std::size_t phase;

@@ -146,10 +146,10 @@ class Assignment {
     own();
   }
 
-  // Whether each thread walks a slice of its own.
+  // Whether each thread computes its own slice.
   bool by_slice() const { return plan.split == Split::batch && plan.threads == slices.count(); }
 
-  // The rows that a thread walks through a stretch of time [begin, end).
+  // The rows that a thread computes in a stretch of time [begin, end).
   Range rows(Size begin, Size end, int thread) const {
     if (plan.split == Split::sums && thread > 0) return {0, 0};
     if (plan.split != Split::batch) return {0, schedule_.count_of(begin)};

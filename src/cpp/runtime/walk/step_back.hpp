@@ -136,7 +136,7 @@ class StepBack {
     const CellShape& shape = sizes_.shape();
     if (!shape.has_hidden()) return;
     T* const to = (masked() ? state_.dhidden : state_.dh).data() + rows.state * padded_output();
-    // What is there already: h reached h' past the product, or by way of u.
+    // There is already a gradient: h entered h' without a product, or through u.
     const bool onto = masked() ? shape.has_second() : shape.passes_h;
     columns_back(rows, shape.hidden_begin, sizes_.hidden_slots(), weights_.hidden_back, to,
                  padded_output(), outputs, onto);

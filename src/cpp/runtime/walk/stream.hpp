@@ -26,7 +26,7 @@ class Stream {
   void write_state(int state, const T* from);
   void zero_state();
 
-  // Whether a step takes less than letting go of the interpreter is worth.
+  // Whether a step is so short that releasing the interpreter would cost more than it gains.
   bool is_short() const {
     return lowest().hidden_size * output_size() * batch_size_ * layers() <
            tuning::short_step_products;
