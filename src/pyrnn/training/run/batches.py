@@ -229,7 +229,9 @@ class Sequences:
 
     def _steps(self, source: Any, row: int) -> Any:
         """All steps of one sequence, or their targets."""
-        array = _checks.as_array(f"{self._name}, sequence {row}", source[row])
+        array = source[row]
+        if type(array) is not np.ndarray:  # else its name, which takes a microsecond, is not wanted
+            array = _checks.as_array(f"{self._name}, sequence {row}", array)
         length = int(self._lengths[row])
         if not array.ndim or len(array) != length:
             raise ValueError(
