@@ -37,3 +37,46 @@ def test_what_is_no_array_of_targets(data, message):
     trainer = pyrnn.Trainer(model, "mse", pyrnn.SGD(model.parameters), seed=0)
     with pytest.raises((TypeError, ValueError), match=message):
         trainer.fit(data, epochs=1)
+
+
+def trainer():
+    model = pyrnn.Sequential(pyrnn.GRU(2, 3, seed=0), pyrnn.LastStep(), pyrnn.Linear(3, 2, seed=1))
+    return pyrnn.Trainer(model, "cross_entropy", pyrnn.SGD(model.parameters), seed=0)
+
+
+def as_objects(items):
+    array = np.empty(len(items), object)
+    array[:] = items
+    return array
+
+
+def test_items_are_taken_by_their_place():
+    """Those of pandas have labels, which a selection or a shuffle leaves in any order."""
+    pandas = pytest.importorskip("pandas")
+    generator = np.random.default_rng(0)
+    x = [generator.standard_normal((2 + n % 3, 2)).astype("f") for n in range(8)]
+    y = np.arange(8) % 2
+    expected = trainer().fit((x, y), epochs=2)["loss"]
+    shuffled, others = generator.permutation(8), np.arange(100, 108)
+    for given in (
+        (pandas.Series(x, index=shuffled), y),
+        (x, pandas.Series(y, index=shuffled)),
+        (pandas.Series(x, index=others), pandas.Series(y, index=shuffled)),
+        (as_objects(x), as_objects(list(y))),
+        (dict(enumerate(x)), tuple(y)),
+    ):
+        taught = trainer()
+        assert taught.fit(given, given, epochs=2)["loss"] == expected
+        assert taught.evaluate(given) == taught.evaluate((x, y))
+        assert np.array_equal(taught.predict(given[0]), taught.predict(x))
+
+
+def test_items_that_are_not_there():
+    x = dict(enumerate(X, start=1))
+    message = r"expected an item at each place from 0 on, got KeyError at 0"
+    with pytest.raises(ValueError, match=f"train: {message}"):
+        trainer().fit((x, [0, 1]), epochs=1)
+    with pytest.raises(ValueError, match=f"train: {message}"):
+        trainer().fit((X, dict(enumerate([0, 1], start=1))), epochs=1)
+    with pytest.raises(ValueError, match=f"x: {message}"):
+        trainer().predict(x)

@@ -130,6 +130,7 @@ class Sequences:
         window: Window | None = None,
         name: str = "train",
     ) -> None:
+        x, targets = _by_place(x), _by_place(targets)
         self._x, self._targets = x, targets
         self._batch_size = batch_size
         self._each_step = each_step
@@ -215,7 +216,8 @@ class Sequences:
         if isinstance(self._targets, np.ndarray):
             chosen = self._targets[rows]
         else:
-            chosen = np.stack([np.asarray(self._targets[row]) for row in rows.tolist()])
+            kept = [_item(self._name, self._targets, row) for row in rows.tolist()]
+            chosen = np.stack([np.asarray(target) for target in kept])
         return self._cast(chosen)
 
     def _padded(self, source: Any, rows: npt.NDArray[np.intp], begin: int, end: int) -> Any:
@@ -229,7 +231,7 @@ class Sequences:
 
     def _steps(self, source: Any, row: int) -> Any:
         """All steps of one sequence, or their targets."""
-        array = source[row]
+        array = _item(self._name, source, row)
         if type(array) is not np.ndarray:  # else its name, which takes a microsecond, is not wanted
             array = _checks.as_array(f"{self._name}, sequence {row}", array)
         length = int(self._lengths[row])
@@ -245,6 +247,24 @@ class Sequences:
         if array.dtype.kind == "f" and array.dtype != self._dtype:
             return array.astype(self._dtype)
         return array
+
+
+def _by_place(data: Any) -> Any:
+    """Data whose items are looked up by their place: those of pandas have labels of their own."""
+    if hasattr(data, "iloc"):
+        data = data.to_numpy()
+    of_objects = isinstance(data, np.ndarray) and data.dtype == object and data.ndim
+    return list(data) if of_objects else data
+
+
+def _item(name: str, data: Any, row: int) -> Any:
+    """One sequence or its target."""
+    try:
+        return data[row]
+    except (LookupError, ValueError) as error:
+        raise ValueError(
+            f"{name}: expected an item at each place from 0 on, got {type(error).__name__} at {row}"
+        ) from error
 
 
 def _check_targets(name: str, targets: Any, count: int) -> None:
@@ -272,7 +292,7 @@ def _lengths(name: str, x: Any) -> npt.NDArray[np.intp]:
                 raise TypeError
             lengths = np.full(count, x.shape[1], np.intp)
         else:
-            lengths = np.array([len(x[row]) for row in range(count)], np.intp)
+            lengths = np.array([len(_item(name, x, row)) for row in range(count)], np.intp)
     except TypeError as error:
         raise TypeError(
             f"{name}: expected sequences, as x[i] of shape (T, features) or (T,), got "
