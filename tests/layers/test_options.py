@@ -237,3 +237,32 @@ def test_options_of_ones_own():
         layer.size = 4
     with pytest.raises(ValueError, match="gain: expected"):
         Gain(3, gain=-1)
+
+
+@pytest.mark.parametrize("number", [np.float32(0.25), np.float64(0.25), 1, np.int16(1)])
+def test_numbers_of_activations_are_floats(number, backend):
+    x = np.ones((4, 2, 3), np.float32)
+    given, plain = ("hard_sigmoid", number, 0), ("hard_sigmoid", float(number), 0.0)
+    layer, other = (pyrnn.GRU(3, 4, recurrent_activation=a, seed=0) for a in (given, plain))
+    assert layer.config() == other.config()
+    assert repr(layer) == repr(other)
+    assert np.array_equal(layer(x)[0], other(x)[0])
+    assert other.recurrent_activation is plain
+
+
+@pytest.mark.parametrize("value", [(1, 0), (0, 1), (np.float32(0.5), 0), [np.float64(0.5), 1]])
+def test_pairs_of_any_numbers_are_those_of_floats(value, backend):
+    """One that was kept as it came made every call in eval mode fail."""
+    x = np.ones((4, 2, 3), np.float32)
+    layer, other = (pyrnn.LSTM(3, 4, zoneout=z, seed=0) for z in (value, tuple(map(float, value))))
+    assert [type(rate) for rate in layer.zoneout] == [float, float]
+    for _ in ("train", "eval"):
+        assert np.array_equal(layer(x)[0], other(x)[0])
+        assert np.array_equal(layer.forward(x)[0], other.forward(x)[0])
+        assert np.array_equal(layer.stream(2).step(x[0]), other.stream(2).step(x[0]))
+        layer.eval()
+        other.eval()
+    layer.zoneout = (0.5, 0.25)
+    kept = layer.zoneout
+    layer.zoneout = kept
+    assert layer.zoneout is kept

@@ -239,6 +239,14 @@ def seed(name: str, value: object) -> int | None:
     return None if value is None else _checks.size(name, value, least=0)
 
 
+def same_tuple(value: Any, checked: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What was given, as scikit-learn's clone looks for, if its items are what is kept of them."""
+    if not isinstance(value, tuple) or len(value) != len(checked):
+        return checked
+    pairs = zip(value, checked, strict=True)
+    return value if all(type(a) is type(b) and a == b for a, b in pairs) else checked
+
+
 def _is_option(kind: type, name: str) -> bool:
     """Whether a class declares an option of that name; a property may stand for one."""
     return isinstance(getattr(kind, name, None), (Option, property))

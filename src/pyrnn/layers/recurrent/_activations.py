@@ -9,6 +9,7 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn.backend import cells
+from pyrnn.layers import _options
 
 ActivationName = Literal[
     "sigmoid",
@@ -49,9 +50,8 @@ def activation(name: str, value: Any) -> ActivationLike:
             f"{name}: expected {f'({form})' if defaults else form}, got {_checks.shown(value)}"
         )
     checked = [_checks.finite_number(name, number, -np.inf) for number in numbers]
-    kept: Any = (function, *checked)
-    same = isinstance(value, tuple) and value == kept  # as scikit-learn's clone looks for
-    return value if same else kept  # type: ignore[no-any-return]
+    kept: Any = _options.same_tuple(value, (function, *checked))
+    return kept  # type: ignore[no-any-return]
 
 
 def optional_activation(name: str, value: Any) -> ActivationLike | None:

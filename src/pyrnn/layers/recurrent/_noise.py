@@ -21,7 +21,7 @@ def rate_or_pair(name: str, value: Any) -> float | tuple[float, ...]:
     if len(value) != 2:
         raise ValueError(f"{name}: expected a number or the pair (p_h, p_c), got {value!r}")
     rates = tuple(_options.rate(name, rate) for rate in value)
-    return value if value == rates else rates  # as scikit-learn's clone looks for
+    return _options.same_tuple(value, rates)
 
 
 def zoneout_rates(zoneout: float | tuple[float, ...], states: int) -> tuple[float, ...]:
