@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pyrnn.textbook import _layout
+from pyrnn import textbook
+from pyrnn.textbook import _layout, uwv
 
 
 def test_flip_turns_columns_into_rows_and_back_without_sharing_memory():
@@ -132,3 +133,45 @@ def test_more_steps_than_caches_are_refused():
         _layout.cell_caches((3, None), NAMES, states=1, steps=1)
     with pytest.raises(ValueError, match=r"da: expected shape \(n_a, m, T\), got \(2, 3\)"):
         _layout.steps_of("da", np.ones((2, 3)))
+
+
+ELMAN = {"Wax": (5, 3), "Waa": (5, 5), "Wya": (2, 5), "ba": (5, 1), "by": (2, 1)}
+GATED = {"Wy": (2, 5), "by": (2, 1)}
+PASSES = {
+    "rnn": (textbook.rnn_forward, textbook.rnn_backward, ELMAN),
+    "lstm": (
+        textbook.lstm_forward,
+        textbook.lstm_backward,
+        GATED | {f"W{g}": (5, 8) for g in "fico"} | {f"b{g}": (5, 1) for g in "fico"},
+    ),
+    "gru": (
+        textbook.gru_forward,
+        textbook.gru_backward,
+        GATED | {f"W{g}": (5, 8) for g in "urc"} | {f"b{g}": (5, 1) for g in "urc"},
+    ),
+    "uwv": (
+        uwv.rnn_forward,
+        uwv.rnn_backward,
+        {"U": (5, 3), "W": (5, 5), "V": (2, 5), "ba": (5, 1), "by": (2, 1)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_a_gradient_in_float64_follows_a_forward_pass_in_float32(name, backend, assert_close):
+    """NumPy's arrays are float64 unless one says otherwise; the states were rounded to float32."""
+    forward, backward, shapes = PASSES[name]
+    generator = np.random.default_rng(0)
+    parameters = {n: generator.standard_normal(s).astype("f") for n, s in shapes.items()}
+    x, a0 = (generator.standard_normal(s).astype("f") for s in [(3, 4, 6), (5, 4)])
+    caches = forward(x, a0, parameters)[-1]
+    da = generator.standard_normal((5, 4, 6)).astype("f")
+    expected = backward(da, caches)
+    got = backward(da.astype("d"), caches)
+    assert {array.dtype for array in got.values()} == {np.dtype("d")}
+    assert_close({n: a.astype("f") for n, a in got.items()}, expected, 1e-5)
+    parameters["ba" if "ba" in parameters else next(n for n in parameters if n[0] == "b")] += 0.1
+    other = forward(x, a0 + 1, parameters)[-1]
+    mixed = ([(*o[:1], *c[1:]) for o, c in zip(other[0], caches[0], strict=True)], caches[1])
+    with pytest.raises(ValueError, match=r"caches"):
+        backward(da.astype("d"), mixed)
