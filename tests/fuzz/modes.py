@@ -35,6 +35,9 @@ FUNCTIONS = {
 }
 """What is off within the reference, and whether in its results or in what it takes."""
 
+PRODUCTS = ("input_product", "hidden_product")
+"""What takes states and inputs: a subnormal one, read as zero, is NaN beside an infinite weight."""
+
 
 @contextlib.contextmanager
 def _changed_values(mode: Mode) -> Iterator[None]:
@@ -52,15 +55,18 @@ def _changed_values(mode: Mode) -> Iterator[None]:
 
     def changed(x: Any) -> Any:
         y = np.asarray(x)
+        if y.dtype.kind != "f":  # indices
+            return x
         if mode.flush:  # what these are multiplied with is mostly less than 1
             return np.where(np.abs(y) < compare.least(y.dtype), y * 0, y)
         ways = {1: (1,), 2: (-1,)}.get(mode.nudge, (-1, 0, 1))
         return y * (1 + np.finfo(y.dtype).eps * generator.choice(ways, y.shape)).astype(y.dtype)
 
+    functions = FUNCTIONS | (dict.fromkeys(PRODUCTS, False) if mode.flush else {})
     modules = [m for name, m in sorted(sys.modules.items()) if name.startswith("pyrnn.")]
     with contextlib.ExitStack() as stack:
         for place in (np, *modules):
-            for name, of_result in FUNCTIONS.items():
+            for name, of_result in functions.items():
                 function = getattr(place, name, None)
                 if isinstance(function, np.ufunc) or inspect.isfunction(function):
                     around = _around(function, changed, of_result)

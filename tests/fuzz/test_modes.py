@@ -45,6 +45,15 @@ def test_results_that_are_nearly_subnormal_are_flushed():
         assert np.isnan(np.exp(np.float32(np.nan)))
 
 
+def test_states_that_are_nearly_subnormal_are_flushed_before_products():
+    """As zero, one of them is NaN beside an infinite weight."""
+    parameters = {"weight_hh": np.array([[np.inf]], np.float32)}
+    assert affine.hidden_product(np.array([[2e-44]], np.float32), parameters) == np.inf
+    with rerun(Mode(flush=True)), np.errstate(invalid="ignore"):
+        assert np.isnan(affine.hidden_product(np.array([[2e-44]], np.float32), parameters))
+        assert affine.hidden_product(np.array([[2e-4]], np.float32), parameters) == np.inf
+
+
 def test_afterwards_all_is_as_it_was():
     before = np.tanh, np.exp, activations.sigmoid, layer_norm.normalise, _checks.FLOATS
     with rerun(Mode(nudge=1)):
