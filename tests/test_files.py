@@ -1,18 +1,34 @@
 """Files: written whole or not at all, with the permissions that were, and nothing left beside."""
 
+import contextlib
+import errno
 import os
+import signal
 import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from pyrnn import _files
-from pyrnn._files import check_writable, checked_path, open_regular, shown, write_atomically
+import pyrnn
+from pyrnn import _files, interop
+from pyrnn._files import (
+    check_writable,
+    checked_path,
+    open_regular,
+    open_to_append,
+    shown,
+    write_atomically,
+    written_beside,
+)
+from pyrnn.interop import keras, onnx, torch
+from pyrnn.text import TokenizerVocabulary, cache
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX permissions and locks")
 
@@ -181,3 +197,96 @@ def test_a_failure_leaves_nothing_beside(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(KeyboardInterrupt):
         write_atomically(tmp_path / "model", b"all")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's error does not, unless it is that of opening a file."""
+
+    def fail(file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "model"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=r"No space left on device: .*model'") as caught:
+        write_atomically(path, b"new")
+    assert caught.value.filename == str(path)
+    with pytest.raises(OSError, match="No space left") as caught, written_beside(path) as file:
+        os.fsync(file.fileno())
+    assert caught.value.filename == str(path)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["model"]
+
+
+class TestAppending:
+    def test_a_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "log"
+        for line in ("a\r\n", "b\n"):
+            with open_to_append(path) as file:
+                file.write(line)
+            path.chmod(0o600)
+        assert path.read_bytes() == b"a\r\nb\n"
+        if os.name != "nt":
+            assert mode(path) == 0o600
+
+    @posix
+    def test_a_pipe_that_nobody_reads_does_not_wait(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(OSError, match=r"it is a pipe that nobody reads: .*pipe'"):
+            open_to_append(tmp_path / "pipe")
+
+    @posix
+    def test_a_pipe_that_is_read_takes_any_length(self, tmp_path: Path) -> None:
+        path, copy = tmp_path / "pipe", tmp_path / "copy"
+        os.mkfifo(path)
+        with copy.open("wb") as output, subprocess.Popen(["cat", path], stdout=output):
+            for _ in range(1000):
+                with contextlib.suppress(OSError), open_to_append(path) as file:
+                    file.write("x" * 300_000)  # more than a pipe holds
+                    break
+                time.sleep(0.01)  # the reader is not there yet
+        assert copy.read_bytes() == b"x" * 300_000
+
+    def test_a_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(OSError, match=r"directory|Permission"):
+            open_to_append(tmp_path)
+
+
+def trained(callback: pyrnn.callbacks.Callback) -> None:
+    layer = pyrnn.GRU(2, 3, seed=0)
+    trainer = pyrnn.Trainer(layer, "mse", pyrnn.SGD(layer.parameters))
+    trainer.fit((np.ones((2, 4, 2), "f"), np.ones((2, 4, 3), "f")), epochs=1, callbacks=[callback])
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    "model": pyrnn.load,
+    "converted model": interop.load,
+    "onnx": onnx.layers,
+    "keras": keras.load,
+    "torch": torch.read,
+    "history": pyrnn.report.load,
+    "tokenizer": TokenizerVocabulary,
+    "checkpoint": lambda path: trained(pyrnn.callbacks.BackupAndRestore(path)),
+    "csv": lambda path: trained(pyrnn.callbacks.CSVLogger(path)),
+    "json": lambda path: trained(pyrnn.callbacks.JSONLogger(path, append=True)),
+    "model checkpoint": lambda path: trained(pyrnn.callbacks.ModelCheckpoint(path)),
+    "run": lambda path: trained(pyrnn.callbacks.RunLogger(path)),
+}
+
+
+@posix
+@pytest.mark.parametrize("name", READERS)
+def test_a_pipe_keeps_nothing_waiting(name: str, tmp_path: Path) -> None:
+    """What reads or writes a file that is not a text says at once that a pipe is none."""
+    path = str(tmp_path / "pipe")
+    os.mkfifo(path)
+    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it waits for the pipe"))
+    signal.alarm(20)
+    try:
+        with pytest.raises((OSError, ValueError), match=r"pipe|no regular file"):
+            READERS[name](path)
+        assert cache.read(path, {}) is None
+        assert not cache.is_ours(path)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

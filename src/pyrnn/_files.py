@@ -10,7 +10,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from pyrnn import _checks
 
@@ -24,6 +24,9 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.tmp")
 _MOST_BYTES = 255 - len(".01234567.tmp")
 """The longest stem of a name: with the suffix of a temporary file it has 255 bytes."""
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a write into a file raises where there is no room for it."""
 
 AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -66,6 +69,23 @@ def open_regular(path: str) -> BinaryIO:
     return open(descriptor, "rb")
 
 
+def open_to_append(path: AnyPath) -> TextIO:
+    """Open a file to write at its end, a new one if there is none.
+
+    It may be a device, or a pipe that somebody reads; with no reader it is an OSError at once.
+    """
+    name = checked_path(path)
+    try:
+        descriptor = os.open(name, _APPEND, 0o666)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise OSError(errno.ENXIO, "it is a pipe that nobody reads", name) from error
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(descriptor, True)
+    return open(descriptor, "a", encoding="utf-8", newline="")
+
+
 def write_atomically(path: AnyPath, data: bytes) -> None:
     """Write a file so that its name always refers to the whole new file or to the old file.
 
@@ -87,7 +107,7 @@ def written_beside(path: AnyPath, *, sync: bool = True) -> Iterator[BinaryIO]:
     """
     target = os.path.realpath(checked_path(path))
     _check_regular(target, path)
-    with _temporary(target) as (file, beside):
+    with _temporary(target) as (file, beside), _named_where_full(path):
         yield file
         file.flush()
         if sync:
@@ -95,6 +115,17 @@ def written_beside(path: AnyPath, *, sync: bool = True) -> Iterator[BinaryIO]:
         if fcntl is None:
             file.close()  # Windows renames no open file
         os.replace(beside, target)
+
+
+@contextlib.contextmanager
+def _named_where_full(path: AnyPath) -> Iterator[None]:
+    """Add the file's name to the error of a write that found no room: writes know no names."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL and error.filename is None:
+            raise OSError(error.errno, error.strerror, shown(path)) from error
+        raise
 
 
 def check_writable(path: AnyPath) -> None:

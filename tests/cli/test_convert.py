@@ -268,3 +268,14 @@ def test_narrow_weights_that_no_file_can_hold(run):
     assert result.status == 2
     assert "expected .safetensors for weights in int8, got .onnx" in result.err
     assert not os.path.exists("b.onnx")
+
+
+def test_the_file_that_it_reads_stays(fails):
+    """With --layer or --weights, what is left out or rounded would be lost."""
+    pyrnn.save(pyrnn.GRU(3, 4, seed=0), "m.safetensors")
+    with open("m.safetensors", "rb") as file:
+        before = file.read()
+    message = fails("convert", "m.safetensors", "./m.safetensors", "--weights", "int8")
+    assert message == "OUT: expected another file than what is read, got './m.safetensors'"
+    with open("m.safetensors", "rb") as file:
+        assert file.read() == before

@@ -76,3 +76,14 @@ def test_a_large_state_has_the_singular_values_of_some_steps(model, run, monkeyp
     assert " steps)" not in whole
     monkeypatch.setattr("pyrnn.cli.flow.WORK_MOST", 0)
     assert run("flow", "m.safetensors", "--steps", 9).out.endswith(" (of 1 steps)\n")
+
+
+@pytest.mark.parametrize("read", ["m.safetensors", "t.txt"])
+def test_what_it_reads_is_not_drawn_over(read: str, model: CharacterModel, fails: Any) -> None:
+    Path("t.txt").write_text("abc\ncab")
+    Path("link").symlink_to(read)
+    before = Path(read).read_bytes()
+    for out in (read, f"./{read}", "link"):
+        message = fails("flow", "m.safetensors", "--text", "t.txt", "--out", out)
+        assert message == f"--out: expected another file than what is read, got {out!r}"
+    assert Path(read).read_bytes() == before

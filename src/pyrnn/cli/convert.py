@@ -12,6 +12,7 @@ from pyrnn._types import WeightFormat
 from pyrnn.cli._common.arguments import Subparsers, file_name
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import deferred
+from pyrnn.cli._common.outputs import check_other
 from pyrnn.cli._common.terminal import escaped
 from pyrnn.interop import conversion
 
@@ -44,6 +45,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read, choose, write, and print what was written and what was left out."""
     conversion.suffix_of(arguments.target)
+    check_other("OUT", arguments.target, [arguments.source])
     with deferred():
         holding = conversion.read(arguments.source)
         if arguments.layer:

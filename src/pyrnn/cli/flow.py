@@ -14,6 +14,7 @@ from pyrnn.cli._common import plotting
 from pyrnn.cli._common.arguments import SEEDS, Subparsers, file_name, whole
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import deferred
+from pyrnn.cli._common.outputs import check_other
 from pyrnn.diagnostics.flow import GradientFlow, gradient_flow
 from pyrnn.interop.serialization import load_character_model
 from pyrnn.text import corpus
@@ -57,6 +58,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the norms over the lag, and draw the picture."""
     if arguments.out:
+        check_other("--out", arguments.out, (arguments.model, arguments.text))
         _files.check_writable(arguments.out)
     with deferred():
         model = load_character_model(arguments.model)

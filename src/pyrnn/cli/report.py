@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from pyrnn import _extras, _files
@@ -11,6 +10,7 @@ from pyrnn import report as runs
 from pyrnn.cli._common import plotting
 from pyrnn.cli._common.arguments import Subparsers, file_name
 from pyrnn.cli._common.errors import UsageError
+from pyrnn.cli._common.outputs import check_other
 from pyrnn.report.recording import TEXT_MOST
 from pyrnn.report.run import stem_of
 from pyrnn.text import corpus
@@ -42,9 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the page."""
     _extras.require("report", "jinja2", "matplotlib")
     out = Path(arguments.out or f"{stem_of(arguments.run_file)}.report.html")
-    used = [file for file in (arguments.run_file, arguments.text) if file is not None]
-    if any(os.path.exists(file) and out.exists() and os.path.samefile(file, out) for file in used):
-        raise UsageError(f"--out: expected another file than what is read, got {str(out)!r}")
+    check_other("--out", out, (arguments.run_file, arguments.text))
     if arguments.out and out.exists() and not arguments.force:
         raise UsageError(f"--out: {str(out)!r} is there already; --force overwrites it")
     _files.check_writable(out)

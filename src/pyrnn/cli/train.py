@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-import os
 import secrets
 import signal
 import sys
@@ -27,8 +26,9 @@ from pyrnn.cli._common.arguments import (
 )
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import NAMES, Ended, Interrupt
+from pyrnn.cli._common.outputs import is_same
 from pyrnn.cli._common.terminal import print_written
-from pyrnn.cli._training import history, memory, picture, progress, several, texts, tokens
+from pyrnn.cli._training import history, log, memory, picture, progress, several, texts, tokens
 from pyrnn.cli._training.options import (
     DEFAULT_SECONDS,
     MOST_STEPS,
@@ -242,8 +242,10 @@ def _outputs(
     for path in (*filter(None, outputs), *checkpoints):
         with _writing(path):
             serialization.check_writable(path)
-        if any(os.path.exists(file) and _same(file, path) for file in files):
+        if any(is_same(file, path) for file in files):
             raise UsageError(f"--out: expected another file than the text to train on, got {path}")
+    if arguments.log is not None:
+        log.check(arguments.log, [*files, *filter(None, outputs), checkpoint])
     if resumed is not None or arguments.force:
         return outputs
     if cached is not None and not cache.is_ours(cached):
@@ -307,10 +309,6 @@ def _writing(path: Path) -> Iterator[None]:
         raise UsageError(
             f"--out: cannot write {str(path)!r} ({error.strerror or error})"
         ) from error
-
-
-def _same(first: str | Path, second: Path) -> bool:
-    return second.exists() and os.path.samefile(first, second)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Models as C: built by the compilers that are there, without a warning, they compute the same."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -241,6 +242,13 @@ def test_outputs_that_are_none(tmp_path):
 def test_names_that_are_refused(tmp_path, name):
     with pytest.raises(ValueError, match="name: expected"):
         export(pyrnn.Linear(2, 2), tmp_path, name=name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_in_the_folder_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "model.c")
+    with pytest.raises(OSError, match="it is no regular file"):
+        export(pyrnn.Linear(2, 2, seed=0), tmp_path)
 
 
 def test_files_of_the_user_are_kept(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections import deque
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyrnn._types import Array
+from pyrnn.cli._training import log
 from pyrnn.cli._training.settings import OPTIMIZERS, SCHEDULES, WARM_UP_STEPS, Settings
 from pyrnn.distributed import shares
 from pyrnn.distributed.ranks import Ranks, join, weighted
@@ -261,8 +261,7 @@ class Training:
             return
         line = {"step": self.step, "characters": self.characters, "seconds": self.seconds}
         line |= {"bits": self.smoothed, "held_out": bits, "lr": self._optimizer.lr}
-        with open(self.settings.log, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        log.append(self.settings.log, line)
 
     def _recent_bits(self, model: CharacterModel) -> float:
         """Return how well the model predicts the last characters, starting from a zero state."""

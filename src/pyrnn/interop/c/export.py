@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyrnn import _checks
-from pyrnn._files import AnyPath, check_writable, checked_path, shown, write_atomically
+from pyrnn._files import (
+    AnyPath,
+    check_writable,
+    checked_path,
+    open_regular,
+    shown,
+    write_atomically,
+)
 from pyrnn._types import Array, Indices
 from pyrnn._version import version
 from pyrnn.interop.c import layers, template
@@ -223,7 +230,7 @@ def _effect_of_rounding(
 
 def _check_ours(path: str) -> None:
     """Refuse to replace a file that `export` did not make."""
-    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+    with contextlib.suppress(FileNotFoundError), open_regular(path) as file:
         if template.MARK.encode() not in file.readline(200):
             raise FileExistsError(
                 errno.EEXIST, "the file exists and was not written by pyrnn", shown(path)

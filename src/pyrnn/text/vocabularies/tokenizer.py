@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pyrnn import _checks, _extras
-from pyrnn._files import AnyPath, checked_path, shown
+from pyrnn._files import AnyPath, checked_path, open_regular, shown
 from pyrnn._pickling import public
 from pyrnn._types import Indices
 from pyrnn.text.vocabularies.base import REPLACEMENT, BaseVocabulary, Spans
@@ -235,7 +235,7 @@ def _read(path: AnyPath) -> Any:
     """The tokeniser in a file."""
     name = checked_path(path)
     _extras.require("tokenizers", "tokenizers")
-    with open(name, "rb") as file:
+    with open_regular(name) as file:
         data = file.read()
     try:
         return _made(data.decode("utf-8"))

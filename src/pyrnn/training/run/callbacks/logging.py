@@ -11,9 +11,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyrnn import _checks, _extras
-from pyrnn._files import AnyPath, checked_path, write_atomically
+from pyrnn._files import (
+    AnyPath,
+    checked_path,
+    open_regular,
+    open_to_append,
+    write_atomically,
+)
 from pyrnn._pickling import public
 from pyrnn.training.run.callbacks.base import Callback
+
+_ANY_BYTES = "surrogateescape"
+"""How bytes that are no text are kept as they are."""
 
 
 class _FileLogger(Callback):
@@ -29,19 +38,20 @@ class _FileLogger(Callback):
             return
         goes_on = self.trainer.progress.step > 0
         if goes_on and os.path.exists(self.filename):
-            with open(self.filename, encoding="utf-8", newline="") as file:
-                lines = file.readlines()
+            with open_regular(self.filename) as file:
+                lines = io.TextIOWrapper(file, "utf-8", _ANY_BYTES, newline="").readlines()
             done = [line for line in lines if self._is_done(line, self.trainer.progress.epoch)]
             if done != lines:
-                write_atomically(self.filename, "".join(done).encode())
-        elif not self.append:
-            with open(self.filename, "w", encoding="utf-8"):
-                pass
+                write_atomically(self.filename, "".join(done).encode("utf-8", _ANY_BYTES))
+            return
+        with open_to_append(self.filename) as opened:
+            if not self.append and os.path.isfile(self.filename):
+                opened.truncate(0)
 
     def _append(self, text: str) -> None:
         if self.trainer.rank:  # the first of several ranks writes for all
             return
-        with open(self.filename, "a", encoding="utf-8", newline="") as file:
+        with open_to_append(self.filename) as file:
             file.write(text)
 
     def _is_done(self, line: str, epoch: int) -> bool:

@@ -1,0 +1,20 @@
+"""Files that commands write: other ones than those that they read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from pyrnn._files import AnyPath, shown
+from pyrnn.cli._common.errors import UsageError
+
+
+def is_same(first: AnyPath, second: AnyPath) -> bool:
+    """Whether two names are those of one file that exists."""
+    return os.path.exists(first) and os.path.exists(second) and os.path.samefile(first, second)
+
+
+def check_other(option: str, path: AnyPath, used: Iterable[AnyPath | None]) -> None:
+    """Refuse to write over a file that is in use; ``None`` stands for none."""
+    if any(file is not None and is_same(file, path) for file in used):
+        raise UsageError(f"{option}: expected another file than what is read, got {shown(path)!r}")
