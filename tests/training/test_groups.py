@@ -175,6 +175,8 @@ ONE = np.ones(2)
     ("groups", "error", "words"),
     [
         ([], TypeError, "parameters: expected a dict of arrays or groups of them, got none"),
+        ({"a": 3}, TypeError, "parameters"),
+        ({}, ValueError, "parameters"),
         (3, TypeError, "parameters: expected a dict of arrays or groups of them, got int"),
         ([{"lr": 1}], TypeError, r"parameters\[0\]: expected a dict with 'params' and options"),
         (

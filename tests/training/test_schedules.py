@@ -32,6 +32,7 @@ SCHEDULES = {
         {"max_lr": 0.3, "total_steps": 101, "cycle_momentum": False, "div_factor": 3.0},
     ),
     "plateau": ("ReduceLROnPlateau", {"patience": 2}),
+    "plateau-worse-at-once": ("ReduceLROnPlateau", {"mode": "max", "patience": 0, "factor": 0.9}),
     "plateau-max": ("ReduceLROnPlateau", {"mode": "max", "factor": 0.7, "cooldown": 3}),
     "plateau-max-far": ("ReduceLROnPlateau", {"mode": "max", "patience": 1, "threshold": 0.3}),
     "plateau-abs": (

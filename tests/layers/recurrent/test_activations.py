@@ -209,6 +209,7 @@ def test_copies_files_and_configurations(make, tmp_path, backend):
         ({"activation": "gelu"}, ValueError, "activation: expected one of 'sigmoid', .* 'gelu'"),
         ({"activation": 3}, ValueError, "activation: expected one of .* got 3"),
         ({"activation": ()}, ValueError, r"activation: expected one of .* got \(\)"),
+        ({"activation": ["tanh"]}, ValueError, r"activation: expected one of .* got \['tanh'\]"),
         ({"activation": "affine"}, ValueError, r"expected \('affine', alpha, beta\), got 'affine'"),
         ({"activation": ("tanh", 1.0)}, ValueError, "activation: expected 'tanh', got"),
         ({"activation": ("elu", 1.0, 2.0)}, ValueError, r"expected \('elu', alpha\), got"),
@@ -230,6 +231,12 @@ def test_copies_files_and_configurations(make, tmp_path, backend):
 def test_wrong_options(options, error, message):
     with pytest.raises(error, match=message):
         pyrnn.LSTM(3, 4, **options)
+
+
+def test_a_function_with_numbers_is_kept_as_given_or_made_a_tuple():
+    given = ("leaky_relu", 0.3)  # scikit-learn's clone looks for the same object
+    assert pyrnn.LSTM(3, 4, activation=given).activation is given
+    assert pyrnn.LSTM(3, 4, activation=["leaky_relu", 0.3]).activation == given
 
 
 # --- others' numbers ------------------------------------------------------------------------
