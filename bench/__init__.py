@@ -1,1 +1,1 @@
-"""Time pyrnn beside PyTorch, JAX, ONNX Runtime and OpenVINO: ``python -m bench``."""
+"""Compare the speed of pyrnn with PyTorch, JAX, ONNX Runtime and OpenVINO: ``python -m bench``."""

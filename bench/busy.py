@@ -1,4 +1,4 @@
-"""``--busy``: what becomes of a call while other processes keep the same cores busy."""
+"""``--busy``: how much a call slows down while other processes keep the same cores busy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run was asked for, as it travels from the command to a worker."""
+"""The options of a run, which the command sends to its workers."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""``python -m bench.ranks``: what a second rank brings, and what the machine would let it bring.
+"""``python -m bench.ranks``: the speed-up of a second rank, and the most that the machine allows.
 
 Three ways to train one character model with one thread for each process take turns: one process,
-two that know nothing of each other, and two ranks of ``mpiexec``. Two that share nothing but the
-machine (caches, memory, clock) are the most that ranks could reach: what is missing beyond that is
-theirs. The machine should be otherwise idle, with two cores or more.
+two independent ones, and two ranks of ``mpiexec``. Two independent processes share only the machine
+(caches, memory, clock), so ranks cannot be faster than these; the difference is the cost of the
+exchange. The machine should be otherwise idle, with two cores or more.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Check a hand-written recurrent network: its gradients, its outputs, an article's functions.
 
-`gradcheck` takes any object with `parameters`, `forward` and `backward` as below, and checks what
-backward returns: the gradients of x, of the first state and of the parameters.
+`gradcheck` takes any object with `parameters`, `forward` and `backward` as below, and checks the
+gradients that backward returns: of x, of the initial state and of the parameters.
 """
 
 import numpy as np
@@ -42,7 +42,7 @@ class OwnRNN:
 
 
 def main() -> None:
-    """Hold the network above against differences, against `pyrnn.RNN` and against an article."""
+    """Compare the network above with finite differences, with `pyrnn.RNN` and with an article."""
     own, x, h0 = OwnRNN(3, 4), np.random.default_rng(1).standard_normal((5, 2, 3)), np.ones((2, 4))
     print(pyrnn.gradcheck(own, x, h0))
 

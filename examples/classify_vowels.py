@@ -27,7 +27,7 @@ def main(folder, seed=0, picture=None):
 
 
 def draw(classifier, X, y, path):
-    """The loss of each epoch, and who was taken for whom."""
+    """The loss of each epoch, and which speaker was recognised as which."""
     import matplotlib.pyplot as plt
     from sklearn.metrics import ConfusionMatrixDisplay
 

@@ -32,7 +32,7 @@ def main(steps: int = 150) -> None:
         x, kinds = waves(generator)
         y, _, lstm_cache = lstm.forward(x)
         logits, _, linear_cache = linear.forward(y)
-        # Every step has to name the wave, from what came before it.
+        # Every step must name the kind of wave, from the steps before it.
         targets = np.broadcast_to(kinds, (TIME, BATCH))
         loss, dlogits = pyrnn.softmax_cross_entropy(logits, targets)
 

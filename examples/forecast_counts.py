@@ -35,7 +35,7 @@ def main(days=250, picture=None, **options):
 
 
 def draw(test, path, days=slice(0, 14)):
-    """Two weeks: what came, the forecasts and their intervals."""
+    """Two weeks: the actual counts, the forecasts and their intervals."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")

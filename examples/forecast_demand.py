@@ -28,7 +28,7 @@ def main(frame, trained="2013", tested="2014", picture=None, **options):
 
 
 def draw(test, path, days=slice(10, 20)):
-    """Some of the days: what came, the forecasts and their intervals."""
+    """Some of the days: the actual demand, the forecasts and their intervals."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")

@@ -71,7 +71,7 @@ def from_wheel(wheel):
 
 
 def main(wheel, *words):
-    """Say the words."""
+    """Print the phonemes of the words."""
     for word, phonemes in zip(words, from_wheel(wheel)(words), strict=True):
         print(word, " ".join(phonemes))
 

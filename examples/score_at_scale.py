@@ -1,9 +1,9 @@
 """Score many sequences on an engine that exists: python examples/score_at_scale.py joblib.
 
 The engines are futures, joblib, dask-array, dask-bag, ray and spark; each starts two worker
-processes on this machine and ends them. The model travels as a pickle, which is little larger than
-its parameters. An output does not depend on the batch it is computed in, so every engine gives the
-bits of one process, however it cuts the data. docs/scoring.md says which engine is for which job.
+processes on this machine and ends them. The model is sent as a pickle, which is little larger than
+its parameters. An output does not depend on the batch in which it is computed, so every engine
+gives the bits of one process, however it cuts the data. docs/scoring.md compares the engines.
 """
 
 import functools
@@ -36,7 +36,7 @@ def score(model, x):
 
 
 def parts(x):
-    """The tasks, where an engine does not cut the data itself."""
+    """The tasks, for engines that do not cut the data themselves."""
     return [x[start : start + ROWS] for start in range(0, len(x), ROWS)]
 
 
@@ -58,7 +58,7 @@ def on_joblib(model, x):
 
 
 def local_dask():
-    """A cluster of this machine; with the address of another, the rest stays as it is."""
+    """A cluster on this machine; with the address of another cluster, the rest is the same."""
     from dask.distributed import Client, LocalCluster
 
     cluster = LocalCluster(

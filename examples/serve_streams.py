@@ -1,8 +1,8 @@
 """Serve the streams of many clients, advanced together: python examples/serve_streams.py serve.
 
-Each client has a WebSocket and a state of its own; what has arrived from all of them becomes one
+Each client has a WebSocket and a state; the samples that have arrived from all clients become one
 call of the model, which is far cheaper than a call for each. The command `load` is a client for
-measuring, with one sample of each stream under way. docs/serving.md explains both.
+measuring, with one outstanding sample per stream. docs/serving.md explains both.
 
 It needs the extra `serve`: pip install 'pyrnn[serve]'.
 """
@@ -33,10 +33,10 @@ def make_model():
 
 
 class Crowd:
-    """The states of all clients, side by side in arrays; a client has a row.
+    """The states of all clients, side by side in arrays; each client has a row.
 
-    The batch of a step is made of the rows of those that have a sample. An output does not depend
-    on the batch: each client gets the bits that a stream of its own would give.
+    The batch of a step consists of the rows of the clients with a sample. An output does not depend
+    on the batch: each client gets the bits that a separate stream would give.
     """
 
     def __init__(self, model, capacity):
@@ -80,7 +80,7 @@ class Crowd:
         return y[0]
 
     def hello(self, client):
-        """What a client is told when it comes: how far it is, and its last output."""
+        """What a client is told when it connects: its number of samples, and its last output."""
         row = self.rows[client]
         return COUNT.pack(self.counts[row]) + self.last[row].tobytes()
 
@@ -116,10 +116,10 @@ class Crowd:
 
 
 class Batcher:
-    """Takes samples from all connections, and makes one step of what is there.
+    """Takes samples from all connections, and makes one step with those that have arrived.
 
-    A step runs in the event loop, which waits for it and for nothing else: a thread would cost more
-    than most steps. Between two steps the loop reads what has arrived meanwhile.
+    A step runs in the event loop, because passing it to a thread would cost more than most steps.
+    Between two steps the loop reads what has arrived in the meantime.
     """
 
     def __init__(self, crowd):
@@ -137,7 +137,7 @@ class Batcher:
         return await future
 
     async def run(self):
-        """Step after step, for ever."""
+        """Step after step, forever."""
         while True:
             await self.arrived.wait()
             await asyncio.sleep(0)  # the loop reads all that has arrived
@@ -232,7 +232,7 @@ def make_app(model, capacity, snapshot=None, idle=600.0):
 
 
 async def client(url, name, samples, outputs, latencies):
-    """Send samples one after the other, and go on where it was after any break."""
+    """Send samples one after the other, and continue after a lost connection."""
     from websockets.asyncio.client import connect
     from websockets.exceptions import ConnectionClosed, InvalidHandshake
 

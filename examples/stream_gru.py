@@ -1,4 +1,4 @@
-"""Run a GRU over samples as they arrive, one step at a time; suspend it and go on elsewhere.
+"""Run a GRU over samples as they arrive, one step at a time; suspend it and continue elsewhere.
 
 The outputs are, bit for bit, those of the whole sequence at once.
 """

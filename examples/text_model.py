@@ -1,4 +1,4 @@
-"""A character model trained with Trainer: killed and started again, it goes on where it was.
+"""Train a character model with Trainer; after a kill, the same command continues the training.
 
 Afterwards ``pyrnn report text.safetensors`` writes a page with charts, samples and units.
 """
