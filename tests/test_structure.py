@@ -3,6 +3,7 @@
 import ast
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -85,14 +86,15 @@ def imports(source, name, is_package=False):
             yield from (arg.value for arg in node.args if isinstance(arg, ast.Constant))
 
 
-def imported_by(name, modules=MODULES):
-    """The modules of pyrnn that a module imports; a name in a module counts as the module."""
-    path = modules[name]
+@cache
+def imported_by(name):
+    """The modules of pyrnn or bench that a module imports; a name in one counts as the module."""
+    path = MODULES.get(name) or BENCH[name]
     found = set()
     for imported in imports(path.read_text(), name, path.name == "__init__.py"):
-        if imported in modules or imported in ("pyrnn._core", "pyrnn.backend.native"):
+        if imported in MODULES or imported in BENCH or imported == "pyrnn._core":
             found.add(imported)
-    return found
+    return frozenset(found)
 
 
 def within(name, package):
@@ -166,10 +168,15 @@ def test_every_room_has_a_floor():
     assert {room_of(name) for name in MODULES} == set(FLOOR)  # and each floor a room
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_arrows_point_down(name):
-    found = imported_by(name) - {"pyrnn", "pyrnn._core"}
-    assert not {below for below in found if not is_arrow_down(name, below)}
+def between_modules():
+    """All pairs of modules of pyrnn of which the first imports the second."""
+    return {
+        (name, below) for name in MODULES for below in imported_by(name) - {"pyrnn", "pyrnn._core"}
+    }
+
+
+def test_arrows_point_down():
+    assert not {arrow for arrow in between_modules() if not is_arrow_down(*arrow)}
 
 
 def test_an_arrow_up_is_noticed():
@@ -179,12 +186,7 @@ def test_an_arrow_up_is_noticed():
 
 
 def test_an_arrow_turned_round_is_noticed():
-    between = {
-        (name, below)
-        for name in MODULES
-        for below in imported_by(name) - {"pyrnn", "pyrnn._core"}
-        if room_of(name) != room_of(below)
-    }
+    between = {(n, below) for n, below in between_modules() if room_of(n) != room_of(below)}
     assert ("pyrnn.layers.dense", "pyrnn.backend.selection") in between
     assert len(between) > 500
     assert not {arrow for arrow in between if is_arrow_down(*reversed(arrow))}
@@ -194,26 +196,24 @@ def test_an_arrow_turned_round_is_noticed():
 def test_no_module_imports_itself_in_a_circle(modules):
     """However late, and for types alone."""
     packages = {name: {p for p in modules if within(name, p)} for name in modules}
-    arrows = {name: imported_by(name, modules) & set(modules) - packages[name] for name in modules}
+    arrows = {name: imported_by(name) & set(modules) - packages[name] for name in modules}
     assert len(arrows) > 30
     assert not in_or_above_a_circle(arrows)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_only_the_backend_knows_the_compiled_core(name):
-    assert "pyrnn._core" not in imported_by(name) or room_of(name) == "backend"
-    assert "pyrnn.backend.native" not in imported_by(name) or room_of(name) == "backend"
+@pytest.mark.parametrize("core", ["pyrnn._core", "pyrnn.backend.native"])
+def test_only_the_backend_knows_the_compiled_core(core):
+    knowing = {name for name in MODULES if core in imported_by(name)}
+    assert knowing
+    assert {room_of(name) for name in knowing} == {"backend"}
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_only_the_backend_computes_with_the_reference(name):
+def test_only_the_backend_computes_with_the_reference():
     """The textbook may show its pointwise functions."""
-    if room_of(name) in ("reference", "backend"):
-        return
-    reached = {n for n in imported_by(name) if within(n, "pyrnn.reference")}
-    if within(name, "pyrnn.textbook"):
-        reached -= {"pyrnn.reference", "pyrnn.reference.activations"}
-    assert not reached
+    others = [(n, b) for n, b in between_modules() if room_of(n) not in ("reference", "backend")]
+    reached = {(name, below) for name, below in others if within(below, "pyrnn.reference")}
+    shown = {"pyrnn.reference", "pyrnn.reference.activations"}
+    assert not {(n, b) for n, b in reached if b not in shown or not within(n, "pyrnn.textbook")}
 
 
 # --- C++ ------------------------------------------------------------------------------------
@@ -302,9 +302,9 @@ def test_every_room_of_sources_has_a_floor():
     assert {cpp_room(name) for name in INCLUDED} == set(CPP_FLOOR)  # and each floor a room
 
 
-@pytest.mark.parametrize("name", INCLUDED)
-def test_includes_point_down(name):
-    assert not {below for below in INCLUDED[name] if not is_include_down(name, below)}
+def test_includes_point_down():
+    between = {(name, below) for name, found in INCLUDED.items() for below in found}
+    assert not {arrow for arrow in between if not is_include_down(*arrow)}
 
 
 def test_an_include_turned_round_is_noticed():
