@@ -65,6 +65,10 @@ MODELS = {
         over_time(pyrnn.LSTM, 3, 4, activation="softsign", recurrent_activation=HARD_SIGMOID),
         over_time(pyrnn.RNN, 4, 4, nonlinearity="elu", seed=1),
     ],
+    "activations": lambda: [
+        pyrnn.Linear(3, 4, seed=0), pyrnn.Activation("softsign"), pyrnn.Linear(4, 4, seed=1),
+        pyrnn.Activation("elu"), pyrnn.Activation(("leaky_relu", 0.2)),
+    ],
     "dense": lambda: [pyrnn.Linear(3, 4, seed=0), pyrnn.Activation("tanh"), pyrnn.Linear(4, 2)],
     "tokens": lambda: [pyrnn.Embedding(7, 3, seed=0), over_time(pyrnn.GRU, 3, 4, seed=1)],
 }  # fmt: skip
@@ -97,7 +101,7 @@ def test_whole_models_are_the_same_in_every_kind_of_file(name, tmp_path):
     model = moved(pyrnn.Sequential(*MODELS[name]()))
     r = np.random.default_rng(0)
     x = r.standard_normal((5, 8, 3)).astype(np.float32)
-    if name == "dense":
+    if name in ("dense", "activations"):
         x = x[0]
     if name == "tokens":
         x = r.integers(0, 7, (5, 8))

@@ -24,8 +24,11 @@ from pyrnn.layers.convolution.over_time import MaxPool1d
 from pyrnn.layers.recurrent._stack import Recurrent
 from pyrnn.parameters.dictionary import arrays_of
 
-FUNCTIONS = ("tanh", "relu", "sigmoid", "softplus")
-"""Activations that are a layer."""
+FUNCTIONS: Mapping[str, Any] = {
+    **{name: name for name in ("tanh", "relu", "sigmoid", "softplus", "softsign", "elu")},
+    "leaky_relu": ("leaky_relu", 0.2),
+}
+"""Activations by Keras' names, and the layers that they are."""
 _NOTHING = {
     "InputLayer", "ActivityRegularization", "AlphaDropout", "GaussianDropout", "GaussianNoise",
     "SpatialDropout1D",
@@ -145,7 +148,7 @@ class _Row:
     def _activation(self, name: str, config: Mapping[str, Any], label: str) -> None:
         function = activation_name(config.get("activation"))
         if function in FUNCTIONS:
-            self.put(label, Activation(function))
+            self.put(label, Activation(FUNCTIONS[function]))
         elif function != "linear":
             self.leave(name, f"no layer of pyrnn is its activation {function}")
 
@@ -200,12 +203,21 @@ class _Row:
         self._activation(name, config, name)
 
     def relu(self, name: str, config: Mapping[str, Any]) -> None:
-        """ReLU, if it is the plain one."""
-        numbers = ("max_value", "negative_slope", "threshold")
-        if any(config.get(number) for number in numbers):
-            self.leave(name, "no layer of pyrnn is a ReLU with numbers")
+        """ReLU, the plain one or with a slope below 0."""
+        slope = config.get("negative_slope") or 0.0
+        if config.get("max_value") or config.get("threshold"):
+            self.leave(name, "no layer of pyrnn is a ReLU with a largest value or a threshold")
         else:
-            self.put(name, Activation("relu"))
+            self.put(name, Activation(("leaky_relu", slope) if slope else "relu"))
+
+    def leaky_relu(self, name: str, config: Mapping[str, Any]) -> None:
+        """LeakyReLU, whose slope was called alpha before Keras 3."""
+        slope = config.get("negative_slope", config.get("alpha", 0.3))
+        self.put(name, Activation(("leaky_relu", slope)))
+
+    def elu(self, name: str, config: Mapping[str, Any]) -> None:
+        """ELU."""
+        self.put(name, Activation(("elu", config.get("alpha", 1.0))))
 
     def dropout(self, name: str, config: Mapping[str, Any]) -> None:
         """Dropout, which acts in training alone."""
@@ -248,6 +260,8 @@ _TURNED = "it comes behind go_backwards, with its steps in the other order"
 _WITHOUT_WEIGHTS: Mapping[Any, Callable[[_Row, str, Mapping[str, Any]], None]] = {
     "Activation": _Row.activation,
     "ReLU": _Row.relu,
+    "LeakyReLU": _Row.leaky_relu,
+    "ELU": _Row.elu,
     "Dropout": _Row.dropout,
     "GlobalAveragePooling1D": _Row.mean,
     "MaxPooling1D": _Row.max_pool,

@@ -183,3 +183,31 @@ def test_states_from_zeros_are_no_obstacle(tmp_path):
     holding = conversion.read(tmp_path / "m.onnx")
     assert not holding.left
     assert list(map(repr, holding.layers.values()))[1:] == ["Activation()"]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "softsign",
+        "elu",
+        ("leaky_relu", 0.2),
+        ("hard_sigmoid", 0.25, 0.4),
+        ("thresholded_relu", 0.3),
+    ],
+)
+def test_activations_with_their_numbers(function, tmp_path):
+    layers = [pyrnn.Linear(3, 4, seed=0), pyrnn.Activation(function)]
+    pyrnn.save(pyrnn.Sequential(*layers), tmp_path / "m.safetensors")
+    conversion.write(conversion.read(tmp_path / "m.safetensors"), tmp_path / "m.onnx")
+    found = conversion.read(tmp_path / "m.onnx").layers
+    assert [repr(layer) for layer in found.values()] == [repr(layer) for layer in layers]
+
+
+@pytest.mark.parametrize("function", [("affine", 0.3, -0.2), ("scaled_tanh", 1.7, 0.6)])
+def test_activations_that_are_no_operator(function, tmp_path):
+    onnx = pytest.importorskip("pyrnn.interop.onnx")
+    model = pyrnn.Sequential(pyrnn.Linear(3, 4, seed=0), pyrnn.Activation(function)).eval()
+    onnx.save(model, tmp_path / "m.onnx")
+    x = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
+    y = onnx.prepare(tmp_path / "m.onnx").run([x])[0]
+    np.testing.assert_allclose(y, model(x)[0], rtol=1e-6, atol=1e-7)

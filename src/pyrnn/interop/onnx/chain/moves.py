@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,18 @@ from pyrnn.layers.composition.pointwise import Activation, Dropout
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
 from pyrnn.layers.convolution.over_time import MaxPool1d
 
-FUNCTIONS = {"Tanh": "tanh", "Relu": "relu", "Sigmoid": "sigmoid", "Softplus": "softplus"}
+FUNCTIONS: Mapping[str, tuple[str, Mapping[str, float]]] = {
+    "Tanh": ("tanh", {}),
+    "Relu": ("relu", {}),
+    "Sigmoid": ("sigmoid", {}),
+    "Softplus": ("softplus", {}),
+    "Softsign": ("softsign", {}),
+    "HardSigmoid": ("hard_sigmoid", {"alpha": 0.2, "beta": 0.5}),
+    "LeakyRelu": ("leaky_relu", {"alpha": 0.01}),
+    "Elu": ("elu", {"alpha": 1.0}),
+    "ThresholdedRelu": ("thresholded_relu", {"alpha": 1.0}),
+}
+"""Operators that are an activation, and their numbers' defaults."""
 _MERGES = {"ReduceSum": "sum", "ReduceProd": "mul", "ReduceMean": "ave"}
 
 
@@ -32,7 +44,14 @@ def _same(path: Path, step: Step) -> bool:
 
 
 def _function(path: Path, step: Step) -> bool:
-    path.add(step.build.node.name, Activation(FUNCTIONS[step.build.node.op]))  # type: ignore[arg-type]
+    function, defaults = FUNCTIONS[step.build.node.op]
+    # Numbers of a node are float32: those that they were written as.
+    numbers = {
+        name: float(str(np.float32(step.build.number(name, usual))))
+        for name, usual in defaults.items()
+    }
+    named: Any = function if numbers == defaults else (function, *numbers.values())
+    path.add(step.build.node.name, Activation(named))
     return True
 
 
