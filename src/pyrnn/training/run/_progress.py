@@ -28,6 +28,15 @@ class Progress:
         The states at the ends of the latest batches, which gradients may reach.
     """
 
+    step: int
+    epoch: int
+    item: int
+    step_of_epoch: int
+    batches_of_epoch: int
+    total: float
+    weight: float
+    history: History
+
     def __init__(self, generator: np.random.Generator) -> None:
         self.generator = generator
         self.before: Any = generator.bit_generator.state

@@ -58,6 +58,10 @@ class EarlyStopping(Callback):
     >>> stop = pyrnn.callbacks.EarlyStopping(patience=5, restore_best_weights=True)
     """
 
+    wait: int
+    best_epoch: int
+    stopped_epoch: int
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -72,7 +76,7 @@ class EarlyStopping(Callback):
         self._monitor = Monitor(monitor, mode, min_delta)
         self.patience: int = _checks.size("patience", patience, 0)
         self.verbose: int = _checks.size("verbose", int(verbose), 0)
-        self.baseline = baseline
+        self.baseline: float | None = baseline
         if baseline is not None:
             self.baseline = _checks.finite_number("baseline", baseline, -np.inf)
         self.restore_best_weights: bool = _checks.flag("restore_best_weights", restore_best_weights)
