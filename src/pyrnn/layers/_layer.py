@@ -267,10 +267,10 @@ class Layer(Configured):
         Parameters
         ----------
         weights : {"float32", "bfloat16", "float16", "int8"}, optional
-            The format in which matrices of weights are stored from now on, for a layer of float32;
-            a layer of float64 has its own alone. They are rounded to nearest once. Those of 16 bits
-            are widened as they are read: a call computes what float32 computes with the rounded
-            weights, to the bit. int8 has whole numbers and a scale for each row of a matrix; x and
+            The format in which weight matrices are stored from now on, for a layer of float32; a
+            layer of float64 has no other format. Weights are rounded once, to nearest. 16-bit
+            weights are widened when they are read: a call gives, to the bit, what float32 gives
+            with the rounded weights. int8 has integers and a scale for each row of a matrix; x and
             h are rounded to 16 bits at each step, with a scale for each row. `parameters` keep
             their values, and `train` returns to them. By default the format of the last call of
             `eval` since `train`; at first the layer's dtype.
@@ -283,14 +283,14 @@ class Layer(Configured):
         Raises
         ------
         ValueError
-            If ``weights`` is no such format, or a weight is too large for it; int8 holds no NaN
-            and no infinity either. The layer has not changed then.
+            If ``weights`` is not such a format, or a weight is too large for it, or NaN or infinite
+            with int8. The layer has not changed then.
 
         Notes
         -----
-        A copy and a pickle of the layer keep the format; a stream keeps that of the layer when it
-        was opened; `state_dict` has the parameters. Gradients of a narrow format are
-        those of the rounded weights, as if nothing else had been rounded.
+        Copies and pickles of the layer keep the format; a stream keeps the format that the layer
+        had when it was opened; `state_dict` has the parameters. With a narrow format, gradients
+        are those of the rounded weights, as if nothing else had been rounded.
 
         Examples
         --------
@@ -330,8 +330,8 @@ class Layer(Configured):
         -------
         FormatDifference
             A named tuple: the ``largest`` and the ``mean`` magnitude of a difference of y, and the
-            ``mean_output`` of y itself, to compare with. The final state is not looked at. NaN if y
-            has no numbers.
+            ``mean_output`` of y itself, for comparison. The final state is not compared. NaN if y
+            is empty.
 
         Raises
         ------

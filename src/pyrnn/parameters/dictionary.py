@@ -20,8 +20,8 @@ from pyrnn.parameters import owners
 class ParameterDict(dict[str, Array]):
     """The live arrays of a layer by name.
 
-    Assigning to a key checks shape and dtype and copies into the array that is there, so that
-    views and optimisers keep pointing at it. Keys can be neither added nor taken away.
+    Assigning to a key checks shape and dtype and copies into the existing array, so that views and
+    optimisers keep referring to it. Keys can be neither added nor removed.
     """
 
     def __setitem__(self, name: str, value: Any) -> None:

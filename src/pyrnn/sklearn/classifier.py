@@ -31,8 +31,8 @@ class RNNClassifier(ClassifierMixin, BaseRNN):  # type: ignore[misc]
     num_layers : int, default 1
         The number of recurrent layers.
     bidirectional : bool, default True
-        Whether each layer reads the sequence from both ends. With False, the answer at a step
-        depends on no later step.
+        Whether each layer reads the sequence in both directions. With False, the answer at a step
+        does not depend on later steps.
     pooling : {"last", "mean"}, default "last"
         What the class of a sequence is computed from: the last step of the recurrent layer (of each
         direction), or the mean over all steps.

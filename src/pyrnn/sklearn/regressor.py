@@ -39,8 +39,8 @@ class RNNRegressor(RegressorMixin, BaseRNN):  # type: ignore[misc]
     loss : {"squared_error", "absolute_error", "huber"}, default "squared_error"
         The loss to minimise, on standardised targets.
     bidirectional : bool, default True
-        Whether each layer reads the sequence from both ends. With False, the answer at a step
-        depends on no later step.
+        Whether each layer reads the sequence in both directions. With False, the answer at a step
+        does not depend on later steps.
     pooling : {"last", "mean"}, default "last"
         What the targets of a sequence are computed from: the last step of the recurrent layer (of
         each direction), or the mean over all steps.

@@ -49,13 +49,13 @@ class Conv1d(Layer):
     stride : int, default 1
         The number of steps of x from one step of y to the next.
     padding : int or {"valid", "same", "causal"}, default 0
-        How many steps of zeros stand on each side of x. "valid": none; "same": so many that y has
-        as many steps as x, with a stride of 1; "causal": all of them before x, so that a step of y
-        sees no later step of x, and a stream can compute it.
+        The number of steps of zeros on each side of x. "valid": none; "same": as many as are needed
+        for y to have as many steps as x, with a stride of 1; "causal": the same number, all before
+        x, so that a step of y sees no later step of x, and a stream can compute it.
     dilation : int, default 1
         The number of steps of x from one step that is seen to the next.
     groups : int, default 1
-        Into how many groups the channels are divided; each group of y sees its group of x alone.
+        Into how many groups the channels are divided; each group of y sees only its group of x.
     bias : bool, default True
         Whether to add b.
     batch_first : bool, default False
@@ -80,8 +80,8 @@ class Conv1d(Layer):
         y[t] = b + Σₖ W[:, :, k] x[t · stride + k · dilation − p].
 
     A step of y has the same bits in any batch, with any number of threads, and in a stream. Unlike
-    recurrent layers it takes no ``lengths``: steps past a sequence's end reach into its
-    last ones, unless the padding is "causal".
+    recurrent layers it takes no ``lengths``: steps past a sequence's end affect its last ones,
+    unless the padding is "causal".
 
     Examples
     --------

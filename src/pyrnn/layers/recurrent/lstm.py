@@ -88,7 +88,7 @@ class LSTM(_LSTMKind, Recurrent[PairLike, Pair]):
     dropout : float, default 0.0
         Probability with which an output of each layer but the last is dropped, in train mode.
     bidirectional : bool, default False
-        Whether to add a second direction that runs from the end; y has the features of both.
+        Whether to add a second direction from the end to the start; y has the features of both.
     proj_size : int, default 0
         The number of features P < hidden_size to which h is projected, as in `torch.nn.LSTM`; 0
         for no projection. Then y and h have P features, and c has hidden_size.
@@ -99,11 +99,11 @@ class LSTM(_LSTMKind, Recurrent[PairLike, Pair]):
     layer_norm : bool, default False
         Whether to normalise both products and the cell state.
     reverse : bool, default False
-        Whether the layer runs from each sequence's last time step to its first, alone; y stays in
-        the order of x. ONNX's ``reverse``, Keras' ``go_backwards`` (whose y is the other way
-        round).
+        Whether the layer runs only from each sequence's last time step to its first; y stays in
+        the order of x. ONNX's ``reverse``; Keras' ``go_backwards``, whose y is in the opposite
+        order.
     merge_mode : {"concat", "sum", "mul", "ave"}, default "concat"
-        What y is of the two directions: both side by side, their sum, product or mean (Keras).
+        How y combines the two directions: side by side, as a sum, product or mean (Keras).
     input_dropout : float, default 0.0
         Probability with which a feature of x is dropped, in train mode: one mask for all time steps
         of a sequence (Keras' ``dropout``). Not for indices.
@@ -114,12 +114,11 @@ class LSTM(_LSTMKind, Recurrent[PairLike, Pair]):
         Probability with which a unit of h or c keeps its old value in a time step, in train mode;
         in eval mode, the share of the old value that it keeps. One number for both, or (p_h, p_c).
     activation : str or tuple, default "tanh"
-        The activation of the candidate g, and of c' where it becomes h'
-        (Keras' name); see Notes.
+        The activation of the candidate g, and the f of h' = o f(c') (Keras' name); see Notes.
     recurrent_activation : str or tuple, default "sigmoid"
         The activation of the gates i f o (Keras' name).
     output_activation : str or tuple, optional
-        The activation of c' where it becomes h', if it is not ``activation`` (ONNX).
+        The f of h' = o f(c'), if it is not ``activation`` (ONNX).
     clip : float, optional
         The bound of pre-activations: they are clipped to [-clip, clip] first (ONNX).
     eps : float, default 1e-5
@@ -234,12 +233,11 @@ class LSTMCell(_LSTMKind, Cell[PairLike, Pair]):
     layer_norm : bool, default False
         Whether to normalise both products and the cell state.
     activation : str or tuple, default "tanh"
-        The activation of the candidate g, and of c' where it becomes h'
-        (Keras' name); see Notes.
+        The activation of the candidate g, and the f of h' = o f(c') (Keras' name); see Notes.
     recurrent_activation : str or tuple, default "sigmoid"
         The activation of the gates i f o (Keras' name).
     output_activation : str or tuple, optional
-        The activation of c' where it becomes h', if it is not ``activation`` (ONNX).
+        The f of h' = o f(c'), if it is not ``activation`` (ONNX).
     clip : float, optional
         The bound of pre-activations: they are clipped to [-clip, clip] first (ONNX).
     eps : float, default 1e-5

@@ -33,13 +33,13 @@ class MinGRU(Recurrent[npt.ArrayLike, Array]):
     dropout : float, default 0.0
         Probability with which an output of each layer but the last is dropped, in train mode.
     bidirectional : bool, default False
-        Whether to add a second direction that runs from the end; y has the features of both.
+        Whether to add a second direction from the end to the start; y has the features of both.
     reverse : bool, default False
-        Whether the layer runs from each sequence's last time step to its first, alone; y stays in
-        the order of x. ONNX's ``reverse``, Keras' ``go_backwards`` (whose y is the other way
-        round).
+        Whether the layer runs only from each sequence's last time step to its first; y stays in
+        the order of x. ONNX's ``reverse``; Keras' ``go_backwards``, whose y is in the opposite
+        order.
     merge_mode : {"concat", "sum", "mul", "ave"}, default "concat"
-        What y is of the two directions: both side by side, their sum, product or mean (Keras).
+        How y combines the two directions: side by side, as a sum, product or mean (Keras).
     input_dropout : float, default 0.0
         Probability with which a feature of x is dropped, in train mode: one mask for all time steps
         of a sequence (Keras' ``dropout``). Not for indices.
