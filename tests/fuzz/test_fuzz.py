@@ -13,7 +13,7 @@ import pytest
 import pyrnn
 from pyrnn import losses, optim, report, serialization, text, textbook
 from pyrnn.backend import selection
-from pyrnn.layers._options import Option
+from pyrnn.layers._options import Mode, Option
 from tests.fuzz import entries, planted
 from tests.fuzz.case import ENTRIES, draw_case
 from tests.fuzz.compare import bit_difference
@@ -77,7 +77,7 @@ def public_names():
 
 
 def is_option(cls, name):
-    return isinstance(getattr(cls, name), Option)
+    return isinstance(getattr(cls, name), (Mode, Option))
 
 
 def public_methods():
