@@ -66,8 +66,9 @@ MODELS = {
         over_time(pyrnn.RNN, 4, 4, nonlinearity="elu", seed=1),
     ],
     "activations": lambda: [
-        pyrnn.Linear(3, 4, seed=0), pyrnn.Activation("softsign"), pyrnn.Linear(4, 4, seed=1),
-        pyrnn.Activation("elu"), pyrnn.Activation(("leaky_relu", 0.2)),
+        over_time(pyrnn.GRU, 3, 4, seed=0), pyrnn.Activation("elu"),
+        pyrnn.Activation(("leaky_relu", 0.2)), pyrnn.Linear(4, 4, seed=1),
+        pyrnn.Activation(HARD_SIGMOID), pyrnn.Activation("softsign"),
     ],
     "dense": lambda: [pyrnn.Linear(3, 4, seed=0), pyrnn.Activation("tanh"), pyrnn.Linear(4, 2)],
     "tokens": lambda: [pyrnn.Embedding(7, 3, seed=0), over_time(pyrnn.GRU, 3, 4, seed=1)],
@@ -101,7 +102,7 @@ def test_whole_models_are_the_same_in_every_kind_of_file(name, tmp_path):
     model = moved(pyrnn.Sequential(*MODELS[name]()))
     r = np.random.default_rng(0)
     x = r.standard_normal((5, 8, 3)).astype(np.float32)
-    if name in ("dense", "activations"):
+    if name == "dense":
         x = x[0]
     if name == "tokens":
         x = r.integers(0, 7, (5, 8))
@@ -144,6 +145,19 @@ def test_steps_first_and_lengths(name, tmp_path):
     x = np.random.default_rng(0).standard_normal((8, 3, 3)).astype(np.float32)
     lengths = None if name == "windows" else [8, 1, 5]
     assert np.array_equal(back(x, lengths=lengths)[0], model(x, lengths=lengths)[0])
+
+
+@pytest.mark.parametrize(
+    "function", [("affine", 0.3, -0.2), ("scaled_tanh", 1.7, 0.6), ("thresholded_relu", 0.4)]
+)
+def test_activations_that_keras_has_not(function, tmp_path):
+    model = pyrnn.Sequential(pyrnn.Linear(3, 4, seed=0), pyrnn.Activation(function)).eval()
+    onnx.save(model, tmp_path / "m.onnx")
+    holding = conversion.read(tmp_path / "m.onnx")
+    assert not holding.left
+    assert repr(list(holding.layers.values())) == repr(list(model.layers.values()))
+    with pytest.raises(conversion.ConversionError, match="Keras 3 has no activation"):
+        conversion.write(holding, tmp_path / "m.keras")
 
 
 REFUSED = {

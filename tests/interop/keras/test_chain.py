@@ -83,6 +83,23 @@ def test_what_is_between_layers():
     assert list(read.load("m.keras")) == ["conv"]
 
 
+def test_activations():
+    """By name, and the layers that have a number of their own."""
+    rows = [
+        files.config_of("GRU", "gru", units=4, return_sequences=True, reset_after=False),
+        files.config_of("LeakyReLU", "new", negative_slope=0.1),
+        files.config_of("LeakyReLU", "old", alpha=0.2),
+        files.config_of("ELU", "elu", alpha=0.7),
+        files.config_of("Activation", "hard", activation="hard_sigmoid"),
+        files.config_of("Activation", "none", activation="linear"),
+    ]
+    whole = written("m.keras", rows, [("gru", "gru", files.random_arrays("GRU", 4, 3))])
+    assert not whole.left
+    assert [layer.function for layer in list(whole.layers.values())[1:]] == [
+        ("leaky_relu", 0.1), ("leaky_relu", 0.2), ("elu", 0.7), ("hard_sigmoid", 1 / 6, 0.5),
+    ]  # fmt: skip
+
+
 LEFT = {
     "merged-ends": (
         {"class_name": "Bidirectional", "merge_mode": "sum"}, "its last steps are merged by sum",

@@ -24,11 +24,6 @@ from pyrnn.layers.convolution.over_time import MaxPool1d
 from pyrnn.layers.recurrent._stack import Recurrent
 from pyrnn.parameters.dictionary import arrays_of
 
-FUNCTIONS: Mapping[str, Any] = {
-    **{name: name for name in ("tanh", "relu", "sigmoid", "softplus", "softsign", "elu")},
-    "leaky_relu": ("leaky_relu", 0.2),
-}
-"""Activations by Keras' names, and the layers that they are."""
 _NOTHING = {
     "InputLayer", "ActivityRegularization", "AlphaDropout", "GaussianDropout", "GaussianNoise",
     "SpatialDropout1D",
@@ -58,17 +53,21 @@ class Whole:
 def chain(
     model: Mapping[str, Any],
     configured: Mapping[str, Configured],
+    functions: Mapping[Any, Any],
     layers: Mapping[str, Layer],
     refused: Mapping[str, str],
 ) -> Whole:
-    """The layers of a model in order, from its configuration and its layers with weights."""
+    """The layers of a model in order, from its configuration and its layers with weights.
+
+    ``functions`` are Keras' activations as layers of pyrnn have them.
+    """
     whole = Whole(refused=dict(refused))
     fault = next(_faults(model), None)
     if fault is not None:
         whole.layers = dict(layers)
         whole.left = {"(the model)": fault}
         return whole
-    row = _Row(whole)
+    row = _Row(whole, functions)
     for name, layer in configured.items():
         if name in refused:
             continue
@@ -89,8 +88,8 @@ def chain(
 class _Row:
     """Layers as they come; ``turned`` where Keras has the steps in the other order."""
 
-    def __init__(self, whole: Whole) -> None:
-        self.whole = whole
+    def __init__(self, whole: Whole, functions: Mapping[Any, Any]) -> None:
+        self.whole, self.functions = whole, functions
         self.turned = False
         self.zeros: tuple[int, int] | None = None
 
@@ -147,8 +146,8 @@ class _Row:
 
     def _activation(self, name: str, config: Mapping[str, Any], label: str) -> None:
         function = activation_name(config.get("activation"))
-        if function in FUNCTIONS:
-            self.put(label, Activation(FUNCTIONS[function]))
+        if function in self.functions and function != "linear":
+            self.put(label, Activation(self.functions[function]))
         elif function != "linear":
             self.leave(name, f"no layer of pyrnn is its activation {function}")
 

@@ -17,7 +17,7 @@ from pyrnn.interop.keras.chain import Whole, chain
 from pyrnn.interop.keras.hdf5 import ContentError, Group
 from pyrnn.interop.keras.others import batch_norm, convolution, group_norm, layer_norm
 from pyrnn.interop.keras.sources import Source, configured_in, named, sources
-from pyrnn.interop.keras.wrappers import activation_name, unwrapped
+from pyrnn.interop.keras.wrappers import activation_name, functions_of, unwrapped
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent._passes import MergeMode
 from pyrnn.layers.recurrent.gru import GRU
@@ -35,19 +35,6 @@ _KINDS = {
     "CuDNNGRU": "GRU",
 }
 _USUAL = {"SimpleRNN": ("tanh", None), "LSTM": ("tanh", "sigmoid"), "GRU": ("tanh", "sigmoid")}
-
-
-_FUNCTIONS: dict[Any, Any] = {
-    "tanh": "tanh",
-    "sigmoid": "sigmoid",
-    "relu": "relu",
-    "linear": "identity",
-    "softsign": "softsign",
-    "softplus": "softplus",
-    "elu": "elu",
-    "leaky_relu": ("leaky_relu", 0.2),
-}
-"""Keras' activations, by their names there."""
 
 
 _OTHERS: Mapping[str, Callable[[Mapping[str, Any], Sequence[Array]], Layer]] = {
@@ -139,7 +126,8 @@ def find_whole(path: AnyPath) -> Whole:
                 found.layers[source.name] = layer
         if archive.config is None:
             return Whole(found.layers, found.refused, ordered=len(found.layers) < 2)
-        return chain(archive.config, named(configured_in(archive)), *found)
+        functions = functions_of(archive.version)
+        return chain(archive.config, named(configured_in(archive)), functions, *found)
 
 
 # --- one layer ------------------------------------------------------------------------------
@@ -275,7 +263,7 @@ def _activations(kind: str, options: _Options) -> dict[str, Any]:
     gates = activation_name(
         config.get("recurrent_activation", config.get("inner_activation", usual_gates))
     )
-    known = {**_FUNCTIONS, "hard_sigmoid": _hard_sigmoid(options.version)}
+    known = functions_of(options.version)
     if not {activation, gates} <= {*known, usual_gates}:
         shown = activation if gates is None else f"{activation} and {gates}"
         raise UnsupportedError(f"no layer has the activations {shown}")
@@ -284,12 +272,6 @@ def _activations(kind: str, options: _Options) -> dict[str, Any]:
     if kind == "SimpleRNN":
         return {"nonlinearity": known[activation]}
     return {"activation": known[activation], "recurrent_activation": known[gates]}
-
-
-def _hard_sigmoid(version: str | None) -> tuple[str, float, float]:
-    """As that version of Keras defines it."""
-    old = version is not None and version.partition(".")[0] in ("1", "2")
-    return ("hard_sigmoid", 0.2 if old else 1 / 6, 0.5)
 
 
 def _merged(outer: Mapping[str, Any]) -> dict[str, Any]:

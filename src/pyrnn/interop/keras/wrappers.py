@@ -7,6 +7,24 @@ from typing import Any
 
 from pyrnn.interop.keras.hdf5 import ContentError
 
+_FUNCTIONS: dict[Any, Any] = {
+    "tanh": "tanh",
+    "sigmoid": "sigmoid",
+    "relu": "relu",
+    "linear": "identity",
+    "softsign": "softsign",
+    "softplus": "softplus",
+    "elu": "elu",
+    "leaky_relu": ("leaky_relu", 0.2),
+}
+"""Keras' activations, by their names there."""
+
+
+def functions_of(version: str | None) -> dict[Any, Any]:
+    """Keras' activations as layers have them, hard_sigmoid as that version defines it."""
+    old = version is not None and version.partition(".")[0] in ("1", "2")
+    return {**_FUNCTIONS, "hard_sigmoid": ("hard_sigmoid", 0.2 if old else 1 / 6, 0.5)}
+
 
 def unwrapped(class_name: str | None, config: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
     """A layer's class and configuration, from the outermost wrapper to the innermost."""

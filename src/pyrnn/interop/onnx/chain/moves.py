@@ -5,28 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from pyrnn.interop.onnx.chain.path import DIRECTIONS, FEATURES, LAST, LEVELS, MEAN, Path
 from pyrnn.interop.onnx.nodes import Step
 from pyrnn.interop.onnx.operators._build import ints
+from pyrnn.interop.onnx.weights import written
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.pointwise import Activation, Dropout
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
 from pyrnn.layers.convolution.over_time import MaxPool1d
 
-FUNCTIONS: Mapping[str, tuple[str, Mapping[str, float]]] = {
-    "Tanh": ("tanh", {}),
-    "Relu": ("relu", {}),
-    "Sigmoid": ("sigmoid", {}),
-    "Softplus": ("softplus", {}),
-    "Softsign": ("softsign", {}),
-    "HardSigmoid": ("hard_sigmoid", {"alpha": 0.2, "beta": 0.5}),
-    "LeakyRelu": ("leaky_relu", {"alpha": 0.01}),
-    "Elu": ("elu", {"alpha": 1.0}),
-    "ThresholdedRelu": ("thresholded_relu", {"alpha": 1.0}),
+FUNCTIONS: Mapping[str, tuple[str, tuple[tuple[str, float], ...]]] = {
+    "Elu": ("elu", (("alpha", 1.0),)),
+    "HardSigmoid": ("hard_sigmoid", (("alpha", 0.2), ("beta", 0.5))),
+    "LeakyRelu": ("leaky_relu", (("alpha", 0.01),)),
+    "Relu": ("relu", ()),
+    "Sigmoid": ("sigmoid", ()),
+    "Softplus": ("softplus", ()),
+    "Softsign": ("softsign", ()),
+    "Tanh": ("tanh", ()),
+    "ThresholdedRelu": ("thresholded_relu", (("alpha", 1.0),)),
 }
-"""Operators that are an activation, and their numbers' defaults."""
+"""Operators that are an activation: its name, and the numbers that it has."""
 _MERGES = {"ReduceSum": "sum", "ReduceProd": "mul", "ReduceMean": "ave"}
 
 
@@ -44,15 +43,59 @@ def _same(path: Path, step: Step) -> bool:
 
 
 def _function(path: Path, step: Step) -> bool:
-    function, defaults = FUNCTIONS[step.build.node.op]
-    # Numbers of a node are float32: those that they were written as.
-    numbers = {
-        name: float(str(np.float32(step.build.number(name, usual))))
-        for name, usual in defaults.items()
-    }
-    named: Any = function if numbers == defaults else (function, *numbers.values())
-    path.add(step.build.node.name, Activation(named))
+    name, numbers = FUNCTIONS[step.build.node.op]
+    found = tuple(written(step.build.number(one, usual)) for one, usual in numbers)
+    usual_ones = tuple(usual for _, usual in numbers)
+    function: Any = name if found == usual_ones else (name, *found)
+    path.add(step.build.node.name, Activation(function))
     return True
+
+
+def _number(path: Path, step: Step) -> float | None:
+    """What a node adds to every element, or multiplies it with."""
+    other = [name for name in step.build.node.inputs if name != path.value]
+    array = step.build.constants.get(other[0]) if len(other) == 1 else None
+    return None if array is None or array.size != 1 or array.ndim else written(float(array))
+
+
+def _scale(path: Path, step: Step) -> bool:
+    """Of an affine function; behind one of these and a tanh, all three are a scaled tanh."""
+    number = _number(path, step)
+    if number is None:
+        return False
+    before = [_numbers_of(layer) for layer in list(path.layers.values())[-2:]]
+    if len(before) == 2 and before[1] == ("tanh",) and _is_scale(before[0]):
+        path.layers.popitem()
+        path.layers.popitem()
+        path.add(step.build.node.name, Activation(("scaled_tanh", number, before[0][1])))
+    else:
+        path.add(step.build.node.name, Activation(("affine", number, 0.0)))
+    return True
+
+
+def _shift(path: Path, step: Step) -> bool:
+    """Of an affine function, which a scale may have begun."""
+    number = _number(path, step)
+    if number is None:
+        return False
+    before = [_numbers_of(layer) for layer in list(path.layers.values())[-1:]]
+    scale = 1.0
+    if before and _is_scale(before[0]):
+        path.layers.popitem()
+        scale = before[0][1]
+    path.add(step.build.node.name, Activation(("affine", scale, number)))
+    return True
+
+
+def _numbers_of(layer: Layer) -> tuple[Any, ...]:
+    """The name and the numbers of an activation; nothing of another layer."""
+    if not isinstance(layer, Activation):
+        return ()
+    return (layer.function,) if isinstance(layer.function, str) else tuple(layer.function)
+
+
+def _is_scale(function: tuple[Any, ...]) -> bool:
+    return len(function) == 3 and function[0] == "affine" and function[2] == 0.0
 
 
 def _dropout(path: Path, step: Step) -> bool:
@@ -61,7 +104,7 @@ def _dropout(path: Path, step: Step) -> bool:
     training = step.build.constant(2)
     if training is not None and bool(training):
         return False
-    path.add(step.build.node.name, Dropout(float(str(np.float32(rate)))))
+    path.add(step.build.node.name, Dropout(written(rate)))
     return True
 
 
@@ -224,6 +267,7 @@ def _max_pool(path: Path, step: Step) -> bool:
 
 
 STEPS: Mapping[str, Callable[[Path, Step], bool]] = {
+    "Add": _shift,
     "Concat": _states,
     "Dropout": _dropout,
     "Flatten": _flatten,
@@ -231,6 +275,7 @@ STEPS: Mapping[str, Callable[[Path, Step], bool]] = {
     "GlobalAveragePool": _mean,
     "Identity": _same,
     "MaxPool": _max_pool,
+    "Mul": _scale,
     "ReduceMean": _reduce,
     "ReduceProd": _reduce,
     "ReduceSum": _reduce,
