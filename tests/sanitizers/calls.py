@@ -3,6 +3,7 @@
 Each is a function of no arguments that gives the same bits every time, from whatever thread.
 """
 
+import copy
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -24,7 +25,7 @@ CELLS = {"rnn-relu": partial(pyrnn.RNN, nonlinearity="relu")} | NOISY | VARIANTS
 # sequences leaves others the sums; many sequences go to one each; many units as well.
 SHAPES = {"alone": (5, 3, 4, 9), "rows": (30, 48, 8, 24), "units": (5, 2, 20, 300)}
 DIRECTIONS = (300, 1, 8, 40)
-REST = ("linear", "embedding", "loss", "optimizer")
+REST = ("linear", "embedding", "loss", "optimizer", "convolution")
 OPTIMIZERS = {
     "sgd": partial(pyrnn.optim.SGD, momentum=0.9),
     "adagrad": pyrnn.optim.Adagrad,
@@ -61,6 +62,11 @@ def steps(layer: Any, x: Any) -> Any:
     return outputs, stream.step(x[2]), stream.state
 
 
+def narrowed(layer: Any, x: Any) -> Any:
+    """What a layer with narrow weights gives, for whole sequences and in a stream."""
+    return layer(x), steps(layer, x)
+
+
 def learn(make: Any, parameters: Any) -> Any:
     """What two clipped steps of an optimiser give."""
     ours = {name: array.copy() for name, array in parameters.items()}
@@ -85,6 +91,12 @@ def of_cell(make: Any) -> Iterator[tuple[str, Call]]:
         yield f"{name} checkpoints", partial(train, layer, x, checkpoint=2)
         lengths = np.arange(N) % T + 1
         yield f"{name} lengths", partial(train, layer, x, lengths=lengths)
+        back = "backward_truncated", (2, 4)
+        yield f"{name} windows of lengths", partial(train, layer, x, *back, lengths=lengths)
+        yield f"{name} one step", partial(fixed, x[:1])
+        for weights in ("float16", "int8"):
+            narrow = make(inputs, units, seed=0).eval(weights=weights)
+            yield f"{name} {weights}", partial(narrowed, narrow, x)
         indices = np.arange(T * N).reshape(T, N) % inputs
         yield f"{name} indices", partial(train, layer, indices)
     T, N, inputs, units = DIRECTIONS
@@ -106,10 +118,36 @@ def around() -> Iterator[tuple[str, Call]]:
         yield f"embedding {rows}", partial(apply, embedding, indices)
         logits = random(rows, outputs)
         yield f"loss {rows}", partial(pyrnn.softmax_cross_entropy, logits, indices)
+        likely = partial(pyrnn.losses.binary_cross_entropy_with_logits, logits, 0 * logits)
+        yield f"loss binary {rows}", likely
+        for weights in ("float16", "int8"):
+            narrow = pyrnn.Linear(inputs, outputs, seed=0).eval(weights=weights)
+            yield f"linear {rows} {weights}", partial(narrow, x)
+    for steps_of, rows, channels in [(9, 2, 6), (60, 40, 24), (400, 1, 96)]:
+        x = random(steps_of, rows, channels)
+        for name, layer in convolutions(channels).items():
+            # Not backward, which is NumPy's work: NumPy crashes where its own allocations fail.
+            yield f"convolution {name} {rows}", partial(layer, x)
+            yield f"convolution {name} {rows} fixed", partial(copy.deepcopy(layer).eval(), x)
     for units in (5, 300):
         parameters = pyrnn.LSTM(units, units, seed=0).parameters
         for name, make in OPTIMIZERS.items():
             yield f"optimizer {name} {units}", partial(learn, make, parameters)
+
+
+def convolutions(channels: int) -> dict[str, Any]:
+    """Layers over windows of time, alone and in a row; all take and give so many channels."""
+    conv = partial(pyrnn.Conv1d, channels, channels, seed=0)
+    return {
+        "plain": conv(3),
+        "strided": conv(4, 2, 1, 2),
+        "groups": conv(3, padding="causal", groups=channels // 2),
+        "depthwise": conv(5, padding="same", groups=channels),
+        "normalised": pyrnn.InstanceNorm1d(channels, affine=True),
+        "row": pyrnn.Sequential(
+            conv(3), pyrnn.BatchNorm1d(channels), pyrnn.Activation("relu"), conv(3, padding="same")
+        ),
+    }
 
 
 def apply(layer: Any, x: Any) -> Any:
