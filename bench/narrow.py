@@ -26,7 +26,14 @@ import pyrnn
 from bench.contest import problem as problems
 from bench.contest.shapes import INFERENCE, Case
 
-FORMATS = ("float32", "bfloat16", "float16", "int8")
+FORMATS: dict[str, dict[str, Any]] = {
+    "float32": {},
+    "bfloat16": {"weights": "bfloat16"},
+    "float16": {"weights": "float16"},
+    "int8": {"weights": "int8"},
+    "int8, x too": {"weights": "int8", "activations": "int8"},
+}
+NARROW = list(FORMATS)[1:]
 SIZES = (64, 128, 256, 512, 1024)
 TIME_STEPS, ROUNDS, ROUND_SECONDS = 40, 15, 0.05
 
@@ -50,7 +57,7 @@ UNITS, STEPS, UNSEEN, BATCH, WIDTH = 96, 350, 20_000, 32, 64
 def speed() -> None:
     """Print a row for each cell and size."""
     pyrnn.set_num_threads(1)
-    columns = [*FORMATS[1:], "ORT float32", "ORT int8"]
+    columns = [*NARROW, "ORT float32", "ORT int8"]
     print(f"{'T 40, N 1':<14}" + "".join(f"{name:>12}" for name in columns) + "  times float32")
     for cell in ("LSTM", "GRU"):
         for size in SIZES:
@@ -67,10 +74,10 @@ def contenders(case: Case) -> dict[str, Callable[[], Any]]:
     """Calls by name, of the same layer."""
     numbers = problems.make(case)
     calls: dict[str, Callable[[], Any]] = {}
-    for weights in FORMATS:
+    for name, arguments in FORMATS.items():
         layer = CELLS[case.cell](case.input_size, case.hidden_size)
-        layer.load_state_dict({f"{name}_l0": array for name, array in numbers.weights.items()})
-        calls[weights] = partial(layer.eval(weights=weights), numbers.x)
+        layer.load_state_dict({f"{key}_l0": array for key, array in numbers.weights.items()})
+        calls[name] = partial(layer.eval(**arguments), numbers.x)
     return calls | sessions(case, numbers)
 
 
@@ -127,13 +134,14 @@ def quality() -> None:
     text = "\n".join(pydoc_data.topics.topics.values())
     vocabulary = pyrnn.text.Vocabulary("".join(sorted(set(text))))
     numbers = np.asarray(vocabulary.encode(text))
-    print("| | float32 | " + " | ".join(FORMATS[1:]) + " |\n|---|---|---|---|---|")
+    print("| | float32 | " + " | ".join(NARROW) + " |\n|---|---|---|---|---|---|")
     for name, make in CELLS.items():
         model = trained(make, numbers[:-UNSEEN], len(vocabulary))
         bits = {}
-        for weights in FORMATS:
-            bits[weights] = bits_per_character(model.eval(weights=weights), numbers[-UNSEEN:])
-        added = " | ".join(f"{bits[weights] - bits['float32']:+.5f}" for weights in FORMATS[1:])
+        for weights, arguments in FORMATS.items():
+            model.train().eval(**arguments)
+            bits[weights] = bits_per_character(model, numbers[-UNSEEN:])
+        added = " | ".join(f"{bits[weights] - bits['float32']:+.5f}" for weights in NARROW)
         print(f"| {name} | {bits['float32']:.5f} | {added.replace('-', '−')} |", flush=True)
 
 

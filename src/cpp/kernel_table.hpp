@@ -46,8 +46,9 @@ struct Kernels {
   // The same for one-hot rows of A: (init + row index[m] of B) + bias; `a` is not looked at,
   // k_outer is 1, and a_group counts indices
   void (*gather_product)(const Product<T>&, const std::int64_t* indices);
-  // int8 weights, of float32 alone: which layout products take here, and how it is made
-  Storage (*int8_storage)();
+  // int8 weights, of float32 alone: which layout products take here, with rows of A of 8 bits or of
+  // 16, and how it is made
+  Storage (*int8_storage)(bool bytes);
   void (*quantize_rows)(const QuantizeRows<T>&);
   void (*quantize_panels)(const QuantizePanels<T>&);
   void (*int8_round)(const T* row, Size n, T* rounded);  // what a row of weights becomes

@@ -1,9 +1,10 @@
-"""Integers instead of floats, with a scale for each row: weights of 8 bits, x and h of 16 bits.
+"""Integers instead of floats, with a scale for each row: for weights, and for x and h.
 
 A row of a weight matrix becomes integers n in [-127, 127] and a scale s, and represents n ∘ s. s is
 max|row| / 127, rounded to 17 bits: then every n s is exact in float32, and quantising n ∘ s again
 gives the same n and s. A row of activations becomes integers in [-32767, 32767] and the scale
-max|row| / 32767. Numbers are rounded to nearest, ties to even.
+max|row| / 32767; or in [-127, 127], and max|row| / 127. Numbers are rounded to nearest, ties to
+even.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from pyrnn._types import Array, Indices
 LEAST = np.float32(2.0**-100)
 """A row in which all numbers are smaller counts as zeros."""
 
-MOST_WEIGHT, MOST_ACTIVATION = np.float32(127), np.float32(32767)
+MOST_WEIGHT = np.float32(127)
+MOST_ACTIVATION, MOST_BYTE = np.float32(32767), np.float32(127)
 
 
 class Rows(NamedTuple):
@@ -43,12 +45,12 @@ def weights(matrix: Array) -> Rows:
     return Rows(numbers.astype(np.int8), scales)
 
 
-def activations(rows: Array | Indices) -> Rows:
-    """Quantise rows of x or h, (rows, columns) of float32, to 16 bits."""
+def activations(rows: Array | Indices, most: np.float32 = MOST_ACTIVATION) -> Rows:
+    """Quantise rows of x or h, (rows, columns) of float32, to whole numbers of [-most, most]."""
     largest = _largest(rows)
     with _warnings.unwarned():
-        scales = _with_special(largest / MOST_ACTIVATION, largest)
-        factors = (MOST_ACTIVATION / largest)[:, None]
+        scales = _with_special(largest / most, largest)
+        factors = (most / largest)[:, None]
         numbers = np.where(scales[:, None] > 0, np.rint(rows * factors), 0)
     return Rows(numbers.astype(np.int16), scales)
 

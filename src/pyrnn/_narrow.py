@@ -27,6 +27,11 @@ def is_narrow(name: str, array: Array) -> bool:
     return array.ndim == 2 and name.rpartition(".")[2].startswith("weight")
 
 
+def is_int8(storage: Storage) -> bool:
+    """Whether matrices are whole numbers with a scale for each row."""
+    return storage in ("int8", "int8_bytes")
+
+
 def rounded(storage: Storage, array: Array) -> Array:
     """Return the numbers of a matrix as they are after rounding: to nearest, ties to even."""
     return array if storage == "full" else read(storage, stored(storage, array))
@@ -34,7 +39,7 @@ def rounded(storage: Storage, array: Array) -> Array:
 
 def stored(storage: Storage, matrix: Array) -> Stored:
     """Return a float32 matrix in a narrow format."""
-    return _int8.weights(matrix) if storage == "int8" else narrowed(storage, matrix)
+    return _int8.weights(matrix) if is_int8(storage) else narrowed(storage, matrix)
 
 
 def read(storage: Storage, matrix: Stored, rows: Indices | slice = slice(None)) -> Array:

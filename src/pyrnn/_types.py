@@ -26,8 +26,14 @@ DTypeName = Literal["float32", "float64"]
 WeightFormat = Literal["float32", "float64", "bfloat16", "float16", "int8"]
 """What ``weights`` of ``eval`` may be: the dtype of the layer, or a narrow format of float32."""
 
-Storage = Literal["full", "bfloat16", "float16", "int8"]
-"""How a backend stores weights: in the dtype of the layer, or rounded to a narrow format."""
+ActivationFormat = Literal["int16", "int8"]
+"""What ``activations`` of ``eval`` may be, beside int8 weights."""
+
+Storage = Literal["full", "bfloat16", "float16", "int8", "int8_bytes"]
+"""How a backend stores weights: in the dtype of the layer, or rounded to a narrow format.
+
+int8 weights are multiplied with x and h of 16 bits, or of 8: "int8_bytes".
+"""
 
 StepForm = Literal["time_first", "batch_first", "cell"]
 """How the arrays of a single step lie: those of a layer, or of a cell, which have no time axis."""

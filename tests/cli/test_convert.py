@@ -258,6 +258,23 @@ def test_narrow_weights(weights, count, run):
             assert array.tobytes() == expected[name].tobytes()
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_activations(count, run):
+    layers = [pyrnn.GRU(3, 40, seed=0), pyrnn.Linear(40, 5, seed=1)][:count]
+    torch.save({f"layer{i}": layer for i, layer in enumerate(layers)}, "a.pt")
+    narrow = ("convert", "a.pt", "b.safetensors", "--weights", "int8")
+    for activations in ((), ("--activations", "int16"), ("--activations", "int8")):
+        result = run(*narrow, *activations)
+        assert result.status == 0, result.err
+        for layer in conversion.read("b.safetensors").layers.values():
+            found = layer.eval(weights="int8").activation_format
+            assert found == (activations[1] if activations else "int16")
+    for wrong in (("--weights", "bfloat16"), ()):
+        result = run("convert", "a.pt", "b.safetensors", *wrong, "--activations", "int8")
+        assert result.status == 2
+        assert "argument --activations: expected --weights int8 beside it" in result.err
+
+
 def test_narrow_weights_that_no_file_can_hold(run):
     serialization.save(pyrnn.GRU(3, 4, dtype="float64"), "a.safetensors")
     result = run("convert", "a.safetensors", "b.safetensors", "--weights", "int8")

@@ -113,6 +113,48 @@ def test_a_loaded_model_computes_the_bits_of_the_saved_one(tmp_path, name):
     assert np.array_equal(result(pyrnn.load(path)), result(model))
 
 
+@pytest.mark.parametrize("name", models())
+def test_a_file_says_what_activations_its_weights_are_for(tmp_path, name):
+    model, path = models()[name], tmp_path / "model"
+    pyrnn.save(model, path, weights="int8", activations="int8")
+    whole = name in ("sequential", "character model")
+    x = np.arange(4).reshape(4, 1) if whole else np.ones((4, 1, 5), np.float32)
+
+    def result(one, **arguments):
+        one.eval(weights="int8", **arguments)
+        y = one.forward(x[0] if name == "cell" else x)
+        return y[0] if isinstance(y, tuple) else y
+
+    def formats(one):
+        layers = one._layers().values() if name == "character model" else (one,)
+        return {layer.activation_format for layer in layers}
+
+    loaded = pyrnn.load(path)
+    assert np.array_equal(result(loaded), result(model, activations="int8"))
+    assert formats(loaded) == {"int8"}
+    again = tmp_path / "again"
+    pyrnn.save(loaded, again, weights="int8")  # what the file said, goes on
+    assert again.read_bytes() == path.read_bytes()
+    result(loaded, activations="int16")
+    assert formats(loaded) == {"int16"}
+    pyrnn.save(model, path, weights="int8", activations="int16")
+    loaded = pyrnn.load(path)
+    result(loaded)
+    assert formats(loaded) == {"int16"}
+    with pytest.raises(ValueError, match="activations: expected weights of 'int8'"):
+        pyrnn.save(model, path, activations="int8")
+
+
+def test_unknown_activations_in_a_file_are_refused(tmp_path):
+    path = tmp_path / "model"
+    pyrnn.save(pyrnn.Linear(2, 4, seed=0), path, weights="int8", activations="int8")
+    data, said = path.read_bytes(), b'activations\\": \\"int'
+    assert data.count(said + b"8") == 1
+    path.write_bytes(data.replace(said + b"8", said + b"3"))
+    with pytest.raises(ModelFileError, match="expected activations 'int16' or 'int8', got 'int3'"):
+        pyrnn.load(path)
+
+
 @pytest.mark.parametrize("fault", ["missing", "another shape", "of nothing"])
 def test_scales_that_do_not_fit_are_refused(tmp_path, fault):
     from safetensors.numpy import load_file, save_file

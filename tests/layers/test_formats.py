@@ -85,6 +85,48 @@ def test_streams_keep_the_format_of_their_opening(name, weights, backend):
     assert gives(trained, result(layer))
 
 
+@pytest.mark.parametrize("name", layers())
+def test_activations_of_int8_weights(name, backend):
+    layer, x = layers()[name], X[0] if name == "cell" else X
+    assert layer.activation_format == "float32"
+    exact = result(layer.eval(weights="int8"))
+    assert layer.activation_format == "int16"
+    fast = result(layer.eval(activations="int8"))
+    assert (layer.weight_format, layer.activation_format) == ("int8", "int8")
+    assert not np.array_equal(fast, exact)
+    assert np.allclose(fast, exact, atol=0.02)
+    for other in (layer.eval(), copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert other.activation_format == "int8"
+        assert np.array_equal(result(other), fast)
+    if name in ("gru", "sequential"):
+        stream = layer.stream()
+        assert np.allclose([stream.step(x_t) for x_t in X], fast, rtol=0, atol=2e-6)
+    assert np.array_equal(result(layer.eval(weights="int8")), exact)
+    assert np.array_equal(result(layer.eval(weights="int8", activations="int16")), exact)
+    off = layer.quantization_error(x, activations="int8")
+    assert off.mean > layer.quantization_error(x).mean
+    assert layer.activation_format == "int16"
+    assert layer.train().activation_format == "float32"
+
+
+@pytest.mark.parametrize("name", layers())
+def test_activations_are_for_int8_weights_alone(name):
+    layer = layers()[name]
+    for arguments in ({}, {"weights": "float32"}, {"weights": "bfloat16"}):
+        for activations in ("int8", "int16"):
+            with pytest.raises(ValueError, match="activations: expected weights of 'int8' with"):
+                layer.eval(**arguments, activations=activations)
+    with pytest.raises(ValueError, match="activations: expected"):
+        layer.eval(weights="int8", activations="int4")
+    assert layer.training
+
+
+def test_a_table_has_no_activations(backend):
+    table = pyrnn.Embedding(9, 5, seed=0)
+    rows = table.eval(weights="int8")(np.arange(9))
+    assert np.array_equal(table.eval(activations="int8")(np.arange(9)), rows)
+
+
 def test_gates_are_those_of_the_format(backend):
     layer = pyrnn.GRU(5, 7, seed=0).eval(weights="bfloat16")
     twin = pyrnn.GRU(5, 7, seed=0)
@@ -99,6 +141,9 @@ def test_character_model(backend):
     before = model.bits_per_character(text)
     model.eval(weights="bfloat16")
     assert {layer.weight_format for layer in model._layers().values()} == {"bfloat16"}
+    assert before != model.bits_per_character(text) == pytest.approx(before, abs=0.01)
+    model.eval(weights="int8", activations="int8")
+    assert {layer.activation_format for layer in model._layers().values()} == {"int8"}
     assert before != model.bits_per_character(text) == pytest.approx(before, abs=0.01)
     assert model.train().bits_per_character(text) == before
 

@@ -8,11 +8,22 @@
 namespace pyrnn {
 
 // How packed weights are stored: as they are, or narrower, to be widened as they are read. A
-// product of 16-bit weights is that of the widened ones, bit for bit. int8 is two layouts of the
-// same whole numbers: each unit has 2 or 4 numbers of k side by side, as instructions take them.
-enum class Storage : int { full, bfloat16, float16, int8_pairs, int8_fours };
+// product of 16-bit weights is that of the widened ones, bit for bit. int8 is the same whole
+// numbers, with rows of A rounded to 16 bits, or to 8 ("bytes"), for different instructions: each
+// unit has 2 or 4 numbers of k side by side. Of those with as many bits, all results are the same.
+enum class Storage : int {
+  full,
+  bfloat16,
+  float16,
+  int8_pairs,
+  int8_fours,
+  int8_bytes,
+  int8_bytes_dot
+};
 
 static constexpr bool is_int8(Storage storage) { return storage >= Storage::int8_pairs; }
+static constexpr bool has_byte_rows(Storage storage) { return storage >= Storage::int8_bytes; }
+static constexpr Size int8_group(Storage storage) { return storage == Storage::int8_pairs ? 2 : 4; }
 
 template <class T>
 constexpr Size stored_bytes(Storage storage) {
@@ -20,11 +31,11 @@ constexpr Size stored_bytes(Storage storage) {
 }
 
 // int8 weights. A row of a weight is whole numbers of [-127, 127] times a scale, a row of A whole
-// numbers of [-32767, 32767] times another. Sums of their products are exact in 32 bits over so
-// many k; longer rows are cut there, and each sum is added to the one before:
+// numbers of [-32767, 32767], or of [-127, 127], times another. Sums of their products are exact in
+// 32 bits over so many k; longer rows are cut there, and each sum is added to the one before:
 //   C = (sum * scale of the column) * scale of the row + C, the last two rounded once.
 constexpr Size int8_stretch = 512;
-// Numbers of k in memory: whole groups of either layout.
+// Numbers of k in memory: whole groups of any layout.
 static constexpr Size int8_padded(Size k) { return quotient_up(k, 4) * 4; }
 // Rows all of whose numbers are smaller have no scale that could be divided by: zeros.
 constexpr float int8_least = 0x1p-100f;
@@ -40,8 +51,8 @@ struct Int8Operands {
   const T* row_scales = nullptr;
 };
 
-// Rows of A into whole numbers: as pairs take them, or for fours the lower bytes of all numbers of
-// a row, then the upper ones, both without a sign.
+// Rows of A into whole numbers: as pairs take them; for fours the lower bytes of all numbers of a
+// row, then the upper ones, both without a sign; or single bytes.
 template <class T>
 struct QuantizeRows {
   const T* a;

@@ -11,8 +11,14 @@ import numpy as np
 import pyrnn
 from pyrnn.cli._comparison import Sizes
 
-FORMATS = ("float32", "bfloat16", "float16", "int8")
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+FORMATS: dict[str, dict[str, Any]] = {
+    "float32": {},
+    "bfloat16": {"weights": "bfloat16"},
+    "float16": {"weights": "float16"},
+    "int8": {"weights": "int8"},
+    "int8, x too": {"weights": "int8", "activations": "int8"},
+}
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1, "int8, x too": 1}
 CELLS: dict[str, Any] = {"RNN": pyrnn.RNN, "LSTM": pyrnn.LSTM, "GRU": pyrnn.GRU}
 ROUNDS = 9
 ROUND_SECONDS = 0.02
@@ -37,8 +43,8 @@ def measure(sizes: Sizes, seed: int) -> list[Row]:
     )
     for cell, make in CELLS.items():
         layers = {
-            weights: make(sizes.input_size, sizes.hidden_size, seed=seed).eval(weights=weights)
-            for weights in FORMATS
+            name: make(sizes.input_size, sizes.hidden_size, seed=seed).eval(**arguments)
+            for name, arguments in FORMATS.items()
         }
         numbers = sum(a.size for a in layers["float32"].parameters.values() if a.ndim == 2)
         seconds = _seconds(layers, x)
@@ -73,14 +79,15 @@ def _calls(layer: Any, x: Any) -> int:
 def table(rows: list[Row]) -> str:
     """Return the table of all rows."""
     lines = [
-        f"{'cell':<6}{'weights':<10}{'MiB':>8}{'speed':>8}{'largest':>11}{'mean':>11}",
+        f"{'cell':<6}{'weights':<12}{'MiB':>8}{'speed':>8}{'largest':>11}{'mean':>11}",
         *(
-            f"{row.cell:<6}{row.weights:<10}{row.mebibytes:>8.2f}{row.speed:>7.2f}x"
+            f"{row.cell:<6}{row.weights:<12}{row.mebibytes:>8.2f}{row.speed:>7.2f}x"
             f"{row.largest:>11.1e}{row.mean:>11.1e}"
             for row in rows
         ),
         "",
         "MiB: matrices of weights; speed: times float32, median of rounds in turn.",
+        "int8: x and h in products have 16 bits; x too: 8.",
         "largest, mean: difference of y from float32, of weights as they are drawn.",
     ]
     return "\n".join(lines)

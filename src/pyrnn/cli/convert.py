@@ -8,7 +8,7 @@ from typing import get_args
 
 from pyrnn import _files
 from pyrnn._files import shown
-from pyrnn._types import WeightFormat
+from pyrnn._types import ActivationFormat, WeightFormat
 from pyrnn.cli._common.arguments import Subparsers, file_name
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import deferred
@@ -39,6 +39,11 @@ def add_parser(subparsers: Subparsers) -> None:
         choices=get_args(WeightFormat),
         help="store matrices of weights in this format, for layers of float32 (.safetensors)",
     )
+    parser.add_argument(
+        "--activations",
+        choices=get_args(ActivationFormat),
+        help="beside --weights int8: to what eval(weights='int8') of the model rounds x and h",
+    )
     parser.set_defaults(run=run)
 
 
@@ -46,12 +51,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Read, choose, write, and print what was written and what was left out."""
     conversion.suffix_of(arguments.target)
     check_other("OUT", arguments.target, [arguments.source])
+    if arguments.activations and arguments.weights != "int8":
+        got = f"--weights {arguments.weights}" if arguments.weights else "no --weights"
+        raise UsageError(f"argument --activations: expected --weights int8 beside it, got {got}")
     with deferred():
         holding = conversion.read(arguments.source)
         if arguments.layer:
             choose(holding, arguments.layer)
         _files.check_writable(arguments.target)
-        written = conversion.write(holding, arguments.target, arguments.weights)
+        written = conversion.write(
+            holding, arguments.target, arguments.weights, arguments.activations
+        )
         unheld = conversion.unheld(holding, arguments.target)
     print(f"{arguments.target}: {written}")
     for line in unheld:

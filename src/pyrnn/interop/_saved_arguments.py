@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, cast, get_args
 
 from pyrnn import _checks
+from pyrnn._types import ActivationFormat
 from pyrnn.interop._safetensors import ITEM_BYTES
 from pyrnn.interop._stored import DTYPES
 from pyrnn.text.vocabularies import kinds
@@ -81,3 +82,11 @@ def check_arguments(
                 f"{name}: expected sizes that fit the tensors' {numbers} numbers in {num_tensors} "
                 f"arrays, got {size}"
             )
+
+
+def noted(description: Mapping[str, Any]) -> ActivationFormat:
+    """Return the activations that a file's description says, for ``eval(weights="int8")``."""
+    found = description.get("activations", "int16")
+    if found not in get_args(ActivationFormat):
+        raise ContentError(f"expected activations 'int16' or 'int8', got {_checks.shown(found)}")
+    return cast(ActivationFormat, found)

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pyrnn import _checks, _int8
-from pyrnn._narrow import is_narrow, narrowed, widened
+from pyrnn._narrow import is_int8, is_narrow, narrowed, widened
 from pyrnn._types import Array, Storage
 from pyrnn.interop import _safetensors
 from pyrnn.interop._safetensors import Contents, Tensor
@@ -34,7 +34,7 @@ def tensors(parameters: Mapping[str, Array], storage: Storage) -> dict[str, Any]
     for name, array in parameters.items():
         if storage == "full" or not is_narrow(name, array):
             found[name] = np.asarray(array, order="C")
-        elif storage == "int8":
+        elif is_int8(storage):
             found[name], found[name + SCALES] = _int8.weights(array)
         else:
             found[name] = narrowed(storage, array)
@@ -59,6 +59,11 @@ def _renamed(data: bytes, storage: Storage) -> bytes:
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # numbers begin at a multiple of 8
     return len(text).to_bytes(8, "little") + text + data[start:]
+
+
+def note_of(storage: Storage) -> dict[str, str]:
+    """Return what a file's description says of a storage, beside its tensors."""
+    return {"activations": "int8"} if storage == "int8_bytes" else {}
 
 
 def is_rounded(name: str, array: Array, tensor: Tensor) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyrnn._files import AnyPath, shown
-from pyrnn._types import WeightFormat
+from pyrnn._types import ActivationFormat, WeightFormat
 from pyrnn.interop._holding import FORMATS, ConversionError, Holding, suffix_of
 from pyrnn.interop.serialization import ModelFileError
 from pyrnn.interop.serialization import save as save_layer
@@ -19,10 +19,16 @@ WHOLE = (".onnx", ".keras")
 """Files that hold layers one behind the other, as a model."""
 
 
-def write(holding: Holding, path: AnyPath, weights: WeightFormat | None = None) -> str:
+def write(
+    holding: Holding,
+    path: AnyPath,
+    weights: WeightFormat | None = None,
+    activations: ActivationFormat | None = None,
+) -> str:
     """Write what a file held in the form that the name's end says; returns what was written.
 
-    Layers in a ``.safetensors`` file may have their matrices in a narrow format.
+    Layers in a ``.safetensors`` file may have their matrices in a narrow format. It says what
+    ``activations`` int8 weights are for.
 
     Raises
     ------
@@ -42,7 +48,7 @@ def write(holding: Holding, path: AnyPath, weights: WeightFormat | None = None) 
         )
     try:
         if kind == ".safetensors":
-            return _write_safetensors(holding, path, weights)
+            return _write_safetensors(holding, path, weights, activations)
         if not holding.layers:
             raise ConversionError(f"{shown(path)}: expected at least one layer, got none")
         _check_whole(holding, path, kind)
@@ -107,7 +113,12 @@ def _write_keras(holding: Holding, path: AnyPath, whole: bool) -> str:
     return _counted(layers)
 
 
-def _write_safetensors(holding: Holding, path: AnyPath, weights: WeightFormat | None) -> str:
+def _write_safetensors(
+    holding: Holding,
+    path: AnyPath,
+    weights: WeightFormat | None,
+    activations: ActivationFormat | None,
+) -> str:
     from pyrnn.interop import converted
     from pyrnn.interop.onnx.graph import GraphError, UnsupportedError
     from pyrnn.interop.onnx.model import Model
@@ -118,7 +129,7 @@ def _write_safetensors(holding: Holding, path: AnyPath, weights: WeightFormat | 
         except (UnsupportedError, GraphError) as error:
             if not holding.layers:
                 raise ConversionError(f"{shown(path)}: {error}") from error
-            converted.save_layers(holding.layers, path, weights)
+            converted.save_layers(holding.layers, path, weights, activations)
             return f"{_counted(holding.layers)}, not the whole model ({error})"
         if weights is not None:
             raise ConversionError(
@@ -128,16 +139,16 @@ def _write_safetensors(holding: Holding, path: AnyPath, weights: WeightFormat | 
         converted.save_model(holding.program, path)
         return f"the whole model, {len(holding.program.graph.nodes)} nodes"
     if isinstance(holding.model, Mapping):
-        converted.save_layers(holding.model, path, weights)
+        converted.save_layers(holding.model, path, weights, activations)
         return _counted(holding.layers)
     if holding.model is not None:
-        save_layer(holding.model, path, weights=weights)
+        save_layer(holding.model, path, weights=weights, activations=activations)
         return type(holding.model).__name__
     if not holding.layers:
         raise ConversionError(f"{shown(path)}: expected at least one layer, got none")
     if len(holding.layers) == 1:
         (layer,) = holding.layers.values()
-        save_layer(layer, path, weights=weights)
+        save_layer(layer, path, weights=weights, activations=activations)
     else:
-        converted.save_layers(holding.layers, path, weights)
+        converted.save_layers(holding.layers, path, weights, activations)
     return _counted(holding.layers)

@@ -18,7 +18,7 @@ import numpy as np
 
 from pyrnn import _checks, _extras
 from pyrnn._files import AnyPath, checked_path, open_regular, shown, write_atomically
-from pyrnn._types import Storage, WeightFormat
+from pyrnn._types import ActivationFormat, Storage, WeightFormat
 from pyrnn.interop import _safetensors, _saved_arguments, _stored, serialization
 from pyrnn.interop._made import made_of, one_line
 from pyrnn.interop._safetensors import Contents, FormatError, Tensor
@@ -58,9 +58,14 @@ class ContentError(ValueError):
 
 
 def save_layers(
-    layers: Mapping[str, Layer], path: AnyPath, weights: WeightFormat | None = None
+    layers: Mapping[str, Layer],
+    path: AnyPath,
+    weights: WeightFormat | None = None,
+    activations: ActivationFormat | None = None,
 ) -> None:
     """Write several layers by name; their matrices in a narrow format, if one is named.
+
+    ``activations`` are what ``eval(weights="int8")`` of the loaded layers takes.
 
     Raises
     ------
@@ -76,9 +81,9 @@ def save_layers(
         described.append({"name": name, **serialization._describe(layer)})
         arrays = dictionary.arrays_of(layer)
         _stored.check_finite(arrays)
-        if weights is not None:
-            storage = formats.storage_of(weights, layer.dtype)
-            formats.check_range(storage, arrays)
+        noted = layer._int8_activations
+        storage = formats.storage_in_file(weights, layer.dtype, activations, noted)
+        formats.check_range(storage, arrays)
         own = _stored.tensors(arrays, storage)
         tensors |= {f"{name}/{key}": array for key, array in own.items()}
     _write(path, "Layers", {"layers": described}, tensors, storage)
@@ -101,6 +106,7 @@ def _write(
     _extras.require("safetensors", "safetensors")
 
     description = {"version": VERSION, "kind": kind, "arguments": arguments}
+    description |= _stored.note_of(storage)
     metadata = {_KEY: json.dumps(description, sort_keys=True)}
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     write_atomically(checked_path(path), _stored.file_of(arrays, storage, metadata))
@@ -194,9 +200,12 @@ def load_any(path: AnyPath, own: bool = False) -> Any:
         with open_regular(name) as file:
             size = os.fstat(file.fileno()).st_size
             contents = _safetensors.read_contents(file, size)
-            kind, arguments = _description(contents)
+            kind, arguments, activations = _description(contents)
             if kind == "Layers":
-                return _layers(arguments, contents, file)
+                layers = _layers(arguments, contents, file)
+                for layer in layers.values():
+                    layer._note_activations(activations)
+                return layers
             if kind == "Graph":
                 return Model(_program(arguments, contents, file))
             if not own and _KEY not in contents.metadata:
@@ -218,20 +227,21 @@ def load_any(path: AnyPath, own: bool = False) -> Any:
     return serialization.load(path)
 
 
-def _description(contents: Contents) -> tuple[Any, Any]:
-    """Kind and arguments of the two forms here; None for any other file."""
+def _description(contents: Contents) -> tuple[Any, Any, ActivationFormat]:
+    """Kind, arguments and activations of the two forms here; None for any other file."""
     text = contents.metadata.get(_KEY, "")
     if len(text) > MOST_DESCRIPTION or '"arguments"' not in text:
-        return None, None
+        return None, None, "int16"
     if '"kind": "Layers"' not in text and '"kind": "Graph"' not in text:
-        return None, None
+        return None, None, "int16"
     try:
         description = _safetensors.strict_json(text)
     except (ValueError, RecursionError) as error:
         raise ContentError(f"expected JSON from pyrnn as metadata ({error})") from error
     if not isinstance(description, dict) or description.get("version") != VERSION:
         raise ContentError(f"expected metadata of version {VERSION} from pyrnn")
-    return description.get("kind"), description.get("arguments")
+    activations = _saved_arguments.noted(description)
+    return description.get("kind"), description.get("arguments"), activations
 
 
 def _tensor(name: str, contents: Contents, file: BinaryIO) -> AnyArray:

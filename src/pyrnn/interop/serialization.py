@@ -20,11 +20,11 @@ from pyrnn._files import AnyPath, checked_path, open_regular, shown
 from pyrnn._files import check_writable as check_writable
 from pyrnn._files import write_atomically as write_atomically
 from pyrnn._pickling import public
-from pyrnn._types import Array, Storage, WeightFormat
+from pyrnn._types import ActivationFormat, Array, WeightFormat
 from pyrnn.backend.threads import build_info
 from pyrnn.interop import _safetensors, _stored
 from pyrnn.interop._safetensors import Contents, FormatError
-from pyrnn.interop._saved_arguments import ContentError, check_arguments
+from pyrnn.interop._saved_arguments import ContentError, check_arguments, noted
 from pyrnn.interop._stored import check_finite
 from pyrnn.layers import _options
 from pyrnn.layers._layer import Layer
@@ -89,7 +89,13 @@ class ModelFileError(ValueError):
 
 
 @public("pyrnn.serialization")
-def save(model: Saveable, path: AnyPath, *, weights: WeightFormat | None = None) -> None:
+def save(
+    model: Saveable,
+    path: AnyPath,
+    *,
+    weights: WeightFormat | None = None,
+    activations: ActivationFormat | None = None,
+) -> None:
     """Save a character model, a layer or a cell.
 
     The file is written under a temporary name beside its place and then renamed, so that a failure
@@ -106,6 +112,9 @@ def save(model: Saveable, path: AnyPath, *, weights: WeightFormat | None = None)
         The format of weight matrices in the file, for a model of float32: half the size, or a
         quarter, rounded to nearest. `load` returns the rounded weights, in float32. By default they
         are stored in float32, also if ``eval`` was called with a narrow format.
+    activations : {"int16", "int8"}, optional
+        Beside int8 weights, what ``eval(weights="int8")`` of the loaded model rounds x and h to. By
+        default what a file said that the model was loaded from, or "int16".
 
     Raises
     ------
@@ -113,7 +122,8 @@ def save(model: Saveable, path: AnyPath, *, weights: WeightFormat | None = None)
         If ``model`` or ``path`` has a wrong type, or the model's vocabulary is a tokeniser that is
         none of the package `tokenizers`.
     ValueError
-        If ``weights`` is no format of the model, or cannot hold a weight; a parameter is NaN or
+        If ``weights`` is no format of the model, or cannot hold a weight; ``activations`` are given
+        without int8 weights; a parameter is NaN or
         infinite, ``path`` is empty or has a null character, or the
         vocabulary has both halves of a surrogate pair side by side.
     OSError
@@ -137,8 +147,9 @@ def save(model: Saveable, path: AnyPath, *, weights: WeightFormat | None = None)
     """
     _extras.require("safetensors", "safetensors")
     path = checked_path(path)
-    storage: Storage = "full" if weights is None else formats.storage_of(weights, model.dtype)
-    description = {"version": FORMAT_VERSION, **_describe(model)}
+    first = _layers_of(model)[0]
+    storage = formats.storage_in_file(weights, model.dtype, activations, first._int8_activations)
+    description = {"version": FORMAT_VERSION, **_describe(model), **_stored.note_of(storage)}
     description["numerics"] = build_info()["numerics"]
     # One key, because the order of several differs from one run to the next.
     metadata = {_KEY: json.dumps(description, sort_keys=True)}
@@ -253,6 +264,10 @@ def load_character_model(path: AnyPath, *, mmap: bool = False) -> CharacterModel
     return model
 
 
+def _layers_of(model: Saveable) -> list[Layer]:
+    return list(model._layers().values()) if isinstance(model, CharacterModel) else [model]
+
+
 def _reason(error: OSError, name: str) -> str:
     if os.path.isdir(name):  # Windows does not open a folder
         return "it is a folder"
@@ -291,7 +306,7 @@ def _read(file: BinaryIO, mapped: bool) -> Saveable:
     """Make the object that an open file describes, and fill its parameters."""
     size = os.fstat(file.fileno()).st_size
     contents = _safetensors.read_contents(file, size)
-    kind, arguments = _description(contents.metadata)
+    kind, arguments, activations = _description(contents.metadata)
     data_bytes = size - contents.start + _stored.saved_bytes(contents)
     # More than there are, so that a tensor that is missing or too small can be named.
     most = 2 * data_bytes + MOST_MISSING
@@ -318,6 +333,8 @@ def _read(file: BinaryIO, mapped: bool) -> Saveable:
         check_finite(parameters)
     except ValueError as error:
         raise ContentError(str(error)) from error
+    for layer in _layers_of(model):
+        layer._note_activations(activations)
     return model
 
 
@@ -369,8 +386,8 @@ def _described_layers(
     return found
 
 
-def _description(metadata: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """Return the kind and arguments from the JSON in the metadata."""
+def _description(metadata: Mapping[str, str]) -> tuple[str, dict[str, Any], ActivationFormat]:
+    """Return the kind, the arguments and the activations from the JSON in the metadata."""
     try:
         description = _json(metadata[_KEY])
         version, kind = description["version"], description["kind"]
@@ -391,7 +408,7 @@ def _description(metadata: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
         )
     if not isinstance(kind, str) or kind not in _KINDS:
         raise ContentError(f"expected one of {', '.join(_KINDS)}, got {_checks.shown(kind)}")
-    return kind, arguments
+    return kind, arguments, noted(description)
 
 
 def _json(text: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -11,18 +10,18 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn._pickling import public
-from pyrnn._types import Array, DTypeLike, Storage, WeightFormat
+from pyrnn._types import ActivationFormat, Array, DTypeLike, WeightFormat
 from pyrnn.backend import selection
-from pyrnn.layers._options import Configured, Mode, Option
-from pyrnn.parameters import casting, formats, owners
+from pyrnn.layers._formats import Formats
+from pyrnn.layers._options import Mode, Option
+from pyrnn.parameters import casting, owners
 from pyrnn.parameters.dictionary import ParameterDict, arrays_of, set_arrays
-from pyrnn.parameters.formats import FormatDifference
 
 Self = TypeVar("Self", bound="Layer")
 
 
 @public("pyrnn")
-class Layer(Configured):
+class Layer(Formats):
     """Base class of all layers and cells: parameters, train and eval mode, the convention of calls.
 
     A layer of your own defines `forward` and `backward`.
@@ -60,9 +59,6 @@ class Layer(Configured):
     )
 
     training: Mode = Mode()
-
-    _storage: Storage = "full"
-    """Of the weights, in eval mode."""
 
     _buffers: ParameterDict = ParameterDict({})
 
@@ -248,20 +244,12 @@ class Layer(Configured):
         }
         set_arrays(self, casted)
 
-    @property
-    def weight_format(self) -> str:
-        """The format in which the weights are stored for a call, as `eval` was told.
-
-        Examples
-        --------
-        >>> import pyrnn
-        >>> layer = pyrnn.GRU(3, 4, seed=0).eval(weights="bfloat16")
-        >>> layer.weight_format, layer.train().weight_format
-        ('bfloat16', 'float32')
-        """
-        return self.dtype.name if self._storage == "full" else self._storage
-
-    def eval(self: Self, *, weights: WeightFormat | None = None) -> Self:
+    def eval(
+        self: Self,
+        *,
+        weights: WeightFormat | None = None,
+        activations: ActivationFormat | None = None,
+    ) -> Self:
         """Switch to eval mode: weights are packed once and read-only, and nothing is dropped out.
 
         Parameters
@@ -270,10 +258,14 @@ class Layer(Configured):
             The format in which weight matrices are stored from now on, for a layer of float32; a
             layer of float64 has no other format. Weights are rounded once, to nearest. 16-bit
             weights are widened when they are read: a call gives, to the bit, what float32 gives
-            with the rounded weights. int8 has integers and a scale for each row of a matrix; x and
-            h are rounded to 16 bits at each step, with a scale for each row. `parameters` keep
-            their values, and `train` returns to them. By default the format of the last call of
-            `eval` since `train`; at first the layer's dtype.
+            with the rounded weights. int8 has integers and a scale for each row of a matrix, and so
+            have x and h in products. `parameters` keep their values, and `train` returns to them.
+            By default the format of the last call of `eval` since `train`; at first the layer's
+            dtype.
+        activations : {"int16", "int8"}, optional
+            To which integers x and h are rounded at each step, to be multiplied with int8 weights:
+            16 bits lose very little, 8 bits are faster. By default what the file says that the
+            layer was loaded from, or "int16"; without ``weights``, what they were.
 
         Returns
         -------
@@ -284,7 +276,8 @@ class Layer(Configured):
         ------
         ValueError
             If ``weights`` is not such a format, or a weight is too large for it, or NaN or infinite
-            with int8. The layer has not changed then.
+            with int8; if ``activations`` is not such a format, or weights are not in int8. The
+            layer has not changed then.
 
         Notes
         -----
@@ -303,53 +296,15 @@ class Layer(Configured):
         True
         >>> y, _ = layer.eval(weights="bfloat16")(x)  # half the memory
         >>> y, _ = layer.eval(weights="int8")(x)  # a quarter
+        >>> y, _ = layer.eval(weights="int8", activations="int8")(x)  # the fastest
         """
-        storage = self._check_format(weights)
+        storage = self._check_format(weights, activations)
         if self.training or storage != self._storage:
             self._storage = storage
             self._set_training(False)
         self._set_writeable(False)
         self._weights(selection.current())
         return self
-
-    def quantization_error(
-        self, x: Any, *, weights: WeightFormat | None = None, **arguments: Any
-    ) -> FormatDifference:
-        """Compare the outputs of a narrow format with those of the parameters, on your own data.
-
-        Parameters
-        ----------
-        x : array
-            The input, as a call of the layer takes it.
-        weights : {"float32", "bfloat16", "float16", "int8"}, optional
-            The format; by default that of the layer, as `eval` was told.
-        **arguments
-            What a call of the layer takes beside x: ``state``, ``lengths``.
-
-        Returns
-        -------
-        FormatDifference
-            A named tuple: the ``largest`` and the ``mean`` magnitude of a difference of y, and the
-            ``mean_output`` of y itself, for comparison. The final state is not compared. NaN if y
-            is empty.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument has a wrong type or value. The layer has not changed, in any case.
-
-        Examples
-        --------
-        >>> import numpy as np, pyrnn
-        >>> layer = pyrnn.GRU(3, 64, seed=0)
-        >>> found = layer.quantization_error(np.ones((40, 1, 3), np.float32), weights="bfloat16")
-        >>> found.largest < 0.01 * found.mean_output
-        True
-        """
-        storage = self._check_format(weights)
-        full, narrow = copy.deepcopy(self).train().eval(), copy.deepcopy(self)
-        narrow.eval(weights=weights) if storage != "full" else narrow.train().eval()
-        return formats.difference(_output(narrow, x, arguments), _output(full, x, arguments))
 
     def train(self: Self) -> Self:
         """Switch to train mode, the mode of a new layer: weights may change between calls.
@@ -384,18 +339,6 @@ class Layer(Configured):
         Mode.switch(self, training)
         self._packed = {}
 
-    def _check_format(self, weights: object) -> Storage:
-        """Return the storage that ``weights`` of `eval` asks for, or raise."""
-        if weights is None:
-            return self._storage
-        storage = formats.storage_of(weights, self.dtype)
-        formats.check_range(storage, self._stored())
-        return storage
-
-    def _stored(self) -> Mapping[str, Array]:
-        """Return the parameters that a narrow format stores, among others; none by default."""
-        return {}
-
     def _pack(self, backend: selection.Backend) -> list[Any]:
         """Return the weights in the form that the backend computes with.
 
@@ -423,13 +366,6 @@ class Layer(Configured):
     def _gradients(self, grads: dict[str, Array]) -> dict[str, Array]:
         """Gradients of this layer's parameters, as an optimiser knows them."""
         return owners.Gradients(grads, frozenset((self._family,)))
-
-
-def _output(layer: Any, x: Any, arguments: Mapping[str, Any]) -> Array:
-    """The output of a call, without the state; of a cell, h."""
-    called = layer(x, **arguments) if callable(layer) else layer.forward(x, **arguments)
-    output: Array = called[0] if isinstance(called, tuple) else called
-    return output
 
 
 def _own_dictionary(parameters: Mapping[str, Array], dtype: np.dtype[Any]) -> ParameterDict:

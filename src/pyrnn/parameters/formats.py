@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, cast, get_args
 import numpy as np
 
 from pyrnn import _checks, _warnings
-from pyrnn._narrow import is_narrow, rounded
-from pyrnn._types import Array, Storage, WeightFormat
+from pyrnn._narrow import is_int8, is_narrow, rounded
+from pyrnn._types import ActivationFormat, Array, Storage, WeightFormat
 
 
 class FormatDifference(NamedTuple):
@@ -30,16 +30,46 @@ def difference(narrow: Array, full: Array) -> FormatDifference:
     return FormatDifference(float(off.max()), float(off.mean()), float(mean_output))
 
 
-def storage_of(weights: object, dtype: np.dtype[Any], name: str = "weights") -> Storage:
-    """Return the storage that an argument of ``eval`` asks of a layer of a dtype, or raise."""
-    chosen = _checks.choice(name, weights, get_args(WeightFormat))
+NARROW: tuple[WeightFormat, ...] = ("bfloat16", "float16", "int8")
+
+
+def storage_of(weights: object, dtype: np.dtype[Any], activations: object = None) -> Storage:
+    """Return the storage that arguments of ``eval`` ask of a layer of a dtype, or raise."""
+    chosen = _checks.choice("weights", weights, get_args(WeightFormat))
+    if activations is not None:
+        _checks.choice("activations", activations, get_args(ActivationFormat))
+    narrow = NARROW if dtype == np.float32 else ()
+    if chosen != dtype.name and chosen not in narrow:
+        expected = " or ".join(map(repr, (dtype.name, *narrow)))
+        raise ValueError(f"weights: expected {expected} for a layer of {dtype}, got {chosen!r}")
+    if activations is not None and chosen != "int8":
+        raise ValueError(
+            f"activations: expected weights of 'int8' with {activations!r}, got {chosen!r}"
+        )
     if chosen == dtype.name:
         return "full"
-    narrow = get_args(Storage)[1:] if dtype == np.float32 else ()
-    if chosen not in narrow:
-        expected = " or ".join(map(repr, (dtype.name, *narrow)))
-        raise ValueError(f"{name}: expected {expected} for a layer of {dtype}, got {chosen!r}")
-    return cast(Storage, chosen)
+    return "int8_bytes" if activations == "int8" else cast(Storage, chosen)
+
+
+def storage_in_file(
+    weights: object, dtype: np.dtype[Any], activations: object, noted: ActivationFormat
+) -> Storage:
+    """Return the storage in which a file has a model, whose own file said ``noted``, if any."""
+    if weights is None and activations is None:
+        return "full"
+    if activations is None and weights == "int8":
+        activations = noted
+    return storage_of(dtype.name if weights is None else weights, dtype, activations)
+
+
+def weights_of(storage: Storage, dtype: np.dtype[Any]) -> str:
+    """Return the ``weights`` that ask for a storage."""
+    return dtype.name if storage == "full" else "int8" if is_int8(storage) else storage
+
+
+def activations_of(storage: Storage, dtype: np.dtype[Any]) -> str:
+    """Return what x and h are in products: the ``activations`` of ``eval``, or the dtype."""
+    return {"int8": "int16", "int8_bytes": "int8"}.get(storage, dtype.name)
 
 
 def check_range(storage: Storage, parameters: Mapping[str, Array], name: str = "weights") -> None:
@@ -51,10 +81,11 @@ def check_range(storage: Storage, parameters: Mapping[str, Array], name: str = "
             continue
         finite = np.isfinite(array)
         lost = finite & ~np.isfinite(rounded(storage, array))
-        if storage == "int8" and not finite.all():
+        if is_int8(storage) and not finite.all():
             lost = ~finite
         if lost.any():
             raise ValueError(
-                f"{name}: expected a format that can hold the weights, got {storage!r} and "
+                f"{name}: expected a format that can hold the weights, got "
+                f"{weights_of(storage, array.dtype)!r} and "
                 f"{array[lost][0]} in {parameter}"
             )

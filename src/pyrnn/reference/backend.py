@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn._narrow import is_narrow, rounded
+from pyrnn._narrow import is_int8, is_narrow, rounded
 from pyrnn._types import Array, Indices, Link, Noise, Parameters, State, StepForm, Storage
 from pyrnn.reference import losses, optim
-from pyrnn.reference.int8 import Int8Matrix
+from pyrnn.reference.int8 import Int8BytesMatrix, Int8Matrix
 from pyrnn.reference.layers import batch_norm, convolution, dense, pointwise, windows
 from pyrnn.reference.recurrence import checkpoint as checkpoints
 from pyrnn.reference.recurrence import sequence, stream, truncated
@@ -35,7 +35,9 @@ def _copied(parameters: Parameters) -> Parameters:
 def _stored(storage: Storage, weight: Array) -> Array:
     """A matrix of weights as products take it."""
     stored = rounded(storage, weight)
-    return stored.view(Int8Matrix) if storage == "int8" else stored
+    if not is_int8(storage):
+        return stored
+    return stored.view(Int8Matrix if storage == "int8" else Int8BytesMatrix)
 
 
 def _stored_all(storage: Storage, parameters: Parameters) -> Parameters:

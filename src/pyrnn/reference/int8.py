@@ -1,6 +1,6 @@
 """Products with int8 weights: sums of products of whole numbers, and two scales.
 
-x Wᵀ = (Σ_k X_k N_k) ∘ s_N ∘ s_X,   with x ≈ X ∘ s_X of 16 bits and W = N ∘ s_N of 8, row by row
+x Wᵀ = (Σ_k X_k N_k) ∘ s_N ∘ s_X,   with x ≈ X ∘ s_X of 16 bits or 8 and W = N ∘ s_N of 8, by rows
 
 The sums are exact over so many k that 32 bits hold them. Longer rows are cut there; each sum is
 scaled in float32 and added to that of the numbers before. `pyrnn._int8` says how numbers are
@@ -21,13 +21,22 @@ STRETCH = 512
 class Int8Matrix(np.ndarray):
     """A matrix of weights that is multiplied as whole numbers; its own are those it stands for."""
 
+    most = _int8.MOST_ACTIVATION
+    """The largest whole number of x."""
+
+
+class Int8BytesMatrix(Int8Matrix):
+    """One that is multiplied with an x of 8 bits."""
+
+    most = _int8.MOST_BYTE
+
 
 def times(x: Array | Indices, weight: Array) -> Array:
     """X Wᵀ: (N, K), (M, K) -> (N, M)."""
     if not isinstance(weight, Int8Matrix):
         product: Array = x @ weight.T
         return product
-    by_row, by_column = _int8.activations(x), _int8.weights(np.asarray(weight))
+    by_row, by_column = _int8.activations(x, weight.most), _int8.weights(np.asarray(weight))
     total = np.zeros((len(x), len(weight)), np.float32)
     with _warnings.unwarned():
         for first in range(0, x.shape[1], STRETCH):

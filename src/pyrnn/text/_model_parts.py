@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from pyrnn import _checks
 from pyrnn._pickling import public
-from pyrnn._types import WeightFormat
+from pyrnn._types import ActivationFormat, WeightFormat
 from pyrnn.layers import _cache
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent.gru import GRU
@@ -49,9 +49,11 @@ def check_embedding_dim(name: str, value: Any) -> int | None:
     return None if value is None else _checks.size(name, value)
 
 
-def switch_to_eval(layers: Collection[Layer], weights: WeightFormat | None) -> None:
+def switch_to_eval(
+    layers: Collection[Layer], weights: WeightFormat | None, activations: ActivationFormat | None
+) -> None:
     """Switch all layers to a format that each of them can hold, or none."""
     for layer in layers:
-        layer._check_format(weights)
+        layer._check_format(weights, activations)
     for layer in layers:
-        layer.eval(weights=weights)
+        layer.eval(weights=weights, activations=activations)

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn._pickling import public
-from pyrnn._types import Array, DTypeLike, Indices, WeightFormat
+from pyrnn._types import ActivationFormat, Array, DTypeLike, Indices, WeightFormat
 from pyrnn.layers import _cache, _options
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Configured, Mode, Option
@@ -176,13 +176,20 @@ class CharacterModel(Use, Configured):
         """The number of elements of all parameters."""
         return sum(layer.num_parameters for layer in self._layers().values())
 
-    def eval(self, *, weights: WeightFormat | None = None) -> CharacterModel:
+    def eval(
+        self,
+        *,
+        weights: WeightFormat | None = None,
+        activations: ActivationFormat | None = None,
+    ) -> CharacterModel:
         """Switch all layers to eval mode: weights packed and read-only, no dropout.
 
         Parameters
         ----------
         weights : {"float32", "bfloat16", "float16", "int8"}, optional
             The format in which the layers store matrices of weights; see `Layer.eval`.
+        activations : {"int16", "int8"}, optional
+            To what x and h are rounded beside int8 weights; see `Layer.eval`.
 
         Returns
         -------
@@ -195,7 +202,7 @@ class CharacterModel(Use, Configured):
         >>> pyrnn.CharacterModel("helo", hidden_size=8, seed=0).eval().training
         False
         """
-        switch_to_eval(self._layers().values(), weights)
+        switch_to_eval(self._layers().values(), weights, activations)
         Mode.switch(self, training=False)
         return self
 

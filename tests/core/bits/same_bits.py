@@ -26,7 +26,12 @@ import pyrnn
 STORED = Path(__file__).parents[2] / "data" / "same_bits.json"
 
 DTYPES = ("float32", "float64")
-NARROW = ("bfloat16", "float16", "int8")
+NARROW: dict[str, dict[str, Any]] = {
+    "bfloat16": {"weights": "bfloat16"},
+    "float16": {"weights": "float16"},
+    "int8": {"weights": "int8"},
+    "int8 bytes": {"weights": "int8", "activations": "int8"},
+}
 
 CELLS: dict[str, Callable[..., Any]] = {
     "rnn_tanh": pyrnn.RNN,
@@ -306,7 +311,7 @@ def narrow(cell: str, weights: str) -> dict[str, str]:
         layer = CELLS[cell](features, H, seed=1)
         set_parameters(layer, numbers)
         x = numbers.uniform(T, N, features, dtype="float32")
-        y, state, cache = layer.eval(weights=weights).forward(x)
+        y, state, cache = layer.eval(**NARROW[weights]).forward(x)
         gradients = layer.backward(cache, numbers.uniform(*y.shape, dtype="float32"))
         hashes[f"forward {H}"] = digest(y, state, layer(x)[0])
         hashes[f"backward {H}"] = digest(gradients)

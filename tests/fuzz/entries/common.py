@@ -209,7 +209,7 @@ def draw_mode(draw: Draw, layer: Any) -> str:
     """Train mode, or a format of weights in eval mode; "eval" for the layer's own."""
     if draw.chance(0.75):
         return "train"
-    formats = ("bfloat16", "float16", "int8") if layer.dtype == np.float32 else ()
+    formats = ("bfloat16", "float16", "int8", "int8_bytes") if layer.dtype == np.float32 else ()
     return draw.choice(("eval", *formats))
 
 
@@ -222,6 +222,10 @@ def switched(layer: Any, mode: str) -> Any:
             if narrow.is_narrow(name, array):
                 array[...] = narrow.rounded(mode, array.astype(np.float32))
         return layer.eval()
-    layer.eval(weights=None if mode == "eval" else mode)
-    assert layer.weight_format == (layer.dtype.name if mode == "eval" else mode)
+    if mode == "int8_bytes":
+        layer.eval(weights="int8", activations="int8")
+    else:
+        layer.eval(weights=None if mode == "eval" else mode)
+    expected = "int8" if mode == "int8_bytes" else mode
+    assert layer.weight_format == (layer.dtype.name if mode == "eval" else expected)
     return layer

@@ -15,8 +15,12 @@ Storage storage_named(const std::string& name) {
   if (sizeof(T) == sizeof(float)) {
     if (name == "bfloat16") return Storage::bfloat16;
     if (name == "float16") return Storage::float16;
-    if (name == "int8") return kernels_of<float>(active_table()).int8_storage();
-    if (name == "int8_pairs") return Storage::int8_pairs;  // which every instruction set takes
+    const auto fastest = kernels_of<float>(active_table()).int8_storage;
+    if (name == "int8") return fastest(false);
+    if (name == "int8_bytes") return fastest(true);
+    // Which every instruction set takes
+    if (name == "int8_pairs") return Storage::int8_pairs;
+    if (name == "int8_plain_bytes") return Storage::int8_bytes;
   }
   throw std::invalid_argument("storage: unknown '" + name + "'");
 }

@@ -84,24 +84,39 @@ void int8_tile(const Int8Tile& tile) {
   }
 }
 
-using Int8TileFunction = void (*)(const Int8Tile&);
+// As many rows as the registers have sums for; one row takes a panel, or two.
+template <Storage S>
+constexpr Size int8_rows_at_once(Size width) {
+  return width < Dot<S>::sums ? smaller(Dot<S>::most_rows, Dot<S>::sums / width) : 1;
+}
+template <Storage S>
+constexpr Size int8_panels_at_once(Size width) {
+  return 2 * width <= Dot<S>::sums ? 2 : 1;
+}
 
-constexpr Size int8_most_rows = 3;
+template <Storage S, int WIDTH, int ROWS>
+inline void run_int8_rows(Size rows, const Int8Tile& tile) {
+  if constexpr (ROWS > 1) {
+    if (rows < ROWS) return run_int8_rows<S, WIDTH, ROWS - 1>(rows, tile);
+  }
+  int8_tile<S, ROWS, 1, WIDTH>(tile);
+}
 
-// By rows and width; one row takes a panel or two.
-template <Storage S, int ROWS, int PANELS>
-constexpr Int8TileFunction int8_tiles[4] = {
-    int8_tile<S, ROWS, PANELS, 1>, int8_tile<S, ROWS, PANELS, 2>, int8_tile<S, ROWS, PANELS, 3>,
-    int8_tile<S, ROWS, PANELS, 4>};
+template <Storage S, int WIDTH>
+inline void run_int8_width(Size rows, Size panels, const Int8Tile& tile) {
+  if constexpr (int8_panels_at_once<S>(WIDTH) == 2) {
+    if (panels == 2) return int8_tile<S, 1, 2, WIDTH>(tile);
+  }
+  run_int8_rows<S, WIDTH, static_cast<int>(int8_rows_at_once<S>(WIDTH))>(rows, tile);
+}
 
 template <Storage S>
 inline void run_int8_tile(Size rows, Size panels, Size width, const Int8Tile& tile) {
-  const Size index = width - 1;
-  if (panels == 2) return int8_tiles<S, 1, 2>[index](tile);
-  switch (rows) {
-    case 1: return int8_tiles<S, 1, 1>[index](tile);
-    case 2: return int8_tiles<S, 2, 1>[index](tile);
-    default: return int8_tiles<S, 3, 1>[index](tile);
+  switch (width) {
+    case 1: return run_int8_width<S, 1>(rows, panels, tile);
+    case 2: return run_int8_width<S, 2>(rows, panels, tile);
+    case 3: return run_int8_width<S, 3>(rows, panels, tile);
+    default: return run_int8_width<S, 4>(rows, panels, tile);
   }
 }
 
@@ -143,11 +158,12 @@ inline void int8_stretch_of_panels(const Product<float>& q, const Int8Rows& rows
   tile.c_row = rows.c;
   tile.init_row = goes_on ? rows.c : rows.init;
   constexpr Size together = block_units<float> / V::lanes;
+  const Size most = int8_rows_at_once<S>(width);
   for (Size group = 0; group < rows.groups; ++group) {
     for (Size row = 0; row < rows.count;) {
       const Size left = rows.count - row;
-      // Four rows are two and two.
-      const Size height = left == 4 ? 2 : smaller(left, int8_most_rows);
+      // Of nearly equal heights: four rows are two and two, not three and one.
+      const Size height = left <= most ? left : quotient_up(left, quotient_up(left, most));
       const Size index = row * rows.index + group * rows.group_index;
       tile.a = q.int8.a + index * q.int8.a_row;
       tile.row_scales = q.int8.row_scales + index;
@@ -176,7 +192,7 @@ void int8_product_stored(const Product<float>& q, Size panel_begin, Size panel_e
     for (Size stretch = 0; stretch < stretches; ++stretch)
       int8_stretch_of_panels<S>(q, rows, panel, panels, stretch);
   };
-  const Size at_once = q.rows * q.groups == 1 ? 2 : 1;
+  const Size at_once = q.rows * q.groups == 1 ? int8_panels_at_once<S>(q.width) : 1;
   const Size count = panel_end - panel_begin;
   for (Size done = 0; done < count;) {
     const Size left = count - done;
@@ -198,6 +214,12 @@ inline void int8_product(const Product<float>& q, Size panel_begin, Size panel_e
     if (q.storage == Storage::int8_fours)
       return int8_product_stored<Storage::int8_fours>(q, panel_begin, panel_end);
   }
+  if constexpr (has_bytes_dot) {
+    if (q.storage == Storage::int8_bytes_dot)
+      return int8_product_stored<Storage::int8_bytes_dot>(q, panel_begin, panel_end);
+  }
+  if (q.storage == Storage::int8_bytes)
+    return int8_product_stored<Storage::int8_bytes>(q, panel_begin, panel_end);
   int8_product_stored<Storage::int8_pairs>(q, panel_begin, panel_end);
 }
 
@@ -205,7 +227,7 @@ inline void int8_product(const Product<float>& q, Size panel_begin, Size panel_e
 inline VectorOfFloats int8_weights(const Product<float>& q, Size k, Size panel, Size width,
                                    Size j) {
   using V = VectorOfFloats;
-  const Size group = q.storage == Storage::int8_pairs ? 2 : 4, first = panel * q.width;
+  const Size group = int8_group(q.storage), first = panel * q.width;
   const std::int8_t* const from = static_cast<const std::int8_t*>(q.b) +
                                   first * V::lanes * int8_padded(q.k_inner) +
                                   (k / group * width + j) * V::lanes * group + k % group;

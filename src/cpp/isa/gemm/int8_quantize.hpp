@@ -49,7 +49,7 @@ inline void each_quantized(const float* x, Size n, float factor, const Put& put)
 
 // A row with an infinity or a NaN has a scale of NaN, and so has all that comes of it.
 inline void quantize_rows(const QuantizeRows<float>& q) {
-  constexpr float most = 32767;
+  const float most = has_byte_rows(q.storage) ? 127 : 32767;
   const Size padded = int8_padded(q.k);
   for (Size row = 0; row < q.rows; ++row) {
     const float* const x = q.a + row * q.a_row;
@@ -67,6 +67,14 @@ inline void quantize_rows(const QuantizeRows<float>& q) {
       continue;
     }
     auto* const lower = reinterpret_cast<std::uint8_t*>(to);
+    if (has_byte_rows(q.storage)) {
+      const std::int32_t offset = q.storage == Storage::int8_bytes_dot ? dot_offset : 0;
+      each_quantized(x, count, factor, [&](Size i, std::int32_t n) {
+        lower[i] = static_cast<std::uint8_t>(n + offset);
+      });
+      for (Size i = count; i < padded; ++i) lower[i] = static_cast<std::uint8_t>(offset);
+      continue;
+    }
     auto* const upper = lower + padded;
     each_quantized(x, count, factor, [&](Size i, std::int32_t n) {
       lower[i] = static_cast<std::uint8_t>(n);
@@ -97,7 +105,7 @@ inline void int8_round(const float* row, Size n, float* rounded) {
 // One vector of units of a panel: what stands in its columns, from one number of k to the next.
 inline void quantize_vector(const QuantizePanels<float>& q, Size vector, Size j, Size width) {
   constexpr Size lanes = VectorOfFloats::lanes;
-  const Size group = q.storage == Storage::int8_pairs ? 2 : 4, padded = int8_padded(q.k);
+  const Size group = int8_group(q.storage), padded = int8_padded(q.k);
   const float* const panel = q.packed + (vector - j) * lanes * q.k;
   const auto row = [&](Size k) { return panel + place_in_panel<VectorOfFloats>(k, j, q.k, width); };
   std::int32_t most[lanes] = {};

@@ -48,7 +48,9 @@ inline void with_storage(Storage storage, const Work& work) {
       case Storage::float16: return work(StorageConstant<Storage::float16>());
       case Storage::full:
       case Storage::int8_pairs:
-      case Storage::int8_fours: break;  // products of their own
+      case Storage::int8_fours:
+      case Storage::int8_bytes:
+      case Storage::int8_bytes_dot: break;  // products of their own
     }
   }
   work(StorageConstant<Storage::full>());

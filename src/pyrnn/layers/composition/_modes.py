@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from pyrnn._types import Storage, WeightFormat
+from pyrnn._types import ActivationFormat, Storage, WeightFormat
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Mode
 
@@ -16,7 +16,12 @@ class Modes(Layer):
 
     layers: dict[str, Layer]
 
-    def eval(self: Self, *, weights: WeightFormat | None = None) -> Self:
+    def eval(
+        self: Self,
+        *,
+        weights: WeightFormat | None = None,
+        activations: ActivationFormat | None = None,
+    ) -> Self:
         """Switch all layers to eval mode: weights packed and read-only, no dropout.
 
         Parameters
@@ -24,6 +29,8 @@ class Modes(Layer):
         weights : {"float32", "bfloat16", "float16", "int8"}, optional
             The format in which the layers store matrices of weights; see `Layer.eval`. By default
             each keeps its own.
+        activations : {"int16", "int8"}, optional
+            To what x and h are rounded beside int8 weights; see `Layer.eval`.
 
         Returns
         -------
@@ -38,22 +45,28 @@ class Modes(Layer):
         >>> bool((y == 0).any())
         False
         """
-        storage = self._check_format(weights)
+        storage = self._check_format(weights, activations)
         Mode.switch(self, training=False)
         self._storage = storage
         for layer in self.layers.values():
-            if weights is None:
+            if weights is None and activations is None:
                 layer.eval()
             else:
-                layer.eval(weights=weights)
+                layer.eval(weights=weights, activations=activations)
         return self
 
-    def _check_format(self, weights: object) -> Storage:
+    def _check_format(self, weights: object, activations: object = None) -> Storage:
         """As of each layer, before any changes."""
-        storage = super()._check_format(weights)
+        storage = super()._check_format(weights, activations)
         for layer in self.layers.values():
-            layer._check_format(weights)
+            layer._check_format(weights, activations)
         return storage
+
+    def _note_activations(self, activations: ActivationFormat) -> None:
+        """Of all layers."""
+        super()._note_activations(activations)
+        for layer in self.layers.values():
+            layer._note_activations(activations)
 
     def train(self: Self) -> Self:
         """Switch all layers to train mode.
