@@ -34,6 +34,21 @@ def test_a_model(run, tmp_path):
     ]
 
 
+def test_int8(run):
+    serialization.save(pyrnn.GRU(2, 30, seed=0), "m.safetensors")
+    result = run("export", "m.safetensors", "--c", "out", "--weights", "int8")
+    assert result.status == 0, result.err
+    flash = 90 * (2 + 30) + 4 * (2 * 90 + 2 * 90)  # numbers; scales and biases
+    stack = 4 * (2 * 90) + 2 * 30  # pre-activations; h as whole numbers
+    sizes = result.out.splitlines()[-1]
+    assert sizes.startswith(f"flash {flash:,} bytes of weights, state 120 bytes, stack at least")
+    assert f" {stack:,} bytes;" in sizes
+    serialization.save(pyrnn.GRU(2, 3, dtype="float64"), "m.safetensors")
+    result = run("export", "m.safetensors", "--c", "out", "--weights", "int8")
+    assert result.status == 2
+    assert "expected 'float64' for a layer of float64, got 'int8'" in result.err
+
+
 def test_layers_that_follow_each_other(run):
     layers = {"first": pyrnn.GRU(2, 3), "other": pyrnn.Linear(9, 9), "out": pyrnn.Linear(3, 1)}
     converted.save_layers(layers, "m.safetensors")

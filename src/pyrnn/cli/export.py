@@ -32,6 +32,11 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="NAME",
         help="only this layer, as 'pyrnn inspect' names it; several are run in their order",
     )
+    parser.add_argument(
+        "--weights",
+        choices=("float32", "float64", "int8"),
+        help="store matrices of weights in this format; int8 takes a quarter of float32",
+    )
     parser.set_defaults(run=run)
 
 
@@ -41,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     with deferred():
         model = _chosen(conversion.read(arguments.model), arguments)
         try:
-            made = export(model, arguments.c, name=arguments.name)
+            made = export(model, arguments.c, name=arguments.name, weights=arguments.weights)
         except (TypeError, ValueError) as error:
             raise UsageError(f"{shown(arguments.model)}: {error}") from error
     print("\n".join(made.files))

@@ -1,5 +1,6 @@
 """Models as C: built by the compilers that are there, without a warning, they compute the same."""
 
+import ctypes
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import pyrnn
+from pyrnn._narrow import is_narrow
 from pyrnn.interop.c import export
 
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
@@ -45,6 +47,12 @@ LAYERS = {
         pyrnn.MeanOverTime(),
         pyrnn.Linear(6, 2, seed=1, **more),
     ),
+    "batch norm": lambda **more: normed(pyrnn.BatchNorm1d(3, **more)),
+    "within": lambda **more: pyrnn.Sequential(
+        pyrnn.Linear(3, 4, seed=0, **more),
+        normed(pyrnn.BatchNorm1d(4, eps=0.1, affine=False, **more)),
+        pyrnn.GRU(4, 5, seed=0, **more),
+    ),
     "named": lambda **more: pyrnn.Sequential(
         é=pyrnn.LSTM(3, 6, seed=0, **more),
         _=pyrnn.Activation("sigmoid"),
@@ -56,6 +64,15 @@ LAYERS = {
         "abc", cell="gru", embedding_dim=3, num_layers=2, hidden_size=9, seed=0, **more
     ),
 }
+
+
+def normed(layer):
+    """With averages that are not those of a new layer."""
+    generator = np.random.default_rng(2)
+    for name in ("running_mean", "running_var"):
+        shape = layer.buffers[name].shape
+        layer.buffers[name] = generator.uniform(0.5, 2, shape).astype(layer.dtype)
+    return layer
 
 
 def moved(model):
@@ -92,7 +109,8 @@ def test_it_computes_what_the_layer_computes(tmp_path, kind, compiler):
         done = make(tmp_path / name, compiler)
         assert done.returncode == 0, done.stderr + done.stdout
         size = 8 if more else 4
-        assert made.flash <= size * (model.num_parameters)
+        numbers = model.num_parameters + sum(a.size for a in getattr(model, "buffers", {}).values())
+        assert made.flash <= size * numbers
         assert largest_error(done) <= (1e-13 if more else 1e-5)
 
 
@@ -133,6 +151,76 @@ def test_drawn_layers(tmp_path):
         export(layer, tmp_path / str(number))
         done = make(tmp_path / str(number), COMPILERS[number % len(COMPILERS)])
         assert done.returncode == 0, f"{layer!r}\n{done.stderr}{done.stdout}"
+
+
+INT8 = [
+    *("rnn", "lstm", "projection", "coupled peephole", "lstm norm", "gru", "gru reset before"),
+    *("minimal", "linear", "embedding", "sequence", "within", "embedded characters"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "compiler"),
+    [(kind, COMPILERS[0]) for kind in (*INT8, "long")]
+    + [("sequence", other) for other in COMPILERS[1:]],
+)
+def test_int8_computes_what_the_layer_computes(tmp_path, kind, compiler):
+    model = pyrnn.Linear(1500, 3, seed=0) if kind == "long" else LAYERS[kind]()
+    full = export(model, tmp_path / "full")
+    made = export(model, tmp_path, weights="int8")
+    done = make(tmp_path, compiler)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert largest_error(done) <= 1e-5
+    matrices = {k: a for k, a in model.parameters.items() if is_narrow(k, a)}
+    saved = sum(3 * array.size - 4 * len(array) for array in matrices.values())
+    assert full.flash - made.flash == saved
+    assert made.state == full.state
+    # What is compared are the numbers of int8, not those of float32.
+    outputs = [(tmp_path / f / "test_model.c").read_text() for f in ("full", ".")]
+    assert outputs[0] != outputs[1]
+
+
+@pytest.mark.skipif(not shutil.which(ARM), reason="needs gcc-arm-linux-gnueabihf")
+@pytest.mark.skipif(not shutil.which("qemu-arm"), reason="needs qemu-user")
+@pytest.mark.parametrize("kind", ["lstm", "sequence"])
+def test_int8_on_a_processor_of_32_bits(tmp_path, kind):
+    export(LAYERS[kind](), tmp_path, weights="int8")
+    done = make(tmp_path, ARM, run=ARM_RUN)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert largest_error(done) <= 1e-5
+
+
+def test_int8_of_numbers_that_are_none_or_small(tmp_path):
+    """A row that is not finite gives NaN, one without a scale counts as zeros, ties go to even."""
+    layer = moved(pyrnn.Linear(4, 3, seed=0))
+    export(layer, tmp_path, weights="int8")
+    command = [COMPILERS[0], *FLAGS.split(), "-shared", "-fPIC", "model.c", "-o", "model.so"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
+    step = ctypes.CDLL(str(tmp_path / "model.so")).model_step
+    floats = ctypes.POINTER(ctypes.c_float)
+    layer.eval(weights="int8")
+    for row in (
+        [np.nan, 1, 2, 3],
+        [1, -np.inf, 2, np.inf],
+        [1e-31, 1e-40, 0, -1e-31],
+        [1e38, -3e38, 0, 1],
+        [0.5, 1.5, -2.5, 32767],
+    ):
+        x, y = np.array(row, np.float32), np.zeros(3, np.float32)
+        state = ctypes.create_string_buffer(8)
+        step(state, x.ctypes.data_as(floats), y.ctypes.data_as(floats))
+        np.testing.assert_allclose(y, layer(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "more"), [("bfloat16", {}), ("float64", {}), ("int8", DOUBLE), ("int7", {})]
+)
+def test_formats_that_are_refused(tmp_path, weights, more):
+    with pytest.raises(ValueError, match="weights: expected"):
+        export(pyrnn.Linear(2, 2, **more), tmp_path / "new", weights=weights)
+    layer = pyrnn.Linear(2, 2, seed=0)
+    assert export(layer, tmp_path / "32", weights="float32").flash == 24
+    assert not (tmp_path / "new").exists()
 
 
 def test_weights_that_eval_stored_in_16_bits(tmp_path):
@@ -197,6 +285,11 @@ def test_it_is_c_plus_plus_too(tmp_path):
 
 REFUSED = {
     "both directions": (lambda: pyrnn.GRU(3, 4, bidirectional=True), ValueError, "forward"),
+    "batch statistics": (
+        lambda: pyrnn.BatchNorm1d(3, track_running_stats=False),
+        ValueError,
+        "running averages",
+    ),
     "backwards": (lambda: pyrnn.GRU(3, 4, reverse=True), ValueError, "forward"),
     "activations": (lambda: pyrnn.GRU(3, 4, activation="relu"), ValueError, "usual activations"),
     "no size": (lambda: pyrnn.Sequential(pyrnn.Activation("tanh")), ValueError, "features"),

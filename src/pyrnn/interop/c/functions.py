@@ -27,6 +27,58 @@ static void add(size_t count, const float *x, float *y)
     for (size_t i = 0; i < count; ++i) y[i] += x[i];
 }
 """,
+    "quantise": """
+/* x becomes whole numbers of 16 bits, and a scale, which is returned: NaN of numbers that are not
+   finite, 0 where all are too small */
+static float quantise(size_t count, const float *x, int16_t *numbers)
+{
+    float largest = 0.0f, finite = 0.0f;
+    for (size_t i = 0; i < count; ++i) {
+        const float magnitude = x[i] < 0.0f ? -x[i] : x[i];
+        if (magnitude > largest) largest = magnitude;
+        finite += x[i] - x[i];
+    }
+    const int any = finite == 0.0f && largest >= 7.88860905e-31f;
+    const float factor = any ? 32767.0f / largest : 0.0f;
+    for (size_t i = 0; i < count; ++i) {
+        /* To the nearest whole number, to the even one of two */
+        const float shifted = (any ? x[i] * factor : 0.0f) + 12582912.0f;
+        numbers[i] = (int16_t)(shifted - 12582912.0f);
+    }
+    return any ? largest / 32767.0f : finite;
+}
+""",
+    "add_int8_product": """
+/* y += W x, with W (rows, columns) of whole numbers, and a scale for each row; x is rounded to 16
+   bits. Sums are exact over so many numbers that 32 bits hold them. */
+static void add_int8_product(size_t rows, size_t columns, const int8_t *weight,
+                             const float *scales, const float *x, int16_t *numbers, float *y)
+{
+    const float scale = quantise(columns, x, numbers);
+    for (size_t row = 0; row < rows; ++row, weight += columns) {
+        for (size_t begin = 0; begin < columns; begin += 512) {
+            const size_t end = columns - begin < 512 ? columns : begin + 512;
+            int32_t sum = 0;
+            for (size_t k = begin; k < end; ++k) sum += (int32_t)weight[k] * numbers[k];
+            y[row] += (float)sum * scales[row] * scale;
+        }
+    }
+}
+""",
+    "add_int8": """
+/* y += x, which are whole numbers, with a scale for each */
+static void add_int8(size_t count, const int8_t *x, const float *scales, float *y)
+{
+    for (size_t i = 0; i < count; ++i) y[i] += (float)x[i] * scales[i];
+}
+""",
+    "copy_int8": """
+/* to = from, which are whole numbers with one scale */
+static void copy_int8(size_t count, const int8_t *from, float scale, float *to)
+{
+    for (size_t i = 0; i < count; ++i) to[i] = (float)from[i] * scale;
+}
+""",
     "copy": """
 static void copy(size_t count, const float *from, float *to)
 {
@@ -72,6 +124,13 @@ static void normalise(size_t count, float epsilon, float *x)
     variance /= (float)count;
     const float factor = 1.0f / sqrtf(variance + epsilon);
     for (size_t i = 0; i < count; ++i) x[i] *= factor;
+}
+""",
+    "subtract": """
+/* y -= x */
+static void subtract(size_t count, const float *x, float *y)
+{
+    for (size_t i = 0; i < count; ++i) y[i] -= x[i];
 }
 """,
     "multiply": """

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from pyrnn._types import Array
+from pyrnn.backend import selection
 from pyrnn.interop.c.source import Source
 from pyrnn.layers._layer import Layer
+from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
 from pyrnn.layers.dense import Embedding, Linear
@@ -40,6 +42,8 @@ def begin(source: Source, layer: Layer) -> None:
         source.take_numbers(layer.in_features)
     elif isinstance(layer, LayerNorm):
         source.take_numbers(layer.normalized_shape)
+    elif isinstance(layer, BatchNorm1d):
+        source.take_numbers(layer.num_features)
     elif not isinstance(layer, tuple(_KINDS)):
         raise TypeError(f"model: expected a layer that can be exported to C, got {layer!r}")
     else:
@@ -65,12 +69,27 @@ def _bias(source: Source, name: str, bias: Array | None, size: int, buffer: str)
 
 def _input(source: Source, name: str, weight: Array, buffer: str) -> None:
     """Add the product with x: of an index, one column."""
-    rows, columns = weight.shape
-    if source.value == "x" and source.indices:
+    if source.value != "x" or not source.indices:
+        _product(source, name, weight, "x", buffer)
+        return
+    rows = len(weight)
+    if source.int8:
+        named, scales = source.int8_matrix(name, weight, transposed=True)
+        source.call("add_int8", rows, f"{named} + x * {rows}", scales, buffer)
+    else:
         named = source.constant(name, weight.T, f"{name}, transposed")
         source.call("add", rows, f"{named} + x * {rows}", buffer)
+
+
+def _product(source: Source, name: str, weight: Array, x: str, y: str) -> None:
+    """Add the product of a matrix and x to y."""
+    rows, columns = weight.shape
+    if source.int8:
+        named = source.int8_matrix(name, weight)
+        whole = source.whole_numbers(columns)
+        source.call("add_int8_product", rows, columns, *named, x, whole, y)
     else:
-        source.call("add_product", rows, columns, source.constant(name, weight), "x", buffer)
+        source.call("add_product", rows, columns, source.constant(name, weight), x, y)
 
 
 def _linear(source: Source, name: str, layer: Linear) -> None:
@@ -84,8 +103,13 @@ def _linear(source: Source, name: str, layer: Linear) -> None:
 def _embedding(source: Source, name: str, layer: Embedding) -> None:
     if not source.indices or source.value != "x":
         raise ValueError("model: expected an Embedding first, got one behind another layer")
-    table = source.constant(f"{name}_weight", layer.parameters["weight"])
-    source.call("copy", layer.embedding_dim, f"{table} + x * {layer.embedding_dim}", "y")
+    size, weight = layer.embedding_dim, layer.parameters["weight"]
+    if source.int8:
+        table, scales = source.int8_matrix(f"{name}_weight", weight)
+        source.call("copy_int8", size, f"{table} + x * {size}", f"{scales}[x]", "y")
+    else:
+        table = source.constant(f"{name}_weight", weight)
+        source.call("copy", size, f"{table} + x * {size}", "y")
     source.end_layer(name, repr(layer), layer.embedding_dim)
 
 
@@ -107,6 +131,18 @@ def _layer_norm(source: Source, name: str, layer: LayerNorm) -> None:
         weight, bias = (layer.parameters[key] for key in ("weight", "bias"))
         _gain_and_bias(source, name, weight, bias, "y")
     source.end_layer(name, repr(layer), source.size)
+
+
+def _batch_norm(source: Source, name: str, layer: BatchNorm1d) -> None:
+    """With running averages, an affine map of each channel."""
+    _check_size(source, layer, layer.num_features)
+    if not layer.track_running_stats:
+        raise ValueError(f"model: expected running averages, got {layer!r}")
+    size, (mean, _, factor, shift) = layer.num_features, layer._pack(selection.current())
+    source.call("copy", size, "x", "y")
+    source.call("subtract", size, source.constant(f"{name}_mean", mean), "y")
+    _gain_and_bias(source, name, factor, shift if layer.affine else None, "y")
+    source.end_layer(name, repr(layer), size)
 
 
 def _mean(source: Source, name: str, layer: MeanOverTime) -> None:
@@ -168,8 +204,7 @@ def _products(
     _input(source, f"{name}_weight_ih", own["weight_ih"], inputs)
     if inputs != hidden:
         _bias(source, f"{name}_bias_hh", own.get("bias_hh"), rows, source.buffer(hidden, rows))
-    weight = source.constant(f"{name}_weight_hh", own["weight_hh"])
-    source.call("add_product", rows, own["weight_hh"].shape[1], weight, h, hidden)
+    _product(source, f"{name}_weight_hh", own["weight_hh"], h, hidden)
 
 
 def _normalised(source: Source, name: str, parameters: _Parameters, h: str, rows: int) -> None:
@@ -180,8 +215,7 @@ def _normalised(source: Source, name: str, parameters: _Parameters, h: str, rows
         if side == "ih":
             _input(source, f"{name}_weight_ih", weight, buffer)
         else:
-            named = source.constant(f"{name}_weight_hh", weight)
-            source.call("add_product", rows, weight.shape[1], named, argument, buffer)
+            _product(source, f"{name}_weight_hh", weight, argument, buffer)
         _normalise(source, parameters, side, name, buffer)
 
 
@@ -215,8 +249,7 @@ def _lstm(source: Source, name: str, layer: Any, parameters: _Parameters, h: str
     if projection is not None:
         size = len(projection)
         source.call("clear", size, h)
-        named = source.constant(f"{name}_weight_hr", projection)
-        source.call("add_product", size, units, named, output, h)
+        _product(source, f"{name}_weight_hr", projection, output, h)
 
 
 def _lstm_norm(
@@ -251,11 +284,10 @@ def _gru_before(source: Source, name: str, layer: Any, parameters: _Parameters, 
         bias = both.astype(source.dtype)
     _bias(source, f"{name}_bias", bias, 3 * units, source.buffer("a", 3 * units))
     _input(source, f"{name}_weight_ih", parameters["weight_ih"], "a")
-    weight = source.constant(f"{name}_weight_hh", parameters["weight_hh"])
-    source.call("add_product", 2 * units, units, weight, h, "a")
+    weight = parameters["weight_hh"]
+    _product(source, f"{name}_weight_hh", weight[: 2 * units], h, "a")
     source.call("gru_reset", units, "a", h, source.buffer("reset_h", units))
-    rest = f"{weight} + {2 * units * units}"
-    source.call("add_product", units, units, rest, "reset_h", f"a + {2 * units}")
+    _product(source, f"{name}_weight_hn", weight[2 * units :], "reset_h", f"a + {2 * units}")
     source.call("gru_reset_before", units, "a", h)
 
 
@@ -274,6 +306,7 @@ _KINDS: dict[type, Callable[[Source, str, Any], None]] = {
     Recurrent: _recurrent,
     Activation: _activation,
     LayerNorm: _layer_norm,
+    BatchNorm1d: _batch_norm,
     MeanOverTime: _mean,
     LastStep: _nothing,
     Dropout: _nothing,

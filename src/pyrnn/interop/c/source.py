@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pyrnn import _int8
 from pyrnn._types import Array, Indices
 
 _PER_LINE = 8
@@ -31,6 +32,8 @@ class Source:
         self.called: set[str] = set()
         self.vocabulary: list[int] = []
         """The characters of the indices, where they stand for characters: code points."""
+        self.int8: bool = False
+        """Whether matrices are whole numbers with a scale for each row."""
         self.flash: int = 0
         self.value: str = "x"
         self.size: int = 0
@@ -39,7 +42,8 @@ class Source:
         self._names: set[str] = set()
         self._lines: list[str] = []
         self._buffers: dict[str, int] = {}
-        self._most_buffers = 0
+        self._whole_numbers = 0
+        self._most_buffer_bytes = 0
 
     def take_numbers(self, count: int) -> None:
         """The input is so many numbers."""
@@ -83,6 +87,24 @@ class Source:
         self.flash += own.nbytes
         return named
 
+    def int8_matrix(self, name: str, matrix: Array, transposed: bool = False) -> tuple[str, str]:
+        """A matrix as whole numbers and the scales of its rows; the names of both in C."""
+        rows = _int8.weights(matrix)
+        numbers = rows.numbers.T if transposed else rows.numbers
+        named, shape = f"{self.prefix}_{name}", " x ".join(map(str, numbers.shape))
+        comment = f"{name}, transposed" if transposed else name
+        self.parts.append(
+            f"/* {comment}: {shape}, to be multiplied with {name}_scales */\n"
+            f"static const int8_t {named}[{numbers.size}] = {{\n{self.numbers(numbers)}\n}};\n"
+        )
+        self.flash += numbers.nbytes
+        return named, self.constant(f"{name}_scales", rows.scales)
+
+    def whole_numbers(self, count: int) -> str:
+        """An array of 16 bits within the layer's function, which products share."""
+        self._whole_numbers = max(self._whole_numbers, count)
+        return "whole"
+
     def kept(self, name: str, size: int) -> str:
         """An array of the state; the expression for it."""
         self.state.append((name, size))
@@ -117,14 +139,16 @@ class Source:
             arguments.append(result)
             self.results[result] = size
         lines = [f"float {buffer}[{count}];" for buffer, count in self._buffers.items()]
+        lines += [f"int16_t whole[{self._whole_numbers}];"] * (self._whole_numbers > 0)
         body = "\n".join(f"    {line}" for line in [*lines, *self._lines])
         function = f"{self.prefix}_{name}"
         self.parts.append(
             f"/* {comment} */\nstatic void {function}({', '.join(parameters)})\n{{\n{body}\n}}\n"
         )
         self.steps.append(f"{function}({', '.join(arguments)});")
-        self._most_buffers = max(self._most_buffers, sum(self._buffers.values()))
-        self._lines, self._buffers = [], {}
+        own_bytes = sum(self._buffers.values()) * self.dtype.itemsize + 2 * self._whole_numbers
+        self._most_buffer_bytes = max(self._most_buffer_bytes, own_bytes)
+        self._lines, self._buffers, self._whole_numbers = [], {}, 0
         self.value, self.size = given or result, size
 
     def state_bytes(self) -> int:
@@ -133,4 +157,4 @@ class Source:
 
     def stack_bytes(self) -> int:
         """Of the arrays that a step has on the stack at once."""
-        return (sum(self.results.values()) + self._most_buffers) * self.dtype.itemsize
+        return sum(self.results.values()) * self.dtype.itemsize + self._most_buffer_bytes

@@ -49,7 +49,7 @@ _SOURCE = """/* {mark}: {described} */
 #include "{prefix}.h"
 
 #include <math.h>
-{functions}
+{integers}{functions}
 {characters}{constants}
 void {prefix}_init({prefix}_state *state)
 {{
@@ -153,6 +153,7 @@ def header_and_source(source: Source, described: str, mark: str) -> tuple[str, s
         "characters": _vocabulary(source),
         "step": _signature(source),
         "functions": functions(called),
+        "integers": "#include <stdint.h>\n" if source.int8 else "",
         "constants": "\n".join(source.parts),
         "clears": "\n".join(clears) or "    state->unused = 0;",
         "body": "\n".join(f"    {line}" for line in _body(source)),
