@@ -25,7 +25,7 @@ from tests.fuzz.draw import Draw
 from tests.fuzz.spoil.files import BYTES, SPLICES, spoil
 from tests.fuzz.spoil.trees import spoil_json, spoil_message
 
-SOURCES = 40
+SOURCES, PLAIN = 48, 40
 SLOW = 2.0
 """Seconds of this process that reading a small file never takes."""
 NAMES = ("expected", "node", "reads", "implemented")
@@ -66,11 +66,14 @@ def _spoiled(draw: Draw, data: bytes) -> bytes:
 
 @functools.lru_cache(None)
 def onnx_source(number: int) -> bytes:
-    """One of the small models: layers that pyrnn wrote, drawn operators, a graph of many kinds."""
+    """One of the small models: layers that pyrnn wrote, drawn operators, a graph of many kinds, and
+    from ``PLAIN`` on those that are quantised."""
     from pyrnn.interop.onnx.write import to_model
     from tests.interop.onnx import settings
     from tests.interop.onnx.graphs import helper, model_of
 
+    if number >= PLAIN:
+        return _quantised(number)
     if number % 4 == 0:
         made: Any = to_model(_layers(number))
     elif number % 4 == 3:
@@ -82,6 +85,61 @@ def onnx_source(number: int) -> bytes:
         outputs = ["Y", "Y_h", "Y_c"][: 3 if kind == "LSTM" else 2]
         node = helper.make_node(kind, names, outputs, name="cell", **attributes)
         made = model_of([node], {"X": given["X"]}, outputs, constants)
+    data: bytes = made.SerializeToString(deterministic=True)
+    return data
+
+
+def _quantised(number: int) -> bytes:
+    """As onnxruntime's quantizer makes them: an LSTM, products of bytes and what is around them."""
+    from tests.interop.onnx.graphs import helper, numpy_helper, value
+
+    r = np.random.default_rng(number)
+    dtype, columns = (np.int8, np.uint8)[number % 2], number // 2 % 2
+
+    def whole(*shape: int) -> Any:
+        return r.integers(np.iinfo(dtype).min, 127, shape, dtype)
+
+    def scales(*shape: int) -> Any:
+        return r.uniform(0.001, 0.02, shape).astype(np.float32)
+
+    def node(op: str, inputs: str, outputs: str, domain: str = "", **attributes: Any) -> Any:
+        names = [name.replace("-", "") for name in inputs.split()]  # "-" is an input left out
+        return helper.make_node(op, names, outputs.split(), domain=domain, **attributes)
+
+    of_gates = (1, 16) if columns else (1,)
+    zero = np.zeros((), np.uint8)
+    constants = {
+        "W": whole(1, 3, 16), "R": whole(1, 4, 16), "B": scales(1, 32), "ws": scales(*of_gates),
+        "wz": np.zeros(of_gates, dtype), "rs": scales(*of_gates), "rz": np.zeros(of_gates, dtype),
+        "axes": np.array([1]), "V": whole(4, 5), "vz": np.zeros(5 * columns or (), dtype),
+        "vs": scales(*[5] * columns), "U": whole(5, 3), "us": scales(*[3] * columns),
+        "uz": np.zeros(3 * columns or (), dtype), "qs": scales(), "qz": zero,
+        "K": whole(2, 2, 1), "kz": np.zeros((), dtype),
+    }  # fmt: skip
+    microsoft = "com.microsoft"
+    nodes = [
+        node("DynamicQuantizeLSTM", "x W R B - - - - ws wz rs rz", "y h c", microsoft,
+             hidden_size=4),
+        node("Squeeze", "y axes", "flat"),
+        node("DynamicQuantizeLinear", "flat", "q s z"),
+        node("MatMulInteger", "q V z vz", "sums"),
+        node("Cast", "sums", "floats", to=1),
+        node("Mul", "floats s", "scaled"),
+        node("DynamicQuantizeMatMul", "scaled U us uz", "again", microsoft),
+        node("QuantizeLinear", "again qs qz", "bytes"),
+        node("DequantizeLinear", "bytes qs qz", "out"),
+        node("MatMulIntegerToFloat", "q V s vs z vz", "other", microsoft),
+        node("ConvInteger", "q K z kz", "convolved", kernel_shape=[1]),
+    ]  # fmt: skip
+    x = r.standard_normal((2, 2, 3)).astype(np.float32)
+    results = ("out", "other", "convolved", "h", "c")
+    graph = helper.make_graph(
+        nodes, "g", [value("x", x)],
+        [helper.make_empty_tensor_value_info(name) for name in results],
+        [numpy_helper.from_array(np.asarray(a), name) for name, a in constants.items()],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(microsoft, 1)]
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=8)
     data: bytes = made.SerializeToString(deterministic=True)
     return data
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import io
 import tempfile
 import time
+import warnings
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import pyrnn
+from pyrnn.interop import conversion
 from pyrnn.interop.torch import Placeholder, from_state_dict, read, save, to_state_dict
 from pyrnn.serialization import ModelFileError
 from tests.fuzz.case import Case, entry
@@ -40,6 +46,64 @@ def spoiled_case(draw: Draw) -> Case:
         data = row(tree) if older else archive(tree, draw.choice(("little", "big")))
         data = spoil_zip(draw, data) if not older and spoilt < 0.75 else spoil_pickle(draw, data)
     return Case({"file": data}, _read, names={"expected"}, errors=(ModelFileError,))
+
+
+def _spoiled_quantised(draw: Draw) -> Case:
+    """A file of modules that torch has quantised, with a few mutations."""
+    draw.mutations = 0
+    data = quantised_source(draw.integer(0, 3))
+    if draw.chance(0.4):
+        data = spoil_zip(draw, data)
+    else:
+        with zipfile.ZipFile(io.BytesIO(data)) as opened:
+            members = {name: opened.read(name) for name in opened.namelist()}
+        pickled = next(name for name in members if name.endswith("data.pkl"))
+        members[pickled] = spoil_pickle(draw, members[pickled])
+        data = zipped(members)
+    return Case({"file": data}, _read_layers, names={"expected"}, errors=(ModelFileError,))
+
+
+@functools.lru_cache(None)
+def quantised_source(number: int) -> bytes:
+    """A small module or its state dict, quantised to 8 bits or to float16."""
+    import torch
+
+    torch.manual_seed(number)
+    model = torch.nn.Sequential()
+    model.rnn = torch.nn.LSTM(3, 4, 1 + number % 2, bidirectional=number > 1)
+    model.cell, model.out = torch.nn.GRUCell(3, 4), torch.nn.Linear(4, 2)
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says that this will go
+        kinds = {torch.nn.LSTM, torch.nn.GRUCell, torch.nn.Linear}
+        dtype = torch.qint8 if number < 3 else torch.float16
+        made = torch.ao.quantization.quantize_dynamic(model, kinds, dtype=dtype)
+        torch.save(made if number % 2 else made.state_dict(), file)
+    return file.getvalue()
+
+
+def _read_layers(a: dict[str, Any]) -> Any:
+    """The values of a file, and the layers that they are of."""
+    arrays = _read(a)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.pt"
+        path.write_bytes(a["file"])
+        try:
+            holding = conversion.read(path)
+        except ModelFileError as error:
+            if "\n" in str(error):
+                raise AssertionError(f"several lines: {str(error)[:200]!r}") from error
+            return arrays
+        except Exception as error:
+            raise AssertionError(f"{type(error).__name__}: {error}") from error
+    for reason in holding.refused.values():
+        if "\n" in reason:
+            raise AssertionError(f"several lines: {reason[:200]!r}")
+    return arrays, [layer.parameters.copy() for layer in holding.layers.values()]
+
+
+if importlib.util.find_spec("torch"):
+    entry("spoiled quantised torch file", "interop.torch.read", weight=0.1)(_spoiled_quantised)
 
 
 def _tree(draw: Draw) -> Any:
