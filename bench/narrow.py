@@ -1,10 +1,11 @@
 """Narrow weights: speed at batch 1 beside float32 and ONNX Runtime, and bits a character.
 
-    python -m bench.narrow [speed] [quality]
+    python -m bench.narrow [speed] [quality] [training]
 
 Speed is a ratio to pyrnn's own float32: calls take turns, round after round, on one thread, and the
 median of the rounds counts. Quality is that of small character models of every cell, trained on the
-topics of Python's help.
+topics of Python's help. "training" trains them with products of bfloat16 too, and is not run unless
+it is asked for.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ CELLS: dict[str, Callable[..., Any]] = {
     "MinGRU": pyrnn.MinGRU,
 }
 UNITS, STEPS, UNSEEN, BATCH, WIDTH = 96, 350, 20_000, 32, 64
+SEEDS = (0, 10, 20)
 
 
 # --- speed ----------------------------------------------------------------------------------
@@ -145,13 +147,37 @@ def quality() -> None:
         print(f"| {name} | {bits['float32']:.5f} | {added.replace('-', '−')} |", flush=True)
 
 
-def trained(make: Callable[..., Any], text: Any, characters: int) -> pyrnn.Sequential:
+def training() -> None:
+    """Print a row for each cell: bits a character, and what products of bfloat16 in training add.
+
+    Of several seeds the mean, and how far the seeds of float32 are apart.
+    """
+    text = "\n".join(pydoc_data.topics.topics.values())
+    vocabulary = pyrnn.text.Vocabulary("".join(sorted(set(text))))
+    numbers = np.asarray(vocabulary.encode(text))
+    print("| | float32 | between seeds | trained with bfloat16 |\n|---|---|---|---|")
+    for name, make in CELLS.items():
+        bits = {}
+        for compute in ("float32", "bfloat16"):
+            bits[compute] = []
+            for seed in SEEDS:
+                model = trained(make, numbers[:-UNSEEN], len(vocabulary), compute, seed)
+                bits[compute].append(bits_per_character(model.eval(), numbers[-UNSEEN:]))
+        full, added = bits["float32"], np.mean(bits["bfloat16"]) - np.mean(bits["float32"])
+        row = f"| {name} | {np.mean(full):.3f} | ±{np.std(full):.3f} | {added:+.3f} |"
+        print(row.replace("-", "−"), flush=True)
+
+
+def trained(
+    make: Callable[..., Any], text: Any, characters: int, compute: Any = "float32", seed: int = 0
+) -> pyrnn.Sequential:
     """A small model after some steps of Adam."""
-    cell = make(characters, UNITS, seed=0)
+    cell = make(characters, UNITS, seed=seed)
     size = getattr(cell, "proj_size", 0) or UNITS
-    model = pyrnn.Sequential(cell, pyrnn.Linear(size, characters, seed=1))
+    model = pyrnn.Sequential(cell, pyrnn.Linear(size, characters, seed=seed + 1))
+    model.train(compute=compute)
     optimizer = pyrnn.Adam(model.parameters, lr=0.01)
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(seed)
     for _ in range(STEPS):
         starts = draw.integers(0, len(text) - WIDTH - 1, BATCH)
         rows = np.stack([text[start : start + WIDTH + 1] for start in starts], axis=1)
@@ -176,3 +202,5 @@ if __name__ == "__main__":
         speed()
     if "quality" in wanted:
         quality()
+    if "training" in wanted:
+        training()

@@ -52,6 +52,9 @@ struct Kernels {
   void (*quantize_rows)(const QuantizeRows<T>&);
   void (*quantize_panels)(const QuantizePanels<T>&);
   void (*int8_round)(const T* row, Size n, T* rounded);  // what a row of weights becomes
+  // bfloat16 as the type of products, of float32 alone
+  void (*round_rows)(const RoundRows<T>&);
+  void (*pair_panels)(const PairPanels<T>&);
   void (*outer_product)(const OuterProduct<T>&);
   Size (*outer_scratch)(Size columns, Size other_columns);
   void (*pack_weights)(const PackWeights<T>&);

@@ -38,6 +38,12 @@ int8 weights are multiplied with x and h of 16 bits, or of 8: "int8_bytes".
 StepForm = Literal["time_first", "batch_first", "cell"]
 """How the arrays of a single step lie: those of a layer, or of a cell, which have no time axis."""
 
+ComputeFormat = Literal["float32", "float64", "bfloat16"]
+"""What ``compute`` of `train` and `eval` may be: the dtype of the layer, or that of products."""
+
+Compute = Literal["full", "bfloat16"]
+"""What a backend rounds the operands of products to: nothing, or bfloat16."""
+
 DTypeLike = DTypeName | np.dtype[np.floating[Any]] | type[np.float32] | type[np.float64]
 """What the argument ``dtype`` of a layer may be."""
 

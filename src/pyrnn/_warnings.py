@@ -16,6 +16,16 @@ def warn_user(message: str) -> None:
     warnings.warn(message, UserWarning, stacklevel=depth)
 
 
+def warn_once(message: str) -> None:
+    """Warn of what is the same for all calls of a process, at the first one."""
+    if message not in _said:
+        _said.add(message)
+        warn_user(message)
+
+
+_said: set[str] = set()
+
+
 def unwarned() -> np.errstate:
     """For NumPy's work on a user's numbers: an infinity or NaN among them is the user's business.
 

@@ -32,14 +32,16 @@ py::array_t<T> given_or_new(const Given<T>& given, Size rows, Size columns) {
 // (M, in), (out, in), (out,) or None -> (M, out)
 template <class T>
 py::array_t<T> linear_of(const Dense<T>& x, const Dense<T>& weight,
-                         const std::optional<Dense<T>>& bias, const Given<T>& given) {
+                         const std::optional<Dense<T>>& bias, const Given<T>& given,
+                         const std::string& compute) {
+  const Compute type = compute_named<T>(compute);
   require(x.ndim() == 2 && weight.ndim() == 2 && x.shape(1) == weight.shape(1), "linear: shapes");
   auto y = given_or_new<T>(given, x.shape(0), weight.shape(0));
   T* const out = y.mutable_data();
   const T* const b = bias ? bias->data() : nullptr;
   const Computing computing;
   linear(kernels_of<T>(active_table()), x.data(), weight.data(), b, out, x.shape(0), x.shape(1),
-         weight.shape(0));
+         weight.shape(0), type);
   return y;
 }
 
@@ -49,10 +51,10 @@ class PackedLinear {
  public:
   // (out, in), (out,) or None
   PackedLinear(const Dense<T>& weight, const std::optional<Dense<T>>& bias,
-               const std::string& storage)
+               const std::string& storage, const std::string& compute)
       : weights_(kernels_of<T>(active_table()), checked(weight).data(),
                  bias ? bias->data() : nullptr, weight.shape(1), weight.shape(0),
-                 storage_named<T>(storage)) {}
+                 storage_named<T>(storage), compute_named<T>(compute)) {}
 
   // (M, in) -> (M, out)
   py::array_t<T> operator()(const Dense<T>& x, const Given<T>& given) const {
@@ -74,7 +76,9 @@ class PackedLinear {
 };
 
 template <class T>
-py::tuple linear_backward_of(const Dense<T>& x, const Dense<T>& weight, const Dense<T>& dy) {
+py::tuple linear_backward_of(const Dense<T>& x, const Dense<T>& weight, const Dense<T>& dy,
+                             const std::string& compute) {
+  const Compute type = compute_named<T>(compute);
   require(x.ndim() == 2 && weight.ndim() == 2 && dy.ndim() == 2 && x.shape(0) == dy.shape(0) &&
               x.shape(1) == weight.shape(1) && dy.shape(1) == weight.shape(0),
           "linear_backward: shapes");
@@ -86,7 +90,7 @@ py::tuple linear_backward_of(const Dense<T>& x, const Dense<T>& weight, const De
   {
     const Computing computing;
     linear_backward(kernels_of<T>(active_table()), x.data(), weight.data(), dy.data(), dx_data,
-                    dweight_data, dbias_data, x.shape(0), x.shape(1), weight.shape(0));
+                    dweight_data, dbias_data, x.shape(0), x.shape(1), weight.shape(0), type);
   }
   return py::make_tuple(dx, dweight, dbias);
 }
@@ -130,15 +134,18 @@ py::tuple softmax_cross_entropy_of(const Dense<T>& logits, const IndexArray& tar
 template <class T>
 void bind_all(py::module_& module, const char* packed_linear) {
   py::class_<PackedLinear<T>>(module, packed_linear)
-      .def(py::init<const Dense<T>&, const std::optional<Dense<T>>&, const std::string&>(),
-           py::arg("weight").noconvert(), py::arg("bias").noconvert(), py::arg("storage") = "full")
+      .def(py::init<const Dense<T>&, const std::optional<Dense<T>>&, const std::string&,
+                    const std::string&>(),
+           py::arg("weight").noconvert(), py::arg("bias").noconvert(), py::arg("storage") = "full",
+           py::arg("compute") = "full")
       .def("__call__", &PackedLinear<T>::operator(), py::arg("x").noconvert(),
            py::arg("out").noconvert() = py::none());
   leave_unlisted<PackedLinear<T>>();
   module.def("linear", &linear_of<T>, py::arg("x").noconvert(), py::arg("weight").noconvert(),
-             py::arg("bias").noconvert(), py::arg("out").noconvert() = py::none());
+             py::arg("bias").noconvert(), py::arg("out").noconvert() = py::none(),
+             py::arg("compute") = "full");
   module.def("linear_backward", &linear_backward_of<T>, py::arg("x").noconvert(),
-             py::arg("weight").noconvert(), py::arg("dy").noconvert());
+             py::arg("weight").noconvert(), py::arg("dy").noconvert(), py::arg("compute") = "full");
   module.def("embedding", &embedding_of<T>, py::arg("indices"), py::arg("weight").noconvert());
   module.def("embedding_backward", &embedding_backward_of<T>, py::arg("indices"),
              py::arg("dy").noconvert(), py::arg("rows"));

@@ -5,9 +5,11 @@
 #include "isa/depthwise.hpp"
 #include "isa/elementwise.hpp"
 #include "isa/fma_loop.hpp"
+#include "isa/gemm/bfloat16_round.hpp"
 #include "isa/gemm/gather.hpp"
 #include "isa/gemm/int8_quantize.hpp"
 #include "isa/gemm/outer.hpp"
+#include "isa/gemm/outer_bfloat16.hpp"
 #include "isa/gemm/pack.hpp"
 #include "isa/gemm/product.hpp"
 #include "isa/logarithm.hpp"
@@ -34,9 +36,11 @@ constexpr Kernels<typename V::Scalar> make_kernels(CellList<Cells...>) {
     k.quantize_rows = quantize_rows;
     k.quantize_panels = quantize_panels;
     k.int8_round = int8_round;
+    k.round_rows = round_rows;
+    k.pair_panels = pair_panels;
   }
   k.scatter_sums = scatter_sums<V>;
-  k.outer_product = outer_product<V>;
+  k.outer_product = outer_product_by_type<V>;
   k.outer_scratch = outer_scratch<V>;
   k.pack_weights = pack_weights<V>;
   k.pack_matrix = pack_matrix<V>;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernel_table/rows.hpp"
+#include "kernel_table/storage.hpp"
 #include "numerics.hpp"
 
 namespace pyrnn {
@@ -49,6 +50,7 @@ struct OuterProduct {
   Size panel_begin, panel_end;  // panels of A; of several slots, whole blocks of them
   OuterSide<T> sides[max_outer_sides];
   int side_count;
+  Compute compute;
   T* scratch;  // outer_scratch(columns of one side, of the other) numbers
 };
 

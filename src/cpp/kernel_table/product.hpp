@@ -17,9 +17,10 @@ struct Product {
   Size a_row, a_outer;
   const void* b;  // panels of (k, width * lanes), one after the other, as pack_* leave them
   Storage storage;
-  Int8Operands<T> int8;  // in place of A, where B is int8; k_outer is 1 then
-  Size width;            // vectors a panel, 1..panel_vectors; the last panel may be narrower
-  Size vectors;          // vectors of all panels
+  Int8Operands<T> int8;      // in place of A, where B is int8; k_outer is 1 then
+  Bfloat16Operand bfloat16;  // in place of A, where B is pairs of bfloat16; k_outer is 1 then
+  Size width;                // vectors a panel, 1..panel_vectors; the last panel may be narrower
+  Size vectors;              // vectors of all panels
   const T* init;
   Size init_row, init_panel;
   T* c;

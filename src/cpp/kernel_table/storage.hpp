@@ -8,18 +8,28 @@
 namespace pyrnn {
 
 // How packed weights are stored: as they are, or narrower, to be widened as they are read. A
-// product of 16-bit weights is that of the widened ones, bit for bit. int8 is the same whole
+// product of 16-bit weights is that of the widened ones, bit for bit. Pairs of bfloat16 are for
+// products of that type: each unit has two numbers of k side by side. int8 is the same whole
 // numbers, with rows of A rounded to 16 bits, or to 8 ("bytes"), for different instructions: each
 // unit has 2 or 4 numbers of k side by side. Of those with as many bits, all results are the same.
 enum class Storage : int {
   full,
   bfloat16,
   float16,
+  bfloat16_pairs,
   int8_pairs,
   int8_fours,
   int8_bytes,
   int8_bytes_dot
 };
+
+// The type that the operands of products are rounded to. With the storage of weights, it decides
+// how these are packed; how they are packed decides which product multiplies with them.
+enum class Compute : int { full, bfloat16 };
+
+static constexpr Storage packed_as(Storage storage, Compute compute) {
+  return compute == Compute::bfloat16 ? Storage::bfloat16_pairs : storage;
+}
 
 static constexpr bool is_int8(Storage storage) { return storage >= Storage::int8_pairs; }
 static constexpr bool has_byte_rows(Storage storage) { return storage >= Storage::int8_bytes; }
@@ -39,6 +49,41 @@ constexpr Size int8_stretch = 512;
 static constexpr Size int8_padded(Size k) { return quotient_up(k, 4) * 4; }
 // Rows all of whose numbers are smaller have no scale that could be divided by: zeros.
 constexpr float int8_least = 0x1p-100f;
+
+// Products of bfloat16, with sums in float32, in the order of AMX's TDPBF16PS. k runs in blocks of
+// 32, the last one filled up with zeros. In a block, the even and the odd k are two chains of
+// multiply-adds from zero, and
+//   C = C + (even + odd)
+// for block after block. Of a sum over rows, blocks begin anew with each group of rows.
+constexpr Size bfloat16_block = 32;
+// Numbers of k in memory: whole blocks.
+static constexpr Size bfloat16_padded(Size k) {
+  return quotient_up(k, bfloat16_block) * bfloat16_block;
+}
+
+// Rows of A rounded to bfloat16, and zeros up to whole blocks; those of all groups, one after the
+// other.
+struct Bfloat16Operand {
+  const std::uint16_t* a = nullptr;
+  Size a_row = 0;
+};
+
+template <class T>
+struct RoundRows {
+  const T* a;
+  Size a_row, a_outer, rows, k_outer, k_inner;
+  std::uint16_t* to;
+  Size to_row;
+};
+
+// Panels of (k, width * lanes) numbers, as pack_* leave them, into pairs: (k / 2, width * lanes, 2)
+// for whole blocks of k.
+template <class T>
+struct PairPanels {
+  const T* packed;
+  Size k, width, vectors;
+  std::uint16_t* to;
+};
 
 // The numbers of columns of int8 weights, and of rows of A, beside the packed weights.
 template <class T>

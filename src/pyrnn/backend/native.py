@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pyrnn import _core
-from pyrnn._types import Array, Indices, Link, Parameters, StepForm, Storage
+from pyrnn._types import Array, Compute, Indices, Link, Parameters, StepForm, Storage
 from pyrnn.reference import losses
 from pyrnn.reference.activations import NAMES, parse_cell_name
 from pyrnn.reference.layers import batch_norm, convolution, pointwise, windows
@@ -96,16 +96,23 @@ class NativeBackend:
         suffix: str = "",
         follow: bool = False,
         storage: Storage = "full",
+        compute: Compute = "full",
     ) -> Any:
         """See `pyrnn.backend.protocol.Backend.pack`."""
         weights = _WEIGHTS[parameters["weight_ih"].itemsize]
         base, choice = parse_cell_name(cell)
         activations = [] if base == cell else choice.numbers()
-        return weights(base, dict(parameters), suffix, follow, storage, activations)
+        return weights(base, dict(parameters), suffix, follow, storage, activations, compute)
 
-    def pack_linear(self, weight: Array, bias: Array | None, storage: Storage = "full") -> Any:
+    def pack_linear(
+        self,
+        weight: Array,
+        bias: Array | None,
+        storage: Storage = "full",
+        compute: Compute = "full",
+    ) -> Any:
         """See `pyrnn.backend.protocol.Backend.pack_linear`."""
-        return _LINEARS[weight.itemsize](weight, bias, storage)
+        return _LINEARS[weight.itemsize](weight, bias, storage, compute)
 
     def pack_convolution(
         self,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn._types import Array, Indices, Link, Noise, Parameters, State, StepForm, Storage
+from pyrnn._types import Array, Compute, Indices, Link, Noise, Parameters, State, StepForm, Storage
 
 StepCheck = Callable[[Any, Any], "tuple[Array | Indices, Array | None]"]
 """Checks ``(x_t, out)`` as a user gave them; returns them ready for a step, or raises."""
@@ -48,12 +48,14 @@ class Backend(Protocol):
         suffix: str = "",
         follow: bool = False,
         storage: Storage = "full",
+        compute: Compute = "full",
     ) -> Any:
         """Convert weights to the form that `forward` takes.
 
         Later changes of the arrays have no effect, unless ``follow``: then each `forward` reads the
         arrays anew, which must be contiguous. Gradients get the parameters' names with the suffix.
-        With a ``storage`` of fewer bits, everything is computed with the rounded matrices.
+        With a ``storage`` of fewer bits, everything is computed with the rounded matrices; with
+        ``compute``, products round both operands, on both passes.
         """
 
     def forward(
@@ -148,19 +150,30 @@ class Backend(Protocol):
     # Around them. Two-dimensional arrays, rows first.
 
     def linear(
-        self, x: Array, weight: Array, bias: Array | None, out: Array | None = None
+        self,
+        x: Array,
+        weight: Array,
+        bias: Array | None,
+        out: Array | None = None,
+        compute: Compute = "full",
     ) -> Array:
         """X Wᵀ + b: (M, K), (N, K), (N,) -> (M, N), into ``out`` if it is given."""
 
     def pack_linear(
-        self, weight: Array, bias: Array | None, storage: Storage = "full"
+        self,
+        weight: Array,
+        bias: Array | None,
+        storage: Storage = "full",
+        compute: Compute = "full",
     ) -> Callable[..., Array]:
         """`linear` as a function of x and ``out``, with the weight and bias as they are now.
 
         The weight is rounded to ``storage``.
         """
 
-    def linear_backward(self, x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array]:
+    def linear_backward(
+        self, x: Array, weight: Array, dy: Array, compute: Compute = "full"
+    ) -> tuple[Array, Array, Array]:
         """Gradients (dx, dweight, dbias) of `linear`."""
 
     def pack_convolution(

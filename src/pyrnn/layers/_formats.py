@@ -1,4 +1,4 @@
-"""The format in which a layer stores its weights in eval mode, and what it costs in accuracy."""
+"""The formats of a layer's weights and products, and what they cost in accuracy."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import copy
 from collections.abc import Mapping
 from typing import Any, cast
 
-from pyrnn._types import ActivationFormat, Array, Storage, WeightFormat
+from pyrnn._types import ActivationFormat, Array, Compute, Storage, WeightFormat
 from pyrnn.layers._options import Configured
 from pyrnn.parameters import formats
 from pyrnn.parameters.formats import FormatDifference
 
 
 class Formats(Configured):
-    """Base of `Layer`: its format, as `eval` was told."""
+    """Base of `Layer`: its formats, as `eval` and `train` were told."""
 
     dtype: Any
 
     _storage: Storage = "full"
     """Of the weights, in eval mode."""
+
+    _compute: Compute = "full"
+    """Of products, in both modes."""
 
     _int8_activations: ActivationFormat = "int16"
     """Of x and h beside int8 weights, where `eval` is not told."""
@@ -50,6 +53,20 @@ class Formats(Configured):
         'int8'
         """
         return formats.activations_of(self._storage, self.dtype)
+
+    @property
+    def compute_format(self) -> str:
+        """The type to which products round what they multiply, as `train` or `eval` was told.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> layer = pyrnn.GRU(3, 4, seed=0)
+        >>> layer.compute_format, layer.train(compute="bfloat16").compute_format
+        ('float32', 'bfloat16')
+        """
+        name: str = self.dtype.name if self._compute == "full" else self._compute
+        return name
 
     def quantization_error(
         self,
@@ -94,18 +111,30 @@ class Formats(Configured):
         """
         storage = self._check_format(weights, activations)
         # Of a layer; what else has formats has both modes too.
-        full, narrow = cast(Any, copy.deepcopy(self)).train().eval(), cast(Any, copy.deepcopy(self))
+        full, narrow = cast(Any, copy.deepcopy(self)), cast(Any, copy.deepcopy(self))
+        full.train(compute=formats.full_compute(self.dtype)).eval()
         if storage == "full":
             narrow.train().eval()
         else:
             narrow.eval(weights=weights, activations=activations)
         return formats.difference(_output(narrow, x, arguments), _output(full, x, arguments))
 
-    def _check_format(self, weights: object, activations: object = None) -> Storage:
+    def _check_format(
+        self, weights: object, activations: object = None, compute: object = None
+    ) -> Storage:
         """Return the storage that the arguments of `eval` ask for, or raise."""
+        storage = self._storage
+        if weights is not None or activations is not None:
+            storage = self._asked(weights, activations)
+        formats.check_together(storage, self._check_compute(compute))
+        return storage
+
+    def _check_compute(self, compute: object) -> Compute:
+        """Return the type of products that ``compute`` asks for, or raise."""
+        return self._compute if compute is None else formats.compute_of(compute, self.dtype)
+
+    def _asked(self, weights: object, activations: object) -> Storage:
         if weights is None:
-            if activations is None:
-                return self._storage
             weights = self.weight_format
         if activations is None and weights == "int8":
             activations = self._int8_activations

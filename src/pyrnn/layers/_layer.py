@@ -10,7 +10,7 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn._pickling import public
-from pyrnn._types import ActivationFormat, Array, DTypeLike, WeightFormat
+from pyrnn._types import ActivationFormat, Array, ComputeFormat, DTypeLike, WeightFormat
 from pyrnn.backend import selection
 from pyrnn.layers._formats import Formats
 from pyrnn.layers._options import Mode, Option
@@ -249,6 +249,7 @@ class Layer(Formats):
         *,
         weights: WeightFormat | None = None,
         activations: ActivationFormat | None = None,
+        compute: ComputeFormat | None = None,
     ) -> Self:
         """Switch to eval mode: weights are packed once and read-only, and nothing is dropped out.
 
@@ -266,6 +267,8 @@ class Layer(Formats):
             To which integers x and h are rounded at each step, to be multiplied with int8 weights:
             16 bits lose very little, 8 bits are faster. By default what the file says that the
             layer was loaded from, or "int16"; without ``weights``, what they were.
+        compute : {"float32", "bfloat16"}, optional
+            The type of products, as in `train`; by default as it was last told.
 
         Returns
         -------
@@ -276,8 +279,9 @@ class Layer(Formats):
         ------
         ValueError
             If ``weights`` is not such a format, or a weight is too large for it, or NaN or infinite
-            with int8; if ``activations`` is not such a format, or weights are not in int8. The
-            layer has not changed then.
+            with int8; if ``activations`` is not such a format, or weights are not in int8; if
+            ``compute`` is not such a type, or ``weights`` are float16 or int8 beside products of
+            bfloat16. The layer has not changed then.
 
         Notes
         -----
@@ -298,21 +302,42 @@ class Layer(Formats):
         >>> y, _ = layer.eval(weights="int8")(x)  # a quarter
         >>> y, _ = layer.eval(weights="int8", activations="int8")(x)  # the fastest
         """
-        storage = self._check_format(weights, activations)
-        if self.training or storage != self._storage:
-            self._storage = storage
+        storage = self._check_format(weights, activations, compute)
+        chosen = self._check_compute(compute)
+        if self.training or (storage, chosen) != (self._storage, self._compute):
+            self._storage, self._compute = storage, chosen
             self._set_training(False)
         self._set_writeable(False)
         self._weights(selection.current())
         return self
 
-    def train(self: Self) -> Self:
+    def train(self: Self, *, compute: ComputeFormat | None = None) -> Self:
         """Switch to train mode, the mode of a new layer: weights may change between calls.
+
+        Parameters
+        ----------
+        compute : {"float32", "bfloat16"}, optional
+            The type to which products round what they multiply, for a layer of float32; a layer of
+            float64 has its own alone. With "bfloat16", the products of x and h with matrices of
+            weights, and those of the backward pass, have operands of bfloat16 and sums of float32.
+            Parameters, states, gradients and all that is not a product stay float32. By default as
+            `train` or `eval` was last told; at first the layer's dtype.
 
         Returns
         -------
         Layer
             The layer itself.
+
+        Raises
+        ------
+        ValueError
+            If ``compute`` is no such type. The layer has not changed then.
+
+        Notes
+        -----
+        A copy and a pickle of the layer keep the type of products; files and `state_dict` do not
+        have it. `Conv1d` has products of float32 alone, and `Embedding` has none. See
+        docs/narrow.md.
 
         Examples
         --------
@@ -320,7 +345,10 @@ class Layer(Formats):
         >>> layer = pyrnn.Linear(3, 2, seed=0).eval()
         >>> layer.train().parameters["weight"].flags.writeable
         True
+        >>> layer.train(compute="bfloat16").compute_format
+        'bfloat16'
         """
+        self._compute = self._check_compute(compute)
         self._storage = "full"
         self._set_training(True)
         self._set_writeable(True)

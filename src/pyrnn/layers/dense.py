@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyrnn import _checks
 from pyrnn._narrow import read, rounded, stored
 from pyrnn._pickling import public
-from pyrnn._types import Array, DTypeLike, Indices
+from pyrnn._types import Array, Compute, DTypeLike, Indices
 from pyrnn.backend import selection
 from pyrnn.layers import _cache, _options
 from pyrnn.layers._layer import Layer
@@ -118,7 +118,7 @@ class Linear(Layer):
 
     def forward(
         self, x: npt.ArrayLike, state: None = None, *, lengths: None = None
-    ) -> tuple[Array, None, _cache.Cache[tuple[Array, Array]]]:
+    ) -> tuple[Array, None, _cache.Cache[tuple[Array, Array, Compute]]]:
         """Map x to y, and return the cache that `backward` needs.
 
         Parameters
@@ -156,10 +156,13 @@ class Linear(Layer):
         backend = selection.current()
         weight = rounded(self._storage, self._parameters["weight"]).copy()
         y = self._map(backend, rows, weight).reshape(shape)
-        return y, None, _cache.Cache(self, backend.name, (rows, weight), shape, True)
+        return y, None, _cache.Cache(self, backend.name, (rows, weight, self._compute), shape, True)
 
     def backward(
-        self, cache: _cache.Cache[tuple[Array, Array]], dy: npt.ArrayLike, dstate: None = None
+        self,
+        cache: _cache.Cache[tuple[Array, Array, Compute]],
+        dy: npt.ArrayLike,
+        dstate: None = None,
     ) -> tuple[Array, None, dict[str, Array]]:
         """Compute the gradients with respect to the input and the parameters.
 
@@ -199,9 +202,9 @@ class Linear(Layer):
         _checks.not_taken(self, dstate=dstate)
         shape = cache.output_shape
         rows = _checks.rows(_checks.float_array("dy", dy, self.dtype, shape))
-        x, weight = cache.use()
+        x, weight, compute = cache.use()
         backend = selection.find(cache.backend)
-        dx, dweight, dbias = backend.linear_backward(x, weight, rows)
+        dx, dweight, dbias = backend.linear_backward(x, weight, rows, compute)
         grads = {"weight": dweight, "bias": dbias} if self.bias else {"weight": dweight}
         return dx.reshape(*shape[:-1], self.in_features), None, self._gradients(grads)
 
@@ -212,14 +215,15 @@ class Linear(Layer):
         if packed:
             y: Array = packed[0](rows, out)
             return y
-        return backend.linear(rows, weight, self._parameters.get("bias"), out)
+        return backend.linear(rows, weight, self._parameters.get("bias"), out, self._compute)
 
     def _pack(self, backend: selection.Backend) -> list[Any]:
         """Return the packed weight in eval mode, nothing in train mode."""
         if self.training:
             return []
         bias = self._parameters.get("bias")
-        return [backend.pack_linear(self._parameters["weight"], bias, self._storage)]
+        weight = self._parameters["weight"]
+        return [backend.pack_linear(weight, bias, self._storage, self._compute)]
 
     def _stored(self) -> Mapping[str, Array]:
         return self._parameters

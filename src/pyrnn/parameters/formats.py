@@ -1,4 +1,4 @@
-"""The formats in which weights may be stored for inference: which a layer takes, what they hold."""
+"""The formats of stored weights and of products: which a layer takes, what they hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import numpy as np
 
 from pyrnn import _checks, _warnings
 from pyrnn._narrow import is_int8, is_narrow, rounded
-from pyrnn._types import ActivationFormat, Array, Storage, WeightFormat
+from pyrnn._types import ActivationFormat, Array, Compute, ComputeFormat, Storage, WeightFormat
+from pyrnn.backend import selection
+
+IN_SOFTWARE = (
+    "products of bfloat16 are computed in software here: the bits are those of hardware, the speed "
+    "is less than that of float32"
+)
 
 
 class FormatDifference(NamedTuple):
@@ -70,6 +76,34 @@ def weights_of(storage: Storage, dtype: np.dtype[Any]) -> str:
 def activations_of(storage: Storage, dtype: np.dtype[Any]) -> str:
     """Return what x and h are in products: the ``activations`` of ``eval``, or the dtype."""
     return {"int8": "int16", "int8_bytes": "int8"}.get(storage, dtype.name)
+
+
+def compute_of(compute: object, dtype: np.dtype[Any]) -> Compute:
+    """Return the type of products that an argument of `train` or `eval` asks for, or raise."""
+    chosen = _checks.choice("compute", compute, get_args(ComputeFormat))
+    if chosen == dtype.name:
+        return "full"
+    if chosen != "bfloat16" or dtype != np.float32:
+        taken = (dtype.name, "bfloat16") if dtype == np.float32 else (dtype.name,)
+        expected = " or ".join(map(repr, taken))
+        raise ValueError(f"compute: expected {expected} for a layer of {dtype}, got {chosen!r}")
+    if selection.current().name == "native":
+        _warnings.warn_once(IN_SOFTWARE)
+    return "bfloat16"
+
+
+def full_compute(dtype: np.dtype[Any]) -> ComputeFormat:
+    """Return the ``compute`` with which products round nothing."""
+    return "float32" if dtype == np.float32 else "float64"
+
+
+def check_together(storage: Storage, compute: Compute) -> None:
+    """Raise if weights are stored narrower than products of their type take them."""
+    if compute == "bfloat16" and storage not in ("full", "bfloat16"):
+        raise ValueError(
+            "weights: expected 'float32' or 'bfloat16' beside products of bfloat16 "
+            f"(compute='float32' ends them), got {storage!r}"
+        )
 
 
 def check_range(storage: Storage, parameters: Mapping[str, Array], name: str = "weights") -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pyrnn._types import Array, Indices, Parameters, is_indices
-from pyrnn.reference.int8 import times
-from pyrnn.reference.sums import sum_at_indices, sum_of_products, sum_of_rows
+from pyrnn.reference.products import columns, times, times_back, weight_gradient
+from pyrnn.reference.sums import sum_at_indices, sum_of_rows
 
 
 def input_product(x: Array | Indices, parameters: Parameters) -> Array:
@@ -16,7 +14,7 @@ def input_product(x: Array | Indices, parameters: Parameters) -> Array:
     product selects columns.
     """
     weight = parameters["weight_ih"]
-    product = np.asarray(weight).T[x] if is_indices(x) else times(x, weight)
+    product = columns(x, weight) if is_indices(x) else times(x, weight)
     return add_bias(product, parameters, "bias_ih")
 
 
@@ -39,14 +37,14 @@ def input_backward(
     dgates: Array, x: Array | Indices, parameters: Parameters
 ) -> tuple[Array | None, dict[str, Array]]:
     """Backward of `input_product`: dx (None for integers), gradients of its parameters."""
-    weight = np.asarray(parameters["weight_ih"])
+    weight = parameters["weight_ih"]
     grads: dict[str, Array] = {}
     dx: Array | None = None
     if is_indices(x):
         grads["weight_ih"] = sum_at_indices(x, dgates, weight.shape[1]).T
     else:
-        dx = dgates @ weight
-        grads["weight_ih"] = sum_of_products(dgates, x)
+        dx = times_back(dgates, weight)
+        grads["weight_ih"] = weight_gradient(dgates, x, weight)
     if "bias_ih" in parameters:
         grads["bias_ih"] = sum_of_rows(dgates)
     return dx, grads
@@ -56,7 +54,8 @@ def hidden_backward(
     dgates: Array, h: Array, parameters: Parameters, mask: Array | None = None
 ) -> tuple[Array, dict[str, Array]]:
     """Backward of `hidden_product`: dh and the gradients of its parameters."""
-    grads: dict[str, Array] = {"weight_hh": sum_of_products(dgates, masked(h, mask))}
+    weight = parameters["weight_hh"]
+    grads: dict[str, Array] = {"weight_hh": weight_gradient(dgates, masked(h, mask), weight)}
     if "bias_hh" in parameters:
         grads["bias_hh"] = sum_of_rows(dgates)
-    return masked(dgates @ np.asarray(parameters["weight_hh"]), mask), grads
+    return masked(times_back(dgates, weight), mask), grads

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn._narrow import is_int8, is_narrow, rounded
-from pyrnn._types import Array, Indices, Link, Noise, Parameters, State, StepForm, Storage
+from pyrnn._types import Array, Compute, Indices, Link, Noise, Parameters, State, StepForm, Storage
 from pyrnn.reference import losses, optim
+from pyrnn.reference.bfloat16 import Bfloat16Matrix
 from pyrnn.reference.int8 import Int8BytesMatrix, Int8Matrix
 from pyrnn.reference.layers import batch_norm, convolution, dense, pointwise, windows
 from pyrnn.reference.recurrence import checkpoint as checkpoints
@@ -32,17 +33,19 @@ def _copied(parameters: Parameters) -> Parameters:
     return {name: array.copy() for name, array in parameters.items()}
 
 
-def _stored(storage: Storage, weight: Array) -> Array:
+def _stored(storage: Storage, compute: Compute, weight: Array) -> Array:
     """A matrix of weights as products take it."""
     stored = rounded(storage, weight)
+    if compute == "bfloat16":
+        return stored.view(Bfloat16Matrix)
     if not is_int8(storage):
         return stored
     return stored.view(Int8Matrix if storage == "int8" else Int8BytesMatrix)
 
 
-def _stored_all(storage: Storage, parameters: Parameters) -> Parameters:
+def _stored_all(storage: Storage, compute: Compute, parameters: Parameters) -> Parameters:
     return {
-        name: _stored(storage, array) if is_narrow(name, array) else array
+        name: _stored(storage, compute, array) if is_narrow(name, array) else array
         for name, array in parameters.items()
     }
 
@@ -69,8 +72,6 @@ class ReferenceBackend:
 
     name = "reference"
 
-    linear = staticmethod(dense.linear)
-    linear_backward = staticmethod(dense.linear_backward)
     embedding = staticmethod(dense.embedding)
     embedding_backward = staticmethod(dense.embedding_backward)
     softmax_cross_entropy = staticmethod(losses.softmax_cross_entropy)
@@ -114,16 +115,38 @@ class ReferenceBackend:
         suffix: str = "",
         follow: bool = False,
         storage: Storage = "full",
+        compute: Compute = "full",
     ) -> Weights:
         """See `pyrnn.backend.selection.Backend.pack`."""
-        parameters = _stored_all(storage, parameters)
+        parameters = _stored_all(storage, compute, parameters)
         return Weights(cell, parameters if follow else _copied(parameters), suffix, follow)
 
+    def linear(
+        self,
+        x: Array,
+        weight: Array,
+        bias: Array | None,
+        out: Array | None = None,
+        compute: Compute = "full",
+    ) -> Array:
+        """See `pyrnn.backend.selection.Backend.linear`."""
+        return dense.linear(x, _stored("full", compute, weight), bias, out)
+
+    def linear_backward(
+        self, x: Array, weight: Array, dy: Array, compute: Compute = "full"
+    ) -> tuple[Array, Array, Array]:
+        """See `pyrnn.backend.selection.Backend.linear_backward`."""
+        return dense.linear_backward(x, _stored("full", compute, weight), dy)
+
     def pack_linear(
-        self, weight: Array, bias: Array | None, storage: Storage = "full"
+        self,
+        weight: Array,
+        bias: Array | None,
+        storage: Storage = "full",
+        compute: Compute = "full",
     ) -> Callable[..., Array]:
         """See `pyrnn.backend.selection.Backend.pack_linear`."""
-        kept = _stored(storage, weight).copy(), None if bias is None else bias.copy()
+        kept = _stored(storage, compute, weight).copy(), None if bias is None else bias.copy()
         return lambda x, out=None: dense.linear(x, *kept, out)
 
     def pack_convolution(

@@ -31,11 +31,8 @@ class Int8BytesMatrix(Int8Matrix):
     most = _int8.MOST_BYTE
 
 
-def times(x: Array | Indices, weight: Array) -> Array:
+def product(x: Array | Indices, weight: Int8Matrix) -> Array:
     """X Wᵀ: (N, K), (M, K) -> (N, M)."""
-    if not isinstance(weight, Int8Matrix):
-        product: Array = x @ weight.T
-        return product
     by_row, by_column = _int8.activations(x, weight.most), _int8.weights(np.asarray(weight))
     total = np.zeros((len(x), len(weight)), np.float32)
     with _warnings.unwarned():

@@ -7,11 +7,8 @@ the parameter ``weight_hr`` (P, H); W_hh is then (4H, P).
 
 from __future__ import annotations
 
-import numpy as np
-
 from pyrnn._types import Array, Parameters
-from pyrnn.reference.int8 import times
-from pyrnn.reference.sums import sum_of_products
+from pyrnn.reference.products import times, times_back, weight_gradient
 
 
 def project(output: Array, parameters: Parameters) -> Array:
@@ -25,4 +22,5 @@ def project_backward(
     """Backward of `project`: the output's gradient and that of W_hr."""
     if "weight_hr" not in parameters:
         return dh, {}
-    return dh @ np.asarray(parameters["weight_hr"]), {"weight_hr": sum_of_products(dh, output)}
+    weight = parameters["weight_hr"]
+    return times_back(dh, weight), {"weight_hr": weight_gradient(dh, output, weight)}

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from pyrnn import _checks
 from pyrnn._pickling import public
-from pyrnn._types import ActivationFormat, WeightFormat
+from pyrnn._types import ActivationFormat, ComputeFormat, WeightFormat
 from pyrnn.layers import _cache
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent.gru import GRU
@@ -50,10 +50,21 @@ def check_embedding_dim(name: str, value: Any) -> int | None:
 
 
 def switch_to_eval(
-    layers: Collection[Layer], weights: WeightFormat | None, activations: ActivationFormat | None
+    layers: Collection[Layer],
+    weights: WeightFormat | None,
+    activations: ActivationFormat | None,
+    compute: ComputeFormat | None,
 ) -> None:
     """Switch all layers to a format that each of them can hold, or none."""
     for layer in layers:
-        layer._check_format(weights, activations)
+        layer._check_format(weights, activations, compute)
     for layer in layers:
-        layer.eval(weights=weights, activations=activations)
+        layer.eval(weights=weights, activations=activations, compute=compute)
+
+
+def switch_to_train(layers: Collection[Layer], compute: ComputeFormat | None) -> None:
+    """Switch all layers to a type of products that each of them can have, or none."""
+    for layer in layers:
+        layer._check_compute(compute)
+    for layer in layers:
+        layer.train(compute=compute)

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn._pickling import public
-from pyrnn._types import ActivationFormat, Array, DTypeLike, Indices, WeightFormat
+from pyrnn._types import ActivationFormat, Array, ComputeFormat, DTypeLike, Indices, WeightFormat
 from pyrnn.layers import _cache, _options
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Configured, Mode, Option
@@ -28,6 +28,7 @@ from pyrnn.text._model_parts import (
     check_embedding_dim,
     check_vocabulary,
     switch_to_eval,
+    switch_to_train,
 )
 from pyrnn.text._use import Use
 from pyrnn.text.vocabularies.base import BaseVocabulary
@@ -181,6 +182,7 @@ class CharacterModel(Use, Configured):
         *,
         weights: WeightFormat | None = None,
         activations: ActivationFormat | None = None,
+        compute: ComputeFormat | None = None,
     ) -> CharacterModel:
         """Switch all layers to eval mode: weights packed and read-only, no dropout.
 
@@ -190,6 +192,8 @@ class CharacterModel(Use, Configured):
             The format in which the layers store matrices of weights; see `Layer.eval`.
         activations : {"int16", "int8"}, optional
             To what x and h are rounded beside int8 weights; see `Layer.eval`.
+        compute : {"float32", "bfloat16"}, optional
+            The type of the layers' products; see `Layer.train`.
 
         Returns
         -------
@@ -202,12 +206,17 @@ class CharacterModel(Use, Configured):
         >>> pyrnn.CharacterModel("helo", hidden_size=8, seed=0).eval().training
         False
         """
-        switch_to_eval(self._layers().values(), weights, activations)
+        switch_to_eval(self._layers().values(), weights, activations, compute)
         Mode.switch(self, training=False)
         return self
 
-    def train(self) -> CharacterModel:
+    def train(self, *, compute: ComputeFormat | None = None) -> CharacterModel:
         """Switch all layers to train mode.
+
+        Parameters
+        ----------
+        compute : {"float32", "bfloat16"}, optional
+            The type of the layers' products; see `Layer.train`.
 
         Returns
         -------
@@ -220,9 +229,8 @@ class CharacterModel(Use, Configured):
         >>> pyrnn.CharacterModel("helo", hidden_size=8, seed=0).eval().train().training
         True
         """
+        switch_to_train(self._layers().values(), compute)
         Mode.switch(self, training=True)
-        for layer in self._layers().values():
-            layer.train()
         return self
 
     def _layers(self) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def set_parameters(layer: Any, numbers: Numbers, bound: float = 0.4) -> None:
         array[...] = values + array.dtype.type("gain" in name)
 
 
-def recurrent(cell: str, option: str, dtype: str) -> dict[str, str]:
+def recurrent(cell: str, option: str, dtype: str, compute: Any = None) -> dict[str, str]:
     """Hashes of the outputs and of the gradients of a layer."""
     (T, N, features, H), options = OPTIONS[option]
     options = dict(options)
@@ -134,7 +134,7 @@ def recurrent(cell: str, option: str, dtype: str) -> dict[str, str]:
         for name in ("recurrent_dropout", "zoneout"):
             options.pop(name, None)
     numbers = Numbers(f"{cell} {option} {dtype}")
-    layer = CELLS[cell](features, H, dtype=dtype, seed=1, **options)
+    layer = CELLS[cell](features, H, dtype=dtype, seed=1, **options).train(compute=compute)
     set_parameters(layer, numbers)
     x = (
         numbers.below(features, T, N)
@@ -153,12 +153,12 @@ def recurrent(cell: str, option: str, dtype: str) -> dict[str, str]:
     return {"forward": digest(y, state), "backward": digest(gradients)}
 
 
-def dense(dtype: str) -> dict[str, str]:
+def dense(dtype: str, compute: Any = None) -> dict[str, str]:
     """Hashes of the parts of a model around its recurrent layers."""
     numbers = Numbers(f"dense {dtype}")
     hashes = {}
     for rows, inputs, outputs in ((700, 9, 37), (20_000, 5, 3), (5, 300, 70), (1, 40, 3)):
-        layer = pyrnn.Linear(inputs, outputs, dtype=dtype, seed=1)
+        layer = pyrnn.Linear(inputs, outputs, dtype=dtype, seed=1).train(compute=compute)
         set_parameters(layer, numbers)
         y, _, cache = layer.forward(numbers.uniform(rows, inputs, dtype=dtype))
         gradients = layer.backward(cache, numbers.uniform(*y.shape, dtype=dtype))
@@ -338,6 +338,12 @@ def all_hashes() -> dict[str, str]:
         for name, compute in groups.items():
             for part, value in compute().items():
                 hashes[f"{dtype}, {name}, {part}"] = value
+    for cell in CELLS:
+        for option in OPTIONS if cell in ("lstm", "gru") else ("half a block", "wide", "bands"):
+            for part, value in recurrent(cell, option, "float32", "bfloat16").items():
+                hashes[f"products of bfloat16, {cell}, {option}, {part}"] = value
+    for part, value in dense("float32", "bfloat16").items():
+        hashes[f"products of bfloat16, dense, {part}"] = value
     for weights in NARROW:
         for cell in CELLS:
             for part, value in narrow(cell, weights).items():
@@ -355,6 +361,8 @@ def drawn(seed: int, count: int) -> dict[str, str]:
         H, features, N, T = (1 + int(numbers.below(most, 1)[0]) for most in (130, 70, 40, 60))
         options = {"proj_size": 1 + H // 3} if cell == "lstm_projected" else {}
         layer = CELLS[cell](features, H + 1, dtype=dtype, seed=1, **options)
+        if dtype == "float32":
+            layer.train(compute=("float32", "bfloat16")[numbers.below(2, 1)[0]])
         set_parameters(layer, numbers, bound=1 / (H + 1) ** 0.5)
         # Which machine has how many threads must not matter: the seed does not decide on them.
         pyrnn.set_num_threads(1 + os.getpid() % 4)

@@ -25,4 +25,11 @@ Storage storage_named(const std::string& name) {
   throw std::invalid_argument("storage: unknown '" + name + "'");
 }
 
+template <class T>
+Compute compute_named(const std::string& name) {
+  if (name == "full") return Compute::full;
+  if (sizeof(T) == sizeof(float) && name == "bfloat16") return Compute::bfloat16;
+  throw std::invalid_argument("compute: unknown '" + name + "'");
+}
+
 }  // namespace pyrnn

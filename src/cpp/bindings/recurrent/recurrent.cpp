@@ -187,10 +187,10 @@ void bind_all(py::module_& module, const std::string& suffix) {
   py::class_<Cache<T>, std::shared_ptr<Cache<T>>>(module, ("Cache" + suffix).c_str());
   py::class_<Weights<T>>(module, ("Weights" + suffix).c_str())
       .def(py::init<const std::string&, const py::dict&, const std::string&, bool,
-                    const std::string&, const std::vector<double>&>(),
+                    const std::string&, const std::vector<double>&, const std::string&>(),
            py::arg("cell"), py::arg("parameters"), py::arg("suffix") = "",
            py::arg("follow") = false, py::arg("storage") = "full",
-           py::arg("activations") = std::vector<double>());
+           py::arg("activations") = std::vector<double>(), py::arg("compute") = "full");
   leave_unlisted<Cache<T>>();
   leave_unlisted<Weights<T>>();
   module.def("forward", &forward<T>, py::arg("weights"), py::arg("x").noconvert(),

@@ -35,18 +35,22 @@ struct Weights {
   std::shared_ptr<const CellWeights<T>> inference, training;
 
   Weights(const std::string& cell, const py::dict& given, const std::string& suffix, bool followed,
-          const std::string& storage, const std::vector<double>& activations)
-      : Weights(cell_index(cell), given, suffix, followed, storage_named<T>(storage), activations) {
-  }
+          const std::string& storage, const std::vector<double>& activations,
+          const std::string& compute)
+      : Weights(cell_index(cell), given, suffix, followed, storage_named<T>(storage),
+                compute_named<T>(compute), activations) {}
 
   Weights(CellIndex cell, const py::dict& given, const std::string& suffix, bool followed,
-          Storage storage, const std::vector<double>& activations)
+          Storage storage, Compute compute, const std::vector<double>& activations)
       : follow(followed),
         arrays(arrays_of(given, followed)),
         parameters(list_of(given, suffix, arrays, shape_of(cell))),
-        sizes(sizes_of(*parameters, cell, storage, activations_of(shape_of(cell), activations))) {
+        sizes(sizes_of(*parameters, cell, storage, compute,
+                       activations_of(shape_of(cell), activations))) {
     check();
     require(!follow || storage == Storage::full, "storage: of weights that do not change");
+    require(compute == Compute::full || storage == Storage::full || storage == Storage::bfloat16,
+            "storage: narrower than the type of products");
     require(!sizes.shape().has_hidden() || find(*parameters, positions::weight_hh) != nullptr,
             "weight_hh: missing");
   }
@@ -132,7 +136,7 @@ struct Weights {
     return chosen;
   }
 
-  static CellSizes<T> sizes_of(const List& list, CellIndex cell, Storage storage,
+  static CellSizes<T> sizes_of(const List& list, CellIndex cell, Storage storage, Compute compute,
                                const Activations<T>& chosen) {
     const int gates = shape_of(cell).gates;
     const Parameter* const weight_ih = find(list, positions::weight_ih);
@@ -148,6 +152,7 @@ struct Weights {
             projection == nullptr ? H : projection->shape[0],
             projection != nullptr,
             storage,
+            compute,
             chosen};
   }
 

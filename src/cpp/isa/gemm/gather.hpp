@@ -44,6 +44,10 @@ void gather_product(const Product<typename V::Scalar>& q, const std::int64_t* in
       return gather_loaded<V>(q, indices, [&](Size k, Size panel, Size width, Size j) {
         return int8_weights(q, k, panel, width, j);
       });
+    if (q.storage == Storage::bfloat16_pairs)
+      return gather_loaded<V>(q, indices, [&](Size k, Size panel, Size width, Size j) {
+        return bfloat16_weights(q, k, panel, width, j);
+      });
   }
   with_storage<V>(q.storage, [&](auto s) { gather_stored<V, s.value>(q, indices); });
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "isa/gemm/int8_dot.hpp"
+#include "isa/gemm/rows_of_a.hpp"
 #include "isa/gemm/tile.hpp"
 
 namespace pyrnn {
@@ -120,22 +121,9 @@ inline void run_int8_tile(Size rows, Size panels, Size width, const Int8Tile& ti
   }
 }
 
-// Rows at equal distances, in groups that are so too; which of both is called a row is free.
-struct Int8Rows {
-  Size count, groups;
-  Size index, group_index;  // of A and its scales, from one to the next
-  Size c, c_group, init, init_group;
-};
-
-inline Int8Rows int8_rows(const Product<float>& q) {
-  if (q.groups > q.rows)  // rows of different groups make fuller tiles
-    return {q.groups, q.rows, q.rows, 1, q.c_group, q.c_row, q.init_group, q.init_row};
-  return {q.rows, q.groups, 1, q.rows, q.c_row, q.c_group, q.init_row, q.init_group};
-}
-
 // Some panels side by side over a stretch of k, for all rows.
 template <Storage S>
-inline void int8_stretch_of_panels(const Product<float>& q, const Int8Rows& rows, Size panel,
+inline void int8_stretch_of_panels(const Product<float>& q, const RowsOfA& rows, Size panel,
                                    Size panels, Size stretch) {
   using V = VectorOfFloats;
   const Size k = q.k_inner, padded = int8_padded(k);
@@ -185,7 +173,7 @@ inline void int8_stretch_of_panels(const Product<float>& q, const Int8Rows& rows
 template <Storage S>
 void int8_product_stored(const Product<float>& q, Size panel_begin, Size panel_end) {
   using V = VectorOfFloats;
-  const Int8Rows rows = int8_rows(q);
+  const RowsOfA rows(q);
   const Size stretches = quotient_up(q.k_inner, int8_stretch);
   const Size full = smaller(q.vectors, q.columns / V::lanes) / q.width;  // panels without an end
   const auto run = [&](Size panel, Size panels) {

@@ -7,6 +7,7 @@
 
 #include <utility>
 
+#include "isa/gemm/bfloat16_product.hpp"
 #include "isa/gemm/int8_product.hpp"
 #include "isa/gemm/tile.hpp"
 #include "isa/simd/partial.hpp"
@@ -144,12 +145,16 @@ inline PanelGroups groups_of_row(const Product<typename V::Scalar>& q, Size begi
           ends_narrow(q, end)};
 }
 
-// Whether a product was one of int8 weights, which is done then.
+// Whether a product was one of operands of another type, which is done then.
 template <class T>
-inline bool did_int8_product(const Product<T>& q, Size panel_begin, Size panel_end) {
+inline bool did_other_product(const Product<T>& q, Size panel_begin, Size panel_end) {
   if constexpr (sizeof(T) == sizeof(float)) {
     if (is_int8(q.storage)) {
       int8_product(q, panel_begin, panel_end);
+      return true;
+    }
+    if (q.storage == Storage::bfloat16_pairs) {
+      bfloat16_product(q, panel_begin, panel_end);
       return true;
     }
   }
@@ -159,7 +164,7 @@ inline bool did_int8_product(const Product<T>& q, Size panel_begin, Size panel_e
 // One row onto panels that it takes at once.
 template <class V>
 inline void product_of_group(const Product<typename V::Scalar>& q, Size begin, Size end) {
-  if (did_int8_product(q, begin, end)) return;
+  if (did_other_product(q, begin, end)) return;
   const int tail = ends_narrow(q, end) ? static_cast<int>(q.vectors - (end - 1) * q.width) : 0;
   const Size whole = end - begin - (tail > 0 ? 1 : 0);
   run_tile_panels<V>(static_cast<int>(q.width), static_cast<int>(whole), tail,
@@ -302,7 +307,7 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
 // others would have to wait for what was just written to it.
 template <class V>
 void product_of_panels(const Product<typename V::Scalar>& q, Size panel_begin, Size panel_end) {
-  if (did_int8_product(q, panel_begin, panel_end)) return;
+  if (did_other_product(q, panel_begin, panel_end)) return;
   const bool partial =
       panel_end * q.width * V::lanes > q.columns && q.vectors * V::lanes > q.columns;
   if (q.rows == 1 && q.groups == 1 && !partial)

@@ -47,6 +47,7 @@ inline void with_storage(Storage storage, const Work& work) {
       case Storage::bfloat16: return work(StorageConstant<Storage::bfloat16>());
       case Storage::float16: return work(StorageConstant<Storage::float16>());
       case Storage::full:
+      case Storage::bfloat16_pairs:
       case Storage::int8_pairs:
       case Storage::int8_fours:
       case Storage::int8_bytes:

@@ -23,17 +23,25 @@ Buffer<T> whole_vectors(const Kernels<T>& kernels, const T* numbers, Size count)
 
 template <class T>
 void linear(const Kernels<T>& kernels, const T* x, const T* weight, const T* bias, T* y, Size rows,
-            Size in, Size out) {
+            Size in, Size out, Compute compute) {
   const Buffer<T> last = whole_vectors(kernels, bias, out);
-  multiply(kernels, PlainProduct<T>{x, weight, true, last.data(), y, rows, in, out});
+  const PlainProduct<T> product{x, weight, true, last.data(), y, rows, in, out};
+  if (compute == Compute::bfloat16) {
+    multiply_packed(kernels, product,
+                    pack_transposed(kernels, weight, out, in, Storage::bfloat16_pairs));
+  } else {
+    multiply(kernels, product);
+  }
 }
 
 template <class T>
 LinearWeights<T>::LinearWeights(const Kernels<T>& kernels, const T* plain_weight,
-                                const T* plain_bias, Size in_size, Size out_size, Storage storage)
+                                const T* plain_bias, Size in_size, Size out_size, Storage storage,
+                                Compute compute)
     : in(in_size),
       out(out_size),
-      weight(pack_transposed(kernels, plain_weight, out_size, in_size, storage)),
+      weight(
+          pack_transposed(kernels, plain_weight, out_size, in_size, packed_as(storage, compute))),
       bias(whole_vectors(kernels, plain_bias, out_size)) {}
 
 template <class T>
@@ -47,13 +55,18 @@ void linear(const Kernels<T>& kernels, const T* x, const LinearWeights<T>& weigh
 
 template <class T>
 void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, const T* dy, T* dx,
-                     T* dweight, T* dbias, Size rows, Size in, Size out) {
+                     T* dweight, T* dbias, Size rows, Size in, Size out, Compute compute) {
   if (rows == 0) {
     std::fill(dweight, dweight + out * in, T{0});
     std::fill(dbias, dbias + out, T{0});
     return;
   }
-  multiply(kernels, PlainProduct<T>{dy, weight, false, nullptr, dx, rows, out, in});
+  const PlainProduct<T> to_x{dy, weight, false, nullptr, dx, rows, out, in};
+  if (compute == Compute::bfloat16) {
+    multiply_packed(kernels, to_x, pack_for_bfloat16(kernels, weight, out, in));
+  } else {
+    multiply(kernels, to_x);
+  }
 
   const Size block = panel_vectors * kernels.lanes;
   // Totals are the gradients; sums of a bundle of blocks are, of the first one.
@@ -66,6 +79,7 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
     OuterProduct<T> q{};
     set_matrix(q, dy, out, out, {units.begin / block, quotient_up(units.end, block)});
     q.side_count = 1;
+    q.compute = compute;
     OuterSide<T>& side = q.sides[0];
     side.slot_end = q.slots;
     side.b = x + columns.begin;
@@ -178,9 +192,9 @@ double softmax_cross_entropy(const Kernels<T>& kernels, const T* logits,
 }
 
 template void linear(const Kernels<float>&, const float*, const float*, const float*, float*, Size,
-                     Size, Size);
+                     Size, Size, Compute);
 template void linear(const Kernels<double>&, const double*, const double*, const double*, double*,
-                     Size, Size, Size);
+                     Size, Size, Size, Compute);
 template struct LinearWeights<float>;
 template struct LinearWeights<double>;
 template void linear(const Kernels<float>&, const float*, const LinearWeights<float>&, float*,
@@ -188,9 +202,9 @@ template void linear(const Kernels<float>&, const float*, const LinearWeights<fl
 template void linear(const Kernels<double>&, const double*, const LinearWeights<double>&, double*,
                      Size);
 template void linear_backward(const Kernels<float>&, const float*, const float*, const float*,
-                              float*, float*, float*, Size, Size, Size);
+                              float*, float*, float*, Size, Size, Size, Compute);
 template void linear_backward(const Kernels<double>&, const double*, const double*, const double*,
-                              double*, double*, double*, Size, Size, Size);
+                              double*, double*, double*, Size, Size, Size, Compute);
 template void embedding(const std::int64_t*, const float*, float*, Size, Size);
 template void embedding(const std::int64_t*, const double*, double*, Size, Size);
 template void embedding_backward(const Kernels<float>&, const std::int64_t*, const float*, float*,

@@ -12,7 +12,7 @@ namespace pyrnn {
 // y (rows, out) = x (rows, in) W (out, in)ᵀ + b (out,) or null
 template <class T>
 void linear(const Kernels<T>& kernels, const T* x, const T* weight, const T* bias, T* y, Size rows,
-            Size in, Size out);
+            Size in, Size out, Compute compute);
 
 // The same with W and b packed once, and W stored as it is or narrower.
 template <class T>
@@ -22,7 +22,7 @@ struct LinearWeights {
   Buffer<T> bias;  // in whole vectors
 
   LinearWeights(const Kernels<T>& kernels, const T* plain_weight, const T* plain_bias, Size in_size,
-                Size out_size, Storage storage);
+                Size out_size, Storage storage, Compute compute);
 };
 template <class T>
 void linear(const Kernels<T>& kernels, const T* x, const LinearWeights<T>& weights, T* y,
@@ -31,7 +31,7 @@ void linear(const Kernels<T>& kernels, const T* x, const LinearWeights<T>& weigh
 // dx (rows, in), dweight (out, in), dbias (out,) from dy (rows, out)
 template <class T>
 void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, const T* dy, T* dx,
-                     T* dweight, T* dbias, Size rows, Size in, Size out);
+                     T* dweight, T* dbias, Size rows, Size in, Size out, Compute compute);
 
 // y (count, width) = rows of weight (rows, width)
 template <class T>

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "runtime/layout/int8_rows.hpp"
 #include "runtime/layout/matrix_product.hpp"
+#include "runtime/layout/narrow_rows.hpp"
 #include "runtime/layout/panels.hpp"
 #include "runtime/memory/buffer.hpp"
 #include "runtime/threads/parallel.hpp"
@@ -32,8 +32,8 @@ void multiply_in_pieces(const Kernels<T>& kernels, const Product<T>& whole) {
   const Size panel_products = whole.k_inner * whole.c_panel;
   in_pieces({0, whole.rows}, panel_products * panels.size(), tuning::few_rows, [&](Range rows) {
     Product<T> product = of_some_rows(whole, rows);
-    Int8Rows<T> quantized;
-    quantized.quantize(kernels, product);
+    NarrowRows<T> narrow;
+    narrow.make(kernels, product);
     in_pieces(panels, panel_products * rows.size(), 1, [&](Range some) {
       set_panels(product, some);
       kernels.product(product);
@@ -109,6 +109,15 @@ Panels<T> pack_transposed(const Kernels<T>& kernels, const T* b, Size columns, S
                         packed.data() + some.begin * k);
   });
   return {kernels, std::move(packed), storage,
+          PanelShape{k, panel_vectors, quotient_up(columns, kernels.lanes)}};
+}
+
+// B (k, columns), packed for products of bfloat16.
+template <class T>
+Panels<T> pack_for_bfloat16(const Kernels<T>& kernels, const T* b, Size k, Size columns) {
+  Buffer<T> packed(quotient_up(columns, kernels.lanes) * kernels.lanes * k);
+  kernels.pack_matrix(b, columns, k, columns, false, packed.data());
+  return {kernels, std::move(packed), Storage::bfloat16_pairs,
           PanelShape{k, panel_vectors, quotient_up(columns, kernels.lanes)}};
 }
 

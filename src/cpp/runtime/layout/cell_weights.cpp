@@ -107,28 +107,30 @@ CellWeights<T>::CellWeights(const CellSizes<T>& cell_sizes, const CellParameters
   sizes.kernels->pack_matrix(weight_hr, H, H, O, true, projection.data());
   store(std::move(projection), use.back, {H, panel_vectors, quotient_up(O, sizes.lanes())}, second);
   if (!use.back) return;
-  second_back = Buffer<T>(O * sizes.padded);
-  sizes.kernels->pack_matrix(weight_hr, H, O, H, false, second_back.data());
-  round_to(sizes.storage, second_back);
+  Buffer<T> back(O * sizes.padded);
+  sizes.kernels->pack_matrix(weight_hr, H, O, H, false, back.data());
+  round_to(sizes.storage, back);
+  second_back = BackPanels<T>(*sizes.kernels, std::move(back), O, O, H, sizes.compute);
 }
 
 template <class T>
 void CellWeights<T>::store(Buffer<T> packed, bool back, PanelShape shape,
                            Panels<T>& forward) const {
   if (back) round_to(sizes.storage, packed);
-  const bool widened = back && !is_int8(sizes.storage);
-  forward =
-      Panels<T>(*sizes.kernels, std::move(packed), widened ? Storage::full : sizes.storage, shape);
+  const Storage storage = packed_as(sizes.storage, sizes.compute);
+  const bool widened = back && (storage == Storage::bfloat16 || storage == Storage::float16);
+  forward = Panels<T>(*sizes.kernels, std::move(packed), widened ? Storage::full : storage, shape);
 }
 
 // The rows of a weight (gates * H, columns) that belong to some slots.
 template <class T>
 void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, int slot_end,
-                                Size grain, Panels<T>& forward, Buffer<T>* back) const {
+                                Size grain, Panels<T>& forward, BackPanels<T>* back) const {
   const Size slots = slot_end - slot_begin;
   if (slots == 0) return;
   Buffer<T> packed(columns * slots * sizes.padded);
-  if (back != nullptr) *back = Buffer<T>(sizes.whole_vectors(columns) * slots * sizes.hidden_size);
+  const Size H = sizes.hidden_size, k = slots * H;
+  Buffer<T> packed_back(back == nullptr ? 0 : sizes.whole_vectors(columns) * k);
   const Size panel_numbers = columns * slots * sizes.panel_units();
   parallel_for(sizes.panels(), std::max<Size>(1, grain / panel_numbers), 1, [&](Range panels) {
     in_pieces(panels, panel_numbers * tuning::products_of_a_copy, 1, [&](Range some) {
@@ -142,14 +144,17 @@ void CellWeights<T>::pack_slots(const T* weight, Size columns, int slot_begin, i
       pack.panel_begin = some.begin;
       pack.panel_end = some.end;
       pack.forward = packed.data();
-      pack.back = back == nullptr ? nullptr : back->data();
+      pack.back = back == nullptr ? nullptr : packed_back.data();
       sizes.kernels->pack_weights(pack);
     });
   });
   store(std::move(packed), back != nullptr,
         {columns, slots * sizes.shape().unit_vectors, slots * sizes.padded / sizes.lanes()},
         forward);
-  if (back != nullptr) round_to(sizes.storage, *back);
+  if (back == nullptr) return;
+  round_to(sizes.storage, packed_back);
+  const Size whole = sizes.in_blocks() ? H / sizes.block() * sizes.block() * slots : 0;
+  *back = BackPanels<T>(*sizes.kernels, std::move(packed_back), whole, k, columns, sizes.compute);
 }
 
 template struct CellWeights<float>;

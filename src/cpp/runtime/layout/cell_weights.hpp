@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernel_table.hpp"
+#include "runtime/layout/back_panels.hpp"
 #include "runtime/layout/panels.hpp"
 #include "runtime/memory/buffer.hpp"
 #include "runtime/threads/range.hpp"
@@ -34,10 +35,12 @@ struct CellSizes {
   Size padded;         // hidden units in whole vectors
   Size padded_output;  // h in whole vectors
   Storage storage;     // of the weights of products
+  Compute compute;     // of products
   Activations<T> activations;
 
   CellSizes(const Kernels<T>& table, CellIndex index, Size input, Size hidden, Size output,
-            bool projection, Storage stored = Storage::full, const Activations<T>& chosen = {})
+            bool projection, Storage stored = Storage::full, Compute computed = Compute::full,
+            const Activations<T>& chosen = {})
       : kernels(&table),
         cell(&table.cells[static_cast<int>(index)]),
         input_size(input),
@@ -47,12 +50,13 @@ struct CellSizes {
         padded(whole_vectors(hidden)),
         padded_output(whole_vectors(output)),
         storage(stored),
+        compute(computed),
         activations(chosen) {}
 
   Size whole_vectors(Size n) const { return quotient_up(n, lanes()) * lanes(); }
   const CellShape& shape() const { return cell->shape; }
   Size lanes() const { return kernels->lanes; }
-  Size weight_bytes() const { return stored_bytes<T>(storage); }  // of one number
+  Size weight_bytes() const { return stored_bytes<T>(packed_as(storage, compute)); }  // of one
   // Whether rows of pre-activations are made of blocks, in which several slots stand side by side.
   bool in_blocks() const { return shape().slots > 1; }
   static constexpr Size block() { return block_units<T>; }
@@ -107,7 +111,7 @@ struct PackedFor {
 
 // Packed for the backward pass at once: a cache must not see later changes of the parameters. Then
 // the weights are rounded to what their storage can hold, and those of 16 bits are stored as they
-// are; int8 weights are needed as such, as their products are others.
+// are; those of int8, or of products of bfloat16, are needed as such, as their products are others.
 template <class T>
 struct CellWeights {
   CellSizes<T> sizes;
@@ -119,7 +123,7 @@ struct CellWeights {
   Buffer<T> input_bias, bias;
   Buffer<T> unit;  // (unit blocks, padded)
   // slots x H x (I, O, H), or O x H of a projection, in panels
-  Buffer<T> input_back, hidden_back, second_back;
+  BackPanels<T> input_back, hidden_back, second_back;
 
   CellWeights(const CellSizes<T>& cell_sizes, const CellParameters<T>& parameters, PackedFor use);
 
@@ -130,7 +134,7 @@ struct CellWeights {
 
  private:
   void pack_slots(const T* weight, Size columns, int slot_begin, int slot_end, Size grain,
-                  Panels<T>& forward, Buffer<T>* back) const;
+                  Panels<T>& forward, BackPanels<T>* back) const;
   void store(Buffer<T> packed, bool back, PanelShape shape, Panels<T>& forward) const;
 };
 

@@ -71,7 +71,7 @@ inline float widened(Storage storage, std::uint16_t number) {
 template <class T>
 void round_to(Storage storage, Buffer<T>& numbers) {
   if constexpr (std::is_same_v<T, float>) {
-    if (storage == Storage::full || is_int8(storage)) return;
+    if (storage != Storage::bfloat16 && storage != Storage::float16) return;
     parallel_for(numbers.size(), tuning::copy_grain, 1, [&](Range mine) {
       for (Size i = mine.begin; i < mine.end; ++i)
         numbers.data()[i] = widened(storage, narrowed(storage, numbers.data()[i]));
@@ -99,6 +99,10 @@ class Panels {
         quantize(kernels, packed, shape);
         return;
       }
+      if (storage == Storage::bfloat16_pairs) {
+        pair(kernels, packed.data(), shape);
+        return;
+      }
       narrow_ = Buffer<std::uint16_t>(packed.size());
       parallel_for(packed.size(), tuning::copy_grain, 1, [&](Range mine) {
         for (Size i = mine.begin; i < mine.end; ++i)
@@ -116,7 +120,27 @@ class Panels {
     product.int8.column_offsets = offsets_.data();
   }
 
+  // The same from numbers that stay where they are, in pairs of bfloat16.
+  static Panels paired(const Kernels<T>& kernels, const T* packed, PanelShape shape) {
+    Panels panels;
+    panels.storage_ = Storage::bfloat16_pairs;
+    panels.pair(kernels, packed, shape);
+    return panels;
+  }
+
  private:
+  void pair(const Kernels<T>& kernels, const T* packed, PanelShape shape) {
+    const Size panels = quotient_up(shape.vectors, shape.width);
+    const Size panel = shape.width * kernels.lanes, padded = bfloat16_padded(shape.k);
+    narrow_ = Buffer<std::uint16_t>(shape.vectors * kernels.lanes * padded);
+    parallel_for(panels, std::max<Size>(1, tuning::copy_grain / (panel * padded)), 1,
+                 [&](Range mine) {
+                   for (Size i = mine.begin; i < mine.end; ++i)
+                     kernels.pair_panels({packed + i * panel * shape.k, shape.k, shape.width,
+                                          std::min(shape.width, shape.vectors - i * shape.width),
+                                          narrow_.data() + i * panel * padded});
+                 });
+  }
   void quantize(const Kernels<T>& kernels, const Buffer<T>& packed, PanelShape shape) {
     const Size columns = shape.vectors * kernels.lanes;
     int8_ = Buffer<std::int8_t>(columns * int8_padded(shape.k));

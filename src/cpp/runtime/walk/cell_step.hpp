@@ -3,8 +3,8 @@
 #pragma once
 
 #include "runtime/layout/cell_weights.hpp"
-#include "runtime/layout/int8_rows.hpp"
 #include "runtime/layout/matrix_product.hpp"
+#include "runtime/layout/narrow_rows.hpp"
 #include "runtime/threads/range.hpp"
 
 namespace pyrnn {
@@ -72,8 +72,8 @@ void input_product(const CellWeights<T>& weights, const InputRows<T>& x, T* gate
   if (x.indices != nullptr) {
     sizes.kernels->gather_product(product, x.indices);
   } else {
-    Int8Rows<T> quantized;
-    quantized.quantize(*sizes.kernels, product);
+    NarrowRows<T> narrow;
+    narrow.make(*sizes.kernels, product);
     sizes.kernels->product(product);
   }
 }
@@ -119,10 +119,10 @@ void hidden_step(const CellWeights<T>& weights, StepForward<T>& step, const T* h
                  Size hidden_row) {
   const CellSizes<T>& sizes = weights.sizes;
   const CellShape& shape = sizes.shape();
-  Int8Rows<T> quantized;
+  NarrowRows<T> narrow;
   if (shape.has_hidden()) {
     set_step_rows(sizes, step, shape.hidden_begin, hidden, hidden_row);
-    quantized.quantize(*sizes.kernels, step.product);
+    narrow.make(*sizes.kernels, step.product);
   }
   if (shape.has_second()) {
     StepForward<T> first = step;
@@ -145,12 +145,12 @@ template <class T>
 void second_step(const CellWeights<T>& weights, StepForward<T>& step, Range outputs) {
   const CellSizes<T>& sizes = weights.sizes;
   const CellShape& shape = sizes.shape();
-  Int8Rows<T> quantized;
+  NarrowRows<T> narrow;
   if (shape.has_second()) {
     set_weights(sizes, step.product, weights.second, weights.bias, shape.second_begin,
                 shape.second_end, sizes.hidden_size);
     set_step_rows(sizes, step, shape.second_begin, static_cast<const T*>(step.u), step.u_row);
-    quantized.quantize(*sizes.kernels, step.product);
+    narrow.make(*sizes.kernels, step.product);
     sizes.cell->forward(step);
     set_hidden_weights(weights, step.product);  // for the step after
     return;
@@ -162,7 +162,7 @@ void second_step(const CellWeights<T>& weights, StepForward<T>& step, Range outp
   read_from(product, static_cast<const T*>(step.u), step.u_row);
   write_to(product, step.h_next, step.h_next_row, step.rows);
   set_panels(product, outputs);
-  quantized.quantize(*sizes.kernels, product);
+  narrow.make(*sizes.kernels, product);
   sizes.kernels->product(product);
 }
 

@@ -243,6 +243,7 @@ OuterProduct<T> GradientSums<T>::outer_of(const BandRows& rows, const BlockRows&
   q.units = sizes_.hidden_size;
   q.panel_begin = panels.begin;
   q.panel_end = panels.end;
+  q.compute = sizes_.compute;
   q.scratch = scratch_[static_cast<std::size_t>(thread)].data();
   return q;
 }
@@ -324,13 +325,14 @@ void GradientSums<T>::input_gradient(Size row, Size kept, const StepRows& rows, 
   if (rows.count == 0 || rows.groups == 0) return;
   const Size I = sizes_.input_size;
   Product<T> product{};
-  set_columns(product, inputs_.weights->input_back.data(), I, sizes_.lanes());
+  set_columns(product, nullptr, I, sizes_.lanes());
   write_to(product, dx + row * I, I, rows.count);
   product.groups = rows.groups;
   product.a_group = rows.gates_apart * sizes_.gates_row();
   product.c_group = rows.apart * I;
-  multiply_back(sizes_, rows_.dgates + kept * sizes_.gates_row(), sizes_.shape().input_begin,
-                sizes_.input_slots(), product, sizes_.kernels->product);
+  multiply_back(sizes_, inputs_.weights->input_back, rows_.dgates + kept * sizes_.gates_row(),
+                sizes_.shape().input_begin, sizes_.input_slots(), product,
+                [&](Product<T>& part) { multiply_rows(*sizes_.kernels, part); });
 }
 
 template <class T>

@@ -151,11 +151,11 @@ class GradientSums {
 
 // dz times packed weights of the backward pass, of some slots, for rows of pre-activations'
 // gradients that begin at `dgates`, for a product whose columns and C are set. Calls
-// multiply(product) once or twice with all that belongs to dz filled in: for the whole blocks of
-// units, and for the units that are left.
+// multiply(product) once or twice with all that belongs to dz and the weights filled in: for the
+// whole blocks of units, and for the units that are left.
 template <class T, class Multiply>
-void multiply_back(const CellSizes<T>& sizes, const T* dgates, int slot_begin, Size slots,
-                   Product<T>& product, const Multiply& multiply) {
+void multiply_back(const CellSizes<T>& sizes, const BackPanels<T>& weights, const T* dgates,
+                   int slot_begin, Size slots, Product<T>& product, const Multiply& multiply) {
   const Size block = sizes.block(), H = sizes.hidden_size;
   const Size blocks = sizes.in_blocks() ? H / block : 0, rest = H - blocks * block;
   read_from(product, dgates + sizes.slot_offset(slot_begin), sizes.gates_row());
@@ -164,13 +164,13 @@ void multiply_back(const CellSizes<T>& sizes, const T* dgates, int slot_begin, S
     product.k_outer = whole ? 1 : blocks;
     product.k_inner = (whole ? blocks : 1) * slots * block;
     product.a_outer = sizes.panel_stride();
+    weights.set_whole(product);
     multiply(product);
     go_on_in_place(product);
     product.a += blocks * sizes.panel_stride();
-    product.b =
-        static_cast<const T*>(product.b) + product.vectors * sizes.lanes() * blocks * slots * block;
   }
   if (rest == 0) return;
+  weights.set_rest(product, blocks * slots * block);
   product.k_outer = slots;
   product.k_inner = rest;
   product.a_outer = block;

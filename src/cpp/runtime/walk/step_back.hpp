@@ -89,8 +89,8 @@ class StepBack {
 
   void project(const BackRows<T>& rows, Range unit_columns) {
     Product<T> product{};
-    set_matrix(product, weights_.second_back.data(), sizes_.output_size, sizes_.padded,
-               sizes_.lanes());
+    set_matrix(product, nullptr, sizes_.output_size, sizes_.padded, sizes_.lanes());
+    weights_.second_back.set_whole(product);
     read_from(product, static_cast<const T*>(rows.projected), padded_output());
     set_output(product, rows, state_.du.data() + rows.state * sizes_.padded, false);
     multiply_panels(product, unit_columns);
@@ -211,13 +211,14 @@ class StepBack {
   }
 
   // dz times weights of some slots, into whole padded columns.
-  void columns_back(const BackRows<T>& rows, int slot_begin, Size slots, const Buffer<T>& weights,
-                    T* to, Size padded, Range panels, bool onto = false) const {
+  void columns_back(const BackRows<T>& rows, int slot_begin, Size slots,
+                    const BackPanels<T>& weights, T* to, Size padded, Range panels,
+                    bool onto = false) const {
     if (panels.size() == 0 || rows.count == 0) return;
     Product<T> columns{};
-    set_columns(columns, weights.data(), padded, sizes_.lanes());
+    set_columns(columns, nullptr, padded, sizes_.lanes());
     set_output(columns, rows, to, onto);
-    multiply_back(sizes_, static_cast<const T*>(rows.dgates), slot_begin, slots, columns,
+    multiply_back(sizes_, weights, static_cast<const T*>(rows.dgates), slot_begin, slots, columns,
                   [&](Product<T>& product) { multiply_panels(product, panels); });
   }
 
@@ -230,6 +231,8 @@ class StepBack {
 
   void multiply_panels(Product<T>& product, Range panels) const {
     if (panels.size() == 0 || product.rows == 0) return;
+    NarrowRows<T> narrow;
+    narrow.make(*sizes_.kernels, product);
     const Size panel_products = product.rows * product.k_outer * product.k_inner * product.c_panel;
     in_pieces(panels, panel_products, 1, [&](Range some) {
       set_panels(product, some);

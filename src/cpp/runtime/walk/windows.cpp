@@ -222,10 +222,12 @@ class WindowWalk {
     const Size batch = schedule_.batch_size, I = sizes.input_size;
     const Size row = windows.begin * batch;
     Product<T> product{};
-    set_columns(product, state.layer->inputs.weights->input_back.data(), I, sizes.lanes());
+    set_columns(product, nullptr, I, sizes.lanes());
     write_to(product, state.dx.data() + row * I, I, rows_at(windows, lag));
-    multiply_back(sizes, state.dgates.data() + row * sizes.gates_row(), sizes.shape().input_begin,
-                  sizes.input_slots(), product, sizes.kernels->product);
+    multiply_back(sizes, state.layer->inputs.weights->input_back,
+                  state.dgates.data() + row * sizes.gates_row(), sizes.shape().input_begin,
+                  sizes.input_slots(), product,
+                  [&](Product<T>& part) { multiply_rows(*sizes.kernels, part); });
     const T* const mask = below.layer->mask;
     if (mask == nullptr) return;
     for (Size window = windows.begin; window < windows.end; ++window) {

@@ -25,7 +25,11 @@ class Cell(Kind, Generic[Given, Returned]):
     def _pack(self, backend: selection.Backend) -> list[Any]:
         """The weights and, in eval mode, what computes a call; it returns None of some."""
         weights = backend.pack(
-            self.cell, self._parameters, follow=self.training, storage=self._storage
+            self.cell,
+            self._parameters,
+            follow=self.training,
+            storage=self._storage,
+            compute=self._compute,
         )
         return [weights, None if self.training else backend.one_step([weights], "cell", ())]
 

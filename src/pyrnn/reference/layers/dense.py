@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pyrnn._types import Array, Indices
-from pyrnn.reference.int8 import times
-from pyrnn.reference.sums import sum_at_indices, sum_of_products, sum_of_rows
+from pyrnn.reference.products import times, times_back, weight_gradient
+from pyrnn.reference.sums import sum_at_indices, sum_of_rows
 
 
 def linear(x: Array, weight: Array, bias: Array | None, out: Array | None = None) -> Array:
@@ -19,7 +19,7 @@ def linear(x: Array, weight: Array, bias: Array | None, out: Array | None = None
 
 def linear_backward(x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array]:
     """Gradients (dx, dweight, dbias) of `linear`."""
-    return dy @ weight, sum_of_products(dy, x), sum_of_rows(dy)
+    return times_back(dy, weight), weight_gradient(dy, x, weight), sum_of_rows(dy)
 
 
 def embedding(indices: Indices, weight: Array) -> Array:

@@ -3,6 +3,7 @@
 from tests.fuzz.entries.layers import (
     cells,
     composition,
+    compute,
     convolution,
     dense,
     options,
@@ -14,6 +15,7 @@ from tests.fuzz.entries.layers import (
 __all__ = [
     "cells",
     "composition",
+    "compute",
     "convolution",
     "dense",
     "options",

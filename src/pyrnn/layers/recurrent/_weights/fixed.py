@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyrnn._pickling import pickled_all, public
-from pyrnn._types import Array, Parameters, StepForm, Storage
+from pyrnn._types import Array, Compute, Parameters, StepForm, Storage
 from pyrnn.backend import selection
 
 Cells = Mapping[str, Parameters]
@@ -30,13 +30,17 @@ class FixedWeights:
     """
 
     storage: Storage = "full"
+    compute: Compute = "full"
     one_step: tuple[Any, Any, OneStep] = (None, None, lambda x, state: None)
     """What computed the last single step, with the backend and the zoneout that it is for."""
 
-    def __init__(self, cell: str, cells: Cells, storage: Storage = "full") -> None:
+    def __init__(
+        self, cell: str, cells: Cells, storage: Storage = "full", compute: Compute = "full"
+    ) -> None:
         self._cell = cell
         self._cells = cells
         self.storage = storage
+        self.compute = compute
         self._packed: dict[str, list[Any]] = {}
         self._one_steps: dict[Any, OneStep] = {}
 
@@ -45,7 +49,13 @@ class FixedWeights:
         packed = self._packed.get(backend.name)
         if packed is None:
             packed = self._packed[backend.name] = [
-                backend.pack(self._cell, parameters, f"_{suffix}", storage=self.storage)
+                backend.pack(
+                    self._cell,
+                    parameters,
+                    f"_{suffix}",
+                    storage=self.storage,
+                    compute=self.compute,
+                )
                 for suffix, parameters in self._cells.items()
             ]
         return packed
@@ -85,7 +95,12 @@ class FixedWeights:
 
     def __getstate__(self) -> dict[str, Any]:
         cells = {suffix: pickled_all(parameters) for suffix, parameters in self._cells.items()}
-        return {"_cell": self._cell, "_cells": cells, "storage": self.storage}
+        return {
+            "_cell": self._cell,
+            "_cells": cells,
+            "storage": self.storage,
+            "compute": self.compute,
+        }
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         self.__dict__.update(attributes, _packed={}, _one_steps={})

@@ -72,7 +72,7 @@ class StackWeights(Kind):
     def _set_training(self, training: bool) -> None:
         before, self._fixed = self._fixed, None
         if not training:
-            self._fixed = FixedWeights(self.cell, self._cells, self._storage)
+            self._fixed = FixedWeights(self.cell, self._cells, self._storage, self._compute)
         super()._set_training(training)
         if before is not None:
             self._streamed = weakref.ref(before)
@@ -87,7 +87,7 @@ class StackWeights(Kind):
         if fixed is not None:
             return fixed.packed(backend)
         return [
-            backend.pack(self.cell, parameters, f"_{suffix}", follow=True)
+            backend.pack(self.cell, parameters, f"_{suffix}", follow=True, compute=self._compute)
             for suffix, parameters in self._cells.items()
         ]
 
@@ -96,9 +96,14 @@ class StackWeights(Kind):
         fixed = self._fixed
         if fixed is None and self._streamed is not None:
             fixed = self._streamed()
-            if fixed is not None and (fixed.storage != "full" or not fixed.hold(self._cells)):
+            if fixed is not None and not self._are_present(fixed):
                 fixed = None
         if fixed is None:
-            fixed = FixedWeights(self.cell, copied(self._cells))
+            fixed = FixedWeights(self.cell, copied(self._cells), compute=self._compute)
             self._streamed = weakref.ref(fixed)
         return fixed
+
+    def _are_present(self, fixed: FixedWeights) -> bool:
+        """Whether these are what a stream of the layer in train mode computes with now."""
+        wanted = ("full", self._compute)
+        return (fixed.storage, fixed.compute) == wanted and fixed.hold(self._cells)

@@ -1,0 +1,138 @@
+// Sums over rows with operands of bfloat16: the gradients of weights.
+//
+// Both sides are packed into pairs of rows. Blocks of the sums begin with each group of rows, so
+// that they do not depend on which groups a call has.
+#pragma once
+
+#include "isa/gemm/bfloat16_product.hpp"
+#include "isa/gemm/outer.hpp"
+
+namespace pyrnn {
+namespace {
+
+// Rows in blocks of at most 32 of a group each.
+struct BlocksOfRows {
+  std::uint8_t pairs[sum_block];
+  std::int16_t rows[sum_block];
+  Size count = 0, all_pairs = 0;
+
+  explicit BlocksOfRows(const RowGroups& groups) {
+    for (Size group = 0; group < groups.count; ++group)
+      for (Size left = groups.rows[group]; left > 0; left -= rows[count++]) {
+        rows[count] = static_cast<std::int16_t>(smaller(left, bfloat16_block));
+        pairs[count] = static_cast<std::uint8_t>(quotient_up(rows[count], 2));
+        all_pairs += pairs[count];
+      }
+  }
+
+  // Calls put(first row, second row or null, pair), with rows as at(group, row in it) gives them.
+  template <class At, class Put>
+  void each_pair(const RowGroups& groups, const At& at, const Put& put) const {
+    Size block = 0, pair = 0;
+    for (Size group = 0; group < groups.count; ++group) {
+      for (Size begin = 0; begin < groups.rows[group]; begin += rows[block++]) {
+        const Size end = begin + rows[block];
+        for (Size row = begin; row < end; row += 2)
+          put(at(group, row), row + 1 < end ? at(group, row + 1) : nullptr, pair++);
+      }
+    }
+  }
+};
+
+// `columns` numbers of two rows into pairs, with zeros up to whole vectors.
+inline void pack_pairs(const float* first, const float* second, Size columns, Size all,
+                       std::uint16_t* to) {
+  const Size there = smaller(columns, all);
+  interleave(first, second, there, to);
+  std::memset(to + 2 * there, 0, static_cast<std::size_t>(all - there) * 2 * sizeof(*to));
+}
+
+inline void pack_bfloat16_b(const OuterSide<float>& side, const BlocksOfRows& blocks,
+                            std::uint16_t* packed) {
+  using V = Vector<float>;
+  const OuterPanels<V> panels(side.columns);
+  const RowGroups& groups = side.b_groups;
+  const auto at = [&](Size group, Size row) {
+    const bool last = side.b_last != nullptr && group + 1 == groups.count;
+    return last ? side.b_last + (groups.first[group] + row) * side.b_last_row
+                : side.b + (groups.first[group] + row) * side.b_row;
+  };
+  blocks.each_pair(groups, at, [&](const float* first, const float* second, Size pair) {
+    for (Size panel = 0; panel < panels.count; ++panel) {
+      const Size column = panels.first(panel) * V::lanes, width = panels.width(panel) * V::lanes;
+      pack_pairs(first + column, second == nullptr ? nullptr : second + column,
+                 side.columns - column, width,
+                 packed + 2 * (panels.begin(panel, blocks.all_pairs) + pair * width));
+    }
+  });
+}
+
+inline void outer_bfloat16(const OuterProduct<float>& q) {
+  using V = Vector<float>;
+  const Size least = q.slots == 1 ? 1 : block_vectors<V>;
+  const Size panel_columns = q.slots * q.unit_vectors * V::lanes;
+  const Size at_once = larger(1, outer_columns / (least * panel_columns)) * least;
+  const BlocksOfRows blocks(q.a_groups);
+  // Pairs take the room of a number each, and there are no more of them than rows.
+  std::uint16_t* next = reinterpret_cast<std::uint16_t*>(q.scratch);
+  std::uint16_t* packed_b[max_outer_sides];
+  for (int i = 0; i < q.side_count; ++i) {
+    packed_b[i] = next;
+    next += 2 * OuterPanels<V>(q.sides[i].columns).all(sum_block);
+    pack_bfloat16_b(q.sides[i], blocks, packed_b[i]);
+  }
+  std::uint16_t* const packed_a = next;
+  const auto row_of_a = [&](Size group, Size row) {
+    return q.a + (q.a_groups.first[group] + row) * q.a_row;
+  };
+  for (Size begin = q.panel_begin; begin < q.panel_end; begin += at_once) {
+    const OuterColumns columns(q, V::lanes, begin, smaller(begin + at_once, q.panel_end));
+    blocks.each_pair(q.a_groups, row_of_a, [&](const float* first, const float* second, Size pair) {
+      interleave(first + columns.first, second == nullptr ? nullptr : second + columns.first,
+                 columns.count, packed_a + 2 * pair * columns.count);
+    });
+    for (int i = 0; i < q.side_count; ++i) {
+      const OuterSide<float>& side = q.sides[i];
+      const OuterTiles<V> tiles(q, side, columns, outer_tile_rows<V>);
+      const OuterPanels<V> panels(side.columns);
+      Bfloat16Tile tile{};
+      tile.a_row = 2;
+      tile.a_pair = 2 * columns.count;
+      tile.pairs = blocks.all_pairs;
+      tile.block_pairs = blocks.pairs;
+      tile.init_row = tile.c_row = side.c_row;
+      tile.vector = V::lanes;
+      tile.adds = side.adds;
+      for (Size panel = 0; panel < panels.count; ++panel) {
+        const Size width = panels.width(panel);
+        tile.b_pair = 2 * width * V::lanes;
+        for (Size j = 0; j < width; j += bfloat16_columns) {
+          const Size column = (panels.first(panel) + j) * V::lanes;
+          tile.b = packed_b[i] + 2 * (panels.begin(panel, blocks.all_pairs) + j * V::lanes);
+          tile.valid = side.columns - column;
+          for (int t = 0; t < tiles.count; ++t) {
+            for (Size row = 0, height = 0; row < tiles.rows[t]; row += height) {
+              height = bfloat16_height(tiles.rows[t] - row);
+              const Size place = (tiles.to[t] + row) * side.c_row + column;
+              tile.a = packed_a + 2 * (tiles.at[t] + row);
+              tile.init = side.from == nullptr ? nullptr : side.from + place;
+              tile.c = side.c + place;
+              run_bfloat16_tile(height, smaller(bfloat16_columns, width - j), tile);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+template <class V>
+void outer_product_by_type(const OuterProduct<typename V::Scalar>& q) {
+  if constexpr (sizeof(typename V::Scalar) == sizeof(float)) {
+    if (q.compute == Compute::bfloat16) return outer_bfloat16(q);
+  }
+  outer_product<V>(q);
+}
+
+}  // namespace
+}  // namespace pyrnn
