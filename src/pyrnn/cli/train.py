@@ -231,6 +231,8 @@ def _outputs(
     drawn, recorded, page = (Path(f"{stem}{e}") for e in (".png", ".history.json", ".report.html"))
     if arguments.dropout and arguments.layers == 1:
         raise UsageError("--dropout: expected --layers 2 or more with it, got 1")
+    if arguments.precision == "bf16" and arguments.dtype != "float32":
+        raise UsageError(f"--precision: expected float32 with --dtype {arguments.dtype}, got bf16")
     if arguments.k2 is not None and arguments.k2 % arguments.seq_len:
         raise UsageError(
             f"--k2: expected a multiple of --seq-len {arguments.seq_len}, got {arguments.k2}"
@@ -372,6 +374,7 @@ def _training(
             arguments.log,
             arguments.schedule,
             arguments.k2,
+            arguments.precision,
         ),
         ranks,
         characters / len(corpus.held_out),

@@ -163,4 +163,6 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         help="stop after N scores without an improvement (a run has 8, or one per epoch)",
     )
     add("--log", type=file_name, metavar="FILE", help="write each score as a line of JSON")
+    precision_help = "of products: float32, or bfloat16 with sums of float32 (float32)"
+    add("--precision", choices=["float32", "bf16"], default="float32", help=precision_help)
     add("--clip", type=positive, default=1.0, metavar="X", help="largest norm of the gradients (1)")

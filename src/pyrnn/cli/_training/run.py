@@ -102,6 +102,8 @@ class Training:
         kind = OPTIMIZERS[settings.optimizer]
         self._optimizer: Optimizer = kind(model.parameters, lr=settings.lr)
         self.recording: Recording | None = None
+        if settings.precision == "bf16":
+            model.train(compute="bfloat16")
 
     @property
     def progress(self) -> float:

@@ -50,3 +50,5 @@ class Settings:
     schedule: str = "linear"
     k2: int | None = None
     """How far gradients go back, a multiple of ``seq_len``, which is also the default."""
+    precision: str = "float32"
+    """Of products: "bf16" rounds what they multiply to bfloat16."""

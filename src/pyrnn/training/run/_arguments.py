@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from pyrnn.training.run.batches import Data, Sequences, TokenStreams, Window
 from pyrnn.training.schedules import LRScheduler
 
 Loss = Callable[..., tuple[Any, Array]]
+Precision = Literal["float32", "bf16"]
 DEFAULT_K1 = 32
 EVALUATED_TOKENS = 1 << 16
 """The number of steps of a text in one batch of an evaluation."""
@@ -34,6 +35,18 @@ def find_loss(loss: Any) -> Loss:
         raise TypeError(f"loss: expected a name or a function, got {_checks.shown(loss)}")
     found: Loss = loss
     return found
+
+
+def compute_of(precision: Any, model: Any) -> dict[str, str]:
+    """What ``train`` and ``eval`` of a model are given for a precision."""
+    if precision is None:
+        return {}
+    chosen = _checks.choice("precision", precision, get_args(Precision))
+    if model.dtype != np.float32:
+        raise ValueError(
+            f"precision: expected None for a model of {model.dtype}, got {precision!r}"
+        )
+    return {"compute": "bfloat16" if chosen == "bf16" else "float32"}
 
 
 def check_scheduler(scheduler: Any, optimizer: Optimizer) -> tuple[LRScheduler | None, bool]:

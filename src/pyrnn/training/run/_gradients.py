@@ -168,7 +168,7 @@ def mean_loss(trainer: Any, data: Data) -> float:
     model, ranks = trainer.model, trainer._ranks
     found, state = [], None
     was_training = getattr(model, "training", True)
-    model.eval()
+    model.eval(**trainer._compute)
     try:
         for item in data.items(None):
             batch = data.load(item)

@@ -54,6 +54,7 @@ def check_equal(trainer: Any, data: Data, batch_size: int, **arguments: Any) -> 
             "model": [(name, a.shape, a.dtype.str) for name, a in parameters.items()],
             "optimizer": repr(trainer.optimizer),
             "clip_grad_norm": trainer.clip_grad_norm,
+            "precision": trainer.precision,
             "train": len(data.items(None)),
             "batch_size": batch_size,
             **arguments,

@@ -161,6 +161,7 @@ def _state(trainer: Any) -> dict[str, Any]:
         "model": arrays_of(trainer.model),
         "optimizer": trainer.optimizer.state_dict(),
         "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
+        "precision": trainer.precision,
         "generators": _several.gathered_generators(trainer),
         "progress": {
             **{name: getattr(progress, name) for name in COUNTS},
@@ -196,6 +197,9 @@ def _restore(trainer: Any, state: Mapping[str, Any]) -> None:
         raise ValueError("model: expected layers with the same dropout")
     if (state["scheduler"] is None) != (trainer.scheduler is None):
         raise ValueError("scheduler: expected one where there was one")
+    saved = state.get("precision")  # not there in older ones
+    if (saved == "bf16") != (trainer.precision == "bf16"):
+        raise ValueError(f"precision: expected {saved!r}, got {trainer.precision!r}")
     callbacks = [type(callback).__name__ for callback in trainer.callbacks]
     if [name for name, _ in state["callbacks"]] != callbacks:
         got = ", ".join(callbacks)

@@ -16,7 +16,15 @@ from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.clipping import clip_grad_norm as clip
 from pyrnn.training.divergence import DivergenceError
 from pyrnn.training.run import _gradients, _model, _several
-from pyrnn.training.run._arguments import Loss, check_scheduler, data_of, find_loss, sequences_of
+from pyrnn.training.run._arguments import (
+    Loss,
+    Precision,
+    check_scheduler,
+    compute_of,
+    data_of,
+    find_loss,
+    sequences_of,
+)
 from pyrnn.training.run._progress import Progress
 from pyrnn.training.run.batches import Data, check_window
 from pyrnn.training.run.callbacks.base import Callback, CallbackList
@@ -52,6 +60,10 @@ class Trainer:
         Of several processes that train one model together; each makes its trainer and calls its
         methods with the same arguments. Batches are the same as for one process, and each rank
         computes some of their rows. See docs/distributed.md.
+    precision : {"float32", "bf16"}, optional
+        Of the model's products, in training and evaluation: "bf16" is ``compute="bfloat16"`` of
+        `Layer.train`, for a model of float32. Parameters, gradients and the optimiser are float32.
+        By default the model's own. The model keeps it after training.
 
     Attributes
     ----------
@@ -101,6 +113,7 @@ class Trainer:
         clip_grad_norm: float | None = None,
         seed: int | None = None,
         communicator: Any = None,
+        precision: Precision | None = None,
     ) -> None:
         for name in ("parameters", "forward", "backward", "train", "eval"):
             if not hasattr(model, name):
@@ -118,6 +131,8 @@ class Trainer:
         self.stop_training = False
         self.history = History()
         self.progress: Progress = Progress(np.random.default_rng(_checks.seed(seed)))
+        self.precision = precision
+        self._compute = compute_of(precision, model)
         self._ranks = ranks_of(communicator)
         self._data: Data | None = None
         _several.begin(self)
@@ -223,7 +238,7 @@ class Trainer:
         self.stop_training = False
         self.progress.begin()
         self.history = self.progress.history
-        self.model.train()
+        self.model.train(**self._compute)
         arguments = {"epochs": epochs, "steps": steps, "steps_per_epoch": steps_per_epoch}
         arguments |= {"k1": k1, "k2": k2, "accumulate": count, "shuffle": shuffle}
         _several.check_equal(self, data, batch_size, **arguments)
@@ -403,7 +418,7 @@ class Trainer:
         each_step = not _model.ends_time(self.model)
         outputs: list[Any] = [None] * len(data)
         was_training = getattr(self.model, "training", True)
-        self.model.eval()
+        self.model.eval(**self._compute)
         try:
             for rows, start in data.items(None):
                 batch = data.load((rows, start))
