@@ -274,6 +274,8 @@ CPP_FLOORS = [
     {"kernel_table"},
     {"kernel_table.hpp"},
     {"isa/simd", "runtime/machine", "runtime/memory"},
+    {"isa/panels"},
+    {"isa/bfloat16"},
     {"isa/gemm", "runtime/cores"},
     {"runtime/threads"},
     {"isa/cells", "runtime/layout"},

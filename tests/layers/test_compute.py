@@ -8,6 +8,7 @@ import pytest
 
 import pyrnn
 from pyrnn import _warnings
+from pyrnn.parameters import formats
 from pyrnn.reference import bfloat16
 
 X = np.random.default_rng(0).standard_normal((4, 1, 5)).astype(np.float32)
@@ -150,13 +151,19 @@ def test_quantization_error_compares_with_float32():
     assert both != weights_alone
 
 
+def test_layers_without_a_dtype_of_their_own_go_with_any():
+    model = pyrnn.Sequential(pyrnn.GRU(5, 4, dtype="float64", seed=0), pyrnn.LastStep())
+    assert model.quantization_error(X.astype(np.float64)).largest == 0
+    assert model.train(compute=formats.FULL).compute_format == "float64"
+
+
 def test_it_is_said_once_that_it_is_slow(monkeypatch):
     with pyrnn.use_backend("reference"):
         monkeypatch.setattr(_warnings, "_said", set())
         pyrnn.Linear(2, 2).train(compute="bfloat16")
         assert not _warnings._said
-    if pyrnn.build_info()["backend"] != "native":
-        pytest.skip("the compiled core is not built")
+    if pyrnn.build_info()["bfloat16"] != "software":
+        pytest.skip("the compiled core is not built, or has hardware for it")
     with pytest.warns(UserWarning, match="computed in software") as found:
         pyrnn.Linear(2, 2).train(compute="bfloat16")
     pyrnn.GRU(2, 2).eval(compute="bfloat16")  # a second warning would be an error

@@ -10,6 +10,7 @@
 #include "bindings/recurrent/weights.hpp"
 #include "numerics.hpp"
 #include "runtime/machine/dispatch.hpp"
+#include "runtime/machine/tiles.hpp"
 #include "runtime/memory/memory.hpp"
 #include "runtime/threads/pool.hpp"
 #include "runtime/walk/plan.hpp"
@@ -68,6 +69,7 @@ void bind_info(pybind11::module_& module) {
   module.def("isa", [] { return std::string(active_table().isa); });
   module.def("isas", &built_isas);
   module.def("numerics", [] { return numerics::version; });
+  module.def("bfloat16_unit", [] { return std::string(name_of_tiles()); });
   module.def("cells", [] {
     std::vector<std::string> names;
     for (const auto& cell : active_table().f32.cells) names.emplace_back(cell.shape.name);

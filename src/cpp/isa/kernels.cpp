@@ -1,11 +1,12 @@
 // The single translation unit of an instruction set; compiled once for each, with its own flags and
 // with PYRNN_ISA_NAME and PYRNN_KERNEL_TABLE naming it. Everything but the table is internal.
+#include "isa/bfloat16/round.hpp"
+#include "isa/bfloat16/tiles.hpp"
 #include "isa/cells/cells.hpp"
 #include "isa/cells/step.hpp"
 #include "isa/depthwise.hpp"
 #include "isa/elementwise.hpp"
 #include "isa/fma_loop.hpp"
-#include "isa/gemm/bfloat16_round.hpp"
 #include "isa/gemm/gather.hpp"
 #include "isa/gemm/int8_quantize.hpp"
 #include "isa/gemm/outer.hpp"
@@ -38,6 +39,8 @@ constexpr Kernels<typename V::Scalar> make_kernels(CellList<Cells...>) {
     k.int8_round = int8_round;
     k.round_rows = round_rows;
     k.pair_panels = pair_panels;
+    k.amx_tiles = amx_tiles;
+    k.emulated_tiles = emulated_tiles;
   }
   k.scatter_sums = scatter_sums<V>;
   k.outer_product = outer_product_by_type<V>;

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernel_table/rows.hpp"
+#include "kernel_table/tiles.hpp"
 
 namespace pyrnn {
 
@@ -66,6 +67,7 @@ static constexpr Size bfloat16_padded(Size k) {
 struct Bfloat16Operand {
   const std::uint16_t* a = nullptr;
   Size a_row = 0;
+  MultiplyTiles tiles = nullptr;  // what multiplies whole tiles, if there is something
 };
 
 template <class T>

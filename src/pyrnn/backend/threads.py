@@ -108,13 +108,14 @@ def build_info() -> dict[str, Any]:
         core), and ``isas``, those built in; ``numerics``, the version of the core's arithmetic
         (None without the core): two machines with the same version compute the same bits, unless
         one of them uses the instruction set "baseline"; ``threads``, the number of threads;
-        ``numpy``, the version of NumPy; ``backend``, the active backend.
+        ``numpy``, the version of NumPy; ``backend``, the active backend; ``bfloat16``, what
+        computes products of bfloat16, "amx" or "software" (None without the core).
 
     Examples
     --------
     >>> import pyrnn
     >>> sorted(pyrnn.build_info())
-    ['backend', 'isa', 'isas', 'numerics', 'numpy', 'threads', 'version']
+    ['backend', 'bfloat16', 'isa', 'isas', 'numerics', 'numpy', 'threads', 'version']
     """
     core = selection.native_module()
     return {
@@ -125,4 +126,5 @@ def build_info() -> dict[str, Any]:
         "threads": get_num_threads(),
         "numpy": np.__version__,
         "backend": selection.current().name,
+        "bfloat16": None if core is None else core.bfloat16_unit(),
     }

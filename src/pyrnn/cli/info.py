@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
         "ISA in use": build["isa"] or "none: the compiled core is missing",
         "ISAs built in": ", ".join(build["isas"]) or "none",
         "numerics": "-" if build["numerics"] is None else build["numerics"],
+        "bfloat16": build["bfloat16"] or "-",
         "threads": build["threads"],
         "NumPy": build["numpy"],
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",

@@ -112,7 +112,10 @@ class Formats(Configured):
         storage = self._check_format(weights, activations)
         # Of a layer; what else has formats has both modes too.
         full, narrow = cast(Any, copy.deepcopy(self)), cast(Any, copy.deepcopy(self))
-        full.train(compute=formats.full_compute(self.dtype)).eval()
+        if self._compute == "full":  # a layer of the user's own may know of no other
+            full.train().eval()
+        else:
+            full.train(compute=formats.FULL).eval()
         if storage == "full":
             narrow.train().eval()
         else:

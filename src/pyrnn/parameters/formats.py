@@ -12,9 +12,12 @@ from pyrnn._narrow import is_int8, is_narrow, rounded
 from pyrnn._types import ActivationFormat, Array, Compute, ComputeFormat, Storage, WeightFormat
 from pyrnn.backend import selection
 
+FULL: Any = object()
+"""The ``compute`` with which the products of layers of any dtype round nothing."""
+
 IN_SOFTWARE = (
-    "products of bfloat16 are computed in software here: the bits are those of hardware, the speed "
-    "is less than that of float32"
+    "products of bfloat16 are computed in software here, as the processor has no AMX: the bits are "
+    "the same, the speed is less than that of float32"
 )
 
 
@@ -80,6 +83,8 @@ def activations_of(storage: Storage, dtype: np.dtype[Any]) -> str:
 
 def compute_of(compute: object, dtype: np.dtype[Any]) -> Compute:
     """Return the type of products that an argument of `train` or `eval` asks for, or raise."""
+    if compute is FULL:
+        return "full"
     chosen = _checks.choice("compute", compute, get_args(ComputeFormat))
     if chosen == dtype.name:
         return "full"
@@ -87,14 +92,10 @@ def compute_of(compute: object, dtype: np.dtype[Any]) -> Compute:
         taken = (dtype.name, "bfloat16") if dtype == np.float32 else (dtype.name,)
         expected = " or ".join(map(repr, taken))
         raise ValueError(f"compute: expected {expected} for a layer of {dtype}, got {chosen!r}")
-    if selection.current().name == "native":
+    core = selection.native_module() if selection.current().name == "native" else None
+    if core is not None and core.bfloat16_unit() == "software":
         _warnings.warn_once(IN_SOFTWARE)
     return "bfloat16"
-
-
-def full_compute(dtype: np.dtype[Any]) -> ComputeFormat:
-    """Return the ``compute`` with which products round nothing."""
-    return "float32" if dtype == np.float32 else "float64"
 
 
 def check_together(storage: Storage, compute: Compute) -> None:

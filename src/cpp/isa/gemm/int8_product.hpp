@@ -3,8 +3,8 @@
 #pragma once
 
 #include "isa/gemm/int8_dot.hpp"
-#include "isa/gemm/rows_of_a.hpp"
 #include "isa/gemm/tile.hpp"
+#include "isa/panels/rows_of_a.hpp"
 
 namespace pyrnn {
 namespace {

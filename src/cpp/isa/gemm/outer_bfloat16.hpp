@@ -4,8 +4,9 @@
 // that they do not depend on which groups a call has.
 #pragma once
 
-#include "isa/gemm/bfloat16_product.hpp"
+#include "isa/bfloat16/product.hpp"
 #include "isa/gemm/outer.hpp"
+#include "isa/gemm/transpose.hpp"
 
 namespace pyrnn {
 namespace {
@@ -24,6 +25,8 @@ struct BlocksOfRows {
         all_pairs += pairs[count];
       }
   }
+
+  bool are_whole() const { return count * bfloat16_block == 2 * all_pairs; }
 
   // Calls put(first row, second row or null, pair), with rows as at(group, row in it) gives them.
   template <class At, class Put>
@@ -67,6 +70,67 @@ inline void pack_bfloat16_b(const OuterSide<float>& side, const BlocksOfRows& bl
   });
 }
 
+// Packed pairs of A, transposed into tiles: of each vector of columns, for each block.
+class TilesOfA {
+ public:
+  TilesOfA(const BlocksOfRows& blocks, std::uint16_t* memory)
+      : blocks_(blocks.count), tiles_(memory) {}
+
+  void take(const std::uint16_t* pairs, Size columns) {
+    using V = Vector<float>;
+    for (Size column = 0; column + tile_side <= columns; column += tile_side)
+      for (Size block = 0; block < blocks_; ++block)
+        transpose_matrix<V>(
+            static_cast<const float*>(
+                static_cast<const void*>(pairs + 2 * (block * tile_side * columns + column))),
+            columns, tile_side, tile_side,
+            static_cast<float*>(static_cast<void*>(at(column) + block * tile)), tile_side);
+  }
+  std::uint16_t* at(Size column) const { return tiles_ + column / tile_side * blocks_ * tile; }
+
+  static constexpr Size tile = tile_side * bfloat16_block;
+
+ private:
+  Size blocks_;
+  std::uint16_t* tiles_;
+};
+
+// Tiles t, and t + 1 if `both`, onto `columns` tiles of a side's C.
+inline void outer_tiles(const OuterProduct<float>& q, const OuterSide<float>& side,
+                        const Bfloat16Tile& panel, const TilesOfA& a,
+                        const OuterTiles<Vector<float>>& tiles, int t, bool both, Size column,
+                        Size columns) {
+  using V = Vector<float>;
+  alignas(64) static constexpr float zeros[2 * tile_side] = {};
+  alignas(64) float sums[2 * tile_side * 2 * tile_side];
+  const Size place = tiles.to[t] * side.c_row + column;
+  const Size next = both ? (tiles.to[t + 1] - tiles.to[t]) * side.c_row : 0;
+  const std::uint16_t* const first = a.at(tiles.at[t]);
+  TileProduct product{};
+  product.a = first;
+  product.a_row = bfloat16_block;
+  product.a_tile = both ? a.at(tiles.at[t + 1]) - first : 0;
+  product.a_block = TilesOfA::tile;
+  product.b = panel.b;
+  product.b_pair = panel.b_pair;
+  product.blocks = panel.pairs / tile_side;
+  product.init = side.from == nullptr ? zeros : side.from + place;
+  product.init_row = side.from == nullptr ? 0 : side.c_row;
+  product.init_tile = side.from == nullptr ? 0 : next;
+  product.c = side.adds ? sums : side.c + place;
+  product.c_row = side.adds ? 2 * tile_side : side.c_row;
+  product.c_tile = side.adds ? tile_side * product.c_row : next;
+  product.row_tiles = both ? 2 : 1;
+  product.column_tiles = columns;
+  q.tiles(product);
+  if (!side.adds) return;
+  for (Size row = 0; row < product.row_tiles * tile_side; ++row) {
+    float* const c = side.c + place + row / tile_side * next + row % tile_side * side.c_row;
+    for (Size j = 0; j < columns * tile_side; j += V::lanes)
+      (V::load(c + j) + V::load(sums + row * 2 * tile_side + j)).store(c + j);
+  }
+}
+
 inline void outer_bfloat16(const OuterProduct<float>& q) {
   using V = Vector<float>;
   const Size least = q.slots == 1 ? 1 : block_vectors<V>;
@@ -82,6 +146,7 @@ inline void outer_bfloat16(const OuterProduct<float>& q) {
     pack_bfloat16_b(q.sides[i], blocks, packed_b[i]);
   }
   std::uint16_t* const packed_a = next;
+  const bool tiled = q.tiles != nullptr && V::lanes == tile_side && blocks.are_whole();
   const auto row_of_a = [&](Size group, Size row) {
     return q.a + (q.a_groups.first[group] + row) * q.a_row;
   };
@@ -91,9 +156,12 @@ inline void outer_bfloat16(const OuterProduct<float>& q) {
       interleave(first + columns.first, second == nullptr ? nullptr : second + columns.first,
                  columns.count, packed_a + 2 * pair * columns.count);
     });
+    // Blocks that are whole have two rows in a pair, so half of A's memory is left.
+    TilesOfA tiles_of_a(blocks, packed_a + 2 * blocks.all_pairs * columns.count);
+    if (tiled) tiles_of_a.take(packed_a, columns.count);
     for (int i = 0; i < q.side_count; ++i) {
       const OuterSide<float>& side = q.sides[i];
-      const OuterTiles<V> tiles(q, side, columns, outer_tile_rows<V>);
+      const OuterTiles<V> tiles(q, side, columns, tiled ? tile_side : outer_tile_rows<V>);
       const OuterPanels<V> panels(side.columns);
       Bfloat16Tile tile{};
       tile.a_row = 2;
@@ -110,14 +178,22 @@ inline void outer_bfloat16(const OuterProduct<float>& q) {
           const Size column = (panels.first(panel) + j) * V::lanes;
           tile.b = packed_b[i] + 2 * (panels.begin(panel, blocks.all_pairs) + j * V::lanes);
           tile.valid = side.columns - column;
+          const Size vectors = smaller(bfloat16_columns, width - j);
+          const bool whole = tiled && tile.valid >= vectors * V::lanes;
           for (int t = 0; t < tiles.count; ++t) {
+            if (whole && tiles.rows[t] == tile_side) {
+              const bool both = t + 1 < tiles.count && tiles.rows[t + 1] == tile_side;
+              outer_tiles(q, side, tile, tiles_of_a, tiles, t, both, column, vectors);
+              t += both ? 1 : 0;
+              continue;
+            }
             for (Size row = 0, height = 0; row < tiles.rows[t]; row += height) {
               height = bfloat16_height(tiles.rows[t] - row);
               const Size place = (tiles.to[t] + row) * side.c_row + column;
               tile.a = packed_a + 2 * (tiles.at[t] + row);
               tile.init = side.from == nullptr ? nullptr : side.from + place;
               tile.c = side.c + place;
-              run_bfloat16_tile(height, smaller(bfloat16_columns, width - j), tile);
+              run_bfloat16_tile(height, vectors, tile);
             }
           }
         }

@@ -7,7 +7,7 @@
 
 #include <utility>
 
-#include "isa/gemm/bfloat16_product.hpp"
+#include "isa/bfloat16/product.hpp"
 #include "isa/gemm/int8_product.hpp"
 #include "isa/gemm/tile.hpp"
 #include "isa/simd/partial.hpp"

@@ -80,6 +80,7 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
     set_matrix(q, dy, out, out, {units.begin / block, quotient_up(units.end, block)});
     q.side_count = 1;
     q.compute = compute;
+    if (compute == Compute::bfloat16) q.tiles = usable_tiles();
     OuterSide<T>& side = q.sides[0];
     side.slot_end = q.slots;
     side.b = x + columns.begin;

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernel_table.hpp"
+#include "runtime/machine/tiles.hpp"
 #include "runtime/memory/buffer.hpp"
 #include "tuning.hpp"
 
@@ -55,7 +56,7 @@ class NarrowRows {
       kernels.round_rows({product.a + group * product.a_group, product.a_row, product.a_outer,
                           product.rows, product.k_outer, product.k_inner,
                           numbers + group * product.rows * row, row});
-    product.bfloat16 = {numbers, row};
+    product.bfloat16 = {numbers, row, usable_tiles()};
   }
 
   unsigned char* memory_of(Size bytes) {

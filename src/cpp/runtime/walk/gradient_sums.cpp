@@ -244,6 +244,7 @@ OuterProduct<T> GradientSums<T>::outer_of(const BandRows& rows, const BlockRows&
   q.panel_begin = panels.begin;
   q.panel_end = panels.end;
   q.compute = sizes_.compute;
+  if (q.compute == Compute::bfloat16) q.tiles = usable_tiles();
   q.scratch = scratch_[static_cast<std::size_t>(thread)].data();
   return q;
 }

@@ -233,7 +233,7 @@ def _example(model: Layer | CharacterModel, source: Source) -> tuple[Array | Ind
 
 def _outputs(model: Layer | CharacterModel, x: Any, int8: bool) -> Array:
     # Whatever eval stored and products rounded.
-    run: Any = copy.deepcopy(model).train(compute=formats.full_compute(model.dtype))
+    run: Any = copy.deepcopy(model).train(compute=formats.FULL)
     run = run.eval(weights="int8", activations="int16") if int8 else run.eval()
     outputs = []
     for end in range(1, len(x) + 1):

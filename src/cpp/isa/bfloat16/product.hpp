@@ -2,8 +2,8 @@
 // kernel_table/storage.hpp tells.
 #pragma once
 
-#include "isa/gemm/bfloat16_round.hpp"
-#include "isa/gemm/rows_of_a.hpp"
+#include "isa/bfloat16/round.hpp"
+#include "isa/panels/rows_of_a.hpp"
 #include "isa/simd/narrow.hpp"
 #include "isa/simd/partial.hpp"
 
@@ -126,6 +126,25 @@ inline void run_bfloat16_tile(Size rows, Size columns, const Bfloat16Tile& tile)
 }
 static Size vectors_at_once(Size rows) { return rows == 1 ? panel_vectors : bfloat16_columns; }
 
+// Whole tiles onto C, by the processor's own instructions for them if there are some; of which
+// columns there are `valid`. How many rows are done then.
+inline Size multiply_whole_tiles(const Product<float>& q, const Bfloat16Tile& tile, Size rows,
+                                 Size columns) {
+  using V = Vector<float>;
+  const bool whole = V::lanes == tile_side && tile.valid >= columns * V::lanes;
+  if (q.bfloat16.tiles == nullptr || !whole || rows < tile_side) return 0;
+  const Size blocks = bfloat16_padded(2 * tile.pairs) / bfloat16_block, count = rows / tile_side;
+  q.bfloat16.tiles({tile.a, tile.a_row, tile_side * tile.a_row, bfloat16_block, tile.b, tile.b_pair,
+                    blocks, tile.init, tile.init_row, tile_side * tile.init_row, tile.c, tile.c_row,
+                    tile_side * tile.c_row, count, columns});
+  for (Size row = 0; tile.bias != nullptr && row < count * tile_side; ++row) {
+    float* const c = tile.c + row * tile.c_row;
+    for (Size j = 0; j < columns * V::lanes; j += V::lanes)
+      (V::load(c + j) + V::load(tile.bias + j)).store(c + j);
+  }
+  return count * tile_side;
+}
+
 // All rows onto one panel.
 inline void bfloat16_panel(const Product<float>& q, const RowsOfA& rows, Size panel) {
   using V = Vector<float>;
@@ -150,12 +169,17 @@ inline void bfloat16_panel(const Product<float>& q, const RowsOfA& rows, Size pa
     tile.valid = q.columns - (first + j) * V::lanes;
     tile.bias = q.bias == nullptr ? nullptr : q.bias + block * q.c_panel + place;
     for (Size group = 0; group < rows.groups; ++group) {
-      for (Size row = 0, height = 0; row < rows.count; row += height) {
-        height = bfloat16_height(rows.count - row);
+      const auto begin_at = [&](Size row) {
         tile.a = q.bfloat16.a + (row * rows.index + group * rows.group_index) * q.bfloat16.a_row;
         tile.init =
             q.init + row * rows.init + group * rows.init_group + block * q.init_panel + place;
         tile.c = q.c + row * rows.c + group * rows.c_group + block * q.c_panel + place;
+      };
+      begin_at(0);
+      Size height = multiply_whole_tiles(q, tile, rows.count, columns);
+      for (Size row = height; row < rows.count; row += height) {
+        height = bfloat16_height(rows.count - row);
+        begin_at(row);
         run_bfloat16_tile(height, columns, tile);
       }
     }

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "isa/gemm/tile.hpp"
+#include "isa/panels/places.hpp"
 
 namespace pyrnn {
 namespace {
