@@ -33,6 +33,7 @@ BETWEEN = {
     "mean": pyrnn.MeanOverTime,
     "dropout": partial(pyrnn.Dropout, seed=0),
     "activation": pyrnn.Activation,
+    "softmax": pyrnn.Softmax,
     "norm": partial(pyrnn.LayerNorm, 3, dtype="float64"),
     "batch": partial(pyrnn.BatchNorm1d, 3, dtype="float64"),
     "maximum": partial(pyrnn.MaxPool1d, 2),

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from pyrnn.layers.composition.pointwise import Activation as Activation
     from pyrnn.layers.composition.pointwise import Dropout as Dropout
     from pyrnn.layers.composition.pointwise import LayerNorm as LayerNorm
+    from pyrnn.layers.composition.pointwise import Softmax as Softmax
     from pyrnn.layers.composition.pooling import LastStep as LastStep
     from pyrnn.layers.composition.pooling import MeanOverTime as MeanOverTime
     from pyrnn.layers.composition.sequential import Sequential as Sequential
@@ -115,7 +116,7 @@ _NAMES = {
     "pyrnn.layers._layer": ["Layer"],
     "pyrnn.layers.composition.batch_norm": ["BatchNorm1d"],
     "pyrnn.layers.composition.pooling": ["LastStep", "MeanOverTime"],
-    "pyrnn.layers.composition.pointwise": ["Activation", "Dropout", "LayerNorm"],
+    "pyrnn.layers.composition.pointwise": ["Activation", "Dropout", "LayerNorm", "Softmax"],
     "pyrnn.layers.composition.sequential": ["Sequential"],
     "pyrnn.layers.composition.stream": ["SequentialStream"],
     "pyrnn.layers.convolution.conv1d": ["Conv1d"],

@@ -68,7 +68,7 @@ MODELS = {
     "activations": lambda: [
         over_time(pyrnn.GRU, 3, 4, seed=0), pyrnn.Activation("elu"),
         pyrnn.Activation(("leaky_relu", 0.2)), pyrnn.Linear(4, 4, seed=1),
-        pyrnn.Activation(HARD_SIGMOID), pyrnn.Activation("softsign"),
+        pyrnn.Activation(HARD_SIGMOID), pyrnn.Activation("softsign"), pyrnn.Softmax(),
     ],
     "dense": lambda: [pyrnn.Linear(3, 4, seed=0), pyrnn.Activation("tanh"), pyrnn.Linear(4, 2)],
     "tokens": lambda: [pyrnn.Embedding(7, 3, seed=0), over_time(pyrnn.GRU, 3, 4, seed=1)],

@@ -29,7 +29,7 @@ from pyrnn.interop._stored import check_finite
 from pyrnn.layers import _options
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.batch_norm import BatchNorm1d
-from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm
+from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm, Softmax
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
 from pyrnn.layers.composition.sequential import Sequential
 from pyrnn.layers.convolution.conv1d import Conv1d
@@ -50,7 +50,7 @@ _COMPOSABLE: Mapping[str, type[Layer]] = {
     for kind in (
         *(RNN, LSTM, GRU, MinGRU, Linear, Embedding, Conv1d),
         *(MaxPool1d, InstanceNorm1d, BatchNorm1d),
-        *(LastStep, MeanOverTime, Dropout, Activation, LayerNorm, Sequential),
+        *(LastStep, MeanOverTime, Dropout, Activation, Softmax, LayerNorm, Sequential),
     )
 }
 """What a saved `Sequential` may consist of."""

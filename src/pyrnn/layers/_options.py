@@ -213,7 +213,7 @@ def defaults_of(kind: type) -> dict[str, Any]:
         if "__init__" in vars(each):
             _, *arguments = inspect.signature(each.__init__).parameters.values()  # type: ignore[misc]
             options = [a for a in arguments if a.name != "parameters"]  # those are not described
-            if options and all(_is_option(kind, option.name) for option in options):
+            if all(_is_option(kind, option.name) for option in options):
                 return {option.name: option.default for option in options}
     return {}
 

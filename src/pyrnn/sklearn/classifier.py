@@ -11,11 +11,11 @@ from sklearn.metrics import accuracy_score
 
 from pyrnn import _checks
 from pyrnn._pickling import public
+from pyrnn.backend.probabilities import log_softmax, softmax
 from pyrnn.sklearn._base import BaseRNN, Examples, read_weights, taken
 from pyrnn.sklearn._sequences import Sequences, read_sequences
 from pyrnn.sklearn._targets import joined, read_labels, stacked
 from pyrnn.training.losses import cross_entropy
-from pyrnn.training.probabilities import log_softmax, softmax
 
 
 @public("pyrnn.sklearn")

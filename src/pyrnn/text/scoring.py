@@ -12,10 +12,10 @@ import numpy as np
 from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import Array, Indices
+from pyrnn.backend.probabilities import log_softmax
 from pyrnn.text.vocabularies.base import BaseVocabulary, Spans
 from pyrnn.text.vocabulary import Vocabulary
 from pyrnn.training import divergence
-from pyrnn.training.probabilities import log_softmax
 
 MOST_STEPS = 4096
 MOST_LOGITS = 1 << 20

@@ -56,6 +56,7 @@ LAYERS = {
     "named": lambda **more: pyrnn.Sequential(
         é=pyrnn.LSTM(3, 6, seed=0, **more),
         _=pyrnn.Activation("sigmoid"),
+        end=pyrnn.Softmax(),
         last=pyrnn.LastStep(),
         out=pyrnn.Linear(6, 2, seed=1, bias=False, **more),
     ),

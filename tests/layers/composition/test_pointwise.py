@@ -32,6 +32,7 @@ EACH = pytest.mark.parametrize(
     [
         lambda: pyrnn.Dropout(0.3, seed=0),
         *(lambda function=function: pyrnn.Activation(function) for function in FUNCTIONS),
+        pyrnn.Softmax,
         lambda: pyrnn.LayerNorm(4, dtype="float64"),
         lambda: pyrnn.LayerNorm(4, 0.1, False, dtype="float64"),
     ],
@@ -85,6 +86,25 @@ def test_backends_agree_on_activations(function, dtype):
     tolerance = {"float32": 2e-6, "float64": 1e-14}[dtype]
     for got, expected in zip(*found, strict=True):
         np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_softmax_is_torchs(dtype, backend):
+    torch = pytest.importorskip("torch")
+    x, dy = 9 * random(3, 5, 7, dtype=dtype), random(3, 5, 7, dtype=dtype)[::-1].copy()
+    layer = pyrnn.Softmax()
+    y, _, cache = layer.forward(x)
+    dx, _, _ = layer.backward(cache, dy)
+    tensor = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    expected = torch.softmax(tensor, -1)
+    expected.backward(torch.tensor(dy, dtype=torch.float64))
+    tolerance = {"float32": 1e-7, "float64": 1e-14}[dtype]
+    assert y.dtype == dx.dtype == dtype
+    np.testing.assert_allclose(y, expected.detach(), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(dx, tensor.grad, rtol=tolerance, atol=tolerance)
+    for wrong in (np.float32(1), np.ones((3, 0))):
+        with pytest.raises(ValueError, match="x: expected at least one score"):
+            layer(wrong)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

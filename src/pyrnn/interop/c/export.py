@@ -78,8 +78,8 @@ def export(
     Parameters
     ----------
     model : Layer or CharacterModel
-        Linear, Embedding, RNN, LSTM, GRU, MinGRU, Activation, LayerNorm, BatchNorm1d, LastStep,
-        MeanOverTime, or a `Sequential` of them. What only acts in training (dropout) is left out.
+        Linear, Embedding, RNN, LSTM, GRU, MinGRU, Activation, Softmax, LayerNorm, BatchNorm1d,
+        LastStep, MeanOverTime, or a `Sequential` of them. What only acts in training (dropout) is left out.
     folder : str, bytes or os.PathLike
         Where to write; created if it does not exist.
     name : str, default "model"

@@ -110,6 +110,19 @@ static float softplus(float x)
     return (x > 0.0f ? x : 0.0f) + log1pf(expf(x > 0.0f ? -x : x));
 }
 """,
+    "softmax": """
+/* y = exp(x) / sum of exp(x), without overflow */
+static void softmax(size_t count, const float *x, float *y)
+{
+    float largest = x[0], sum = 0.0f;
+    for (size_t i = 1; i < count; ++i) largest = x[i] > largest ? x[i] : largest;
+    for (size_t i = 0; i < count; ++i) {
+        y[i] = expf(x[i] - largest);
+        sum += y[i];
+    }
+    for (size_t i = 0; i < count; ++i) y[i] /= sum;
+}
+""",
     "normalise": """
 /* x becomes (x - mean) / sqrt(variance + epsilon) */
 static void normalise(size_t count, float epsilon, float *x)

@@ -12,7 +12,7 @@ from pyrnn.backend import selection
 from pyrnn.interop.c.source import Source
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.batch_norm import BatchNorm1d
-from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm
+from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm, Softmax
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent import _noise
@@ -120,6 +120,11 @@ def _activation(source: Source, name: str, layer: Activation) -> None:
         raise ValueError(f"model: exported C has the activations {known}, got {layer!r}")
     loop = f"for (size_t i = 0; i < {source.size}; ++i)"
     source.line(f"{loop} y[i] = {function}(x[i]);", function)
+    source.end_layer(name, repr(layer), source.size)
+
+
+def _softmax(source: Source, name: str, layer: Softmax) -> None:
+    source.call("softmax", source.size, "x", "y")
     source.end_layer(name, repr(layer), source.size)
 
 
@@ -305,6 +310,7 @@ _KINDS: dict[type, Callable[[Source, str, Any], None]] = {
     Embedding: _embedding,
     Recurrent: _recurrent,
     Activation: _activation,
+    Softmax: _softmax,
     LayerNorm: _layer_norm,
     BatchNorm1d: _batch_norm,
     MeanOverTime: _mean,

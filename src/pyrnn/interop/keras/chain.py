@@ -17,7 +17,7 @@ from pyrnn.interop.keras.others import one, plain_norm
 from pyrnn.interop.keras.sources import Configured, inner_layers
 from pyrnn.interop.keras.wrappers import activation_name, unwrapped
 from pyrnn.layers._layer import Layer
-from pyrnn.layers.composition.pointwise import Activation, Dropout
+from pyrnn.layers.composition.pointwise import Activation, Dropout, Softmax
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
 from pyrnn.layers.convolution.conv1d import Conv1d
 from pyrnn.layers.convolution.over_time import MaxPool1d
@@ -146,7 +146,9 @@ class _Row:
 
     def _activation(self, name: str, config: Mapping[str, Any], label: str) -> None:
         function = activation_name(config.get("activation"))
-        if function in self.functions and function != "linear":
+        if function == "softmax":
+            self.put(label, Softmax())
+        elif function in self.functions and function != "linear":
             self.put(label, Activation(self.functions[function]))
         elif function != "linear":
             self.leave(name, f"no layer of pyrnn is its activation {function}")
@@ -214,6 +216,13 @@ class _Row:
         slope = config.get("negative_slope", config.get("alpha", 0.3))
         self.put(name, Activation(("leaky_relu", slope)))
 
+    def softmax(self, name: str, config: Mapping[str, Any]) -> None:
+        """Softmax, along the last axis."""
+        if config.get("axis", -1) in (-1, [-1]):
+            self.put(name, Softmax())
+        else:
+            self.leave(name, "no layer of pyrnn is a Softmax along another axis than the last")
+
     def elu(self, name: str, config: Mapping[str, Any]) -> None:
         """ELU."""
         self.put(name, Activation(("elu", config.get("alpha", 1.0))))
@@ -261,6 +270,7 @@ _WITHOUT_WEIGHTS: Mapping[Any, Callable[[_Row, str, Mapping[str, Any]], None]] =
     "ReLU": _Row.relu,
     "LeakyReLU": _Row.leaky_relu,
     "ELU": _Row.elu,
+    "Softmax": _Row.softmax,
     "Dropout": _Row.dropout,
     "GlobalAveragePooling1D": _Row.mean,
     "MaxPooling1D": _Row.max_pool,

@@ -18,7 +18,7 @@ from pyrnn.interop.keras.cells import (
 )
 from pyrnn.interop.keras.chain import swapped
 from pyrnn.layers._layer import Layer
-from pyrnn.layers.composition.pointwise import Activation, Dropout
+from pyrnn.layers.composition.pointwise import Activation, Dropout, Softmax
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime, Pooling
 from pyrnn.layers.convolution.conv1d import Conv1d
 from pyrnn.layers.convolution.over_time import OverTime
@@ -144,6 +144,8 @@ def _layer(layer: Layer, name: str, behind: Layer | None) -> dict[str, Any] | No
         return _config(form.class_name, name, dtype | form.config | padding)
     if isinstance(layer, Activation):
         return _config("Activation", name, {"activation": activation_named(layer.function, layer)})
+    if isinstance(layer, Softmax):
+        return _config("Softmax", name, {"axis": -1})
     if isinstance(layer, Dropout):
         return _config("Dropout", name, {"rate": layer.p})
     if isinstance(layer, MeanOverTime):

@@ -18,7 +18,7 @@ from pyrnn.interop.onnx.equations import Weights
 from pyrnn.interop.onnx.weights import activation_attributes, from_cell, settings_of
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.batch_norm import BatchNorm1d
-from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm
+from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm, Softmax
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime, Pooling
 from pyrnn.layers.convolution.conv1d import Conv1d
 from pyrnn.layers.convolution.over_time import InstanceNorm1d, MaxPool1d
@@ -46,8 +46,8 @@ def save(model: Layer | Sequence[Layer], path: AnyPath) -> None:
     ----------
     model : Layer or sequence of layers
         RNN, LSTM, GRU with any activations, clip and merge mode; Linear, Embedding, Conv1d,
-        MaxPool1d, LayerNorm, BatchNorm1d, InstanceNorm1d, Activation, LastStep, MeanOverTime, a
-        `Sequential` of them; or several of them, each of which takes the output of
+        MaxPool1d, LayerNorm, BatchNorm1d, InstanceNorm1d, Activation, Softmax, LastStep,
+        MeanOverTime, a `Sequential` of them; or several of them, each of which takes the output of
         the one before. What only acts in training (dropout, recurrent dropout) is left out.
     path : str, bytes or os.PathLike
         Usually ends in ``.onnx``.
@@ -413,6 +413,7 @@ _WRITERS: Mapping[type[Layer], Callable[[_Writer, Any], None]] = {
     MaxPool1d: write_windows.max_pool,
     InstanceNorm1d: write_windows.instance_norm,
     Activation: write_activations.activation,
+    Softmax: write_activations.softmax,
     LastStep: _Writer.last_step,
     MeanOverTime: _Writer.mean_over_time,
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn.layers.composition.pointwise import Activation
+from pyrnn.layers.composition.pointwise import Activation, Softmax
 from pyrnn.layers.recurrent._activations import named_numbers
 
 _FUNCTIONS = {
@@ -46,3 +46,8 @@ def activation(writer: Any, layer: Activation) -> None:
         writer._node("Mul", [writer.value, b], f"{prefix}_scaled")
         writer._node("Tanh", [writer.value], f"{prefix}_tanh")
         writer._node("Mul", [writer.value, a], prefix)
+
+
+def softmax(writer: Any, layer: Softmax) -> None:
+    """Along the last axis."""
+    writer._node("Softmax", [writer.value], writer._prefix("softmax"), axis=-1)

@@ -11,6 +11,7 @@ from pyrnn import _checks, _warnings
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
+from pyrnn.backend.probabilities import softmax
 from pyrnn.layers import _cache, _options
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Option, Setting
@@ -241,6 +242,49 @@ class Activation(Pointwise):
     def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
         with _warnings.unwarned():
             return selection.current().activation_backward(*self._function, kept, dy), {}
+
+
+@public("pyrnn")
+class Softmax(Pointwise):
+    """Turn the scores of each step into probabilities, along the last axis.
+
+    Raises
+    ------
+    ValueError
+        If x has no axis.
+
+    Notes
+    -----
+    y_i = exp(x_i) / Σ_j exp(x_j), computed in float64, each row for itself, as
+    ``torch.nn.Softmax(dim=-1)``. For training, pass the scores before it to
+    `pyrnn.losses.cross_entropy`, which is exact where a probability rounds to 0.
+
+    Examples
+    --------
+    >>> import numpy as np, pyrnn
+    >>> pyrnn.Softmax()(np.array([[0.0, 0.0, -np.inf]]))
+    array([[0.5, 0.5, 0. ]])
+    """
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def _check_input(self, x: Any) -> Array:
+        array = super()._check_input(x)
+        if array.ndim == 0 or array.shape[-1] == 0:
+            raise ValueError(f"x: expected at least one score in the last axis, got {array.shape}")
+        return array
+
+    def _map(self, x: Array) -> tuple[Array, Any]:
+        with _warnings.unwarned():
+            y = softmax(x)
+        return y.astype(x.dtype), y
+
+    def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
+        with _warnings.unwarned():
+            wide = dy.astype(np.float64)
+            dx = kept * (wide - (wide * kept).sum(axis=-1, keepdims=True))
+        return dx.astype(dy.dtype), {}
 
 
 @public("pyrnn")

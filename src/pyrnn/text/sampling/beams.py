@@ -9,10 +9,10 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn._types import Array, Indices
+from pyrnn.backend.probabilities import log_softmax
 from pyrnn.text.sampling.choice import scores_of
 from pyrnn.text.sampling.writing import features
 from pyrnn.text.vocabularies.base import BaseVocabulary
-from pyrnn.training.probabilities import log_softmax
 
 
 class _Beam(NamedTuple):

@@ -54,6 +54,8 @@ def pointwise_case(draw: Draw, kind: str) -> Case:
         plain = ("tanh", "relu", "sigmoid", "softplus", "softsign", "identity", "elu")
         numbered = (("leaky_relu", 0.2), ("hard_sigmoid", 0.3, 0.4), ("scaled_tanh", 1.5, 0.7))
         options = {"function": draw.choice((*plain, *numbered))}
+    elif kind == "Softmax":
+        options = {}
     else:
         options = {"normalized_shape": features, "dtype": draw.dtype_argument()}
         options |= {"eps": draw.choice((1e-5, 0.1)), "elementwise_affine": draw.chance(0.7)}
@@ -63,7 +65,7 @@ def pointwise_case(draw: Draw, kind: str) -> Case:
     return Case(arguments, run, relations, in_numpy=True, names={"cache"})
 
 
-for _kind in ("Dropout", "Activation", "LayerNorm"):
+for _kind in ("Dropout", "Activation", "Softmax", "LayerNorm"):
     _more = ("p",) if _kind == "Dropout" else ()
     entry(_kind, *_methods(_kind, *_more), weight=0.5)(partial(pointwise_case, kind=_kind))
 

@@ -19,6 +19,7 @@ DENSE = {
 SMALL = {
     "Dropout": {"p": (0.0, 0.5, 1.0), "seed": (None, 1)},
     "Activation": {"function": ("tanh", "relu", "sigmoid", "softplus")},
+    "Softmax": {},
     "LayerNorm": {"normalized_shape": (1, 3), "eps": (0.0, 1e-3)},
     "MaxPool1d": {"kernel_size": (2, 3), "stride": (None, 1), "batch_first": (True, False)},
     "InstanceNorm1d": {"num_features": (1, 3), "eps": (0.0, 1e-3), "affine": (True, False)},

@@ -10,7 +10,7 @@ from pyrnn.interop.onnx.nodes import Step
 from pyrnn.interop.onnx.operators._build import ints
 from pyrnn.interop.onnx.weights import written
 from pyrnn.layers._layer import Layer
-from pyrnn.layers.composition.pointwise import Activation, Dropout
+from pyrnn.layers.composition.pointwise import Activation, Dropout, Softmax
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
 from pyrnn.layers.convolution.over_time import MaxPool1d
 
@@ -48,6 +48,15 @@ def _function(path: Path, step: Step) -> bool:
     usual_ones = tuple(usual for _, usual in numbers)
     function: Any = name if found == usual_ones else (name, *found)
     path.add(step.build.node.name, Activation(function))
+    return True
+
+
+def _softmax(path: Path, step: Step) -> bool:
+    """Along the last axis, of features."""
+    axis = step.build.integer("axis", -1)
+    if path.axes[-1] != FEATURES or axis not in (-1, len(path.axes) - 1):
+        return False
+    path.add(step.build.node.name, Softmax())
     return True
 
 
@@ -283,5 +292,6 @@ STEPS: Mapping[str, Callable[[Path, Step], bool]] = {
     "Slice": _slice,
     "Squeeze": _squeeze,
     "Transpose": _transpose,
+    "Softmax": _softmax,
     **dict.fromkeys(FUNCTIONS, _function),
 }

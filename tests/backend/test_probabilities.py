@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyrnn.training.probabilities import log_softmax, softmax
+from pyrnn.backend.probabilities import log_softmax, softmax
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
