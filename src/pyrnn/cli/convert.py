@@ -13,7 +13,7 @@ from pyrnn.cli._common.arguments import Subparsers, file_name
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import deferred
 from pyrnn.cli._common.outputs import check_other
-from pyrnn.cli._common.terminal import escaped
+from pyrnn.cli._common.terminal import escaped, one_line
 from pyrnn.interop import conversion
 
 
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     for line in unheld:
         print(f"not in {shown(arguments.target)}: {escaped(line)}", file=sys.stderr)
     for name, reason in holding.refused.items():
-        print(f"left out: {name}: {reason}")
+        print(one_line(f"left out: {name}: {reason}"))
     return 0
 
 

@@ -6,7 +6,7 @@ import argparse
 
 from pyrnn.cli._common.arguments import Subparsers, file_name
 from pyrnn.cli._common.interrupt import deferred
-from pyrnn.cli._common.terminal import escaped
+from pyrnn.cli._common.terminal import one_line
 from pyrnn.interop import conversion
 
 
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
         whole = _whole(holding)
     print(f"{arguments.file}: {holding.format}")
     rows = [
-        (_shown(name), repr(layer), f"{layer.num_parameters:,}")
+        (one_line(name), repr(layer), f"{layer.num_parameters:,}")
         for name, layer in holding.layers.items()
     ]
     table = [("layer", "kind and sizes", "parameters"), *rows]
@@ -41,21 +41,16 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("no layers")
     for name, reason in holding.refused.items():
-        print(f"not read: {_shown(name)}: {_shown(reason)}")
+        print(f"not read: {one_line(name)}: {one_line(reason)}")
     for operator, (nodes, numbers) in holding.others.items():
         print(
-            f"no layer: {_shown(operator)}: {numbers:,} numbers in {nodes} node{'s'[: nodes > 1]}"
+            f"no layer: {one_line(operator)}: {numbers:,} numbers in {nodes} node{'s'[: nodes > 1]}"
         )
     for name, reason in holding.left.items():
-        print(f"no layer: {_shown(name)}: {_shown(reason)}")
+        print(f"no layer: {one_line(name)}: {one_line(reason)}")
     if whole:
         print(whole)
     return 0
-
-
-def _shown(text: str) -> str:
-    """Text of a file as one line without control characters."""
-    return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _whole(holding: conversion.Holding) -> str:
@@ -68,5 +63,5 @@ def _whole(holding: conversion.Holding) -> str:
     try:
         model = Model(holding.program)
     except (UnsupportedError, GraphError) as error:
-        return f"the whole model does not run: {_shown(str(error))}"
-    return f"the whole model runs: {_shown(repr(model))}"
+        return f"the whole model does not run: {one_line(str(error))}"
+    return f"the whole model runs: {one_line(repr(model))}"

@@ -34,6 +34,11 @@ def escaped(text: str) -> str:
     return "".join(map(_escaped, text))
 
 
+def one_line(text: str) -> str:
+    """Text with control characters, new lines too, as escapes: names are what a file says."""
+    return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def _escaped(character: str) -> str:
     obeyed = unicodedata.category(character) in ("Cc", "Zl", "Zp") or character in _TURNING
     if not obeyed or character in _PLAIN:

@@ -79,7 +79,8 @@ def export(
     ----------
     model : Layer or CharacterModel
         Linear, Embedding, RNN, LSTM, GRU, MinGRU, Activation, Softmax, LayerNorm, BatchNorm1d,
-        LastStep, MeanOverTime, or a `Sequential` of them. What only acts in training (dropout) is left out.
+        LastStep, MeanOverTime, or a `Sequential` of them. What only acts in training (dropout) is
+        left out.
     folder : str, bytes or os.PathLike
         Where to write; created if it does not exist.
     name : str, default "model"

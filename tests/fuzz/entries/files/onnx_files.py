@@ -226,8 +226,11 @@ def _read_onnx(a: dict[str, Any]) -> Any:
 
 
 def _chained(whole: Any) -> None:
-    """What a graph has beyond its layers is named in one line each; else they are a composition."""
-    if any("\n" in name + reason for name, reason in whole.left.items()):
+    """Why something of a graph is no layer is one line each; else its layers are a composition.
+
+    Names are the file's own, whatever is in them; commands show them escaped.
+    """
+    if any("\n" in reason for reason in whole.left.values()):
         raise AssertionError(f"several lines: {whole.left!r}")
     if not whole.left:
         pyrnn.Sequential(*whole.layers.values())
