@@ -38,8 +38,10 @@ class _FileLogger(Callback):
             return
         goes_on = self.trainer.progress.step > 0
         if goes_on and os.path.exists(self.filename):
-            with open_regular(self.filename) as file:
-                lines = io.TextIOWrapper(file, "utf-8", _ANY_BYTES, newline="").readlines()
+            with io.TextIOWrapper(
+                open_regular(self.filename), "utf-8", _ANY_BYTES, newline=""
+            ) as file:
+                lines = file.readlines()
             done = [line for line in lines if self._is_done(line, self.trainer.progress.epoch)]
             if done != lines:
                 write_atomically(self.filename, "".join(done).encode("utf-8", _ANY_BYTES))
