@@ -289,7 +289,7 @@ def test_a_tiny_temperature_is_greedy(backend):
         ({"learning_rate": float("inf")}, ValueError, "learning_rate: expected a number in"),
         ({"seed": -1}, ValueError, "seed: expected a whole number of at least 0, got -1"),
         ({"dtype": "float16"}, TypeError, "dtype: expected 'float32' or 'float64', got 'float16'"),
-        ({"hidden_size": 10**6}, ValueError, r"Whh: shape \(1000000, 1000000\) has"),
+        ({"hidden_size": 10**6}, ValueError, r"Whh: expected at most \d+ elements"),
     ],
 )
 def test_wrong_arguments_of_train(backend, changed, error, message):
