@@ -159,9 +159,9 @@ void scale(const Arrays& arrays, double factor) {
   const auto of_double = normal_factors<double>(factor);
   go_through({{&arrays}}, [&](const auto& kernels, const auto& at, Size n) {
     if constexpr (std::is_same_v<Number<decltype(at)>, float>) {
-      for (const float factor : of_float) kernels.scale(at[0], factor, n);
+      for (const float each : of_float) kernels.scale(at[0], each, n);
     } else {
-      for (const double factor : of_double) kernels.scale(at[0], factor, n);
+      for (const double each : of_double) kernels.scale(at[0], each, n);
     }
   });
 }
