@@ -47,10 +47,13 @@ def contenders(case: CharacterCase, threads: int) -> list[Contender]:
 
     What is not recurrent is torch's in both, and has each number of threads.
     """
+    import torch
+
     from bench.characters import torch_models as character_torch
     from pyrnn.interop.torch import accelerate
 
     pyrnn.set_num_threads(threads)
+    torch.manual_seed(0)
     shape = (2, case.time_steps, case.batch_size)
     characters = np.random.default_rng(0).integers(len(VOCABULARY), size=shape)
     first = character_torch.Model(case).state_dict()

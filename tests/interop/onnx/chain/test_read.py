@@ -117,7 +117,7 @@ def graph_of(nodes, **weights):
 GRU = ("gru", "GRU", "x,W,R", "Y,h", {"hidden_size": 3})
 ROWS = ("rows", "Squeeze", "Y,one", "s", {})
 LEFT = {
-    "an operator": ([GRU, ROWS, ("p", "Softmax", "s", "y", {})], "p: Softmax is no layer"),
+    "an operator": ([GRU, ROWS, ("p", "LogSoftmax", "s", "y", {})], "p: LogSoftmax is no layer"),
     "two readers": (
         [GRU, ROWS, ("a", "Tanh", "s", "t", {}), ("b", "Add", "s,t", "y", {})],
         "s: expected one node to read it, got a, b",
