@@ -25,7 +25,7 @@ def test_the_steps_are_the_same(native):
         with other.context():
             got = other.outputs(other.run())["losses"]
         assert got == pytest.approx(expected, rel=1e-5)
-    assert expected[-1] < expected[0]
+    assert len(set(expected)) == len(expected) > 1
 
 
 def test_its_table():
