@@ -35,7 +35,7 @@ void int8_tile(const Int8Tile& tile) {
   typename D::Sum sums[ROWS][PANELS * WIDTH];
 #pragma GCC unroll 8
   for (int j = 0; j < PANELS * WIDTH; ++j) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < ROWS; ++i) sums[i][j] = D::begin(tile.column_offsets + j * V::lanes);
   }
   const std::int8_t* b[PANELS];
@@ -43,7 +43,7 @@ void int8_tile(const Int8Tile& tile) {
   for (int p = 0; p < PANELS; ++p) b[p] = tile.b + p * tile.b_panel;
   for (Size k = tile.k_begin; k < tile.k_end; k += D::group) {
     typename D::Element elements[ROWS];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < ROWS; ++i)
       elements[i] = D::element(tile.a + i * tile.a_row, tile.padded, k);
 #pragma GCC unroll 2
@@ -51,13 +51,13 @@ void int8_tile(const Int8Tile& tile) {
 #pragma GCC unroll 4
       for (int j = 0; j < WIDTH; ++j) {
         const typename D::Weights weights = D::load(b[p] + j * V::lanes * D::group);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int i = 0; i < ROWS; ++i) D::add(sums[i][p * WIDTH + j], elements[i], weights);
       }
       b[p] += WIDTH * V::lanes * D::group;
     }
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < ROWS; ++i) {
     const V row_scale = V::broadcast(tile.row_scales[i * tile.scale_row]);
 #pragma GCC unroll 2
