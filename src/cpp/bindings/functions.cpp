@@ -5,26 +5,40 @@
 #include "bindings/python/computing.hpp"
 #include "runtime/dense/activation.hpp"
 #include "runtime/machine/dispatch.hpp"
+#include "runtime/threads/pieces.hpp"
+#include "tuning.hpp"
 
 namespace pyrnn {
 namespace {
+
+// An array of y = f(x), where function(x, y, n) computes some of them. A long call ends at a
+// signal.
+template <class T, class Function>
+py::array_t<T> each_element(const Dense<T>& x, const Function& function) {
+  constexpr Size unit = 64;
+  py::array_t<T> y(py::array::ShapeContainer(x.shape(), x.shape() + x.ndim()));
+  const T* const from = x.data();
+  T* const to = y.mutable_data();
+  const Size n = x.size();
+  const WithoutGil release;
+  in_pieces(Range{0, n}, tuning::products_of_an_exponential, unit,
+            [&](Range some) { function(from + some.begin, to + some.begin, some.size()); });
+  return y;
+}
 
 template <class T>
 void bind_function(py::module_& module, const char* name,
                    void (*Kernels<T>::*function)(const T*, T*, Size)) {
   module.def(name, [function](const Dense<T>& x) {
-    py::array_t<T> y(py::array::ShapeContainer(x.shape(), x.shape() + x.ndim()));
-    (kernels_of<T>(active_table()).*function)(x.data(), y.mutable_data(), x.size());
-    return y;
+    return each_element<T>(x, kernels_of<T>(active_table()).*function);
   });
 }
 
 template <class T>
 py::array_t<T> softplus(const Dense<T>& x) {
-  py::array_t<T> y(py::array::ShapeContainer(x.shape(), x.shape() + x.ndim()));
-  kernels_of<T>(active_table())
-      .activation({Function::softplus}, x.data(), y.mutable_data(), x.size());
-  return y;
+  return each_element<T>(x, [](const T* from, T* to, Size n) {
+    kernels_of<T>(active_table()).activation({Function::softplus}, from, to, n);
+  });
 }
 
 template <class T>

@@ -13,8 +13,7 @@ from pyrnn.backend import selection
 def log_softmax(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Logarithms of the probabilities along the last axis, in float64."""
     backend = selection.current()
-    shifted = scores.astype(np.float64)
-    shifted -= shifted.max(axis=-1, keepdims=True)
+    shifted = _below_largest(scores)
     sums = backend.exp(shifted).sum(axis=-1, keepdims=True)
     logarithms: npt.NDArray[np.float64] = shifted - backend.log(sums)
     return logarithms
@@ -22,6 +21,13 @@ def log_softmax(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 def softmax(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Probabilities along the last axis, in float64."""
-    probabilities: npt.NDArray[Any] = selection.current().exp(log_softmax(scores))
+    probabilities: npt.NDArray[Any] = selection.current().exp(_below_largest(scores))
     probabilities /= probabilities.sum(axis=-1, keepdims=True)
     return probabilities
+
+
+def _below_largest(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The scores, moved so that the largest is 0: then no exponential overflows."""
+    shifted: npt.NDArray[np.float64] = scores.astype(np.float64)
+    shifted -= shifted.max(axis=-1, keepdims=True)
+    return shifted

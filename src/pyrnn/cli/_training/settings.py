@@ -19,7 +19,7 @@ OPTIMIZERS: dict[str, Any] = {
 
 SCHEDULES: Mapping[str, Callable[[float], float]] = {
     "linear": lambda progress: 1 - progress,
-    "cosine": lambda progress: float(raised_cosine(progress / 2)),
+    "cosine": lambda progress: raised_cosine(progress / 2),
     "constant": lambda progress: 1.0,
 }
 """The learning rate after a part of the run, as a share of the highest."""

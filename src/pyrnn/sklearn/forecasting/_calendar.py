@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
-from pyrnn.training.functions import cosine
+from pyrnn.training.functions import cosines
 
 NAMES = ("hour", "weekday", "year")
 DAY = np.timedelta64(1, "D")
@@ -69,4 +69,4 @@ def moments(times: Any) -> npt.NDArray[np.float64]:
 def _waves(phase: npt.NDArray[Any], count: int) -> npt.NDArray[np.float64]:
     """Sines and cosines with 1 to ``count`` periods in a phase from 0 to 1."""
     turns = phase[:, None] * np.arange(1, count + 1)
-    return np.concatenate([cosine(turns - 0.25), cosine(turns)], axis=1)
+    return np.concatenate([cosines(turns - 0.25), cosines(turns)], axis=1)

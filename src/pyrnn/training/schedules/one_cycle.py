@@ -176,7 +176,7 @@ class OneCycleLR(LRScheduler):
                 first, last = levels[number], levels[number + 1]
                 if self.anneal_strategy == "linear":
                     return first + (last - first) * share
-                return last + (first - last) * float(raised_cosine(share / 2))
+                return last + (first - last) * raised_cosine(share / 2)
             begin = end
         raise AssertionError("the last phase takes whatever is left")
 

@@ -91,7 +91,7 @@ class CosineAnnealingLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         """Return η_min + (initial rate − η_min) (1 + cos(π steps / T_max)) / 2."""
-        share = float(raised_cosine(self.last_epoch / (2 * self.T_max)))
+        share = raised_cosine(self.last_epoch / (2 * self.T_max))
         return [self.eta_min + (rate - self.eta_min) * share for rate in self.base_lrs]
 
 
