@@ -208,3 +208,19 @@ def test_weights_of_other_layouts_are_packed_but_not_followed(same_bits, dtype):
     same_bits(backend.forward(backend.pack("rnn_tanh", parameters), x, None)[0], layer(x)[0])
     with pytest.raises(ValueError, match="parameters: a copy cannot be followed"):
         backend.pack("rnn_tanh", parameters, follow=True)
+
+
+@DTYPES
+@pytest.mark.parametrize("lengths", [[0, 0], [0, 3], [5, 1], [-1, 1], [2**62, 1]])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_core_itself_takes_no_lengths_out_of_range(dtype, lengths, reverse):
+    native = selection.current()
+    cell = pyrnn.LSTM(3, 8, dtype=dtype, seed=0)
+    names = {name.removesuffix("_l0"): array for name, array in cell.parameters.items()}
+    weights = native.pack("lstm", names)
+    x, lengths = random(4, 2, 3, dtype=dtype), np.array(lengths, np.intp)
+    for keep in (False, True):
+        with pytest.raises(ValueError, match="lengths: expected values in"):
+            native.forward(weights, x, None, lengths, reverse, keep, 0)
+    with pytest.raises(ValueError, match="lengths: expected values in"):
+        native.forward_both([weights] * 2, x, [None] * 2, lengths, True, 0, [None] * 2)

@@ -1,5 +1,7 @@
 """The X of estimators: what is taken, what is the same, what is refused."""
 
+import collections
+
 import numpy as np
 import pytest
 
@@ -115,3 +117,80 @@ def test_a_constant_feature_stays_finite(even):
     regressor = RNNRegressor(hidden_size=4, max_iter=2).fit(X, X[..., 0].mean(axis=1))
     assert regressor.scaler_.scale[1] == 1
     assert np.isfinite(regressor.predict(X)).all()
+
+
+def masked(array):
+    return np.ma.masked_array(array, mask=array > 1)
+
+
+def frames_of(pandas, X):
+    """The same sequences as other containers hold them."""
+    columns = {name: [part[:, k] for part in X] for k, name in enumerate(("a", "b"))}
+    return {
+        "series of arrays": pandas.Series(list(X)),
+        "series with an index": pandas.Series(list(X), index=range(100, 100 + len(X))),
+        "series of lists": pandas.Series([part.tolist() for part in X]),
+        "series of frames": pandas.Series([pandas.DataFrame(part) for part in X]),
+        "one column": pandas.DataFrame({"a": list(X)}),
+        "a column for each feature": pandas.DataFrame(columns),
+        "a column of Series for each feature": pandas.DataFrame(
+            {name: [pandas.Series(cell) for cell in cells] for name, cells in columns.items()}
+        ),
+        "deque": collections.deque(X),
+    }
+
+
+def test_containers_of_sequences(ragged):
+    pandas = pytest.importorskip("pandas")
+    X, y = ragged
+    expected = small().fit(X, y).predict_proba(X)
+    for name, form in frames_of(pandas, X).items():
+        found = small().fit(form, pandas.Series(y)).predict_proba(form)
+        np.testing.assert_array_equal(found, expected, name)
+
+
+def test_a_series_of_targets_for_each_step(ragged):
+    pandas = pytest.importorskip("pandas")
+    X = ragged[0]
+    steps = [np.arange(len(part)) % 2 for part in X]
+    for make in (small, lambda: RNNRegressor(hidden_size=4, max_iter=2, random_state=0)):
+        expected = make().fit(X, steps).predict(X)
+        for y in (pandas.Series(steps), pandas.DataFrame({"y": steps})):
+            for one, other in zip(make().fit(X, y).predict(X), expected, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        (lambda X: iter(list(X)), TypeError, "X: expected an array, .* got list_iterator"),
+        (lambda X: dict(enumerate(X)), TypeError, "X: .* got dict"),
+        (lambda X: "text", TypeError, "X: .* got str"),
+        (lambda X: masked(X), ValueError, "X: expected an array without a mask"),
+        (lambda X: masked(X[..., 0]), ValueError, "X: expected an array without a mask"),
+        (lambda X: [masked(part) for part in X], ValueError, r"X\[0\]: expected an array without"),
+        (lambda X: np.full((len(X), 3), None), ValueError, "X contains NaN"),
+    ],
+)
+def test_other_containers_are_refused(even, change, error, match):
+    X, y = even
+    with pytest.raises(error, match=match):
+        small().fit(change(X), y)
+
+
+def test_columns_of_other_lengths_are_refused(ragged):
+    pandas = pytest.importorskip("pandas")
+    X, y = ragged
+    for second in ([part[:-1, 0] for part in X], 1.0):
+        frame = pandas.DataFrame({"a": [part[:, 0] for part in X], "b": second})
+        with pytest.raises(ValueError, match=r"X\[0\]: expected columns of one length"):
+            small().fit(frame, y)
+
+
+def test_a_target_that_is_missing_or_masked_is_refused(even):
+    X, y = even
+    with pytest.raises(ValueError, match="y contains NaN"):
+        RNNRegressor(hidden_size=4, max_iter=2).fit(X, [None] * len(X))
+    for make in (small, RNNRegressor):
+        with pytest.raises(ValueError, match="y: expected an array without a mask"):
+            make().fit(X, np.ma.masked_array(y, mask=np.arange(len(y)) == 0))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from sklearn.utils import check_array
 from sklearn.utils.validation import assert_all_finite, validate_data
 
+from pyrnn.sklearn._containers import unpacked
 from pyrnn.sklearn._errors import naming
 
 
@@ -39,7 +40,7 @@ class Sequences(NamedTuple):
 def read_sequences(estimator: Any, X: Any, *, reset: bool) -> Sequences:
     """Check X; set ``n_features_in_`` with ``reset``, otherwise compare X with it."""
     with naming("X"):
-        return _read(estimator, X, reset)
+        return _read(estimator, unpacked("X", X), reset)
 
 
 def _read(estimator: Any, X: Any, reset: bool) -> Sequences:

@@ -10,6 +10,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
+from pyrnn.sklearn._containers import unpacked
 from pyrnn.sklearn._errors import naming
 from pyrnn.sklearn._sequences import Sequences
 
@@ -19,11 +20,10 @@ MISSING = "requires y to be passed, but the target y is None"
 def read_labels(estimator: Any, y: Any, sequences: Sequences) -> tuple[Any, bool]:
     """Labels (N,), or a list of N arrays (T_i,); and whether it is the latter."""
     with naming("y"):
-        return _labels(estimator, y, sequences)
+        return _labels(estimator, _unpacked(estimator, y), sequences)
 
 
 def _labels(estimator: Any, y: Any, sequences: Sequences) -> tuple[Any, bool]:
-    _not_missing(estimator, y)
     parts = _parts_of(y)
     if parts is None:
         array = np.asarray(y)
@@ -45,18 +45,19 @@ def _labels(estimator: Any, y: Any, sequences: Sequences) -> tuple[Any, bool]:
 def read_numbers(estimator: Any, y: Any, sequences: Sequences) -> tuple[Any, bool]:
     """Numbers (N,) or (N, K), or a list of arrays (T_i,) or (T_i, K); and which of them."""
     with naming("y"):
-        return _numbers(estimator, y, sequences)
+        return _numbers(estimator, _unpacked(estimator, y), sequences)
 
 
 def _numbers(estimator: Any, y: Any, sequences: Sequences) -> tuple[Any, bool]:
-    _not_missing(estimator, y)
     parts = _parts_of(y, lists=False)
     if parts is None:
         options = {"ensure_2d": False, "allow_nd": True, "input_name": "y"}
         array = check_array(y, dtype="numeric", estimator=estimator, **options)
         if array.ndim < 3:
             _same_number(array, sequences)
-            return array.astype(np.float64), False
+            numbers = array.astype(np.float64)
+            assert_all_finite(numbers, input_name="y")  # a None among objects becomes NaN
+            return numbers, False
         parts = list(array)
     parts = [np.asarray(part, np.float64) for part in parts]
     _one_for_each_step(parts, sequences, dimensions=(1, 2))
@@ -66,9 +67,10 @@ def _numbers(estimator: Any, y: Any, sequences: Sequences) -> tuple[Any, bool]:
     return parts, True
 
 
-def _not_missing(estimator: Any, y: Any) -> None:
+def _unpacked(estimator: Any, y: Any) -> Any:
     if y is None:
         raise ValueError(f"This {type(estimator).__name__} estimator {MISSING}")
+    return unpacked("y", y)
 
 
 def _parts_of(y: Any, lists: bool = True) -> list[Any] | None:

@@ -28,6 +28,7 @@ def test_arrays():
         (np.ones((2, 2, 2)), r"series: expected shape"),
         (["a", "b"], "series: expected numbers, got dtype"),
         ([1j], "series: expected numbers, got dtype complex128"),
+        (np.ma.masked_array([1.0, 2.0], [0, 1]), "series: expected an array without a mask"),
     ],
 )
 def test_what_is_no_series(series, message):
@@ -157,3 +158,9 @@ def test_features_by_name():
     assert _calendar.chosen(False, None) == ()
     with pytest.raises(ValueError, match="calendar: expected 'hour', 'weekday' or 'year'"):
         _calendar.chosen("moon", None)
+
+
+@pytest.mark.parametrize("series", [iter([1.0]), {"a": [1.0]}, "text", {1.0}])
+def test_containers_that_have_no_order(series):
+    with pytest.raises(TypeError, match="series: expected an array or a table, got "):
+        read_table("series", series)

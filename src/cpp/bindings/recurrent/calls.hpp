@@ -2,6 +2,7 @@
 // no Python, and what Python gets. Two directions may be computed at once.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <optional>
@@ -99,6 +100,10 @@ class ForwardCall {
       return;
     }
     require(lengths->ndim() == 1 && lengths->shape(0) == cache.batch_size, "lengths: shapes");
+    // A row outside x, or a sequence without a last step, must not get further, whoever calls.
+    require(std::all_of(lengths->data(), lengths->data() + cache.batch_size,
+                        [&](Size length) { return length >= 1 && length <= cache.time_steps; }),
+            "lengths: expected values in [1, time steps]");
     cache.packed.emplace(lengths->data(), cache.batch_size, reverse);
     const std::vector<Size>& source = cache.packed->source;
     if (cache.x) {

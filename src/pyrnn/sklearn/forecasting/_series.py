@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import assert_all_finite
 
 from pyrnn import _checks, _warnings
+from pyrnn.sklearn._containers import check_not_masked
 from pyrnn.sklearn._errors import naming
 
 _HOUR = np.timedelta64(1, "h")
@@ -29,6 +31,9 @@ class Table(NamedTuple):
 
 def read_table(name: str, given: Any, timestamps: Any = None) -> Table:
     """Check an array, a Series or a DataFrame of finite numbers over time."""
+    check_not_masked(name, given)
+    if isinstance(given, (str, bytes, Mapping, Set, Iterator)):
+        raise TypeError(f"{name}: expected an array or a table, got {type(given).__name__}")
     index = getattr(given, "index", None)
     if callable(index):  # of a list
         index = None

@@ -1,0 +1,66 @@
+"""Containers of other libraries that hold sequences, such as a Series of arrays, as lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Any
+
+import numpy as np
+
+
+def unpacked(name: str, value: Any) -> Any:
+    """A list of the sequences that a Series, a DataFrame or an object array holds.
+
+    Anything else is returned as it is: whoever calls checks it. Cells of one row of a DataFrame are
+    features of one sequence.
+    """
+    check_not_masked(name, value)
+    kinds = (str, bytes, Mapping, Set, Iterator)
+    if isinstance(value, kinds) and not hasattr(value, "shape"):  # a sparse array is a mapping too
+        raise TypeError(
+            f"{name}: expected an array, a table, or a list of arrays, got {type(value).__name__}"
+        )
+    if isinstance(value, Sequence) and not isinstance(value, range):
+        parts = value if isinstance(value, (list, tuple)) else list(value)
+        for number, part in enumerate(parts):
+            check_not_masked(f"{name}[{number}]", part)
+        return parts
+    if hasattr(value, "to_numpy") and not isinstance(value, np.ndarray):
+        cells = value.to_numpy()
+    else:
+        cells = value
+    if not isinstance(cells, np.ndarray) or cells.dtype != object or not cells.size:
+        return value
+    if not _is_sequence(cells.flat[0]):
+        return value
+    if cells.ndim == 1 or cells.shape[1:] == (1,):
+        return list(cells.ravel())
+    return [_side_by_side(name, number, row) for number, row in enumerate(cells)]
+
+
+def check_not_masked(name: str, value: Any) -> None:
+    """Refuse a masked array, whose mask would be ignored."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise ValueError(
+            f"{name}: expected an array without a mask, got a MaskedArray; fill or leave out what "
+            "is masked"
+        )
+
+
+def _is_sequence(cell: Any) -> bool:
+    if isinstance(cell, (list, tuple)):
+        return True
+    return hasattr(cell, "__array__") and hasattr(cell, "__len__")
+
+
+def _side_by_side(name: str, number: int, row: Any) -> Any:
+    """The columns of one sequence as one array (T, columns)."""
+    columns = [np.asarray(cell) for cell in row]
+    lengths = [len(column) if column.ndim == 1 else None for column in columns]
+    if None in lengths or len(set(lengths)) > 1:
+        shapes = ", ".join(str(column.shape) for column in columns)
+        raise ValueError(
+            f"{name}[{number}]: expected columns of one length, one number for each step, got "
+            f"shapes {shapes}"
+        )
+    return np.stack(columns, axis=1)
