@@ -1,6 +1,8 @@
 """The package's face: its names, its version, and that importing it needs NumPy alone."""
 
 import ast
+import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +23,9 @@ def names_for_type_checkers():
 
 def test_type_checkers_see_the_names_that_there_are():
     seen = dict(names_for_type_checkers())
-    assert sorted(seen) == pyrnn.__all__
+    assert sorted(seen) == sorted([*pyrnn.__all__, "sklearn"])
+    if importlib.util.find_spec("sklearn") is None:
+        del seen["sklearn"]
     for name, module in seen.items():
         value = getattr(pyrnn, name)
         assert value is getattr(__import__(module, fromlist=[name]), name)
@@ -70,6 +74,42 @@ for name in pyrnn.__all__:
 new = {name.partition(".")[0] for name in set(sys.modules) - before}
 outside = new - set(sys.stdlib_module_names) - {"pyrnn", "numpy"}
 assert not outside, outside
+""")
+
+
+def test_one_import_reaches_every_name_that_the_documents_write_out():
+    """``pyrnn.interop.torch.read`` and the like, without an import of the modules between."""
+    documents = Path(__file__).parents[1]
+    pages = [documents / "README.md", *documents.glob("docs/**/*.md")]
+    text = "".join(page.read_text("utf-8") for page in pages)
+    names = set(re.findall(r"\bpyrnn(?:\.[a-z]\w*)+(?:\.[A-Z]\w*)?(?=[(`])", text))
+    assert {"pyrnn.interop.load", "pyrnn.interop.torch.read", "pyrnn.merge_parameters"} <= names
+    extras = {"pyrnn.interop.torch.nn", "pyrnn.interop.torch.accelerate", "pyrnn.sklearn"}
+    run(f"""
+import functools
+import pyrnn
+for name in {sorted(names)!r}:
+    if name.startswith({tuple(sorted(extras))!r}):
+        continue
+    functools.reduce(getattr, name.split(".")[1:], pyrnn)
+pyrnn.interop.onnx.prepare, pyrnn.interop.keras.load, pyrnn.interop.c.export
+""")
+
+
+@pytest.mark.parametrize("package", ["sklearn", "torch"])
+def test_a_name_that_needs_an_extra_says_so(package):
+    name = {"sklearn": "sklearn", "torch": "interop.torch.accelerate"}[package]
+    run(f"""
+sys.modules[{package!r}] = None  # as if it were not installed
+import pyrnn
+try:
+    pyrnn.{name}
+except ImportError as error:
+    assert "pip install 'pyrnn[{package}]'" in str(error), error
+else:
+    raise AssertionError
+import inspect
+inspect.getmembers(pyrnn), inspect.getmembers(pyrnn.interop)  # as help() does
 """)
 
 

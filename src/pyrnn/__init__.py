@@ -9,7 +9,7 @@ Where to start:
 - gradients: `gradcheck` compares a backward pass, of pyrnn or your own, with finite differences;
 - articles: `textbook` has the functions of "RNN from scratch in NumPy" articles;
 - text: `CharacterModel`, `text`, and the command ``pyrnn train``;
-- files: `serialization`; models of other libraries: ``pyrnn.interop``;
+- files: `serialization`; models of other libraries: `interop`; estimators: ``pyrnn.sklearn``;
 - machine: `use_backend`, `set_num_threads`, `build_info`.
 
 Names, argument order, shapes and gate orders of layers and optimisers are those of torch. Each name
@@ -36,10 +36,12 @@ from pyrnn._lazy import importing
 if TYPE_CHECKING:
     from pyrnn import callbacks as callbacks
     from pyrnn import diagnostics as diagnostics
+    from pyrnn import interop as interop
     from pyrnn import losses as losses
     from pyrnn import optim as optim
     from pyrnn import report as report
     from pyrnn import serialization as serialization
+    from pyrnn import sklearn as sklearn
     from pyrnn import text as text
     from pyrnn import textbook as textbook
     from pyrnn import typing as typing
@@ -154,6 +156,7 @@ _NAMES = {
 _MODULES = [
     "callbacks",
     "diagnostics",
+    "interop",
     "losses",
     "optim",
     "report",
@@ -162,6 +165,8 @@ _MODULES = [
     "textbook",
     "typing",
 ]
+# Public too, but not listed: they need an extra, and ``help(pyrnn)`` must work without it.
+_MODULES_OF_EXTRAS = ["sklearn"]
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 # Pickles name what they hold by the module pyrnn, so that they outlive a move of modules. These
 # names are in pickles alone; old ones must stay here.
@@ -185,7 +190,7 @@ if not TYPE_CHECKING:
             module, own = "pyrnn._version", "version"
         elif name in _HOMES:
             module, own = _HOMES[name], name
-        elif name in _MODULES:
+        elif name in _MODULES or name in _MODULES_OF_EXTRAS:
             module, own = f"pyrnn.{name}", None
         elif name in _PICKLED:
             module, own = _PICKLED[name]
