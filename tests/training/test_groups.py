@@ -198,3 +198,15 @@ ONE = np.ones(2)
 def test_wrong_groups(groups, error, words):
     with pytest.raises(error, match=words):
         pyrnn.SGD(groups)
+
+
+@pytest.mark.parametrize("value", [3, None, [], [{"lr": 0.1}]])
+def test_the_list_of_groups_cannot_be_replaced(value):
+    optimizer = pyrnn.SGD({"w": np.zeros(2)}, lr=0.5)
+    groups = optimizer.param_groups
+    with pytest.raises(AttributeError, match="param_groups: expected options to be set in the"):
+        optimizer.param_groups = value
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert optimizer.param_groups is groups
+    optimizer.step({"w": np.ones(2)})
+    assert optimizer.lr == 0.5

@@ -72,6 +72,11 @@ class Optimizer(Portable):
     def __setattr__(self, name: str, value: Any) -> None:
         """Check an option and set it in all groups, with effect from the next step."""
         groups = self.__dict__.get("param_groups")
+        if groups is not None and name == "param_groups":
+            raise AttributeError(
+                "param_groups: expected options to be set in the groups there are, as in "
+                "optimizer.param_groups[0]['lr'] = 0.1; for other groups make another optimiser"
+            )
         if groups is None or name not in OPTIONS or name not in groups[0].options:
             super().__setattr__(name, value)
             return
@@ -333,8 +338,7 @@ class Optimizer(Portable):
         loaded._steps = steps
         for mine, other in zip(self.param_groups, loaded.param_groups, strict=True):
             mine.options = other.options  # whoever holds a group goes on holding it
-        loaded.param_groups = self.param_groups
-        self.__dict__.update(loaded.__dict__)
+        self.__dict__.update(loaded.__dict__ | {"param_groups": self.param_groups})
 
     def _groups_of(self, saved: Any) -> list[dict[str, Any]]:
         """The groups as they are, with the options of a state dict."""
