@@ -313,6 +313,19 @@ def streams(given: Any, batch_size: int, name: str = "streams") -> Indices:
     return index_array(name, array.reshape(-1), batch_size)
 
 
+def stream(given: object, batch_size: int) -> int:
+    """Return the index of one of the streams."""
+    return size("stream", given, least=0, most=batch_size - 1)
+
+
+def different_streams(given: Any, batch_size: int) -> Indices:
+    """Return the indices of the streams that ``rows`` selects, each once."""
+    indices = streams(given, batch_size, "rows")
+    if len(np.unique(indices)) < len(indices):
+        raise ValueError(f"rows: expected different indices, got {indices.tolist()}")
+    return indices
+
+
 def lengths_array(
     name: str, value: object, time_steps: int, batch_size: int, least: int = 1
 ) -> npt.NDArray[np.intp]:

@@ -293,58 +293,6 @@ def test_copies_share_nothing(make, way, backend):
     pyrnn.SGD(model.parameters).step(grads)  # a copy's gradients are of the same family
 
 
-# --- streams --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("make", [classifier, tagger])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_stream_has_the_bits_of_the_whole(make, dtype, backend):
-    model = make(dtype)
-    stream = model.stream(4)
-    model.eval()
-    x = inputs(model)
-    whole, final = model(x)
-    model.train()
-    for array in model.parameters.values():
-        array[...] = 0  # the stream keeps the weights as they were
-    steps = [stream.step(x_t) for x_t in x]
-    assert np.array_equal(steps[-1], whole if make is classifier else whole[-1])
-    if make is tagger:
-        assert np.array_equal(np.stack(steps), whole)
-    assert all(map(np.array_equal, parts(stream.state), parts(final)))
-
-
-def test_the_state_of_a_stream(backend):
-    model = tagger().eval()
-    x = inputs(model)
-    stream = model.stream(4)
-    for x_t in x[:3]:
-        stream.step(x_t)
-    kept, twin = stream.state, pickle.loads(pickle.dumps(stream))
-    expected = stream.step(x[3])
-    out = np.empty_like(expected)
-    assert copy.deepcopy(twin).step(x[3], out) is out
-    assert np.array_equal(out, expected)
-    stream.state = kept
-    assert np.array_equal(stream.step(x[3]), expected)
-    with pytest.raises((TypeError, ValueError), match="state"):
-        stream.state = (kept[0], kept[1], np.ones(3))
-    stream.reset([0])
-    assert not stream.state[2][:, 0].any()
-    assert stream.state[2][:, 1].any()
-    stream.reset()
-    assert not any(part.any() for part in stream.state)
-
-
-def test_what_cannot_stream():
-    with pytest.raises(ValueError, match=r"got mean, MeanOverTime\(\), which needs the end of the"):
-        nested().stream()
-    with pytest.raises(ValueError, match=r"stream: expected a layer .* got a bidirectional one"):
-        pyrnn.Sequential(pyrnn.GRU(2, 3, bidirectional=True)).stream()
-    with pytest.raises(ValueError, match=r"x_t: expected shape \(2, ...\), got \(3, 3\)"):
-        classifier().stream(2).step(np.ones((3, 3)))
-
-
 # --- errors ---------------------------------------------------------------------------------
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import numpy as np
 
 from pyrnn import _checks
 from pyrnn._pickling import Portable, public
-from pyrnn._types import Array, Indices
+from pyrnn._types import Array
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.batch_norm import tracks
 from pyrnn.layers.composition.pooling import LastStep, Pooling
 from pyrnn.layers.convolution.over_time import OverTime
-from pyrnn.layers.recurrent.stream import Stream, check_rows
 
 
 @public("pyrnn")
@@ -85,18 +82,13 @@ class SequentialStream(Portable):
         (1, 4)
         """
         array = _checks.as_array("x_t", x_t)
-        chosen = None if rows is None else check_rows(rows, self.batch_size)
+        chosen = None if rows is None else _checks.different_streams(rows, self.batch_size)
         count = self.batch_size if chosen is None else len(chosen)
         if array.ndim == 0 or len(array) != count:
             raise ValueError(f"x_t: expected shape ({count}, ...), got {array.shape}")
         y: Any = array
         for step in self._steps.values():
-            if not hasattr(step, "step"):
-                y = step(y)
-            elif chosen is None:
-                y = step.step(y)
-            else:
-                y = _step_some(step, y, chosen)
+            y = step.step(y, rows=chosen) if hasattr(step, "step") else step(y)
         if out is None:
             result: Array = y
             return result
@@ -108,34 +100,110 @@ class SequentialStream(Portable):
     @property
     def state(self) -> Any:
         """A copy of the state of all layers together. Assigning to it sets the state."""
+        return self._joined([step.state for step in self._with_state()])
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        if self._check_taken(value):
+            before = self.state
+            try:
+                self._set_each(value, lambda step, part: setattr(step, "state", part))
+            except Exception:
+                self.state = before
+                raise
+
+    def get(self, stream: int) -> Any:
+        """Return the state of one of the streams.
+
+        Parameters
+        ----------
+        stream : int
+            Its index, in [0, batch_size).
+
+        Returns
+        -------
+        array, tuple of arrays or None
+            A copy of the state of all layers together without the axis of the streams, as `put`
+            takes it. None if no layer has a state.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``stream`` is no such index.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> model = pyrnn.Sequential(pyrnn.GRU(3, 4, seed=0), pyrnn.Linear(4, 2, seed=1))
+        >>> crowded, alone = model.stream(8), model.stream()
+        >>> y = crowded.step(np.ones((8, 3), np.float32))
+        >>> alone.put(0, crowded.get(5))  # the client goes on by itself
+        >>> np.array_equal(alone.state[:, 0], crowded.state[:, 5])
+        True
+        """
+        index = _checks.stream(stream, self.batch_size)
+        return self._joined([step.get(index) for step in self._with_state()])
+
+    def put(self, stream: int, state: Any) -> None:
+        """Set the state of one of the streams; the others keep theirs.
+
+        Parameters
+        ----------
+        stream : int
+            Its index, in [0, batch_size).
+        state : array, tuple of arrays or None
+            The state of all layers together, as `get` returns it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value. The states have not changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> streams = pyrnn.Sequential(pyrnn.GRU(3, 4, seed=0)).stream(2)
+        >>> streams.put(1, np.ones((1, 4), np.float32))
+        >>> streams.state[0].sum(axis=1)
+        array([0., 4.], dtype=float32)
+        """
+        index = _checks.stream(stream, self.batch_size)
+        if self._check_taken(state):
+            before = self.get(index)
+            try:
+                self._set_each(state, lambda step, part: step.put(index, part))
+            except Exception:
+                self.put(index, before)
+                raise
+
+    def _with_state(self) -> list[Any]:
+        return [self._steps[name] for name, own in self._parts.items() if own]
+
+    @staticmethod
+    def _joined(states: list[Any]) -> Any:
+        """The parts of the states of all layers: a tuple, or the only one, or None."""
         parts: list[Array] = []
-        for name, own in self._parts.items():
-            if own:
-                state = self._steps[name].state
-                parts += state if isinstance(state, tuple) else (state,)
+        for state in states:
+            parts += state if isinstance(state, tuple) else (state,)
         if not parts:
             return None
         return parts[0] if len(parts) == 1 else tuple(parts)
 
-    @state.setter
-    def state(self, value: Any) -> None:
-        names = tuple(f"{n}.{part}" for n, own in self._parts.items() for part in own)
-        if not names:
-            _checks.not_taken(self, state=value)
-            return
-        before = self.state
-        given = list(_checks.state_parts("state", value, names).values())
-        try:
-            self._set(given)
-        except Exception:
-            self._set(list(before) if isinstance(before, tuple) else [before])
-            raise
+    def _check_taken(self, state: Any) -> bool:
+        """Whether a layer has a state; if none has, there is nothing to give it."""
+        if any(self._parts.values()):
+            return True
+        _checks.not_taken(self, state=state)
+        return False
 
-    def _set(self, parts: list[Any]) -> None:
+    def _set_each(self, state: Any, assign: Callable[[Any, Any], None]) -> None:
+        """Give each layer its own parts of a state."""
+        names = tuple(f"{n}.{part}" for n, own in self._parts.items() for part in own)
+        parts = list(_checks.state_parts("state", state, names).values())
         for name, own in self._parts.items():
             if own:
                 mine, parts = parts[: len(own)], parts[len(own) :]
-                self._steps[name].state = mine[0] if len(own) == 1 else tuple(mine)
+                assign(self._steps[name], mine[0] if len(own) == 1 else tuple(mine))
 
     def reset(self, streams: Any = None) -> None:
         """Set the state of all streams, or of some, to zero.
@@ -162,18 +230,3 @@ class SequentialStream(Portable):
         for step in self._steps.values():
             if hasattr(step, "reset"):
                 step.reset(streams)
-
-
-def _step_some(stream: Any, x_t: Array, rows: Indices) -> Array:
-    """Advance some of the streams; a convolution's state, (reach, N, channels), is put back."""
-    if isinstance(stream, (Stream, SequentialStream)):
-        return stream.step(x_t, rows=rows)
-    before = stream.state
-    whole = np.zeros((stream.batch_size, *x_t.shape[1:]), x_t.dtype)
-    whole[rows] = x_t
-    y: Array = stream.step(whole)[rows]
-    after = stream.state
-    others = np.setdiff1d(np.arange(stream.batch_size), rows)
-    after[:, others] = before[:, others]
-    stream.state = after
-    return y

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pyrnn import _checks
 from pyrnn._pickling import Portable, public
-from pyrnn._types import Array
+from pyrnn._types import Array, Indices
 from pyrnn.backend import selection
 
 LEAST_ROOM = 32
@@ -74,25 +74,29 @@ class Conv1dStream(Portable):
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_packed": {}}
 
-    def step(self, x_t: npt.ArrayLike, out: Array | None = None) -> Array:
-        """Advance every stream by one time step.
+    def step(
+        self, x_t: npt.ArrayLike, out: Array | None = None, rows: npt.ArrayLike | None = None
+    ) -> Array:
+        """Advance every stream, or some of them, by one time step.
 
         Parameters
         ----------
         x_t : array
-            The input, (batch_size, in_channels).
+            The input, (batch_size, in_channels). With ``rows`` it has a row for each of these.
         out : array, optional
             The array to write the output into; a new one by default.
+        rows : array of int or array of bool, optional
+            The streams to advance, as in `Stream.step`. All by default.
 
         Returns
         -------
         array
-            The output, (batch_size, out_channels).
+            The output, (batch_size, out_channels); with ``rows`` it has a row for each of these.
 
         Raises
         ------
         TypeError, ValueError
-            If an argument has a wrong dtype or shape. The state has not changed then.
+            If an argument has a wrong dtype, shape or value. The state has not changed then.
 
         Examples
         --------
@@ -102,22 +106,39 @@ class Conv1dStream(Portable):
         (5, 2)
         """
         dtype = self._frames.dtype
-        array = _checks.float_array("x_t", x_t, dtype, self._shape)
+        chosen = None if rows is None else _checks.different_streams(rows, self.batch_size)
+        count = self.batch_size if chosen is None else len(chosen)
+        array = _checks.float_array("x_t", x_t, dtype, (count, self.in_channels))
         if out is not None:
-            _checks.output_array("out", out, dtype, (self.batch_size, self.out_channels))
-        begin = self._end - self._kept
-        if self._end == len(self._frames):
-            self._frames[: self._kept] = self._frames[begin:]
-            begin, self._end = 0, self._kept
-        self._frames[self._end] = array
+            _checks.output_array("out", out, dtype, (count, self.out_channels))
         backend = selection.current()
         convolve = self._packed.get(backend.name) or self._pack(backend)
-        y: Array = convolve(self._frames[begin : self._end + 1], 0, 0)[0]
-        self._end += 1
+        window = self._append(array) if chosen is None else self._append_some(array, chosen)
+        y: Array = convolve(window, 0, 0)[0]
         if out is None:
             return y
         out[...] = y
         return out
+
+    def _append(self, x_t: Array) -> Array:
+        """Add a step of every stream; return it with those before it, (reach + 1, N, channels)."""
+        begin = self._end - self._kept
+        if self._end == len(self._frames):
+            self._frames[: self._kept] = self._frames[begin:]
+            begin, self._end = 0, self._kept
+        self._frames[self._end] = x_t
+        self._end += 1
+        return self._frames[begin : self._end]
+
+    def _append_some(self, x_t: Array, rows: Indices) -> Array:
+        """Add a step of some streams, whose kept steps move to the front by one."""
+        kept = self._kept_frames()
+        window = np.concatenate([kept[:, rows], x_t[None]])
+        kept[:, rows] = window[1:]
+        return window
+
+    def _kept_frames(self) -> Array:
+        return self._frames[self._end - self._kept : self._end]
 
     @property
     def state(self) -> Array:
@@ -131,13 +152,13 @@ class Conv1dStream(Portable):
         >>> stream.state.ravel()
         array([0., 1.], dtype=float32)
         """
-        return self._frames[self._end - self._kept : self._end].copy()
+        return self._kept_frames().copy()
 
     @state.setter
     def state(self, value: Any) -> None:
         shape = (self._kept, *self._shape)
         given = _checks.float_array("state", value, self._frames.dtype, shape)
-        self._frames[self._end - self._kept : self._end] = given
+        self._kept_frames()[...] = given
 
     def reset(self, streams: npt.ArrayLike | None = None) -> None:
         """Set the state of all streams, or of some, to zero.
@@ -162,4 +183,61 @@ class Conv1dStream(Portable):
         array([0., 1., 0.], dtype=float32)
         """
         chosen = slice(None) if streams is None else _checks.streams(streams, self.batch_size)
-        self._frames[self._end - self._kept : self._end, chosen] = 0
+        self._kept_frames()[:, chosen] = 0
+
+    def get(self, stream: int) -> Array:
+        """Return the state of one of the streams.
+
+        Parameters
+        ----------
+        stream : int
+            Its index, in [0, batch_size).
+
+        Returns
+        -------
+        array
+            A copy of its last steps of x, (reach, in_channels), as `put` takes it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``stream`` is no such index.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> streams = pyrnn.Conv1d(1, 2, kernel_size=3, padding="causal", seed=0).stream(2)
+        >>> y = streams.step(np.array([[1.0], [2.0]], dtype=np.float32))
+        >>> streams.get(1).ravel()
+        array([0., 2.], dtype=float32)
+        """
+        state: Array = self._kept_frames()[:, _checks.stream(stream, self.batch_size)].copy()
+        return state
+
+    def put(self, stream: int, state: npt.ArrayLike) -> None:
+        """Set the state of one of the streams; the others keep theirs.
+
+        Parameters
+        ----------
+        stream : int
+            Its index, in [0, batch_size).
+        state : array
+            The last steps of x, (reach, in_channels).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has a wrong dtype, shape or value. The states have not changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, pyrnn
+        >>> streams = pyrnn.Conv1d(1, 2, kernel_size=3, padding="causal", seed=0).stream(2)
+        >>> streams.put(1, np.ones((2, 1), dtype=np.float32))
+        >>> streams.state.sum(axis=(0, 2))
+        array([0., 2.], dtype=float32)
+        """
+        index = _checks.stream(stream, self.batch_size)
+        shape = (self._kept, self.in_channels)
+        given = _checks.float_array("state", state, self._frames.dtype, shape)
+        self._kept_frames()[:, index] = given

@@ -112,7 +112,7 @@ class Stream(Portable, Generic[Given, Returned]):
         """
         if rows is None:
             return self._step(x_t, out)
-        return self._step_some(x_t, out, check_rows(rows, self.batch_size))
+        return self._step_some(x_t, out, _checks.different_streams(rows, self.batch_size))
 
     def _step_some(self, x_t: Any, out: Any, rows: Indices) -> Array:
         """Advance different streams, in an engine of as many."""
@@ -229,7 +229,7 @@ class Stream(Portable, Generic[Given, Returned]):
         >>> np.array_equal(alone.state[:, 0], crowded.state[:, 5])
         True
         """
-        index = self._check_index(stream)
+        index = _checks.stream(stream, self.batch_size)
         states: Any = tuple(part[:, index].copy() for part in self._engine.state())
         one: Returned = states[0] if len(states) == 1 else states
         return one
@@ -261,7 +261,7 @@ class Stream(Portable, Generic[Given, Returned]):
         >>> streams.state[0].sum(axis=1)
         array([0., 4.], dtype=float32)
         """
-        index = self._check_index(stream)
+        index = _checks.stream(stream, self.batch_size)
         parts = _checks.state_parts("state", state, tuple(self._sizes.state_sizes))
         shapes = [(layers, size) for layers, _, size in self._state_shapes()]
         given = [
@@ -272,9 +272,6 @@ class Stream(Portable, Generic[Given, Returned]):
         for whole, one in zip(states, given, strict=True):
             whole[:, index] = one
         self._engine.set_state(states)
-
-    def _check_index(self, stream: int) -> int:
-        return _checks.size("stream", stream, least=0, most=self.batch_size - 1)
 
     def _state_shapes(self) -> list[tuple[int, int, int]]:
         sizes = self._sizes.state_sizes.values()
@@ -300,14 +297,6 @@ class Stream(Portable, Generic[Given, Returned]):
         stream = type(self).__new__(type(self))
         stream.__setstate__(copy.deepcopy(attributes, memo) | {"_weights": weights})
         return stream
-
-
-def check_rows(rows: Any, batch_size: int) -> Indices:
-    """Return the indices of different streams."""
-    indices = _checks.streams(rows, batch_size, "rows")
-    if len(np.unique(indices)) < len(indices):
-        raise ValueError(f"rows: expected different indices, got {indices.tolist()}")
-    return indices
 
 
 class _StepArguments(NamedTuple):

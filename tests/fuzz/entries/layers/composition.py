@@ -212,13 +212,18 @@ def _streamed(draw: Draw, plan: Arguments, a: Arguments) -> tuple[Any, Any]:
         stream.state = a["state"]
     steps = [stream.step(x_t) for x_t in x]
     whole, final = model.eval()(x, a["state"])
-    state = stream.state
+    state, client = stream.state, stream.get(0)
     stream.reset()
-    return (steps[-1], state), (whole if plan["last"] else whole[-1], final)
+    stream.put(0, client)
+    last = whole if plan["last"] else whole[-1]
+    return (steps[-1], state, stream.get(0)), (last, final, client)
+
+
+_OF_STREAMS = ("step", "state", "reset", "get", "put")
 
 
 @entry("Sequential", *_methods("Sequential", "stream", "check_backward"), "SequentialStream",
-       *(f"SequentialStream.{name}" for name in ("step", "state", "reset")))  # fmt: skip
+       *(f"SequentialStream.{name}" for name in _OF_STREAMS))  # fmt: skip
 def sequential_case(draw: Draw) -> Case:
     """A recurrent layer and what may stand around it."""
     steps, rows = draw.steps(), draw.rows()

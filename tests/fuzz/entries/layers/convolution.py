@@ -73,16 +73,22 @@ def _streamed(draw: Draw, a: Arguments) -> tuple[Any, Any]:
     stream = layer.stream(x_first.shape[1])
     stream.reset([0])
     steps = np.stack([stream.step(x_t) for x_t in x_first])
-    stream.state = stream.state
+    y = steps.swapaxes(0, 1) if layer.batch_first else steps
+    other = layer.stream(2)  # where the first stream goes on
+    other.put(1, stream.get(0))
+    other.state = other.state
     stream.reset()
-    return (steps.swapaxes(0, 1) if layer.batch_first else steps), layer(x)
+    stream.put(0, other.get(1))
+    moved = other.step(x_first[-1, [0, 0]])[1]
+    return (y, moved), (layer(x), stream.step(x_first[-1, :1], rows=[0])[0])
 
 
 _METHODS = ("forward", "backward", "__call__", "eval", "train", "parameters", "stream", "reach")
+_OF_STREAMS = ("step", "state", "reset", "get", "put")
 
 
 @entry("Conv1d", "Conv1d", *(f"Conv1d.{name}" for name in _METHODS), "Conv1dStream",
-       *(f"Conv1dStream.{name}" for name in ("step", "state", "reset")), weight=1.5)  # fmt: skip
+       *(f"Conv1dStream.{name}" for name in _OF_STREAMS), weight=1.5)  # fmt: skip
 def conv_case(draw: Draw) -> Case:
     """A convolution of a batch of sequences."""
     options = options_of(draw)
