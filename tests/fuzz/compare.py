@@ -27,7 +27,7 @@ from tests.fuzz.draw import Mode
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 FACTOR = 8
-NUDGES = 16
+NUDGES = 48
 LONG = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
 WIDER = {"float32": "longdouble" if LONG else "float64", "float64": "longdouble" if LONG else None}
 """In what the reference computes once more; long double is as wide as double on some machines."""

@@ -12,6 +12,7 @@ from unittest import mock
 import numpy as np
 
 from pyrnn import _checks
+from pyrnn.reference.layer_norm import Normalised
 from tests.fuzz import compare
 from tests.fuzz.draw import Mode
 
@@ -29,14 +30,17 @@ FUNCTIONS = {
     "exp": True,
     "tanh": True,
     "sigmoid": True,
+    "input_product": False,
+    "hidden_product": False,
     "normalise": False,
+    "normalise_backward": False,
     "sum_of_rows": False,
     "sum_of_products": False,
 }
 """What is off within the reference, and whether in its results or in what it takes."""
 
-PRODUCTS = ("input_product", "hidden_product")
-"""What takes states and inputs: a subnormal one, read as zero, is NaN beside an infinite weight."""
+ALL_ARGUMENTS = {"normalise_backward"}
+"""Others have one argument changed: two in a product may cancel each other."""
 
 
 @contextlib.contextmanager
@@ -44,9 +48,11 @@ def _changed_values(mode: Mode) -> Iterator[None]:
     """Let values within the reference be off by a unit in the last place, or flushed to zero.
 
     They are what exp, tanh and sigmoid give, since the derivative of a shut gate, 1 minus nearly 1,
-    is all rounding; what layer norm takes, which may be all equal up to rounding; and what
-    gradients are sums of, which may be zero up to rounding, while Adam divides by their size. Two
-    modes take all up, and all down, the others each by chance.
+    is all rounding; what products with weights take (a subnormal state, read as zero, is NaN beside
+    an infinite weight); what layer norm takes, which may be all equal up to rounding; what its
+    backward pass takes, where of two units nothing but 1 − n² is left; what gradients are sums of,
+    which may be zero up to rounding, while Adam divides by their size. Two modes take all up, all
+    down, the others each by chance.
     """
     if not (mode.nudge or mode.flush):
         yield
@@ -54,32 +60,35 @@ def _changed_values(mode: Mode) -> Iterator[None]:
     generator = np.random.default_rng(mode.nudge)
 
     def changed(x: Any) -> Any:
+        if isinstance(x, Normalised):
+            return x._replace(value=changed(x.value))
+        if not isinstance(x, (np.ndarray, np.floating)) or x.dtype.kind != "f":
+            return x  # indices, parameters by name, options
         y = np.asarray(x)
-        if y.dtype.kind != "f":  # indices
-            return x
         if mode.flush:  # what these are multiplied with is mostly less than 1
             return np.where(np.abs(y) < compare.least(y.dtype), y * 0, y)
         ways = {1: (1,), 2: (-1,)}.get(mode.nudge, (-1, 0, 1))
         return y * (1 + np.finfo(y.dtype).eps * generator.choice(ways, y.shape)).astype(y.dtype)
 
-    functions = FUNCTIONS | (dict.fromkeys(PRODUCTS, False) if mode.flush else {})
     modules = [m for name, m in sorted(sys.modules.items()) if name.startswith("pyrnn.")]
     with contextlib.ExitStack() as stack:
         for place in (np, *modules):
-            for name, of_result in functions.items():
+            for name, of_result in FUNCTIONS.items():
                 function = getattr(place, name, None)
                 if isinstance(function, np.ufunc) or inspect.isfunction(function):
-                    around = _around(function, changed, of_result)
+                    around = _around(function, changed, of_result, name in ALL_ARGUMENTS)
                     stack.enter_context(mock.patch.object(place, name, around))
         yield
 
 
 def _around(
-    function: Callable[..., Any], change: Callable[[Any], Any], of_result: bool
+    function: Callable[..., Any], change: Callable[[Any], Any], of_result: bool, all_arguments: bool
 ) -> Callable[..., Any]:
-    """The function of a changed argument, or its changed result."""
+    """The function of changed arguments, or its changed result."""
     if of_result:
         return lambda *given, **options: change(function(*given, **options))
+    if all_arguments:
+        return lambda *given: function(*map(change, given))
     return lambda x, *given, **options: function(change(x), *given, **options)
 
 

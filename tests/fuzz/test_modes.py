@@ -38,6 +38,17 @@ def test_what_layer_norm_takes_is_nudged():
     assert np.abs(nudged - plain).max() > 5 * EPS
 
 
+def test_what_the_backward_pass_of_layer_norm_takes_is_nudged():
+    """Of two units, n is ±nearly 1, and the gradient is that of one times 1 − n²."""
+    n = np.array([[0.9999, -0.9999]], np.float32)
+    normalised = layer_norm.Normalised(n, np.ones((1, 1), np.float32))
+    dn = np.array([[1, 0]], np.float32)
+    plain = layer_norm.normalise_backward(dn, normalised)
+    with rerun(Mode(nudge=3)):
+        nudged = layer_norm.normalise_backward(dn, normalised)
+    assert np.abs(nudged / plain - 1).max() > 100 * EPS
+
+
 def test_results_that_are_nearly_subnormal_are_flushed():
     with rerun(Mode(flush=True)):
         assert np.exp(np.float32(-85)) == 0

@@ -77,7 +77,7 @@ FUNCTIONS: dict[str, Function] = {
         _hard_slope,
         (0.2, 0.5),
     ),
-    "identity": Function(lambda x, a, b: x, lambda x, a, b: np.ones_like(x)),
+    "identity": Function(lambda x, a, b: np.positive(x), lambda x, a, b: np.ones_like(x)),
     "softsign": Function(
         lambda x, a, b: x / (1 + np.abs(x)), lambda x, a, b: (1 + np.abs(x)) ** -2
     ),
