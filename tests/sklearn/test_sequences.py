@@ -149,6 +149,23 @@ def test_containers_of_sequences(ragged):
         np.testing.assert_array_equal(found, expected, name)
 
 
+@pytest.mark.parametrize("missing", [None, np.nan])
+@pytest.mark.parametrize("row", [0, 5])
+def test_a_missing_sequence_is_named(ragged, missing, row):
+    pandas = pytest.importorskip("pandas")
+    X, y = ragged
+    cells = list(X)
+    cells[row] = missing
+    with pytest.raises(ValueError, match=rf"X\[{row}\]: expected shape \(T, features\)"):
+        small().fit(pandas.Series(cells), y)
+
+
+def test_a_buffer_is_an_array(even):
+    X, y = even
+    expected = small().fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(small().fit(memoryview(X), y).predict_proba(X), expected)
+
+
 def test_a_series_of_targets_for_each_step(ragged):
     pandas = pytest.importorskip("pandas")
     X = ragged[0]

@@ -20,7 +20,7 @@ def unpacked(name: str, value: Any) -> Any:
         raise TypeError(
             f"{name}: expected an array, a table, or a list of arrays, got {type(value).__name__}"
         )
-    if isinstance(value, Sequence) and not isinstance(value, range):
+    if isinstance(value, Sequence) and not isinstance(value, (range, memoryview)):
         parts = value if isinstance(value, (list, tuple)) else list(value)
         for number, part in enumerate(parts):
             check_not_masked(f"{name}[{number}]", part)
@@ -31,7 +31,7 @@ def unpacked(name: str, value: Any) -> Any:
         cells = value
     if not isinstance(cells, np.ndarray) or cells.dtype != object or not cells.size:
         return value
-    if not _is_sequence(cells.flat[0]):
+    if not any(map(_is_sequence, cells.flat)):
         return value
     if cells.ndim == 1 or cells.shape[1:] == (1,):
         return list(cells.ravel())

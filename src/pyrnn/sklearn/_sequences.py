@@ -95,17 +95,16 @@ def _is_list_of_arrays(X: Any) -> bool:
             return False
     elif not isinstance(X, (list, tuple)) or not X:
         return False
-    first = X[0]
-    if isinstance(first, (str, bytes)) or not hasattr(first, "__len__"):
-        return False
+    sized = [part for part in X if hasattr(part, "__len__") and not isinstance(part, (str, bytes))]
+    if len(sized) < len(X):
+        return bool(sized)  # no table either: the part that is no sequence is named
+    first = sized[0]
     if hasattr(first, "ndim"):
         dimensions = first.ndim
     else:
         dimensions = 2 if len(first) and hasattr(first[0], "__len__") else 1
     if dimensions != 1:
         return bool(dimensions == 2)
-    if any(isinstance(part, (str, bytes)) or not hasattr(part, "__len__") for part in X):
-        return False
     return len({len(part) for part in X}) > 1  # else the rows of a table
 
 

@@ -113,6 +113,23 @@ def test_what_a_step_refuses_changes_nothing():
     assert np.array_equal(stream.state, state)
 
 
+@pytest.mark.parametrize("rows", [None, [1]])
+def test_a_step_that_fails_within_changes_nothing(rows):
+    stream = pyrnn.Conv1d(3, 6, 2, padding="causal", seed=0).stream(2)
+    x_t = random(2, 3)
+    stream.step(x_t)
+    state, packed = stream.state, dict(stream._packed)
+
+    def out_of_memory(*arguments):
+        raise MemoryError
+
+    stream._packed = dict.fromkeys(packed, out_of_memory)
+    with pytest.raises(MemoryError):
+        stream.step(2 * x_t if rows is None else x_t[:1], rows=rows)
+    stream._packed = packed
+    assert np.array_equal(stream.state, state)
+
+
 def make_model():
     return pyrnn.Sequential(
         conv=pyrnn.Conv1d(3, 6, 4, padding="causal", seed=0),

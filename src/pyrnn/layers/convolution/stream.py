@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pyrnn import _checks
 from pyrnn._pickling import Portable, public
-from pyrnn._types import Array, Indices
+from pyrnn._types import Array
 from pyrnn.backend import selection
 
 LEAST_ROOM = 32
@@ -113,29 +113,29 @@ class Conv1dStream(Portable):
             _checks.output_array("out", out, dtype, (count, self.out_channels))
         backend = selection.current()
         convolve = self._packed.get(backend.name) or self._pack(backend)
-        window = self._append(array) if chosen is None else self._append_some(array, chosen)
+        if chosen is None:
+            window = self._with_next(array)
+        else:
+            window = np.concatenate([self._kept_frames()[:, chosen], array[None]])
         y: Array = convolve(window, 0, 0)[0]
+        # The state changes only now that nothing can fail any more.
+        if chosen is None:
+            self._end += 1
+        else:
+            self._kept_frames()[:, chosen] = window[1:]
         if out is None:
             return y
         out[...] = y
         return out
 
-    def _append(self, x_t: Array) -> Array:
-        """Add a step of every stream; return it with those before it, (reach + 1, N, channels)."""
+    def _with_next(self, x_t: Array) -> Array:
+        """The kept steps and behind them the next one, in place: (reach + 1, N, in_channels)."""
         begin = self._end - self._kept
         if self._end == len(self._frames):
             self._frames[: self._kept] = self._frames[begin:]
             begin, self._end = 0, self._kept
         self._frames[self._end] = x_t
-        self._end += 1
-        return self._frames[begin : self._end]
-
-    def _append_some(self, x_t: Array, rows: Indices) -> Array:
-        """Add a step of some streams, whose kept steps move to the front by one."""
-        kept = self._kept_frames()
-        window = np.concatenate([kept[:, rows], x_t[None]])
-        kept[:, rows] = window[1:]
-        return window
+        return self._frames[begin : self._end + 1]
 
     def _kept_frames(self) -> Array:
         return self._frames[self._end - self._kept : self._end]
