@@ -257,9 +257,11 @@ class StackPasses(StackWeights):
             for dpart, dbefore, grads in reversed(walks):
                 dfirst.append(dbefore)
                 cell_grads.append(grads)
-                if dpart is not None:
-                    with _warnings.unwarned():
-                        dx = dpart if dx is None else dx + dpart
+                if dpart is None or dx is None:
+                    dx = dpart if dx is None else dx
+                    continue
+                with _warnings.unwarned():  # entering it takes as long as a short step
+                    dx = dx + dpart
             mask = kept.masks[layer]
             if mask is not None and dx is not None:
                 dx = _noise.masked(dx, mask)
@@ -324,9 +326,9 @@ class StackPasses(StackWeights):
 
     def _draw_noise(self, time_steps: int, batch_size: int) -> Noise | None:
         """Draw the noise for one layer and direction; in eval mode, its mean."""
-        rates = _noise.zoneout_rates(self.zoneout, len(self._state_names))
-        if not rates and not self.recurrent_dropout:
+        if not self.zoneout and not self.recurrent_dropout:
             return None
+        rates = _noise.zoneout_rates(self.zoneout, len(self._state_names))
         if not self.training:
             return _noise.expected(rates)
         sizes = self._state_sizes().values()
