@@ -126,36 +126,6 @@ def test_a_short_run_finds_nothing():
     assert undecided <= 3  # one in a thousand of many
 
 
-@pytest.mark.parametrize(
-    ("kind", "package", "cases", "least"),
-    [("onnx", "onnx", 200, 60), ("converted", "onnx", 120, 5), ("keras", "h5py", 60, 15)],
-)
-def test_spoiled_files_of_others_are_refused_or_read(kind, package, cases, least):
-    pytest.importorskip(package)
-    done = run("--entry", f"spoiled {kind} file", "--cases", cases, "--seed", 0, "--jobs", 2)
-    answers, refusals, _ = ends(done)
-    assert answers + refusals == cases
-    assert answers >= least
-    assert refusals >= cases // 4
-
-
-def test_spoiled_torch_files_are_refused_or_read():
-    done = run("--entry", "spoiled torch file", "--cases", 400, "--seed", 0, "--jobs", 2)
-    assert done.returncode == 0, done.stdout + done.stderr
-    answers, refusals = map(int, re.search(r"^all +(\d+) +(\d+)", done.stdout, re.M).groups())
-    assert answers + refusals == 400
-    assert answers >= 40
-    assert refusals >= 200
-
-
-def test_spoiled_model_files_are_refused_or_load():
-    done = run("--entry", "spoiled model file", "--cases", 300, "--seed", 0, "--jobs", 2)
-    answers, refusals, _ = ends(done)
-    assert answers + refusals == 300
-    assert answers >= 15
-    assert refusals >= 150
-
-
 # --- that it finds what is there ------------------------------------------------------------
 
 

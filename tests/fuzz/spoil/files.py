@@ -111,6 +111,12 @@ def _parts(data: bytes) -> tuple[bytes, bytes]:
     return data[:end], data[end:]
 
 
+def with_header(header: Any, data: bytes) -> bytes:
+    """A file of this header, and the tensors' bytes."""
+    text = json.dumps(header).encode("utf-8", "surrogatepass")
+    return struct.pack("<Q", len(text)) + text + data
+
+
 # --- headers --------------------------------------------------------------------------------
 
 

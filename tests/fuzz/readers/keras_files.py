@@ -3,42 +3,68 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import io
 import json
-import os
-import sys
 import tempfile
-import time
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 import pyrnn
-from pyrnn.interop.keras import _hdf5_child, hdf5
 from pyrnn.serialization import ModelFileError
-from tests.fuzz.case import Case, entry
+from tests.fuzz.case import Case
 from tests.fuzz.draw import Draw
+from tests.fuzz.readers import hdf5_server
+from tests.fuzz.readers.common import Reader, in_one_line, made_apart, parameters_of, placed
+from tests.fuzz.spoil import hdf5_file
 from tests.fuzz.spoil.files import BYTES, SPLICES
+from tests.fuzz.spoil.hostile import zip_bomb
 from tests.fuzz.spoil.pickles import spoil_zip
+from tests.fuzz.spoil.torch_file import zipped
 from tests.fuzz.spoil.trees import spoil_json
 
 SOURCES = 24
-SLOW = 2.0
-"""Seconds of this process that reading a small file never takes."""
+H5_MAGIC = b"\x89HDF"
+WEIGHTS = "model.weights.h5"
 
 
 def _spoiled_keras(draw: Draw) -> Case:
     """A small file of some version of Keras, with a few mutations."""
     draw.mutations = 0  # the file has them
-    number = draw.integer(0, SOURCES - 1)
-    data = source(number)
+    data = draw.choice(sources())
+    kind = draw.random.random()
+    if kind < 0.2:  # what HDF5 or JSON say, within a sound file
+        data = _edited(draw, data)
+    elif kind < 0.205:
+        data = _bomb(draw)
+    if not kind >= 0.2 and draw.chance(0.7):
+        return _case(data)
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
         data = _spoiled_zip(draw, data) if data[:2] == b"PK" else _spoiled_h5(draw, data)
+    return _case(data)
+
+
+def _case(data: bytes) -> Case:
     return Case({"file": data}, _read, names={"expected"}, errors=(ModelFileError,))
+
+
+def _edited(draw: Draw, data: bytes) -> bytes:
+    if data[:4] == H5_MAGIC:
+        return hdf5_file.edited(draw, data)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members[WEIGHTS] = hdf5_file.edited(draw, members[WEIGHTS])
+    return zipped(members)
+
+
+def _bomb(draw: Draw) -> bytes:
+    member = draw.choice(("config.json", "metadata.json", WEIGHTS))
+    contents = (b" ", b"[", b"1,", b'"a"', b"\0", b'{"a":')
+    before = draw.choice((b"", b"[", b'{"a":['))
+    return zip_bomb(member, draw.choice(contents), before, draw.choice((b"", b"1]", b"1]}")))
 
 
 def _spoiled_h5(draw: Draw, data: bytes) -> bytes:
@@ -46,7 +72,7 @@ def _spoiled_h5(draw: Draw, data: bytes) -> bytes:
     if draw.chance(0.1):
         return draw.choice(BYTES[:-1])(draw, data)
     if draw.chance(0.05):
-        return draw.choice(SPLICES)(draw, data, source(draw.integer(0, SOURCES - 1)))
+        return draw.choice(SPLICES)(draw, data, draw.choice(sources()))
     changed = bytearray(data)
     full = np.flatnonzero(np.frombuffer(data, np.uint8))
     for _ in range(draw.choice((1, 1, 2, 4, 8)) if len(full) else 0):
@@ -68,22 +94,23 @@ def _spoiled_zip(draw: Draw, data: bytes) -> bytes:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
         if kind < 0.4:
-            name = "model.weights.h5"
-            members[name] = _spoiled_h5(draw, members[name])
+            members[WEIGHTS] = _spoiled_h5(draw, members[WEIGHTS])
         else:
             name = draw.choice(("config.json", "config.json", "metadata.json"))
             members[name] = json.dumps(spoil_json(draw, json.loads(members[name]))).encode()
     except Exception:  # what came before has left no archive
         return draw.choice(BYTES[:-1])(draw, data)
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as made:
-        for member, content in members.items():
-            made.writestr(zipfile.ZipInfo(member), content)
-    return file.getvalue()
+    return zipped(members)
 
 
 @functools.lru_cache(None)
-def source(number: int) -> bytes:
+def sources() -> list[bytes]:
+    """All of the small files; their maker's imports stay in its process."""
+    made: list[bytes] = made_apart(lambda: [_source(number) for number in range(SOURCES)])
+    return made
+
+
+def _source(number: int) -> bytes:
     """One of the small files: of Keras 1, 2 and 3, whole models and weights alone."""
     from tests.interop.keras import files
 
@@ -116,49 +143,19 @@ def source(number: int) -> bytes:
         return path.read_bytes()
 
 
-def _forked(file: BinaryIO, out: BinaryIO, most_bytes: int, seconds: float) -> int:
-    """As a process of its own reads it, but begun by a fork, which takes less time."""
-    out.flush()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, 2)
-            _hdf5_child.limited(most_bytes, seconds)
-            with open(os.dup(out.fileno()), "wb") as answer:
-                _hdf5_child.answer(file, most_bytes, answer)
-            code = 0
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 def _read(a: dict[str, Any]) -> Any:
     from pyrnn.interop import keras
 
-    if sys.platform.startswith("linux"):
-        hdf5._exit_code = _forked
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with (
+        hdf5_server.in_place_of_processes(),
+        placed(a["file"], "model.keras") as path,
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore", UserWarning)  # of layers that are none
-        path = Path(folder) / "model.keras"
-        path.write_bytes(a["file"])
-        begun = time.process_time()
-        try:
-            layers = keras.load(path)
-        except ModelFileError as error:
-            said = str(error).removeprefix(f"{path}: ")
-            if said == str(error) or "\n" in said or len(said) > 600 or "into memory" in said:
-                raise AssertionError(f"a message that does not say it: {said[:200]!r}") from error
-            raise
-        except Exception as error:
-            raise AssertionError(f"{type(error).__name__}: {error}") from error
-        finally:
-            if time.process_time() - begun > SLOW:
-                raise AssertionError("slow")
+        layers = in_one_line(path, lambda: keras.load(path))
     for layer in layers.values():
         _check_use(layer)
-    return [layer.parameters.copy() for layer in layers.values()]
+    return parameters_of(layers)
 
 
 def _check_use(layer: Any) -> None:
@@ -173,7 +170,7 @@ def _check_use(layer: Any) -> None:
         raise AssertionError(f"computes {y.shape}")
 
 
-if importlib.util.find_spec("h5py"):
-    import h5py  # noqa: F401  # before the first fork
-
-    entry("spoiled keras file", "interop.keras.load", weight=0.3)(_spoiled_keras)
+READER = Reader(
+    "keras", _spoiled_keras, ("interop.keras.load",), sources, ("h5py",), 0.3,
+    hdf5_server.begin,
+)  # fmt: skip

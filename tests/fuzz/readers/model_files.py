@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +13,26 @@ import numpy as np
 import pyrnn
 from pyrnn import serialization
 from pyrnn.text._model_parts import CELLS
-from tests.fuzz.case import Case, entry
+from tests.fuzz.case import Case
 from tests.fuzz.draw import Draw
-from tests.fuzz.entries.common import KINDS, layer_options
+from tests.fuzz.readers.common import Reader, in_one_line, made_apart, placed
 from tests.fuzz.spoil.files import spoil
 
-SOURCES = 60
-SLOW = 2.0
-"""Seconds that reading a small file never takes."""
+SOURCES = 72
+WORDS = ("the", " the", " a", ",", "\n", "don't", " ", "\u00e9")
 LETTERS = 'ab\n"\\{[,\u00e9\u4e2d\U0001f600\ufffd\ud800'
 
 Structure = tuple[str, tuple[tuple[str, tuple[int, ...], str], ...]]
 
 
-@entry("spoiled model file", "serialization.load", "serialization.load_character_model", weight=0.5)
-def spoiled_case(draw: Draw) -> Case:
+def _spoiled(draw: Draw) -> Case:
     """A file of a small model with a few mutations."""
     draw.mutations = 0  # the file has them
-    sources = [source(draw.integer(0, SOURCES - 1)) for _ in range(3)]
+    sources = [draw.choice(all_sources()) for _ in range(3)]
     data = spoil(draw, sources[0][0], [one for one, _ in sources[1:]])
     known = {structure for _, structure in sources}
     return Case(
-        {"file": data},
+        {"file": data, "mmap": draw.chance(0.25), "again": draw.chance(0.25)},
         functools.partial(_loaded, known),
         names={"expected"},
         errors=(serialization.ModelFileError,),
@@ -42,8 +40,17 @@ def spoiled_case(draw: Draw) -> Case:
 
 
 @functools.lru_cache(None)
-def source(number: int) -> tuple[bytes, Structure]:
-    """One of the small models, every kind of layer and every cell of a model among them."""
+def all_sources() -> list[tuple[bytes, Structure]]:
+    """Small models, every kind of layer, of cell and of vocabulary among them."""
+    made: list[tuple[bytes, Structure]] = made_apart(
+        lambda: [_source(number) for number in range(SOURCES)]
+    )
+    return made
+
+
+def _source(number: int) -> tuple[bytes, Structure]:
+    from tests.fuzz.entries.common import KINDS, layer_options
+
     draw = Draw("source", 0, number)
     draw.large = False
     kinds = [*KINDS, *CELLS]
@@ -52,7 +59,7 @@ def source(number: int) -> tuple[bytes, Structure]:
         model: Any = KINDS[kind](**layer_options(draw, kind))
     else:
         model = pyrnn.CharacterModel(
-            "".join(draw.random.sample(LETTERS, draw.integer(1, len(LETTERS)))),
+            _vocabulary(draw, number // len(kinds)),
             kind,
             draw.size(),
             draw.choice((1, 1, 2)),
@@ -66,6 +73,21 @@ def source(number: int) -> tuple[bytes, Structure]:
         return path.read_bytes(), _structure(model)
 
 
+def _vocabulary(draw: Draw, number: int) -> Any:
+    """Characters for every second model; bytes, words or a tokeniser for the others."""
+    if number % 6 == 1:
+        return pyrnn.text.ByteVocabulary()
+    if number % 6 == 3:
+        return pyrnn.text.WordVocabulary(draw.random.sample(WORDS, draw.integer(1, len(WORDS))))
+    if number % 6 == 5 and importlib.util.find_spec("tokenizers"):
+        import tokenizers
+
+        words = {word: index for index, word in enumerate(("[UNK]", *WORDS))}
+        model = tokenizers.models.WordLevel(words, unk_token="[UNK]")
+        return pyrnn.text.TokenizerVocabulary(tokenizers.Tokenizer(model))
+    return "".join(draw.random.sample(LETTERS, draw.integer(1, len(LETTERS))))
+
+
 def _structure(model: Any) -> Structure:
     """What a model is, without the numbers that it has learned and without rates."""
     parameters = model.parameters.items()
@@ -73,38 +95,33 @@ def _structure(model: Any) -> Structure:
 
 
 def _loaded(known: set[Structure], a: dict[str, Any]) -> Any:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model"
-        path.write_bytes(a["file"])
-        model: Any = _load(path)
+    with placed(a["file"], "model") as path:
+        model: Any = _load(path, a["mmap"])
         if _structure(model) not in known:
             raise AssertionError(f"another structure: {model!r}")
         _check_use(model)
-        serialization.save(model, path)
-        again = _load(path)
+        if a["again"]:
+            _check_again(model, path)
+        return {name: array.copy() for name, array in model.parameters.items()}
+
+
+def _check_again(model: Any, path: Path) -> None:
+    """That it comes back from another file."""
+    with tempfile.TemporaryDirectory(dir=path.parent.parent) as folder:
+        serialization.save(model, Path(folder) / "model")
+        again = _load(Path(folder) / "model", False)
     if repr(again) != repr(model):
         raise AssertionError(f"{again!r} for {model!r}")
-    return {name: array.copy() for name, array in again.parameters.items()}
+    for name, array in model.parameters.items():
+        if array.tobytes() != again.parameters[name].tobytes():
+            raise AssertionError(f"{name} has other bits")
 
 
-def _load(path: Path) -> Any:
-    """The model; an AssertionError for everything that a refusal must not be."""
-    begun = time.process_time()
-    try:
-        model = serialization.load(path)
-        if isinstance(model, pyrnn.CharacterModel):
-            return serialization.load_character_model(path)
-        return model
-    except serialization.ModelFileError as error:
-        said = str(error).removeprefix(f"{path}: ")
-        if said == str(error) or "\n" in said or len(said) > 500 or "into memory" in said:
-            raise AssertionError(f"a message that does not say it: {said[:200]!r}") from error
-        raise
-    except Exception as error:
-        raise AssertionError(f"{type(error).__name__}: {error}") from error
-    finally:
-        if time.process_time() - begun > SLOW:
-            raise AssertionError("slow")
+def _load(path: Path, mmap: bool) -> Any:
+    model = in_one_line(path, lambda: serialization.load(path, mmap=mmap))
+    if isinstance(model, pyrnn.CharacterModel):
+        return in_one_line(path, lambda: serialization.load_character_model(path, mmap=mmap))
+    return model
 
 
 def _check_use(model: Any) -> None:
@@ -120,3 +137,9 @@ def _check_use(model: Any) -> None:
         model.train()
     if y.shape != expected:
         raise AssertionError(f"computes {y.shape}, not {expected}")
+
+
+READER = Reader(
+    "model", _spoiled, ("serialization.load", "serialization.load_character_model"), all_sources,
+    weight=0.5,
+)  # fmt: skip

@@ -1,17 +1,10 @@
-"""ONNX files and converted ones that are spoiled: each is refused in one line, or is layers and a
-model that computes, or says why not."""
+"""ONNX files that are spoiled: each is refused in one line, or is layers and a model that computes,
+or says why not."""
 
 from __future__ import annotations
 
 import functools
-import importlib.util
-import json
 import math
-import struct
-import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,16 +13,16 @@ import pyrnn
 from pyrnn.interop.onnx.graph import UnsupportedError
 from pyrnn.interop.onnx.operators import _build
 from pyrnn.serialization import ModelFileError
-from tests.fuzz.case import Case, entry
+from tests.fuzz.case import Case
 from tests.fuzz.draw import Draw
-from tests.fuzz.spoil.files import BYTES, SPLICES, spoil
-from tests.fuzz.spoil.trees import spoil_json, spoil_message
+from tests.fuzz.readers.common import Reader, in_one_line, made_apart, parameters_of, placed
+from tests.fuzz.spoil.files import BYTES, SPLICES
+from tests.fuzz.spoil.trees import spoil_message
 
 SOURCES, PLAIN = 48, 40
-SLOW = 2.0
-"""Seconds of this process that reading a small file never takes."""
 NAMES = ("expected", "node", "reads", "implemented")
 """What an error says at least one of."""
+ERRORS = (ModelFileError, UnsupportedError)
 MOST_NUMBERS = 1 << 12
 """Of an input that a model is run with, and of what operators make of it."""
 
@@ -37,7 +30,7 @@ MOST_NUMBERS = 1 << 12
 def _spoiled_onnx(draw: Draw) -> Case:
     """A small model with a few mutations, of its bytes or of what they say."""
     draw.mutations = 0  # the file has them
-    data = onnx_source(draw.integer(0, SOURCES - 1))
+    data = draw.choice(onnx_sources())
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
         data = _spoiled(draw, data)
     return Case({"file": data}, _read_onnx, names=NAMES, errors=(ModelFileError,))
@@ -51,7 +44,7 @@ def _spoiled(draw: Draw, data: bytes) -> bytes:
     if kind < 0.25:
         return draw.choice(BYTES[:-1])(draw, data)
     if kind < 0.3:
-        return draw.choice(SPLICES)(draw, data, onnx_source(draw.integer(0, SOURCES - 1)))
+        return draw.choice(SPLICES)(draw, data, draw.choice(onnx_sources()))
     try:
         model = ModelProto.FromString(data)
     except DecodeError:
@@ -65,6 +58,12 @@ def _spoiled(draw: Draw, data: bytes) -> bytes:
 
 
 @functools.lru_cache(None)
+def onnx_sources() -> list[bytes]:
+    """The small models; their maker's imports stay in its process."""
+    made: list[bytes] = made_apart(lambda: [onnx_source(number) for number in range(SOURCES)])
+    return made
+
+
 def onnx_source(number: int) -> bytes:
     """One of the small models: layers that pyrnn wrote, drawn operators, a graph of many kinds, and
     from ``PLAIN`` on those that are quantised."""
@@ -75,7 +74,7 @@ def onnx_source(number: int) -> bytes:
     if number >= PLAIN:
         return _quantised(number)
     if number % 4 == 0:
-        made: Any = to_model(_layers(number))
+        made: Any = to_model(some_layers(number))
     elif number % 4 == 3:
         made = _broad(number)
     else:
@@ -144,7 +143,7 @@ def _quantised(number: int) -> bytes:
     return data
 
 
-def _layers(number: int) -> list[pyrnn.Layer]:
+def some_layers(number: int) -> list[pyrnn.Layer]:
     kind = (pyrnn.RNN, pyrnn.LSTM, pyrnn.GRU)[number // 4 % 3]
     cell = kind(3, 4, 1 + number // 8 % 2, bidirectional=number % 3 == 0, seed=number)
     last = pyrnn.LastStep(bidirectional=cell.bidirectional)
@@ -213,16 +212,14 @@ def _read_onnx(a: dict[str, Any]) -> Any:
     from pyrnn.interop.onnx import nodes, prepare, read
     from pyrnn.interop.onnx.chain.read import chain
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(a["file"])
-        program = _in_one_line(path, lambda: read.read(path))
+    with placed(a["file"], "model.onnx") as path:
+        program = in_one_line(path, lambda: read.read(path), ERRORS, 1000)
         walked = list(nodes.steps(program))
         found = nodes.found_in(walked)
         _chained(chain(program, walked))
-        model = _in_one_line(path, lambda: prepare(str(path)))
-        _try(model)
-    return [layer.parameters.copy() for layer in found.layers.values()]
+        model = in_one_line(path, lambda: prepare(str(path)), ERRORS, 1000, begins_with_path=False)
+        try_to_run(model)
+    return parameters_of(found.layers)
 
 
 def _chained(whole: Any) -> None:
@@ -236,24 +233,7 @@ def _chained(whole: Any) -> None:
         pyrnn.Sequential(*whole.layers.values())
 
 
-def _in_one_line(path: Path, read: Callable[[], Any]) -> Any:
-    """What is read; an AssertionError for everything that a refusal must not be."""
-    begun = time.process_time()
-    try:
-        return read()
-    except (ModelFileError, UnsupportedError) as error:
-        said = str(error).removeprefix(f"{path}: ")
-        if "\n" in said or len(said) > 1000 or "into memory" in said:
-            raise AssertionError(f"a message that does not say it: {said[:200]!r}") from error
-        raise
-    except Exception as error:
-        raise AssertionError(f"{type(error).__name__}: {error}") from error
-    finally:
-        if time.process_time() - begun > SLOW:
-            raise AssertionError("slow")
-
-
-def _try(model: Any) -> None:
+def try_to_run(model: Any) -> None:
     """Run a model with small inputs: it computes, or refuses them in words."""
     inputs = []
     for value in model.program.graph.inputs:
@@ -273,71 +253,7 @@ def _try(model: Any) -> None:
         _build._most_numbers.reset(token)
 
 
-# --- converted files ------------------------------------------------------------------------
-
-
-def _spoiled_converted(draw: Draw) -> Case:
-    """Several layers or a whole model in one file, with a few mutations."""
-    draw.mutations = 0
-    sources = [converted_source(draw.integer(0, SOURCES - 1)) for _ in range(2)]
-    data = sources[0]
-    if draw.chance(0.5):
-        data = _spoiled_description(draw, data)
-    if data is sources[0] or draw.chance(0.2):
-        data = spoil(draw, data, sources[1:])
-    return Case({"file": data}, _read_converted, names=NAMES, errors=(ModelFileError,))
-
-
-def _spoiled_description(draw: Draw, data: bytes) -> bytes:
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    description = json.loads(header["__metadata__"]["pyrnn"])
-    for _ in range(draw.choice((1, 1, 2, 3))):
-        description = spoil_json(draw, description)
-    header["__metadata__"]["pyrnn"] = json.dumps(description)
-    text = json.dumps(header).encode("utf-8", "surrogatepass")
-    return struct.pack("<Q", len(text)) + text + data[8 + length :]
-
-
-@functools.lru_cache(None)
-def converted_source(number: int) -> bytes:
-    """A converted file: layers by name, or the whole of an ONNX file."""
-    from pyrnn.interop import converted
-    from pyrnn.interop.onnx.read import from_any
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.safetensors"
-        if number % 2:
-            converted.save_model(from_any(onnx_source(number)), path)
-        else:
-            layers = {f"layer.{n}": layer for n, layer in enumerate(_layers(number))}
-            if number % 3 == 0:
-                inner = pyrnn.Sequential(pyrnn.Linear(2, 3, seed=0), pyrnn.LastStep())
-                layers["both"] = pyrnn.Sequential(pyrnn.GRU(3, 2, seed=0), inner=inner)
-            converted.save_layers(layers, path)
-        return path.read_bytes()
-
-
-def _read_converted(a: dict[str, Any]) -> Any:
-    from pyrnn.interop import converted
-    from pyrnn.interop.onnx.model import Model
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.safetensors"
-        path.write_bytes(a["file"])
-        found = _in_one_line(path, lambda: converted.load_any(path))
-    if isinstance(found, Model):
-        _try(found)
-        return list(found.program.graph.constants.values())
-    if isinstance(found, dict):
-        return [
-            one.parameters.copy() if isinstance(one, pyrnn.Layer) else one for one in found.values()
-        ]
-    return found.parameters.copy()
-
-
-if all(importlib.util.find_spec(name) for name in ("onnx", "safetensors")):
-    entry("spoiled onnx file", "interop.onnx.layers", "interop.onnx.prepare", weight=0.5)(
-        _spoiled_onnx
-    )
-    entry("spoiled converted file", "interop.load", weight=0.5)(_spoiled_converted)
+READER = Reader(
+    "onnx", _spoiled_onnx, ("interop.onnx.layers", "interop.onnx.prepare"), onnx_sources,
+    ("onnx",), 0.5,
+)  # fmt: skip
