@@ -1,6 +1,7 @@
 """Files from one kind to another: the same function, or a refusal that names what is missing."""
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 import pyrnn
 from pyrnn import serialization
 from pyrnn.interop import conversion, keras, onnx
+from pyrnn.serialization import ModelFileError
+from tests.fuzz.spoil.torch_file import archive
 
 pytest.importorskip("onnx")
 pytest.importorskip("h5py")
@@ -268,3 +271,21 @@ def test_keras_options_that_no_layer_has(tmp_path):
             conversion.write(holding, tmp_path / f"n{suffix}")
     said = conversion.unheld(holding, "n.safetensors")
     assert said == [f"{name}: {reason}" for name, reason in holding.left.items()]
+
+
+def test_very_many_modules_take_time_in_proportion(tmp_path):
+    """Of so many, each was once looked for among all others."""
+    w = np.ones(4, np.float32)
+    path = tmp_path / "many.pt"
+    path.write_bytes(archive({f"m{n}": {"w": w} for n in range(8000)}))
+    begun = time.process_time()
+    assert len(conversion.read(path).refused) == 8000
+    assert time.process_time() - begun < 5  # 0.5, where it was 15
+
+
+def test_names_that_are_part_of_all_names_below_them_are_bounded(tmp_path):
+    w = np.ones(4, np.float32)
+    path = tmp_path / "long.pt"
+    path.write_bytes(archive({"x" * 2000: {f"m{n}": w for n in range(10)}}))
+    with pytest.raises(ModelFileError, match="expected names of at most 1000 characters"):
+        conversion.read(path)

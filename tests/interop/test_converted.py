@@ -10,6 +10,7 @@ import pytest
 import pyrnn
 from pyrnn import interop
 from pyrnn.interop import converted
+from pyrnn.interop.onnx.graph import GraphError
 from pyrnn.interop.serialization import ModelFileError
 
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -176,3 +177,20 @@ def test_truncated(tmp_path):
         path.write_bytes(data[:end])
         with pytest.raises(ModelFileError):
             interop.load(path)
+
+
+@pytest.mark.parametrize("dtype", ["O", "f4,f4", "2", "(2,3)f4", "datetime64[s]", "S5", ""])
+def test_a_dtype_is_one_of_a_list(dtype, tmp_path):
+    """NumPy evaluates some strings as expressions to make dtypes of them."""
+    value = ["x", dtype, [1]]
+    graph = {"name": "g", "inputs": [value], "outputs": [], "constants": {}, "nodes": []}
+    with pytest.raises(converted.ContentError, match="expected the dtype of an input"):
+        converted._graph(graph, None, None, 0)
+
+
+@pytest.mark.parametrize("op", ["Gemm\n", "a\x1b[2J", "x" * 300])
+def test_names_of_operators_are_shown_as_they_are(op):
+    node = [op, "n", [], [], "", {}]
+    graph = {"name": "g", "inputs": [], "outputs": [], "constants": {}, "nodes": [node]}
+    with pytest.raises(GraphError, match="expected the name of an operator"):
+        converted._graph(graph, None, None, 0)

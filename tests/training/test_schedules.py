@@ -206,3 +206,23 @@ def test_what_is_no_optimiser_or_no_metric():
         scheduler.step("low")
     scheduler.step(10**400)
     assert scheduler.best == np.inf
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("step_size", 0)]
+    + [
+        (n, w)
+        for n in ("step_size", "last_epoch")
+        for w in (-1, -(2**40), 2.5, 2**70, "1", None, True)
+    ],
+)
+def test_counts_that_are_none_are_refused_at_once(name, wrong):
+    """A negative one once never ended."""
+    optimizer = pyrnn.SGD({"w": np.ones(2)}, lr=1.0)
+    schedule = lr_scheduler.StepLR(optimizer, 2)
+    before = schedule.state_dict()
+    with pytest.raises((TypeError, ValueError), match="state_dict"):
+        schedule.load_state_dict({**before, name: wrong})
+    assert schedule.state_dict() == before
+    assert optimizer.lr == 1.0

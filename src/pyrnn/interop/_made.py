@@ -29,7 +29,8 @@ class Found(NamedTuple):
 
 def one_line(error: Exception) -> str:
     """The message of an error as one line of limited length, since names in files may be long."""
-    said = " ".join(str(error).split())
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error
+    said = " ".join(str(said).split()) or type(error).__name__
     return said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}..."
 
 

@@ -129,8 +129,10 @@ def _from_names(mapping: Any, path: AnyPath) -> Found:
     except (TypeError, ValueError) as error:
         raise ModelFileError(f"{shown(path)}: {error}") from error
     found = Found({}, {})
-    for prefix in dict.fromkeys(name.rpartition(".")[0] for name in flat):
-        own = {n: v for n, v in flat.items() if n.rpartition(".")[0] == prefix}
+    grouped: dict[str, dict[str, Any]] = {}
+    for name, value in flat.items():
+        grouped.setdefault(name.rpartition(".")[0], {})[name] = value
+    for prefix, own in grouped.items():
         try:
             layer = torch.from_state_dict(own, prefix)
         except (TypeError, ValueError, MemoryError) as error:

@@ -22,7 +22,15 @@ from pyrnn._types import ActivationFormat, Storage, WeightFormat
 from pyrnn.interop import _safetensors, _saved_arguments, _stored, serialization
 from pyrnn.interop._made import made_of, one_line
 from pyrnn.interop._safetensors import Contents, FormatError, Tensor
-from pyrnn.interop.onnx.graph import AnyArray, Graph, GraphError, Node, Program, Value
+from pyrnn.interop.onnx.graph import (
+    AnyArray,
+    Graph,
+    GraphError,
+    Node,
+    Program,
+    Value,
+    checked_operator,
+)
 from pyrnn.interop.onnx.model import Model
 from pyrnn.interop.serialization import ModelFileError
 from pyrnn.layers import _options
@@ -48,6 +56,7 @@ _DTYPES = {
     "BOOL": np.bool_,
 }
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+_INPUTS = {dtype.name: dtype for dtype in _NAMES}
 
 
 class ContentError(ValueError):
@@ -364,7 +373,11 @@ def _graph(described: Any, contents: Contents, file: BinaryIO, depth: int) -> Gr
     def value(given: Any) -> Value:
         name, dtype, shape = given
         sizes = None if shape is None else tuple(None if n is None else int(n) for n in shape)
-        return Value(_text(name), None if dtype is None else np.dtype(_text(dtype)), sizes)
+        if (
+            dtype is not None and _text(dtype) not in _INPUTS
+        ):  # not for NumPy, which evaluates some names
+            raise ContentError(f"expected the dtype of an input, got {_checks.shown(dtype)}")
+        return Value(_text(name), None if dtype is None else _INPUTS[dtype], sizes)
 
     def attribute(given: Any) -> Any:
         tag, content = given
@@ -379,7 +392,7 @@ def _graph(described: Any, contents: Contents, file: BinaryIO, depth: int) -> Gr
     def node(given: Any) -> Node:
         op, name, inputs, outputs, domain, attributes = given
         return Node(
-            _text(op),
+            checked_operator(_text(op), _text(domain)),
             _text(name),
             tuple(map(_text, inputs)),
             tuple(map(_text, outputs)),

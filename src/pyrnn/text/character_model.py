@@ -139,7 +139,8 @@ class CharacterModel(Use, Configured):
             seed=second,
         )
         if self.embedding is None:
-            self.rnn.parameters["weight_ih_l0"] *= math.sqrt(self.rnn.hidden_size)
+            with np.errstate(all="ignore"):  # nothing is drawn where a file is read
+                self.rnn.parameters["weight_ih_l0"] *= math.sqrt(self.rnn.hidden_size)
         self.linear: Linear = Linear(self.rnn.hidden_size, size, dtype=dtype, seed=third)
 
     @property

@@ -39,6 +39,8 @@ def _sine(x: float) -> float:
 
 def power(base: float, exponent: int) -> float:
     """Return base^exponent for a whole exponent of at least 0, by squaring."""
+    if exponent < 0:
+        raise ValueError(f"exponent: expected 0 or more, got {exponent}")
     product = 1.0
     while exponent:
         if exponent & 1:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+import zipfile
 
 import numpy as np
 import pytest
@@ -159,3 +160,15 @@ def test_within_another_program(name, path, monkeypatch):
     for layer, other in zip(found.values(), expected.values(), strict=True):
         for key, array in layer.parameters.items():
             assert np.array_equal(array, other.parameters[key])
+
+
+@pytest.mark.parametrize("content", [b" ", b"[", b"1,", b'{"a":'])
+@pytest.mark.parametrize("member", ["config.json", "metadata.json"])
+def test_a_configuration_that_unpacks_to_far_more_is_refused(member, content, tmp_path):
+    path = tmp_path / "bomb.keras"
+    members = {"config.json": b"{}", "metadata.json": b"{}", "model.weights.h5": b""}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, b"[" + content * (1 << 23) if name == member else data)
+    with pytest.raises(ModelFileError, match=f"{member}: expected at most"):
+        keras.load(path)

@@ -22,7 +22,10 @@ from pyrnn.interop._made import one_line
 from pyrnn.interop.keras.hdf5 import ContentError, Group, tree
 from pyrnn.interop.serialization import ModelFileError
 
-MOST_JSON = 1 << 26
+MOST_JSON = 1 << 22
+_JSON_RATIO = 8
+"""A configuration may have so many bytes, and so many times the file's; as values it takes ten
+times as many."""
 _ROOM = 1 << 24
 _RATIO = 64
 """Arrays, and what a zip unpacks to, may have so many bytes, and so many times the file's."""
@@ -78,8 +81,9 @@ def read(name: str) -> Archive:
 def _from_zip(file: BinaryIO, size: int) -> Archive:
     try:
         with zipfile.ZipFile(file) as archive:
-            config = _member(archive, "config.json", MOST_JSON)
-            metadata = _member(archive, "metadata.json", MOST_JSON)
+            most = MOST_JSON + _JSON_RATIO * size
+            config = _member(archive, "config.json", most)
+            metadata = _member(archive, "metadata.json", most)
             most = _ROOM + _RATIO * size
             weights = _member(archive, "model.weights.h5", most)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:

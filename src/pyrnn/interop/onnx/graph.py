@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyrnn import _checks
+
 AnyArray = npt.NDArray[Any]
 
 DTYPES: Mapping[int, np.dtype[Any]] = {
@@ -28,6 +30,10 @@ DTYPES: Mapping[int, np.dtype[Any]] = {
 """ONNX's numbers of element types that NumPy has, strings and complex numbers left out."""
 
 
+MOST_OPERATOR = 200
+"""Characters of the name of an operator."""
+
+
 class GraphError(ValueError):
     """A graph that contradicts itself or the specification; the message is one line.
 
@@ -37,6 +43,14 @@ class GraphError(ValueError):
     >>> issubclass(GraphError, ValueError)
     True
     """
+
+
+def checked_operator(op: str, domain: str) -> str:
+    """The name of an operator, which errors and commands show as it is."""
+    for name in (op, domain):
+        if not name.isprintable() or len(name) > MOST_OPERATOR:
+            raise GraphError(f"expected the name of an operator, got {_checks.shown(name)}")
+    return op
 
 
 class UnsupportedError(NotImplementedError):

@@ -50,7 +50,8 @@ class Model:
         self._given = program.graph.inputs
         self._names = [value.name for value in self._given]
         try:
-            self._plan = Plan(program.graph, program.opset)
+            with np.errstate(all="ignore"):  # constants are computed here already
+                self._plan = Plan(program.graph, program.opset)
         except RecursionError as error:
             raise GraphError("expected graphs that are nested less deeply") from error
 

@@ -99,7 +99,8 @@ def steps(program: Program) -> Iterator[Step]:
             name += "_"
         layer = reason = None
         try:
-            layer = _layer(build, links)
+            with np.errstate(all="ignore"):  # of weights that are computed
+                layer = _layer(build, links)
         except (UnsupportedError, *CONTRADICTIONS) as error:
             if build.node.op in (*RECURRENT, LSTM_OF_BYTES):
                 reason = _reason(build.node, error)

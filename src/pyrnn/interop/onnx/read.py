@@ -19,6 +19,7 @@ from pyrnn.interop.onnx.graph import (
     Program,
     UnsupportedError,
     Value,
+    checked_operator,
 )
 from pyrnn.interop.onnx.operators.quantized import OF_MICROSOFT, STANDARD_TOO
 from pyrnn.interop.serialization import ModelFileError
@@ -147,6 +148,7 @@ def _node(node: Any, number: int, folder: str | None) -> Node:
     names = [attribute.name for attribute in node.attribute]
     texts = (node.op_type, node.name, node.domain, *node.input, *node.output, *names)
     _check_text(*texts, where=f"node {number}: ")
+    checked_operator(node.op_type, node.domain)
     known = node.domain in STANDARD_DOMAINS or (node.domain, node.op_type) in OF_OTHER_DOMAINS
     domain = "" if known else node.domain
     name = node.name or f"{node.op_type}_{number}"

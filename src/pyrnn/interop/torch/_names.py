@@ -13,6 +13,8 @@ from pyrnn.interop.torch import _quantized
 
 MOST_LEVELS = 200
 MOST_NAMES = 200_000
+MOST_CHARACTERS = 1000
+"""Of a name; it is part of the names of everything below it."""
 _OF_MODULES = ("_parameters", "_buffers", "_modules")
 _WIDENED = ("torch.float16", "torch.bfloat16")
 
@@ -49,6 +51,11 @@ def _entries(mapping: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
             continue
         key, value = item
         name = prefix if key in _OF_MODULES else f"{prefix}.{key}" if prefix else str(key)
+        if len(name) > MOST_CHARACTERS:
+            raise ValueError(
+                f"mapping: expected names of at most {MOST_CHARACTERS} characters, got one of "
+                f"{len(name)}"
+            )
         packed = _quantized.parts(name, value) if "_packed" in name or "_all" in name else None
         if packed is not None:
             yield from packed.items()

@@ -127,9 +127,7 @@ class Storages:
             raise FormatError("it has a tensor of negative sizes")
         count = math.prod(shape)
         if not count:
-            if max(shape) >= 2**62:
-                raise FormatError("it has a tensor of sizes beyond all memory")
-            return np.zeros(shape, numbers.dtype)
+            return _checked(lambda: np.zeros(shape, numbers.dtype))
         last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
         if last >= len(numbers):
             raise FormatError(
@@ -139,7 +137,7 @@ class Storages:
             raise FormatError(f"it has a tensor of {count} numbers, and {len(numbers)} stored ones")
         item = numbers.itemsize
         steps = tuple(stride * item for stride in strides)
-        return np.ndarray(shape, numbers.dtype, numbers, offset * item, steps)
+        return _checked(lambda: np.ndarray(shape, numbers.dtype, numbers, offset * item, steps))
 
     def _numbers(self, storage: Storage, dtype: str) -> npt.NDArray[Any]:
         key = storage.key, dtype
@@ -150,6 +148,14 @@ class Storages:
                 found = self._bytes[storage.key] = self._read(storage)
             array = self._arrays[key] = _as_numbers(found, dtype)
         return array
+
+
+def _checked(make: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """An array that NumPy makes, unless its sizes or strides are none for any array."""
+    try:
+        return make()
+    except (ValueError, OverflowError):
+        raise FormatError("it has a tensor of sizes beyond all memory") from None
 
 
 def _as_numbers(found: Bytes, dtype: str) -> npt.NDArray[Any]:

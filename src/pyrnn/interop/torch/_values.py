@@ -15,8 +15,9 @@ from pyrnn.interop.torch._errors import FormatError
 from pyrnn.interop.torch._machine import Made, Name, Persistent, key_of
 from pyrnn.interop.torch._storages import ALIASES
 
-MOST_LEVELS = 200
-"""How deeply dicts may be nested; a module within a module takes three levels."""
+MOST_LEVELS = 120
+"""How deeply dicts may be nested; a module within a module takes three levels. Each level takes
+up to seven calls, of which Python has 1000."""
 MOST_REPEATED = 1_000_000
 """The largest number of entries, with objects that occur several times counted each time."""
 
@@ -71,7 +72,10 @@ def values(contents: Contents) -> Any:
     FormatError
         If it contains itself or is nested too deep, or a tensor does not fit its storage.
     """
-    return _Converter(contents).convert(contents.value).value
+    try:
+        return _Converter(contents).convert(contents.value).value
+    except RecursionError:  # the caller has taken most of the calls
+        raise FormatError("its objects are nested too deeply") from None
 
 
 class _Converter:
@@ -259,7 +263,7 @@ def _tensor(converter: _Converter, made: Made) -> Any:
 def _quantized_tensor(converter: _Converter, made: Made) -> Any:
     """A tensor of 8 bits or more as the float32 numbers that it stands for."""
     whole = _tensor(converter, made)
-    scheme, *numbers = converter.of(_arguments(made, 5)[4])
+    scheme, *numbers = _scheme(converter.of(_arguments(made, 5)[4]))
     if whole.dtype.kind not in "iu":
         raise FormatError("it has a quantised tensor that is not of whole numbers")
     converter.count_widened(whole.size)
@@ -268,8 +272,8 @@ def _quantized_tensor(converter: _Converter, made: Made) -> Any:
         if type(scale) is not float or type(zero) is not int:
             raise FormatError("it has a quantised tensor whose scale is no number")
         return _dequantized(whole, np.float64(scale), np.int64(zero))
-    if not str(scheme).startswith("torch.per_channel_affine") or len(numbers) != 3:
-        raise FormatError(f"it has a tensor quantised by {str(scheme)[:80]!r}")
+    if not scheme.startswith("torch.per_channel_affine") or len(numbers) != 3:
+        raise FormatError(f"it has a tensor quantised by {scheme[:80]!r}")
     scale, zero, axis = numbers
     fits = type(axis) is int and 0 <= axis < whole.ndim
     parts = [p for p in (scale, zero) if type(p) is np.ndarray and p.dtype.kind in "fiu"]
@@ -277,6 +281,13 @@ def _quantized_tensor(converter: _Converter, made: Made) -> Any:
         raise FormatError("it has a quantised tensor whose scales do not fit its channels")
     along = (-1, *(1,) * (whole.ndim - axis - 1))
     return _dequantized(whole, *(p.astype(np.float64).reshape(along) for p in parts))
+
+
+def _scheme(found: Any) -> tuple[Any, ...]:
+    """How a tensor is quantised, by its name, and its numbers."""
+    if type(found) is not tuple or not found or type(found[0]) is not str:
+        raise FormatError("it has a quantised tensor that does not say how")
+    return found
 
 
 def _dequantized(whole: Any, scale: Any, zero: Any) -> Any:

@@ -8,22 +8,21 @@ the newest complete checkpoint survives any failure.
 
 from __future__ import annotations
 
-import copy
 import json
 import os
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from pyrnn import _extras
+from pyrnn import _checks, _extras
 from pyrnn._files import AnyPath, checked_path, open_regular, shown, write_atomically
 from pyrnn._types import Array
 from pyrnn.interop import _safetensors
-from pyrnn.parameters.dictionary import arrays_of, set_arrays
-from pyrnn.training.run import _model, _several, _tree
-from pyrnn.training.run.history import History
+from pyrnn.interop._made import one_line
+from pyrnn.parameters.dictionary import arrays_of
+from pyrnn.training.run import _several, _tree
+from pyrnn.training.run._restoring import COUNTS, DAMAGED, restore
 
 VERSION = 1
 _KEY = "pyrnn-checkpoint"
@@ -77,13 +76,14 @@ def load(trainer: Any, path: AnyPath) -> Any:
     """
     tree = _read_once(trainer, path)
     try:
-        _restore(trainer, tree["trainer"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        reason = error.args[0] if error.args else type(error).__name__
+        extra = tree["extra"]
+        restore(trainer, tree["trainer"])
+    except DAMAGED as error:
         raise CheckpointError(
-            f"{shown(path)}: expected a checkpoint of this training, got another's ({reason})"
+            f"{shown(path)}: expected a checkpoint of this training, got another's "
+            f"({one_line(error)})"
         ) from error
-    return tree["extra"]
+    return extra
 
 
 def is_there(trainer: Any, path: AnyPath) -> bool:
@@ -138,7 +138,7 @@ def read(path: AnyPath) -> Any:
         if document["version"] != VERSION:
             raise CheckpointError(
                 f"{shown(path)}: expected version {VERSION} of checkpoints, got "
-                f"{document['version']}"
+                f"{_checks.shown(document['version'])}"
             )
         return _tree.unpack(document["tree"], tensors)
     except CheckpointError:
@@ -146,9 +146,9 @@ def read(path: AnyPath) -> Any:
     except OSError as error:
         reason = error.strerror or str(error)
         raise CheckpointError(f"{shown(path)}: cannot be read ({reason})") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except DAMAGED as error:
         raise CheckpointError(
-            f"{shown(path)}: expected a whole checkpoint, got a damaged one ({error})"
+            f"{shown(path)}: expected a whole checkpoint, got a damaged one ({one_line(error)})"
         ) from error
 
 
@@ -173,69 +173,3 @@ def _state(trainer: Any) -> dict[str, Any]:
         },
         "callbacks": [[type(c).__name__, c.state_dict()] for c in trainer.callbacks],
     }
-
-
-COUNTS = (
-    "step",
-    "epoch",
-    "item",
-    "step_of_epoch",
-    "batches_of_epoch",
-    "total",
-    "weight",
-)
-
-
-def _restore(trainer: Any, state: Mapping[str, Any]) -> None:
-    """Restore everything, after checking that the checkpoint belongs to this training."""
-    arrays = arrays_of(trainer.model)
-    if set(state["model"]) != set(arrays):
-        raise ValueError(f"model: expected the parameters {', '.join(arrays)}")
-    drawn = state["generators"]
-    drawn = [drawn] if isinstance(drawn, Mapping) else drawn  # written before there were ranks
-    if set(drawn[0]) != set(_model.generators(trainer.model)):
-        raise ValueError("model: expected layers with the same dropout")
-    if (state["scheduler"] is None) != (trainer.scheduler is None):
-        raise ValueError("scheduler: expected one where there was one")
-    saved = state.get("precision")  # not there in older ones
-    if (saved == "bf16") != (trainer.precision == "bf16"):
-        raise ValueError(f"precision: expected {saved!r}, got {trainer.precision!r}")
-    callbacks = [type(callback).__name__ for callback in trainer.callbacks]
-    if [name for name, _ in state["callbacks"]] != callbacks:
-        got = ", ".join(callbacks)
-        raise ValueError(f"callbacks: expected {[n for n, _ in state['callbacks']]}, got {got}")
-    for name, array in arrays.items():
-        if state["model"][name].shape != array.shape or state["model"][name].dtype != array.dtype:
-            raise ValueError(f"{name}: expected shape {array.shape} and dtype {array.dtype}")
-    optimizer = copy.deepcopy(trainer.optimizer)
-    optimizer.load_state_dict(state["optimizer"])  # on a copy first
-    if trainer.scheduler is not None:
-        copy.deepcopy(trainer.scheduler).load_state_dict(state["scheduler"])
-    trainer.optimizer.load_state_dict(state["optimizer"])
-    if trainer.scheduler is not None:
-        trainer.scheduler.load_state_dict(state["scheduler"])
-    set_arrays(trainer.model, state["model"])
-    _several.set_generators(trainer, drawn)
-    for callback, (_, own) in zip(trainer.callbacks, state["callbacks"], strict=True):
-        callback.load_state_dict(own)
-    _restore_progress(trainer, state["progress"])
-
-
-def _restore_progress(trainer: Any, saved: Mapping[str, Any]) -> None:
-    progress = trainer.progress
-    progress.begin()
-    for name in COUNTS:
-        setattr(progress, name, saved[name])
-    in_pass = saved["item"] > 0
-    # The order of this pass is drawn again, from the generator's state before it.
-    progress.generator.bit_generator.state = saved["before"] if in_pass else saved["generator"]
-    states = [_as_state(state) for state in saved["states"]]
-    progress.states = deque(_several.own_states(trainer, states))
-    history = History()
-    history.epoch, history.history = list(saved["epochs"]), dict(saved["history"])
-    progress.history = history
-    trainer.history = history
-
-
-def _as_state(state: Any) -> Any:
-    return tuple(state) if isinstance(state, list) else state

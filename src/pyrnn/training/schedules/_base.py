@@ -147,8 +147,12 @@ class LRScheduler(Portable):
         self.__dict__.update({n: v for n, v in state_dict.items() if n != "scheduler"})
         try:
             self._restore()
-        except Exception:
+        except Exception as error:
             self.__dict__.update(before)
+            if isinstance(error, ArithmeticError):  # a step size of 0
+                raise ValueError(
+                    f"state_dict: expected numbers that give learning rates, got {error}"
+                ) from error
             raise
 
     def _restore(self) -> None:
@@ -168,7 +172,9 @@ def _check_like(where: str, value: Any, mine: Any) -> None:
             _checks.finite_number(where, one, 0.0)
     elif isinstance(mine, bool):
         _checks.flag(where, value)
-    elif isinstance(mine, (int, float)):
+    elif isinstance(mine, int):
+        _checks.size(where, value, 0, _checks.MAX_STEPS)
+    elif isinstance(mine, float):
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"{where}: expected a number, got {_checks.shown(value)}")
     elif isinstance(mine, str) and value != mine:

@@ -54,7 +54,8 @@ def chain(program: Program, walked: Iterable[Step]) -> Chain:
     own = {id(node) for node in program.graph.nodes}
     path = _Whole(program.graph, [step for step in walked if id(step.build.node) in own])
     try:
-        return Chain(path.read(), {})
+        with np.errstate(all="ignore"):  # of weights that are computed
+            return Chain(path.read(), {})
     except LeftError as end:
         left = {end.name: end.reason}
     except CONTRADICTIONS as error:

@@ -129,7 +129,20 @@ class EarlyStopping(Callback):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
-        for name in ("wait", "stopped_epoch", "best_epoch"):
-            setattr(self, name, int(state_dict[name]))
-        self._monitor.best = float(state_dict["best"])
-        self._weights = state_dict["weights"]
+        names = ("wait", "stopped_epoch", "best_epoch")
+        counts = {name: _checks.size(name, state_dict[name], 0) for name in names}
+        best, weights = float(state_dict["best"]), state_dict["weights"]
+        if weights is not None and self.model is not None:
+            _check_weights(weights, arrays_of(self.model))
+        for name, count in counts.items():
+            setattr(self, name, count)
+        self._monitor.best, self._weights = best, weights
+
+
+def _check_weights(weights: Any, arrays: Mapping[str, Any]) -> None:
+    """Refuse the best weights of another model."""
+    if not isinstance(weights, Mapping) or set(weights) != set(arrays):
+        raise ValueError(f"weights: expected {', '.join(arrays)}, got {_checks.shown(weights)}")
+    for name, array in arrays.items():
+        if np.shape(weights[name]) != array.shape:
+            raise ValueError(f"weights: {name}: expected shape {array.shape}")
