@@ -15,15 +15,66 @@ class _World:
         self.count = count
         self.barrier = threading.Barrier(count, timeout=60)
         self.slots = [None] * count
+        self.posting = threading.Condition()
+        self.posted = {}
+        self.copies = {}
+
+    def copy(self, number):
+        """The world of the communicator's copy of this number: the same for all ranks."""
+        with self.posting:
+            if number not in self.copies:
+                self.copies[number] = _World(self.count)
+                self.copies[number].barrier = self.barrier
+                self.copies[number].posting = self.posting
+            return self.copies[number]
+
+    def end(self):
+        """Break off what all ranks wait for."""
+        self.barrier.abort()
+        with self.posting:
+            self.posting.notify_all()
+
+
+class _Request:
+    """An exchange that has begun. It can end when all ranks have begun it."""
+
+    def __init__(self, world, posted, finish, sent):
+        self._world, self._posted, self._finish = world, posted, finish
+        self._sent, self._before = sent, sent.copy()
+
+    def _complete(self):
+        np.testing.assert_array_equal(self._sent, self._before)  # until now it is MPI's
+        self._finish(self._posted)
+        self._finish = None
+        return True
+
+    def Test(self):  # noqa: N802
+        with self._world.posting:
+            there = len(self._posted) == self._world.count
+        return self._finish is None or (there and self._complete())
+
+    def Wait(self):  # noqa: N802
+        world = self._world
+        with world.posting:
+            there = world.posting.wait_for(
+                lambda: len(self._posted) == world.count or world.barrier.broken, timeout=60
+            )
+        if not there or len(self._posted) < world.count:
+            raise AbortedError
+        if self._finish is not None:
+            self._complete()
 
 
 class Communicator:
     """The view of one rank. ``calls`` lists the names of its collective calls."""
 
-    def __init__(self, world, rank):
+    def __init__(self, world, rank, calls=None):
         self._world, self._rank = world, rank
-        self.calls = []
+        self.calls = [] if calls is None else calls
         self.aborted = False
+        self.freed = False
+        self.copies = []
+        self._begun = 0
 
     def Get_rank(self):  # noqa: N802
         return self._rank
@@ -49,11 +100,45 @@ class Communicator:
         parts = self._exchange("Allgather", np.array(sent))
         received.reshape(-1)[...] = np.concatenate([part.reshape(-1) for part in parts])
 
-    def Alltoall(self, sent, received):  # noqa: N802
-        parts = self._exchange("Alltoall", np.array(sent))
-        size = received.size // self._world.count
+    def Dup(self):  # noqa: N802
+        self._exchange("Dup", None)
+        world = self._world.copy(len(self.copies))
+        self.copies.append(Communicator(world, self._rank, self.calls))
+        return self.copies[-1]
+
+    def Free(self):  # noqa: N802
+        self._exchange("Free", None)
+        self.freed = True
+
+    def _begin(self, name, sent, finish):
+        """Begin an exchange; which it is among those of this communicator counts."""
+        self.calls.append(name)
+        world, number = self._world, self._begun
+        self._begun += 1
+        with world.posting:
+            posted = world.posted.setdefault(number, {})
+            posted[self._rank] = (name, sent.copy())
+            assert {other for other, _ in posted.values()} == {name}, posted
+            world.posting.notify_all()
+        return _Request(world, posted, finish, sent)
+
+    def Ialltoall(self, sent, received):  # noqa: N802
+        size = sent.size // self._world.count
         own = slice(self._rank * size, (self._rank + 1) * size)
-        received[...] = np.concatenate([part[own] for part in parts])
+
+        def finish(posted):
+            for rank, part in enumerate(received.reshape(self._world.count, size)):
+                part[...] = posted[rank][1][own]
+
+        return self._begin("Ialltoall", sent, finish)
+
+    def Iallgather(self, sent, received):  # noqa: N802
+        def finish(posted):
+            parts = received.reshape(self._world.count, sent.size)
+            for rank, part in enumerate(parts):
+                part[...] = posted[rank][1]
+
+        return self._begin("Iallgather", sent, finish)
 
     def allgather(self, value):
         return [copy.deepcopy(each) for each in self._exchange("allgather", value)]
@@ -63,7 +148,7 @@ class Communicator:
 
     def Abort(self, status):  # noqa: N802
         self.aborted = True
-        self._world.barrier.abort()
+        self._world.end()
 
 
 def on_ranks(count, work):
@@ -81,7 +166,7 @@ def on_ranks(count, work):
         except BaseException as error:
             errors[rank] = error
             if not isinstance(error, (ValueError, TypeError)):
-                world.barrier.abort()
+                world.end()
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(count)]
     for thread in threads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,10 @@ from pyrnn.distributed.exchange import GradientSum
 STATUS = 1
 """The exit status of all processes when one has failed."""
 
-_NEEDED = ("Get_rank", "Get_size", "Alltoall", "Allgather", "allgather", "bcast", "Abort")
+_NEEDED = (
+    "Get_rank", "Get_size", "Allgather", "Ialltoall", "Iallgather", "allgather", "bcast",
+    "Dup", "Abort",
+)  # fmt: skip
 
 
 def ranks_of(communicator: Any) -> Ranks | None:
@@ -48,9 +51,6 @@ class Ranks:
         self.communicator = communicator
         self.rank: int = communicator.Get_rank()
         self.count: int = communicator.Get_size()
-        self.sum_gradients: Callable[[Mapping[str, Array]], Mapping[str, Array]] = GradientSum(
-            communicator
-        )
 
     @property
     def is_first(self) -> bool:
@@ -116,6 +116,22 @@ class Ranks:
         except BaseException as error:
             self.abort(error)
             raise
+
+    @contextlib.contextmanager
+    def summing(
+        self, parameters: Mapping[str, Array], agreed: tuple[type[BaseException], ...]
+    ) -> Iterator[GradientSum]:
+        """Inside a ``with`` block there is a sum of gradients, which all ranks give back after it.
+
+        Not after errors that only some ranks raise, which would wait for the others.
+        """
+        total = GradientSum(self.communicator, parameters)
+        try:
+            yield total
+        except agreed:
+            total.free()
+            raise
+        total.free()
 
     def abort(self, error: BaseException) -> None:
         """End all processes."""

@@ -10,7 +10,7 @@ import numpy as np
 from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import ActivationFormat, Array, ComputeFormat, DTypeLike, Indices, WeightFormat
-from pyrnn.layers import _cache, _options
+from pyrnn.layers import _cache, _finished, _options
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Configured, Mode, Option
 from pyrnn.layers.dense import Embedding, Linear
@@ -370,8 +370,13 @@ class CharacterModel(Use, Configured):
         self.rnn.check_backward(cache.rnn, None, dstate)
         if self.embedding is not None:
             _cache.check(cache.embedding, self.embedding)
-        dy, _, linear_grads = self.linear.backward(cache.linear, dlogits)
-        dx, dstate0, rnn_grads = self.rnn.backward(cache.rnn, dy, dstate)
+        take = _finished.asked(self)
+        dy, _, linear_grads = _finished.backward(
+            self.linear, _finished.within(take, "linear"), cache.linear, dlogits
+        )
+        dx, dstate0, rnn_grads = _finished.backward(
+            self.rnn, _finished.within(take, "rnn"), cache.rnn, dy, dstate=dstate
+        )
         layers = [("rnn", rnn_grads), ("linear", linear_grads)]
         if self.embedding is not None and cache.embedding is not None and dx is not None:
             _, _, embedding_grads = self.embedding.backward(cache.embedding, dx)

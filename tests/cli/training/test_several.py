@@ -58,6 +58,23 @@ def test_words(text: Path) -> None:
     assert " words to train on" in out
 
 
+BUCKETS = """
+import runpy
+from pyrnn.distributed import exchange
+
+exchange.BUCKET_BYTES = 1024  # so that exchanges are under way during the backward pass
+runpy.run_module("pyrnn", run_name="__main__")
+"""
+IN_BUCKETS = ("-W", "ignore::RuntimeWarning", "-c", BUCKETS)
+
+
+def test_many_buckets_change_no_bit(text: Path) -> None:
+    _, expected, _ = train(3, "one", "--steps", 24, "--dropout", 0.2)
+    arguments = ("train", "text.py", *MODEL, "--steps", 24, "--dropout", 0.2)
+    mpiexec.run(3, *arguments, "--out", "many.safetensors", program=IN_BUCKETS)
+    assert Path("many.safetensors").read_bytes() == expected
+
+
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.long)])
 def test_a_rank_that_is_killed(kills: int, text: Path) -> None:
     draw = random.Random(0)
@@ -68,7 +85,7 @@ def test_a_rank_that_is_killed(kills: int, text: Path) -> None:
     kept = Path("m.checkpoint.safetensors")
     for _ in range(kills):
         before = kept.stat().st_mtime_ns if kept.exists() else 0
-        process = mpiexec.start(2, *command)
+        process = mpiexec.start(2, *command, program=IN_BUCKETS)
         try:
             while process.poll() is None and (
                 not kept.exists() or kept.stat().st_mtime_ns == before

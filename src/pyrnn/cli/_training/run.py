@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import deque
@@ -14,7 +15,9 @@ from pyrnn._types import Array
 from pyrnn.cli._training import log
 from pyrnn.cli._training.settings import OPTIMIZERS, SCHEDULES, WARM_UP_STEPS, Settings
 from pyrnn.distributed import shares
+from pyrnn.distributed.exchange import GradientSum
 from pyrnn.distributed.ranks import Ranks, join, weighted
+from pyrnn.layers import _finished
 from pyrnn.report.recording import Recording
 from pyrnn.text.batches import AnyIndices, streams
 from pyrnn.text.character_model import CharacterModel
@@ -91,6 +94,7 @@ class Training:
         self._steps = len(streams(text, settings.batch_size)[0])
         self._columns = Columns(rows_of(text, settings.batch_size))
         self._ranks = ranks
+        self._sum: GradientSum | None = None
         self._own = self._columns
         self._stop_asked = False
         self._busy = 0.0
@@ -159,6 +163,12 @@ class Training:
         """
         if self.ended:
             return
+        with self._summing() as self._sum:
+            self._run(show, stop, save)
+
+    def _run(
+        self, show: Callable[[], None], stop: Callable[[], bool], save: Callable[[], None]
+    ) -> None:
         for x, y, state in self._batches():
             # No warnings of overflow, because the loss is checked.
             with np.errstate(over="ignore", invalid="ignore"):
@@ -323,7 +333,9 @@ class Training:
         else:
             check_loss("--lr", self.settings.lr, loss, self.step + 1)
         grads: Mapping[str, Array]
-        _, _, grads = self.model.backward(cache, dlogits)
+        total = self._sum
+        take = None if total is None else total.take
+        _, _, grads = _finished.backward(self.model, take, cache, dlogits)
         if ranks is not None:
             seconds = self._busy + time.perf_counter() - start
             told = ranks.told(loss, tokens, stop(), seconds)
@@ -331,8 +343,9 @@ class Training:
             tokens = int(weight)
             self._stop_asked = bool(told[:, 2].any())
             self.seconds = float(told[0, 3])
+            assert total is not None
+            grads = total(grads)
             check_loss("--lr", self.settings.lr, loss, self.step + 1)
-            grads = ranks.sum_gradients(grads)
         norm = clip_grad_norm(grads, self.settings.clip)
         warm_up = min(1.0, (self.step + 1) / WARM_UP_STEPS)
         self._optimizer.lr = self.settings.lr * warm_up * self._decay(self.progress)
@@ -349,6 +362,12 @@ class Training:
             self.recording.step(self.step, self.characters, loss, lr, norm)
 
     # --- several ranks ----------------------------------------------------------------------
+
+    def _summing(self) -> contextlib.AbstractContextManager[GradientSum | None]:
+        """A context in which gradients are summed over ranks."""
+        if self._ranks is None:
+            return contextlib.nullcontext()
+        return self._ranks.summing(self.model.parameters, (DivergenceError,))
 
     @property
     def is_first(self) -> bool:

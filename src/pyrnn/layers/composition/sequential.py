@@ -11,7 +11,7 @@ from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.backend import selection
-from pyrnn.layers import _cache
+from pyrnn.layers import _cache, _finished
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Mode
 from pyrnn.layers.composition import _run
@@ -261,9 +261,12 @@ class Sequential(Modes):
         caches, _ = cache.use()
         before: dict[str, Any] = {}
         grads: dict[str, dict[str, Array]] = {}
+        take = _finished.asked(self)
         for name, layer in reversed(self.layers.items()):
             options = {"dstate": dstates[name]} if name in dstates else {}
-            gradient, before[name], grads[name] = layer.backward(caches[name], gradient, **options)
+            gradient, before[name], grads[name] = _finished.backward(
+                layer, _finished.within(take, name), caches[name], gradient, **options
+            )
         prefixed = {
             f"{prefix}.{name}": array
             for prefix in self.layers

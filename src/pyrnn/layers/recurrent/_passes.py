@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyrnn import _checks, _warnings
 from pyrnn._types import Array, Noise, State
 from pyrnn.backend import selection
-from pyrnn.layers import _options
+from pyrnn.layers import _finished, _options
 from pyrnn.layers._cache import StackKept
 from pyrnn.layers._options import Option, Setting
 from pyrnn.layers.recurrent import _noise
@@ -181,7 +181,7 @@ class StackPasses(StackWeights):
         """Gradients of x, of the initial states and of the parameters."""
         parts = _parted(dy, self.merge_mode, kept.top) if self.bidirectional else [dy]
         if kept.groups is None:
-            return self._occupied_back(backend, kept, parts, dstates)
+            return self._occupied_back(backend, kept, parts, dstates, _finished.asked(self))
         time_steps, batch_size = dy.shape[:2]
         reverses = self._reverses()
         dx = None if kept.indices else self._zero_input(time_steps, batch_size)
@@ -207,11 +207,12 @@ class StackPasses(StackWeights):
         kept: StackKept,
         parts: Sequence[Array],
         dstates: State | None,
+        take: _finished.Take | None = None,
     ) -> tuple[Array | None, list[State], dict[str, Array]]:
         """Backward of `_run_occupied`."""
         rows = kept.rows
         if rows is None:
-            return self._run_back(backend, kept, parts, dstates)
+            return self._run_back(backend, kept, parts, dstates, take)
         time_steps, batch_size = parts[0].shape[:2]
         dx = None if kept.indices else self._zero_input(time_steps, batch_size)
         dfirst = self._zero_states(batch_size)
@@ -222,7 +223,7 @@ class StackPasses(StackWeights):
             return dx, dfirst, {n: np.zeros_like(a) for n, a in self._parameters.items()}
         chosen = None if dstates is None else tuple(part[:, rows] for part in dstates)
         dparts = [part[:, rows] for part in parts]
-        dpart, dbefore, grads = self._run_back(backend, kept, dparts, chosen)
+        dpart, dbefore, grads = self._run_back(backend, kept, dparts, chosen, take)
         if dx is not None and dpart is not None:
             dx[:, rows] = dpart
         _put(dfirst, dbefore, rows)
@@ -234,8 +235,9 @@ class StackPasses(StackWeights):
         kept: StackKept,
         parts: Sequence[Array],
         dstates: State | None,
+        take: _finished.Take | None,
     ) -> tuple[Array | None, list[State], dict[str, Array]]:
-        """Backward of `_run`."""
+        """Backward of `_run`, with ``take`` given the gradients of each layer."""
         dfirst: list[State] = []
         cell_grads: list[dict[str, Array]] = []
         dx: Array | None = None
@@ -257,6 +259,8 @@ class StackPasses(StackWeights):
             for dpart, dbefore, grads in reversed(walks):
                 dfirst.append(dbefore)
                 cell_grads.append(grads)
+                if take is not None:
+                    take(grads)
                 if dpart is None or dx is None:
                     dx = dpart if dx is None else dx
                     continue

@@ -10,7 +10,8 @@ import numpy as np
 from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.distributed.batch import BatchExchange
-from pyrnn.distributed.ranks import Ranks
+from pyrnn.distributed.exchange import GradientSum
+from pyrnn.layers import _finished
 from pyrnn.training.divergence import check_loss
 from pyrnn.training.losses._reduction import weighings
 from pyrnn.training.run import _model, _several
@@ -61,13 +62,16 @@ class NoTargetError(ValueError):
 
 def of_step(trainer: Any, data: Data, group: Any) -> tuple[float, Grads]:
     """The mean loss of one batch or several, and its gradient, summed over ranks."""
+    total: GradientSum | None = trainer._sum
     if len(group) == 1:
-        loss, grads = _of_batch(trainer, data, group[0])
-        loss.check_counts()
+        take = None if total is None else total.take
+        loss, grads = _of_batch(trainer, data, group[0], take)
     else:
         loss, grads = _accumulated(trainer, data, group)
-    ranks: Ranks | None = trainer._ranks
-    return loss.value, grads if ranks is None else ranks.sum_gradients(grads)
+    if total is not None:
+        grads = total(grads)  # before all else, since exchanges may be under way
+    loss.check_counts()
+    return loss.value, grads
 
 
 def _accumulated(trainer: Any, data: Data, group: Any) -> tuple[Loss, Grads]:
@@ -86,17 +90,18 @@ def _accumulated(trainer: Any, data: Data, group: Any) -> tuple[Loss, Grads]:
             for name, array in grads.items():
                 summed[name] += array
     whole = joined((loss.total, loss.weight, loss.mean) for loss in losses)
-    whole.check_counts()
     if whole.mean:
         backend.scale(list(summed.values()), 1 / whole.divisor)
     return whole, summed
 
 
-def _of_batch(trainer: Any, data: Data, item: Any) -> tuple[Loss, Grads]:
+def _of_batch(
+    trainer: Any, data: Data, item: Any, take: _finished.Take | None = None
+) -> tuple[Loss, Grads]:
     """Forward, loss and backward of a batch; its state is carried to the next one.
 
     The loss is that of all ranks. The gradients are this rank's share: all shares add up to the
-    gradient of that loss.
+    gradient of that loss. ``take`` is given them layer by layer, as they are finished.
     """
     progress, ranks = trainer.progress, trainer._ranks
     batch = data.load(item)
@@ -117,7 +122,7 @@ def _of_batch(trainer: Any, data: Data, item: Any) -> tuple[Loss, Grads]:
         check_loss("lr", trainer.optimizer.lr, loss.value, progress.step + 1)
         grads: Grads
         if batch.rows:
-            _, _, grads = trainer.model.backward(cache, dy)
+            _, _, grads = _finished.backward(trainer.model, take, cache, dy)
         else:
             if others is not None:
                 others.backward_without_rows()

@@ -11,6 +11,7 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn._pickling import public
+from pyrnn.distributed.exchange import GradientSum
 from pyrnn.distributed.ranks import ranks_of
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.clipping import clip_grad_norm as clip
@@ -31,6 +32,9 @@ from pyrnn.training.run.callbacks.base import Callback, CallbackList
 from pyrnn.training.run.checkpoint import CheckpointError
 from pyrnn.training.run.history import History
 from pyrnn.training.schedules import LRScheduler, ReduceLROnPlateau
+
+_AGREED = (DivergenceError, CheckpointError, _gradients.NoTargetError)
+"""The errors that all ranks raise together."""
 
 
 @public("pyrnn")
@@ -134,6 +138,7 @@ class Trainer:
         self.precision = precision
         self._compute = compute_of(precision, model)
         self._ranks = ranks_of(communicator)
+        self._sum: GradientSum | None = None
         self._data: Data | None = None
         _several.begin(self)
 
@@ -144,9 +149,13 @@ class Trainer:
 
     def _together(self) -> contextlib.AbstractContextManager[None]:
         """A context in which an error of one rank ends all."""
+        return contextlib.nullcontext() if self._ranks is None else self._ranks.together(_AGREED)
+
+    def _summing(self) -> contextlib.AbstractContextManager[GradientSum | None]:
+        """A context in which gradients are summed over ranks."""
         if self._ranks is None:
             return contextlib.nullcontext()
-        return self._ranks.together((DivergenceError, CheckpointError, _gradients.NoTargetError))
+        return self._ranks.summing(self.model.parameters, _AGREED)
 
     # --- training ---------------------------------------------------------------------------
 
@@ -242,8 +251,9 @@ class Trainer:
         arguments = {"epochs": epochs, "steps": steps, "steps_per_epoch": steps_per_epoch}
         arguments |= {"k1": k1, "k2": k2, "accumulate": count, "shuffle": shuffle}
         _several.check_equal(self, data, batch_size, **arguments)
-        with self._together():
+        with self._together(), self._summing() as self._sum:
             self._run(data, held_out, most_epochs, most_steps, length, count, shuffle, called)
+        self._sum = None
         return self.history
 
     def _run(
