@@ -22,13 +22,13 @@ constexpr std::ptrdiff_t settled_rows = 8 * sum_block * blocks_together;
 
 // Bands of sequences, each with sums of its own (`band_count`): their number, a power of two; how
 // large the sums of one may be, in bytes; how many sequences each has at least, of two bands and of
-// more; and how much more numbers must be kept for the backward pass than the sums have: where few
-// bytes are kept, and where so many are that memory matters.
+// more; and how much more numbers must be saved for the backward pass than the sums have: where few
+// bytes are saved, and where so many are that memory matters.
 constexpr int most_bands = 8;
 constexpr std::ptrdiff_t most_band_bytes = 1536 * 1024;
 constexpr std::ptrdiff_t least_rows_of_two_bands = 4, least_rows_of_bands = 8;
-constexpr std::ptrdiff_t much_kept_bytes = 8 * 1024 * 1024;
-constexpr std::ptrdiff_t kept_to_sums = 12, much_kept_to_sums = 100;
+constexpr std::ptrdiff_t much_saved_bytes = 8 * 1024 * 1024;
+constexpr std::ptrdiff_t saved_to_sums = 12, much_saved_to_sums = 100;
 
 // The norm of all gradients: so many sums side by side of each block of so many squares, then the
 // blocks' sums in their order.

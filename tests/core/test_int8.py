@@ -21,7 +21,7 @@ CELLS = {
     "min_gru": pyrnn.MinGRU,
 }
 # (T, N, I, H): one row, tiles of rows, units that fill no vector, several panels at once, k in
-# two stretches
+# two spans
 SIZES = [(5, 1, 3, 7), (4, 3, 33, 40), (3, 17, 5, 70), (3, 1, 20, 300), (2, 4, 517, 530)]
 # Of x and h of 16 bits, and of 8: what is the fastest here, and what every instruction set takes.
 LAYOUTS = ["int8", "int8_pairs", "int8_bytes", "int8_plain_bytes"]

@@ -94,10 +94,10 @@ class BoundChain {
  public:
   using Zeros = std::pair<Size, Size>;                  // before and after
   using Channels = std::optional<std::array<Size, 4>>;  // of a magnitude: see Magnitude
-  using Part = std::tuple<PackedConvolution<T>*, Zeros, Channels>;
+  using Given = std::tuple<PackedConvolution<T>*, Zeros, Channels>;
 
-  explicit BoundChain(const std::vector<Part>& parts) : layout_(layout_of(parts)) {
-    for (const auto& [packed, zeros, channels] : parts) {
+  explicit BoundChain(const std::vector<Given>& links) : layout_(layout_of(links)) {
+    for (const auto& [packed, zeros, channels] : links) {
       Link<T> link{packed->shared(), zeros.first, zeros.second, std::nullopt};
       if (channels) {
         const auto [count, real, imaginary, skipped] = *channels;
@@ -125,9 +125,9 @@ class BoundChain {
   }
 
  private:
-  static const Layout& layout_of(const std::vector<Part>& parts) {
-    require(!parts.empty() && std::get<0>(parts.front()) != nullptr, "chain: links");
-    return std::get<0>(parts.front())->layout();
+  static const Layout& layout_of(const std::vector<Given>& links) {
+    require(!links.empty() && std::get<0>(links.front()) != nullptr, "chain: links");
+    return std::get<0>(links.front())->layout();
   }
 
   void check(const Link<T>& link) const {
@@ -203,7 +203,7 @@ void bind(py::module_& module, const char* name, const char* chain) {
            py::arg("before"), py::arg("after"));
   leave_unlisted<PackedConvolution<T>>();
   py::class_<BoundChain<T>>(module, chain)
-      .def(py::init<const std::vector<typename BoundChain<T>::Part>&>(), py::arg("links"))
+      .def(py::init<const std::vector<typename BoundChain<T>::Given>&>(), py::arg("links"))
       .def("__call__", &BoundChain<T>::operator(), py::arg("x").noconvert());
   leave_unlisted<BoundChain<T>>();
   module.def("instance_norm", &instance_norm_of<T>, py::arg("x").noconvert(),

@@ -33,7 +33,7 @@ std::vector<Operands> operands_of(std::initializer_list<List> lists) {
     Operands& operands = all[i];
     operands.size = first[i].size();
     operands.is_float64 = holds(first[i], true);
-    std::size_t place = 0;
+    std::size_t index = 0;
     for (const List& list : lists) {
       require(list.arrays->size() == all.size(), "expected as many arrays of each kind");
       const py::array& array = (*list.arrays)[i];
@@ -41,7 +41,7 @@ std::vector<Operands> operands_of(std::initializer_list<List> lists) {
       require(array.size() == operands.size, "expected arrays of one size");
       require((array.flags() & py::array::c_style) != 0, "expected C-contiguous arrays");
       require(!list.written || array.writeable(), "expected writeable arrays");
-      operands.arrays[place++] = const_cast<void*>(array.data());
+      operands.arrays[index++] = const_cast<void*>(array.data());
     }
   }
   return all;
@@ -53,7 +53,7 @@ template <class Step>
 void go_through(std::initializer_list<List> lists, const Step& step) {
   const std::vector<Operands> all = operands_of(lists);
   const Computing computing(Signals::wait);
-  each_part(all, step);
+  each_operand(all, step);
 }
 
 // float or double, from the arrays of an operand
@@ -62,9 +62,9 @@ using Number = std::remove_pointer_t<typename std::decay_t<Pointers>::value_type
 
 void sgd(const Arrays& parameters, const Arrays& gradients, const std::optional<Arrays>& velocities,
          double lr, double momentum, bool nesterov, double weight_decay) {
-  const auto step = [=](const auto& kernels, const auto& at, Size n) {
-    using T = Number<decltype(at)>;
-    kernels.sgd(at[0], at[1], at[2], static_cast<T>(lr), static_cast<T>(momentum), nesterov,
+  const auto step = [=](const auto& kernels, const auto& p, Size n) {
+    using T = Number<decltype(p)>;
+    kernels.sgd(p[0], p[1], p[2], static_cast<T>(lr), static_cast<T>(momentum), nesterov,
                 static_cast<T>(weight_decay), n);
   };
   if (velocities) {
@@ -77,9 +77,9 @@ void sgd(const Arrays& parameters, const Arrays& gradients, const std::optional<
 void adagrad(const Arrays& parameters, const Arrays& gradients, const Arrays& squares, double lr,
              double eps, double weight_decay) {
   go_through({{&parameters}, {&gradients, false}, {&squares}},
-             [=](const auto& kernels, const auto& at, Size n) {
-               using T = Number<decltype(at)>;
-               kernels.adagrad(at[0], at[1], at[2], static_cast<T>(lr), static_cast<T>(eps),
+             [=](const auto& kernels, const auto& p, Size n) {
+               using T = Number<decltype(p)>;
+               kernels.adagrad(p[0], p[1], p[2], static_cast<T>(lr), static_cast<T>(eps),
                                static_cast<T>(weight_decay), n);
              });
 }
@@ -87,9 +87,9 @@ void adagrad(const Arrays& parameters, const Arrays& gradients, const Arrays& sq
 void rmsprop(const Arrays& parameters, const Arrays& gradients, const Arrays& squares, double lr,
              double alpha, double eps, double weight_decay) {
   go_through({{&parameters}, {&gradients, false}, {&squares}},
-             [=](const auto& kernels, const auto& at, Size n) {
-               using T = Number<decltype(at)>;
-               kernels.rmsprop(at[0], at[1], at[2], static_cast<T>(lr), static_cast<T>(alpha),
+             [=](const auto& kernels, const auto& p, Size n) {
+               using T = Number<decltype(p)>;
+               kernels.rmsprop(p[0], p[1], p[2], static_cast<T>(lr), static_cast<T>(alpha),
                                static_cast<T>(1 - alpha), static_cast<T>(eps),
                                static_cast<T>(weight_decay), n);
              });
@@ -121,8 +121,8 @@ void adam(const Arrays& parameters, const Arrays& gradients, const Arrays& means
   const double step_size = lr / one_less_power(beta1, step);
   const double unit_root = 1 / std::sqrt(one_less_power(beta2, step));
   go_through({{&parameters}, {&gradients, false}, {&means}, {&squares}},
-             [=](const auto& kernels, const auto& at, Size n) {
-               using T = Number<decltype(at)>;
+             [=](const auto& kernels, const auto& p, Size n) {
+               using T = Number<decltype(p)>;
                Adam<T> adam{};
                adam.beta1 = static_cast<T>(beta1);
                adam.fresh1 = static_cast<T>(1 - beta1);
@@ -133,7 +133,7 @@ void adam(const Arrays& parameters, const Arrays& gradients, const Arrays& means
                adam.eps = static_cast<T>(eps);
                adam.weight_decay = static_cast<T>(decoupled ? 0 : weight_decay);
                adam.shrink = static_cast<T>(decoupled ? 1 - lr * weight_decay : 1);
-               kernels.adam(at[0], at[1], at[2], at[3], adam, n);
+               kernels.adam(p[0], p[1], p[2], p[3], adam, n);
              });
 }
 
@@ -157,18 +157,18 @@ std::vector<T> normal_factors(double factor) {
 void scale(const Arrays& arrays, double factor) {
   const auto of_float = normal_factors<float>(factor);
   const auto of_double = normal_factors<double>(factor);
-  go_through({{&arrays}}, [&](const auto& kernels, const auto& at, Size n) {
-    if constexpr (std::is_same_v<Number<decltype(at)>, float>) {
-      for (const float each : of_float) kernels.scale(at[0], each, n);
+  go_through({{&arrays}}, [&](const auto& kernels, const auto& p, Size n) {
+    if constexpr (std::is_same_v<Number<decltype(p)>, float>) {
+      for (const float each : of_float) kernels.scale(p[0], each, n);
     } else {
-      for (const double each : of_double) kernels.scale(at[0], each, n);
+      for (const double each : of_double) kernels.scale(p[0], each, n);
     }
   });
 }
 
 void clip(const Arrays& arrays, double limit) {
-  go_through({{&arrays}}, [=](const auto& kernels, const auto& at, Size n) {
-    kernels.clip(at[0], static_cast<Number<decltype(at)>>(limit), n);
+  go_through({{&arrays}}, [=](const auto& kernels, const auto& p, Size n) {
+    kernels.clip(p[0], static_cast<Number<decltype(p)>>(limit), n);
   });
 }
 

@@ -18,19 +18,19 @@ struct Totals {
   bool begins, ends;
 };
 
-// Adds to the totals at `place` and further. Of an infinite one nothing is lost.
+// Adds to the totals at `offset` and further. Of an infinite one nothing is lost.
 template <class V, class T = typename V::Scalar>
-inline void add_to_total(const Totals<T>& totals, Size place, Size valid, V x) {
-  const V old = load_some<V>(totals.sums + place, valid), sum = old + x;
+inline void add_to_total(const Totals<T>& totals, Size offset, Size valid, V x) {
+  const V old = load_some<V>(totals.sums + offset, valid), sum = old + x;
   V lost = x - (sum - old);
-  if (!totals.begins) lost = lost + load_some<V>(totals.low + place, valid);
+  if (!totals.begins) lost = lost + load_some<V>(totals.low + offset, valid);
   if (!totals.ends) {
-    store_some<V>(sum, totals.sums + place, valid);
-    store_some<V>(lost, totals.low + place, valid);
+    store_some<V>(sum, totals.sums + offset, valid);
+    store_some<V>(lost, totals.low + offset, valid);
     return;
   }
   const V least = V::broadcast(-std::numeric_limits<T>::infinity());
-  store_some<V>(select(least < negative_absolute(sum), sum + lost, sum), totals.sums + place,
+  store_some<V>(select(least < negative_absolute(sum), sum + lost, sum), totals.sums + offset,
                 valid);
 }
 

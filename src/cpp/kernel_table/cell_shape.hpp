@@ -88,9 +88,9 @@ struct CellShape {
     return *this;
   }
   constexpr CellShape& with(UnitParameter parameter) {
-    UnitParameter* place = unit_parameters;
-    while (place->blocks > 0) ++place;
-    *place = parameter;
+    UnitParameter* next = unit_parameters;
+    while (next->blocks > 0) ++next;
+    *next = parameter;
     return *this;
   }
 

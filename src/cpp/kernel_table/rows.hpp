@@ -3,7 +3,7 @@
 // Words used throughout:
 //   lanes   numbers in one vector register (V)
 //   slot    one pre-activation of a unit: a gate, or a part of one. GRU has four: the input's and
-//           the hidden state's share of n are slots of their own.
+//           what the hidden state adds to n are slots of their own.
 //   panel   the vectors that lie side by side in packed weights, at most `panel_vectors`. A cell
 //           with several slots has one vector of units a panel, all slots of these units together;
 //           a cell with one slot has `panel_vectors` vectors of units a panel.
@@ -29,7 +29,7 @@ constexpr Size block_units = 64 / static_cast<Size>(sizeof(T));
 
 // Where a unit's first slot is in a row of several slots; the others are a block apart.
 template <class T>
-static constexpr Size place_in_row(Size unit, Size slots) {
+static constexpr Size offset_in_row(Size unit, Size slots) {
   return unit / block_units<T> * block_units<T> * slots + unit % block_units<T>;
 }
 

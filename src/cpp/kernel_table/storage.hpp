@@ -34,7 +34,8 @@ static constexpr Storage packed_as(Storage storage, Compute compute) {
 
 static constexpr bool is_int8(Storage storage) { return storage >= Storage::int8_pairs; }
 static constexpr bool has_byte_rows(Storage storage) { return storage >= Storage::int8_bytes; }
-static constexpr Size int8_group(Storage storage) { return storage == Storage::int8_pairs ? 2 : 4; }
+// How many numbers of k one instruction multiplies and adds: they lie side by side.
+static constexpr Size int8_depth(Storage storage) { return storage == Storage::int8_pairs ? 2 : 4; }
 
 template <class T>
 constexpr Size stored_bytes(Storage storage) {
@@ -45,8 +46,8 @@ constexpr Size stored_bytes(Storage storage) {
 // numbers of [-32767, 32767], or of [-127, 127], times another. Sums of their products are exact in
 // 32 bits over so many k; longer rows are cut there, and each sum is added to the one before:
 //   C = (sum * scale of the column) * scale of the row + C, the last two rounded once.
-constexpr Size int8_stretch = 512;
-// Numbers of k in memory: whole groups of any layout.
+constexpr Size int8_span = 512;
+// Numbers of k in memory: whole depths of any layout.
 static constexpr Size int8_padded(Size k) { return quotient_up(k, 4) * 4; }
 // Rows all of whose numbers are smaller have no scale that could be divided by: zeros.
 constexpr float int8_least = 0x1p-100f;
@@ -91,7 +92,7 @@ struct PairPanels {
 template <class T>
 struct Int8Operands {
   const T* column_scales = nullptr;  // of all vectors, panel by panel
-  // What the sums of each stretch begin with: (stretches, vectors * lanes)
+  // What the sums of each span begin with: (spans, vectors * lanes)
   const std::int32_t* column_offsets = nullptr;
   const std::int16_t* a = nullptr;  // rows of all groups, one after the other
   Size a_row = 0;

@@ -16,10 +16,11 @@ void leave_unlisted() {
   detail::type_info* const type = detail::get_type_info(typeid(C), true);
   static const auto entered = type->init_instance;
   type->init_instance = [](detail::instance* object, const void* holder) {
-    detail::value_and_holder at = object->get_value_and_holder(detail::get_type_info(typeid(C)));
-    at.set_instance_registered(true);
+    detail::value_and_holder registered =
+        object->get_value_and_holder(detail::get_type_info(typeid(C)));
+    registered.set_instance_registered(true);
     entered(object, holder);
-    at.set_instance_registered(false);
+    registered.set_instance_registered(false);
   };
 }
 

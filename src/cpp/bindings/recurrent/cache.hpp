@@ -32,7 +32,7 @@ struct Cache {
   Buffer<T> h0, inner0;
   py::array_t<T> y;
   NoiseArrays<T> noise;
-  Kept<T> kept;
+  SavedValues<T> saved;
   Checkpoints<T> checkpoints;
   bool used = false;
 
@@ -79,7 +79,7 @@ struct NewGradients {
     for (const Parameter& parameter : *parameters) {
       const std::vector<Size>& shape = parameter.shape;
       arrays.push_back(shape.size() == 2 ? empty<T>({shape[0], shape[1]}) : empty<T>({shape[0]}));
-      all.at[parameter.position] = arrays.back().mutable_data();
+      all.by_position[parameter.position] = arrays.back().mutable_data();
     }
     pointers = all.template as<Gradients<T>>();
   }

@@ -126,14 +126,14 @@ class ForwardCall {
     return use;
   }
 
-  // All of it kept, checkpoints, or nothing.
+  // All of it saved, checkpoints, or nothing.
   void walk(const Forward<T>& call) {
     if (!keep_) {
-      walk_forward(call, static_cast<Kept<T>*>(nullptr));
+      walk_forward(call, static_cast<SavedValues<T>*>(nullptr));
     } else if (cache_->checkpoints.steps > 0) {
       walk_forward(call, cache_->checkpoints);
     } else {
-      walk_forward(call, &cache_->kept);
+      walk_forward(call, &cache_->saved);
     }
   }
 
@@ -189,7 +189,7 @@ class BackwardCall {
     call.noise = cache_.noise.pointers();
     walk(call, sums);
     if (packed && with_dx_) unpack_rows(*packed, packed_dx.data(), cache_.time_steps, I, dx_data_);
-    cache_.kept = Kept<T>{};
+    cache_.saved = SavedValues<T>{};
     cache_.checkpoints = Checkpoints<T>{};
   }
 
@@ -212,12 +212,12 @@ class BackwardCall {
 
   bool dense() const { return !cache_.indices; }
 
-  // Over all that was kept, or over what its checkpoints give again.
+  // Over all that was saved, or over what its checkpoints give again.
   void walk(const Backward<T>& call, GradientSums<T>& sums) {
     if (cache_.checkpoints.steps > 0) {
       walk_backward(call, cache_.checkpoints, sums);
     } else {
-      walk_backward(call, cache_.kept, sums);
+      walk_backward(call, cache_.saved, sums);
     }
     sums.finish();
   }

@@ -16,7 +16,7 @@ class NoiseArrays {
  public:
   NoiseArrays() = default;
   // noise: None, or (hidden_mask (N, O) or None, None or for each state an array (T, N, size) or
-  // one share for all)
+  // one rate for all)
   NoiseArrays(const py::object& noise, const CellSizes<T>& sizes, Size time_steps, Size batch,
               const std::optional<PackedBatch>& packed) {
     if (noise.is_none()) return;
@@ -52,7 +52,7 @@ class NoiseArrays {
   void add_zoneout(const py::object& state, Size size, Size time_steps, Size batch,
                    const std::optional<PackedBatch>& packed) {
     if (py::isinstance<py::float_>(state)) {
-      zoneout_.push_back(Zoneout<T>::with_share(state.cast<double>()));
+      zoneout_.push_back(Zoneout<T>::with_rate(state.cast<double>()));
       return;
     }
     const py::array_t<T> array = state.cast<py::array_t<T>>();

@@ -66,17 +66,17 @@ inline Size size_of_parameter(const CellShape& shape, int position, Size input, 
 // One array for each parameter that a cell has: P is `const T*` or `T*`.
 template <class P>
 struct ParameterPointers {
-  P at[positions::count] = {};
+  P by_position[positions::count] = {};
 
   template <class Record>
   Record as() const {
     Record record;
-    record.weight_ih = at[positions::weight_ih];
-    record.weight_hh = at[positions::weight_hh];
-    record.weight_hr = at[positions::weight_hr];
-    record.bias_ih = at[positions::bias_ih];
-    record.bias_hh = at[positions::bias_hh];
-    std::copy(at + positions::unit, at + positions::count, record.unit);
+    record.weight_ih = by_position[positions::weight_ih];
+    record.weight_hh = by_position[positions::weight_hh];
+    record.weight_hr = by_position[positions::weight_hr];
+    record.bias_ih = by_position[positions::bias_ih];
+    record.bias_hh = by_position[positions::bias_hh];
+    std::copy(by_position + positions::unit, by_position + positions::count, record.unit);
     return record;
   }
 };

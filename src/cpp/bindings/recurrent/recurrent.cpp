@@ -67,7 +67,7 @@ py::tuple backward_both(const Pair<std::shared_ptr<Cache<T>>>& saved,
       directions_at_once(first.weights->sizes, first.batch_size, first.time_steps, num_threads());
   BackwardCall<T> ahead(*saved[0], dy[0], dstate[0], with_dx);
   BackwardCall<T> back(*saved[1], dy[1], dstate[1], with_dx);
-  // What was kept last is nearest.
+  // What was saved last is nearest.
   run_both<BackwardCall<T>>({&back, &ahead}, at_once);
   return py::make_tuple(ahead.results(), back.results());
 }
@@ -88,7 +88,7 @@ void keep_all(Cache<T>& cache) {
                         sizes.output_size,
                         inner_last.data(),
                         cache.noise.pointers()};
-  walk_forward(call, &cache.kept);
+  walk_forward(call, &cache.saved);
   cache.checkpoints = Checkpoints<T>{};
 }
 
@@ -109,7 +109,7 @@ void renew(Cache<T>& cache) {
     const Computing computing;
     walk_forward({cache.weights.get(), &cache.schedule, cache.input(), cache.h0.data(),
                   cache.inner0.data(), rows, O, inner_last.data(), cache.noise.pointers()},
-                 &cache.kept);
+                 &cache.saved);
   }
   cache.checkpoints = Checkpoints<T>{};
   cache.used = false;
@@ -135,7 +135,7 @@ py::tuple backward_windows(const std::vector<std::shared_ptr<Cache<T>>>& caches,
   for (std::size_t i = 0; i < caches.size(); ++i) {
     require(caches[i]->schedule.rows == lowest.schedule.rows, "windows need the same lengths");
     caches[i]->use();
-    layers.push_back({caches[i]->inputs(), &caches[i]->kept, masks[i] ? masks[i]->data() : nullptr,
+    layers.push_back({caches[i]->inputs(), &caches[i]->saved, masks[i] ? masks[i]->data() : nullptr,
                       gradients[i].pointers, caches[i]->noise.pointers()});
   }
   py::object dx = py::none();
@@ -166,7 +166,7 @@ py::tuple backward_windows(const std::vector<std::shared_ptr<Cache<T>>>& caches,
     // Windows look at all steps, and at all sequences of one at once.
     for (const auto& cache : caches) {
       keep_all(*cache);
-      join_slices(cache->kept, cache->weights->sizes, cache->schedule);
+      join_slices(cache->saved, cache->weights->sizes, cache->schedule);
     }
     if (packed) {
       walk_windows(layers, packed_dy.data(), O, dx_data == nullptr ? nullptr : packed_dx.data(), k1,
@@ -175,7 +175,7 @@ py::tuple backward_windows(const std::vector<std::shared_ptr<Cache<T>>>& caches,
     } else {
       walk_windows(layers, dy_rows.data, dy_rows.row, dx_data, k1, k2);
     }
-    for (const auto& cache : caches) cache->kept = Kept<T>{};
+    for (const auto& cache : caches) cache->saved = SavedValues<T>{};
   }
   py::list by_layer;
   for (const NewGradients<T>& layer : gradients) by_layer.append(layer.by_name());

@@ -60,7 +60,7 @@ struct Weights {
     check();
     ParameterPointers<const T*> pointers;
     for (std::size_t i = 0; i < arrays.size(); ++i)
-      pointers.at[(*parameters)[i].position] = arrays[i].data();
+      pointers.by_position[(*parameters)[i].position] = arrays[i].data();
     return pointers.template as<CellParameters<T>>();
   }
 

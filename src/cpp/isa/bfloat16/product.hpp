@@ -163,17 +163,17 @@ inline void bfloat16_panel(const Product<float>& q, const RowsOfA& rows, Size pa
   tile.c_row = rows.c;
   tile.vector = q.blocks ? block_units<float> : V::lanes;
   for (Size j = 0; j < width; j += at_once) {
-    const Size columns = smaller(at_once, width - j), place = in_block + j * tile.vector;
+    const Size columns = smaller(at_once, width - j), offset = in_block + j * tile.vector;
     tile.b = static_cast<const std::uint16_t*>(q.b) + first * V::lanes * bfloat16_padded(k) +
              2 * j * V::lanes;
     tile.valid = q.columns - (first + j) * V::lanes;
-    tile.bias = q.bias == nullptr ? nullptr : q.bias + block * q.c_panel + place;
+    tile.bias = q.bias == nullptr ? nullptr : q.bias + block * q.c_panel + offset;
     for (Size group = 0; group < rows.groups; ++group) {
       const auto begin_at = [&](Size row) {
         tile.a = q.bfloat16.a + (row * rows.index + group * rows.group_index) * q.bfloat16.a_row;
         tile.init =
-            q.init + row * rows.init + group * rows.init_group + block * q.init_panel + place;
-        tile.c = q.c + row * rows.c + group * rows.c_group + block * q.c_panel + place;
+            q.init + row * rows.init + group * rows.init_group + block * q.init_panel + offset;
+        tile.c = q.c + row * rows.c + group * rows.c_group + block * q.c_panel + offset;
       };
       begin_at(0);
       Size height = multiply_whole_tiles(q, tile, rows.count, columns);

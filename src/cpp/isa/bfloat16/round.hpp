@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "isa/panels/places.hpp"
+#include "isa/panels/offsets.hpp"
 
 namespace pyrnn {
 namespace {
@@ -55,7 +55,7 @@ inline void pair_panels(const PairPanels<float>& q) {
     const float* const panel = q.packed + first * V::lanes * q.k;
     std::uint16_t* const to = q.to + first * V::lanes * padded;
     const auto row = [&](Size k, Size j) {
-      return k < q.k ? panel + place_in_panel<V>(k, j, q.k, width) : nullptr;
+      return k < q.k ? panel + offset_in_panel<V>(k, j, q.k, width) : nullptr;
     };
     for (Size k = 0; k < padded; k += 2) {
       for (Size j = 0; j < width; ++j) {

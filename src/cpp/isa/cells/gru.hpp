@@ -1,4 +1,4 @@
-// GRU with the reset after the product: slots n r z and the hidden state's share of n.
+// GRU with the reset after the product: slots n r z and what the hidden state adds to n.
 //   n = tanh(z_n + r hidden_n),  h' = (1 - z) n + z h      Keeps n r z hidden_n; h comes along.
 #pragma once
 

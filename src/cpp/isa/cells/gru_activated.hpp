@@ -14,7 +14,7 @@ constexpr CellShape named_activated(CellShape shape, const char* name) {
   return shape.activated();
 }
 
-// Slots n r z and the hidden state's share of n.
+// Slots n r z and what the hidden state adds to n.
 struct GruActivated {
   static constexpr CellShape shape = named_activated(gru_shape(), "gru_activated");
 

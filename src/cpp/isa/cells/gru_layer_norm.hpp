@@ -39,11 +39,11 @@ struct GruLayerNorm {
     V a[3], b[3];
 #pragma GCC unroll 3
     for (int s = 0; s < 3; ++s) {
-      const auto at = [&](int first) { return V::load(parameters + (first + s) * block); };
-      a[s] =
-          multiply_add(at(gain_ih), x.normalised(V::load(row + s * block_units<T>)), at(bias_ih));
-      b[s] = multiply_add(at(gain_hh), h.normalised(V::load(row + (3 + s) * block_units<T>)),
-                          at(bias_hh));
+      const auto parameter = [&](int first) { return V::load(parameters + (first + s) * block); };
+      a[s] = multiply_add(parameter(gain_ih), x.normalised(V::load(row + s * block_units<T>)),
+                          parameter(bias_ih));
+      b[s] = multiply_add(parameter(gain_hh), h.normalised(V::load(row + (3 + s) * block_units<T>)),
+                          parameter(bias_hh));
     }
     const V r = vector_sigmoid(a[0] + b[0]);
     return {r, vector_sigmoid(a[1] + b[1]), vector_tanh(multiply_add(r, b[2], a[2])), b[2]};
@@ -59,10 +59,10 @@ struct GruLayerNorm {
       const Moments<V> h = moments<V, shape.slots, 3>(z + 3 * block_units<T>, q.units, eps);
       for (Size unit = 0; unit < q.units; unit += V::lanes) {
         const Size valid = q.units - unit;
-        const Gates<V> at =
-            gates_of(z + place_in_row<T>(unit, shape.slots), x, h, q.unit + unit, q.unit_block);
+        const Gates<V> gates =
+            gates_of(z + offset_in_row<T>(unit, shape.slots), x, h, q.unit + unit, q.unit_block);
         const V h_prev = load_some<V>(q.h_prev + row * q.h_prev_row + unit, valid);
-        store_some<V>(mixed(at.z, h_prev, at.n), q.h_next + row * q.h_next_row + unit, valid);
+        store_some<V>(mixed(gates.z, h_prev, gates.n), q.h_next + row * q.h_next_row + unit, valid);
       }
     }
   }
@@ -81,17 +81,17 @@ struct GruLayerNorm {
     const Moments<V> h = moments<V, shape.slots, 3>(z + 3 * block_units<T>, q.units, eps);
     for (Size unit = 0; unit < q.units; unit += V::lanes) {
       const Size valid = q.units - unit;
-      const Gates<V> at =
-          gates_of(z + place_in_row<T>(unit, shape.slots), x, h, q.unit + unit, block);
+      const Gates<V> gates =
+          gates_of(z + offset_in_row<T>(unit, shape.slots), x, h, q.unit + unit, block);
       const V h_prev = load_some<V>(q.h_prev + row * q.h_prev_row + unit, valid);
       V d = V::load(dh + unit);
       if (q.dy != nullptr) d = d + load_some<V>(q.dy + row * q.dy_row + unit, valid);
-      const V dn = d * (one - at.z) * negative_multiply_add(at.n, at.n, one);
-      (dn * at.hidden_n * (at.r * (one - at.r))).store(s + unit);
-      (d * (h_prev - at.n) * (at.z * (one - at.z))).store(s + block + unit);
+      const V dn = d * (one - gates.z) * negative_multiply_add(gates.n, gates.n, one);
+      (dn * gates.hidden_n * (gates.r * (one - gates.r))).store(s + unit);
+      (d * (h_prev - gates.n) * (gates.z * (one - gates.z))).store(s + block + unit);
       dn.store(s + 2 * block + unit);
-      (dn * at.r).store(s + 3 * block + unit);
-      (d * at.z).store(dh + unit);
+      (dn * gates.r).store(s + 3 * block + unit);
+      (d * gates.z).store(dh + unit);
     }
     const T* const dz_x[3] = {s, s + block, s + 2 * block};
     const T* const dz_h[3] = {s, s + block, s + 3 * block};

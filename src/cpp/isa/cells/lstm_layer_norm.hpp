@@ -43,11 +43,12 @@ struct LstmLayerNorm {
     V z[4];
 #pragma GCC unroll 4
     for (int s = 0; s < 4; ++s) {
-      const auto at = [&](int first) { return V::load(parameters + (first + s) * block); };
-      const V of_x =
-          multiply_add(at(gain_ih), x.normalised(V::load(row + s * block_units<T>)), at(bias_ih));
-      z[s] = of_x + multiply_add(at(gain_hh), h.normalised(V::load(row + (4 + s) * block_units<T>)),
-                                 at(bias_hh));
+      const auto parameter = [&](int first) { return V::load(parameters + (first + s) * block); };
+      const V of_x = multiply_add(
+          parameter(gain_ih), x.normalised(V::load(row + s * block_units<T>)), parameter(bias_ih));
+      z[s] = of_x + multiply_add(parameter(gain_hh),
+                                 h.normalised(V::load(row + (4 + s) * block_units<T>)),
+                                 parameter(bias_hh));
     }
     return {vector_sigmoid(z[0]), vector_sigmoid(z[1]), vector_tanh(z[2]), vector_sigmoid(z[3])};
   }
@@ -64,10 +65,10 @@ struct LstmLayerNorm {
       const Moments<V> x = moments<V, shape.slots, 4>(z, q.units, eps);
       const Moments<V> h = moments<V, shape.slots, 4>(z + 4 * block_units<T>, q.units, eps);
       for (Size unit = 0; unit < q.units; unit += V::lanes) {
-        const Gates<V> at =
-            gates_of(z + place_in_row<T>(unit, shape.slots), x, h, q.unit + unit, q.unit_block);
-        multiply_add(at.f, V::load(c + unit), at.i * at.g).store(c_next + unit);
-        store_some<V>(at.o, h_next + unit, q.units - unit);
+        const Gates<V> gates =
+            gates_of(z + offset_in_row<T>(unit, shape.slots), x, h, q.unit + unit, q.unit_block);
+        multiply_add(gates.f, V::load(c + unit), gates.i * gates.g).store(c_next + unit);
+        store_some<V>(gates.o, h_next + unit, q.units - unit);
       }
       const Moments<V> of_c = moments<V, 1, 1>(c_next, q.units, eps);
       for (Size unit = 0; unit < q.units; unit += V::lanes) {
@@ -98,13 +99,13 @@ struct LstmLayerNorm {
     const Moments<V> x = moments<V, shape.slots, 4>(z, q.units, eps);
     const Moments<V> h = moments<V, shape.slots, 4>(z + 4 * block_units<T>, q.units, eps);
     for (Size unit = 0; unit < q.units; unit += V::lanes) {
-      const Gates<V> at =
-          gates_of(z + place_in_row<T>(unit, shape.slots), x, h, q.unit + unit, block);
-      at.i.store(s + unit);
-      at.f.store(s + block + unit);
-      at.g.store(s + 2 * block + unit);
-      at.o.store(s + 3 * block + unit);
-      multiply_add(at.f, V::load(c + unit), at.i * at.g).store(s + 4 * block + unit);
+      const Gates<V> gates =
+          gates_of(z + offset_in_row<T>(unit, shape.slots), x, h, q.unit + unit, block);
+      gates.i.store(s + unit);
+      gates.f.store(s + block + unit);
+      gates.g.store(s + 2 * block + unit);
+      gates.o.store(s + 3 * block + unit);
+      multiply_add(gates.f, V::load(c + unit), gates.i * gates.g).store(s + 4 * block + unit);
     }
     const Moments<V> of_c = moments<V, 1, 1>(s + 4 * block, q.units, eps);
     NormBackward<V> back;

@@ -18,7 +18,7 @@ struct PanelUnits {
     static_assert(Cell::shape.slots == 1 || Cell::shape.unit_vectors == 1);
     first = panel * Cell::shape.unit_vectors * V::lanes;
     vectors = smaller(Cell::shape.unit_vectors, quotient_up(units - first, V::lanes));
-    gates = place_in_row<typename V::Scalar>(first, Cell::shape.slots);
+    gates = offset_in_row<typename V::Scalar>(first, Cell::shape.slots);
   }
 };
 
@@ -56,8 +56,8 @@ inline void begin_slots(const StepForward<typename V::Scalar>& q, Size panel_beg
       const PanelUnits<V, Cell> units(panel, q.units);
       for (Size row = 0; row < q.rows; ++row)
         for (int s = Cell::shape.input_end; s < Cell::shape.slots; ++s) {
-          const Size place = units.gates + s * units.slot;
-          V::zero().store(q.gates + row * q.gates_row + place);
+          const Size offset = units.gates + s * units.slot;
+          V::zero().store(q.gates + row * q.gates_row + offset);
         }
     }
   }
@@ -127,12 +127,12 @@ void product_and_pointwise(const StepForward<typename V::Scalar>& q, const Point
   }
   // More rows fill a tile with one panel.
   const bool single = q.rows == 1;
-  const PanelGroups groups = single ? groups_of_row<V>(q.product, q.panel_begin, q.panel_end)
-                                    : PanelGroups(q.panel_begin, q.panel_end, 1, false);
-  each_group(groups, q.product.last_first, [&](Size begin, Size end) {
+  const PanelTiles tiles = single ? tiles_of_row<V>(q.product, q.panel_begin, q.panel_end)
+                                  : PanelTiles(q.panel_begin, q.panel_end, 1, false);
+  each_tile(tiles, q.product.last_first, [&](Size begin, Size end) {
     begin_slots<V, Cell>(q, begin, end);
     if (single) {
-      product_of_group<V>(q.product, begin, end);
+      product_of_one_row<V>(q.product, begin, end);
     } else {
       product_of_panels<V>(q.product, begin, end);
     }

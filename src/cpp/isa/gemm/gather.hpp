@@ -11,17 +11,17 @@ namespace {
 template <class V, class Load>
 void gather_loaded(const Product<typename V::Scalar>& q, const std::int64_t* indices,
                    const Load& load) {
-  for (Size at = 0; at < q.groups * q.rows; ++at) {
-    const Size group = at / q.rows, row = at % q.rows;
+  for (Size i = 0; i < q.groups * q.rows; ++i) {
+    const Size group = i / q.rows, row = i % q.rows;
     const std::int64_t index = indices[group * q.a_group + row];
     for (Size panel = q.panel_begin; panel < q.panel_end; ++panel) {
       const Size width = smaller(q.width, q.vectors - panel * q.width);
       const auto tile = tile_at<V>(q, row, panel);
       for (int j = 0; j < width; ++j) {
-        const Size place = vector_at<V>(tile, j);
-        V sum = V::load(tile.init + place) + load(index, panel, width, j);
-        if (tile.bias != nullptr) sum = sum + V::load(tile.bias + place);
-        sum.store(tile.c + group * q.c_group + place);
+        const Size offset = vector_at<V>(tile, j);
+        V sum = V::load(tile.init + offset) + load(index, panel, width, j);
+        if (tile.bias != nullptr) sum = sum + V::load(tile.bias + offset);
+        sum.store(tile.c + group * q.c_group + offset);
       }
     }
   }
@@ -33,7 +33,7 @@ void gather_stored(const Product<typename V::Scalar>& q, const std::int64_t* ind
   const auto* const all = static_cast<const typename B::Number*>(q.b);
   const Size b_panel = q.k_inner * q.width * V::lanes;
   gather_loaded<V>(q, indices, [&](Size k, Size panel, Size width, Size j) {
-    return B::load(all + panel * b_panel + place_in_panel<V>(k, j, q.k_inner, width));
+    return B::load(all + panel * b_panel + offset_in_panel<V>(k, j, q.k_inner, width));
   });
 }
 

@@ -15,7 +15,7 @@ inline __m256i vector_at(const void* p) {
 
 template <>
 struct Dot<Storage::int8_pairs> {
-  static constexpr Size group = 2;
+  static constexpr Size depth = 2;
   static constexpr int sums = 12, most_rows = 3;
   using Element = __m256i;
   using Weights = __m256i;
@@ -39,7 +39,7 @@ struct Dot<Storage::int8_pairs> {
 // bits, where those of any bytes would saturate.
 template <>
 struct Dot<Storage::int8_bytes> {
-  static constexpr Size group = 4;
+  static constexpr Size depth = 4;
   static constexpr int sums = 8, most_rows = 2;
   struct Element {
     __m256i numbers, magnitude;
@@ -74,7 +74,7 @@ inline void add_products_of_bytes(__m256i& sum, __m256i a, __m256i weights) {
 // that adds to a sum are the offsets, which it begins with.
 template <>
 struct Dot<Storage::int8_fours> {
-  static constexpr Size group = 4;
+  static constexpr Size depth = 4;
   static constexpr int sums = 6, most_rows = 3;
   struct Element {
     __m256i lower, upper;
@@ -103,7 +103,7 @@ struct Dot<Storage::int8_fours> {
 
 template <>
 struct Dot<Storage::int8_bytes_dot> {
-  static constexpr Size group = 4;
+  static constexpr Size depth = 4;
   static constexpr int sums = 12, most_rows = 6;
   using Element = __m256i;
   using Weights = __m256i;

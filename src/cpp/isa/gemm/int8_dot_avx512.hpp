@@ -17,7 +17,7 @@ inline void add_products_of_bytes(__m512i& sum, __m512i a, __m512i weights) {
 
 template <>
 struct Dot<Storage::int8_pairs> {
-  static constexpr Size group = 2;
+  static constexpr Size depth = 2;
   static constexpr int sums = 12, most_rows = 3;
   using Element = __m512i;
   using Weights = __m512i;
@@ -42,7 +42,7 @@ struct Dot<Storage::int8_pairs> {
 // sum are the offsets, which it begins with.
 template <>
 struct Dot<Storage::int8_fours> {
-  static constexpr Size group = 4;
+  static constexpr Size depth = 4;
   static constexpr int sums = 12, most_rows = 3;
   struct Element {
     __m512i lower, upper;
@@ -73,7 +73,7 @@ struct Dot<Storage::int8_fours> {
 // bits, where those of any bytes would saturate.
 template <>
 struct Dot<Storage::int8_bytes> {
-  static constexpr Size group = 4;
+  static constexpr Size depth = 4;
   static constexpr int sums = 12, most_rows = 3;
   struct Element {
     __m512i magnitude;
@@ -101,7 +101,7 @@ struct Dot<Storage::int8_bytes> {
 
 template <>
 struct Dot<Storage::int8_bytes_dot> {
-  static constexpr Size group = 4;
+  static constexpr Size depth = 4;
   static constexpr int sums = 24, most_rows = 6;
   using Element = __m512i;
   using Weights = __m512i;

@@ -14,7 +14,7 @@ inline VectorOfFloats floats_of(WholeNumbers x) {
 
 template <>
 struct Dot<Storage::int8_pairs> {
-  static constexpr Size group = 2;
+  static constexpr Size depth = 2;
   static constexpr int sums = 12, most_rows = 3;
   struct Element {
     std::int32_t first, second;
@@ -41,7 +41,7 @@ struct Dot<Storage::int8_pairs> {
 
 template <>
 struct Dot<Storage::int8_bytes> {
-  static constexpr Size group = 4;
+  static constexpr Size depth = 4;
   static constexpr int sums = 12, most_rows = 3;
   struct Element {
     std::int32_t k[4];

@@ -12,7 +12,7 @@ namespace {
 
 template <>
 struct Dot<Storage::int8_pairs> {
-  static constexpr Size group = 2;
+  static constexpr Size depth = 2;
   static constexpr int sums = 12, most_rows = 3;
   using Element = int16x8_t;
   using Weights = int16x8_t;
@@ -35,7 +35,7 @@ struct Dot<Storage::int8_pairs> {
 // Two products of at most 127 * 127 fit 16 bits.
 template <>
 struct Dot<Storage::int8_bytes> {
-  static constexpr Size group = 4;
+  static constexpr Size depth = 4;
   static constexpr int sums = 12, most_rows = 3;
   using Element = int8x16_t;
   using Weights = int8x16_t;
@@ -60,7 +60,7 @@ struct Dot<Storage::int8_bytes> {
 
 template <>
 struct Dot<Storage::int8_bytes_dot> {
-  static constexpr Size group = 4;
+  static constexpr Size depth = 4;
   static constexpr int sums = 24, most_rows = 6;
   using Element = int8x16_t;
   using Weights = int8x16_t;

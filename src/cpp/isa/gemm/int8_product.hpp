@@ -1,4 +1,4 @@
-// C = (init + A B) + bias for int8 weights: a tile of sums in registers over a stretch of k, then
+// C = (init + A B) + bias for int8 weights: a tile of sums in registers over a span of k, then
 // the scales.
 #pragma once
 
@@ -14,7 +14,7 @@ struct Int8Tile {
   const std::int16_t* a;
   Size a_row, padded;  // of a row: its numbers of k
   Size k_begin, k_end;
-  const std::int8_t* b;  // of the first k of the stretch
+  const std::int8_t* b;  // of the first k of the span
   Size b_panel;
   const float* column_scales;
   const std::int32_t* column_offsets;
@@ -41,7 +41,7 @@ void int8_tile(const Int8Tile& tile) {
   const std::int8_t* b[PANELS];
 #pragma GCC unroll 2
   for (int p = 0; p < PANELS; ++p) b[p] = tile.b + p * tile.b_panel;
-  for (Size k = tile.k_begin; k < tile.k_end; k += D::group) {
+  for (Size k = tile.k_begin; k < tile.k_end; k += D::depth) {
     typename D::Element elements[ROWS];
 #pragma GCC unroll 8
     for (int i = 0; i < ROWS; ++i)
@@ -50,11 +50,11 @@ void int8_tile(const Int8Tile& tile) {
     for (int p = 0; p < PANELS; ++p) {
 #pragma GCC unroll 4
       for (int j = 0; j < WIDTH; ++j) {
-        const typename D::Weights weights = D::load(b[p] + j * V::lanes * D::group);
+        const typename D::Weights weights = D::load(b[p] + j * V::lanes * D::depth);
 #pragma GCC unroll 8
         for (int i = 0; i < ROWS; ++i) D::add(sums[i][p * WIDTH + j], elements[i], weights);
       }
-      b[p] += WIDTH * V::lanes * D::group;
+      b[p] += WIDTH * V::lanes * D::depth;
     }
   }
 #pragma GCC unroll 8
@@ -121,26 +121,26 @@ inline void run_int8_tile(Size rows, Size panels, Size width, const Int8Tile& ti
   }
 }
 
-// Some panels side by side over a stretch of k, for all rows.
+// Some panels side by side over a span of k, for all rows.
 template <Storage S>
-inline void int8_stretch_of_panels(const Product<float>& q, const RowsOfA& rows, Size panel,
-                                   Size panels, Size stretch) {
+inline void int8_span_of_panels(const Product<float>& q, const RowsOfA& rows, Size panel,
+                                Size panels, Size span) {
   using V = VectorOfFloats;
   const Size k = q.k_inner, padded = int8_padded(k);
   const Size width = smaller(q.width, q.vectors - panel * q.width);
   const Size first_vector = panel * q.width;
   Int8Tile tile;
   tile.padded = padded;
-  tile.k_begin = stretch * int8_stretch;
-  tile.k_end = smaller(tile.k_begin + int8_stretch, quotient_up(k, Dot<S>::group) * Dot<S>::group);
+  tile.k_begin = span * int8_span;
+  tile.k_end = smaller(tile.k_begin + int8_span, quotient_up(k, Dot<S>::depth) * Dot<S>::depth);
   tile.b = static_cast<const std::int8_t*>(q.b) + first_vector * V::lanes * padded +
            tile.k_begin * width * V::lanes;
   tile.b_panel = q.width * V::lanes * padded;
   tile.column_scales = q.int8.column_scales + first_vector * V::lanes;
-  tile.column_offsets = q.int8.column_offsets + (stretch * q.vectors + first_vector) * V::lanes;
+  tile.column_offsets = q.int8.column_offsets + (span * q.vectors + first_vector) * V::lanes;
   tile.vector = q.blocks ? block_units<float> : V::lanes;
   tile.valid = q.columns - first_vector * V::lanes;
-  const bool goes_on = stretch > 0, ends = tile.k_begin + int8_stretch >= k;
+  const bool goes_on = span > 0, ends = tile.k_begin + int8_span >= k;
   tile.a_row = rows.index * q.int8.a_row;
   tile.scale_row = rows.index;
   tile.c_row = rows.c;
@@ -156,8 +156,8 @@ inline void int8_stretch_of_panels(const Product<float>& q, const RowsOfA& rows,
       tile.a = q.int8.a + index * q.int8.a_row;
       tile.row_scales = q.int8.row_scales + index;
       for (Size p = 0; p < panels; ++p) {
-        const Size place = panel + p, block = q.blocks ? place / together : place;
-        const Size in_block = q.blocks ? place % together * V::lanes : 0;
+        const Size this_panel = panel + p, block = q.blocks ? this_panel / together : this_panel;
+        const Size in_block = q.blocks ? this_panel % together * V::lanes : 0;
         tile.c[p] = q.c + row * rows.c + group * rows.c_group + block * q.c_panel + in_block;
         tile.bias[p] = ends && q.bias != nullptr ? q.bias + block * q.c_panel + in_block : nullptr;
         tile.init[p] = goes_on ? tile.c[p]
@@ -174,11 +174,10 @@ template <Storage S>
 void int8_product_stored(const Product<float>& q, Size panel_begin, Size panel_end) {
   using V = VectorOfFloats;
   const RowsOfA rows(q);
-  const Size stretches = quotient_up(q.k_inner, int8_stretch);
+  const Size spans = quotient_up(q.k_inner, int8_span);
   const Size full = smaller(q.vectors, q.columns / V::lanes) / q.width;  // panels without an end
   const auto run = [&](Size panel, Size panels) {
-    for (Size stretch = 0; stretch < stretches; ++stretch)
-      int8_stretch_of_panels<S>(q, rows, panel, panels, stretch);
+    for (Size span = 0; span < spans; ++span) int8_span_of_panels<S>(q, rows, panel, panels, span);
   };
   const Size at_once = q.rows * q.groups == 1 ? int8_panels_at_once<S>(q.width) : 1;
   const Size count = panel_end - panel_begin;
@@ -215,12 +214,12 @@ inline void int8_product(const Product<float>& q, Size panel_begin, Size panel_e
 inline VectorOfFloats int8_weights(const Product<float>& q, Size k, Size panel, Size width,
                                    Size j) {
   using V = VectorOfFloats;
-  const Size group = int8_group(q.storage), first = panel * q.width;
+  const Size depth = int8_depth(q.storage), first = panel * q.width;
   const std::int8_t* const from = static_cast<const std::int8_t*>(q.b) +
                                   first * V::lanes * int8_padded(q.k_inner) +
-                                  (k / group * width + j) * V::lanes * group + k % group;
+                                  (k / depth * width + j) * V::lanes * depth + k % depth;
   float numbers[V::lanes];
-  for (Size lane = 0; lane < V::lanes; ++lane) numbers[lane] = from[lane * group];
+  for (Size lane = 0; lane < V::lanes; ++lane) numbers[lane] = from[lane * depth];
   return V::load(numbers) * V::load(q.int8.column_scales + (first + j) * V::lanes);
 }
 

@@ -105,9 +105,11 @@ inline void int8_round(const float* row, Size n, float* rounded) {
 // One vector of units of a panel: what stands in its columns, from one number of k to the next.
 inline void quantize_vector(const QuantizePanels<float>& q, Size vector, Size j, Size width) {
   constexpr Size lanes = VectorOfFloats::lanes;
-  const Size group = int8_group(q.storage), padded = int8_padded(q.k);
+  const Size depth = int8_depth(q.storage), padded = int8_padded(q.k);
   const float* const panel = q.packed + (vector - j) * lanes * q.k;
-  const auto row = [&](Size k) { return panel + place_in_panel<VectorOfFloats>(k, j, q.k, width); };
+  const auto row = [&](Size k) {
+    return panel + offset_in_panel<VectorOfFloats>(k, j, q.k, width);
+  };
   std::int32_t most[lanes] = {};
   for (Size k = 0; k < q.k; ++k) {
     const float* const weights = row(k);
@@ -126,8 +128,8 @@ inline void quantize_vector(const QuantizePanels<float>& q, Size vector, Size j,
   }
   std::int32_t* offsets = nullptr;
   for (Size k = 0; k < padded; ++k) {
-    if (k % int8_stretch == 0) {
-      offsets = q.offsets + (k / int8_stretch * q.vectors + vector) * lanes;
+    if (k % int8_span == 0) {
+      offsets = q.offsets + (k / int8_span * q.vectors + vector) * lanes;
       for (Size lane = 0; lane < lanes; ++lane) offsets[lane] = 0;
     }
     std::int32_t numbers[lanes] = {};
@@ -137,9 +139,9 @@ inline void quantize_vector(const QuantizePanels<float>& q, Size vector, Size j,
         numbers[lane] = kept[lane] > 0 ? nearest(weights[lane] / divisors[lane]) : 0;
     }
     std::int8_t* const to =
-        q.to + (vector - j) * lanes * padded + (k / group * width + j) * lanes * group + k % group;
+        q.to + (vector - j) * lanes * padded + (k / depth * width + j) * lanes * depth + k % depth;
     for (Size lane = 0; lane < lanes; ++lane) {
-      to[lane * group] = static_cast<std::int8_t>(numbers[lane]);
+      to[lane * depth] = static_cast<std::int8_t>(numbers[lane]);
       offsets[lane] -= 128 * numbers[lane];
     }
   }

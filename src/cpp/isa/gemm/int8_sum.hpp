@@ -1,6 +1,6 @@
 // Sums of products of whole numbers in 32 bits: of x and h, of 16 bits or 8, and of weights, of 8.
 //
-// A Dot says how an instruction set does that for one vector of units, `group` numbers of k at a
+// A Dot says how an instruction set does that for one vector of units, `depth` numbers of k at a
 // time, and how many sums its registers hold: `sums` vectors, over `most_rows` rows at most. All
 // are exact, so they agree whatever the instructions.
 #pragma once

@@ -1,8 +1,8 @@
 // C (+)= Aᵀ B, summed over the rows of a block, for one A and some B's: the gradients of weights.
 //
-// All of the block's B is packed into panels, then some columns of A at a time into strips of whole
-// vectors, which serve the panels of every B. A tile's rows of C are the columns of a strip, or
-// some of them, and it runs over all rows of the block: its sums stay in registers, and both sides
+// All of the block's B is packed into panels, then some columns of A at a time, vector by vector,
+// which serve the panels of every B. A tile's rows of C are the columns of a packed vector, or some
+// of them, and it runs over all rows of the block: its sums stay in registers, and both sides
 // are read from front to back. Where rows lie pages apart, reading them in place would miss the TLB
 // at every k.
 #pragma once
@@ -24,8 +24,8 @@ template <class V>
 constexpr Size outer_most = larger(outer_columns, larger(max_slots* block_units<typename V::Scalar>,
                                                          Size{panel_vectors} * V::lanes));
 
-// From one packed strip of A or panel of B to the next: a vector more than they have, as those that
-// are pages apart would meet in the same sets of L1.
+// From one packed vector of A or panel of B to the next: a vector more than they have, as those
+// that are pages apart would meet in the same sets of L1.
 template <class V>
 constexpr Size apart(Size numbers) {
   return numbers + V::lanes;
@@ -131,9 +131,9 @@ template <class V>
 struct OuterTiles {
   static constexpr Size most = outer_most<V> / outer_tile_rows<V>;
   static_assert(V::lanes % outer_tile_rows<V> == 0,
-                "no tile begins in one strip and ends in another");
+                "no tile begins in one packed vector and ends in another");
   int count = 0;
-  Size at[most], to[most];
+  Size in_a[most], in_c[most];
   int rows[most];
 
   OuterTiles(const OuterProduct<typename V::Scalar>& q, const OuterSide<typename V::Scalar>& side,
@@ -144,9 +144,9 @@ struct OuterTiles {
       const Size first = panel * panel_units, units = smaller(panel_units, q.units - first);
       for (int slot = side.slot_begin; slot < side.slot_end; ++slot) {
         for (Size unit = 0; unit < units; unit += tile_rows) {
-          at[count] =
-              place_in_row<T>(first, q.slots) + slot * block_units<T> + unit - columns.first;
-          to[count] = q.gate_of_slot[slot] * q.units + first + unit;
+          in_a[count] =
+              offset_in_row<T>(first, q.slots) + slot * block_units<T> + unit - columns.first;
+          in_c[count] = q.gate_of_slot[slot] * q.units + first + unit;
           rows[count++] = static_cast<int>(smaller(tile_rows, units - unit));
         }
       }
@@ -160,7 +160,7 @@ inline Size packed_column(Size column, Size count) {
   return column / V::lanes * apart<V>(count * V::lanes) + column % V::lanes;
 }
 
-// `count` rows of A's columns into strips of whole vectors: (strip, k, lanes).
+// `count` rows of A's columns, vector by vector: (vector, k, lanes).
 template <class V>
 inline void pack_outer_a(const OuterProduct<typename V::Scalar>& q, const OuterColumns& columns,
                          RowCursor rows, Size count, typename V::Scalar* packed) {
@@ -177,9 +177,9 @@ inline void pack_outer_a(const OuterProduct<typename V::Scalar>& q, const OuterC
     T* to = packed + k * V::lanes;
     for (Size r = 0; r < taken; ++r, from += q.a_row, next += q.a_row, to += V::lanes) {
       for (Size j = 0; j < columns.count; j += line) __builtin_prefetch(next + j);
-      T* at = to;
-      for (Size j = 0; j < columns.count; j += V::lanes, at += apart<V>(count * V::lanes))
-        load_some<V>(from + j, columns.count - j).store(at);
+      T* vector = to;
+      for (Size j = 0; j < columns.count; j += V::lanes, vector += apart<V>(count * V::lanes))
+        load_some<V>(from + j, columns.count - j).store(vector);
     }
     if (fetches) ahead.advance(taken);
   }
@@ -208,56 +208,56 @@ inline void outer_panel(const OuterSide<typename V::Scalar>& side, const OuterTi
   tile.adds = side.adds;
   tile.k_outer = 1;
   tile.k_inner = count;
-  // Each tile fetches its share of the panel that comes next.
+  // Each tile fetches some of the panel that comes next.
   tile.ahead = as_bytes(b + panels.begin((panel + 1) % panels.count, count));
   tile.ahead_step =
       quotient_up(width * V::lanes * static_cast<Size>(sizeof(T)), larger(1, tiles.count));
   const T* const read = side.adds ? side.c : side.from;
   for (int t = 0; t < tiles.count; ++t, tile.ahead += count * tile.ahead_step) {
-    const Size place = tiles.to[t] * side.c_row + column;
-    tile.a = a + packed_column<V>(tiles.at[t], count);
-    tile.c = side.c + place;
-    tile.init = side.from == nullptr ? zeros : side.from + place;
+    const Size offset = tiles.in_c[t] * side.c_row + column;
+    tile.a = a + packed_column<V>(tiles.in_a[t], count);
+    tile.c = side.c + offset;
+    tile.init = side.from == nullptr ? zeros : side.from + offset;
     if (read != nullptr && t + 1 < tiles.count) {
-      const T* const next = read + tiles.to[t + 1] * side.c_row + column;
+      const T* const next = read + tiles.in_c[t + 1] * side.c_row + column;
       for (int i = 0; i < tiles.rows[t + 1]; ++i)
         for (int j = 0; j < width; ++j) __builtin_prefetch(next + i * side.c_row + j * V::lanes);
     }
     if (valid < width * V::lanes) {
-      run_partial_tile<V, Layout::strips>(tiles.rows[t], width, valid, tile);
+      run_partial_tile<V, Layout::packed>(tiles.rows[t], width, valid, tile);
     } else {
-      run_tile_rows<V, Layout::strips>(tiles.rows[t], width, tile);
+      run_tile_rows<V, Layout::packed>(tiles.rows[t], width, tile);
     }
   }
 }
 
 // A side of few columns the other way round, which would leave most lanes idle: its columns are the
-// rows of a tile, and a strip of A is the panel.
+// rows of a tile, and a packed vector of A is the panel.
 template <class V>
-inline void outer_narrow(const OuterSide<typename V::Scalar>& side, const OuterTiles<V>& strips,
+inline void outer_narrow(const OuterSide<typename V::Scalar>& side, const OuterTiles<V>& tiles,
                          const typename V::Scalar* a, const typename V::Scalar* b, Size count) {
   using T = typename V::Scalar;
-  for (int s = 0; s < strips.count; ++s) {
+  for (int t = 0; t < tiles.count; ++t) {
     T sums[V::lanes / 2 * V::lanes] = {};
     const auto each_number = [&](const auto& work) {
-      for (int row = 0; row < strips.rows[s]; ++row)
+      for (int row = 0; row < tiles.rows[t]; ++row)
         for (Size i = 0; i < side.columns; ++i)
-          work((strips.to[s] + row) * side.c_row + i, sums[i * V::lanes + row]);
+          work((tiles.in_c[t] + row) * side.c_row + i, sums[i * V::lanes + row]);
     };
-    if (side.from != nullptr) each_number([&](Size place, T& sum) { sum = side.from[place]; });
+    if (side.from != nullptr) each_number([&](Size offset, T& sum) { sum = side.from[offset]; });
     Tile<T> tile{};
     tile.vector = V::lanes;
     tile.a = b;
-    tile.b = tile.ahead = as_bytes(a + packed_column<V>(strips.at[s], count));
+    tile.b = tile.ahead = as_bytes(a + packed_column<V>(tiles.in_a[t], count));
     tile.init = tile.c = sums;
     tile.init_row = tile.c_row = V::lanes;
     tile.k_outer = 1;
     tile.k_inner = count;
-    run_tile_rows<V, Layout::strips>(static_cast<int>(side.columns), 1, tile);
+    run_tile_rows<V, Layout::packed>(static_cast<int>(side.columns), 1, tile);
     if (side.adds) {
-      each_number([&](Size place, T sum) { side.c[place] += sum; });
+      each_number([&](Size offset, T sum) { side.c[offset] += sum; });
     } else {
-      each_number([&](Size place, T sum) { side.c[place] = sum; });
+      each_number([&](Size offset, T sum) { side.c[offset] = sum; });
     }
   }
 }

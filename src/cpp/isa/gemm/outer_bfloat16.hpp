@@ -28,15 +28,16 @@ struct BlocksOfRows {
 
   bool are_whole() const { return count * bfloat16_block == 2 * all_pairs; }
 
-  // Calls put(first row, second row or null, pair), with rows as at(group, row in it) gives them.
-  template <class At, class Put>
-  void each_pair(const RowGroups& groups, const At& at, const Put& put) const {
+  // Calls put(first row, second row or null, pair), with rows as row_at(group, row in it) gives
+  // them.
+  template <class RowAt, class Put>
+  void each_pair(const RowGroups& groups, const RowAt& row_at, const Put& put) const {
     Size block = 0, pair = 0;
     for (Size group = 0; group < groups.count; ++group) {
       for (Size begin = 0; begin < groups.rows[group]; begin += rows[block++]) {
         const Size end = begin + rows[block];
         for (Size row = begin; row < end; row += 2)
-          put(at(group, row), row + 1 < end ? at(group, row + 1) : nullptr, pair++);
+          put(row_at(group, row), row + 1 < end ? row_at(group, row + 1) : nullptr, pair++);
       }
     }
   }
@@ -55,12 +56,12 @@ inline void pack_bfloat16_b(const OuterSide<float>& side, const BlocksOfRows& bl
   using V = Vector<float>;
   const OuterPanels<V> panels(side.columns);
   const RowGroups& groups = side.b_groups;
-  const auto at = [&](Size group, Size row) {
+  const auto row_at = [&](Size group, Size row) {
     const bool last = side.b_last != nullptr && group + 1 == groups.count;
     return last ? side.b_last + (groups.first[group] + row) * side.b_last_row
                 : side.b + (groups.first[group] + row) * side.b_row;
   };
-  blocks.each_pair(groups, at, [&](const float* first, const float* second, Size pair) {
+  blocks.each_pair(groups, row_at, [&](const float* first, const float* second, Size pair) {
     for (Size panel = 0; panel < panels.count; ++panel) {
       const Size column = panels.first(panel) * V::lanes, width = panels.width(panel) * V::lanes;
       pack_pairs(first + column, second == nullptr ? nullptr : second + column,
@@ -84,9 +85,11 @@ class TilesOfA {
             static_cast<const float*>(
                 static_cast<const void*>(pairs + 2 * (block * tile_side * columns + column))),
             columns, tile_side, tile_side,
-            static_cast<float*>(static_cast<void*>(at(column) + block * tile)), tile_side);
+            static_cast<float*>(static_cast<void*>(tiles_of(column) + block * tile)), tile_side);
   }
-  std::uint16_t* at(Size column) const { return tiles_ + column / tile_side * blocks_ * tile; }
+  std::uint16_t* tiles_of(Size column) const {
+    return tiles_ + column / tile_side * blocks_ * tile;
+  }
 
   static constexpr Size tile = tile_side * bfloat16_block;
 
@@ -103,21 +106,21 @@ inline void outer_tiles(const OuterProduct<float>& q, const OuterSide<float>& si
   using V = Vector<float>;
   alignas(64) static constexpr float zeros[2 * tile_side] = {};
   alignas(64) float sums[2 * tile_side * 2 * tile_side];
-  const Size place = tiles.to[t] * side.c_row + column;
-  const Size next = both ? (tiles.to[t + 1] - tiles.to[t]) * side.c_row : 0;
-  const std::uint16_t* const first = a.at(tiles.at[t]);
+  const Size offset = tiles.in_c[t] * side.c_row + column;
+  const Size next = both ? (tiles.in_c[t + 1] - tiles.in_c[t]) * side.c_row : 0;
+  const std::uint16_t* const first = a.tiles_of(tiles.in_a[t]);
   TileProduct product{};
   product.a = first;
   product.a_row = bfloat16_block;
-  product.a_tile = both ? a.at(tiles.at[t + 1]) - first : 0;
+  product.a_tile = both ? a.tiles_of(tiles.in_a[t + 1]) - first : 0;
   product.a_block = TilesOfA::tile;
   product.b = panel.b;
   product.b_pair = panel.b_pair;
   product.blocks = panel.pairs / tile_side;
-  product.init = side.from == nullptr ? zeros : side.from + place;
+  product.init = side.from == nullptr ? zeros : side.from + offset;
   product.init_row = side.from == nullptr ? 0 : side.c_row;
   product.init_tile = side.from == nullptr ? 0 : next;
-  product.c = side.adds ? sums : side.c + place;
+  product.c = side.adds ? sums : side.c + offset;
   product.c_row = side.adds ? 2 * tile_side : side.c_row;
   product.c_tile = side.adds ? tile_side * product.c_row : next;
   product.row_tiles = both ? 2 : 1;
@@ -125,7 +128,7 @@ inline void outer_tiles(const OuterProduct<float>& q, const OuterSide<float>& si
   q.tiles(product);
   if (!side.adds) return;
   for (Size row = 0; row < product.row_tiles * tile_side; ++row) {
-    float* const c = side.c + place + row / tile_side * next + row % tile_side * side.c_row;
+    float* const c = side.c + offset + row / tile_side * next + row % tile_side * side.c_row;
     for (Size j = 0; j < columns * tile_side; j += V::lanes)
       (V::load(c + j) + V::load(sums + row * 2 * tile_side + j)).store(c + j);
   }
@@ -189,10 +192,10 @@ inline void outer_bfloat16(const OuterProduct<float>& q) {
             }
             for (Size row = 0, height = 0; row < tiles.rows[t]; row += height) {
               height = bfloat16_height(tiles.rows[t] - row);
-              const Size place = (tiles.to[t] + row) * side.c_row + column;
-              tile.a = packed_a + 2 * (tiles.at[t] + row);
-              tile.init = side.from == nullptr ? nullptr : side.from + place;
-              tile.c = side.c + place;
+              const Size offset = (tiles.in_c[t] + row) * side.c_row + column;
+              tile.a = packed_a + 2 * (tiles.in_a[t] + row);
+              tile.init = side.from == nullptr ? nullptr : side.from + offset;
+              tile.c = side.c + offset;
               run_bfloat16_tile(height, vectors, tile);
             }
           }

@@ -45,7 +45,7 @@ inline void pack_rows(const typename V::Scalar* from, Size from_row, Size count,
       for (Size j = 0; j < width; j += section) {
         const Size first = column + j * V::lanes;
         pack(from + begin * from_row + first, from_row, rows, columns - first,
-             packed + column * k_count + place_in_panel<V>(k + begin, j, k_count, width));
+             packed + column * k_count + offset_in_panel<V>(k + begin, j, k_count, width));
       }
     }
   }
@@ -56,7 +56,7 @@ inline void pack_rows(const typename V::Scalar* from, Size from_row, Size count,
 template <class T>
 class BackOrder {
  public:
-  struct Place {
+  struct Position {
     Size k, k_count;
     bool rest;
   };
@@ -67,10 +67,10 @@ class BackOrder {
     in_blocks_ = in_blocks;
   }
   Size whole() const { return whole_units_ * slots_; }
-  Place place_of(Size unit, Size slot) const {
+  Position position_of(Size unit, Size slot) const {
     if (!in_blocks_) return {unit, whole_units_, false};
     if (unit < whole_units_)
-      return {place_in_row<T>(unit, slots_) + slot * block_units<T>, whole(), false};
+      return {offset_in_row<T>(unit, slots_) + slot * block_units<T>, whole(), false};
     return {slot * rest_units_ + unit - whole_units_, slots_ * rest_units_, true};
   }
 
@@ -98,10 +98,10 @@ void pack_weights(const PackWeights<typename V::Scalar>& q) {
       const auto* const from = q.source + (gate * q.units + unit) * q.source_row;
       const Size valid = smaller(q.units - unit, V::lanes);
       transpose<V>(from, q.source_row, valid, q.columns,
-                   q.forward + k * q.columns + place_in_panel<V>(0, vector, q.columns, width),
+                   q.forward + k * q.columns + offset_in_panel<V>(0, vector, q.columns, width),
                    to_row);
       if (q.back == nullptr) continue;
-      const auto [first_k, count_of_k, rest] = back.place_of(unit, slot);
+      const auto [first_k, count_of_k, rest] = back.position_of(unit, slot);
       pack_rows<V>(
           from, q.source_row, valid, q.columns, first_k, count_of_k,
           q.back + (rest ? back.whole() * quotient_up(q.columns, V::lanes) * V::lanes : 0));
@@ -124,7 +124,7 @@ void pack_matrix(const typename V::Scalar* source, Size source_row, Size k_count
     const Size column = vector * V::lanes;
     transpose<V>(source + column * source_row, source_row, columns - column, k_count,
                  packed + panel * k_count * panel_vectors * V::lanes +
-                     place_in_panel<V>(0, vector - panel * panel_vectors, k_count, width),
+                     offset_in_panel<V>(0, vector - panel * panel_vectors, k_count, width),
                  section_width<V>(static_cast<int>(width)) * V::lanes);
   }
 }

@@ -98,26 +98,27 @@ inline void run_partial_tile(int rows, int columns, Size valid, Tile<typename V:
   }
 }
 
-// Panels [begin, end) in groups, of which a narrow last panel is not one: it goes with the others.
-struct PanelGroups {
+// Panels [begin, end) in tiles of several, of which a narrow last panel is not one: it goes with
+// the others.
+struct PanelTiles {
   Size begin, end, most, count;
 
-  PanelGroups(Size first, Size last, Size most_panels, bool narrow)
+  PanelTiles(Size first, Size last, Size most_panels, bool narrow)
       : begin(first), end(last), most(most_panels) {
     const Size whole = last - first - (narrow ? 1 : 0);
-    // One group takes no division, which small networks' steps would notice.
+    // One tile takes no division, which small networks' steps would notice.
     count = whole > most ? quotient_up(whole, most) : last > first ? 1 : 0;
   }
-  Size first(Size group) const { return begin + group * most; }
-  Size last(Size group) const { return group + 1 == count ? end : first(group + 1); }
+  Size first(Size tile) const { return begin + tile * most; }
+  Size last(Size tile) const { return tile + 1 == count ? end : first(tile + 1); }
 };
 
-// Calls work(begin, end) for each group, or the other way round.
+// Calls work(begin, end) for each tile, or the other way round.
 template <class Work>
-inline void each_group(const PanelGroups& groups, bool last_first, const Work& work) {
-  for (Size i = 0; i < groups.count; ++i) {
-    const Size group = last_first ? groups.count - 1 - i : i;
-    work(groups.first(group), groups.last(group));
+inline void each_tile(const PanelTiles& tiles, bool last_first, const Work& work) {
+  for (Size i = 0; i < tiles.count; ++i) {
+    const Size tile = last_first ? tiles.count - 1 - i : i;
+    work(tiles.first(tile), tiles.last(tile));
   }
 }
 
@@ -127,13 +128,13 @@ inline bool ends_narrow(const Product<T>& q, Size end) {
   return end * q.width > q.vectors;
 }
 
-// Groups of the panels [begin, end), of which one row takes one at once: what fills the registers.
+// Tiles of one row onto the panels [begin, end): each fills the registers.
 // But half of all where all are up to a few times what L1 holds: alternating directions then finds
-// what was read last, while a single group would be read from its start each time. Fewer sums are
+// what was read last, while a single tile would be read from its start each time. Fewer sums are
 // in flight then, which pays where loading a vector takes as long as the sums wait: those of a
 // whole line.
 template <class V>
-inline PanelGroups groups_of_row(const Product<typename V::Scalar>& q, Size begin, Size end) {
+inline PanelTiles tiles_of_row(const Product<typename V::Scalar>& q, Size begin, Size end) {
   constexpr Size vector_bytes = V::lanes * static_cast<Size>(sizeof(typename V::Scalar));
   const Size most = tile_max_panels<V>(static_cast<int>(q.width));
   const Size panels = q.panel_end - q.panel_begin;
@@ -161,9 +162,9 @@ inline bool did_other_product(const Product<T>& q, Size panel_begin, Size panel_
   return false;
 }
 
-// One row onto panels that it takes at once.
+// One row onto the panels of a tile.
 template <class V>
-inline void product_of_group(const Product<typename V::Scalar>& q, Size begin, Size end) {
+inline void product_of_one_row(const Product<typename V::Scalar>& q, Size begin, Size end) {
   if (did_other_product(q, begin, end)) return;
   const int tail = ends_narrow(q, end) ? static_cast<int>(q.vectors - (end - 1) * q.width) : 0;
   const Size whole = end - begin - (tail > 0 ? 1 : 0);
@@ -185,17 +186,17 @@ struct RowTiles {
 
 // Where a tile reads and writes.
 template <class T>
-struct TilePlace {
+struct TilePointers {
   const T* a;
   const T* init;
   T* c;
   const char* ahead;
 };
 
-// All rows of one group onto a stretch of a panel, from `at` on, which moves past them.
+// All rows of one group onto a span of k of a panel, from `from` on, which moves past them.
 // The tile is not copied: the processor would have to wait for what was just written to it.
 template <class V>
-inline void run_tiles(const RowTiles& rows, int columns, TilePlace<typename V::Scalar> at,
+inline void run_tiles(const RowTiles& rows, int columns, TilePointers<typename V::Scalar> from,
                       Tile<typename V::Scalar>& tile) {
   for (Size done = 0; done < rows.count; done += tile.tiles) {
     const bool taller = done < rows.taller;
@@ -204,15 +205,15 @@ inline void run_tiles(const RowTiles& rows, int columns, TilePlace<typename V::S
     tile.a_tile = height * tile.a_row;
     tile.init_tile = height * tile.init_row;
     tile.c_tile = height * tile.c_row;
-    tile.a = at.a;
-    tile.init = at.init;
-    tile.c = at.c;
-    tile.ahead = at.ahead;
+    tile.a = from.a;
+    tile.init = from.init;
+    tile.c = from.c;
+    tile.ahead = from.ahead;
     run_tile_rows<V>(static_cast<int>(height), columns, tile);
-    at.a += tile.tiles * tile.a_tile;
-    at.init += tile.tiles * tile.init_tile;
-    at.c += tile.tiles * tile.c_tile;
-    at.ahead += tile.tiles * tile.ahead_tile;
+    from.a += tile.tiles * tile.a_tile;
+    from.init += tile.tiles * tile.init_tile;
+    from.c += tile.tiles * tile.c_tile;
+    from.ahead += tile.tiles * tile.ahead_tile;
   }
 }
 
@@ -269,11 +270,11 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
   const Size section_stride = section_width<V>(columns) * vector_bytes, tiles = rows.count * groups;
   const KBlocks<V> k(q, columns * V::lanes, tiles);
   Tile<T> tile = tile_at<V>(q, row_begin, panel);
-  TilePlace<T> at{tile.a + first_group * q.a_group, tile.init + first_group * q.init_group,
-                  tile.c + first_group * q.c_group, tile.b};
+  TilePointers<T> from{tile.a + first_group * q.a_group, tile.init + first_group * q.init_group,
+                       tile.c + first_group * q.c_group, tile.b};
   const char* const next_panel =
       tile_at<V>(q, 0, q.last_first ? panel - smaller(panel, 1) : panel + 1).b;
-  // Each tile fetches its share of the next block: rounded up, as what is left out of it would be
+  // Each tile fetches some of the next block: rounded up, as what is left out of it would be
   // waited for.
   const bool by_section = rows.height * columns > V::accumulators;
   tile.ahead_step = tiles > 1 && !k.all_near
@@ -287,17 +288,17 @@ inline void product_of_panel(const Product<typename V::Scalar>& q, Size row_begi
     (k.by_outer ? tile.k_outer : tile.k_inner) = count;
     left -= count;
     tile.bias = left > 0 ? nullptr : bias;
-    at.ahead = left > 0 ? tile.b + block : next_panel;
+    from.ahead = left > 0 ? tile.b + block : next_panel;
     tile.ahead_outer = tile.k_inner * tile.ahead_step;
     tile.ahead_tile = tile.k_outer * tile.ahead_outer;
     for (Size group = 0; group < groups; ++group)
       run_tiles<V>(rows, columns,
-                   {at.a + group * q.a_group, at.init + group * init_group,
-                    at.c + group * q.c_group, at.ahead + group * rows.count * tile.ahead_tile},
+                   {from.a + group * q.a_group, from.init + group * init_group,
+                    from.c + group * q.c_group, from.ahead + group * rows.count * tile.ahead_tile},
                    tile);
-    at.a += count * (k.by_outer ? q.a_outer : 1);
+    from.a += count * (k.by_outer ? q.a_outer : 1);
     tile.b += block;
-    at.init = at.c;
+    from.init = from.c;
     tile.init_row = tile.c_row;
     init_group = q.c_group;
   }
@@ -311,8 +312,8 @@ void product_of_panels(const Product<typename V::Scalar>& q, Size panel_begin, S
   const bool partial =
       panel_end * q.width * V::lanes > q.columns && q.vectors * V::lanes > q.columns;
   if (q.rows == 1 && q.groups == 1 && !partial)
-    return each_group(groups_of_row<V>(q, panel_begin, panel_end), q.last_first,
-                      [&](Size begin, Size end) { product_of_group<V>(q, begin, end); });
+    return each_tile(tiles_of_row<V>(q, panel_begin, panel_end), q.last_first,
+                     [&](Size begin, Size end) { product_of_one_row<V>(q, begin, end); });
   if (q.groups > q.rows) {
     // Rows of different groups make fuller tiles.
     Product<typename V::Scalar> other = q;
@@ -330,8 +331,8 @@ void product_of_panels(const Product<typename V::Scalar>& q, Size panel_begin, S
   for (Size group = 0; group < q.groups; group += at_once) {
     const Size groups = smaller(at_once, q.groups - group);
     for (Size row = 0; row < q.rows; row += rows) {
-      const PanelGroups panels(panel_begin, panel_end, 1, false);
-      each_group(panels, q.last_first, [&](Size panel, Size) {
+      const PanelTiles panels(panel_begin, panel_end, 1, false);
+      each_tile(panels, q.last_first, [&](Size panel, Size) {
         product_of_panel<V>(q, row, smaller(row + rows, q.rows), group, groups, panel);
       });
     }

@@ -8,7 +8,7 @@
 #include <type_traits>
 
 #include "isa/gemm/stored.hpp"
-#include "isa/panels/places.hpp"
+#include "isa/panels/offsets.hpp"
 #include "isa/simd/lanes.hpp"
 #include "isa/simd/vector.hpp"
 #include "kernel_table.hpp"
@@ -16,13 +16,13 @@
 namespace pyrnn {
 namespace {
 
-// How A lies: as rows, or packed into strips of a vector of rows, k after k.
-enum class Layout { rows, strips };
+// How A lies: as rows, or packed: a vector of rows, k after k.
+enum class Layout { rows, packed };
 
 template <class T>
 struct Tile {
   const T* a;
-  Size a_row, a_outer;  // from one row to the next where A lies as rows; from a stretch of k
+  Size a_row, a_outer;  // from one row to the next where A lies as rows; from a span of k
   // B, and what is fetched along the way, in bytes, as they may be stored narrower than T.
   const char* b;
   Storage storage;
@@ -41,7 +41,7 @@ struct Tile {
   Size tiles = 1;                                              // with the same columns of B
   Size a_tile = 0, init_tile = 0, c_tile = 0, ahead_tile = 0;  // from one to the next
   const T* bias = nullptr;  // in columns like C's: added to all rows at last
-  bool adds = false;        // whether the sums of strips are added to C
+  bool adds = false;        // whether the sums of a packed A are added to C
 };
 
 // Where a panel's vector is in C and init, from the tile's first on: a panel and a vector further.
@@ -52,8 +52,9 @@ inline Size vector_at(const Tile<typename V::Scalar>& tile, int j) {
 template <class V>
 inline Size panel_at(const Tile<typename V::Scalar>& tile, int panel, Size stride) {
   if (block_vectors<V> == 1 || !tile.blocks) return panel * stride;
-  const Size place = tile.in_block + panel;
-  return place / block_vectors<V> * stride + (place % block_vectors<V> - tile.in_block) * V::lanes;
+  const Size vector = tile.in_block + panel;
+  return vector / block_vectors<V> * stride +
+         (vector % block_vectors<V> - tile.in_block) * V::lanes;
 }
 
 // Hides from the compiler where a pointer comes from: else gcc 12 gives every address that it can
@@ -91,22 +92,22 @@ constexpr int k_at_once = has_32_registers<V> ? 2
 template <class V, Layout A, int ROWS>
 struct ElementsOfA {
   using T = typename V::Scalar;
-  static constexpr Size next_k = A == Layout::strips ? V::lanes : 1;
+  static constexpr Size next_k = A == Layout::packed ? V::lanes : 1;
   static constexpr bool fixed_offsets = k_at_once<V> == 4;
   static constexpr int pointers = fixed_offsets && A == Layout::rows ? ROWS : 1;
-  const T* at[pointers];
+  const T* from[pointers];
   Size row;
 
-  ElementsOfA(const T* first, Size a_row) : row(A == Layout::strips ? 1 : a_row) {
+  ElementsOfA(const T* first, Size a_row) : row(A == Layout::packed ? 1 : a_row) {
 #pragma GCC unroll 16
-    for (int i = 0; i < pointers; ++i) at[i] = opaque(first + i * row);
+    for (int i = 0; i < pointers; ++i) from[i] = opaque(first + i * row);
   }
   const T* element(int i, int k) const {
-    return pointers == 1 ? at[0] + i * row + k * next_k : at[i] + k * next_k;
+    return pointers == 1 ? from[0] + i * row + k * next_k : from[i] + k * next_k;
   }
   void advance(int k) {
 #pragma GCC unroll 16
-    for (int i = 0; i < pointers; ++i) at[i] = opaque(at[i] + k * next_k);
+    for (int i = 0; i < pointers; ++i) from[i] = opaque(from[i] + k * next_k);
   }
 };
 
@@ -191,7 +192,7 @@ inline void tile_of_sections(const Tile<typename V::Scalar>& tile,
       for (int i = 0; i < ROWS; ++i) sums[i][j] = sums[i][j] + last;
     }
   }
-  if (A == Layout::strips && tile.adds) {
+  if (A == Layout::packed && tile.adds) {
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; ++i) {
 #pragma GCC unroll 4
@@ -347,10 +348,10 @@ inline void run_stored_rows(int rows, int columns, const Tile<typename V::Scalar
   }
 }
 
-// Strips belong to sums of gradients, of which nothing is stored narrow.
+// A packed A belongs to sums of gradients, of which nothing is stored narrow.
 template <class V, Layout A = Layout::rows>
 inline void run_tile_rows(int rows, int columns, const Tile<typename V::Scalar>& tile) {
-  if constexpr (A == Layout::strips) {
+  if constexpr (A == Layout::packed) {
     run_stored_rows<V, Storage::full, A>(rows, columns, tile);
   } else {
     with_storage<V>(tile.storage,

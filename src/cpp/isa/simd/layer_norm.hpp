@@ -35,7 +35,7 @@ Moments<V> moments(const typename V::Scalar* row, Size units, typename V::Scalar
   const T count = static_cast<T>(units * SUMMED);
   const auto each = [&](const auto& work) {
     each_in_blocks<V>(units, [&](Size unit, int index) {
-      const T* const from = row + place_in_row<T>(unit, SLOTS);
+      const T* const from = row + offset_in_row<T>(unit, SLOTS);
 #pragma GCC unroll 4
       for (int s = 0; s < SUMMED; ++s)
         work(index, V::load(from + s * block_units<T>), units - unit);
@@ -69,8 +69,8 @@ struct NormBackward {
     mean = V::broadcast(sum.total() / all);
     product_mean = V::broadcast(product_sum.total() / all);
   }
-  V da(const Moments<V>& at, V dn, V n) const {
-    return at.scale * (dn - multiply_add(n, product_mean, mean));
+  V da(const Moments<V>& moments, V dn, V n) const {
+    return moments.scale * (dn - multiply_add(n, product_mean, mean));
   }
 };
 
@@ -79,16 +79,16 @@ struct NormBackward {
 // gate apart.
 template <class V, int SLOTS, int GATES>
 void backward_side(const typename V::Scalar* a, typename V::Scalar* da, Size units,
-                   const Moments<V>& at, const typename V::Scalar* const (&dz)[GATES],
+                   const Moments<V>& moments, const typename V::Scalar* const (&dz)[GATES],
                    const typename V::Scalar* gain, typename V::Scalar* dgain,
                    typename V::Scalar* dbias, Size block) {
   using T = typename V::Scalar;
   NormBackward<V> back;
   each_in_blocks<V>(units, [&](Size unit, int index) {
-    const T* const from = a + place_in_row<T>(unit, SLOTS);
+    const T* const from = a + offset_in_row<T>(unit, SLOTS);
 #pragma GCC unroll 4
     for (int s = 0; s < GATES; ++s) {
-      const V n = at.normalised(V::load(from + s * block_units<T>));
+      const V n = moments.normalised(V::load(from + s * block_units<T>));
       const V d = V::load(dz[s] + unit);
       back.add(index, d * V::load(gain + s * block + unit), n, units - unit);
       multiply_add(d, n, V::load(dgain + s * block + unit)).store(dgain + s * block + unit);
@@ -97,13 +97,13 @@ void backward_side(const typename V::Scalar* a, typename V::Scalar* da, Size uni
   });
   back.finish(units * GATES);
   for (Size unit = 0; unit < units; unit += V::lanes) {
-    const Size place = place_in_row<T>(unit, SLOTS);
+    const Size offset = offset_in_row<T>(unit, SLOTS);
 #pragma GCC unroll 4
     for (int s = 0; s < GATES; ++s) {
-      const Size slot = place + s * block_units<T>;
-      const V n = at.normalised(V::load(a + slot));
+      const Size slot = offset + s * block_units<T>;
+      const V n = moments.normalised(V::load(a + slot));
       const V dn = V::load(dz[s] + unit) * V::load(gain + s * block + unit);
-      back.da(at, dn, n).store(da + slot);
+      back.da(moments, dn, n).store(da + slot);
     }
   }
 }

@@ -102,7 +102,7 @@ inline V vector_tanh(V x) {
   const V denominator = multiply_add(s, t, one + s);
   V quotient = numerator / denominator;
   if constexpr (C::tanh_refined) {
-    // What all three lost in rounding: without the quotient's share, neighbours could come out in
+    // What all three lost in rounding: without the quotient's, neighbours could come out in
     // the wrong order. A line stands for 1 / denominator, which is in [0.5, 1].
     const V above = negative_multiply_add(s, t, (one - s) - numerator);
     const V below = multiply_add(s, t, (one + s) - denominator);
@@ -114,11 +114,11 @@ inline V vector_tanh(V x) {
   return with_sign_of(quotient, x);
 }
 
-// share a + (1 - share) b for a finite b: a may be infinite (a - b would make NaN of it), and is
-// what comes out where the share is 1.
+// z a + (1 - z) b for a finite b: a may be infinite (a - b would make NaN of it), and is
+// what comes out where z is 1.
 template <class V>
-inline V mixed(V share, V a, V b) {
-  return multiply_add(share, a, negative_multiply_add(share, b, b));
+inline V mixed(V z, V a, V b) {
+  return multiply_add(z, a, negative_multiply_add(z, b, b));
 }
 
 }  // namespace

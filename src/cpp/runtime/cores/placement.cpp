@@ -20,18 +20,18 @@ int ProcessorSet::count() const noexcept {
 }
 
 bool ProcessorSet::has(int processor) const noexcept {
-  const auto at = static_cast<std::size_t>(processor);
-  return at < most && (words_[at / word_bits] >> at % word_bits & 1UL) != 0;
+  const auto index = static_cast<std::size_t>(processor);
+  return index < most && (words_[index / word_bits] >> index % word_bits & 1UL) != 0;
 }
 
 void ProcessorSet::add(int processor) noexcept {
-  const auto at = static_cast<std::size_t>(processor);
-  if (at < most) words_[at / word_bits] |= 1UL << at % word_bits;
+  const auto index = static_cast<std::size_t>(processor);
+  if (index < most) words_[index / word_bits] |= 1UL << index % word_bits;
 }
 
 void ProcessorSet::remove(int processor) noexcept {
-  const auto at = static_cast<std::size_t>(processor);
-  if (at < most) words_[at / word_bits] &= ~(1UL << at % word_bits);
+  const auto index = static_cast<std::size_t>(processor);
+  if (index < most) words_[index / word_bits] &= ~(1UL << index % word_bits);
 }
 
 #ifdef __linux__

@@ -7,7 +7,7 @@
 namespace pyrnn {
 namespace {
 
-// Parts begin at whole cache lines, so that no two threads write into one.
+// Ranges begin at whole cache lines, so that no two threads write into one.
 constexpr Size unit = 16;
 
 template <class Work>

@@ -9,7 +9,7 @@
 
 namespace pyrnn {
 
-// sqrt(a^2 + b^2) of two stretches of channels, of all steps but the first few.
+// sqrt(a^2 + b^2) of two ranges of channels, of all steps but the first few.
 struct Magnitude {
   Size channels, real, imaginary, skipped;
 };

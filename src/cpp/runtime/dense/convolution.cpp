@@ -36,11 +36,11 @@ struct Outputs {
   Size count() const { return longer.count * shorter.count; }
 };
 
-// Some outputs of all groups: those of `panels` of each.
+// Some outputs of all groups of channels: those of `panels` of each.
 template <class T>
-void multiply_groups(const Kernels<T>& kernels, const Convolution<T>& c, Product<T> product,
-                     Range panels) {
-  const Size in = c.channels / c.groups, out = c.out / c.groups;
+void multiply_some(const Kernels<T>& kernels, const Convolution<T>& c, Product<T> product,
+                   Range panels) {
+  const Size in = c.channels / c.channel_groups, out = c.out / c.channel_groups;
   const Size width = panel_vectors * kernels.lanes;
   const Size padded_out = quotient_up(out, kernels.lanes) * kernels.lanes;
   set_panels(product, panels);
@@ -53,7 +53,7 @@ void multiply_groups(const Kernels<T>& kernels, const Convolution<T>& c, Product
                        weight_row, c.bias.data(), y + group * product.c_group, product.c_row,
                        product.rows, c.kernel, c.channels});
   }
-  for (Size group = 0; !depthwise && group < c.groups; ++group) {
+  for (Size group = 0; !depthwise && group < c.channel_groups; ++group) {
     read_from(product, a + group * in, product.a_row);
     product.b = c.weight.data() + group * padded_out * c.kernel * in;
     product.bias = c.bias.data() + group * padded_out;
@@ -62,7 +62,7 @@ void multiply_groups(const Kernels<T>& kernels, const Convolution<T>& c, Product
   }
   if (!c.relu) return;
   const Size begin = panels.begin * width;
-  const Size end = c.groups > 1 ? c.out : std::min(panels.end * width, out);
+  const Size end = c.channel_groups > 1 ? c.out : std::min(panels.end * width, out);
   for (Size group = 0; group < product.groups; ++group) {
     for (Size row = 0; row < product.rows; ++row) {
       T* const numbers = y + group * product.c_group + row * product.c_row;
@@ -117,9 +117,10 @@ Convolution<T>::Convolution(const Kernels<T>& kernels, const T* plain_weight, co
       kernel(taps),
       stride(steps_between_outputs),
       dilation(steps_between_taps),
-      groups(group_count),
+      channel_groups(group_count),
       relu(with_relu) {
-  const Size group_in = channels / groups, group_out = out / groups, k = kernel * group_in;
+  const Size group_in = channels / channel_groups, group_out = out / channel_groups,
+             k = kernel * group_in;
   const Size padded_out = quotient_up(group_out, kernels.lanes) * kernels.lanes;
   if (is_depthwise()) {
     const Size row = quotient_up(channels, kernels.lanes) * kernels.lanes;
@@ -131,10 +132,10 @@ Convolution<T>::Convolution(const Kernels<T>& kernels, const T* plain_weight, co
     if (plain_bias != nullptr) std::copy(plain_bias, plain_bias + channels, bias.data());
     return;
   }
-  weight = Buffer<T>(groups * padded_out * k);
-  bias = Buffer<T>::zeros(groups * padded_out);
+  weight = Buffer<T>(channel_groups * padded_out * k);
+  bias = Buffer<T>::zeros(channel_groups * padded_out);
   Buffer<T> by_taps(group_out * k);
-  for (Size group = 0; group < groups; ++group) {
+  for (Size group = 0; group < channel_groups; ++group) {
     for (Size i = 0; i < group_out; ++i) {
       const T* const from = plain_weight + (group * group_out + i) * k;
       for (Size channel = 0; channel < group_in; ++channel)
@@ -150,7 +151,7 @@ Convolution<T>::Convolution(const Kernels<T>& kernels, const T* plain_weight, co
 }
 
 // Row t of the windows begins at frame t * stride, so x itself is the matrix: of rows that overlap,
-// each of as many stretches as there are taps.
+// each of as many spans as there are taps.
 template <class T>
 void convolve(const Kernels<T>& kernels, const Convolution<T>& convolution,
               const Frames<const T>& given, Size before, Size after, const Frames<T>& y) {
@@ -162,7 +163,7 @@ void convolve(const Kernels<T>& kernels, const Convolution<T>& convolution,
     const Size steps = before + x.steps + after;
     x = {copy.data(), steps, x.rows, c.channels, steps * c.channels, 1};
   }
-  const Size in = c.channels / c.groups, out = c.out / c.groups;
+  const Size in = c.channels / c.channel_groups, out = c.out / c.channel_groups;
   Product<T> whole{};
   set_matrix(whole, c.weight.data(), c.kernel * in, out, kernels.lanes);
   if (c.dilation * x.step != in && c.kernel > 1) {
@@ -176,7 +177,7 @@ void convolve(const Kernels<T>& kernels, const Convolution<T>& convolution,
   whole.c_group = outputs.shorter.y;
 
   const Size work_of_row = c.kernel * in * c.out;
-  const Size panel_work = c.kernel * in * panel_vectors * kernels.lanes * c.groups;
+  const Size panel_work = c.kernel * in * panel_vectors * kernels.lanes * c.channel_groups;
   const auto multiply = [&](Range longer, Range all_panels) {
     const Range all_shorter{0, outputs.shorter.count};
     in_pieces(longer, work_of_row * all_shorter.size(), tuning::few_rows, [&](Range rows) {
@@ -188,7 +189,7 @@ void convolve(const Kernels<T>& kernels, const Convolution<T>& convolution,
           read_from(product, x.data + first_x, outputs.longer.x);
           write_to(product, y.data + first_y, outputs.longer.y, rows.size());
           product.groups = shorter.size();
-          multiply_groups(kernels, c, product, panels);
+          multiply_some(kernels, c, product, panels);
         });
       });
     });
@@ -197,7 +198,7 @@ void convolve(const Kernels<T>& kernels, const Convolution<T>& convolution,
   const int threads = threads_for((outputs.count() + tuning::reading_rows) * work_of_row,
                                   tuning::packed_product_grain);
   // Threads share the panels of few outputs, of which each core can keep its own.
-  if (c.groups == 1 && outputs.count() < threads * tuning::reading_rows &&
+  if (c.channel_groups == 1 && outputs.count() < threads * tuning::reading_rows &&
       panels.size() >= threads) {
     parallel_on(threads, panels.size(), 1, [&](Range mine) { multiply(longer, mine); });
   } else {

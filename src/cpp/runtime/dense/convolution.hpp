@@ -9,17 +9,20 @@ namespace pyrnn {
 
 template <class T>
 struct Convolution {
-  Size channels, out, kernel, stride, dilation, groups;
-  bool relu;               // whether what falls below zero becomes zero
-  Buffer<T> weight, bias;  // of each group: in panels, k = tap after tap; in whole vectors
+  Size channels, out, kernel, stride, dilation, channel_groups;
+  bool relu;  // whether what falls below zero becomes zero
+  Buffer<T> weight,
+      bias;  // of each group of channels: in panels, k = tap after tap; in whole vectors
 
-  // weight (out, channels / groups, kernel), bias (out,) or null
+  // weight (out, channels / channel_groups, kernel), bias (out,) or null
   Convolution(const Kernels<T>& kernels, const T* plain_weight, const T* plain_bias,
               Size in_channels, Size out_channels, Size taps, Size steps_between_outputs,
               Size steps_between_taps, Size group_count, bool with_relu);
 
   // Whether each channel of y sees its own of x alone.
-  bool is_depthwise() const { return groups > 1 && channels == groups && out == groups; }
+  bool is_depthwise() const {
+    return channel_groups > 1 && channels == channel_groups && out == channel_groups;
+  }
 
   // How many outputs so many steps give; none if they are fewer than the taps reach over.
   Size outputs(Size steps) const {

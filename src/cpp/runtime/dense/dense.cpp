@@ -98,8 +98,8 @@ void linear_backward(const Kernels<T>& kernels, const T* x, const T* weight, con
       side.adds = first % bundle_rows > 0;
       kernels.outer_product(q);
       for (Size unit = units.begin; ends_bundle && unit < units.end; ++unit) {
-        const Size place = unit * in + columns.begin;
-        kernels.add_to_totals(dweight + place, bundle.data() + place, low.data() + place,
+        const Size offset = unit * in + columns.begin;
+        kernels.add_to_totals(dweight + offset, bundle.data() + offset, low.data() + offset,
                               columns.size(), begins, ends);
       }
       if (columns.begin > 0) return;

@@ -6,7 +6,7 @@ namespace pyrnn {
 
 BandRows::BandRows(const Schedule& schedule, const Slices& slices, Range sequences, Range steps,
                    Size first_step, OpenBlock open) {
-  for (std::vector<Size>* all : {&counts, &kept, &packed, &kept_before, &packed_before})
+  for (std::vector<Size>* all : {&counts, &saved, &packed, &saved_before, &packed_before})
     all->reserve(static_cast<std::size_t>(steps.size()));
   blocks.reserve(4);
   BlockRows block{0, 0, open, false, false, false};
@@ -17,9 +17,9 @@ BandRows::BandRows(const Schedule& schedule, const Slices& slices, Range sequenc
     Size n = sequences.begin;
     open.add(end - n, [&](OpenBlock, Size taken, bool ends) {
       counts.push_back(taken);
-      kept.push_back(slices.row(first, n, schedule.steps()));
+      saved.push_back(slices.row(first, n, schedule.steps()));
       packed.push_back(first + n);
-      kept_before.push_back(step > 0 ? slices.row(before, n, schedule.steps()) : n);
+      saved_before.push_back(step > 0 ? slices.row(before, n, schedule.steps()) : n);
       packed_before.push_back(before + n);
       n += taken;
       const bool last = first_step + step == 0 && n == end;

@@ -20,10 +20,10 @@ struct BlockRows {
   bool closes_bundle() const { return last || (closes && before.block + 1 == blocks_together); }
 };
 
-// How many rows each group has, and their first among those that are kept, in the packed batch, and
-// a step before in each.
+// How many rows each group has, and their first among those that are saved, in the packed batch,
+// and a step before in each.
 struct BandRows {
-  std::vector<Size> counts, kept, packed, kept_before, packed_before;
+  std::vector<Size> counts, saved, packed, saved_before, packed_before;
   std::vector<BlockRows> blocks;
 
   // Of some sequences and steps; `first_step` is the schedule's first one in the whole sequence,

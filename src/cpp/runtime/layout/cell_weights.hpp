@@ -93,7 +93,7 @@ struct CellSizes {
   void each_panel(int slot, Range of_panels, const Work& work) const {
     for (Size panel = of_panels.begin; panel < of_panels.end; ++panel) {
       const Size unit = panel * panel_units();
-      work(unit, place_in_row<T>(unit, shape().slots) + slot_offset(slot),
+      work(unit, offset_in_row<T>(unit, shape().slots) + slot_offset(slot),
            std::min(panel_units(), hidden_size - unit));
     }
   }

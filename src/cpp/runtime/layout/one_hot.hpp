@@ -18,15 +18,15 @@ constexpr bool few_indices(Size indices, Size columns) {
 // The distinct indices, ascending; each index, less than `columns`, becomes its position among
 // them.
 inline std::vector<Size> compact_indices(std::vector<std::int64_t>& indices, Size columns) {
-  std::vector<Size> places(static_cast<std::size_t>(columns), -1);
-  for (const std::int64_t index : indices) places[static_cast<std::size_t>(index)] = 0;
+  std::vector<Size> positions(static_cast<std::size_t>(columns), -1);
+  for (const std::int64_t index : indices) positions[static_cast<std::size_t>(index)] = 0;
   std::vector<Size> chosen;
   for (Size column = 0; column < columns; ++column) {
-    if (places[static_cast<std::size_t>(column)] < 0) continue;
-    places[static_cast<std::size_t>(column)] = static_cast<Size>(chosen.size());
+    if (positions[static_cast<std::size_t>(column)] < 0) continue;
+    positions[static_cast<std::size_t>(column)] = static_cast<Size>(chosen.size());
     chosen.push_back(column);
   }
-  for (std::int64_t& index : indices) index = places[static_cast<std::size_t>(index)];
+  for (std::int64_t& index : indices) index = positions[static_cast<std::size_t>(index)];
   return chosen;
 }
 

@@ -145,7 +145,7 @@ class Panels {
     const Size columns = shape.vectors * kernels.lanes;
     int8_ = Buffer<std::int8_t>(columns * int8_padded(shape.k));
     scales_ = Buffer<T>(columns);
-    offsets_ = Buffer<std::int32_t>(columns * quotient_up(shape.k, int8_stretch));
+    offsets_ = Buffer<std::int32_t>(columns * quotient_up(shape.k, int8_span));
     kernels.quantize_panels({packed.data(), shape.k, shape.width, shape.vectors, storage_,
                              int8_.data(), scales_.data(), offsets_.data()});
   }

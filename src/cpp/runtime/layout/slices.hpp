@@ -20,8 +20,8 @@ class Slices {
 
   int count() const { return static_cast<int>(bounds_.size()) - 1; }
   Range operator[](int index) const {
-    const auto at = static_cast<std::size_t>(index);
-    return {bounds_[at], bounds_[at + 1]};
+    const auto slice = static_cast<std::size_t>(index);
+    return {bounds_[slice], bounds_[slice + 1]};
   }
 
   // Sequence n's row in a buffer of `steps` steps, where the packed batch has it at first + n.

@@ -51,7 +51,7 @@ using BySize = std::multimap<std::size_t, Blocks::iterator>;
 struct Block {
   void* memory;
   std::size_t bytes;
-  BySize::iterator place;  // among sizes, while it is kept
+  BySize::iterator entry;  // among sizes, while it is kept
   BySize::node_type node;  // that goes there, while it is in use
   Clock::time_point since;
 };
@@ -63,7 +63,7 @@ struct MemoryPool {
   std::mutex mutex;
   Blocks blocks, lent;
   BySize by_size;
-  std::unordered_map<void*, Blocks::iterator> at;
+  std::unordered_map<void*, Blocks::iterator> by_address;
   std::size_t total = 0, in_use = 0, most_in_use = 0;
   void* small[large / unit] = {};
   std::size_t small_total = 0;
@@ -82,8 +82,8 @@ Blocks taken_out(MemoryPool& pool, std::size_t keep, Clock::time_point kept_sinc
   while (pool.total > keep && pool.blocks.back().since <= kept_since) {
     const auto block = std::prev(pool.blocks.end());
     pool.total -= block->bytes;
-    pool.by_size.erase(block->place);
-    pool.at.erase(block->memory);
+    pool.by_size.erase(block->entry);
+    pool.by_address.erase(block->memory);
     gone.splice(gone.begin(), pool.blocks, block);
   }
   return gone;
@@ -216,10 +216,10 @@ void lend(MemoryPool& pool, Blocks& from, Blocks::iterator block) {
 // The least block that is large enough, the latest of these, if no more than half of it would lie
 // idle: batches of different lengths take turns with the same blocks.
 void* take_large(MemoryPool& pool, std::size_t bytes) {
-  const auto place = pool.by_size.lower_bound(bytes);
-  if (place == pool.by_size.end() || place->first / 2 > bytes) return nullptr;
-  const Blocks::iterator block = place->second;
-  block->node = pool.by_size.extract(place);
+  const auto entry = pool.by_size.lower_bound(bytes);
+  if (entry == pool.by_size.end() || entry->first / 2 > bytes) return nullptr;
+  const Blocks::iterator block = entry->second;
+  block->node = pool.by_size.extract(entry);
   pool.total -= block->bytes;
   lend(pool, pool.blocks, block);
   return block->memory;
@@ -239,9 +239,9 @@ void* take_kept(std::size_t bytes) {
 }
 
 void keep_large(MemoryPool& pool, void* memory) noexcept {
-  const Blocks::iterator block = pool.at.find(memory)->second;
+  const Blocks::iterator block = pool.by_address.find(memory)->second;
   block->since = Clock::now();
-  block->place =
+  block->entry =
       pool.by_size.insert(pool.by_size.lower_bound(block->bytes), std::move(block->node));
   pool.in_use -= block->bytes;
   pool.total += block->bytes;
@@ -288,7 +288,7 @@ void* allocate_large(std::size_t bytes) {
   block.front().node = alone.extract(alone.begin());
   MemoryPool& pool = the_pool();
   const std::lock_guard<std::mutex> lock(pool.mutex);
-  pool.at.emplace(memory.get(), block.begin());
+  pool.by_address.emplace(memory.get(), block.begin());
   lend(pool, block, block.begin());
   make_room(pool);
   return memory.release();

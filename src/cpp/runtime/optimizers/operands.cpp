@@ -50,8 +50,8 @@ double sum_of_squares(const std::vector<Operands>& all) {
                    const auto& [operands, first] = blocks[static_cast<std::size_t>(i)];
                    double& sum = sums[static_cast<std::size_t>(i)];
                    with_numbers(*operands, first, std::min(most, operands->size - first),
-                                [&](const auto& kernels, const auto& at, Size count) {
-                                  sum = kernels.sum_of_squares(at[0], count);
+                                [&](const auto& kernels, const auto& p, Size count) {
+                                  sum = kernels.sum_of_squares(p[0], count);
                                 });
                  }
                });
@@ -62,8 +62,8 @@ double sum_of_squares(const std::vector<Operands>& all) {
 template <class Visit>
 void each_number(const std::vector<Operands>& all, const Visit& visit) {
   for (const Operands& operands : all) {
-    with_numbers(operands, 0, operands.size, [&](const auto&, const auto& at, Size count) {
-      for (Size i = 0; i < count; ++i) visit(static_cast<double>(at[0][i]));
+    with_numbers(operands, 0, operands.size, [&](const auto&, const auto& p, Size count) {
+      for (Size i = 0; i < count; ++i) visit(static_cast<double>(p[0][i]));
     });
   }
 }

@@ -24,10 +24,10 @@ struct Operands {
   // The arrays from element `first` on.
   template <class T>
   std::array<T*, max_operands> from(Size first) const {
-    std::array<T*, max_operands> at{};
-    for (std::size_t i = 0; i < at.size(); ++i)
-      if (arrays[i] != nullptr) at[i] = static_cast<T*>(arrays[i]) + first;
-    return at;
+    std::array<T*, max_operands> pointers{};
+    for (std::size_t i = 0; i < pointers.size(); ++i)
+      if (arrays[i] != nullptr) pointers[i] = static_cast<T*>(arrays[i]) + first;
+    return pointers;
   }
 };
 
@@ -45,9 +45,9 @@ void with_numbers(const Operands& operands, Size first, Size count, const Step& 
 // may be the parameter of two names.
 bool share_memory(const std::vector<Operands>& all);
 
-// Calls `step` so for all operands, or parts of them.
+// Calls `step` so for all operands, or for some numbers of one after another.
 template <class Step>
-void each_part(const std::vector<Operands>& all, const Step& step) {
+void each_operand(const std::vector<Operands>& all, const Step& step) {
   constexpr Size unit = 64;  // no two threads write to one cache line
   Size total = 0;
   for (const Operands& operands : all) total += operands.size;

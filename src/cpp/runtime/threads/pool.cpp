@@ -41,8 +41,8 @@ struct alignas(64) Worker {
   std::atomic<std::uint64_t> job{0};  // the last one that has a part for it
   std::atomic<bool> stop{false};
   Waiting waiting{tuning::spin_for_job};
-  ProcessorSet allowed;  // of its own, while it is kept elsewhere
-  bool kept_elsewhere = false;
+  ProcessorSet allowed;  // of its own, while it is held elsewhere
+  bool held_elsewhere = false;
   std::thread thread;
 };
 
@@ -67,13 +67,13 @@ class Workers {
 
   // Ends those that no team has use for any longer.
   void shrink(int count) noexcept {
-    const std::size_t kept = static_cast<std::size_t>(count);
-    for (std::size_t i = kept; i < workers_.size(); ++i) {
+    const std::size_t left = static_cast<std::size_t>(count);
+    for (std::size_t i = left; i < workers_.size(); ++i) {
       workers_[i]->stop = true;
       workers_[i]->waiting.wake();
     }
-    for (std::size_t i = kept; i < workers_.size(); ++i) workers_[i]->thread.join();
-    if (kept < workers_.size()) workers_.resize(kept);
+    for (std::size_t i = left; i < workers_.size(); ++i) workers_[i]->thread.join();
+    if (left < workers_.size()) workers_.resize(left);
   }
 
   // How many threads there can be, as far as is known.
@@ -159,13 +159,13 @@ class Workers {
     for (int i = 0; i < count; ++i) {
       Worker& worker = worker_of(i);
       const ThreadId id = worker.id;
-      worker.kept_elsewhere =
+      worker.held_elsewhere =
           id != 0 && worker.waiting.has_sleepers() && keep_elsewhere(id, worker.allowed);
     }
     for (int i = 0; i < count; ++i) worker_of(i).waiting.wake();
     for (int i = 0; i < count; ++i) {
       Worker& worker = worker_of(i);
-      if (worker.kept_elsewhere) worker.allowed.give_to(worker.id);
+      if (worker.held_elsewhere) worker.allowed.give_to(worker.id);
     }
   }
 

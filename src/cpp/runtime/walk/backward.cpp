@@ -2,7 +2,7 @@
 // products of that stretch (weights' gradients, dx) while its gradients are in cache.
 //
 // These products depend on no other thread, so they are cut into pieces, which any thread takes
-// when it has done its own share of the next stretch: cores are seldom equally fast, and another
+// when it has done its own part of the next stretch: cores are seldom equally fast, and another
 // process can halve the speed of one. A thread begins with the pieces of its own rows or columns.
 #include <algorithm>
 #include <atomic>
@@ -22,23 +22,23 @@ namespace {
 template <class T>
 class BackwardWalk {
  public:
-  BackwardWalk(const Backward<T>& call, Kept<T>& kept, GradientSums<T>& sums)
+  BackwardWalk(const Backward<T>& call, SavedValues<T>& saved, GradientSums<T>& sums)
       : call_(call),
-        kept_(kept),
+        saved_(saved),
         sums_(sums),
         sizes_(call.inputs.weights->sizes),
         schedule_(*call.inputs.schedule),
         team_(num_threads()),
-        assignment_(sizes_, schedule_, team_.size(), kept.slices),
+        assignment_(sizes_, schedule_, team_.size(), saved.slices),
         paces_(assignment_.plan.threads),
         state_(sizes_, schedule_.batch_size, call.noise, assignment_.plan.threads),
-        back_(call.inputs, kept, call.noise, sums, state_) {
+        back_(call.inputs, saved, call.noise, sums, state_) {
     const Size batch = schedule_.batch_size, padded = sizes_.padded;
     const Size H = sizes_.hidden_size, O = sizes_.output_size;
     if (sizes_.projected) projected_ = Buffer<T>(schedule_.rows * sizes_.padded_output);
     copy_rows(call_.dh_last, O, state_.dh.data(), sizes_.padded_output, batch, O);
     copy_rows(call_.dinner_last, H, state_.dinner.data(), padded, sizes_.inner_states() * batch, H);
-    sums_.begin(call.inputs, kept, {kept.gates.data(), projected_.data()},
+    sums_.begin(call.inputs, saved, {saved.gates.data(), projected_.data()},
                 assignment_.plan.threads);
     for (Size end = schedule_.steps(); end > 0; end = stretches_.back().begin)
       stretches_.push_back(
@@ -84,11 +84,11 @@ class BackwardWalk {
       const Range rows = assignment_.rows_at(step, mine);
       if (rows.size() == 0) continue;
       paces_.tick(part);
-      each(step, rows, [&](const BackRows<T>& at) {
-        enter(at, part);
-        differentiate(at, part);
-        differentiate_first(at, part);
-        leave(at, part);
+      each(step, rows, [&](const BackRows<T>& these) {
+        enter(these, part);
+        differentiate(these, part);
+        differentiate_first(these, part);
+        leave(these, part);
       });
     }
   }
@@ -104,12 +104,12 @@ class BackwardWalk {
     paces_.tick(part);
     if (in_step == 0 && step + 1 < schedule_.steps())
       each(step + 1, {0, schedule_.count_of(step + 1)},
-           [&](const BackRows<T>& at) { leave(at, part); });
+           [&](const BackRows<T>& these) { leave(these, part); });
     if (step >= 0) {
-      each(step, {0, schedule_.count_of(step)}, [&](const BackRows<T>& at) {
-        if (in_step == 0) enter(at, part);
-        if (in_step == projections()) differentiate(at, part);
-        if (in_step == step_phases() - 1) differentiate_first(at, part);
+      each(step, {0, schedule_.count_of(step)}, [&](const BackRows<T>& these) {
+        if (in_step == 0) enter(these, part);
+        if (in_step == projections()) differentiate(these, part);
+        if (in_step == step_phases() - 1) differentiate_first(these, part);
       });
     }
     if (in_step == 0 && step + 1 < schedule_.steps()) sum_if_over(step + 1, part);
@@ -117,71 +117,72 @@ class BackwardWalk {
 
   // Pieces of the sums of the stretch that begins with a step, if there is one.
   void sum_if_over(Size step, int part) {
-    const auto stretch = std::lower_bound(stretches_.begin(), stretches_.end(), step,
-                                          [](Range at, Size begin) { return at.begin > begin; });
+    const auto stretch =
+        std::lower_bound(stretches_.begin(), stretches_.end(), step,
+                         [](Range other, Size begin) { return other.begin > begin; });
     if (stretch->begin == step)
       sum_stretch(static_cast<std::size_t>(stretch - stretches_.begin()), part);
   }
 
-  void enter(const BackRows<T>& at, int part) {
-    if (back_.enters()) back_.enter(at, assignment_.output_units(part), assignment_.units(part));
+  void enter(const BackRows<T>& these, int part) {
+    if (back_.enters()) back_.enter(these, assignment_.output_units(part), assignment_.units(part));
   }
 
-  void differentiate(const BackRows<T>& at, int part) {
-    if (sizes_.projected) back_.project(at, assignment_.unit_columns(part));
-    back_.pointwise(at, assignment_.panels(part), part);
+  void differentiate(const BackRows<T>& these, int part) {
+    if (sizes_.projected) back_.project(these, assignment_.unit_columns(part));
+    back_.pointwise(these, assignment_.panels(part), part);
   }
 
-  void differentiate_first(const BackRows<T>& at, int part) {
+  void differentiate_first(const BackRows<T>& these, int part) {
     if (!sizes_.shape().has_second()) return;
-    back_.second_product(at, assignment_.unit_columns(part));
-    back_.pointwise_first(at, assignment_.panels(part), part);
+    back_.second_product(these, assignment_.unit_columns(part));
+    back_.pointwise_first(these, assignment_.panels(part), part);
   }
 
-  void leave(const BackRows<T>& at, int part) {
-    back_.carry(at, assignment_.outputs(part));
-    if (back_.leaves()) back_.leave(at, assignment_.output_units(part), assignment_.units(part));
+  void leave(const BackRows<T>& these, int part) {
+    back_.carry(these, assignment_.outputs(part));
+    if (back_.leaves()) back_.leave(these, assignment_.output_units(part), assignment_.units(part));
   }
 
   // Calls work(rows) for some rows of a step, slice by slice.
   template <class Work>
   void each(Size step, Range rows, const Work& work) {
-    assignment_.slices.each(rows, [&](Range part) { work(rows_of(step, part)); });
+    assignment_.slices.each(rows, [&](Range some) { work(rows_of(step, some)); });
   }
 
-  Size kept_row(Size first, Size n) const {
+  Size saved_row(Size first, Size n) const {
     return assignment_.slices.row(first, n, schedule_.steps());
   }
 
   BackRows<T> rows_of(Size step, Range rows) {
-    BackRows<T> at{};
-    at.row = schedule_.first_of(step) + rows.begin;
-    at.kept = kept_row(schedule_.first_of(step), rows.begin);
-    at.previous = at.kept_previous = -1;
+    BackRows<T> these{};
+    these.row = schedule_.first_of(step) + rows.begin;
+    these.saved_row = saved_row(schedule_.first_of(step), rows.begin);
+    these.previous = these.saved_previous = -1;
     if (step > 0) {
-      at.previous = schedule_.first_of(step - 1) + rows.begin;
-      at.kept_previous = kept_row(schedule_.first_of(step - 1), rows.begin);
+      these.previous = schedule_.first_of(step - 1) + rows.begin;
+      these.saved_previous = saved_row(schedule_.first_of(step - 1), rows.begin);
     }
-    at.sequence = at.state = rows.begin;
-    at.last_first = step % 2 == 1;
-    at.count = rows.size();
-    at.steps = call_.inputs.first_step + step;
-    at.dy = call_.dy + at.row * call_.dy_row;
-    at.dy_row = call_.dy_row;
-    at.dgates = kept_.gates.data() + at.kept * sizes_.gates_row();
-    at.projected = projected_.data() + at.kept * sizes_.padded_output;
-    return at;
+    these.sequence = these.state = rows.begin;
+    these.last_first = step % 2 == 1;
+    these.count = rows.size();
+    these.steps = call_.inputs.first_step + step;
+    these.dy = call_.dy + these.row * call_.dy_row;
+    these.dy_row = call_.dy_row;
+    these.dgates = saved_.gates.data() + these.saved_row * sizes_.gates_row();
+    these.projected = projected_.data() + these.saved_row * sizes_.padded_output;
+    return these;
   }
 
-  // The stretch's share of the gradients of weights and biases, and its dx: each thread's pieces,
+  // What the stretch adds to the gradients of weights and biases, and its dx: each thread's pieces,
   // then those of the others, until none is left that nobody has taken.
   void sum_stretch(std::size_t stretch, int part) {
     const int threads = assignment_.plan.threads;
     for (int i = 0, owner = part; i < threads; ++i, owner = owner + 1 < threads ? owner + 1 : 0) {
       const Range weights = split(weight_pieces(), threads, owner);
       const Range inputs = split(input_pieces(), threads, owner);
-      const std::size_t at = stretch * static_cast<std::size_t>(threads);
-      std::atomic<int>& taken = pieces_taken_[at + static_cast<std::size_t>(owner)];
+      const std::size_t first = stretch * static_cast<std::size_t>(threads);
+      std::atomic<int>& taken = pieces_taken_[first + static_cast<std::size_t>(owner)];
       for (Size piece = taken++; piece < weights.size() + inputs.size(); piece = taken++) {
         if (piece < weights.size()) {
           sum_weights(stretches_[stretch], static_cast<int>(weights.begin + piece), part);
@@ -245,7 +246,7 @@ class BackwardWalk {
     in_pieces(split(stretch.size(), pieces, piece % pieces),
               slice.size() * sizes_.gates() * sizes_.input_size, 1, [&](Range steps) {
                 const Size first = rows.begin + steps.begin * batch;
-                sums_.input_gradient(first + slice.begin, kept_row(first, slice.begin),
+                sums_.input_gradient(first + slice.begin, saved_row(first, slice.begin),
                                      {slice.size(), steps.size(), batch, slice.size()}, call_.dx);
               });
   }
@@ -259,7 +260,7 @@ class BackwardWalk {
   }
 
   const Backward<T>& call_;
-  Kept<T>& kept_;
+  SavedValues<T>& saved_;
   GradientSums<T>& sums_;
   const CellSizes<T>& sizes_;
   const Schedule& schedule_;
@@ -276,11 +277,11 @@ class BackwardWalk {
 }  // namespace
 
 template <class T>
-void walk_backward(const Backward<T>& call, Kept<T>& kept, GradientSums<T>& sums) {
-  BackwardWalk<T>(call, kept, sums).run();
+void walk_backward(const Backward<T>& call, SavedValues<T>& saved, GradientSums<T>& sums) {
+  BackwardWalk<T>(call, saved, sums).run();
 }
 
-template void walk_backward(const Backward<float>&, Kept<float>&, GradientSums<float>&);
-template void walk_backward(const Backward<double>&, Kept<double>&, GradientSums<double>&);
+template void walk_backward(const Backward<float>&, SavedValues<float>&, GradientSums<float>&);
+template void walk_backward(const Backward<double>&, SavedValues<double>&, GradientSums<double>&);
 
 }  // namespace pyrnn

@@ -51,7 +51,7 @@ void walk_forward(const Forward<T>& call, Checkpoints<T>& checkpoints) {
     forward.y = call.y + segment.row * call.y_row;
     forward.inner_last = last.data();
     forward.noise = call.noise.from(segment.row);
-    walk_forward(forward, static_cast<Kept<T>*>(nullptr));
+    walk_forward(forward, static_cast<SavedValues<T>*>(nullptr));
     // Sequences that end here have their last states; others will have them written over.
     copy_states(last.data(), count, call.inner_last, batch, count, states, H);
     if (end == whole.steps()) break;
@@ -94,8 +94,8 @@ void walk_backward(const Backward<T>& call, const Checkpoints<T>& checkpoints,
     again.y_row = O;
     again.inner_last = unused.data();
     again.noise = noise;
-    Kept<T> kept;
-    walk_forward(again, &kept);
+    SavedValues<T> saved;
+    walk_forward(again, &saved);
     Backward<T> back = call;
     back.inputs.schedule = &segment.schedule;
     back.inputs.first_step = begin;
@@ -108,7 +108,7 @@ void walk_backward(const Backward<T>& call, const Checkpoints<T>& checkpoints,
     back.dinner_last = back.dinner0 = segment_dinner.data();
     back.dx = call.dx == nullptr ? nullptr : call.dx + segment.row * sizes.input_size;
     back.noise = noise;
-    walk_backward(back, kept, sums);
+    walk_backward(back, saved, sums);
     copy_states(segment_dinner.data(), count, dinner.data(), batch, count, states, H);
   }
   std::copy(dh.data(), dh.data() + batch * O, call.dh0);

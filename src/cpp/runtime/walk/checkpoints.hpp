@@ -1,4 +1,4 @@
-// A sequence of which only the states between segments are kept. The backward pass runs forward
+// A sequence of which only the states between segments are saved. The backward pass runs forward
 // again, segment by segment from the last one, so that memory is proportional to the number of
 // segments plus the length of one. Every number is computed as without checkpoints, so gradients
 // are equal bit for bit.
@@ -12,7 +12,7 @@ namespace pyrnn {
 
 template <class T>
 struct Checkpoints {
-  Size steps = 0;  // of a segment, 0 if all is kept
+  Size steps = 0;  // of a segment, 0 if all is saved
   // First states after h of each segment: (inner states, its batch, H)
   std::vector<Buffer<T>> inner;
 };

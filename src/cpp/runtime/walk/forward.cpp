@@ -15,13 +15,13 @@ namespace {
 template <class T>
 class ForwardWalk {
  public:
-  ForwardWalk(const Forward<T>& call, Kept<T>* kept)
+  ForwardWalk(const Forward<T>& call, SavedValues<T>* saved)
       : call_(call),
-        kept_(kept),
+        saved_(saved),
         sizes_(call.weights->sizes),
         schedule_(*call.schedule),
         team_(num_threads()),
-        assignment_(sizes_, schedule_, team_.size(), kept != nullptr) {
+        assignment_(sizes_, schedule_, team_.size(), saved != nullptr) {
     const Size batch = schedule_.batch_size, O = sizes_.output_size;
     const Size row_bytes = sizes_.gates_row() * static_cast<Size>(sizeof(T));
     const bool near =
@@ -34,12 +34,13 @@ class ForwardWalk {
           tuning::piece_products / std::max<Size>(1, batch * O * sizes_.panel_numbers()), 1,
           panels_at_once_);
     const bool masked = call_.noise.hidden_mask != nullptr;
-    if (kept_ != nullptr) {
-      *kept_ = Kept<T>(sizes_, assignment_.slices, schedule_.rows, schedule_.rows, batch, masked);
+    if (saved_ != nullptr) {
+      *saved_ =
+          SavedValues<T>(sizes_, assignment_.slices, schedule_.rows, schedule_.rows, batch, masked);
     } else {
       // Pre-activations of a stretch; of the others two steps, as each looks at the one before.
       const Size gate_rows = std::min(std::max(stretch_rows_, batch), schedule_.rows);
-      own_ = Kept<T>(sizes_, assignment_.slices, gate_rows, 2 * batch, batch, masked);
+      own_ = SavedValues<T>(sizes_, assignment_.slices, gate_rows, 2 * batch, batch, masked);
       own_gate_steps_ = gate_rows / std::max<Size>(1, batch);
     }
     pad_rows(call_.inner0, sizes_.inner_states() * batch, sizes_.hidden_size, sizes_.padded,
@@ -151,11 +152,11 @@ class ForwardWalk {
     }
   }
 
-  Kept<T>& values() { return kept_ != nullptr ? *kept_ : own_; }
+  SavedValues<T>& values() { return saved_ != nullptr ? *saved_ : own_; }
 
-  // Where a sequence's values of a step are among those that are kept: a row of each.
-  Size kept_row(Size step, Size n) const {
-    if (kept_ != nullptr)
+  // Where a sequence's values of a step are among those that are saved: a row of each.
+  Size saved_row(Size step, Size n) const {
+    if (saved_ != nullptr)
       return assignment_.slices.row(schedule_.first_of(step), n, schedule_.steps());
     return assignment_.slices.row(step % 2 * schedule_.batch_size, n, 2);
   }
@@ -164,12 +165,12 @@ class ForwardWalk {
   // those of the stretch alone.
   T* gates_at(Size first, Size n, Size stretch_row) {
     const Slices& slices = assignment_.slices;
-    const Size at = kept_ != nullptr ? slices.row(first, n, schedule_.steps())
-                                     : slices.row(first - stretch_row, n, own_gate_steps_);
-    return values().gates.data() + at * sizes_.gates_row();
+    const Size row = saved_ != nullptr ? slices.row(first, n, schedule_.steps())
+                                       : slices.row(first - stretch_row, n, own_gate_steps_);
+    return values().gates.data() + row * sizes_.gates_row();
   }
 
-  // x W_ih for steps [begin, end): for the rows that this part walks, or its share of all, or
+  // x W_ih for steps [begin, end): for the rows that this part walks, or its part of all, or
   // the panels that it owns.
   void hoist(Size begin, Size end, Range mine, int part) {
     const Range all = schedule_.rows_of(begin, end), panels = assignment_.panels(part);
@@ -205,7 +206,7 @@ class ForwardWalk {
       q.inner_next_state = values().rows * sizes_.padded;
       q.panel_begin = panels.begin;
       q.panel_end = panels.end;
-      q.keep = kept_ != nullptr;
+      q.keep = saved_ != nullptr;
       steps_.push_back({q, {}});
     }
   }
@@ -213,9 +214,9 @@ class ForwardWalk {
   StepForward<T>& rows_of(Size step, Range rows, Size stretch_row, int part) {
     const Size O = sizes_.output_size, padded = sizes_.padded, batch = schedule_.batch_size;
     const Size first = schedule_.first_of(step), row = first + rows.begin;
-    const Size at = kept_row(step, rows.begin);
-    const Size before = step == 0 ? rows.begin : kept_row(step - 1, rows.begin);
-    Kept<T>& values = this->values();
+    const Size saved = saved_row(step, rows.begin);
+    const Size before = step == 0 ? rows.begin : saved_row(step - 1, rows.begin);
+    SavedValues<T>& values = this->values();
     StepForward<T>& q = steps_[static_cast<std::size_t>(part)].step;
     q.gates = gates_at(first, rows.begin, stretch_row);
     q.h_prev = step == 0 ? call_.h0 + rows.begin * O
@@ -224,8 +225,8 @@ class ForwardWalk {
     q.h_next = call_.y + row * call_.y_row;
     q.inner_prev = (step == 0 ? values.inner0.data() : values.inner.data()) + before * padded;
     q.inner_prev_state = step == 0 ? batch * padded : q.inner_next_state;
-    q.inner_next = values.inner.data() + at * padded;
-    q.u = values.u.data() + at * padded;
+    q.inner_next = values.inner.data() + saved * padded;
+    q.u = values.u.data() + saved * padded;
     q.rows = rows.size();
     q.product.last_first = step % 2 == 1;
     return q;
@@ -237,8 +238,9 @@ class ForwardWalk {
       return;
     }
     const Size O = sizes_.output_size;
-    const T* const masked = step == 0 ? values().hidden0.data() + rows.begin * O
-                                      : values().hidden.data() + kept_row(step - 1, rows.begin) * O;
+    const T* const masked = step == 0
+                                ? values().hidden0.data() + rows.begin * O
+                                : values().hidden.data() + saved_row(step - 1, rows.begin) * O;
     multiply_hidden(q, masked, O);
   }
 
@@ -261,13 +263,13 @@ class ForwardWalk {
 
   void finish_step(StepForward<T>& q, Size step, Range rows, int part) {
     if (sizes_.two_products()) second_step(*call_.weights, q, assignment_.outputs(part));
-    add_noise(q, schedule_.first_of(step) + rows.begin, rows.begin, kept_row(step, rows.begin),
+    add_noise(q, schedule_.first_of(step) + rows.begin, rows.begin, saved_row(step, rows.begin),
               part);
   }
 
   // Noise, on what this part owns: zoneout keeps some of the old values; h is masked for the
   // products of the next step.
-  void add_noise(const StepForward<T>& q, Size row, Size sequence, Size at, int part) {
+  void add_noise(const StepForward<T>& q, Size row, Size sequence, Size saved, int part) {
     const Noise<T>& noise = call_.noise;
     const Range units = assignment_.units(part), outputs = assignment_.output_units(part);
     const Size O = sizes_.output_size;
@@ -280,7 +282,7 @@ class ForwardWalk {
     }
     if (noise.hidden_mask != nullptr)
       mask_rows<T>({q.h_next, q.h_next_row}, {noise.hidden_mask + sequence * O, O},
-                   {values().hidden.data() + at * O, O}, q.rows, outputs);
+                   {values().hidden.data() + saved * O, O}, q.rows, outputs);
   }
 
   // The last states after h, each sequence's at its own last step.
@@ -289,14 +291,14 @@ class ForwardWalk {
     for (int state = 0; state < sizes_.inner_states(); ++state) {
       const T* const from = values().inner.data() + state * values().rows * sizes_.padded;
       schedule_.each_last_row([&](Size step, Size n) {
-        copy_rows(from + kept_row(step, n) * sizes_.padded, sizes_.padded,
+        copy_rows(from + saved_row(step, n) * sizes_.padded, sizes_.padded,
                   call_.inner_last + (state * batch + n) * H, H, 1, H);
       });
     }
   }
 
   const Forward<T>& call_;
-  Kept<T>* kept_;
+  SavedValues<T>* saved_;
   const CellSizes<T>& sizes_;
   const Schedule& schedule_;
   Team team_;
@@ -306,17 +308,17 @@ class ForwardWalk {
   std::vector<Phase> phases_;
   std::vector<OwnStep> steps_;        // of each part
   std::vector<Remaining> remaining_;  // one of each part
-  Kept<T> own_;
+  SavedValues<T> own_;
 };
 
 }  // namespace
 
 template <class T>
-void walk_forward(const Forward<T>& call, Kept<T>* kept) {
-  ForwardWalk<T>(call, kept).run();
+void walk_forward(const Forward<T>& call, SavedValues<T>* saved) {
+  ForwardWalk<T>(call, saved).run();
 }
 
-template void walk_forward(const Forward<float>&, Kept<float>*);
-template void walk_forward(const Forward<double>&, Kept<double>*);
+template void walk_forward(const Forward<float>&, SavedValues<float>*);
+template void walk_forward(const Forward<double>&, SavedValues<double>*);
 
 }  // namespace pyrnn

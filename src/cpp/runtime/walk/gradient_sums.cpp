@@ -49,10 +49,10 @@ typename GradientSums<T>::Band GradientSums<T>::new_band(int index) const {
 }
 
 template <class T>
-void GradientSums<T>::begin(const LayerInputs<T>& inputs, const Kept<T>& kept,
+void GradientSums<T>::begin(const LayerInputs<T>& inputs, const SavedValues<T>& saved,
                             const GradientRows<T>& rows, int threads) {
   inputs_ = inputs;
-  kept_ = &kept;
+  saved_ = &saved;
   rows_ = rows;
   const Size input = one_hot_ ? 0 : sizes_.input_size;
   while (static_cast<int>(scratch_.size()) < threads)
@@ -82,10 +82,10 @@ void GradientSums<T>::close_units(Size steps, Range unit_rows, Range panels) {
   if (blocks == 0 || steps % sum_block > 0) return;
   const Range units = within(panels, sizes_.panel_units(), padded);
   for (Size row = unit_rows.begin * blocks; row < unit_rows.end * blocks; ++row) {
-    const Size place = row * padded + units.begin;
-    sizes_.kernels->add_to_totals(units_before_.data() + place, units_.data() + place,
-                                  units_low_.data() + place, units.size(), false, false);
-    std::fill(units_.data() + place, units_.data() + place + units.size(), T(0));
+    const Size offset = row * padded + units.begin;
+    sizes_.kernels->add_to_totals(units_before_.data() + offset, units_.data() + offset,
+                                  units_low_.data() + offset, units.size(), false, false);
+    std::fill(units_.data() + offset, units_.data() + offset + units.size(), T(0));
   }
 }
 
@@ -102,16 +102,16 @@ Size GradientSums<T>::stretch_to(Size begin, Size end) const {
     if (ends_at(step)) return step;
   Size step = begin;
   while (step > 0 && !ends_at(step)) --step;
-  const Size wanted = end - begin, parts = std::max<Size>(1, (end - step + wanted / 2) / wanted);
-  return end - quotient_up(end - step, parts);
+  const Size wanted = end - begin, cuts = std::max<Size>(1, (end - step + wanted / 2) / wanted);
+  return end - quotient_up(end - step, cuts);
 }
 
 template <class T>
 void GradientSums<T>::sum(Size begin, Size end, int band_index, Range panels, Range outputs,
                           int thread) {
   Band& band = bands_[static_cast<std::size_t>(band_index)];
-  // A band lies in one slice of what is kept.
-  const BandRows rows(*inputs_.schedule, kept_->slices, band_rows(band_index), {begin, end},
+  // A band lies in one slice of what is saved.
+  const BandRows rows(*inputs_.schedule, saved_->slices, band_rows(band_index), {begin, end},
                       inputs_.first_step, band.open_before[static_cast<std::size_t>(end)]);
   for (const BlockRows& block_rows : rows.blocks) {
     if (panels.size() > 0) {
@@ -148,7 +148,7 @@ void GradientSums<T>::sum_bias(Band& band, const BandRows& rows, const BlockRows
   if (sums.all == nullptr) return;
   const Range columns = columns_of(panels);
   T* const block = sums.of_block(block_rows.before);
-  sizes_.kernels->column_sums(rows_.dgates, sizes_.gates_row(), rows.from(rows.kept, block_rows),
+  sizes_.kernels->column_sums(rows_.dgates, sizes_.gates_row(), rows.from(rows.saved, block_rows),
                               columns.begin, columns.end, block_rows.before.rows > 0, block);
   if (block_rows.closes && block_rows.before.block > 0)
     sizes_.kernels->add(sums.of_bundle(block_rows.before) + columns.begin, block + columns.begin,
@@ -184,16 +184,16 @@ void GradientSums<T>::sum_one_hot(Band& band, const BandRows& rows, const BlockR
                                   Range panels, Size end) {
   const Range columns = columns_of(panels);
   Sums& sums = band.one_hot;
-  sizes_.kernels->scatter_sums(rows_.dgates, sizes_.gates_row(), rows.from(rows.kept, block_rows),
+  sizes_.kernels->scatter_sums(rows_.dgates, sizes_.gates_row(), rows.from(rows.saved, block_rows),
                                inputs_.x.indices, rows.from(rows.packed, block_rows), columns.begin,
                                columns.end, sums.of_block(block_rows.before), sizes_.gates_row());
   if (block_rows.closes && block_rows.before.block > 0)
     close_one_hot(sums, rows, block_rows, columns, end);
   if (!block_rows.closes_bundle() || block_rows.before.bundle == 0) return;
   for (Size index = 0; index < weights_.input_count(); ++index) {
-    const Size place = index * sizes_.gates_row() + columns.begin;
-    add_bundle(sums, block_rows, place, columns.size());
-    std::fill_n(sums.bundle.data() + place, columns.size(), T(0));
+    const Size offset = index * sizes_.gates_row() + columns.begin;
+    add_bundle(sums, block_rows, offset, columns.size());
+    std::fill_n(sums.bundle.data() + offset, columns.size(), T(0));
   }
 }
 
@@ -205,9 +205,9 @@ void GradientSums<T>::close_one_hot(Sums& sums, const BandRows& rows, const Bloc
                                     Range columns, Size end) {
   const Schedule& schedule = *inputs_.schedule;
   const auto close = [&](Size index) {
-    const Size place = index * sizes_.gates_row() + columns.begin;
-    T* const block = sums.block.data() + place;
-    sizes_.kernels->add(sums.of_bundle(block_rows.before) + place, block, columns.size());
+    const Size offset = index * sizes_.gates_row() + columns.begin;
+    T* const block = sums.block.data() + offset;
+    sizes_.kernels->add(sums.of_bundle(block_rows.before) + offset, block, columns.size());
     std::fill_n(block, columns.size(), T(0));
   };
   const auto close_rows = [&](Size first, Size count) {
@@ -224,8 +224,8 @@ void GradientSums<T>::close_one_hot(Sums& sums, const BandRows& rows, const Bloc
   for (Size later = end; later < step; ++later)
     close_rows(schedule.first_of(later), schedule.count_of(later));
   for (Size group = block_rows.begin; group < block_rows.end; ++group) {
-    const std::size_t at = static_cast<std::size_t>(group);
-    close_rows(rows.packed[at], rows.counts[at]);
+    const std::size_t i = static_cast<std::size_t>(group);
+    close_rows(rows.packed[i], rows.counts[i]);
   }
 }
 
@@ -236,7 +236,7 @@ OuterProduct<T> GradientSums<T>::outer_of(const BandRows& rows, const BlockRows&
   OuterProduct<T> q{};
   q.a = rows_.dgates;
   q.a_row = sizes_.gates_row();
-  q.a_groups = rows.from(rows.kept, block_rows);
+  q.a_groups = rows.from(rows.saved, block_rows);
   q.slots = shape.slots;
   q.unit_vectors = shape.unit_vectors;
   std::copy(shape.gate_of_slot, shape.gate_of_slot + max_slots, q.gate_of_slot);
@@ -274,19 +274,19 @@ OuterSide<T> GradientSums<T>::input_side(Band& band, const BandRows& rows,
   return side;
 }
 
-// The first step's share comes last, and its rows of B are those of h0.
+// The first step's term comes last, and its rows of B are those of h0.
 template <class T>
 OuterSide<T> GradientSums<T>::hidden_side(Band& band, const BandRows& rows,
                                           const BlockRows& block_rows) const {
   const CellShape& shape = sizes_.shape();
-  const bool masked = kept_->hidden.size() > 0;
+  const bool masked = saved_->hidden.size() > 0;
   OuterSide<T> side = side_of(band.weight_hh, block_rows, sizes_.output_size);
   side.slot_begin = shape.hidden_begin;
   side.slot_end = shape.hidden_end;
-  side.b = masked ? kept_->hidden.data() : inputs_.y;
+  side.b = masked ? saved_->hidden.data() : inputs_.y;
   side.b_row = masked ? sizes_.output_size : inputs_.y_row;
-  side.b_groups = rows.from(masked ? rows.kept_before : rows.packed_before, block_rows);
-  if (block_rows.of_first_step) side.b_last = masked ? kept_->hidden0.data() : inputs_.h0;
+  side.b_groups = rows.from(masked ? rows.saved_before : rows.packed_before, block_rows);
+  if (block_rows.of_first_step) side.b_last = masked ? saved_->hidden0.data() : inputs_.h0;
   side.b_last_row = sizes_.output_size;
   return side;
 }
@@ -309,8 +309,8 @@ void GradientSums<T>::sum_second(Band& band, const BandRows& rows, const BlockRo
     side.slot_end = q.slots;
   }
   if (q.panel_begin == q.panel_end) return;
-  side.b_groups = rows.from(rows.kept, block_rows);
-  side.b = kept_->u.data();
+  side.b_groups = rows.from(rows.saved, block_rows);
+  side.b = saved_->u.data();
   side.b_row = sizes_.padded;
   sizes_.kernels->outer_product(q);
   if (sizes_.projected) {
@@ -322,7 +322,7 @@ void GradientSums<T>::sum_second(Band& band, const BandRows& rows, const BlockRo
 }
 
 template <class T>
-void GradientSums<T>::input_gradient(Size row, Size kept, const StepRows& rows, T* dx) const {
+void GradientSums<T>::input_gradient(Size row, Size saved_row, const StepRows& rows, T* dx) const {
   if (rows.count == 0 || rows.groups == 0) return;
   const Size I = sizes_.input_size;
   Product<T> product{};
@@ -331,9 +331,9 @@ void GradientSums<T>::input_gradient(Size row, Size kept, const StepRows& rows, 
   product.groups = rows.groups;
   product.a_group = rows.gates_apart * sizes_.gates_row();
   product.c_group = rows.apart * I;
-  multiply_back(sizes_, inputs_.weights->input_back, rows_.dgates + kept * sizes_.gates_row(),
+  multiply_back(sizes_, inputs_.weights->input_back, rows_.dgates + saved_row * sizes_.gates_row(),
                 sizes_.shape().input_begin, sizes_.input_slots(), product,
-                [&](Product<T>& part) { multiply_rows(*sizes_.kernels, part); });
+                [&](Product<T>& product) { multiply_rows(*sizes_.kernels, product); });
 }
 
 template <class T>

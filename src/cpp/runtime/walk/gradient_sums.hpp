@@ -2,7 +2,7 @@
 // pre-activations.
 //
 // Sums over time run from the last step to the first, whatever the stretches in which they are
-// taken; the first step's share of dweight_hh, which multiplies h0, is the last. They are cut into
+// taken; the first step's term of dweight_hh, which multiplies h0, is the last. They are cut into
 // blocks of rows, counted from the last step on; a block that a stretch leaves open goes on in the
 // next. A batch may be cut into bands of sequences, each with sums of its own, which are added up
 // in their order.
@@ -13,7 +13,7 @@
 
 #include "numerics.hpp"
 #include "runtime/layout/band_rows.hpp"
-#include "runtime/layout/kept.hpp"
+#include "runtime/layout/saved_values.hpp"
 #include "runtime/layout/schedule.hpp"
 #include "runtime/walk/cell_step.hpp"
 
@@ -43,7 +43,7 @@ struct LayerInputs {
   Size first_step = 0;  // of the whole sequence
 };
 
-// Gradients of pre-activations, and of h where it is projected; rows in the order of what is kept.
+// Gradients of pre-activations, and of h where it is projected; rows in the order of what is saved.
 template <class T>
 struct GradientRows {
   const T* dgates;               // (rows, slots * padded)
@@ -59,17 +59,17 @@ class GradientSums {
                Size unit_rows, int bands = 1);
 
   // Begins with a segment of the sequence; `threads` may call `sum` at a time.
-  void begin(const LayerInputs<T>& inputs, const Kept<T>& kept, const GradientRows<T>& rows,
+  void begin(const LayerInputs<T>& inputs, const SavedValues<T>& saved, const GradientRows<T>& rows,
              int threads);
   // Where a stretch of time that ends at `end` begins best, if it is to begin at about `begin`:
   // where a block does, or an even fraction of one.
   Size stretch_to(Size begin, Size end) const;
-  // The share of steps [begin, end) of a band for some panels of units and of h; the last steps
-  // come first.
+  // What steps [begin, end) of a band add, for some panels of units and of h; the last steps come
+  // first.
   void sum(Size begin, Size end, int band, Range panels, Range outputs, int thread);
-  // dx (rows, I) from row `row` on, for rows that are kept from `kept` on; rows.gates_apart is that
-  // of what is kept
-  void input_gradient(Size row, Size kept, const StepRows& rows, T* dx) const;
+  // dx (rows, I) from row `row` on, for rows that are saved from `saved_row` on; rows.gates_apart
+  // is that of what is saved
+  void input_gradient(Size row, Size saved_row, const StepRows& rows, T* dx) const;
   // To be called once, after the last `sum` of a segment.
   void end();
   // Gradients of the parameters that act on units, summed over time by the steps themselves:
@@ -78,7 +78,7 @@ class GradientSums {
   // To be called after a step back of some unit rows, for some panels of units; `steps` is how many
   // of the sequence, or the window, are left. Sums over time are cut into blocks as well.
   void close_units(Size steps, Range unit_rows, Range panels);
-  // Adds the bands up, and brings what was kept in the core's layout into torch's.
+  // Adds the bands up, and brings what was saved in the core's layout into torch's.
   void finish();
 
  private:
@@ -142,7 +142,7 @@ class GradientSums {
   const bool one_hot_;
   const Size unit_rows_;
   LayerInputs<T> inputs_{};
-  const Kept<T>* kept_ = nullptr;
+  const SavedValues<T>* saved_ = nullptr;
   GradientRows<T> rows_{};
   Buffer<T> units_, units_before_, units_low_;
   std::vector<Band> bands_;
@@ -178,7 +178,7 @@ void multiply_back(const CellSizes<T>& sizes, const BackPanels<T>& weights, cons
 }
 
 // Bands whose sums pay: each of several threads can then have rows and sums of its own. What the
-// sums take of memory, and of time to be added up, must be small beside what is kept for the
+// sums take of memory, and of time to be added up, must be small beside what is saved for the
 // backward pass and the work done on it.
 template <class T>
 int band_count(const CellSizes<T>& sizes, const Schedule& schedule) {
@@ -188,13 +188,14 @@ int band_count(const CellSizes<T>& sizes, const Schedule& schedule) {
   const Size sums = gates * (sizes.input_size + sizes.output_size);
   constexpr Size number = sizeof(T);
   if (sums * number > numerics::most_band_bytes) return 1;
-  const Size kept = schedule.rows * (gates + sizes.inner_states() * units + sizes.output_size);
-  const Size kept_to_sums = kept * number < numerics::much_kept_bytes ? numerics::kept_to_sums
-                                                                      : numerics::much_kept_to_sums;
+  const Size saved = schedule.rows * (gates + sizes.inner_states() * units + sizes.output_size);
+  const Size saved_to_sums = saved * number < numerics::much_saved_bytes
+                                 ? numerics::saved_to_sums
+                                 : numerics::much_saved_to_sums;
   const auto pays = [&](int bands) {
     const Size least_rows =
         bands == 2 ? numerics::least_rows_of_two_bands : numerics::least_rows_of_bands;
-    return schedule.batch_size >= bands * least_rows && kept >= (bands - 1) * sums * kept_to_sums;
+    return schedule.batch_size >= bands * least_rows && saved >= (bands - 1) * sums * saved_to_sums;
   };
   int bands = numerics::most_bands;
   while (bands > 1 && !pays(bands)) bands /= 2;

@@ -12,23 +12,23 @@ namespace pyrnn {
 constexpr int max_states = 2;
 
 // How much of a state's old value stays in a step: all or nothing as drawn for each unit, or the
-// same share of every unit.
+// same rate of every unit.
 template <class T>
 struct Zoneout {
   const T* drawn = nullptr;  // (rows, size): 1 where the old value stays, 0 where the new one comes
   Size row = 0;
-  T old_share = 0, new_share = 1;  // where nothing is drawn
+  T old_factor = 0, new_factor = 1;  // where nothing is drawn
 
-  // 1 - share is rounded once: from a share rounded to T it would be wrong near 1. Subnormal shares
+  // 1 - rate is rounded once: from a rate rounded to T it would be wrong near 1. Subnormal rates
   // are zero on every thread, whatever its flush mode.
-  static Zoneout with_share(double share) {
+  static Zoneout with_rate(double rate) {
     Zoneout zoneout;
-    if (share >= static_cast<double>(std::numeric_limits<T>::min()))
-      zoneout.old_share = static_cast<T>(share);
-    zoneout.new_share = static_cast<T>(1 - share);
+    if (rate >= static_cast<double>(std::numeric_limits<T>::min()))
+      zoneout.old_factor = static_cast<T>(rate);
+    zoneout.new_factor = static_cast<T>(1 - rate);
     return zoneout;
   }
-  bool active() const { return drawn != nullptr || old_share != 0; }
+  bool active() const { return drawn != nullptr || old_factor != 0; }
   // The same from a row of the sequence on
   Zoneout from(Size begin) const {
     Zoneout later = *this;
@@ -61,13 +61,13 @@ struct UnitRows {
   Size row;
 };
 
-// next = share previous + (1 - share) next. A share of 0 or 1 chooses: an infinity that is not
+// next = rate previous + (1 - rate) next. A rate of 0 or 1 chooses: an infinity that is not
 // chosen is not multiplied by 0, which would make it NaN.
 template <class T>
 void zone_out(const Zoneout<T>& zoneout, UnitRows<const T> previous, UnitRows<T> next, Size rows,
               Range units) {
   if (!zoneout.active()) return;
-  const T old_share = zoneout.old_share, new_share = zoneout.new_share;
+  const T old_factor = zoneout.old_factor, new_factor = zoneout.new_factor;
   for (Size row = 0; row < rows; ++row) {
     const T* const old = previous.data + row * previous.row;
     T* const to = next.data + row * next.row;
@@ -75,11 +75,11 @@ void zone_out(const Zoneout<T>& zoneout, UnitRows<const T> previous, UnitRows<T>
       const T* const keeps = zoneout.drawn + row * zoneout.row;
       for (Size unit = units.begin; unit < units.end; ++unit)
         to[unit] = keeps[unit] != 0 ? old[unit] : to[unit];
-    } else if (new_share == 0) {
+    } else if (new_factor == 0) {
       std::copy(old + units.begin, old + units.end, to + units.begin);
     } else {
       for (Size unit = units.begin; unit < units.end; ++unit)
-        to[unit] = old_share * old[unit] + new_share * to[unit];
+        to[unit] = old_factor * old[unit] + new_factor * to[unit];
     }
   }
 }
@@ -88,7 +88,7 @@ void zone_out(const Zoneout<T>& zoneout, UnitRows<const T> previous, UnitRows<T>
 template <class T>
 void zone_out_back(const Zoneout<T>& zoneout, UnitRows<T> d, UnitRows<T> passed, Size rows,
                    Range units) {
-  const T old_share = zoneout.old_share, new_share = zoneout.new_share;
+  const T old_factor = zoneout.old_factor, new_factor = zoneout.new_factor;
   for (Size row = 0; row < rows; ++row) {
     T* const inside = d.data + row * d.row;
     T* const past = passed.data + row * passed.row;
@@ -99,13 +99,13 @@ void zone_out_back(const Zoneout<T>& zoneout, UnitRows<T> d, UnitRows<T> passed,
         past[unit] = keeps[unit] != 0 ? all : T(0);
         inside[unit] = keeps[unit] != 0 ? T(0) : all;
       }
-    } else if (new_share == 0) {
+    } else if (new_factor == 0) {
       std::copy(inside + units.begin, inside + units.end, past + units.begin);
       std::fill(inside + units.begin, inside + units.end, T(0));
     } else {
       for (Size unit = units.begin; unit < units.end; ++unit) {
-        past[unit] = old_share * inside[unit];
-        inside[unit] = new_share * inside[unit];
+        past[unit] = old_factor * inside[unit];
+        inside[unit] = new_factor * inside[unit];
       }
     }
   }

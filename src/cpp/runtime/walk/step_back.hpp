@@ -40,11 +40,11 @@ struct BackState {
 // The rows that one step of the backward pass takes.
 template <class T>
 struct BackRows {
-  Size row;                  // the first of them in the packed batch
-  Size previous;             // its row a step before; less than 0 where there is none
-  Size kept, kept_previous;  // the same among the values that are kept
-  Size sequence;             // the first sequence
-  Size state;                // the first row of the BackState
+  Size row;                        // the first of them in the packed batch
+  Size previous;                   // its row a step before; less than 0 where there is none
+  Size saved_row, saved_previous;  // the same among the values that are saved
+  Size sequence;                   // the first sequence
+  Size state;                      // the first row of the BackState
   Size count;
   Size steps;   // of the sequence, or the window, that are left after this one
   const T* dy;  // (count, O), or null
@@ -57,12 +57,12 @@ struct BackRows {
 template <class T>
 class StepBack {
  public:
-  StepBack(const LayerInputs<T>& inputs, const Kept<T>& kept, const Noise<T>& noise,
+  StepBack(const LayerInputs<T>& inputs, const SavedValues<T>& saved, const Noise<T>& noise,
            GradientSums<T>& sums, BackState<T>& state)
       : inputs_(inputs),
         weights_(*inputs.weights),
         sizes_(inputs.weights->sizes),
-        kept_(kept),
+        saved_(saved),
         noise_(noise),
         sums_(sums),
         state_(state) {}
@@ -119,8 +119,9 @@ class StepBack {
     q.gates = q.dgates;
     q.du = state_.du.data() + rows.state * sizes_.padded;
     if (masked()) {
-      q.h_prev = rows.previous < 0 ? kept_.hidden0.data() + rows.sequence * sizes_.output_size
-                                   : kept_.hidden.data() + rows.kept_previous * sizes_.output_size;
+      q.h_prev = rows.previous < 0
+                     ? saved_.hidden0.data() + rows.sequence * sizes_.output_size
+                     : saved_.hidden.data() + rows.saved_previous * sizes_.output_size;
       q.h_prev_row = sizes_.output_size;
       q.dh = state_.dhidden.data() + rows.state * padded_output();
       const Range units = {panels.begin * sizes_.panel_units(),
@@ -187,12 +188,12 @@ class StepBack {
     StepBackward<T> q{};
     q.gates_row = q.dgates_row = sizes_.gates_row();
     q.dgates = rows.dgates;
-    q.gates = kept_.gates.data() + rows.kept * q.gates_row;
+    q.gates = saved_.gates.data() + rows.saved_row * q.gates_row;
     q.h_prev = first ? inputs_.h0 + rows.sequence * O : inputs_.y + rows.previous * inputs_.y_row;
     q.h_prev_row = first ? O : inputs_.y_row;
-    q.inner_prev = first ? kept_.inner0.data() + rows.sequence * padded
-                         : kept_.inner.data() + rows.kept_previous * padded;
-    q.inner_prev_state = (first ? kept_.batch : kept_.rows) * padded;
+    q.inner_prev = first ? saved_.inner0.data() + rows.sequence * padded
+                         : saved_.inner.data() + rows.saved_previous * padded;
+    q.inner_prev_state = (first ? saved_.batch : saved_.rows) * padded;
     q.inner_row = padded;
     q.dh = state_.dh.data() + rows.state * padded_output();
     q.dinner = state_.dinner.data() + rows.state * padded;
@@ -243,7 +244,7 @@ class StepBack {
   const LayerInputs<T>& inputs_;
   const CellWeights<T>& weights_;
   const CellSizes<T>& sizes_;
-  const Kept<T>& kept_;
+  const SavedValues<T>& saved_;
   const Noise<T>& noise_;
   GradientSums<T>& sums_;
   BackState<T>& state_;

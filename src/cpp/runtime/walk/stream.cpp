@@ -16,7 +16,7 @@ template <class T>
 Stream<T>::Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Size batch_size,
                   const std::vector<double>& zoneout)
     : batch_size_(batch_size) {
-  for (const double share : zoneout) zoneout_.push_back(Zoneout<T>::with_share(share));
+  for (const double rate : zoneout) zoneout_.push_back(Zoneout<T>::with_rate(rate));
   for (auto& weights : layers) {
     Layer layer;
     const CellSizes<T>& sizes = weights->sizes;

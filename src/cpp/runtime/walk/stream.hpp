@@ -14,7 +14,7 @@ namespace pyrnn {
 template <class T>
 class Stream {
  public:
-  // layers: lowest first; zoneout: for each state the share of the old value that stays, or none
+  // layers: lowest first; zoneout: for each state how much of the old value stays, or none
   Stream(std::vector<std::shared_ptr<const CellWeights<T>>> layers, Size batch_size,
          const std::vector<double>& zoneout);
 

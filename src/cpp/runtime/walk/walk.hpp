@@ -1,7 +1,7 @@
 // One layer in one direction over time: the forward pass, and back-propagation through time.
 #pragma once
 
-#include "runtime/layout/kept.hpp"
+#include "runtime/layout/saved_values.hpp"
 #include "runtime/walk/gradient_sums.hpp"
 #include "runtime/walk/noise.hpp"
 
@@ -20,9 +20,9 @@ struct Forward {
   Noise<T> noise;
 };
 
-// Runs the forward pass; fills `kept` if given.
+// Runs the forward pass; fills `saved` if given.
 template <class T>
-void walk_forward(const Forward<T>& call, Kept<T>* kept);
+void walk_forward(const Forward<T>& call, SavedValues<T>* saved);
 
 template <class T>
 struct Backward {
@@ -37,14 +37,16 @@ struct Backward {
   Noise<T> noise;
 };
 
-// Uses `kept` up: gradients of pre-activations take the place of the gates. The gradients of the
+// Uses `saved` up: gradients of pre-activations take the place of the gates. The gradients of the
 // parameters go to `sums`; of several segments of a sequence, the last comes first.
 template <class T>
-void walk_backward(const Backward<T>& call, Kept<T>& kept, GradientSums<T>& sums);
+void walk_backward(const Backward<T>& call, SavedValues<T>& saved, GradientSums<T>& sums);
 
-extern template void walk_forward(const Forward<float>&, Kept<float>*);
-extern template void walk_forward(const Forward<double>&, Kept<double>*);
-extern template void walk_backward(const Backward<float>&, Kept<float>&, GradientSums<float>&);
-extern template void walk_backward(const Backward<double>&, Kept<double>&, GradientSums<double>&);
+extern template void walk_forward(const Forward<float>&, SavedValues<float>*);
+extern template void walk_forward(const Forward<double>&, SavedValues<double>*);
+extern template void walk_backward(const Backward<float>&, SavedValues<float>&,
+                                   GradientSums<float>&);
+extern template void walk_backward(const Backward<double>&, SavedValues<double>&,
+                                   GradientSums<double>&);
 
 }  // namespace pyrnn

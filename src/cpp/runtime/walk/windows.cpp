@@ -26,23 +26,23 @@ struct LayerState {
   // over all lags: (rows, slots * padded), (rows, padded output)
   Buffer<T> total, total_projected;
 
-  LayerState(const WindowLayer<T>& of, Size blocks, bool lowest, int threads)
-      : layer(&of),
-        sizes(&of.inputs.weights->sizes),
-        sums(*of.inputs.weights, of.inputs.x.indices != nullptr, of.gradients, blocks),
-        state(*sizes, blocks, of.noise, threads),
-        back(of.inputs, *of.kept, of.noise, sums, state),
+  LayerState(const WindowLayer<T>& given, Size blocks, bool lowest, int threads)
+      : layer(&given),
+        sizes(&given.inputs.weights->sizes),
+        sums(*given.inputs.weights, given.inputs.x.indices != nullptr, given.gradients, blocks),
+        state(*sizes, blocks, given.noise, threads),
+        back(given.inputs, *given.saved, given.noise, sums, state),
         dgates(blocks * sizes->gates_row()),
-        total(of.inputs.schedule->rows * sizes->gates_row()) {
+        total(given.inputs.schedule->rows * sizes->gates_row()) {
     in_pieces({0, total.size()}, tuning::products_of_a_copy, 1, [&](Range some) {
       std::fill(total.data() + some.begin, total.data() + some.end, T(0));
     });
     if (!lowest) dx = Buffer<T>(blocks * sizes->input_size);
     if (sizes->projected) {
       projected = Buffer<T>(blocks * sizes->padded_output);
-      total_projected = Buffer<T>::zeros(of.inputs.schedule->rows * sizes->padded_output);
+      total_projected = Buffer<T>::zeros(given.inputs.schedule->rows * sizes->padded_output);
     }
-    sums.begin(of.inputs, *of.kept, {total.data(), total_projected.data()}, threads);
+    sums.begin(given.inputs, *given.saved, {total.data(), total_projected.data()}, threads);
   }
 };
 
@@ -169,26 +169,26 @@ class WindowWalk {
         work(rows_of(layer, {window, window + 1}, lag));
     };
     StepBack<T>& back = state.back;
-    if (back.enters()) each([&](const auto& at) { back.enter(at, outputs, units); });
+    if (back.enters()) each([&](const auto& these) { back.enter(these, outputs, units); });
     if (sizes.projected) back.project(all, unit_columns);
-    each([&](const auto& at) { back.pointwise(at, panels, part); });
+    each([&](const auto& these) { back.pointwise(these, panels, part); });
     if (sizes.shape().has_second()) {
       back.second_product(all, unit_columns);
-      each([&](const auto& at) { back.pointwise_first(at, panels, part); });
+      each([&](const auto& these) { back.pointwise_first(these, panels, part); });
     }
     // No other window is at this step at this lag.
-    each([&](const auto& at) { add_to_total(state, at); });
+    each([&](const auto& these) { add_to_total(state, these); });
     back.carry(all, {0, quotient_up(sizes.padded_output, backward_panel_units(sizes))});
-    if (back.leaves()) each([&](const auto& at) { back.leave(at, outputs, units); });
+    if (back.leaves()) each([&](const auto& these) { back.leave(these, outputs, units); });
   }
 
-  static void add_to_total(LayerState<T>& state, const BackRows<T>& at) {
+  static void add_to_total(LayerState<T>& state, const BackRows<T>& these) {
     const CellSizes<T>& sizes = *state.sizes;
-    sizes.kernels->add(state.total.data() + at.row * sizes.gates_row(), at.dgates,
-                       at.count * sizes.gates_row());
+    sizes.kernels->add(state.total.data() + these.row * sizes.gates_row(), these.dgates,
+                       these.count * sizes.gates_row());
     if (sizes.projected)
-      sizes.kernels->add(state.total_projected.data() + at.row * sizes.padded_output, at.projected,
-                         at.count * sizes.padded_output);
+      sizes.kernels->add(state.total_projected.data() + these.row * sizes.padded_output,
+                         these.projected, these.count * sizes.padded_output);
   }
 
   // The rows of some windows; what they read of the sequence is the first window's.
@@ -197,23 +197,23 @@ class WindowWalk {
     const CellSizes<T>& sizes = *state.sizes;
     const Size step = position(windows.begin, lag), batch = schedule_.batch_size;
     const Size block = windows.begin * batch;
-    BackRows<T> at{};
-    at.row = at.kept = schedule_.first_of(step);
-    at.previous = at.kept_previous = step == 0 ? -1 : schedule_.first_of(step - 1);
-    at.state = block;
-    at.last_first = lag % 2 == 1;
-    at.count = rows_at(windows, lag);
-    at.steps = k2_ - 1 - lag;
+    BackRows<T> these{};
+    these.row = these.saved_row = schedule_.first_of(step);
+    these.previous = these.saved_previous = step == 0 ? -1 : schedule_.first_of(step - 1);
+    these.state = block;
+    these.last_first = lag % 2 == 1;
+    these.count = rows_at(windows, lag);
+    these.steps = k2_ - 1 - lag;
     if (layer + 1 < states_.size()) {
-      at.dy_row = sizes.output_size;
-      at.dy = states_[layer + 1]->dx.data() + block * at.dy_row;
+      these.dy_row = sizes.output_size;
+      these.dy = states_[layer + 1]->dx.data() + block * these.dy_row;
     } else if (step >= windows.begin * k1_) {
-      at.dy_row = dy_row_;
-      at.dy = dy_ + at.row * dy_row_;
+      these.dy_row = dy_row_;
+      these.dy = dy_ + these.row * dy_row_;
     }
-    at.dgates = state.dgates.data() + block * sizes.gates_row();
-    at.projected = state.projected.data() + block * sizes.padded_output;
-    return at;
+    these.dgates = state.dgates.data() + block * sizes.gates_row();
+    these.projected = state.projected.data() + block * sizes.padded_output;
+    return these;
   }
 
   // The layer below gets dz W_ih as its dy, at the same positions of the same windows.
@@ -227,7 +227,7 @@ class WindowWalk {
     multiply_back(sizes, state.layer->inputs.weights->input_back,
                   state.dgates.data() + row * sizes.gates_row(), sizes.shape().input_begin,
                   sizes.input_slots(), product,
-                  [&](Product<T>& part) { multiply_rows(*sizes.kernels, part); });
+                  [&](Product<T>& product) { multiply_rows(*sizes.kernels, product); });
     const T* const mask = below.layer->mask;
     if (mask == nullptr) return;
     for (Size window = windows.begin; window < windows.end; ++window) {

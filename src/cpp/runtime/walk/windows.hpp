@@ -17,7 +17,7 @@ namespace pyrnn {
 template <class T>
 struct WindowLayer {
   LayerInputs<T> inputs;
-  const Kept<T>* kept;
+  const SavedValues<T>* saved;
   const T* mask;  // (rows, O) that y was multiplied with on its way up, or null
   Gradients<T> gradients;
   Noise<T> noise;

@@ -13,7 +13,7 @@
 namespace pyrnn {
 
 template <class T>
-struct Kept {
+struct SavedValues {
   Slices slices;  // in whose order rows lie; those of the batch in its own
   Size rows = 0, batch = 0;
   Buffer<T> gates;    // (rows, slots * padded)
@@ -23,10 +23,10 @@ struct Kept {
   Buffer<T> hidden;   // (rows, O): h as products take it, where it is masked
   Buffer<T> hidden0;  // (batch, O)
 
-  Kept() = default;
+  SavedValues() = default;
   // gate_rows: of `gates`; row_count: of the others
-  Kept(const CellSizes<T>& sizes, Slices order, Size gate_rows, Size row_count, Size batch_size,
-       bool masked)
+  SavedValues(const CellSizes<T>& sizes, Slices order, Size gate_rows, Size row_count,
+              Size batch_size, bool masked)
       : slices(std::move(order)),
         rows(row_count),
         batch(batch_size),
@@ -64,13 +64,13 @@ void join_rows(Buffer<T>& rows, Size columns, Size states, const Slices& slices,
 
 // One slice of all.
 template <class T>
-void join_slices(Kept<T>& kept, const CellSizes<T>& sizes, const Schedule& schedule) {
-  if (kept.slices.count() == 1) return;
-  join_rows(kept.gates, sizes.gates_row(), 1, kept.slices, schedule);
-  join_rows(kept.inner, sizes.padded, sizes.inner_states(), kept.slices, schedule);
-  join_rows(kept.u, sizes.padded, 1, kept.slices, schedule);
-  join_rows(kept.hidden, sizes.output_size, 1, kept.slices, schedule);
-  kept.slices = Slices(schedule.batch_size);
+void join_slices(SavedValues<T>& saved, const CellSizes<T>& sizes, const Schedule& schedule) {
+  if (saved.slices.count() == 1) return;
+  join_rows(saved.gates, sizes.gates_row(), 1, saved.slices, schedule);
+  join_rows(saved.inner, sizes.padded, sizes.inner_states(), saved.slices, schedule);
+  join_rows(saved.u, sizes.padded, 1, saved.slices, schedule);
+  join_rows(saved.hidden, sizes.output_size, 1, saved.slices, schedule);
+  saved.slices = Slices(schedule.batch_size);
 }
 
 }  // namespace pyrnn

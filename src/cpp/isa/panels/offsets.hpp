@@ -27,7 +27,7 @@ constexpr int section_width(int columns) {
 
 // Where vector j of row k of a panel is, of `k_count` rows.
 template <class V>
-constexpr Size place_in_panel(Size k, Size j, Size k_count, Size columns) {
+constexpr Size offset_in_panel(Size k, Size j, Size k_count, Size columns) {
   const Size width = section_width<V>(static_cast<int>(columns));
   const Size in_section = j < width ? j : j - width;
   return (in_section == j ? k * width + j : (k_count + k) * width + in_section) * V::lanes;
