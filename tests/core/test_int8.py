@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn import _int8
+from pyrnn._number_formats import int8
 from pyrnn.backend import selection
 
 CELLS = {
@@ -118,7 +118,7 @@ def test_rows_of_x_are_rounded_as_the_reference_does(layout):
     most = np.float32(most_of(layout))
     rows = [np.append(ties, most), drawn(121), drawn(121) * 1e-25, drawn(121) * 1e30]
     x = np.array(rows, np.float32)
-    expected = _int8.activations(x, most)
+    expected = int8.activations(x, most)
     assert np.array_equal(expected.numbers[0, :-1], np.rint(ties))
     y = linear(np.eye(121, dtype=np.float32) * 127, x, layout)
     assert np.array_equal(y, expected.numbers * np.float32(127) * expected.scales[:, None])
@@ -129,7 +129,7 @@ def test_rows_of_x_are_rounded_as_the_reference_does(layout):
 def test_weights_are_rounded_as_the_reference_does(layout):
     weight = drawn(300, 40) * np.exp(5 * drawn(300, 1))
     weight[3], weight[4] = 0, 1e-38
-    expected = _int8.widened(_int8.weights(weight))
+    expected = int8.widened(int8.weights(weight))
     unit = np.zeros((40, 40), np.float32)
     most = np.float32(most_of(layout))
     np.fill_diagonal(unit, most)
@@ -141,12 +141,12 @@ def test_weights_are_rounded_as_the_reference_does(layout):
 
 def test_quantising_what_was_quantised_changes_nothing():
     weight = drawn(2000, 30) * np.exp(8 * drawn(2000, 1))
-    rows = _int8.weights(weight)
-    again = _int8.weights(_int8.widened(rows))
+    rows = int8.weights(weight)
+    again = int8.weights(int8.widened(rows))
     assert np.array_equal(again.numbers, rows.numbers)
     assert np.array_equal(again.scales, rows.scales)
     assert (np.abs(rows.numbers).max(axis=1) == 127).all()
-    off = np.abs(_int8.widened(rows) - weight)
+    off = np.abs(int8.widened(rows) - weight)
     assert (off <= 0.5001 * rows.scales[:, None]).all()
 
 
@@ -272,7 +272,7 @@ def test_bits_of_many_steps_stay_near_the_reference(cell, activations, most, bac
     rounded = type(layer).from_config(layer.config())
     rounded.load_state_dict(
         {
-            name: _int8.widened(_int8.weights(array)) if array.ndim == 2 else array
+            name: int8.widened(int8.weights(array)) if array.ndim == 2 else array
             for name, array in layer.parameters.items()
         }
     )
@@ -291,7 +291,7 @@ def test_linear_and_its_gradients(activations, off, backend):
     out = np.empty_like(y)
     assert np.array_equal(layer(x, out=out), y)
     dx, _, grads = layer.backward(cache, y)
-    weight = _int8.widened(_int8.weights(layer.parameters["weight"]))
+    weight = int8.widened(int8.weights(layer.parameters["weight"]))
     np.testing.assert_allclose(y, x @ weight.T + layer.parameters["bias"], atol=off)
     np.testing.assert_allclose(dx, y @ weight, atol=1e-4)
     np.testing.assert_allclose(grads["weight"], y.T @ x, atol=1e-4)

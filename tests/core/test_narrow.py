@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn import _narrow as narrow
+from pyrnn._number_formats import narrow
 
 FORMATS = ["bfloat16", "float16"]
 CELLS = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn import _narrow
+from pyrnn._number_formats import narrow
 from pyrnn.serialization import ModelFileError
 
 safetensors = pytest.importorskip("safetensors")
@@ -35,12 +35,12 @@ def test_matrices_come_back_rounded_and_the_rest_as_it_was(tmp_path, name, weigh
     pyrnn.save(model, path, weights=weights)
     loaded = pyrnn.load(path)
     assert repr(loaded) == repr(model)
-    expected = _narrow.rounded_all(weights, model.parameters)
+    expected = narrow.rounded_all(weights, model.parameters)
     for key, array in loaded.parameters.items():
         assert array.dtype == np.float32
         assert np.array_equal(array, expected[key])
-    narrow = {key for key, dtype in dtypes_in(path).items() if dtype == NAMES[weights]}
-    assert narrow == {key for key, a in model.parameters.items() if _narrow.is_narrow(key, a)}
+    stored = {key for key, dtype in dtypes_in(path).items() if dtype == NAMES[weights]}
+    assert stored == {key for key, a in model.parameters.items() if narrow.is_narrow(key, a)}
 
 
 def test_files_have_the_parameters_whatever_eval_was_told(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn import _narrow as narrow
+from pyrnn._number_formats import narrow
 
 FORMATS = ["bfloat16", "float16", "int8"]
 X = np.random.default_rng(0).standard_normal((4, 1, 5)).astype(np.float32)

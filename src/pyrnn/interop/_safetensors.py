@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn._narrow import Numbers
+from pyrnn._number_formats.narrow import Numbers
 from pyrnn._types import Array
 
 MOST_HEADER = 1 << 25

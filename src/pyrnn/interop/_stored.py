@@ -10,8 +10,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pyrnn import _checks, _int8
-from pyrnn._narrow import is_int8, is_narrow, narrowed, widened
+from pyrnn import _checks
+from pyrnn._number_formats import int8
+from pyrnn._number_formats.narrow import is_int8, is_narrow, narrowed, widened
 from pyrnn._types import Array, Storage
 from pyrnn.interop import _safetensors
 from pyrnn.interop._safetensors import Contents, Tensor
@@ -35,7 +36,7 @@ def tensors(parameters: Mapping[str, Array], storage: Storage) -> dict[str, Any]
         if storage == "full" or not is_narrow(name, array):
             found[name] = np.asarray(array, order="C")
         elif is_int8(storage):
-            found[name], found[name + SCALES] = _int8.weights(array)
+            found[name], found[name + SCALES] = int8.weights(array)
         else:
             found[name] = narrowed(storage, array)
     return found
@@ -107,7 +108,7 @@ def read(name: str, array: Array, file: BinaryIO, contents: Contents) -> None:
     elif storage == "int8":
         numbers = filled(name, np.empty(array.shape, np.int8))
         scales = filled(name + SCALES, np.empty(len(array), np.float32))
-        array[...] = _int8.widened(_int8.Rows(numbers, scales))
+        array[...] = int8.widened(int8.Rows(numbers, scales))
     else:
         array[...] = widened(storage, filled(name, np.empty(array.shape, np.uint16)))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from pyrnn import _checks
-from pyrnn._narrow import read, rounded, stored
+from pyrnn._number_formats.narrow import read, rounded, stored
 from pyrnn._pickling import public
 from pyrnn._types import Array, Compute, DTypeLike, Indices
 from pyrnn.backend import selection

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast, get_args
 import numpy as np
 
 from pyrnn import _checks, _warnings
-from pyrnn._narrow import is_int8, is_narrow, rounded
+from pyrnn._number_formats.narrow import is_int8, is_narrow, rounded
 from pyrnn._types import ActivationFormat, Array, Compute, ComputeFormat, Storage, WeightFormat
 from pyrnn.backend import selection
 

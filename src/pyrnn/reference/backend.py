@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn._narrow import is_int8, is_narrow, rounded
+from pyrnn._number_formats.narrow import is_int8, is_narrow, rounded
 from pyrnn._types import Array, Compute, Indices, Link, Noise, Parameters, State, StepForm, Storage
 from pyrnn.reference import losses, optim
 from pyrnn.reference.bfloat16 import Bfloat16Matrix

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyrnn import _warnings
-from pyrnn._narrow import rounded
+from pyrnn._number_formats.narrow import rounded
 from pyrnn._types import Array, Indices
 from pyrnn.reference.sums import Total
 

@@ -3,15 +3,16 @@
 x Wᵀ = (Σ_k X_k N_k) ∘ s_N ∘ s_X,   with x ≈ X ∘ s_X of 16 bits or 8 and W = N ∘ s_N of 8, by rows
 
 The sums are exact over so many k that 32 bits hold them. Longer rows are cut there; each sum is
-scaled in float32 and added to that of the numbers before. `pyrnn._int8` says how numbers are
-rounded.
+scaled in float32 and added to that of the numbers before. `pyrnn._number_formats.int8` says how
+numbers are rounded.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from pyrnn import _int8, _warnings
+from pyrnn import _warnings
+from pyrnn._number_formats import int8
 from pyrnn._types import Array, Indices
 
 STRETCH = 512
@@ -21,19 +22,19 @@ STRETCH = 512
 class Int8Matrix(np.ndarray):
     """A matrix of weights that is multiplied as whole numbers; its own are those it stands for."""
 
-    most = _int8.MOST_ACTIVATION
+    most = int8.MOST_ACTIVATION
     """The largest whole number of x."""
 
 
 class Int8BytesMatrix(Int8Matrix):
     """One that is multiplied with an x of 8 bits."""
 
-    most = _int8.MOST_BYTE
+    most = int8.MOST_BYTE
 
 
 def product(x: Array | Indices, weight: Int8Matrix) -> Array:
     """X Wᵀ: (N, K), (M, K) -> (N, M)."""
-    by_row, by_column = _int8.activations(x, weight.most), _int8.weights(np.asarray(weight))
+    by_row, by_column = int8.activations(x, weight.most), int8.weights(np.asarray(weight))
     total = np.zeros((len(x), len(weight)), np.float32)
     with _warnings.unwarned():
         for first in range(0, x.shape[1], STRETCH):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import pyrnn
-from pyrnn import _narrow as narrow
+from pyrnn._number_formats import narrow
 from tests.fuzz.draw import Draw
 
 KINDS: dict[str, Any] = {

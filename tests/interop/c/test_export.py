@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn._narrow import is_narrow
+from pyrnn._number_formats.narrow import is_narrow
 from pyrnn.interop.c import export
 
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]

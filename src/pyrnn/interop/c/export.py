@@ -20,7 +20,7 @@ from pyrnn._files import (
     shown,
     write_atomically,
 )
-from pyrnn._narrow import is_narrow
+from pyrnn._number_formats.narrow import is_narrow
 from pyrnn._types import Array, Indices, WeightFormat
 from pyrnn._version import version
 from pyrnn.interop.c import layers, template

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn import _int8
+from pyrnn._number_formats import int8
 from pyrnn._types import Array, Indices
 
 _PER_LINE = 8
@@ -89,7 +89,7 @@ class Source:
 
     def int8_matrix(self, name: str, matrix: Array, transposed: bool = False) -> tuple[str, str]:
         """A matrix as whole numbers and the scales of its rows; the names of both in C."""
-        rows = _int8.weights(matrix)
+        rows = int8.weights(matrix)
         numbers = rows.numbers.T if transposed else rows.numbers
         named, shape = f"{self.prefix}_{name}", " x ".join(map(str, numbers.shape))
         comment = f"{name}, transposed" if transposed else name

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyrnn import _narrow as narrow
+from pyrnn._number_formats import narrow
 
 ALL = np.arange(1 << 16, dtype=np.uint16)
 FORMATS = ["bfloat16", "float16"]

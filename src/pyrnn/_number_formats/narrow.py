@@ -1,7 +1,7 @@
 """Narrow formats in which weights may be stored: rounding and widening.
 
 bfloat16 is the upper half of a float32; float16 is the binary16 of IEEE 754; int8 has integers and
-a scale for each row: `pyrnn._int8`.
+a scale for each row (`int8.py`).
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _int8, _warnings
+from pyrnn import _warnings
+from pyrnn._number_formats import int8
 from pyrnn._types import Array, Indices, Storage
 
 Numbers = npt.NDArray[np.uint16]
 """Numbers of 16 bits, as their bits."""
 
 
-Stored = Numbers | _int8.Rows
+Stored = Numbers | int8.Rows
 """A matrix in a narrow format."""
 
 
@@ -39,13 +40,13 @@ def rounded(storage: Storage, array: Array) -> Array:
 
 def stored(storage: Storage, matrix: Array) -> Stored:
     """Return a float32 matrix in a narrow format."""
-    return _int8.weights(matrix) if is_int8(storage) else narrowed(storage, matrix)
+    return int8.weights(matrix) if is_int8(storage) else narrowed(storage, matrix)
 
 
 def read(storage: Storage, matrix: Stored, rows: Indices | slice = slice(None)) -> Array:
     """Return rows of a matrix in a narrow format as float32, exactly."""
-    if isinstance(matrix, _int8.Rows):
-        return _int8.widened(_int8.Rows(matrix.numbers[rows], matrix.scales[rows]))
+    if isinstance(matrix, int8.Rows):
+        return int8.widened(int8.Rows(matrix.numbers[rows], matrix.scales[rows]))
     return widened(storage, matrix[rows])
 
 
