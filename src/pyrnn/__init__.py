@@ -31,7 +31,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from pyrnn._lazy import importing
+from pyrnn._imports.lazy import importing
 
 if TYPE_CHECKING:
     from pyrnn import callbacks as callbacks

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pyrnn import _extras
+from pyrnn._imports import extras
 
 pytest.importorskip("jinja2")
 
@@ -92,7 +92,7 @@ def test_refuses(text: Path, run: Any, fails: Any, monkeypatch: Any) -> None:
     def missing(name: str) -> Any:
         return None if name == "jinja2" else True
 
-    monkeypatch.setattr(_extras.importlib.util, "find_spec", missing)
+    monkeypatch.setattr(extras.importlib.util, "find_spec", missing)
     expected = "jinja2 is not installed; pip install 'pyrnn[report]' brings it"
     assert fails("report", "m.safetensors") == expected
     assert fails("train", text, *QUICK, "--report") == expected

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pyrnn import _extras
+from pyrnn._imports import extras
 from pyrnn.distributed import launch
 
 
@@ -16,7 +16,7 @@ def alone(monkeypatch):
 def test_one_process_needs_no_mpi(environment, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(_extras, "require", None)  # it is not asked
+    monkeypatch.setattr(extras, "require", None)  # it is not asked
     assert launch.world() is None
 
 
@@ -25,19 +25,19 @@ def test_several_processes_without_mpi4py(name, monkeypatch):
     """Else each would train for itself, and write the same file."""
     monkeypatch.setenv(name, "4")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(_extras.MissingExtraError, match=r"^mpi4py is not .* 'pyrnn\[mpi\]'"):
+    with pytest.raises(extras.MissingExtraError, match=r"^mpi4py is not .* 'pyrnn\[mpi\]'"):
         launch.world()
 
 
 def test_several_processes_without_an_mpi_library(monkeypatch):
     monkeypatch.setenv("PMI_SIZE", "2")
-    monkeypatch.setattr(_extras, "require", lambda *names: None)
+    monkeypatch.setattr(extras, "require", lambda *names: None)
 
     def load(*arguments, **options):
         raise RuntimeError("cannot load MPI library libmpi.so: no such file")
 
     monkeypatch.setattr("builtins.__import__", load)
-    with pytest.raises(_extras.MissingExtraError, match=r"^mpi4py finds no MPI library .* mpich"):
+    with pytest.raises(extras.MissingExtraError, match=r"^mpi4py finds no MPI library .* mpich"):
         launch.world()
 
 

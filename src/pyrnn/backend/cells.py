@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from pyrnn._lazy import importing
+from pyrnn._imports.lazy import importing
 
 
 def cell_facts(name: str) -> Any:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any, Literal, get_args
 
-from pyrnn._lazy import importing
+from pyrnn._imports.lazy import importing
 from pyrnn._pickling import public
 from pyrnn.backend.protocol import Backend as Backend
 from pyrnn.backend.protocol import Backward as Backward

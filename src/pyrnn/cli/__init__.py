@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from pyrnn import _extras
+from pyrnn._imports import extras
 from pyrnn._version import version
 from pyrnn.backend import threads
 from pyrnn.cli import compare, convert, export, flow, info, inspect, report, sample, score, train
@@ -34,7 +34,7 @@ EXPECTED = (
     ConversionError,
     DivergenceError,
     UnsupportedError,
-    _extras.MissingExtraError,
+    extras.MissingExtraError,
     RunFileError,
 )
 """Errors whose messages are for users, in one line."""
@@ -109,7 +109,7 @@ def _run(argv: Sequence[str] | None) -> int:
         return 0
     _check_instruction_set()
     if arguments.command != "info":
-        _extras.require("cli", *PACKAGES)
+        extras.require("cli", *PACKAGES)
     if arguments.command is None:
         parser.error(f"expected a command: {COMMANDS} (pyrnn --help)")
     status: int = arguments.run(arguments)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pyrnn import _extras, _files
+from pyrnn import _files
 from pyrnn import report as runs
+from pyrnn._imports import extras
 from pyrnn.cli._common import plotting
 from pyrnn.cli._common.arguments import Subparsers, file_name
 from pyrnn.cli._common.errors import UsageError
@@ -40,7 +41,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the page."""
-    _extras.require("report", "jinja2", "matplotlib")
+    extras.require("report", "jinja2", "matplotlib")
     out = Path(arguments.out or f"{stem_of(arguments.run_file)}.report.html")
     check_other("--out", out, (arguments.run_file, arguments.text))
     if arguments.out and out.exists() and not arguments.force:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pyrnn import _extras
+from pyrnn._imports import extras
 from pyrnn.backend import selection
 from pyrnn.backend.threads import get_num_threads
 from pyrnn.cli import report
@@ -125,7 +125,7 @@ def _prepare(
     """Check everything, read the texts, make the model."""
     resumed = None
     if arguments.report:
-        _extras.require("report", "jinja2", "matplotlib")
+        extras.require("report", "jinja2", "matplotlib")
     if arguments.resume is not None:
         resumed = Resumed(arguments.resume, arguments, arguments.parser.get_default)
         arguments = resumed.arguments

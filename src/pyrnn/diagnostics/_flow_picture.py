@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyrnn._extras import require
+from pyrnn._imports.extras import require
 from pyrnn._types import Array
 
 if TYPE_CHECKING:

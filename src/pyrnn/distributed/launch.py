@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pyrnn import _extras
+from pyrnn._imports import extras
 from pyrnn.backend import threads
 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -23,13 +23,13 @@ def world() -> Any:
     started = (os.environ.get(name, "") for name in SIZES)
     if not any(text.isdigit() and int(text) > 1 for text in started):
         return None
-    _extras.require("mpi", "mpi4py")
+    extras.require("mpi", "mpi4py")
     # If a rank dies, MPICH then ends the others with one line, not with a stack trace.
     os.environ.setdefault("MPIR_CVAR_PRINT_ERROR_STACK", "0")
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        raise _extras.MissingExtraError(
+        raise extras.MissingExtraError(
             "mpi4py finds no MPI library that it can load; pip install mpich brings one, or "
             "MPI4PY_LIBMPI names one"
         ) from error

@@ -16,8 +16,9 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from pyrnn import _checks, _extras
+from pyrnn import _checks
 from pyrnn._files import AnyPath, checked_path, open_regular, shown, write_atomically
+from pyrnn._imports import extras
 from pyrnn._types import ActivationFormat, Storage, WeightFormat
 from pyrnn.interop import _safetensors, _saved_arguments, _stored, serialization
 from pyrnn.interop._made import made_of, one_line
@@ -112,7 +113,7 @@ def _write(
     tensors: Mapping[str, AnyArray],
     storage: Storage = "full",
 ) -> None:
-    _extras.require("safetensors", "safetensors")
+    extras.require("safetensors", "safetensors")
 
     description = {"version": VERSION, "kind": kind, "arguments": arguments}
     description |= _stored.note_of(storage)

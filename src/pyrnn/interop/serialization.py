@@ -15,10 +15,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO, cast
 
-from pyrnn import _checks, _extras
+from pyrnn import _checks
 from pyrnn._files import AnyPath, checked_path, open_regular, shown
 from pyrnn._files import check_writable as check_writable
 from pyrnn._files import write_atomically as write_atomically
+from pyrnn._imports import extras
 from pyrnn._pickling import public
 from pyrnn._types import ActivationFormat, Array, WeightFormat
 from pyrnn.backend.threads import build_info
@@ -145,7 +146,7 @@ def save(
     >>> bool((copy.parameters["bias_ih_l0"] == layer.parameters["bias_ih_l0"]).all())
     True
     """
-    _extras.require("safetensors", "safetensors")
+    extras.require("safetensors", "safetensors")
     path = checked_path(path)
     first = _layers_of(model)[0]
     storage = formats.storage_in_file(weights, model.dtype, activations, first._int8_activations)
@@ -201,7 +202,7 @@ def load(path: AnyPath, *, mmap: bool = False) -> Saveable:
     >>> copy
     Sequential(rnn=GRU(3, 4), out=Linear(4, 2))
     """
-    _extras.require("safetensors", "safetensors")  # so that whatever loads can be saved again
+    extras.require("safetensors", "safetensors")  # so that whatever loads can be saved again
     mapped = _checks.flag("mmap", mmap)
     try:
         name = checked_path(path)

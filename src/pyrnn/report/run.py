@@ -8,8 +8,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pyrnn import _extras
 from pyrnn._files import AnyPath, checked_path, open_regular, shown, write_atomically
+from pyrnn._imports import extras
 from pyrnn._pickling import public
 from pyrnn.interop import serialization
 from pyrnn.report.measured import Measured
@@ -90,7 +90,7 @@ class Run(Measured):
         >>> steps = {"step": [1, 2], "characters": [32, 64], "loss": [3.0, 2.5]}
         >>> Run("a run", steps=steps).plot().savefig("run.png")  # doctest: +SKIP
         """
-        _extras.require("report", "matplotlib")
+        extras.require("report", "matplotlib")
         from pyrnn.report.charts import figure
 
         return figure(self)
@@ -113,7 +113,7 @@ class Run(Measured):
         >>> from pyrnn.report import Run
         >>> page = Run("a run").html()  # doctest: +SKIP
         """
-        _extras.require("report", "jinja2", "matplotlib")
+        extras.require("report", "jinja2", "matplotlib")
         from pyrnn.report.page import html
 
         return html(self)

@@ -3,9 +3,9 @@
 Needs the extra ``sklearn``. Within this package ``sklearn`` is scikit-learn, as everywhere.
 """
 
-from pyrnn import _extras
+from pyrnn._imports import extras
 
-_extras.require("sklearn", "sklearn")
+extras.require("sklearn", "sklearn")
 
 from pyrnn.sklearn.classifier import RNNClassifier  # noqa: E402
 from pyrnn.sklearn.forecasting.backtest import Backtest  # noqa: E402

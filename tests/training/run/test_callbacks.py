@@ -232,8 +232,8 @@ def test_tensorboard(tmp_path):
 
 
 def test_tensorboard_that_is_not_installed(monkeypatch):
-    from pyrnn import _extras
+    from pyrnn._imports import extras
 
-    monkeypatch.setattr(_extras.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"tensorboardX is not installed; pip install 'pyrnn\[te"):
         callbacks.TensorBoard()

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
-from pyrnn import _extras
 from pyrnn._files import AnyPath, checked_path, open_regular, shown
+from pyrnn._imports import extras
 from pyrnn.interop._made import one_line
 from pyrnn.interop.keras.hdf5 import ContentError, Group, tree
 from pyrnn.interop.serialization import ModelFileError
@@ -63,7 +63,7 @@ def errors_of(path: AnyPath) -> Iterator[str]:
 
 def read(name: str) -> Archive:
     """The tree, configuration and version of a file."""
-    _extras.require("keras", "h5py")
+    extras.require("keras", "h5py")
     with open_regular(name) as file:
         size = os.fstat(file.fileno()).st_size
         begin = file.read(len(_H5_MAGIC))

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn import _extras
 from pyrnn._files import AnyPath, checked_path, write_atomically
+from pyrnn._imports import extras
 from pyrnn._types import Array
 from pyrnn.interop._parts import parts_of, plain_cell
 from pyrnn.interop.keras import write_others
@@ -129,7 +129,7 @@ def save(layers: Layer | Mapping[str, Layer], path: AnyPath) -> None:
     ...     list(keras.load(path))
     ['gru', 'out']
     """
-    _extras.require("keras", "h5py")
+    extras.require("keras", "h5py")
     import h5py
 
     name = checked_path(path)

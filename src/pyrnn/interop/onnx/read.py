@@ -7,8 +7,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pyrnn import _extras
 from pyrnn._files import AnyPath, checked_path, open_regular, shown
+from pyrnn._imports import extras
 from pyrnn.interop._made import one_line
 from pyrnn.interop.onnx.graph import (
     DTYPES,
@@ -42,7 +42,7 @@ def read(path: AnyPath) -> Program:
     MissingExtraError
         If onnx is not installed.
     """
-    _extras.require("onnx", "onnx")
+    extras.require("onnx", "onnx")
     name = checked_path(path)
     try:
         with open_regular(name) as file:
@@ -64,7 +64,7 @@ def from_any(model: Any) -> Program:
         return model
     if isinstance(model, (str, os.PathLike)):
         return read(model)
-    _extras.require("onnx", "onnx")
+    extras.require("onnx", "onnx")
     if isinstance(model, (bytes, bytearray)):
         return program(_parse(bytes(model)))
     from onnx import ModelProto

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn import _extras
 from pyrnn._files import AnyPath, checked_path, write_atomically
+from pyrnn._imports import extras
 from pyrnn._types import Array
 from pyrnn._version import version
 from pyrnn.interop._parts import parts_of, plain_cell, sizes_of
@@ -82,7 +82,7 @@ def save(model: Layer | Sequence[Layer], path: AnyPath) -> None:
     >>> model.inputs, model.outputs
     (['x', 'h_0', 'c_0'], ['y', 'h_n', 'c_n'])
     """
-    _extras.require("onnx", "onnx")
+    extras.require("onnx", "onnx")
     name = checked_path(path)
     write_atomically(name, to_model(model).SerializeToString(deterministic=True))
 

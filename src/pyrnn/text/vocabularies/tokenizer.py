@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pyrnn import _checks, _extras
+from pyrnn import _checks
 from pyrnn._files import AnyPath, checked_path, open_regular, shown
+from pyrnn._imports import extras
 from pyrnn._pickling import public
 from pyrnn._types import Indices
 from pyrnn.text.vocabularies.base import REPLACEMENT, BaseVocabulary, Spans
@@ -222,7 +223,7 @@ def from_json(encoded: Any) -> TokenizerVocabulary:
         text = base64.b64decode(encoded, validate=True).decode("utf-8")
     except (TypeError, ValueError) as error:
         raise ValueError(f"vocabulary: expected a tokeniser in base64 ({error})") from error
-    _extras.require("tokenizers", "tokenizers")
+    extras.require("tokenizers", "tokenizers")
     return TokenizerVocabulary(_made(text))
 
 
@@ -234,7 +235,7 @@ def _is_of_tokenizers(tokenizer: object) -> bool:
 def _read(path: AnyPath) -> Any:
     """The tokeniser in a file."""
     name = checked_path(path)
-    _extras.require("tokenizers", "tokenizers")
+    extras.require("tokenizers", "tokenizers")
     with open_regular(name) as file:
         data = file.read()
     try:

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn import _checks, _extras
+from pyrnn import _checks
 from pyrnn._files import AnyPath, checked_path, open_regular, shown, write_atomically
+from pyrnn._imports import extras
 from pyrnn._types import Array
 from pyrnn.interop import _safetensors
 from pyrnn.interop._made import one_line
@@ -110,7 +111,7 @@ def _read_once(trainer: Any, path: AnyPath) -> Any:
 
 def write(path: AnyPath, tree: Any) -> None:
     """Write a tree of numbers, strings and arrays as a checkpoint."""
-    _extras.require("safetensors", "safetensors")
+    extras.require("safetensors", "safetensors")
     from safetensors.numpy import save as to_bytes
 
     packed, tensors = _tree.pack(tree)

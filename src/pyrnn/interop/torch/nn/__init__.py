@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pyrnn import _extras
+from pyrnn._imports import extras
 
-_extras.require("torch", "torch")
+extras.require("torch", "torch")
 
 from pyrnn.interop.torch.nn._accelerate import accelerate as accelerate  # noqa: E402
 from pyrnn.interop.torch.nn._cells import GRUCell as GRUCell  # noqa: E402

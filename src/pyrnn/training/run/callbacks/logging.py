@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from pyrnn import _checks, _extras
+from pyrnn import _checks
 from pyrnn._files import (
     AnyPath,
     checked_path,
@@ -18,6 +18,7 @@ from pyrnn._files import (
     open_to_append,
     write_atomically,
 )
+from pyrnn._imports import extras
 from pyrnn._pickling import public
 from pyrnn.training.run.callbacks.base import Callback
 
@@ -170,7 +171,7 @@ class TensorBoard(Callback):
     """
 
     def __init__(self, log_dir: AnyPath = "logs") -> None:
-        _extras.require("tensorboard", "tensorboardX")
+        extras.require("tensorboard", "tensorboardX")
         self.log_dir: str = checked_path(log_dir)
         self._writer: Any = None
 

@@ -1,0 +1,1 @@
+"""Imports that are not plain: of optional packages, and at first use."""
