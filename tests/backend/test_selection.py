@@ -1,5 +1,6 @@
 """Choosing a backend: the context manager, the variable, what happens without the core."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -48,6 +49,101 @@ def test_another_thread_has_its_own_choice():
         thread.start()
         thread.join()
     assert seen == [default]
+
+
+def test_use_backend_as_a_statement_holds_until_the_next_choice():
+    default = selection.current().name
+    with pyrnn.use_backend("native" if NATIVE else "reference"):  # ends all choices within
+        for name in (*selection.available(), "reference"):
+            pyrnn.use_backend(name)
+            assert selection.current().name == name
+            with pyrnn.use_backend("reference"):
+                assert selection.current().name == "reference"
+            assert selection.current().name == name
+            with pytest.raises(ValueError, match="name: expected"):
+                pyrnn.use_backend("torch")
+            assert selection.current().name == name
+    assert selection.current().name == default
+
+
+def test_a_statement_holds_in_its_own_thread_and_task_alone():
+    default, seen = selection.current().name, []
+    names = (*selection.available(), "reference")
+
+    async def task(name):
+        pyrnn.use_backend(name)
+        await asyncio.sleep(0)
+        seen.append((name, selection.current().name))
+
+    async def tasks():
+        await asyncio.gather(*[task(name) for name in names])
+        seen.append((default, selection.current().name))
+
+    def thread():
+        asyncio.run(tasks())
+        pyrnn.use_backend("reference")
+        seen.append(("reference", selection.current().name))
+
+    started = threading.Thread(target=thread)
+    started.start()
+    started.join()
+    assert len(seen) == len(names) + 2
+    assert all(wanted == got for wanted, got in seen)
+    assert selection.current().name == default
+
+
+def test_one_object_serves_nested_blocks_threads_and_functions():
+    default = selection.current().name
+    shared = pyrnn.use_backend("reference")
+    assert selection.current().name == "reference"
+    with shared:
+        with shared:
+            assert selection.current().name == "reference"
+        assert selection.current().name == "reference"
+    assert selection.current().name == default
+    inside, done, seen = threading.Event(), threading.Event(), []
+
+    def other():
+        with shared:
+            inside.set()
+            done.wait(10)
+        seen.append(selection.current().name)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert inside.wait(10)
+    with shared:
+        done.set()
+        thread.join()
+        assert selection.current().name == "reference"
+    assert (selection.current().name, *seen) == (default, "native" if NATIVE else "reference")
+
+
+def test_use_backend_decorates_functions_and_coroutines():
+    default = selection.current().name
+
+    @pyrnn.use_backend("reference")
+    def name_of(first, *, more=""):
+        """Say it."""
+        return first + selection.current().name + more
+
+    @pyrnn.use_backend("reference")
+    async def later():
+        await asyncio.sleep(0)
+        return selection.current().name
+
+    assert selection.current().name == default
+    assert name_of("<", more=">") == "<reference>"
+    assert name_of.__doc__ == "Say it."
+    assert asyncio.run(later()) == "reference"
+    assert selection.current().name == default
+
+    def steps():
+        yield 1
+
+    with pytest.raises(TypeError, match="use_backend: expected a function, got a generator"):
+        pyrnn.use_backend("reference")(steps)
+    assert selection.current().name == default
 
 
 @pytest.mark.parametrize("name", ["cuda", "", None, 3])

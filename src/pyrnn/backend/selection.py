@@ -6,14 +6,14 @@ Everything above asks `current()` for a `Backend` and calls the functions listed
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
+import inspect
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from pyrnn._imports.lazy import importing
 from pyrnn._pickling import public
@@ -25,8 +25,16 @@ from pyrnn.backend.protocol import StreamEngine as StreamEngine
 
 BackendName = Literal["native", "reference"]
 NAMES: tuple[str, ...] = get_args(BackendName)
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _chosen: ContextVar[Backend | None] = ContextVar("pyrnn_backend", default=None)
+# In ContextVars too, so that threads and tasks can share one object of `use_backend`.
+_latest: ContextVar[tuple[use_backend, Backend | None] | None]
+_latest = ContextVar("pyrnn_latest", default=None)
+"""The latest choice that is a statement as yet, and what was chosen before it."""
+_before: ContextVar[tuple[Backend | None, ...]] = ContextVar("pyrnn_before", default=())
+"""What was chosen before each ``with`` block that is open."""
+
 _loaded: dict[str, Backend] = {}
 
 
@@ -93,21 +101,16 @@ def _default() -> str:
 
 
 @public("pyrnn")
-@contextlib.contextmanager
-def use_backend(name: BackendName) -> Iterator[None]:
-    """Select the backend that computes inside a ``with`` block.
+class use_backend:  # noqa: N801 (it is called as a function is)
+    """Select the backend that computes: from now on, in a ``with`` block, or in a function.
 
-    The choice applies only to the current thread, or asyncio task.
+    As a statement it holds until the next choice, or the end of a ``with`` block around it. Each
+    thread and asyncio task has its own choice; a new thread starts with the default.
 
     Parameters
     ----------
     name : {"native", "reference"}
         The compiled core, or the NumPy reference.
-
-    Yields
-    ------
-    None
-        The block runs with that backend; afterwards the previous one is active again.
 
     Raises
     ------
@@ -115,6 +118,8 @@ def use_backend(name: BackendName) -> Iterator[None]:
         If ``name`` is neither.
     RuntimeError
         If ``name`` is "native" and the compiled core is missing.
+    TypeError
+        If it decorates a generator, whose caller would compute with that backend too.
 
     Examples
     --------
@@ -122,13 +127,91 @@ def use_backend(name: BackendName) -> Iterator[None]:
     >>> layer = pyrnn.LSTM(3, 4, seed=0)
     >>> x = np.ones((5, 2, 3), dtype=np.float32)
     >>> fast, _ = layer(x)
-    >>> with pyrnn.use_backend("reference"):
+    >>> with pyrnn.use_backend("reference"):  # afterwards the previous one is active again
     ...     plain, _ = layer(x)
     >>> bool(np.allclose(fast, plain, atol=1e-6))
     True
+    >>> @pyrnn.use_backend("reference")
+    ... def equations():
+    ...     return layer(x)[0]
+    >>> np.array_equal(equations(), plain)
+    True
+    >>> _ = pyrnn.use_backend("reference")  # in all that follows
+    >>> np.array_equal(layer(x)[0], plain)
+    True
+    >>> _ = pyrnn.use_backend("native")
     """
-    token = _chosen.set(find(name))
-    try:
-        yield
-    finally:
-        _chosen.reset(token)
+
+    def __init__(self, name: BackendName) -> None:
+        self._backend = find(name)
+        self._name = name
+        _latest.set((self, _chosen.get()))
+        _chosen.set(self._backend)
+
+    def _take_back(self) -> Backend | None:
+        """What was chosen before this, if it is the latest choice; else what is chosen now."""
+        latest = _latest.get()
+        if latest is None or latest[0] is not self:
+            return _chosen.get()
+        _latest.set(None)
+        return latest[1]
+
+    def __enter__(self) -> None:
+        _before.set((*_before.get(), self._take_back()))
+        _chosen.set(self._backend)
+
+    def __exit__(self, *raised: object) -> None:
+        *others, last = _before.get()
+        _before.set(tuple(others))
+        _chosen.set(last)
+        _latest.set(None)
+
+    def __call__(self, function: Function) -> Function:
+        """Decorate a function, which then computes with that backend, and nothing else does.
+
+        Parameters
+        ----------
+        function : callable
+            A function or coroutine function.
+
+        Returns
+        -------
+        callable
+            The same function, in a ``with`` block.
+
+        Raises
+        ------
+        TypeError
+            If it is a generator.
+
+        Examples
+        --------
+        >>> import pyrnn
+        >>> info = pyrnn.use_backend("reference")(pyrnn.build_info)
+        >>> info()["backend"], pyrnn.build_info()["backend"]
+        ('reference', 'native')
+        """
+        _chosen.set(self._take_back())
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                "use_backend: expected a function, got a generator; write "
+                f"`with pyrnn.use_backend({self._name!r}):` in it"
+            )
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def later(*args: Any, **kwargs: Any) -> Any:
+                with use_backend(self._name):
+                    return await function(*args, **kwargs)
+
+            return cast(Function, later)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with use_backend(self._name):
+                return function(*args, **kwargs)
+
+        return cast(Function, call)
+
+    def __repr__(self) -> str:
+        return f"use_backend({self._name!r})"
