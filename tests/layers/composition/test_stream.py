@@ -118,3 +118,56 @@ def test_what_cannot_stream():
         pyrnn.Sequential(pyrnn.GRU(2, 3, bidirectional=True)).stream()
     with pytest.raises(ValueError, match=r"x_t: expected shape \(2, ...\), got \(3, 3\)"):
         classifier().stream(2).step(np.ones((3, 3)))
+
+
+def wrong_outputs(y):
+    read_only = np.empty_like(y)
+    read_only.flags.writeable = False
+    half = np.empty(y.shape, np.float16)
+    return [np.empty((len(y), 9), y.dtype), half, 3, np.broadcast_to(y[:1], y.shape), read_only]
+
+
+@pytest.mark.parametrize("steps_before", [0, 1])
+def test_a_refused_output_leaves_the_state(steps_before, backend):
+    model = convolved()
+    x_t = np.ones((4, 3), np.float32)
+    stream, expected = model.stream(4), model.stream(4)
+    for _ in range(steps_before):
+        stream.step(x_t)
+        expected.step(x_t)
+    y = expected.step(x_t)
+    for out in wrong_outputs(y):
+        with pytest.raises((TypeError, ValueError), match="out: expected"):
+            stream.step(x_t, out=out)
+    assert np.array_equal(stream.step(x_t, out=np.empty_like(y)), y)
+    assert all(map(np.array_equal, parts(stream.state), parts(expected.state)))
+
+
+def test_layers_that_do_not_fit_leave_the_state(backend):
+    stream = pyrnn.Sequential(pyrnn.GRU(3, 4, seed=0), pyrnn.Linear(5, 2, seed=1)).stream(2)
+    with pytest.raises(ValueError, match="5"):
+        stream.step(np.ones((2, 3), np.float32))
+    assert not stream.state.any()
+
+
+@pytest.mark.parametrize("failure", [MemoryError, KeyboardInterrupt])
+def test_a_step_that_ended_between_layers_is_not_gone_on_with(failure, monkeypatch):
+    stream = pyrnn.Sequential(pyrnn.GRU(3, 4, seed=0), pyrnn.Linear(4, 2, seed=1)).stream(2)
+    x_t = np.ones((2, 3), np.float32)
+    first = stream.step(x_t)
+
+    def fail(self, *arguments, **options):
+        raise failure
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pyrnn.Linear, "__call__", fail)
+        with pytest.raises(failure):
+            stream.step(x_t)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="set the state, or reset all, first"):
+            stream.step(x_t)
+    stream.reset([0])
+    with pytest.raises(RuntimeError, match="reset"):
+        stream.step(x_t)
+    stream.reset()
+    assert np.array_equal(stream.step(x_t), first)

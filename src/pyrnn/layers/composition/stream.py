@@ -49,6 +49,9 @@ class SequentialStream(Portable):
         # A convolution has a state where it is a stream, of the steps that it has seen.
         own = {name: getattr(step, "_state_names", ()) for name, step in self._steps.items()}
         self._parts = {name: part or own.get(name, ()) for name, part in parts.items()}
+        # Of one output, from the first step that succeeded; layers that do not fit fail before it.
+        self._output: tuple[tuple[int, ...], Any] | None = None
+        self._torn = False
 
     def step(self, x_t: Any, out: Array | None = None, rows: Any = None) -> Array:
         """Advance every stream, or some of them, by one time step.
@@ -73,6 +76,9 @@ class SequentialStream(Portable):
         ------
         TypeError, ValueError
             If an argument has a wrong dtype, shape or value. The state has not changed then.
+        RuntimeError
+            If memory ran out, or Ctrl-C came, between two layers of an earlier step, and the state
+            has not been set or reset since.
 
         Examples
         --------
@@ -86,16 +92,38 @@ class SequentialStream(Portable):
         count = self.batch_size if chosen is None else len(chosen)
         if array.ndim == 0 or len(array) != count:
             raise ValueError(f"x_t: expected shape ({count}, ...), got {array.shape}")
-        y: Any = array
-        for step in self._steps.values():
-            y = step.step(y, rows=chosen) if hasattr(step, "step") else step(y)
+        if self._torn:
+            raise RuntimeError(
+                "step: an earlier step ended between two layers; set the state, or reset all, first"
+            )
+        if self._output is not None and out is not None:
+            shape, dtype = self._output
+            _checks.output_array("out", out, dtype, (count, *shape))
+        y = self._advance(array, chosen, out)
         if out is None:
-            result: Array = y
-            return result
-        _checks.live_float_array("out", out)
-        _checks.float_array("out", out, y.dtype, y.shape)
+            return y
         out[...] = y
         return out
+
+    def _advance(self, x_t: Array, chosen: Any, out: Array | None) -> Array:
+        """Advance all layers, or none where an argument is refused."""
+        # Once a step has succeeded, only memory or Ctrl-C can end one between two layers.
+        before = self.state if self._output is None else None
+        y: Any = x_t
+        try:
+            for step in self._steps.values():
+                y = step.step(y, rows=chosen) if hasattr(step, "step") else step(y)
+            if self._output is None and out is not None:
+                _checks.output_array("out", out, y.dtype, y.shape)
+        except BaseException:
+            if self._output is not None:
+                self._torn = True
+            elif before is not None:
+                self.state = before
+            raise
+        self._output = y.shape[1:], y.dtype
+        result: Array = y
+        return result
 
     @property
     def state(self) -> Any:
@@ -111,6 +139,7 @@ class SequentialStream(Portable):
             except Exception:
                 self.state = before
                 raise
+        self._torn = False
 
     def get(self, stream: int) -> Any:
         """Return the state of one of the streams.
@@ -230,3 +259,5 @@ class SequentialStream(Portable):
         for step in self._steps.values():
             if hasattr(step, "reset"):
                 step.reset(streams)
+        if streams is None:
+            self._torn = False
