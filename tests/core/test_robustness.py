@@ -224,3 +224,13 @@ def test_the_core_itself_takes_no_lengths_out_of_range(dtype, lengths, reverse):
             native.forward(weights, x, None, lengths, reverse, keep, 0)
     with pytest.raises(ValueError, match="lengths: expected values in"):
         native.forward_both([weights] * 2, x, [None] * 2, lengths, True, 0, [None] * 2)
+
+
+@pytest.mark.parametrize("rows", [[2], [-1], [0, 2**62]])
+def test_the_core_refuses_streams_that_are_not_there(rows):
+    engine = pyrnn.GRU(3, 4, seed=0).stream(2)._engine
+    with pytest.raises(ValueError, match="rows"):
+        engine.state(np.array(rows))
+    with pytest.raises(ValueError, match="rows"):
+        engine.set_state((np.ones((1, len(rows), 4), np.float32),), np.array(rows))
+    assert not engine.state()[0].any()

@@ -26,11 +26,11 @@ class StreamEngine(Protocol):
     def step(self, x_t: Any, out: Any = None, /) -> Array:
         """Check the arguments and advance; returns the output (N, H), or ``out`` filled with it."""
 
-    def state(self) -> State:
-        """Return copies of the states, (layers, N, H) each."""
+    def state(self, rows: Indices | None = None, /) -> State:
+        """Return copies of the states, (layers, N, H) each, or (layers, len(rows), H)."""
 
-    def set_state(self, state: State, /) -> None:
-        """Set the states, of the shapes that `state` returns."""
+    def set_state(self, state: State, rows: Indices | None = None, /) -> None:
+        """Set the states, of the shapes that `state` returns for the same rows."""
 
 
 class Backend(Protocol):

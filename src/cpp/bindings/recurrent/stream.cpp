@@ -42,35 +42,46 @@ class BoundStream {
     return run(x, y);
   }
 
-  py::tuple state() {
+  // Of all streams, or of these, in their order
+  py::tuple state(const std::optional<IndexArray>& rows) {
+    const ChosenStreams chosen = chosen_of(rows);
     const int states = stream_.lowest().shape().states;
     py::tuple arrays(static_cast<std::size_t>(states));
     std::vector<T*> to;
     for (int i = 0; i < states; ++i) {
-      auto array =
-          empty<T>({stream_.layers(), stream_.batch_size(), stream_.lowest().state_size(i)});
+      auto array = empty<T>({stream_.layers(), chosen.count, stream_.lowest().state_size(i)});
       to.push_back(array.mutable_data());
       arrays[static_cast<std::size_t>(i)] = array;
     }
     alone([&] {
-      for (int i = 0; i < states; ++i) stream_.read_state(i, to[static_cast<std::size_t>(i)]);
+      for (int i = 0; i < states; ++i)
+        stream_.read_state(i, to[static_cast<std::size_t>(i)], chosen);
     });
     return arrays;
   }
 
-  void set_state(const std::vector<Dense<T>>& state) {
+  void set_state(const std::vector<Dense<T>>& state, const std::optional<IndexArray>& rows) {
+    const ChosenStreams chosen = chosen_of(rows);
     require(static_cast<int>(state.size()) == stream_.lowest().shape().states, "state: how many");
     for (std::size_t i = 0; i < state.size(); ++i) {
       const Size size = stream_.lowest().state_size(static_cast<int>(i));
-      require(state[i].size() == stream_.layers() * stream_.batch_size() * size, "state: shapes");
+      require(state[i].size() == stream_.layers() * chosen.count * size, "state: shapes");
     }
     alone([&] {
       for (std::size_t i = 0; i < state.size(); ++i)
-        stream_.write_state(static_cast<int>(i), state[i].data());
+        stream_.write_state(static_cast<int>(i), state[i].data(), chosen);
     });
   }
 
  private:
+  ChosenStreams chosen_of(const std::optional<IndexArray>& rows) const {
+    if (!rows) return stream_.all();
+    const ChosenStreams chosen{rows->data(), static_cast<Size>(rows->size())};
+    for (Size n = 0; n < chosen.count; ++n)
+      require(chosen.indices[n] >= 0 && chosen.indices[n] < stream_.batch_size(), "rows: range");
+    return chosen;
+  }
+
   // A (batch, columns) array of T, dense, aligned.
   bool exact(const py::object& object, Size columns, bool writeable) const {
     return is_exact(object, dtype_, {stream_.batch_size(), columns}, writeable);
@@ -131,8 +142,8 @@ void bind_all(py::module_& module, const char* name) {
           py::arg("layers"), py::arg("batch_size"), py::arg("check"),
           py::arg("zoneout") = std::vector<double>())
       .def("step", &BoundStream<T>::step, py::arg("x_t"), py::arg("out") = py::none())
-      .def("state", &BoundStream<T>::state)
-      .def("set_state", &BoundStream<T>::set_state, py::arg("state"));
+      .def("state", &BoundStream<T>::state, py::arg("rows") = py::none())
+      .def("set_state", &BoundStream<T>::set_state, py::arg("state"), py::arg("rows") = py::none());
   leave_unlisted<BoundStream<T>>();
 }
 

@@ -4,7 +4,6 @@
 #include <cstring>
 #include <utility>
 
-#include "runtime/layout/rows.hpp"
 #include "runtime/threads/interrupts.hpp"
 #include "runtime/threads/pool.hpp"
 #include "runtime/walk/plan.hpp"
@@ -201,22 +200,22 @@ UnitRows<T> Stream<T>::state_rows(Layer& layer, int state) {
 }
 
 template <class T>
-void Stream<T>::read_state(int state, T* to) {
+void Stream<T>::read_state(int state, T* to, const ChosenStreams& chosen) {
   for (Layer& layer : layers_) {
     const UnitRows<T> rows = state_rows(layer, state);
     const Size size = layer.weights->sizes.state_size(state);
-    copy_rows<T>(rows.data, rows.row, to, size, batch_size_, size);
-    to += batch_size_ * size;
+    for (Size n = 0; n < chosen.count; ++n, to += size)
+      std::copy_n(rows.data + chosen[n] * rows.row, size, to);
   }
 }
 
 template <class T>
-void Stream<T>::write_state(int state, const T* from) {
+void Stream<T>::write_state(int state, const T* from, const ChosenStreams& chosen) {
   for (Layer& layer : layers_) {
     const UnitRows<T> rows = state_rows(layer, state);
     const Size size = layer.weights->sizes.state_size(state);
-    copy_rows(from, size, rows.data, rows.row, batch_size_, size);
-    from += batch_size_ * size;
+    for (Size n = 0; n < chosen.count; ++n, from += size)
+      std::copy_n(from, size, rows.data + chosen[n] * rows.row);
   }
 }
 

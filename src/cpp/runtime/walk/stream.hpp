@@ -1,6 +1,7 @@
 // A stack of layers that advances one step a call and keeps its state and buffers between calls.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -10,6 +11,14 @@
 #include "tuning.hpp"
 
 namespace pyrnn {
+
+// Some streams of a batch by their indices, or its first ones.
+struct ChosenStreams {
+  const std::int64_t* indices = nullptr;
+  Size count = 0;
+
+  Size operator[](Size n) const { return indices ? static_cast<Size>(indices[n]) : n; }
+};
 
 template <class T>
 class Stream {
@@ -21,9 +30,11 @@ class Stream {
   // x (batch, I) or indices (batch,) -> y (batch, O)
   void step(const InputRows<T>& x, T* y);
 
-  // h, then the other states: (layers, batch, size) each
-  void read_state(int state, T* to);
-  void write_state(int state, const T* from);
+  // h, then the other states: (layers, batch, size) each, or (layers, chosen, size)
+  void read_state(int state, T* to) { read_state(state, to, all()); }
+  void read_state(int state, T* to, const ChosenStreams& chosen);
+  void write_state(int state, const T* from) { write_state(state, from, all()); }
+  void write_state(int state, const T* from, const ChosenStreams& chosen);
   void zero_state();
 
   // Whether a step is so short that releasing the interpreter would cost more than it gains.
@@ -36,6 +47,7 @@ class Stream {
   Size output_size() const { return lowest().output_size; }
   Size batch_size() const { return batch_size_; }
   Size layers() const { return static_cast<Size>(layers_.size()); }
+  ChosenStreams all() const { return {nullptr, batch_size_}; }
 
  private:
   struct Layer {

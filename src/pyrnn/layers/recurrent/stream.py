@@ -97,8 +97,7 @@ class Stream(Portable, Generic[Given, Returned]):
         Notes
         -----
         Some of the streams give the bits that they give among all. Beyond the step of those rows,
-        the state of all streams is copied twice; no other thread may advance the same streams
-        meanwhile.
+        their state is copied twice; no other thread may advance the same streams meanwhile.
 
         Examples
         --------
@@ -128,12 +127,9 @@ class Stream(Portable, Generic[Given, Returned]):
             if len(self._for_some) >= _ENGINES:
                 self._for_some.clear()
             self._for_some[count] = engine
-        states = self._engine.state()
-        engine.set_state(tuple(np.ascontiguousarray(part[:, rows]) for part in states))
+        engine.set_state(self._engine.state(rows))
         y: Array = engine.step(x_t, out)
-        for whole, part in zip(states, engine.state(), strict=True):
-            whole[:, rows] = part
-        self._engine.set_state(states)
+        self._engine.set_state(engine.state(), rows)
         return y
 
     @property
@@ -177,11 +173,6 @@ class Stream(Portable, Generic[Given, Returned]):
         TypeError, ValueError
             If ``streams`` is neither. The state has not changed then.
 
-        Notes
-        -----
-        To reset some streams, the state is read and written back. Meanwhile no other thread may
-        advance the same streams.
-
         Examples
         --------
         >>> import numpy as np, pyrnn
@@ -191,15 +182,11 @@ class Stream(Portable, Generic[Given, Returned]):
         >>> streams.state[0].any(axis=1)
         array([False,  True, False])
         """
-        if streams is None:
-            dtype = self._sizes.dtype
-            state = tuple(np.zeros(shape, dtype) for shape in self._state_shapes())
-        else:
-            chosen = _checks.streams(streams, self.batch_size)
-            state = self._engine.state()
-            for part in state:
-                part[:, chosen] = 0
-        self._engine.set_state(state)
+        chosen = None if streams is None else _checks.streams(streams, self.batch_size)
+        state = self._engine.state(chosen)
+        for part in state:
+            part[...] = 0
+        self._engine.set_state(state, chosen)
 
     def get(self, stream: int) -> Returned:
         """Return the state of one of the streams.
@@ -230,7 +217,7 @@ class Stream(Portable, Generic[Given, Returned]):
         True
         """
         index = _checks.stream(stream, self.batch_size)
-        states: Any = tuple(part[:, index].copy() for part in self._engine.state())
+        states: Any = tuple(part[:, 0] for part in self._engine.state(np.array([index])))
         one: Returned = states[0] if len(states) == 1 else states
         return one
 
@@ -249,10 +236,6 @@ class Stream(Portable, Generic[Given, Returned]):
         TypeError, ValueError
             If an argument has a wrong dtype, shape or value. The states have not changed then.
 
-        Notes
-        -----
-        No other thread may advance the same streams meanwhile.
-
         Examples
         --------
         >>> import numpy as np, pyrnn
@@ -265,13 +248,10 @@ class Stream(Portable, Generic[Given, Returned]):
         parts = _checks.state_parts("state", state, tuple(self._sizes.state_sizes))
         shapes = [(layers, size) for layers, _, size in self._state_shapes()]
         given = [
-            _checks.float_array(name, part, self._sizes.dtype, shape)
+            _checks.float_array(name, part, self._sizes.dtype, shape)[:, None]
             for (name, part), shape in zip(parts.items(), shapes, strict=True)
         ]
-        states = self._engine.state()
-        for whole, one in zip(states, given, strict=True):
-            whole[:, index] = one
-        self._engine.set_state(states)
+        self._engine.set_state(tuple(given), np.array([index]))
 
     def _state_shapes(self) -> list[tuple[int, int, int]]:
         sizes = self._sizes.state_sizes.values()

@@ -54,10 +54,11 @@ class Stream:
         out[...] = h
         return out
 
-    def state(self) -> State:
-        """Return copies of the states."""
-        return tuple(s.copy() for s in self._state)
+    def state(self, rows: Indices | None = None, /) -> State:
+        """Return copies of the states of all streams, or of these."""
+        return tuple(s.copy() if rows is None else s[:, rows] for s in self._state)
 
-    def set_state(self, state: State, /) -> None:
-        """Set the states, of the shapes that `state` returns."""
-        self._state = tuple(s.copy() for s in state)
+    def set_state(self, state: State, rows: Indices | None = None, /) -> None:
+        """Set the states, of the shapes that `state` returns for the same rows."""
+        for own, part in zip(self._state, state, strict=True):
+            own[:, slice(None) if rows is None else rows] = part
