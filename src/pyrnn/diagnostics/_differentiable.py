@@ -11,6 +11,7 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn._types import Array
+from pyrnn.layers import _arguments
 
 
 class Point(NamedTuple):
@@ -50,7 +51,7 @@ class Differentiable:
                 f"target: expected a layer, a cell or a model, got {type(target).__name__}"
             )
         if lengths is not None and not _takes(target.forward, None, lengths=lengths):
-            _checks.not_taken(target, lengths=lengths)
+            _arguments.not_taken(target, lengths=lengths)
         self.target = target
         self.returns_state = getattr(target, "returns_state", True)
         self._options = {} if lengths is None else {"lengths": lengths}
@@ -63,7 +64,7 @@ class Differentiable:
         """A point of copies: x, the state (drawn if None), the parameters as they are."""
         parameters = {name: array.copy() for name, array in self.target.parameters.items()}
         if state is not None and not _takes(self.target.forward, x, state):
-            _checks.not_taken(self.target, state=state)
+            _arguments.not_taken(self.target, state=state)
         if state is None:
             after = self.at(Point(x, (), parameters)).outputs().state
             parts: tuple[Array, ...] = tuple(generator.standard_normal(a.shape) for a in after)

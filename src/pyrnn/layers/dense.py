@@ -13,7 +13,7 @@ from pyrnn._number_formats.narrow import read, rounded, stored
 from pyrnn._pickling import public
 from pyrnn._types import Array, Compute, DTypeLike, Indices
 from pyrnn.backend import selection
-from pyrnn.layers import _cache, _options
+from pyrnn.layers import _arguments, _cache, _options
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Option
 from pyrnn.parameters import dictionary
@@ -151,7 +151,7 @@ class Linear(Layer):
         >>> y.shape
         (5, 4, 2)
         """
-        _checks.not_taken(self, state=state, lengths=lengths)
+        _arguments.not_taken(self, state=state, lengths=lengths)
         rows, shape = self._check_input(x)
         backend = selection.current()
         weight = rounded(self._storage, self._parameters["weight"]).copy()
@@ -199,7 +199,7 @@ class Linear(Layer):
         ((5, 4, 3), array([20., 20.], dtype=float32))
         """
         _cache.check(cache, self)
-        _checks.not_taken(self, dstate=dstate)
+        _arguments.not_taken(self, dstate=dstate)
         shape = cache.output_shape
         rows = _checks.rows(_checks.float_array("dy", dy, self.dtype, shape))
         x, weight, compute = cache.use()
@@ -348,7 +348,7 @@ class Embedding(Layer):
         >>> y.shape
         (2, 2, 3)
         """
-        _checks.not_taken(self, state=state, lengths=lengths)
+        _arguments.not_taken(self, state=state, lengths=lengths)
         indices = _checks.index_array("x", x, self.num_embeddings)
         shape = (*indices.shape, self.embedding_dim)
         rows, backend = indices.reshape(-1), selection.current()
@@ -397,7 +397,7 @@ class Embedding(Layer):
         array([1., 0., 2.], dtype=float32)
         """
         _cache.check(cache, self)
-        _checks.not_taken(self, dstate=dstate)
+        _arguments.not_taken(self, dstate=dstate)
         rows = _checks.rows(_checks.float_array("dy", dy, self.dtype, cache.output_shape))
         backend = selection.find(cache.backend)
         dweight = backend.embedding_backward(cache.use(), rows, self.num_embeddings)

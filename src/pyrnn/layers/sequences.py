@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import Array, Indices
+from pyrnn.layers import _arguments
 
 Values = Array | Indices
 Lengths = npt.NDArray[np.int64]
@@ -321,7 +322,7 @@ def _check_padded(x: Any, lengths: Any, batch_first: bool) -> tuple[Values, Leng
         array = array.swapaxes(0, 1)
     if not array.shape[0] or not array.shape[1]:
         raise ValueError(f"x: expected at least one step and one row, got shape {np.shape(x)}")
-    counts = _checks.lengths_array("lengths", lengths, *array.shape[:2])
+    counts = _arguments.lengths_array("lengths", lengths, *array.shape[:2])
     return array, counts.astype(np.int64, copy=False)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import ActivationFormat, Array, ComputeFormat, DTypeLike, Indices, WeightFormat
-from pyrnn.layers import _cache, _finished, _options
+from pyrnn.layers import _arguments, _cache, _finished, _options
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Configured, Mode, Option
 from pyrnn.layers.dense import Embedding, Linear
@@ -310,7 +310,7 @@ class CharacterModel(Use, Configured):
         >>> logits.shape
         (4, 4)
         """
-        _checks.not_taken(self, lengths=lengths)
+        _arguments.not_taken(self, lengths=lengths)
         x: Any = self._check_indices(indices)
         embedding_cache = None
         if self.embedding is not None:
@@ -361,12 +361,12 @@ class CharacterModel(Use, Configured):
         """
         if not isinstance(cache, ModelCache):
             raise TypeError(f"cache: expected what forward returned, got {type(cache).__name__}")
-        if dlogits is None and _checks.none_given(dstate):
+        if dlogits is None and _arguments.none_given(dstate):
             raise TypeError(
                 "dlogits: expected a gradient, of them or of the final state, got None for both"
             )
         _cache.check(cache.linear, self.linear)
-        dlogits = _checks.state_array("dlogits", dlogits, self.dtype, cache.linear.output_shape)
+        dlogits = _arguments.state_array("dlogits", dlogits, self.dtype, cache.linear.output_shape)
         self.rnn.check_backward(cache.rnn, None, dstate)
         if self.embedding is not None:
             _cache.check(cache.embedding, self.embedding)

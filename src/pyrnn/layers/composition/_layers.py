@@ -10,6 +10,7 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn._types import Array
+from pyrnn.layers import _arguments
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition._modes import Modes
 from pyrnn.layers.composition.batch_norm import BatchNorm1d
@@ -39,8 +40,8 @@ def split_state(
         return {}
     names = state_parts(owner)
     if not names:
-        _checks.not_taken(owner, **{name: state})
-    parts = list(_checks.state_parts(name, state, names).values())
+        _arguments.not_taken(owner, **{name: state})
+    parts = list(_arguments.state_parts(name, state, names).values())
     states: dict[str, Any] = {}
     for layer, own in parts_of.items():
         if own:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyrnn import _checks
 from pyrnn._types import Array
+from pyrnn.layers import _arguments
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition._layers import ends_time, takes_lengths, takes_rows
 from pyrnn.layers.composition.pooling import LastStep, Pooling
@@ -47,7 +47,7 @@ class OverTime(NamedTuple):
         if self.lengths is None or len(shape) < 3:
             return self.mask
         rows, steps = shape[:2] if self.batch_first else (shape[1], shape[0])
-        ends = _checks.lengths_array("lengths", self.lengths, steps, rows)
+        ends = _arguments.lengths_array("lengths", self.lengths, steps, rows)
         within = np.arange(steps)[:, None] < ends
         within = within.T if self.batch_first else within
         return within if self.mask is None else within & np.asarray(self.mask)

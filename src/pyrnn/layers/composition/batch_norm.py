@@ -12,7 +12,7 @@ from pyrnn import _checks, _warnings
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
-from pyrnn.layers import _cache
+from pyrnn.layers import _arguments, _cache
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Option
 from pyrnn.layers.composition._shared_batch import Exchange, exchange
@@ -205,7 +205,7 @@ class BatchNorm1d(Pointwise):
         >>> y.round(4).ravel()
         array([-1.,  1.])
         """
-        _checks.not_taken(self, state=state, lengths=lengths)
+        _arguments.not_taken(self, state=state, lengths=lengths)
         array = self._check_input(x)
         y, kept = self._map_counted(array, mask)
         backend = selection.current().name

@@ -12,7 +12,7 @@ from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
 from pyrnn.backend.probabilities import softmax
-from pyrnn.layers import _cache, _options
+from pyrnn.layers import _arguments, _cache, _options
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Option, Setting
 from pyrnn.layers.recurrent import _noise
@@ -82,7 +82,7 @@ class Pointwise(Layer):
         >>> y
         array([0., 0.])
         """
-        _checks.not_taken(self, state=state, lengths=lengths)
+        _arguments.not_taken(self, state=state, lengths=lengths)
         array = self._check_input(x)
         y, kept = self._map(array)
         backend = selection.current().name
@@ -125,7 +125,7 @@ class Pointwise(Layer):
         array([0., 1.])
         """
         _cache.check(cache, self)
-        _checks.not_taken(self, dstate=dstate)
+        _arguments.not_taken(self, dstate=dstate)
         array = _checks.any_float_array("dy", dy)
         array = _checks.float_array("dy", array, array.dtype, cache.output_shape)
         kept, dtype = cache.use()

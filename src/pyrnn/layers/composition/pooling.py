@@ -12,7 +12,7 @@ from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.backend import selection
-from pyrnn.layers import _cache
+from pyrnn.layers import _arguments, _cache
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Option
 
@@ -124,7 +124,7 @@ class Pooling(Layer):
         >>> y.tolist()
         [[2.0], [1.0]]
         """
-        _checks.not_taken(self, state=state)
+        _arguments.not_taken(self, state=state)
         return self._forward(x, lengths, mask, reverse=False)
 
     def _forward(
@@ -152,11 +152,11 @@ class Pooling(Layer):
         steps, rows = shape
         ends = np.full(rows, steps, np.intp)
         if lengths is not None:
-            ends = _checks.lengths_array("lengths", lengths, steps, rows)
+            ends = _arguments.lengths_array("lengths", lengths, steps, rows)
         if mask is None:
             return Counted(np.zeros(rows, np.intp), ends - 1, ends, None)
         batch_first = self.batch_first if batched else None
-        flags = _checks.steps_array("mask", mask, steps, rows, batch_first)
+        flags = _arguments.steps_array("mask", mask, steps, rows, batch_first)
         flags &= np.arange(steps)[:, None] < ends
         count = flags.sum(axis=0)
         if not count.all():
@@ -204,7 +204,7 @@ class Pooling(Layer):
         array([0.25, 0.25, 0.25, 0.25])
         """
         _cache.check(cache, self)
-        _checks.not_taken(self, dstate=dstate)
+        _arguments.not_taken(self, dstate=dstate)
         shape = cache.output_shape
         rows = shape[0 if self.batch_first else 1]
         wanted = (rows, shape[-1]) if cache.batched else shape[-1:]

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.backend import selection
-from pyrnn.layers import _cache, _finished
+from pyrnn.layers import _arguments, _cache, _finished
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Mode
 from pyrnn.layers.composition import _run
@@ -282,15 +281,15 @@ class Sequential(Modes):
     def check_backward(self, cache: _cache.Cache[Kept], dy: Any, dstate: Any) -> Any:
         """Return the gradient of y as an array that fits, or raise."""
         _cache.check(cache, self)
-        if dy is None and _checks.none_given(dstate):
+        if dy is None and _arguments.none_given(dstate):
             raise TypeError(
                 "dy: expected a gradient, of y or of the final state, got None for both"
             )
         caches, dtype = cache.look()
-        array = _checks.state_array("dy", dy, dtype, cache.output_shape)
+        array = _arguments.state_array("dy", dy, dtype, cache.output_shape)
         for name, part in split_state(self, self._parts, "dstate", dstate).items():
             layer = self.layers[name]
-            if isinstance(layer, (Recurrent, Sequential)) and not _checks.none_given(part):
+            if isinstance(layer, (Recurrent, Sequential)) and not _arguments.none_given(part):
                 layer.check_backward(caches[name], None, part)
         return array
 

@@ -9,6 +9,7 @@ from typing import Any
 from pyrnn import _checks
 from pyrnn._pickling import Portable, public
 from pyrnn._types import Array
+from pyrnn.layers import _arguments
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.batch_norm import tracks
 from pyrnn.layers.composition.pooling import LastStep, Pooling
@@ -88,7 +89,7 @@ class SequentialStream(Portable):
         (1, 4)
         """
         array = _checks.as_array("x_t", x_t)
-        chosen = None if rows is None else _checks.different_streams(rows, self.batch_size)
+        chosen = None if rows is None else _arguments.different_streams(rows, self.batch_size)
         count = self.batch_size if chosen is None else len(chosen)
         if array.ndim == 0 or len(array) != count:
             raise ValueError(f"x_t: expected shape ({count}, ...), got {array.shape}")
@@ -170,7 +171,7 @@ class SequentialStream(Portable):
         >>> np.array_equal(alone.state[:, 0], crowded.state[:, 5])
         True
         """
-        index = _checks.stream(stream, self.batch_size)
+        index = _arguments.stream(stream, self.batch_size)
         return self._joined([step.get(index) for step in self._with_state()])
 
     def put(self, stream: int, state: Any) -> None:
@@ -196,7 +197,7 @@ class SequentialStream(Portable):
         >>> streams.state[0].sum(axis=1)
         array([0., 4.], dtype=float32)
         """
-        index = _checks.stream(stream, self.batch_size)
+        index = _arguments.stream(stream, self.batch_size)
         if self._check_taken(state):
             before = self.get(index)
             try:
@@ -222,13 +223,13 @@ class SequentialStream(Portable):
         """Whether a layer has a state; if none has, there is nothing to give it."""
         if any(self._parts.values()):
             return True
-        _checks.not_taken(self, state=state)
+        _arguments.not_taken(self, state=state)
         return False
 
     def _set_each(self, state: Any, assign: Callable[[Any, Any], None]) -> None:
         """Give each layer its own parts of a state."""
         names = tuple(f"{n}.{part}" for n, own in self._parts.items() for part in own)
-        parts = list(_checks.state_parts("state", state, names).values())
+        parts = list(_arguments.state_parts("state", state, names).values())
         for name, own in self._parts.items():
             if own:
                 mine, parts = parts[: len(own)], parts[len(own) :]

@@ -14,7 +14,7 @@ from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
-from pyrnn.layers import _cache, _options
+from pyrnn.layers import _arguments, _cache, _options
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Option
 from pyrnn.layers.convolution.stream import Conv1dStream, StreamSizes
@@ -221,7 +221,7 @@ class Conv1d(Layer):
         >>> y.shape
         (7, 5, 2)
         """
-        _checks.not_taken(self, state=state, lengths=lengths)
+        _arguments.not_taken(self, state=state, lengths=lengths)
         array, batched = self._check_input(x)
         backend = selection.current()
         kept = Kept(self._time_first(array), self._parameters["weight"].copy())
@@ -270,7 +270,7 @@ class Conv1d(Layer):
         ((10, 5, 3), array([35., 35.], dtype=float32))
         """
         _cache.check(cache, self)
-        _checks.not_taken(self, dstate=dstate)
+        _arguments.not_taken(self, dstate=dstate)
         array = _checks.float_array("dy", dy, self.dtype, cache.output_shape)
         x, weight = cache.use()
         dy_first = self._time_first(array if cache.batched else self._as_batch(array))

@@ -13,7 +13,7 @@ from pyrnn import _checks, _warnings
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
-from pyrnn.layers import _cache
+from pyrnn.layers import _arguments, _cache
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Option
 from pyrnn.parameters.dictionary import ParameterDict
@@ -87,7 +87,7 @@ class OverTime(Layer):
         >>> y
         array([[3.]])
         """
-        _checks.not_taken(self, state=state, lengths=lengths)
+        _arguments.not_taken(self, state=state, lengths=lengths)
         array, batched = self._check_input(x)
         backend = selection.current()
         y, kept = self._map(backend, array)
@@ -131,7 +131,7 @@ class OverTime(Layer):
         array([0., 1.])
         """
         _cache.check(cache, self)
-        _checks.not_taken(self, dstate=dstate)
+        _arguments.not_taken(self, dstate=dstate)
         array = _checks.any_float_array("dy", dy)
         array = _checks.float_array("dy", array, array.dtype, cache.output_shape)
         x, kept = cache.use()

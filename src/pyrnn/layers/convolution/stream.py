@@ -11,6 +11,7 @@ from pyrnn import _checks
 from pyrnn._pickling import Portable, public
 from pyrnn._types import Array
 from pyrnn.backend import selection
+from pyrnn.layers import _arguments
 
 LEAST_ROOM = 32
 """Steps that are taken before the kept ones are moved to the front again."""
@@ -106,7 +107,7 @@ class Conv1dStream(Portable):
         (5, 2)
         """
         dtype = self._frames.dtype
-        chosen = None if rows is None else _checks.different_streams(rows, self.batch_size)
+        chosen = None if rows is None else _arguments.different_streams(rows, self.batch_size)
         count = self.batch_size if chosen is None else len(chosen)
         array = _checks.float_array("x_t", x_t, dtype, (count, self.in_channels))
         if out is not None:
@@ -182,7 +183,7 @@ class Conv1dStream(Portable):
         >>> streams.state.ravel()
         array([0., 1., 0.], dtype=float32)
         """
-        chosen = slice(None) if streams is None else _checks.streams(streams, self.batch_size)
+        chosen = slice(None) if streams is None else _arguments.streams(streams, self.batch_size)
         self._kept_frames()[:, chosen] = 0
 
     def get(self, stream: int) -> Array:
@@ -211,7 +212,7 @@ class Conv1dStream(Portable):
         >>> streams.get(1).ravel()
         array([0., 2.], dtype=float32)
         """
-        state: Array = self._kept_frames()[:, _checks.stream(stream, self.batch_size)].copy()
+        state: Array = self._kept_frames()[:, _arguments.stream(stream, self.batch_size)].copy()
         return state
 
     def put(self, stream: int, state: npt.ArrayLike) -> None:
@@ -237,7 +238,7 @@ class Conv1dStream(Portable):
         >>> streams.state.sum(axis=(0, 2))
         array([0., 2.], dtype=float32)
         """
-        index = _checks.stream(stream, self.batch_size)
+        index = _arguments.stream(stream, self.batch_size)
         shape = (self._kept, self.in_channels)
         given = _checks.float_array("state", state, self._frames.dtype, shape)
         self._kept_frames()[:, index] = given

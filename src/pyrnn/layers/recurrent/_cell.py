@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyrnn import _checks
 from pyrnn._types import Array, Given, Returned, State
 from pyrnn.backend import selection
-from pyrnn.layers import _cache
+from pyrnn.layers import _arguments, _cache
 from pyrnn.layers.recurrent._kind import Kind
 
 
@@ -164,11 +164,11 @@ class Cell(Kind, Generic[Given, Returned]):
         ((2, 3), (2, 4), (12, 3))
         """
         _cache.check(cache, self)
-        if dy is None and _checks.none_given(dstate):
+        if dy is None and _arguments.none_given(dstate):
             raise TypeError("dy: expected a gradient, of h or of the next state, got None for both")
         shape = cache.output_shape
         expected = shape if cache.batched else shape[1:]
-        doutput = _checks.state_array("dy", dy, self.dtype, expected).reshape(1, *shape)
+        doutput = _arguments.state_array("dy", dy, self.dtype, expected).reshape(1, *shape)
         dstates = None
         if dstate is not None:
             dstates = self._check_state("dstate", dstate, shape[0], cache.batched)
@@ -204,14 +204,14 @@ class Cell(Kind, Generic[Given, Returned]):
 
     def _check_state(self, name: str, state: Any, batch_size: int, batched: bool) -> State:
         """Return a state as a tuple of (N, H) arrays; a projected h is (N, P)."""
-        parts = _checks.state_parts(name, state, self._state_names)
+        parts = _arguments.state_parts(name, state, self._state_names)
         checked = []
         for (part_name, part), size in zip(
             parts.items(), self._state_sizes().values(), strict=True
         ):
             shape = (batch_size, size)
             expected = shape if batched else shape[1:]
-            array = _checks.state_array(part_name, part, self.dtype, expected)
+            array = _arguments.state_array(part_name, part, self.dtype, expected)
             checked.append(array.reshape(shape))
         return tuple(checked)
 

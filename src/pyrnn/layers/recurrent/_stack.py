@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyrnn import _checks, _warnings
 from pyrnn._types import Array, Given, Returned, State
 from pyrnn.backend import selection
-from pyrnn.layers import _cache
+from pyrnn.layers import _arguments, _cache
 from pyrnn.layers._cache import Cache, SequenceCache
 from pyrnn.layers.recurrent import _gates, _noise
 from pyrnn.layers.recurrent._call.arguments import Arguments, Steps, most_rows
@@ -255,7 +255,7 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         >>> dx.shape, dh0.shape, grads["weight_hh_l0"].shape
         ((5, 2, 3), (1, 2, 4), (16, 4))
         """
-        if dy is None and _checks.none_given(dstate):
+        if dy is None and _arguments.none_given(dstate):
             raise TypeError(
                 "dy: expected a gradient, of y or of the final state, got None for both"
             )

@@ -13,6 +13,7 @@ from pyrnn._pickling import Portable, public
 from pyrnn._types import Array, Given, Indices, Returned
 from pyrnn.backend import selection
 from pyrnn.backend.selection import Backend
+from pyrnn.layers import _arguments
 from pyrnn.layers.recurrent._weights.fixed import FixedWeights
 
 _ENGINES = 8
@@ -111,7 +112,7 @@ class Stream(Portable, Generic[Given, Returned]):
         """
         if rows is None:
             return self._step(x_t, out)
-        return self._step_some(x_t, out, _checks.different_streams(rows, self.batch_size))
+        return self._step_some(x_t, out, _arguments.different_streams(rows, self.batch_size))
 
     def _step_some(self, x_t: Any, out: Any, rows: Indices) -> Array:
         """Advance different streams, in an engine of as many."""
@@ -152,7 +153,7 @@ class Stream(Portable, Generic[Given, Returned]):
 
     @state.setter
     def state(self, value: Given) -> None:
-        parts = _checks.state_parts("state", value, tuple(self._sizes.state_sizes))
+        parts = _arguments.state_parts("state", value, tuple(self._sizes.state_sizes))
         self._engine.set_state(
             tuple(
                 _checks.float_array(name, part, self._sizes.dtype, shape)
@@ -182,7 +183,7 @@ class Stream(Portable, Generic[Given, Returned]):
         >>> streams.state[0].any(axis=1)
         array([False,  True, False])
         """
-        chosen = None if streams is None else _checks.streams(streams, self.batch_size)
+        chosen = None if streams is None else _arguments.streams(streams, self.batch_size)
         state = self._engine.state(chosen)
         for part in state:
             part[...] = 0
@@ -216,7 +217,7 @@ class Stream(Portable, Generic[Given, Returned]):
         >>> np.array_equal(alone.state[:, 0], crowded.state[:, 5])
         True
         """
-        index = _checks.stream(stream, self.batch_size)
+        index = _arguments.stream(stream, self.batch_size)
         states: Any = tuple(part[:, 0] for part in self._engine.state(np.array([index])))
         one: Returned = states[0] if len(states) == 1 else states
         return one
@@ -244,8 +245,8 @@ class Stream(Portable, Generic[Given, Returned]):
         >>> streams.state[0].sum(axis=1)
         array([0., 4.], dtype=float32)
         """
-        index = _checks.stream(stream, self.batch_size)
-        parts = _checks.state_parts("state", state, tuple(self._sizes.state_sizes))
+        index = _arguments.stream(stream, self.batch_size)
+        parts = _arguments.state_parts("state", state, tuple(self._sizes.state_sizes))
         shapes = [(layers, size) for layers, _, size in self._state_shapes()]
         given = [
             _checks.float_array(name, part, self._sizes.dtype, shape)[:, None]

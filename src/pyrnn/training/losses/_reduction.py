@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pyrnn import _checks, _warnings
 from pyrnn._types import Array
 from pyrnn.backend import selection
+from pyrnn.layers import _arguments
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -41,7 +42,7 @@ def counted_elements(
         if len(shape) < 2:
             raise ValueError(f"lengths: expected a batch of sequences, got a loss of shape {shape}")
         rows, steps = shape[:2] if batch_first else (shape[1], shape[0])
-        ends = _checks.lengths_array("lengths", lengths, steps, rows)
+        ends = _arguments.lengths_array("lengths", lengths, steps, rows)
         within = np.arange(steps)[:, None] < ends
         within = _broadcast(within.T if batch_first else within, shape)
         counted = within if counted is None else counted & within

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pyrnn import _checks
 from pyrnn._types import Array, State
+from pyrnn.layers import _arguments
 from pyrnn.layers._cache import SequenceCache
 from pyrnn.layers.recurrent._call.segments import Group, groups
 
@@ -79,11 +80,11 @@ class Arguments(NamedTuple):
         if state is None:
             return None
         checked = []
-        parts = _checks.state_parts(name, state, tuple(self.state_sizes))
+        parts = _arguments.state_parts(name, state, tuple(self.state_sizes))
         for (part_name, part), size in zip(parts.items(), self.state_sizes.values(), strict=True):
             shape = (self.stacked, batch_size, size)
             expected = shape if batched else (self.stacked, size)
-            array = _checks.state_array(part_name, part, self.dtype, expected)
+            array = _arguments.state_array(part_name, part, self.dtype, expected)
             checked.append(_checks.dense(array if batched else array.reshape(shape)))
         return tuple(checked)
 
@@ -93,7 +94,7 @@ class Arguments(NamedTuple):
         """One length in [0, T] for each row; None if not given."""
         if lengths is None:
             return None
-        return _checks.lengths_array("lengths", lengths, time_steps, batch_size, least=0)
+        return _arguments.lengths_array("lengths", lengths, time_steps, batch_size, least=0)
 
     def check_steps(
         self, steps: Steps, lengths: Any, time_steps: int, batch_size: int, batched: bool
@@ -106,7 +107,7 @@ class Arguments(NamedTuple):
         mask, reset = (
             value
             if value is None
-            else _checks.steps_array(name, value, time_steps, batch_size, batch_first)
+            else _arguments.steps_array(name, value, time_steps, batch_size, batch_first)
             for name, value in (("mask", steps.mask), ("reset", steps.reset))
         )
         return groups((time_steps, batch_size), lengths, mask, reset, zero_output)
