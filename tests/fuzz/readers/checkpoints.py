@@ -18,7 +18,7 @@ from pyrnn.training.run import checkpoint
 from pyrnn.training.run.checkpoint import CheckpointError
 from tests.fuzz.case import Case
 from tests.fuzz.draw import Draw
-from tests.fuzz.readers.common import Reader, in_one_line, made_apart, placed
+from tests.fuzz.readers.common import Reader, each, in_one_line, made_apart, placed
 from tests.fuzz.spoil.files import spoil, with_header
 from tests.fuzz.spoil.trees import spoil_json
 
@@ -57,7 +57,7 @@ def _spoiled_description(draw: Draw, data: bytes) -> bytes:
 @functools.lru_cache(None)
 def sources() -> list[bytes]:
     """A checkpoint of each form of training."""
-    made: list[bytes] = made_apart(lambda: [_source(form) for form in range(FORMS)])
+    made: list[bytes] = made_apart(each, _source, FORMS)
     return made
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
-import pickle
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,27 +120,18 @@ def _processor_seconds(read: Callable[[], Any]) -> float:
     return time.process_time() - begun
 
 
-def made_apart(make: Callable[[], Any]) -> Any:
-    """What a function returns, computed by another process: what it imports stays there."""
-    if not hasattr(os, "fork"):
-        return make()
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            with os.fdopen(writing, "wb") as pipe:
-                pipe.write(pickle.dumps(make()))
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        data = pipe.read()
-    os.waitpid(child, 0)
-    if not data:
-        raise RuntimeError("the files that are to be spoiled could not be made")
-    return pickle.loads(data)
+def made_apart(make: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns, computed by a new process: what it imports stays there.
+
+    Not by a fork: threads of torch do not survive one.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(make, *arguments).result()
+
+
+def each(make: Callable[[int], Any], count: int) -> list[Any]:
+    """What a function makes of 0, 1, ..., for `made_apart`."""
+    return [make(number) for number in range(count)]
 
 
 def parameters_of(layers: dict[str, Any]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 import pyrnn
 from tests.fuzz.case import Case
 from tests.fuzz.draw import Draw
-from tests.fuzz.readers.common import Reader, in_one_line, made_apart, placed
+from tests.fuzz.readers.common import Reader, each, in_one_line, made_apart, placed
 from tests.fuzz.readers.onnx_files import (
     ERRORS,
     NAMES,
@@ -50,7 +50,7 @@ def _spoiled_description(draw: Draw, data: bytes) -> bytes:
 @functools.lru_cache(None)
 def converted_sources() -> list[bytes]:
     """The files; their maker's imports stay in its process."""
-    made: list[bytes] = made_apart(lambda: [_source(number) for number in range(SOURCES)])
+    made: list[bytes] = made_apart(each, _source, SOURCES)
     return made
 
 

@@ -18,7 +18,7 @@ from pyrnn.serialization import ModelFileError
 from tests.fuzz.case import Case
 from tests.fuzz.draw import Draw
 from tests.fuzz.readers import hdf5_server
-from tests.fuzz.readers.common import Reader, in_one_line, made_apart, parameters_of, placed
+from tests.fuzz.readers.common import Reader, each, in_one_line, made_apart, parameters_of, placed
 from tests.fuzz.spoil import hdf5_file
 from tests.fuzz.spoil.files import BYTES, SPLICES
 from tests.fuzz.spoil.hostile import zip_bomb
@@ -106,7 +106,7 @@ def _spoiled_zip(draw: Draw, data: bytes) -> bytes:
 @functools.lru_cache(None)
 def sources() -> list[bytes]:
     """All of the small files; their maker's imports stay in its process."""
-    made: list[bytes] = made_apart(lambda: [_source(number) for number in range(SOURCES)])
+    made: list[bytes] = made_apart(each, _source, SOURCES)
     return made
 
 

@@ -15,7 +15,7 @@ from pyrnn import serialization
 from pyrnn.text._model_parts import CELLS
 from tests.fuzz.case import Case
 from tests.fuzz.draw import Draw
-from tests.fuzz.readers.common import Reader, in_one_line, made_apart, placed
+from tests.fuzz.readers.common import Reader, each, in_one_line, made_apart, placed
 from tests.fuzz.spoil.files import spoil
 
 SOURCES = 72
@@ -42,9 +42,7 @@ def _spoiled(draw: Draw) -> Case:
 @functools.lru_cache(None)
 def all_sources() -> list[tuple[bytes, Structure]]:
     """Small models, every kind of layer, of cell and of vocabulary among them."""
-    made: list[tuple[bytes, Structure]] = made_apart(
-        lambda: [_source(number) for number in range(SOURCES)]
-    )
+    made: list[tuple[bytes, Structure]] = made_apart(each, _source, SOURCES)
     return made
 
 

@@ -15,7 +15,7 @@ from pyrnn.interop.onnx.operators import _build
 from pyrnn.serialization import ModelFileError
 from tests.fuzz.case import Case
 from tests.fuzz.draw import Draw
-from tests.fuzz.readers.common import Reader, in_one_line, made_apart, parameters_of, placed
+from tests.fuzz.readers.common import Reader, each, in_one_line, made_apart, parameters_of, placed
 from tests.fuzz.spoil.files import BYTES, SPLICES
 from tests.fuzz.spoil.trees import spoil_message
 
@@ -60,7 +60,7 @@ def _spoiled(draw: Draw, data: bytes) -> bytes:
 @functools.lru_cache(None)
 def onnx_sources() -> list[bytes]:
     """The small models; their maker's imports stay in its process."""
-    made: list[bytes] = made_apart(lambda: [onnx_source(number) for number in range(SOURCES)])
+    made: list[bytes] = made_apart(each, onnx_source, SOURCES)
     return made
 
 
