@@ -15,6 +15,7 @@ from tests.fuzz.draw import Draw
     "get_num_threads",
     "build_info",
     "use_backend",
+    "use_backend.__call__",
     "release_memory",
     weight=0.3,
 )
@@ -29,8 +30,10 @@ def settings_case(draw: Draw) -> Case:
             with pyrnn.use_backend(a["name"]):
                 inside = pyrnn.build_info()
                 released = pyrnn.release_memory()
+            decorated = pyrnn.use_backend(a["name"])(pyrnn.build_info)()
         finally:
             pyrnn.set_num_threads(before)
-        return inside["backend"], inside["threads"], sorted(inside), type(released)
+        backends = inside["backend"], decorated["backend"]
+        return backends, inside["threads"], sorted(inside), type(released)
 
     return Case(arguments, run)
