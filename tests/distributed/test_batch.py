@@ -16,19 +16,21 @@ def test_a_rank_without_rows_takes_part_with_zeros(without):
         rank = comm.Get_rank()
         others = BatchExchange(ranks_of(comm))
         if rank in without:
-            told = others.end_forward(0.0, 0.0, 0.0, has_rows=False)
+            told = others.end_forward(has_rows=False)
             others.backward_without_rows()
             return told, None
         own = rank + 1.0
         seen = [others(np.array([own, 2 * own])), others(np.array([own]))]
-        told = others.end_forward(own, 2.0, 1.0, has_rows=True)
+        told = others.end_forward(own, 2.0, 1.0, 3.0, has_rows=True)
         seen += [others(np.array([-own])), others(np.array([own, own]))]
         return told, seen
 
     weights = np.array([0.0 if rank in without else rank + 1.0 for rank in range(3)])
     for rank, (told, seen) in enumerate(on_ranks(3, work)):
         assert told.rows == [other not in without for other in range(3)]
-        assert told.numbers == [[w, 2.0 * (w > 0), float(w > 0)] for w in weights.tolist()]
+        assert told.numbers == [
+            [w, 2.0 * (w > 0), float(w > 0), 3.0 * (w > 0)] for w in weights.tolist()
+        ]
         assert (seen is None) == (rank in without)
         if seen is not None:
             expected = [weights[:, None] * factor for factor in ([1, 2], [1], [-1], [1, 1])]

@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from pyrnn.distributed.ranks import OtherRankError, join, ranks_of, weighted
+from pyrnn.distributed.ranks import OtherRankError, join, on_all_ranks, ranks_of, weighted
 from tests.distributed.threads import AbortedError, on_ranks
 
 
@@ -64,7 +64,7 @@ def test_a_failure_ends_all_with_one_line(capfd):
     def work(comm):
         communicators.append(comm)
         ranks = ranks_of(comm)
-        with ranks.together((KeyError,)):
+        with ranks.together():
             if ranks.rank == 1:
                 raise MemoryError("1 GB\nwanted")
             ranks.told(1.0)  # waits for the other
@@ -81,7 +81,7 @@ def test_a_failed_exchange_says_what_may_have_happened(capfd):
     error = type("Exception", (RuntimeError,), {"__module__": "mpi4py.MPI"})
 
     def work(comm):
-        with ranks_of(comm).together((KeyError,)):
+        with ranks_of(comm).together():
             raise error("no such process")
 
     with pytest.raises((error, AbortedError)):
@@ -92,7 +92,7 @@ def test_a_failed_exchange_says_what_may_have_happened(capfd):
 
 def test_an_agreed_error_ends_none():
     def work(comm):
-        with pytest.raises(KeyError), ranks_of(comm).together((KeyError,)):
+        with pytest.raises(KeyError), ranks_of(comm).together(), on_all_ranks:
             raise KeyError("k")
         return comm.aborted
 

@@ -17,6 +17,7 @@ from pyrnn.cli import compare, convert, export, flow, info, inspect, report, sam
 from pyrnn.cli._common.arguments import Parser
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import NAMES, STATUS, Ended, ended_by_signals
+from pyrnn.distributed import launch
 from pyrnn.interop.conversion import ConversionError
 from pyrnn.interop.onnx.graph import UnsupportedError
 from pyrnn.interop.serialization import ModelFileError
@@ -63,9 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         with ended_by_signals():
-            return _status(argv)
+            status = _status(argv)
     except KeyboardInterrupt as error:  # a signal at the very end
-        return _ended(error)
+        status = _ended(error)
+    if status and (sys.argv[1:] if argv is None else argv)[:1] == ["train"]:
+        launch.end_all(status)
+    return status
 
 
 def _status(argv: Sequence[str] | None) -> int:

@@ -40,12 +40,14 @@ from pyrnn.cli._training.options import (
 from pyrnn.cli._training.resuming import Keeper, Resumed, path_beside
 from pyrnn.cli._training.run import Training
 from pyrnn.cli._training.settings import EVALUATIONS, Settings
-from pyrnn.distributed.ranks import Ranks
+from pyrnn.distributed.launch import Machine
+from pyrnn.distributed.ranks import Ranks, on_all_ranks
 from pyrnn.interop import serialization
 from pyrnn.text import cache, preparation
 from pyrnn.text.character_model import CharacterModel
 from pyrnn.text.corpus import EncodedCorpus, standard_library
 from pyrnn.text.encoders import Encoder
+from pyrnn.text.preparation import Source
 from pyrnn.training.divergence import DivergenceError
 
 SAMPLE_LENGTH = 400
@@ -101,12 +103,13 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, save, score, write, draw."""
     ranks = several.started()
-    with contextlib.ExitStack() as stack:
-        with several.agreed(ranks):
-            prepared = _prepare(arguments, ranks, stack)
-        with several.together(ranks):
-            several.check_same_text(ranks, prepared.corpus)
-            return _run(prepared, ranks)
+    with several.together(ranks), contextlib.ExitStack() as stack:
+        machine = several.machine(ranks)
+        prepared = several.in_turn(
+            ranks, machine, lambda: _prepare(arguments, ranks, machine, stack)
+        )
+        several.check_same(ranks, prepared.arguments, prepared.texts, prepared.training)
+        return _run(prepared, ranks)
 
 
 class Prepared(NamedTuple):
@@ -114,15 +117,19 @@ class Prepared(NamedTuple):
 
     arguments: argparse.Namespace
     outputs: Outputs
+    texts: Sequence[Source]
     corpus: EncodedCorpus
     training: Training
     keeper: Keeper | None
 
 
 def _prepare(
-    arguments: argparse.Namespace, ranks: Ranks | None, stack: contextlib.ExitStack
+    arguments: argparse.Namespace,
+    ranks: Ranks | None,
+    machine: Machine | None,
+    stack: contextlib.ExitStack,
 ) -> Prepared:
-    """Check everything, read the texts, make the model."""
+    """Check everything, read the texts, make the model; without an exchange with other ranks."""
     resumed = None
     if arguments.report:
         extras.require("report", "jinja2", "matplotlib")
@@ -136,7 +143,7 @@ def _prepare(
     files = arguments.files or standard_library()
     held_out = [arguments.val] if arguments.val is not None else []
     others = [*held_out, *tokens.files(arguments.tokens)]
-    outputs = _outputs(arguments, [*files, *others], resumed)
+    outputs = _outputs(arguments, [*files, *others], resumed, ranks is None or ranks.is_first)
     memory.check_text(held_out)
     if resumed is not None:
         resumed.check_sizes([*files, *others])
@@ -146,7 +153,10 @@ def _prepare(
     if resumed is not None:
         resumed.check_texts(read)
     corpus, characters = texts.corpus_of(prepared, arguments.val)
-    stack.enter_context(_computing(arguments, several.share_threads(arguments, ranks)))
+    threads = arguments.threads
+    if threads is None and machine is not None:
+        threads = machine.threads
+    stack.enter_context(_computing(arguments, threads))
     training = _training(arguments, corpus, characters, ranks)
     training.recording = history.recording(arguments, corpus, tokens.prompt(arguments, corpus))
     if resumed is not None:
@@ -154,20 +164,21 @@ def _prepare(
     keeper = None
     if arguments.checkpoint_every is not None:
         keeper = Keeper(training, arguments, read, outputs.model)
-    return Prepared(arguments, outputs, corpus, training, keeper)
+    return Prepared(arguments, outputs, read, corpus, training, keeper)
 
 
 def _run(prepared: Prepared, ranks: Ranks | None) -> int:
     """Train, and write the results; of several ranks, only rank 0 writes."""
-    arguments, outputs, corpus, training, keeper = prepared
+    arguments, outputs, _, corpus, training, keeper = prepared
     print(_introduction(training, corpus, ranks), flush=True)
     with Interrupt() as interrupt:
-        _train(training, outputs, interrupt, keeper, arguments)
+        _train(training, outputs, interrupt, keeper, arguments, ranks)
     requested = several.signal_of(ranks, interrupt.requested)
     if requested:
         print(f"{NAMES[requested]} after step {training.step}", flush=True)
         if requested != signal.SIGINT:
-            raise Ended(requested)
+            with on_all_ranks:
+                raise Ended(requested)
     if training.settings.keep == "last":
         training.finish()
     if not training.is_first:
@@ -191,6 +202,7 @@ def _train(
     interrupt: Interrupt,
     keeper: Keeper | None,
     arguments: argparse.Namespace,
+    ranks: Ranks | None,
 ) -> None:
     """Train, and save the model however training ended, unless it diverged."""
 
@@ -214,16 +226,20 @@ def _train(
         if training.step:
             _save(training, outputs)
         raise
-    _save(training, outputs)
+    with several.agreed(ranks):
+        _save(training, outputs)
 
 
 def _outputs(
-    arguments: argparse.Namespace, files: Sequence[str | Path], resumed: Resumed | None
+    arguments: argparse.Namespace,
+    files: Sequence[str | Path],
+    resumed: Resumed | None,
+    is_first: bool,
 ) -> Outputs:
     """Return the files to write, after a check that they can be written.
 
     A file that ``--out`` names, or a checkpoint, is overwritten only by the run that wrote it, or
-    with ``--force``.
+    with ``--force``. Of several ranks, each writes the cache of its texts, and rank 0 the others.
     """
     name = f"pyrnn-{arguments.cell}.safetensors" if arguments.out is None else arguments.out
     model = Path(name)
@@ -238,21 +254,21 @@ def _outputs(
             f"--k2: expected a multiple of --seq-len {arguments.seq_len}, got {arguments.k2}"
         )
     checkpoint = path_beside(model)
-    checkpoints = [checkpoint] if arguments.checkpoint_every is not None else []
+    checkpoints = [checkpoint] if arguments.checkpoint_every is not None and is_first else []
     cached = texts.cache_beside(model) if texts.are_cached(arguments.files) else None
     outputs = Outputs(model, drawn, recorded, page, cached)
-    for path in (*filter(None, outputs), *checkpoints):
+    for path in (*filter(None, outputs if is_first else [cached]), *checkpoints):
         with _writing(path):
             serialization.check_writable(path)
         if any(is_same(file, path) for file in files):
             raise UsageError(f"--out: expected another file than the text to train on, got {path}")
-    if arguments.log is not None:
+    if arguments.log is not None and is_first:
         log.check(arguments.log, [*files, *filter(None, outputs), checkpoint])
     if resumed is not None or arguments.force:
         return outputs
     if cached is not None and not cache.is_ours(cached):
         raise UsageError(f"--out: {str(cached)!r} is there already; --force overwrites it")
-    for path in (*([model] if arguments.out is not None else []), *checkpoints):
+    for path in (*([model] if arguments.out is not None and is_first else []), *checkpoints):
         if path.exists():
             goes_on = f"--resume {checkpoint} continues it, " if path == checkpoint else ""
             raise UsageError(

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn._types import Array
-from pyrnn.distributed.ranks import Ranks
+from pyrnn.distributed.ranks import Ranks, on_all_ranks
 
 Numbers = npt.NDArray[np.float64]
 
@@ -46,7 +46,7 @@ class BatchExchange:
         return self._ranks.told(*own.tolist())
 
     def end_forward(self, *numbers: float, has_rows: bool) -> Told:
-        """Three numbers of each rank when all have done the forward pass."""
+        """Up to four numbers of each rank when all have done the forward pass."""
         while True:
             told = self._announce(0, *numbers, has_rows=has_rows)
             size = int(told[:, 0].max())
@@ -61,12 +61,22 @@ class BatchExchange:
             self._follow(int(self._announce(0, has_rows=False)[:, 0].max()))
 
     def _announce(
-        self, size: int, a: float = 0.0, b: float = 0.0, c: float = 0.0, *, has_rows: bool
+        self,
+        size: int,
+        a: float = 0.0,
+        b: float = 0.0,
+        c: float = 0.0,
+        d: float = 0.0,
+        *,
+        has_rows: bool,
     ) -> Numbers:
         """Tell how many numbers follow; all ranks with rows say the same."""
-        told = self._ranks.told(float(size), float(has_rows), a, b, c)
+        told = self._ranks.told(float(size), float(has_rows), a, b, c, d)
         if (told[told[:, 1] > 0, 0] != told[:, 0].max()).any():
-            raise RuntimeError("model: expected the same layers, called in one order, on all ranks")
+            with on_all_ranks:
+                raise RuntimeError(
+                    "model: expected the same layers, called in one order, on all ranks"
+                )
         return told
 
     def _follow(self, size: int) -> None:

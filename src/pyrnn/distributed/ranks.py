@@ -88,39 +88,53 @@ class Ranks:
             values = [given.get(name) for given in all_given]
             for rank, value in enumerate(values):
                 if value != values[0]:
-                    raise ValueError(
-                        f"{name}: expected the same on all ranks, got {_checks.shown(values[0])} "
-                        f"on rank 0 and {_checks.shown(value)} on rank {rank}"
-                    )
+                    first, other = _checks.shown(values[0]), _checks.shown(value)
+                    with on_all_ranks:
+                        raise ValueError(
+                            f"{name}: expected the same on all ranks, got {first} on rank 0 and "
+                            f"{other} on rank {rank}"
+                        )
 
     def check_errors(self, error: Exception | None) -> None:
-        """Raise the first rank's error, if any has one, on all."""
-        errors = self.gathered(None if error is None else str(error))
+        """Raise the first rank's error, if any has one, on all: there as `OtherRankError`."""
+        errors = self.gathered(None if error is None else in_one_line(error))
         for rank, text in enumerate(errors):
             if text is not None:
-                if error is not None:
-                    raise error
-                raise OtherRankError(f"rank {rank}: {text}")
+                with on_all_ranks:
+                    if error is not None:
+                        raise error
+                    raise OtherRankError(f"rank {rank}: {text}")
 
     @contextlib.contextmanager
-    def together(self, agreed: tuple[type[BaseException], ...]) -> Iterator[None]:
+    def agreed(self) -> Iterator[None]:
+        """Inside a ``with`` block ranks work independently; an error of one is raised on all.
+
+        There is no exchange in it, since a rank in which an error occurs would not take part.
+        """
+        failed: Exception | None = None
+        with self.together():
+            try:
+                yield
+            except Exception as error:
+                failed = error
+            self.check_errors(failed)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
         """Inside a ``with`` block an error of one rank ends all ranks, with one line about it.
 
-        Otherwise the other ranks would wait for it forever. Errors that all ranks raise are not
-        caught.
+        Otherwise the other ranks would wait for it forever. Errors from within `on_all_ranks` are
+        not caught.
         """
         try:
             yield
-        except agreed:
-            raise
         except BaseException as error:
-            self.abort(error)
+            if not is_on_all_ranks(error):
+                self.abort(error)
             raise
 
     @contextlib.contextmanager
-    def summing(
-        self, parameters: Mapping[str, Array], agreed: tuple[type[BaseException], ...]
-    ) -> Iterator[GradientSum]:
+    def summing(self, parameters: Mapping[str, Array]) -> Iterator[GradientSum]:
         """Inside a ``with`` block there is a sum of gradients, which all ranks give back after it.
 
         Not after errors that only some ranks raise, which would wait for the others.
@@ -128,14 +142,15 @@ class Ranks:
         total = GradientSum(self.communicator, parameters)
         try:
             yield total
-        except agreed:
-            total.free()
+        except BaseException as error:
+            if is_on_all_ranks(error):
+                total.free()
             raise
         total.free()
 
     def abort(self, error: BaseException) -> None:
         """End all processes."""
-        reason = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
+        reason = in_one_line(error)
         if type(error).__module__.startswith("mpi4py"):
             reason = f"an exchange with another rank, which may have died ({error})"
         with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -154,6 +169,39 @@ class Ranks:
 
 class OtherRankError(RuntimeError):
     """Another rank has an error and reports it."""
+
+
+class _OnAllRanks:
+    """Marks the errors that leave its ``with`` block: all ranks raise them.
+
+    What they follow from is the same on all ranks. The type of an error does not tell: a callback,
+    a signal or a full disk of one rank can raise any.
+    """
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if error is not None:
+            error.__dict__[_MARK] = True
+
+
+_MARK = "_pyrnn_on_all_ranks"
+on_all_ranks = _OnAllRanks()
+
+
+def is_on_all_ranks(error: BaseException) -> bool:
+    """Whether all ranks raise this error."""
+    return _MARK in error.__dict__
+
+
+def in_one_line(error: BaseException) -> str:
+    """An error in one line; the type of one that is not pyrnn's own says what its text means."""
+    kind = type(error)
+    text = str(error) if kind.__module__.split(".")[0] == "pyrnn" else f"{kind.__name__}: {error}"
+    return " ".join(text.removesuffix(": ").split()) or kind.__name__
 
 
 def join(parts: Sequence[Array], places: Sequence[slice], axis: int) -> Array:

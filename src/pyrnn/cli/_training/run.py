@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import time
 from collections import deque
@@ -16,7 +17,7 @@ from pyrnn.cli._training import log
 from pyrnn.cli._training.settings import OPTIMIZERS, SCHEDULES, WARM_UP_STEPS, Settings
 from pyrnn.distributed import shares
 from pyrnn.distributed.exchange import GradientSum
-from pyrnn.distributed.ranks import Ranks, join, weighted
+from pyrnn.distributed.ranks import Ranks, join, on_all_ranks, weighted
 from pyrnn.layers import _finished
 from pyrnn.report.recording import Recording
 from pyrnn.text.batches import AnyIndices, streams
@@ -227,6 +228,13 @@ class Training:
         if self.recording is not None and state.get("recording") is not None:
             self.recording.load_state_dict(state["recording"])
 
+    def fingerprint(self) -> str:
+        """A hash of the model and of how far its training is."""
+        found = hashlib.sha256(repr((self.step, self.tokens, self._read)).encode())
+        for array in self.model.parameters.values():
+            found.update(np.ascontiguousarray(array).data)
+        return found.hexdigest()
+
     def check(self) -> None:
         """Raise `DivergenceError` if training left the model worse than a guess.
 
@@ -345,7 +353,8 @@ class Training:
             self.seconds = float(told[0, 3])
             assert total is not None
             grads = total(grads)
-            check_loss("--lr", self.settings.lr, loss, self.step + 1)
+            with on_all_ranks:
+                check_loss("--lr", self.settings.lr, loss, self.step + 1)
         norm = clip_grad_norm(grads, self.settings.clip)
         warm_up = min(1.0, (self.step + 1) / WARM_UP_STEPS)
         self._optimizer.lr = self.settings.lr * warm_up * self._decay(self.progress)
@@ -367,7 +376,7 @@ class Training:
         """A context in which gradients are summed over ranks."""
         if self._ranks is None:
             return contextlib.nullcontext()
-        return self._ranks.summing(self.model.parameters, (DivergenceError,))
+        return self._ranks.summing(self.model.parameters)
 
     @property
     def is_first(self) -> bool:

@@ -6,16 +6,23 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
+from pyrnn.backend import threads
 from pyrnn.cli._common.errors import UsageError
-from pyrnn.cli._common.interrupt import Ended
+from pyrnn.cli._training.resuming import NOT_SAVED
+from pyrnn.cli._training.run import Training
 from pyrnn.cli._training.texts import STANDARD_INPUT
 from pyrnn.distributed import launch
-from pyrnn.distributed.ranks import OtherRankError, Ranks, ranks_of
-from pyrnn.text.corpus import EncodedCorpus
+from pyrnn.distributed.ranks import OtherRankError, Ranks, on_all_ranks, ranks_of
+from pyrnn.text.preparation import Source
 from pyrnn.text.vocabularies import kinds
-from pyrnn.training.divergence import DivergenceError
+
+Made = TypeVar("Made")
+
+OWN = ("files", "val", "out", "log", "threads", *NOT_SAVED)
+"""Arguments in which ranks may differ: names of files, and what does not change the training."""
 
 
 def started() -> Ranks | None:
@@ -29,38 +36,45 @@ def started() -> Ranks | None:
 
 @contextlib.contextmanager
 def agreed(ranks: Ranks | None) -> Iterator[None]:
-    """Inside a ``with`` block ranks prepare independently; an error of one is raised on all."""
+    """Inside a ``with`` block ranks work independently; an error of one is raised on all."""
     if ranks is None:
         yield
         return
-    failed: Exception | None = None
-    with ranks.together((Exception,)):
-        try:
+    try:
+        with ranks.agreed():
             yield
-        except Exception as error:
-            failed = error
-        try:
-            ranks.check_errors(failed)
-        except OtherRankError as error:
+    except OtherRankError as error:
+        with on_all_ranks:
             raise UsageError(str(error)) from error
 
 
-@contextlib.contextmanager
-def together(ranks: Ranks | None) -> Iterator[None]:
-    """Inside a ``with`` block an error of one rank ends all ranks."""
+def together(ranks: Ranks | None) -> contextlib.AbstractContextManager[None]:
+    """A context in which an error of one rank ends all ranks."""
+    return contextlib.nullcontext() if ranks is None else ranks.together()
+
+
+def machine(ranks: Ranks | None) -> launch.Machine | None:
+    """What this rank has of its machine."""
     if ranks is None:
-        yield
-        return
-    with ranks.together((DivergenceError, Ended)):
-        yield
+        return None
+    with agreed(ranks):
+        count, mask = threads.get_num_threads(), launch.processors()
+    return launch.machine(ranks.communicator, count, mask)
 
 
-def share_threads(arguments: argparse.Namespace, ranks: Ranks | None) -> int | None:
-    """The number of threads of this rank, where ``--threads`` does not say it."""
-    if ranks is None or arguments.threads is not None:
-        given: int | None = arguments.threads
-        return given
-    return launch.threads_of_rank(ranks.communicator)
+def in_turn(ranks: Ranks | None, own: launch.Machine | None, work: Callable[[], Made]) -> Made:
+    """What ``work`` gives on each rank: first on one of each machine, then on the others.
+
+    They find the files that it has made. An error of one rank is raised on all.
+    """
+    if own is None:
+        return work()
+    made: list[Made] = []
+    for first in (True, False):
+        with agreed(ranks):
+            if own.is_first is first:
+                made.append(work())
+    return made[0]
 
 
 def check_batch(arguments: argparse.Namespace, ranks: Ranks | None) -> None:
@@ -83,12 +97,22 @@ def signal_of(ranks: Ranks | None, requested: int) -> int:
     return requested if ranks is None else int(ranks.told(requested).max())
 
 
-def check_same_text(ranks: Ranks | None, corpus: EncodedCorpus) -> None:
-    """Refuse texts that are not the same on the machines of all ranks."""
+def check_same(
+    ranks: Ranks | None, arguments: argparse.Namespace, texts: Sequence[Source], training: Training
+) -> None:
+    """Refuse ranks that would train different models, or on different texts."""
     if ranks is None:
         return
-    vocabulary, train, held_out = corpus
+    given = {"--" + n.replace("_", "-"): v for n, v in vars(arguments).items() if n not in OWN}
+    if given["--tokens"] not in kinds.KINDS:  # its file is among the texts
+        given["--tokens"] = "a tokeniser"
+    found = {
+        **given,
+        "text": [(text.size, text.sha256) for text in texts],
+        "model": training.fingerprint(),  # of different checkpoints, with the same arguments
+    }
     try:
-        ranks.check_same({"text": (len(train), len(held_out), kinds.fingerprint(vocabulary))})
+        ranks.check_same(found)
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        with on_all_ranks:
+            raise UsageError(str(error)) from error

@@ -22,6 +22,16 @@ EVALUATED_TOKENS = 1 << 16
 """The number of steps of a text in one batch of an evaluation."""
 
 
+def check_kinds(model: Any, optimizer: Any) -> None:
+    """Refuse what has not the methods of a model, or is no optimiser."""
+    for name in ("parameters", "forward", "backward", "train", "eval"):
+        if not hasattr(model, name):
+            raise TypeError(f"model: expected a layer or a model, got {_checks.shown(model)}")
+    if not isinstance(optimizer, Optimizer):
+        got = _checks.shown(optimizer)
+        raise TypeError(f"optimizer: expected one of pyrnn.optim, got {got}")
+
+
 def find_loss(loss: Any) -> Loss:
     """A loss by its name, or as it is."""
     if isinstance(loss, str):

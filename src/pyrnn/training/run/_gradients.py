@@ -11,6 +11,7 @@ from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.distributed.batch import BatchExchange
 from pyrnn.distributed.exchange import GradientSum
+from pyrnn.distributed.ranks import on_all_ranks
 from pyrnn.layers import _finished
 from pyrnn.training.divergence import check_loss
 from pyrnn.training.losses._reduction import weighings
@@ -70,7 +71,8 @@ def of_step(trainer: Any, data: Data, group: Any) -> tuple[float, Grads]:
         loss, grads = _accumulated(trainer, data, group)
     if total is not None:
         grads = total(grads)  # before all else, since exchanges may be under way
-    loss.check_counts()
+    with on_all_ranks:
+        loss.check_counts()
     return loss.value, grads
 
 
@@ -114,12 +116,18 @@ def _of_batch(
             y, state, cache = trainer.model.forward(batch.x, progress.state_for(batch), **options)
             loss, dy = loss_of(trainer, y, batch, data.batch_first)
         if others is not None:
-            told = others.end_forward(loss.total, loss.weight, loss.mean, has_rows=batch.rows > 0)
+            stop = trainer.stop_training
+            told = others.end_forward(
+                loss.total, loss.weight, loss.mean, stop, has_rows=batch.rows > 0
+            )
             _several.share_buffers(trainer, told.rows)
-            own, loss = loss, joined(told.numbers)
+            if any(numbers[3] for numbers in told.numbers):
+                trainer.stop_training = trainer._agreed_stop = True
+            own, loss = loss, joined(numbers[:3] for numbers in told.numbers)
             if own.mean and dy is not None:
                 dy = _shared(dy, own.divisor / loss.divisor)
-        check_loss("lr", trainer.optimizer.lr, loss.value, progress.step + 1)
+        with on_all_ranks:
+            check_loss("lr", trainer.optimizer.lr, loss.value, progress.step + 1)
         grads: Grads
         if batch.rows:
             _, _, grads = _finished.backward(trainer.model, take, cache, dy)
@@ -175,7 +183,7 @@ def mean_loss(trainer: Any, data: Data) -> float:
     was_training = getattr(model, "training", True)
     model.eval(**trainer._compute)
     try:
-        for item in data.items(None):
+        for item in _several.same_items(ranks, "validation", data.items(None)):
             batch = data.load(item)
             others = None if ranks is None else BatchExchange(ranks)
             with _several.sharing(others):
@@ -184,12 +192,13 @@ def mean_loss(trainer: Any, data: Data) -> float:
                     y, state = _model.call(model, batch.x, state, batch.lengths)
                     found.append(loss_of(trainer, y, batch, data.batch_first)[0])
                 if others is not None:
-                    others.end_forward(0.0, 0.0, False, has_rows=batch.rows > 0)
+                    others.end_forward(has_rows=batch.rows > 0)
     finally:
         if was_training:
             model.train()
     own = joined((loss.total, loss.weight, loss.mean) for loss in found)
     if ranks is not None:
         own = joined(ranks.told(own.total, own.weight, own.mean).tolist())
-    own.check_counts()
+    with on_all_ranks:
+        own.check_counts()
     return own.total / own.divisor

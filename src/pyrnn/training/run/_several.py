@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from pyrnn import _checks
 from pyrnn.distributed.batch import BatchExchange
+from pyrnn.distributed.exchange import GradientSum
 from pyrnn.distributed.ranks import Ranks, join
 from pyrnn.layers.composition._shared_batch import shared_batch
 from pyrnn.parameters.dictionary import arrays_of, set_arrays
-from pyrnn.training.run import _model
+from pyrnn.training.run import _model, _tree
 from pyrnn.training.run.batches import Data
+from pyrnn.training.run.callbacks.base import CallbackList
+
+Items = TypeVar("Items", bound=Sequence[Any])
 
 
 def own(ranks: Ranks | None, data: Data, name: str) -> Data:
@@ -38,35 +45,93 @@ def begin(trainer: Any) -> None:
     drawn = {name: g.bit_generator.state for name, g in generators.items()}
     order, drawn = ranks.from_first((progress.generator.bit_generator.state, drawn))
     progress.generator.bit_generator.state = progress.before = order
-    if set(drawn) != set(generators):
-        raise ValueError("model: expected the same layers on all ranks")
-    set_generators(trainer, [drawn])
+    with ranks.agreed():
+        if set(drawn) != set(generators):
+            raise ValueError("model: expected the same layers on all ranks")
+        set_generators(trainer, [drawn])
 
 
-def check_equal(trainer: Any, data: Data, batch_size: int, **arguments: Any) -> None:
+def check_equal(
+    trainer: Any,
+    data: Data,
+    held_out: Data | None,
+    batch_size: int,
+    called: CallbackList,
+    arguments: Mapping[str, Any],
+) -> None:
     """Refuse ranks with different settings, then take the parameters of rank 0."""
     ranks: Ranks | None = trainer._ranks
     if ranks is None:
         return
     parameters = arrays_of(trainer.model)
-    ranks.check_same(
-        {
+    with ranks.agreed():
+        if batch_size < ranks.count:
+            raise ValueError(
+                f"batch_size: expected at least 1 for each of {ranks.count} ranks, got {batch_size}"
+            )
+        given = {
             "model": [(name, a.shape, a.dtype.str) for name, a in parameters.items()],
+            "loss": _name_of(trainer.loss),
             "optimizer": repr(trainer.optimizer),
+            "optimizer.state_dict()": _hash_of(trainer.optimizer),
+            "scheduler": [] if trainer.scheduler is None else _name_of(trainer.scheduler),
+            "scheduler.state_dict()": _hash_of(trainer.scheduler),
             "clip_grad_norm": trainer.clip_grad_norm,
             "precision": trainer.precision,
             "train": len(data.items(None)),
+            "validation": None if held_out is None else len(held_out.items(None)),
             "batch_size": batch_size,
+            "callbacks": [type(c).__name__ for c in called.callbacks if c.restores],
             **arguments,
         }
-    )
-    if batch_size < ranks.count:
-        raise ValueError(
-            f"batch_size: expected at least 1 for each of {ranks.count} ranks, got {batch_size}"
-        )
+    ranks.check_same(given)
+    trainer._agrees_each_step = ranks.any(bool(called.batch_end))
     first = ranks.from_first(dict(parameters) if ranks.is_first else None)
-    if not ranks.is_first:
-        set_arrays(trainer.model, first)
+    with ranks.agreed():
+        if not ranks.is_first:
+            set_arrays(trainer.model, first)
+
+
+def _name_of(value: Any) -> Any:
+    """What tells a function, or the class of an object, from another."""
+    if isinstance(value, functools.partial):
+        return [_name_of(value.func), repr(value.args), repr(value.keywords)]
+    return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _hash_of(value: Any) -> str:
+    """A hash of the state of an optimiser or a scheduler."""
+    try:
+        packed, tensors = _tree.pack(None if value is None else value.state_dict())
+    except TypeError:  # of a class of the user's
+        return ""
+    found = hashlib.sha256(json.dumps(packed).encode())
+    for array in tensors.values():
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def same_items(ranks: Ranks | None, name: str, items: Items) -> Items:
+    """The items of a pass, of which all ranks must have as many: they exchange during each."""
+    if ranks is not None:
+        ranks.check_same({name: len(items)})
+    return items
+
+
+def agreed(ranks: Ranks | None) -> contextlib.AbstractContextManager[None]:
+    """A context in which ranks work independently; an error of one is raised on all."""
+    return _ALONE if ranks is None else ranks.agreed()
+
+
+def together(ranks: Ranks | None) -> contextlib.AbstractContextManager[None]:
+    """A context in which an error of one rank ends all."""
+    return _ALONE if ranks is None else ranks.together()
+
+
+def summing(trainer: Any) -> contextlib.AbstractContextManager[GradientSum | None]:
+    """A context in which gradients are summed over ranks."""
+    ranks: Ranks | None = trainer._ranks
+    return _ALONE if ranks is None else ranks.summing(trainer.model.parameters)
 
 
 def sharing(others: BatchExchange | None) -> contextlib.AbstractContextManager[None]:

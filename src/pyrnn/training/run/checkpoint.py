@@ -19,6 +19,7 @@ from pyrnn import _checks
 from pyrnn._files import AnyPath, checked_path, open_regular, shown, write_atomically
 from pyrnn._imports import extras
 from pyrnn._types import Array
+from pyrnn.distributed.ranks import on_all_ranks
 from pyrnn.interop import _safetensors
 from pyrnn.interop._made import one_line
 from pyrnn.parameters.dictionary import arrays_of
@@ -76,14 +77,15 @@ def load(trainer: Any, path: AnyPath) -> Any:
         then.
     """
     tree = _read_once(trainer, path)
-    try:
-        extra = tree["extra"]
-        restore(trainer, tree["trainer"])
-    except DAMAGED as error:
-        raise CheckpointError(
-            f"{shown(path)}: expected a checkpoint of this training, got another's "
-            f"({one_line(error)})"
-        ) from error
+    with _several.agreed(trainer._ranks):
+        try:
+            extra = tree["extra"]
+            restore(trainer, tree["trainer"])
+        except DAMAGED as error:
+            raise CheckpointError(
+                f"{shown(path)}: expected a checkpoint of this training, got another's "
+                f"({one_line(error)})"
+            ) from error
     return extra
 
 
@@ -105,7 +107,8 @@ def _read_once(trainer: Any, path: AnyPath) -> Any:
             error = raised
     tree, error = trainer._ranks.from_first((tree, error))
     if error is not None:
-        raise error
+        with on_all_ranks:
+            raise error
     return tree
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,11 +14,11 @@ from pyrnn.distributed.exchange import GradientSum
 from pyrnn.distributed.ranks import ranks_of
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.clipping import clip_grad_norm as clip
-from pyrnn.training.divergence import DivergenceError
 from pyrnn.training.run import _gradients, _model, _several
 from pyrnn.training.run._arguments import (
     Loss,
     Precision,
+    check_kinds,
     check_scheduler,
     compute_of,
     data_of,
@@ -29,12 +28,8 @@ from pyrnn.training.run._arguments import (
 from pyrnn.training.run._progress import Progress
 from pyrnn.training.run.batches import Data, check_window
 from pyrnn.training.run.callbacks.base import Callback, CallbackList
-from pyrnn.training.run.checkpoint import CheckpointError
 from pyrnn.training.run.history import History
 from pyrnn.training.schedules import LRScheduler, ReduceLROnPlateau
-
-_AGREED = (DivergenceError, CheckpointError, _gradients.NoTargetError)
-"""The errors that all ranks raise together."""
 
 
 @public("pyrnn")
@@ -86,8 +81,9 @@ class Trainer:
     Notes
     -----
     With a seed, the same model, data and arguments give the same bits, for any number of threads.
-    So do several processes, each time that there are as many of them. With a communicator, an error
-    in `fit` or `evaluate` that only some ranks raise ends all of them.
+    So do several processes, each time that there are as many of them. With a communicator, an
+    argument that one rank refuses is an error of all; any other error that only some ranks raise in
+    `fit` or `evaluate` ends all of them.
 
     Examples
     --------
@@ -119,43 +115,29 @@ class Trainer:
         communicator: Any = None,
         precision: Precision | None = None,
     ) -> None:
-        for name in ("parameters", "forward", "backward", "train", "eval"):
-            if not hasattr(model, name):
-                raise TypeError(f"model: expected a layer or a model, got {_checks.shown(model)}")
-        if not isinstance(optimizer, Optimizer):
-            got = _checks.shown(optimizer)
-            raise TypeError(f"optimizer: expected one of pyrnn.optim, got {got}")
-        self.model = model
-        self.loss: Loss = find_loss(loss)
-        self.optimizer = optimizer
-        self.scheduler, self._each_step = check_scheduler(scheduler, optimizer)
-        self.clip_grad_norm = clip_grad_norm
-        if clip_grad_norm is not None:
-            self.clip_grad_norm = _checks.finite_number("clip_grad_norm", clip_grad_norm, 0.0)
-        self.stop_training = False
-        self.history = History()
-        self.progress: Progress = Progress(np.random.default_rng(_checks.seed(seed)))
-        self.precision = precision
-        self._compute = compute_of(precision, model)
         self._ranks = ranks_of(communicator)
-        self._sum: GradientSum | None = None
-        self._data: Data | None = None
+        with _several.agreed(self._ranks):
+            check_kinds(model, optimizer)
+            self.model = model
+            self.loss: Loss = find_loss(loss)
+            self.optimizer = optimizer
+            self.scheduler, self._each_step = check_scheduler(scheduler, optimizer)
+            self.clip_grad_norm = clip_grad_norm
+            if clip_grad_norm is not None:
+                self.clip_grad_norm = _checks.finite_number("clip_grad_norm", clip_grad_norm, 0.0)
+            self.stop_training = self._agreed_stop = self._agrees_each_step = False
+            self.history = History()
+            self.progress: Progress = Progress(np.random.default_rng(_checks.seed(seed)))
+            self.precision = precision
+            self._compute = compute_of(precision, model)
+            self._sum: GradientSum | None = None
+            self._data: Data | None = None
         _several.begin(self)
 
     @property
     def rank(self) -> int:
         """The number of this process among several."""
         return 0 if self._ranks is None else self._ranks.rank
-
-    def _together(self) -> contextlib.AbstractContextManager[None]:
-        """A context in which an error of one rank ends all."""
-        return contextlib.nullcontext() if self._ranks is None else self._ranks.together(_AGREED)
-
-    def _summing(self) -> contextlib.AbstractContextManager[GradientSum | None]:
-        """A context in which gradients are summed over ranks."""
-        if self._ranks is None:
-            return contextlib.nullcontext()
-        return self._ranks.summing(self.model.parameters, _AGREED)
 
     # --- training ---------------------------------------------------------------------------
 
@@ -227,31 +209,32 @@ class Trainer:
         >>> loss[-1] < loss[0]
         True
         """
-        if epochs is None and steps is None:
-            raise ValueError("epochs: expected a number of epochs or of steps, got neither")
-        most_epochs = math.inf if epochs is None else _checks.size("epochs", epochs)
-        most_steps = math.inf if steps is None else _checks.size("steps", steps)
-        length = math.inf
-        if steps_per_epoch is not None:
-            length = _checks.size("steps_per_epoch", steps_per_epoch)
-        count = _checks.size("accumulate", accumulate)
-        window = check_window(k1, k2)
-        data = data_of(self.model, "train", train, batch_size, window)
-        held_out = None
-        if validation is not None:
-            held_out = data_of(self.model, "validation", validation, batch_size, None)
-            held_out = _several.own(self._ranks, held_out, "validation")
-        shuffle = _checks.flag("shuffle", shuffle)
-        called = CallbackList(callbacks, self)
-        self._data = data = _several.own(self._ranks, data, "train")
-        self.stop_training = False
-        self.progress.begin()
-        self.history = self.progress.history
-        self.model.train(**self._compute)
         arguments = {"epochs": epochs, "steps": steps, "steps_per_epoch": steps_per_epoch}
-        arguments |= {"k1": k1, "k2": k2, "accumulate": count, "shuffle": shuffle}
-        _several.check_equal(self, data, batch_size, **arguments)
-        with self._together(), self._summing() as self._sum:
+        arguments |= {"k1": k1, "k2": k2, "accumulate": accumulate, "shuffle": shuffle}
+        with _several.agreed(self._ranks):
+            if epochs is None and steps is None:
+                raise ValueError("epochs: expected a number of epochs or of steps, got neither")
+            most_epochs = math.inf if epochs is None else _checks.size("epochs", epochs)
+            most_steps = math.inf if steps is None else _checks.size("steps", steps)
+            length = math.inf
+            if steps_per_epoch is not None:
+                length = _checks.size("steps_per_epoch", steps_per_epoch)
+            count = _checks.size("accumulate", accumulate)
+            window = check_window(k1, k2)
+            data = data_of(self.model, "train", train, batch_size, window)
+            held_out = None
+            if validation is not None:
+                held_out = data_of(self.model, "validation", validation, batch_size, None)
+                held_out = _several.own(self._ranks, held_out, "validation")
+            shuffle = _checks.flag("shuffle", shuffle)
+            called = CallbackList(callbacks, self)
+            self._data = data = _several.own(self._ranks, data, "train")
+            self.stop_training = self._agreed_stop = False
+            self.progress.begin()
+            self.history = self.progress.history
+            self.model.train(**self._compute)
+        _several.check_equal(self, data, held_out, batch_size, called, arguments)
+        with _several.together(self._ranks), _several.summing(self) as self._sum:
             self._run(data, held_out, most_epochs, most_steps, length, count, shuffle, called)
         self._sum = None
         return self.history
@@ -269,11 +252,12 @@ class Trainer:
     ) -> None:
         """Epoch after epoch."""
         called.on_train_begin()
+        self._agree_to_stop()
         try:
             while (
                 self.progress.epoch < most_epochs
                 and self.progress.step < most_steps
-                and not self.stop_training
+                and not self._stops
             ):
                 last = min(most_steps, self.progress.step_of_epoch + length)
                 self._run_epoch(data, shuffle, last, length, count, called)
@@ -296,12 +280,13 @@ class Trainer:
         progress = self.progress
         if not progress.batches_of_epoch:
             called.on_epoch_begin(progress.epoch)
-        while progress.step < last and not self.stop_training:
-            items = progress.items(data, shuffle)
+            self._agree_to_stop()
+        while progress.step < last and not self._stops:
+            items = _several.same_items(self._ranks, "train", progress.items(data, shuffle))
             while progress.item < len(items):
                 group = items[progress.item : progress.item + accumulate]
                 self._run_step(data, group, called)
-                if progress.step >= last or self.stop_training:
+                if progress.step >= last or self._stops:
                     break
             else:
                 progress.end_pass()
@@ -326,6 +311,7 @@ class Trainer:
             self._step_scheduler({"loss": value})
         if called.batch_end:
             called.on_train_batch_end(progress.batches_of_epoch - 1, logs)
+        if self._agrees_each_step:
             self._agree_to_stop()
 
     def _end_epoch(self, held_out: Data | None, called: CallbackList) -> None:
@@ -346,7 +332,12 @@ class Trainer:
     def _agree_to_stop(self) -> None:
         """Stop on all ranks if a callback of one rank asks for it."""
         if self._ranks is not None:
-            self.stop_training = self._ranks.any(self.stop_training)
+            self.stop_training = self._agreed_stop = self._ranks.any(self.stop_training)
+
+    @property
+    def _stops(self) -> bool:
+        """Whether all ranks stop; a flag that one rank sets counts when all know of it."""
+        return self.stop_training if self._ranks is None else self._agreed_stop
 
     def _step_scheduler(self, logs: Mapping[str, float]) -> None:
         assert self.scheduler is not None
@@ -389,9 +380,10 @@ class Trainer:
         >>> trainer.evaluate((x, targets)) > 0
         True
         """
-        found = data_of(self.model, "data", data, batch_size, None)
-        found = _several.own(self._ranks, found, "data")
-        with self._together():
+        with _several.agreed(self._ranks):
+            found = data_of(self.model, "data", data, batch_size, None)
+            found = _several.own(self._ranks, found, "data")
+        with _several.together(self._ranks):
             return _gradients.mean_loss(self, found)
 
     def predict(self, x: Any, *, batch_size: int = 32) -> Any:
