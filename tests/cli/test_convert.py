@@ -14,6 +14,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("h5py")
 
 from pyrnn.interop import keras, onnx, torch
+from tests.number_formats.rounded import rounded_all
 
 pytestmark = pytest.mark.usefixtures("in_place")
 
@@ -243,8 +244,6 @@ def test_layers_that_do_not_follow_each_other(fails):
 @pytest.mark.parametrize("weights", ["bfloat16", "float16", "int8"])
 @pytest.mark.parametrize("count", [1, 2])
 def test_narrow_weights(weights, count, run):
-    from pyrnn._number_formats import narrow
-
     layers = [pyrnn.GRU(3, 40, seed=0), pyrnn.Linear(40, 5, seed=1)][:count]
     torch.save({f"layer{i}": layer for i, layer in enumerate(layers)}, "a.pt")
     assert run("convert", "a.pt", "full.safetensors").status == 0
@@ -253,7 +252,7 @@ def test_narrow_weights(weights, count, run):
     assert os.path.getsize("b.safetensors") < 0.7 * os.path.getsize("full.safetensors")
     found = conversion.read("b.safetensors").layers
     for layer, own in zip(layers, found.values(), strict=True):
-        expected = narrow.rounded_all(weights, layer.parameters)
+        expected = rounded_all(weights, layer.parameters)
         for name, array in own.parameters.items():
             assert array.tobytes() == expected[name].tobytes()
 

@@ -6,6 +6,7 @@ import pytest
 import pyrnn
 from pyrnn._number_formats import narrow
 from pyrnn.serialization import ModelFileError
+from tests.number_formats.rounded import rounded_all
 
 safetensors = pytest.importorskip("safetensors")
 
@@ -35,7 +36,7 @@ def test_matrices_come_back_rounded_and_the_rest_as_it_was(tmp_path, name, weigh
     pyrnn.save(model, path, weights=weights)
     loaded = pyrnn.load(path)
     assert repr(loaded) == repr(model)
-    expected = narrow.rounded_all(weights, model.parameters)
+    expected = rounded_all(weights, model.parameters)
     for key, array in loaded.parameters.items():
         assert array.dtype == np.float32
         assert np.array_equal(array, expected[key])

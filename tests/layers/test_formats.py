@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn._number_formats import narrow
+from tests.number_formats.rounded import rounded_all
 
 FORMATS = ["bfloat16", "float16", "int8"]
 X = np.random.default_rng(0).standard_normal((4, 1, 5)).astype(np.float32)
@@ -130,7 +130,7 @@ def test_a_table_has_no_activations(backend):
 def test_gates_are_those_of_the_format(backend):
     layer = pyrnn.GRU(5, 7, seed=0).eval(weights="bfloat16")
     twin = pyrnn.GRU(5, 7, seed=0)
-    twin.load_state_dict(narrow.rounded_all("bfloat16", layer.state_dict()))
+    twin.load_state_dict(rounded_all("bfloat16", layer.state_dict()))
     for name, gate in layer.gates(X).items():
         assert np.array_equal(gate, twin.gates(X)[name])
 

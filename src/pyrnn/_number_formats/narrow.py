@@ -6,8 +6,6 @@ a scale for each row (`int8.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 
@@ -67,11 +65,3 @@ def widened(storage: Storage, numbers: Numbers) -> Array:
     if storage == "float16":
         return numbers.view(np.float16).astype(np.float32)
     return (numbers.astype(np.uint32) << np.uint32(16)).view(np.float32)
-
-
-def rounded_all(storage: Storage, parameters: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the parameters of a layer, those rounded that a format stores."""
-    return {
-        name: rounded(storage, array) if is_narrow(name, array) else array
-        for name, array in parameters.items()
-    }

@@ -1,33 +1,17 @@
 """Products of bfloat16: the very bits of the reference, whatever the call looks like."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
 import pyrnn
 from pyrnn.backend import selection
+from tests.core.number_formats.cells import CELLS, drawn
 
-CELLS = {
-    "rnn": pyrnn.RNN,
-    "lstm": pyrnn.LSTM,
-    "projected": partial(pyrnn.LSTM, proj_size=5),
-    "peephole": partial(pyrnn.LSTM, peephole=True, coupled=True),
-    "lstm_layer_norm": partial(pyrnn.LSTM, layer_norm=True),
-    "gru": pyrnn.GRU,
-    "gru_reset_before": partial(pyrnn.GRU, reset_after=False),
-    "gru_layer_norm": partial(pyrnn.GRU, layer_norm=True),
-    "min_gru": pyrnn.MinGRU,
-}
 # (rows, in, out): one of each; ends within a pair, a block of k, a vector, a tile; many rows
 PRODUCTS = [
     *[(1, 1, 1), (3, 5, 7), (1, 70, 33), (8, 64, 64), (40, 33, 65), (70, 100, 130), (33, 257, 20)],
     *[(129, 31, 3), (512, 20, 20), (6, 3, 260)],
 ]
-
-
-def drawn(*shape, seed=0):
-    return np.random.default_rng((seed, *shape)).standard_normal(shape).astype(np.float32)
 
 
 def spoiled(array, seed):

@@ -1,25 +1,13 @@
 """int8 weights: the whole numbers of the reference, and the same bits however they are computed."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
 import pyrnn
 from pyrnn._number_formats import int8
 from pyrnn.backend import selection
+from tests.core.number_formats.cells import CELLS, drawn
 
-CELLS = {
-    "rnn": pyrnn.RNN,
-    "lstm": pyrnn.LSTM,
-    "projected": partial(pyrnn.LSTM, proj_size=5),
-    "peephole": partial(pyrnn.LSTM, peephole=True, coupled=True),
-    "lstm_layer_norm": partial(pyrnn.LSTM, layer_norm=True),
-    "gru": pyrnn.GRU,
-    "gru_reset_before": partial(pyrnn.GRU, reset_after=False),
-    "gru_layer_norm": partial(pyrnn.GRU, layer_norm=True),
-    "min_gru": pyrnn.MinGRU,
-}
 # (T, N, I, H): one row, tiles of rows, units that fill no vector, several panels at once, k in
 # two spans
 SIZES = [(5, 1, 3, 7), (4, 3, 33, 40), (3, 17, 5, 70), (3, 1, 20, 300), (2, 4, 517, 530)]
@@ -38,10 +26,6 @@ def reference_of(layout):
     return "int8_bytes" if "bytes" in layout else "int8"
 
 
-def drawn(*shape, seed=0):
-    return np.random.default_rng((seed, *shape)).standard_normal(shape).astype(np.float32)
-
-
 def whole(low, high, *shape):
     numbers = np.random.default_rng((9, *shape)).integers(low, high + 1, shape)
     return numbers.astype(np.float32)
@@ -49,16 +33,6 @@ def whole(low, high, *shape):
 
 def linear(weight, x, layout="int8", bias=None):
     return selection.find("native").pack_linear(weight, bias, layout)(x)
-
-
-def assert_same(got, expected):
-    if isinstance(expected, (tuple, list)):
-        for one, other in zip(got, expected, strict=True):
-            assert_same(one, other)
-    elif isinstance(expected, dict):
-        assert_same(list(got.values()), list(expected.values()))
-    else:
-        assert np.array_equal(got, expected)
 
 
 def assert_near(got, expected, tolerance):
@@ -193,14 +167,14 @@ def test_one_step_of_the_core_and_of_the_reference(cell, activations):
 @pytest.mark.kernels
 @pytest.mark.parametrize("activations", ACTIVATIONS)
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_core_and_the_reference(cell, activations):
+def test_the_core_and_the_reference(cell, activations, same_bits):
     near = {"int16": (1e-4, 1e-3), "int8": (0.02, 0.1)}[activations]
     for T, N, features, H in SIZES if activations == "int16" else SIZES[1:4]:
         layer = CELLS[cell](features, H, 2, seed=1)
         layer.eval(weights="int8", activations=activations)
         x = drawn(T, N, features)
         y, state, cache = layer.forward(x)
-        assert_same(layer(x), (y, state))
+        same_bits(layer(x), (y, state))
         dy = drawn(*y.shape)
         gradients = layer.backward(cache, dy, state)
         with pyrnn.use_backend("reference"):
@@ -213,26 +187,26 @@ def test_the_core_and_the_reference(cell, activations):
 @pytest.mark.kernels
 @pytest.mark.parametrize("activations", ACTIVATIONS)
 @pytest.mark.parametrize("cell", CELLS)
-def test_rows_streams_chunks_indices_and_layouts(cell, activations):
+def test_rows_streams_chunks_indices_and_layouts(cell, activations, same_bits):
     form = {"weights": "int8", "activations": activations}
     for T, N, features, H in SIZES[:4]:
         layer = CELLS[cell](features, H, seed=1).eval(**form)
         x = drawn(T, N, features)
         y, state = layer(x)
-        assert_same(layer(x[:, -1:])[0], y[:, -1:])  # a row alone
+        same_bits(layer(x[:, -1:])[0], y[:, -1:])  # a row alone
         first, between = layer(x[:2])
         rest, last = layer(x[2:], between)
-        assert_same((np.concatenate([first, rest]), last), (y, state))
+        same_bits((np.concatenate([first, rest]), last), (y, state))
         stream = layer.stream(N)
-        assert_same([stream.step(x_t) for x_t in x], list(y))
+        same_bits([stream.step(x_t) for x_t in x], list(y))
         native = selection.find("native")
         packed = native.pack(layer.cell, _plain(layer), storage=PLAIN[activations])
-        assert_same(native.forward(packed, x, None)[0], y)
+        same_bits(native.forward(packed, x, None)[0], y)
     indices = np.random.default_rng(3).integers(0, 9, (6, 3))
     layer = CELLS[cell](9, 37, seed=1).eval(**form)
     y, _ = layer(indices, lengths=[6, 2, 4])
     stream = layer.stream(1)
-    assert_same([stream.step(x_t) for x_t in indices[:, :1]], list(y[:, :1]))
+    same_bits([stream.step(x_t) for x_t in indices[:, :1]], list(y[:, :1]))
     with pyrnn.use_backend("reference"):
         near = {"int16": 1e-4, "int8": 0.02}[activations]
         assert_near(y, layer(indices, lengths=[6, 2, 4])[0], near)
@@ -244,23 +218,19 @@ def _plain(layer):
 
 @pytest.mark.parametrize("activations", ACTIVATIONS)
 @pytest.mark.parametrize("cell", ["lstm", "projected", "gru_reset_before", "gru_layer_norm"])
-def test_threads_change_no_bit(cell, activations):
-    before = pyrnn.get_num_threads()
-    try:
-        for T, N, features, H in [(6, 1, 33, 300), (6, 40, 30, 128)]:
-            layer, x = CELLS[cell](features, H, seed=1), drawn(T, N, features)
-            results = []
-            for threads in (1, 2, 3):
-                pyrnn.set_num_threads(threads)
+def test_threads_change_no_bit(cell, activations, same_bits, num_threads):
+    for T, N, features, H in [(6, 1, 33, 300), (6, 40, 30, 128)]:
+        layer, x = CELLS[cell](features, H, seed=1), drawn(T, N, features)
+        results = []
+        for threads in (1, 2, 3):
+            with num_threads(threads):
                 stream = layer.train().eval(weights="int8", activations=activations).stream(N)
                 y, _, cache = layer.forward(x)
                 results.append(
                     [[stream.step(x_t) for x_t in x], y, *layer.backward(cache, y)[2].values()]
                 )
-            assert_same(results[1:], results[:1] * 2)
-            assert_same(results[0][0], list(results[0][1]))
-    finally:
-        pyrnn.set_num_threads(before)
+        same_bits(results[1:], results[:1] * 2)
+        same_bits(results[0][0], list(results[0][1]))
 
 
 @pytest.mark.parametrize(("activations", "most"), [("int16", 0.05), ("int8", 1.2)])

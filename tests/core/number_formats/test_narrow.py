@@ -1,25 +1,14 @@
 """Weights of 16 bits: to the bit what float32 gives with the rounded weights."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
 import pyrnn
 from pyrnn._number_formats import narrow
+from tests.core.number_formats.cells import CELLS, drawn
+from tests.number_formats.rounded import rounded_all
 
 FORMATS = ["bfloat16", "float16"]
-CELLS = {
-    "rnn": pyrnn.RNN,
-    "lstm": pyrnn.LSTM,
-    "projected": partial(pyrnn.LSTM, proj_size=5),
-    "peephole": partial(pyrnn.LSTM, peephole=True, coupled=True),
-    "lstm_layer_norm": partial(pyrnn.LSTM, layer_norm=True),
-    "gru": pyrnn.GRU,
-    "gru_reset_before": partial(pyrnn.GRU, reset_after=False),
-    "gru_layer_norm": partial(pyrnn.GRU, layer_norm=True),
-    "min_gru": pyrnn.MinGRU,
-}
 # (T, N, I, H): one row, tiles of rows, units that fill no vector, several panels at once
 SIZES = [(5, 1, 3, 7), (4, 3, 33, 40), (3, 17, 5, 70), (3, 1, 20, 300)]
 
@@ -27,87 +16,66 @@ SIZES = [(5, 1, 3, 7), (4, 3, 33, 40), (3, 17, 5, 70), (3, 1, 20, 300)]
 def rounded_twin(layer, weights):
     """The same layer in float32, with rounded weights."""
     twin = type(layer).from_config(layer.config())
-    twin.load_state_dict(narrow.rounded_all(weights, layer.state_dict()))
+    twin.load_state_dict(rounded_all(weights, layer.state_dict()))
     return twin.eval()
 
 
-def drawn(*shape):
-    return np.random.default_rng(shape).standard_normal(shape).astype(np.float32)
-
-
-def assert_same(got, expected):
-    if isinstance(expected, (tuple, list)):
-        assert len(got) == len(expected)
-        for one, other in zip(got, expected, strict=True):
-            assert_same(one, other)
-    elif isinstance(expected, dict):
-        assert_same(list(got.values()), list(expected.values()))
-    elif expected is None:
-        assert got is None
-    else:
-        assert np.array_equal(got, expected)
-
-
 @pytest.mark.kernels
 @pytest.mark.parametrize("weights", FORMATS)
 @pytest.mark.parametrize("cell", CELLS)
-def test_bits_are_those_of_rounded_weights(cell, weights):
+def test_bits_are_those_of_rounded_weights(cell, weights, same_bits):
     for T, N, features, H in SIZES:
         layer = CELLS[cell](features, H, 2, seed=1).eval(weights=weights)
         twin, x = rounded_twin(layer, weights), drawn(T, N, features)
-        assert_same(layer(x), twin(x))
+        same_bits(layer(x), twin(x))
         y, state, cache = layer.forward(x)
         expected_y, _, expected = twin.forward(x)
-        assert_same(y, expected_y)
+        same_bits(y, expected_y)
         dy = drawn(*y.shape)
-        assert_same(layer.backward(cache, dy, state), twin.backward(expected, dy, state))
+        same_bits(layer.backward(cache, dy, state), twin.backward(expected, dy, state))
 
 
 @pytest.mark.kernels
 @pytest.mark.parametrize("weights", FORMATS)
 @pytest.mark.parametrize("cell", CELLS)
-def test_indices_lengths_and_streams(cell, weights):
+def test_indices_lengths_and_streams(cell, weights, same_bits):
     indices = np.random.default_rng(3).integers(0, 9, (6, 3))
     layer = CELLS[cell](9, 37, seed=1).eval(weights=weights)
     twin = rounded_twin(layer, weights)
-    assert_same(layer(indices, lengths=[6, 2, 4]), twin(indices, lengths=[6, 2, 4]))
+    same_bits(layer(indices, lengths=[6, 2, 4]), twin(indices, lengths=[6, 2, 4]))
     y, _ = layer(indices)
     stream = layer.stream(3)
-    assert_same([stream.step(x_t) for x_t in indices], list(y))
-    assert_same(layer(indices[:, 1:2])[0], y[:, 1:2])  # a row alone
+    same_bits([stream.step(x_t) for x_t in indices], list(y))
+    same_bits(layer(indices[:, 1:2])[0], y[:, 1:2])  # a row alone
 
 
 @pytest.mark.parametrize("weights", FORMATS)
 @pytest.mark.parametrize("cell", ["lstm", "projected", "gru_reset_before", "gru_layer_norm"])
-def test_threads_change_no_bit(cell, weights):
-    before = pyrnn.get_num_threads()
-    try:
-        for T, N, features, H in [(6, 1, 33, 300), (6, 40, 30, 128)]:
-            layer, x = CELLS[cell](features, H, seed=1), drawn(T, N, features)
-            results = []
-            for threads in (1, 2, 3):
-                pyrnn.set_num_threads(threads)
+def test_threads_change_no_bit(cell, weights, same_bits, num_threads):
+    for T, N, features, H in [(6, 1, 33, 300), (6, 40, 30, 128)]:
+        layer, x = CELLS[cell](features, H, seed=1), drawn(T, N, features)
+        results = []
+        for threads in (1, 2, 3):
+            with num_threads(threads):
                 stream = layer.train().eval(weights=weights).stream(N)
                 results.append([layer(x)[0], [stream.step(x_t) for x_t in x]])
-            assert_same(results[1:], results[:1] * 2)
-            assert_same(results[0][1], list(results[0][0]))
-    finally:
-        pyrnn.set_num_threads(before)
+        same_bits(results[1:], results[:1] * 2)
+        same_bits(results[0][1], list(results[0][0]))
 
 
 @pytest.mark.kernels
 @pytest.mark.parametrize("weights", FORMATS)
-def test_linear_and_embedding(weights):
+def test_linear_and_embedding(weights, same_bits):
     for rows, features, outputs in [(1, 40, 3), (5, 300, 70), (200, 9, 37)]:
         layer = pyrnn.Linear(features, outputs, seed=1).eval(weights=weights)
         twin, x = rounded_twin(layer, weights), drawn(rows, features)
-        assert_same(layer(x), twin(x))
+        same_bits(layer(x), twin(x))
         dy = drawn(rows, outputs)
         cache, expected = layer.forward(x)[2], twin.forward(x)[2]
-        assert_same(layer.backward(cache, dy), twin.backward(expected, dy))
+        same_bits(layer.backward(cache, dy), twin.backward(expected, dy))
     table = pyrnn.Embedding(11, 5, seed=1).eval(weights=weights)
     indices = np.arange(11).reshape(11, 1)
-    assert_same(table(indices), rounded_twin(table, weights)(indices))
+    same_bits(table(indices), rounded_twin(table, weights)(indices))
 
 
 @pytest.mark.kernels
