@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import pyrnn
+from tests.core.threads.machines import FILES
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="/proc does not list the threads here"
@@ -110,32 +111,6 @@ print(len(os.listdir("/proc/self/task")))
 
 # --- hyper-threads --------------------------------------------------------------------------
 
-# As many processors as COUNT; what the system says of them is looked for in FOLDER.
-TOPOLOGY = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <sched.h>
-#include <stdio.h>
-#include <string.h>
-static FILE *opened(const char *function, const char *path, const char *mode) {
-  FILE *(*next)(const char *, const char *) = dlsym(RTLD_NEXT, function);
-  char other[4096];
-  if (strncmp(path, "/sys/devices/system/cpu", 23) == 0 ||
-      strncmp(path, "/proc/self/cgroup", 17) == 0) {
-    snprintf(other, sizeof other, "%s%s", FOLDER, path);
-    path = other;
-  }
-  return next(path, mode);
-}
-FILE *fopen(const char *path, const char *mode) { return opened("fopen", path, mode); }
-FILE *fopen64(const char *path, const char *mode) { return opened("fopen64", path, mode); }
-int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *mask) {
-  memset(mask, 0, size);
-  for (int i = FIRST; i < COUNT; ++i) ((unsigned char *)mask)[i / 8] |= 1 << i % 8;
-  return 0;
-}
-"""
-
 
 def pairs(count, distance):
     """Hyper-threads that far apart, as Intel's (half of all) or AMD's (1) often are."""
@@ -161,10 +136,7 @@ def pairs(count, distance):
         "far", "near", "one of each", "some", "384", "four of a core", "off", "unknown", "damaged",
     ],
 )  # fmt: skip
-def test_one_thread_a_core(first, count, siblings, active, threads, run_python, tmp_path):
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler here")
+def test_one_thread_a_core(first, count, siblings, active, threads, run_python, compiled, tmp_path):
     folder = tmp_path / "sys/devices/system/cpu"
     for number, text in siblings.items():
         path = folder / f"cpu{number}/topology/thread_siblings_list"
@@ -173,13 +145,6 @@ def test_one_thread_a_core(first, count, siblings, active, threads, run_python, 
     if active is not None:
         (folder / "smt").mkdir(parents=True)
         (folder / "smt/active").write_text(active + "\n")
-    source, library = tmp_path / "topology.c", tmp_path / "topology.so"
-    source.write_text(TOPOLOGY)
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", f'-DFOLDER="{tmp_path}"', f"-DCOUNT={count}",
-         f"-DFIRST={first}", "-o", library, source, "-ldl"],
-        check=True,
-    )  # fmt: skip
-    code = "import pyrnn; print(pyrnn.get_num_threads())"
-    result = run_python("-c", code, LD_PRELOAD=str(library))
+    library = compiled(FILES, FOLDER=f'"{tmp_path}"', FIRST=first, COUNT=count)
+    result = run_python("-c", "import pyrnn; print(pyrnn.get_num_threads())", LD_PRELOAD=library)
     assert result.stdout.strip() == str(threads), result.stderr

@@ -2,8 +2,6 @@
 processors than any mask of fixed size holds; and that nobody is woken for nothing."""
 
 import os
-import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 
 import pyrnn
+from tests.core.threads.machines import FILES, MOVES, PROCESSORS
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 
@@ -102,19 +101,6 @@ def test_threads_that_cannot_be_started_are_done_without(run_python):
 
 # --- many processors ------------------------------------------------------------------------
 
-MANY_PROCESSORS = r"""
-#define _GNU_SOURCE
-#include <sched.h>
-#include <string.h>
-#include <errno.h>
-int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *mask) {
-  if (size < COUNT / 8) { errno = EINVAL; return -1; }
-  memset(mask, 0, size);
-  for (int i = 0; i < COUNT; ++i) ((unsigned char *)mask)[i / 8] |= 1 << i % 8;
-  return 0;
-}
-"""
-
 MANY_COMPUTE = """
 layer = pyrnn.LSTM(64, 512, seed=0)
 x = random(3, 600, 64)
@@ -127,16 +113,9 @@ print(np.array_equal(layer(x)[0], many))
 
 @linux
 @pytest.mark.parametrize("count", [384, 2048])
-def test_more_processors_than_threads_can_be(run_python, tmp_path, count):
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler here")
-    source, library = tmp_path / "many.c", tmp_path / "many.so"
-    source.write_text(MANY_PROCESSORS)
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", f"-DCOUNT={count}", "-o", library, source], check=True
-    )
-    result = run_python("-c", START + MANY_COMPUTE, LD_PRELOAD=str(library))
+def test_more_processors_than_threads_can_be(run_python, compiled, count):
+    library = compiled(PROCESSORS, COUNT=count)
+    result = run_python("-c", START + MANY_COMPUTE, LD_PRELOAD=library)
     assert result.returncode == 0, result.stderr
     threads, equal = result.stdout.split()
     # A control group may allow less time.
@@ -145,18 +124,6 @@ def test_more_processors_than_threads_can_be(run_python, tmp_path, count):
 
 
 # --- who is moved to another processor ------------------------------------------------------
-
-# As many processors as COUNT, and a word for each time another thread is told where it may run.
-MOVES = (
-    MANY_PROCESSORS
-    + r"""
-#include <stdio.h>
-int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t *mask) {
-  if (pid != 0) fputs("moved\n", stderr);
-  return 0;
-}
-"""
-)
 
 WAKE_OFTEN = """
 pyrnn.set_num_threads(2)
@@ -169,47 +136,15 @@ for _ in range(20):
 
 @linux
 @pytest.mark.parametrize(("count", "moves"), [(2, True), (3, False), (64, False)])
-def test_workers_are_moved_on_two_processors_alone(run_python, tmp_path, count, moves):
+def test_workers_are_moved_on_two_processors_alone(run_python, compiled, count, moves):
     """It was measured there; with more, the system finds a free one itself."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler here")
-    source, library = tmp_path / "moves.c", tmp_path / "moves.so"
-    source.write_text(MOVES)
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", f"-DCOUNT={count}", "-o", library, source], check=True
-    )
-    result = run_python("-c", START + WAKE_OFTEN, LD_PRELOAD=str(library))
+    library = compiled(MOVES, COUNT=count)
+    result = run_python("-c", START + WAKE_OFTEN, LD_PRELOAD=library)
     assert result.returncode == 0, result.stderr
     assert ("moved" in result.stderr) == moves
 
 
 # --- limits of control groups ----------------------------------------------------------------
-
-# Files below /proc/self and /sys/fs/cgroup are looked for in FOLDER instead.
-CONTROL_GROUPS = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <sched.h>
-#include <stdio.h>
-#include <string.h>
-static FILE *opened(const char *function, const char *path, const char *mode) {
-  FILE *(*next)(const char *, const char *) = dlsym(RTLD_NEXT, function);
-  char other[4096];
-  if (strcmp(path, "/proc/self/cgroup") == 0 || strncmp(path, "/sys/fs/cgroup", 14) == 0) {
-    snprintf(other, sizeof other, "%s%s", FOLDER, path);
-    path = other;
-  }
-  return next(path, mode);
-}
-FILE *fopen(const char *path, const char *mode) { return opened("fopen", path, mode); }
-FILE *fopen64(const char *path, const char *mode) { return opened("fopen64", path, mode); }
-int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *mask) {
-  memset(mask, 0, size);
-  ((unsigned char *)mask)[0] = 0xFF;
-  return 0;
-}
-"""
 
 
 @linux
@@ -253,22 +188,13 @@ int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *mask) {
     ],
     ids=["none", "max", "mounted", "own", "around", "container", "version 1", "not there"],
 )
-def test_limits_of_control_groups(run_python, tmp_path, files, threads):
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler here")
+def test_limits_of_control_groups(run_python, compiled, tmp_path, files, threads):
     for name, text in files.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    source, library = tmp_path / "groups.c", tmp_path / "groups.so"
-    source.write_text(CONTROL_GROUPS)
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", f'-DFOLDER="{tmp_path}"', "-o", library, source, "-ldl"],
-        check=True,
-    )
-    code = "import pyrnn; print(pyrnn.get_num_threads())"
-    result = run_python("-c", code, LD_PRELOAD=str(library))
+    library = compiled(FILES, FOLDER=f'"{tmp_path}"', COUNT=8)
+    result = run_python("-c", "import pyrnn; print(pyrnn.get_num_threads())", LD_PRELOAD=library)
     assert result.stdout.strip() == str(threads), result.stderr
 
 

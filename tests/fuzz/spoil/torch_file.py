@@ -130,3 +130,7 @@ def row(tree: Any) -> bytes:
         data = flat.astype(np.dtype(CLASSES[flat.dtype.name][1]).newbyteorder("<")).tobytes()
         parts.append(struct.pack("<q", len(flat)) + data)
     return b"".join(parts)
+
+
+CONTAINERS = {"zip": archive, "big-endian": lambda tree: archive(tree, "big"), "older": row}
+"""Ways to write a tree to bytes."""

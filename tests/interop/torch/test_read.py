@@ -18,23 +18,20 @@ import pytest
 import pyrnn
 from pyrnn.interop.torch import Placeholder, _pickle, read
 from pyrnn.serialization import ModelFileError
-from tests.fuzz.spoil.torch_file import Object, Raw, View, Writer, archive, name, row, zipped
+from tests.fuzz.spoil.torch_file import (
+    CONTAINERS,
+    Object,
+    Raw,
+    View,
+    Writer,
+    archive,
+    name,
+    row,
+    zipped,
+)
 
 ROOT = Path(__file__).parents[3]
 BASE = np.arange(24, dtype=np.float32)
-CONTAINERS = {"zip": archive, "big-endian": lambda tree: archive(tree, "big"), "older": row}
-
-
-@pytest.fixture
-def read_bytes(tmp_path):
-    """Reads a file of these bytes."""
-
-    def from_bytes(data):
-        path = tmp_path / "model.pt"
-        path.write_bytes(data)
-        return read(path)
-
-    return from_bytes
 
 
 @pytest.fixture(params=CONTAINERS.values(), ids=CONTAINERS)

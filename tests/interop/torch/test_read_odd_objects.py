@@ -5,25 +5,11 @@ import contextlib
 import numpy as np
 import pytest
 
-from pyrnn.interop.torch import read
 from pyrnn.serialization import ModelFileError
 from tests.fuzz.spoil.hostile import nested
-from tests.fuzz.spoil.torch_file import Raw, View, Writer, archive, name, row, zipped
+from tests.fuzz.spoil.torch_file import CONTAINERS, Raw, View, Writer, archive, name, zipped
 
 BASE = np.arange(24, dtype=np.float32)
-CONTAINERS = {"zip": archive, "big-endian": lambda tree: archive(tree, "big"), "older": row}
-
-
-@pytest.fixture
-def read_bytes(tmp_path):
-    """Reads a file of these bytes."""
-
-    def from_bytes(data):
-        path = tmp_path / "model.pt"
-        path.write_bytes(data)
-        return read(path)
-
-    return from_bytes
 
 
 @pytest.mark.parametrize("scheme", [None, 3, 0.5, "x", (), (BASE, 1.0, 0), (None, 1.0, 0), [], {}])

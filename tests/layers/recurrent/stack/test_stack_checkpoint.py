@@ -6,25 +6,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pyrnn
+from tests.layers.recurrent.bits import all_bits
 
 INPUTS, UNITS = 3, 4
 
 
 def random(*shape, dtype="float32", seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
-def all_bits(*results):
-    """The bytes of every array within nested tuples and dicts."""
-    found = []
-    for result in results:
-        if isinstance(result, dict):
-            found += all_bits(*result.values())
-        elif isinstance(result, tuple):
-            found += all_bits(*result)
-        else:
-            found.append(None if result is None else result.tobytes())
-    return found
 
 
 # The backend is active for all examples of a test.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import pyrnn
+from tests.layers.recurrent.bits import all_bits
 
 TIME_STEPS, ROWS, INPUTS, UNITS = 5, 3, 3, 4
 
@@ -32,19 +33,6 @@ def same_weights(layer, make, **options):
 def first_state(layer, rows=ROWS):
     after = layer(random(1, rows, INPUTS, seed=8))[1]
     return whole(tuple(random(*part.shape, seed=n) for n, part in enumerate(parts(after))))
-
-
-def all_bits(*results):
-    """The bytes of every array within nested tuples and dicts."""
-    found = []
-    for result in results:
-        if isinstance(result, dict):
-            found += all_bits(*result.values())
-        elif isinstance(result, tuple):
-            found += all_bits(*result)
-        else:
-            found.append(None if result is None else result.tobytes())
-    return found
 
 
 def has_products(make):
