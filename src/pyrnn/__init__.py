@@ -174,6 +174,7 @@ _PICKLED = {
     "_Cache": ("pyrnn.layers._cache", "Cache"),
     "_FixedWeights": ("pyrnn.layers.recurrent._weights.fixed", "FixedWeights"),
     "_ModelCache": ("pyrnn.text._model_parts", "ModelCache"),
+    "_FixedLayers": ("pyrnn.layers.composition._layers", "FixedLayers"),
     "_ParamGroup": ("pyrnn.training._groups", "ParamGroup"),
     "_own_array": ("pyrnn._pickling", "own_array"),
     "_parameter_dict": ("pyrnn.parameters.dictionary", "restored"),

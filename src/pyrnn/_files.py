@@ -31,21 +31,21 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
-def checked_path(path: AnyPath) -> str:
-    """Check the name of a file and return it as a string."""
+def checked_path(path: AnyPath, argument: str = "path") -> str:
+    """Check the name of a file and return it as a string. Errors call it ``argument``."""
     try:
         name = os.fsdecode(path)
     except TypeError as error:
         kind = type(path).__name__
         raise TypeError(
-            f"path: expected a file name (str, bytes or os.PathLike), got {kind}"
+            f"{argument}: expected a file name (str, bytes or os.PathLike), got {kind}"
         ) from error
     try:
         named = bool(name) and b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:  # half a character
         named = False
     if not named:
-        raise ValueError(f"path: expected a file name, got {_checks.shown(name)}")
+        raise ValueError(f"{argument}: expected a file name, got {_checks.shown(name)}")
     return name
 
 

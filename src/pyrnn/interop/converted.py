@@ -325,7 +325,7 @@ def _layers(arguments: Any, contents: Contents, file: BinaryIO) -> dict[str, Lay
             )
             made[name] = _made(kind, options, tensors)
             if dropout:
-                made[name].dropout = dropout  # type: ignore[attr-defined]
+                made[name].dropout = dropout
     except ContentError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, MemoryError) as error:

@@ -6,6 +6,7 @@ their order and defaults. All else follows from these two.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, get_args, overload
@@ -92,12 +93,24 @@ class Mode:
         def __get__(self, instance: object, owner: type) -> Mode | bool: ...
 
 
+class Part(Option[Value]):
+    """What a constructor makes of its arguments, and nothing replaces from then on."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda name, value: value)
+
+    @staticmethod
+    def keep(instance: object, **parts: Any) -> None:
+        """Set parts, in a constructor."""
+        instance.__dict__.update(parts)
+
+
 class Setting(Option[Value]):
     """An option that can be set at any time, with effect from the next call."""
 
     settable = True
 
-    def __set__(self, instance: Configured, value: Value) -> None:
+    def __set__(self, instance: Any, value: Value) -> None:
         checked = self.check(self.name, value)
         options = instance.__dict__
         if self.name in options:
@@ -105,8 +118,65 @@ class Setting(Option[Value]):
         options[self.name] = checked
 
 
+class Closed:
+    """Base class of objects that refuse attributes which they do not have.
+
+    A misspelt one would be set without effect. A subclass of the user's may have its own.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        kind = type(self)
+        _check_kind(kind, name, value)
+        if not name.startswith("_") and _is_own(kind) and not hasattr(kind, name):
+            settable = ", ".join(_settable_names(kind))
+            there_are = f"what can be set is {settable}" if settable else "nothing of it can be set"
+            raise AttributeError(f"{name}: {kind.__name__} has no such attribute; {there_are}")
+        super().__setattr__(name, value)
+
+    def _check_together(self, options: Mapping[str, Any]) -> None:
+        """Refuse settings that do not go together; called before one of them changes."""
+
+
+def _settable_names(kind: type) -> list[str]:
+    """The attributes of an object that can be set, in the order of their declaration."""
+    names: dict[str, None] = {}
+    for each in reversed(kind.__mro__):
+        for name, attribute in vars(each).items():
+            if getattr(attribute, "settable", False) or getattr(attribute, "fset", None):
+                names[name] = None
+    return list(names)
+
+
+def _is_own(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "pyrnn"
+
+
+def _check_kind(kind: type, name: str, value: Any) -> None:
+    """Refuse what is no method in place of one, and another type in place of a class's value."""
+    known = getattr(kind, name, None)
+    if inspect.isroutine(known) and not callable(value):
+        raise AttributeError(f"{name}: expected it to be called, not set; it is a method")
+    if isinstance(known, (bool, int, str)) and type(value) is not type(known):
+        expected = type(known).__name__
+        raise TypeError(f"{name}: expected a {expected}, got {_checks.shown(value)}")
+
+
 class Configured(Portable):
-    """Base class of objects with options: layers, cells, models, optimisers."""
+    """Base class of objects with options: layers, cells, models.
+
+    Users may give it attributes of their own, but none that is nearly the name of an option.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        kind = type(self)
+        _check_kind(kind, name, value)
+        if not name.startswith("_") and _is_own(kind) and not hasattr(kind, name):
+            meant = difflib.get_close_matches(name, _named_options(kind), 1, cutoff=0.85)
+            if meant:
+                raise AttributeError(
+                    f"{name}: {kind.__name__} has no such attribute; {meant[0]} is one"
+                )
+        super().__setattr__(name, value)
 
     def _take(self, arguments: Mapping[str, Any]) -> None:
         """Keep those of a constructor's arguments, its ``locals()``, that are options.
@@ -245,6 +315,11 @@ def same_tuple(value: Any, checked: tuple[Any, ...]) -> tuple[Any, ...]:
         return checked
     pairs = zip(value, checked, strict=True)
     return value if all(type(a) is type(b) and a == b for a, b in pairs) else checked
+
+
+def _named_options(kind: type) -> list[str]:
+    """The names of a class's options, and of its attributes that are properties."""
+    return [name for name in dir(kind) if name[0] != "_" and _is_option(kind, name)]
 
 
 def _is_option(kind: type, name: str) -> bool:

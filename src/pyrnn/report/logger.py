@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyrnn import _checks
-from pyrnn._files import AnyPath, checked_path
+from pyrnn._files import AnyPath
 from pyrnn._pickling import public
+from pyrnn.layers._options import Setting
 from pyrnn.report.recording import Recording
 from pyrnn.text.character_model import CharacterModel
-from pyrnn.training.run.callbacks.base import Callback
+from pyrnn.training.run.callbacks.base import Callback, path_of
+
+
+def _string_or_none(name: str, value: Any) -> str | None:
+    return None if value is None else _checks.string(name, value)
 
 
 @public("pyrnn.callbacks")
@@ -51,6 +56,11 @@ class RunLogger(Callback):
     >>> log = pyrnn.callbacks.RunLogger("m.history.json", prompt="The ")
     """
 
+    filename: Setting[Any] = Setting(path_of)
+    model_file: Setting[str | None] = Setting(_string_or_none)
+    text: Setting[str] = Setting(_checks.string)
+    prompt: Setting[str] = Setting(_checks.string)
+
     def __init__(
         self,
         filename: AnyPath,
@@ -59,12 +69,10 @@ class RunLogger(Callback):
         text: str = "",
         prompt: str = "",
     ) -> None:
-        self.filename: str = checked_path(filename)
-        if model_file is not None:
-            model_file = _checks.string("model_file", model_file)
+        self.filename = filename
         self.model_file = model_file
-        self.text: str = _checks.string("text", text)
-        self.prompt: str = _checks.string("prompt", prompt)
+        self.text = text
+        self.prompt = prompt
         self._recording = Recording({}, self.text, self.prompt)
 
     def on_train_begin(self) -> None:

@@ -38,6 +38,36 @@ def unpacked(name: str, value: Any) -> Any:
     return [_side_by_side(name, number, row) for number, row in enumerate(cells)]
 
 
+def labels_of(value: Any) -> Any:
+    """Labels that a pandas object holds in types of its own, as an array of the same kind.
+
+    NumPy would make floats or objects of nullable integers and bools. Anything else is returned as
+    it is.
+    """
+    if hasattr(value, "columns") and hasattr(value, "iloc"):  # a DataFrame
+        columns = [value.iloc[:, number] for number in range(value.shape[1])]
+        if not any(map(_has_own_type, columns)):
+            return value
+        return np.stack([np.asarray(labels_of(column)) for column in columns], axis=1)
+    if not _has_own_type(value):
+        return value
+    if value.isna().any():
+        raise ValueError("Input y contains NaN.")  # as scikit-learn says it
+    categories = getattr(value.dtype, "categories", None)
+    if categories is not None:
+        codes = getattr(value, "array", value).codes
+        return np.asarray(labels_of(categories))[codes]
+    plain = getattr(value.dtype, "numpy_dtype", np.dtype(object))
+    return value.to_numpy(dtype=plain if plain.kind in "biuf" else object)
+
+
+def _has_own_type(value: Any) -> bool:
+    """Whether it is a pandas object, none of whose types is NumPy's."""
+    dtype = getattr(value, "dtype", None)
+    of_numpy = dtype is None or isinstance(dtype, np.dtype)
+    return not of_numpy and hasattr(value, "isna") and hasattr(value, "to_numpy")
+
+
 def check_not_masked(name: str, value: Any) -> None:
     """Refuse a masked array, whose mask would be ignored."""
     if isinstance(value, np.ma.MaskedArray):

@@ -10,7 +10,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
-from pyrnn.sklearn._containers import unpacked
+from pyrnn.sklearn._containers import labels_of, unpacked
 from pyrnn.sklearn._errors import naming
 from pyrnn.sklearn._sequences import Sequences
 
@@ -20,7 +20,10 @@ MISSING = "requires y to be passed, but the target y is None"
 def read_labels(estimator: Any, y: Any, sequences: Sequences) -> tuple[Any, bool]:
     """Labels (N,), or a list of N arrays (T_i,); and whether it is the latter."""
     with naming("y"):
-        return _labels(estimator, _unpacked(estimator, y), sequences)
+        given = labels_of(_unpacked(estimator, y))
+        if isinstance(given, (list, tuple)):
+            given = [labels_of(part) for part in given]
+        return _labels(estimator, given, sequences)
 
 
 def _labels(estimator: Any, y: Any, sequences: Sequences) -> tuple[Any, bool]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pyrnn.layers._options import Part
 from pyrnn.parameters.dictionary import arrays_of, set_arrays
 from pyrnn.training.run.batches import Batch
 from pyrnn.training.run.batches import Sequences as Batches
@@ -76,15 +77,22 @@ class ScoreStopping(Callback):
     different scores. The weights of the best epoch are restored at the end.
     """
 
+    scores: Part[list[float]] = Part()
+
     def __init__(self, score: Callable[[], float], tol: float, patience: int) -> None:
         self._score = score
         self._tol = tol
         self._patience = patience
-        self.scores: list[float] = []
-        self.best = -np.inf
+        Part.keep(self, scores=[])
+        self._best = -np.inf
         self._best_loss = np.inf
         self._waited = 0
         self._weights: dict[str, Any] = {}
+
+    @property
+    def best(self) -> float:
+        """The best score so far."""
+        return self._best
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Score, keep the best weights, stop."""
@@ -92,11 +100,11 @@ class ScoreStopping(Callback):
         score, loss = self._score(), float(logs["val_loss"])
         self.model.train()
         self.scores.append(score)
-        rises = score > self.best + self._tol
-        ties = score >= self.best and loss < self._best_loss - self._tol
+        rises = score > self._best + self._tol
+        ties = score >= self._best and loss < self._best_loss - self._tol
         self._waited += 1
         if rises or ties or not self._weights:
-            self.best, self._best_loss, self._waited = score, loss, 0
+            self._best, self._best_loss, self._waited = score, loss, 0
             self._weights = {n: p.copy() for n, p in arrays_of(self.model).items()}
         elif self._waited >= self._patience:
             self.trainer.stop_training = True

@@ -12,7 +12,7 @@ from pyrnn._pickling import public
 from pyrnn._types import ActivationFormat, Array, ComputeFormat, DTypeLike, Indices, WeightFormat
 from pyrnn.layers import _arguments, _cache, _finished, _options
 from pyrnn.layers._layer import Layer
-from pyrnn.layers._options import Configured, Mode, Option
+from pyrnn.layers._options import Configured, Mode, Option, Part
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM
@@ -99,6 +99,10 @@ class CharacterModel(Use, Configured):
     seed: Option[int | None] = Option(_options.seed, shown=False)
     unicode_form: Option[UnicodeForm | None] = Option(check_unicode_form)
 
+    embedding: Part[Embedding | None] = Part()
+    rnn: Part[RNN | LSTM | GRU | MinGRU] = Part()
+    linear: Part[Linear] = Part()
+
     training: Mode = Mode()
 
     def __init__(
@@ -126,11 +130,11 @@ class CharacterModel(Use, Configured):
         Mode.switch(self, training=True)
         # Different seeds, so that no two layers start with the same numbers.
         first, second, third = np.random.SeedSequence(self.seed).generate_state(3).tolist()
-        self.embedding: Embedding | None = None
+        embedding: Embedding | None = None
         size = len(self.vocabulary)
         if embedding_dim is not None:
-            self.embedding = Embedding(size, embedding_dim, dtype=dtype, seed=first)
-        self.rnn: RNN | LSTM | GRU | MinGRU = CELLS[cell](
+            embedding = Embedding(size, embedding_dim, dtype=dtype, seed=first)
+        rnn = CELLS[cell](
             embedding_dim or size,
             hidden_size,
             num_layers,
@@ -138,10 +142,11 @@ class CharacterModel(Use, Configured):
             dtype=dtype,
             seed=second,
         )
-        if self.embedding is None:
+        if embedding is None:
             with np.errstate(all="ignore"):  # nothing is drawn where a file is read
-                self.rnn.parameters["weight_ih_l0"] *= math.sqrt(self.rnn.hidden_size)
-        self.linear: Linear = Linear(self.rnn.hidden_size, size, dtype=dtype, seed=third)
+                rnn.parameters["weight_ih_l0"] *= math.sqrt(rnn.hidden_size)
+        linear = Linear(rnn.hidden_size, size, dtype=dtype, seed=third)
+        Part.keep(self, embedding=embedding, rnn=rnn, linear=linear)
 
     @property
     def hidden_size(self) -> int:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import Indices
+from pyrnn.layers._options import Part
 from pyrnn.text.vocabularies.base import PIECE_BYTES as PIECE_BYTES
 from pyrnn.text.vocabularies.base import REPLACEMENT as REPLACEMENT
 from pyrnn.text.vocabularies.base import (
@@ -61,7 +62,7 @@ class Vocabulary(BaseVocabulary):
 
     unit: ClassVar[str] = "character"
 
-    unicode_form: UnicodeForm | None = None
+    characters: Part[str] = Part()
 
     def __init__(self, characters: str, unicode_form: UnicodeForm | None = None) -> None:
         if not isinstance(characters, str):
@@ -77,8 +78,14 @@ class Vocabulary(BaseVocabulary):
             raise ValueError(
                 f"vocabulary: expected distinct characters, got {chr(twice[0])!r} twice"
             )
-        self.characters = characters
-        self.unicode_form = check_unicode_form("unicode_form", unicode_form)
+        form = check_unicode_form("unicode_form", unicode_form)
+        Part.keep(self, characters=characters, unicode_form=form)
+
+    @property
+    def unicode_form(self) -> UnicodeForm | None:
+        """The normal form into which text is brought; None for none."""
+        form: UnicodeForm | None = self.__dict__.get("unicode_form")  # older pickles have none
+        return form
 
     @classmethod
     def of(cls, text: str | Iterable[str]) -> Vocabulary:

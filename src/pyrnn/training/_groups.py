@@ -9,6 +9,7 @@ from typing import Any
 from pyrnn import _checks
 from pyrnn._pickling import Portable, pickled_all, public
 from pyrnn._types import Array
+from pyrnn.layers._options import Closed, Part
 
 
 def _check_betas(name: str, betas: Any) -> tuple[float, float]:
@@ -35,17 +36,20 @@ OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
 
 
 @public("pyrnn", "_ParamGroup")
-class ParamGroup(Portable):
+class ParamGroup(Closed, Portable):
     """Parameters by name, and the options that hold for them.
 
     It is read and set as a dict is: ``optimizer.param_groups[0]["lr"] = 0.1``. "params" gives the
     names of the parameters.
     """
 
+    parameters: Part[dict[str, Array]] = Part()
+    options: Part[dict[str, Any]] = Part()
+
     def __init__(self, parameters: Mapping[str, Array], options: Mapping[str, Any]) -> None:
-        self.parameters = dict(parameters)
-        self.options = {name: OPTIONS[name](name, value) for name, value in options.items()}
-        check_together(self.options, None)
+        checked = {name: OPTIONS[name](name, value) for name, value in options.items()}
+        check_together(checked, None)
+        Part.keep(self, parameters=dict(parameters), options=checked)
 
     def __getitem__(self, name: str) -> Any:
         if name == "params":

@@ -14,12 +14,13 @@ from pyrnn import _checks
 from pyrnn._pickling import Portable, pickled_all, public
 from pyrnn._types import Array
 from pyrnn.backend import selection
+from pyrnn.layers._options import Closed, Part
 from pyrnn.parameters import owners
 from pyrnn.training._groups import OPTIONS, ParamGroup, make_groups
 
 
 @public("pyrnn")
-class Optimizer(Portable):
+class Optimizer(Closed, Portable):
     """Base class of all optimisers: it checks arguments and keeps the moments of each parameter.
 
     A subclass names its moments in ``_moments``, and says how a step is made in ``_make_step``.
@@ -47,9 +48,10 @@ class Optimizer(Portable):
     """
 
     lr: float
+    param_groups: Part[list[ParamGroup]] = Part()
 
     def __init__(self, parameters: Any, **options: Any) -> None:
-        self.param_groups: list[ParamGroup] = make_groups(parameters, options)
+        Part.keep(self, param_groups=make_groups(parameters, options))
         self._parameters: dict[str, Array] = {}
         for group in self.param_groups:
             self._parameters |= group.parameters
@@ -78,6 +80,11 @@ class Optimizer(Portable):
                 "optimizer.param_groups[0]['lr'] = 0.1; for other groups make another optimiser"
             )
         if groups is None or name not in OPTIONS or name not in groups[0].options:
+            if groups and name in OPTIONS:  # of another optimiser
+                raise AttributeError(
+                    f"{name}: {type(self).__name__} has no such option; there are "
+                    f"{', '.join(groups[0].options)}"
+                )
             super().__setattr__(name, value)
             return
         checked = [group.checked(name, value) for group in groups]
@@ -337,7 +344,7 @@ class Optimizer(Portable):
                 array[...] = _checks.float_array(label, given[name], array.dtype, array.shape)
         loaded._steps = steps
         for mine, other in zip(self.param_groups, loaded.param_groups, strict=True):
-            mine.options = other.options  # whoever holds a group goes on holding it
+            Part.keep(mine, options=other.options)  # whoever holds a group goes on holding it
         self.__dict__.update(loaded.__dict__ | {"param_groups": self.param_groups})
 
     def _groups_of(self, saved: Any) -> list[dict[str, Any]]:

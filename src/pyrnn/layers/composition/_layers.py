@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from pyrnn import _checks
+from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.layers import _arguments
 from pyrnn.layers._layer import Layer
@@ -18,6 +19,26 @@ from pyrnn.layers.composition.pooling import Pooling
 from pyrnn.layers.recurrent._cell import Cell
 from pyrnn.layers.recurrent._stack import Recurrent
 from pyrnn.parameters.dictionary import arrays_of
+
+
+@public("pyrnn", "_FixedLayers")
+class FixedLayers(dict[str, Layer]):
+    """The layers of a model by name; another model has others."""
+
+    def _refuse(self, *arguments: Any, **named: Any) -> NoReturn:
+        raise TypeError(
+            "layers: expected none to be added, removed or replaced; make another model, as in "
+            "pyrnn.Sequential(**{**model.layers, 'name': layer})"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    update = pop = popitem = setdefault = clear = _refuse
+
+    def __reduce__(self) -> Any:
+        return FixedLayers, (dict(self),)
+
+    def __copy__(self) -> FixedLayers:
+        return self
 
 
 def layers_of(config: Mapping[str, Any]) -> dict[str, Layer]:

@@ -12,9 +12,10 @@ from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.layers import _arguments, _cache, _finished
 from pyrnn.layers._layer import Layer
-from pyrnn.layers._options import Mode
+from pyrnn.layers._options import Mode, Part
 from pyrnn.layers.composition import _run
 from pyrnn.layers.composition._layers import (
+    FixedLayers,
     check_layers,
     common_batch_first,
     common_dtype,
@@ -80,11 +81,14 @@ class Sequential(Modes):
     ((4, 9), (1, 4, 64), 'out.bias')
     """
 
+    layers: Part[dict[str, Layer]] = Part()
+    batch_first: Part[bool] = Part()
+
     def __init__(self, *layers: Layer, **named: Layer) -> None:
-        self.layers = check_layers(layers, named)
+        Part.keep(self, layers=FixedLayers(check_layers(layers, named)))
         self._take({"dtype": common_dtype(self.layers)})
         self._parts = {name: state_parts(layer) for name, layer in self.layers.items()}
-        self.batch_first: bool = common_batch_first(self.layers)
+        Part.keep(self, batch_first=common_batch_first(self.layers))
         self._collect()
         Mode.switch(self, training=True)
         self.train()

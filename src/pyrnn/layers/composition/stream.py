@@ -11,13 +11,14 @@ from pyrnn._pickling import Portable, public
 from pyrnn._types import Array
 from pyrnn.layers import _arguments
 from pyrnn.layers._layer import Layer
+from pyrnn.layers._options import Closed, Part
 from pyrnn.layers.composition.batch_norm import tracks
 from pyrnn.layers.composition.pooling import LastStep, Pooling
 from pyrnn.layers.convolution.over_time import OverTime
 
 
 @public("pyrnn")
-class SequentialStream(Portable):
+class SequentialStream(Closed, Portable):
     """Independent streams through layers one after the other; made by ``Sequential.stream()``.
 
     Examples
@@ -29,10 +30,12 @@ class SequentialStream(Portable):
     (1, 2)
     """
 
+    batch_size: Part[int] = Part()
+
     def __init__(
         self, layers: Mapping[str, Layer], parts: Mapping[str, tuple[str, ...]], batch_size: int
     ) -> None:
-        self.batch_size: int = _checks.size("batch_size", batch_size)
+        Part.keep(self, batch_size=_checks.size("batch_size", batch_size))
         self._steps: dict[str, Any] = {}
         for name, layer in layers.items():
             if hasattr(layer, "stream"):

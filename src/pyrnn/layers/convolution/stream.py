@@ -12,6 +12,7 @@ from pyrnn._pickling import Portable, public
 from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.layers import _arguments
+from pyrnn.layers._options import Closed, Part
 
 LEAST_ROOM = 32
 """Steps that are taken before the kept ones are moved to the front again."""
@@ -26,7 +27,7 @@ class StreamSizes(NamedTuple):
 
 
 @public("pyrnn")
-class Conv1dStream(Portable):
+class Conv1dStream(Closed, Portable):
     """Independent streams through one convolution, advanced together; made by ``layer.stream()``.
 
     T calls of ``step`` give, bit for bit, what one call of the layer gives for the T steps. A
@@ -42,12 +43,19 @@ class Conv1dStream(Portable):
 
     _state_names = ("frames",)
 
+    batch_size: Part[int] = Part()
+    in_channels: Part[int] = Part()
+    out_channels: Part[int] = Part()
+
     def __init__(
         self, weight: Array, bias: Array | None, sizes: StreamSizes, batch_size: int
     ) -> None:
-        self.batch_size: int = batch_size
-        self.out_channels: int = len(weight)
-        self.in_channels: int = weight.shape[1] * sizes.groups
+        Part.keep(
+            self,
+            batch_size=batch_size,
+            out_channels=len(weight),
+            in_channels=weight.shape[1] * sizes.groups,
+        )
         self._weight: Array = weight.copy()
         self._bias: Array | None = None if bias is None else bias.copy()
         self._dilation, self._groups = sizes.dilation, sizes.groups

@@ -14,6 +14,7 @@ from pyrnn._types import Array, Given, Indices, Returned
 from pyrnn.backend import selection
 from pyrnn.backend.selection import Backend
 from pyrnn.layers import _arguments
+from pyrnn.layers._options import Closed, Part
 from pyrnn.layers.recurrent._weights.fixed import FixedWeights
 
 _ENGINES = 8
@@ -33,7 +34,7 @@ class StreamSizes(NamedTuple):
 
 
 @public("pyrnn")
-class Stream(Portable, Generic[Given, Returned]):
+class Stream(Closed, Portable, Generic[Given, Returned]):
     """Independent streams through one layer, advanced together; opened by ``layer.stream()``.
 
     T calls of ``step`` give, bit for bit, what the layer in eval mode gives for the T steps at
@@ -47,10 +48,17 @@ class Stream(Portable, Generic[Given, Returned]):
     (1, 4)
     """
 
+    batch_size: Part[int] = Part()
+    input_size: Part[int] = Part()
+    hidden_size: Part[int] = Part()
+
     def __init__(self, weights: FixedWeights, sizes: StreamSizes, batch_size: int) -> None:
-        self.batch_size: int = batch_size
-        self.input_size: int = sizes.input_size
-        self.hidden_size: int = sizes.hidden_size
+        Part.keep(
+            self,
+            batch_size=batch_size,
+            input_size=sizes.input_size,
+            hidden_size=sizes.hidden_size,
+        )
         self._sizes = sizes
         self._weights = weights
         self._open(selection.current())

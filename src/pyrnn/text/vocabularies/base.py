@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pyrnn import _checks
 from pyrnn._pickling import Portable, public
 from pyrnn._types import Indices
+from pyrnn.layers._options import Closed
 
 SmallIndices = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -39,7 +40,7 @@ class Spans(NamedTuple):
 
 
 @public("pyrnn.text")
-class BaseVocabulary(Portable):
+class BaseVocabulary(Closed, Portable):
     """Base of all vocabularies: the tokens that a model knows, each with its index.
 
     `Vocabulary` has characters, `ByteVocabulary` bytes, `WordVocabulary` words,

@@ -14,6 +14,7 @@ from pyrnn._files import AnyPath, checked_path, open_regular, shown
 from pyrnn._imports import extras
 from pyrnn._pickling import public
 from pyrnn._types import Indices
+from pyrnn.layers._options import Part
 from pyrnn.text.vocabularies.base import REPLACEMENT, BaseVocabulary, Spans
 
 MOST_TOKENS = 1 << 24
@@ -73,6 +74,8 @@ class TokenizerVocabulary(BaseVocabulary):
     unit: ClassVar[str] = "token"
     most_characters: ClassVar[int] = 64
 
+    tokenizer: Part[Any] = Part()
+
     def __init__(self, tokenizer: Any) -> None:
         if isinstance(tokenizer, (str, bytes, os.PathLike)):
             tokenizer = _read(tokenizer)
@@ -83,7 +86,7 @@ class TokenizerVocabulary(BaseVocabulary):
                 "tokenizer: expected a tokenizers.Tokenizer, the name of its file, or an object "
                 f"with encode and decode, got {_checks.shown(tokenizer)}"
             )
-        self.tokenizer: Any = tokenizer
+        Part.keep(self, tokenizer=tokenizer)
         self._own: bool = _is_of_tokenizers(tokenizer)
         self._never: list[int] = []
         self._unknown: int | None = None

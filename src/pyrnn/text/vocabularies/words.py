@@ -18,6 +18,7 @@ import numpy as np
 from pyrnn import _checks
 from pyrnn._pickling import public
 from pyrnn._types import Indices
+from pyrnn.layers._options import Part
 from pyrnn.text.vocabularies.base import (
     REPLACEMENT,
     BaseVocabulary,
@@ -136,12 +137,13 @@ class WordVocabulary(BaseVocabulary):
     unit: ClassVar[str] = "word"
     most_characters: ClassVar[int] = LONGEST
 
+    words: Part[tuple[str, ...]] = Part()
+
     def __init__(self, words: Sequence[str]) -> None:
         if isinstance(words, str) or not np.iterable(words):
             raise TypeError(f"words: expected a sequence of strings, got {_checks.shown(words)}")
-        self.words: tuple[str, ...] = tuple(
-            _checks.string(f"words[{number}]", word) for number, word in enumerate(words)
-        )
+        own = tuple(_checks.string(f"words[{number}]", word) for number, word in enumerate(words))
+        Part.keep(self, words=own)
         self._indices = {word: index for index, word in enumerate(self.words)}
         if len(self._indices) != len(self.words):
             twice = next(w for n, w in enumerate(self.words) if self._indices[w] != n)

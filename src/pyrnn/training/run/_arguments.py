@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -17,19 +17,29 @@ from pyrnn.training.schedules import LRScheduler
 
 Loss = Callable[..., tuple[Any, Array]]
 Precision = Literal["float32", "bf16"]
+Kind = TypeVar("Kind")
 DEFAULT_K1 = 32
 EVALUATED_TOKENS = 1 << 16
 """The number of steps of a text in one batch of an evaluation."""
 
 
-def check_kinds(model: Any, optimizer: Any) -> None:
-    """Refuse what has not the methods of a model, or is no optimiser."""
-    for name in ("parameters", "forward", "backward", "train", "eval"):
-        if not hasattr(model, name):
-            raise TypeError(f"model: expected a layer or a model, got {_checks.shown(model)}")
-    if not isinstance(optimizer, Optimizer):
-        got = _checks.shown(optimizer)
-        raise TypeError(f"optimizer: expected one of pyrnn.optim, got {got}")
+def check_model(name: str, value: Any) -> Any:
+    """A check for what can be trained."""
+    for method in ("parameters", "forward", "backward", "train", "eval"):
+        if not hasattr(value, method):
+            raise TypeError(f"{name}: expected a layer or a model, got {_checks.shown(value)}")
+    return value
+
+
+def instance_of(kind: type[Kind]) -> Callable[[str, Any], Kind]:
+    """A check for an object of a class."""
+
+    def check(name: str, value: Any) -> Kind:
+        if not isinstance(value, kind):
+            raise TypeError(f"{name}: expected a {kind.__name__}, got {_checks.shown(value)}")
+        return value
+
+    return check
 
 
 def find_loss(loss: Any) -> Loss:

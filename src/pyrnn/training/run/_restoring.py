@@ -116,7 +116,7 @@ def _state(state: Any) -> Any:
 
 def _history(epochs: Any, columns: Any) -> History:
     history = History()
-    history.epoch = [_checks.size("epochs", epoch, 0, _checks.MAX_STEPS) for epoch in epochs]
+    history.epoch.extend(_checks.size("epochs", epoch, 0, _checks.MAX_STEPS) for epoch in epochs)
     for name, column in columns.items():
         if not isinstance(column, list) or not all(type(n) in (int, float) for n in column):
             raise TypeError(f"history: expected lists of numbers, got {_checks.shown(column)}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pyrnn.layers._options import Closed, Part
 
-class History:
+
+class History(Closed):
     """The numbers of each epoch, as in Keras.
 
     Attributes
@@ -22,9 +24,11 @@ class History:
     [2.5]
     """
 
+    epoch: Part[list[int]] = Part()
+    history: Part[dict[str, list[float]]] = Part()
+
     def __init__(self) -> None:
-        self.epoch: list[int] = []
-        self.history: dict[str, list[float]] = {}
+        Part.keep(self, epoch=[], history={})
 
     def add(self, epoch: int, logs: dict[str, float]) -> None:
         """Append the numbers of an epoch.

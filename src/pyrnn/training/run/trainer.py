@@ -18,22 +18,21 @@ from pyrnn.training.run import _gradients, _model, _several
 from pyrnn.training.run._arguments import (
     Loss,
     Precision,
-    check_kinds,
-    check_scheduler,
-    compute_of,
+    check_model,
     data_of,
-    find_loss,
     sequences_of,
 )
 from pyrnn.training.run._progress import Progress
+from pyrnn.training.run._settings import TrainerSettings
 from pyrnn.training.run.batches import Data, check_window
 from pyrnn.training.run.callbacks.base import Callback, CallbackList
 from pyrnn.training.run.history import History
 from pyrnn.training.schedules import LRScheduler, ReduceLROnPlateau
+from pyrnn.training.schedules._base import check_optimizer
 
 
 @public("pyrnn")
-class Trainer:
+class Trainer(TrainerSettings):
     """Trains a model: batches, truncated back-propagation, schedules, callbacks, history.
 
     Parameters
@@ -117,19 +116,18 @@ class Trainer:
     ) -> None:
         self._ranks = ranks_of(communicator)
         with _several.agreed(self._ranks):
-            check_kinds(model, optimizer)
+            check_model("model", model)
+            check_optimizer("optimizer", optimizer)
             self.model = model
-            self.loss: Loss = find_loss(loss)
+            self.loss = loss
             self.optimizer = optimizer
-            self.scheduler, self._each_step = check_scheduler(scheduler, optimizer)
+            self.scheduler = scheduler
             self.clip_grad_norm = clip_grad_norm
-            if clip_grad_norm is not None:
-                self.clip_grad_norm = _checks.finite_number("clip_grad_norm", clip_grad_norm, 0.0)
             self.stop_training = self._agreed_stop = self._agrees_each_step = False
-            self.history = History()
+            self.callbacks: list[Callback] = []
+            self.history: History = History()
             self.progress: Progress = Progress(np.random.default_rng(_checks.seed(seed)))
             self.precision = precision
-            self._compute = compute_of(precision, model)
             self._sum: GradientSum | None = None
             self._data: Data | None = None
         _several.begin(self)

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from pyrnn import _checks
 from pyrnn._pickling import Portable, public
+from pyrnn.layers._options import Closed, Setting
 from pyrnn.training._optimizer import Optimizer
 
 
+def rates(name: str, value: Any) -> list[float]:
+    """A check for the learning rates of all groups."""
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"{name}: expected a list of numbers, got {_checks.shown(value)}")
+    return [_checks.finite_number(name, rate, 0.0) for rate in value]
+
+
+def above_zero(name: str, value: Any, most: float = math.inf) -> float:
+    """A check for a number above 0."""
+    number = _checks.finite_number(name, value, 0.0, most)
+    if number == 0:
+        raise ValueError(f"{name}: expected a number above 0, got 0")
+    return number
+
+
+def check_optimizer(name: str, value: Any) -> Optimizer:
+    """A check for an optimiser."""
+    if not isinstance(value, Optimizer):
+        raise TypeError(f"{name}: expected one of pyrnn.optim, got {_checks.shown(value)}")
+    return value
+
+
+count = partial(_checks.size, least=0, most=_checks.MAX_STEPS)
+"""A check for a number of steps that are done."""
+
+
 @public("pyrnn.optim.lr_scheduler")
-class LRScheduler(Portable):
+class LRScheduler(Closed, Portable):
     """Base class of all schedules: each `step` sets the learning rate of every group.
 
     A schedule of your own defines `get_lr`.
@@ -42,14 +71,25 @@ class LRScheduler(Portable):
     each_batch: ClassVar[bool] = False
     """Whether a `Trainer` steps it after each batch; otherwise after each epoch."""
 
+    optimizer: Setting[Optimizer] = Setting(check_optimizer)
+    base_lrs: Setting[list[float]] = Setting(rates)
+    last_epoch: Setting[int] = Setting(count)
+
     def __init__(self, optimizer: Optimizer) -> None:
-        if not isinstance(optimizer, Optimizer):
-            got = _checks.shown(optimizer)
-            raise TypeError(f"optimizer: expected one of pyrnn.optim, got {got}")
         self.optimizer = optimizer
-        self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
-        self.last_epoch: int = 0
+        self.base_lrs = [group["lr"] for group in optimizer.param_groups]
+        self.last_epoch = 0
         self._apply()
+
+    def _check_together(self, options: Mapping[str, Any]) -> None:
+        """Refuse another number of rates than the optimiser has groups."""
+        groups = len(options["optimizer"].param_groups)
+        for name in ("base_lrs", "max_lrs", "min_lrs", "last_lrs"):
+            if len(options.get(name, range(groups))) != groups:
+                raise ValueError(
+                    f"{name}: expected as many rates as the optimiser has groups, {groups}, got "
+                    f"{len(options[name])}"
+                )
 
     def get_lr(self) -> list[float]:
         """Return the learning rate of each group after ``last_epoch`` steps."""
@@ -141,10 +181,16 @@ class LRScheduler(Portable):
         if state_dict["scheduler"] != mine["scheduler"]:
             got = _checks.shown(state_dict["scheduler"])
             raise ValueError(f"state_dict: expected one of {mine['scheduler']}, got {got}")
+        own: dict[str, Any] = {}
         for name, value in mine.items():
-            _check_like(f"state_dict[{name!r}]", state_dict[name], value)
+            where = f"state_dict[{name!r}]"
+            _check_like(where, state_dict[name], value)
+            option = getattr(type(self), name, None)
+            given = state_dict[name]
+            own[name] = option.check(where, given) if isinstance(option, Setting) else given
+        del own["scheduler"]
         before = dict(self.__dict__)
-        self.__dict__.update({n: v for n, v in state_dict.items() if n != "scheduler"})
+        self.__dict__.update(own)
         try:
             self._restore()
         except Exception as error:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from pyrnn import _checks
 from pyrnn._pickling import public
+from pyrnn.layers._options import Setting, rate, strings
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.functions import raised_cosine
-from pyrnn.training.schedules._base import LRScheduler
+from pyrnn.training.schedules._base import LRScheduler, above_zero, rates
 
 
 @public("pyrnn.optim.lr_scheduler")
@@ -67,6 +70,17 @@ class OneCycleLR(LRScheduler):
 
     each_batch: ClassVar[bool] = True
 
+    total_steps: Setting[int] = Setting(partial(_checks.size, least=2))
+    pct_start: Setting[float] = Setting(rate)
+    anneal_strategy: Setting[str] = Setting(strings(("cos", "linear")))
+    cycle_momentum: Setting[bool] = Setting(_checks.flag)
+    base_momentum: Setting[float] = Setting(rate)
+    max_momentum: Setting[float] = Setting(rate)
+    div_factor: Setting[float] = Setting(above_zero)
+    final_div_factor: Setting[float] = Setting(above_zero)
+    three_phase: Setting[bool] = Setting(_checks.flag)
+    max_lrs: Setting[list[float]] = Setting(rates)
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -84,7 +98,7 @@ class OneCycleLR(LRScheduler):
         three_phase: bool = False,
     ) -> None:
         if total_steps is not None:
-            self.total_steps: int = _checks.size("total_steps", total_steps, 2)
+            self.total_steps = total_steps
         elif epochs is not None and steps_per_epoch is not None:
             product = _checks.size("epochs", epochs) * _checks.size(
                 "steps_per_epoch", steps_per_epoch
@@ -94,27 +108,23 @@ class OneCycleLR(LRScheduler):
             raise ValueError(
                 "total_steps: expected a number, or epochs and steps_per_epoch, got neither"
             )
-        self.pct_start: float = _checks.finite_number("pct_start", pct_start, 0.0, 1.0)
-        self.anneal_strategy: str = _checks.choice(
-            "anneal_strategy", anneal_strategy, ("cos", "linear")
-        )
-        self.cycle_momentum: bool = _checks.flag("cycle_momentum", cycle_momentum)
-        self.base_momentum: float = _checks.finite_number("base_momentum", base_momentum, 0.0, 1.0)
-        self.max_momentum: float = _checks.finite_number("max_momentum", max_momentum, 0.0, 1.0)
-        for name, value in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
-            if _checks.finite_number(name, value, 0.0) == 0:
-                raise ValueError(f"{name}: expected a number above 0, got 0")
-        self.div_factor: float = float(div_factor)
-        self.final_div_factor: float = float(final_div_factor)
-        self.three_phase: bool = _checks.flag("three_phase", three_phase)
+        self.pct_start = pct_start
+        self.anneal_strategy = anneal_strategy
+        self.cycle_momentum = cycle_momentum
+        self.base_momentum = base_momentum
+        self.max_momentum = max_momentum
+        self.div_factor = div_factor
+        self.final_div_factor = final_div_factor
+        self.three_phase = three_phase
         if isinstance(optimizer, Optimizer):
-            self.max_lrs: list[float] = _rates(max_lr, len(optimizer.param_groups))
-            if self.cycle_momentum and not _has_momentum(optimizer):
-                raise ValueError(
-                    "cycle_momentum: expected False, since the optimiser has neither momentum nor "
-                    "betas, got True"
-                )
+            self.max_lrs = _rates(max_lr, len(optimizer.param_groups))
+            _check_momentum(optimizer, self.cycle_momentum)
         super().__init__(optimizer)
+
+    def _check_together(self, options: Mapping[str, Any]) -> None:
+        """Refuse momentum that the optimiser does not have."""
+        super()._check_together(options)
+        _check_momentum(options["optimizer"], options["cycle_momentum"])
 
     def get_lr(self) -> list[float]:
         """Return the rate of each group, on the line or cosine of the present phase."""
@@ -189,8 +199,13 @@ def _rates(max_lr: Any, groups: int) -> list[float]:
     return [_checks.finite_number("max_lr", rate, 0.0) for rate in given]
 
 
-def _has_momentum(optimizer: Optimizer) -> bool:
-    return all(
+def _check_momentum(optimizer: Optimizer, cycle_momentum: bool) -> None:
+    has_momentum = all(
         "betas" in group.options or group.options.get("momentum")
         for group in optimizer.param_groups
     )
+    if cycle_momentum and not has_momentum:
+        raise ValueError(
+            "cycle_momentum: expected False, since the optimiser has neither momentum nor betas, "
+            "got True"
+        )

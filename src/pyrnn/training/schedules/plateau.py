@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from pyrnn import _checks
 from pyrnn._pickling import public
+from pyrnn.layers._options import Setting, strings
 from pyrnn.training._optimizer import Optimizer
-from pyrnn.training.schedules._base import LRScheduler
+from pyrnn.training.schedules._base import LRScheduler, count, rates
+
+_at_least_zero = partial(_checks.finite_number, low=0.0)
+_some = partial(_checks.size, least=0)
+
+
+def _check_factor(name: str, value: Any) -> float:
+    factor = _checks.finite_number(name, value, 0.0, 1.0)
+    if factor == 1:
+        raise ValueError(f"{name}: expected a number below 1, got 1")
+    return factor
+
+
+def _any_number(name: str, value: Any) -> float:
+    """A number, also an infinity or NaN."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: expected a number, got {_checks.shown(value)}")
+    try:
+        return float(value)
+    except OverflowError:  # of a whole number
+        return math.inf if value > 0 else -math.inf
 
 
 @public("pyrnn.optim.lr_scheduler")
@@ -59,6 +81,19 @@ class ReduceLROnPlateau(LRScheduler):
     0.5
     """
 
+    mode: Setting[str] = Setting(strings(("min", "max")))
+    factor: Setting[float] = Setting(_check_factor)
+    patience: Setting[int] = Setting(_some)
+    threshold: Setting[float] = Setting(_at_least_zero)
+    threshold_mode: Setting[str] = Setting(strings(("rel", "abs")))
+    cooldown: Setting[int] = Setting(_some)
+    eps: Setting[float] = Setting(_at_least_zero)
+    best: Setting[float] = Setting(_any_number)
+    num_bad_epochs: Setting[int] = Setting(count)
+    cooldown_counter: Setting[int] = Setting(count)
+    min_lrs: Setting[list[float]] = Setting(rates)
+    last_lrs: Setting[list[float]] = Setting(rates)
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -71,26 +106,23 @@ class ReduceLROnPlateau(LRScheduler):
         min_lr: Any = 0.0,
         eps: float = 1e-8,
     ) -> None:
-        self.mode: str = _checks.choice("mode", mode, ("min", "max"))
-        self.factor: float = _checks.finite_number("factor", factor, 0.0, 1.0)
-        if self.factor == 1:
-            raise ValueError("factor: expected a number below 1, got 1")
-        self.patience: int = _checks.size("patience", patience, 0)
-        self.threshold: float = _checks.finite_number("threshold", threshold, 0.0)
-        self.threshold_mode: str = _checks.choice("threshold_mode", threshold_mode, ("rel", "abs"))
-        self.cooldown: int = _checks.size("cooldown", cooldown, 0)
-        self.eps: float = _checks.finite_number("eps", eps, 0.0)
-        self.best: float = math.inf if self.mode == "min" else -math.inf
-        self.num_bad_epochs: int = 0
-        self.cooldown_counter: int = 0
+        self.mode = mode
+        self.factor = factor
+        self.patience = patience
+        self.threshold = threshold
+        self.threshold_mode = threshold_mode
+        self.cooldown = cooldown
+        self.eps = eps
+        self.best = math.inf if self.mode == "min" else -math.inf
+        self.num_bad_epochs = self.cooldown_counter = 0
         super().__init__(optimizer)
         given = min_lr if isinstance(min_lr, (list, tuple)) else [min_lr] * len(self.base_lrs)
         if len(given) != len(self.base_lrs):
             raise ValueError(
                 f"min_lr: expected a number or {len(self.base_lrs)} of them, got {len(given)}"
             )
-        self.min_lrs: list[float] = [_checks.finite_number("min_lr", rate, 0.0) for rate in given]
-        self.last_lrs: list[float] = self.get_last_lr()
+        self.min_lrs = [_checks.finite_number("min_lr", rate, 0.0) for rate in given]
+        self.last_lrs = self.get_last_lr()
 
     def get_lr(self) -> list[float]:
         """The rates as they are: only `step` changes them."""
@@ -119,14 +151,7 @@ class ReduceLROnPlateau(LRScheduler):
         >>> optimizer.lr
         0.1
         """
-        if isinstance(metrics, bool) or not isinstance(
-            metrics, (int, float, np.integer, np.floating)
-        ):
-            raise TypeError(f"metrics: expected a number, got {_checks.shown(metrics)}")
-        try:
-            value = float(metrics)
-        except OverflowError:  # of a whole number
-            value = math.inf if metrics > 0 else -math.inf
+        value = _any_number("metrics", metrics)
         self.last_epoch += 1
         if self._is_better(value):
             self.best, self.num_bad_epochs = value, 0

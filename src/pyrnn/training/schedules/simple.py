@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pyrnn import _checks
 from pyrnn._pickling import public
+from pyrnn.layers._options import Setting, rate
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.functions import power, raised_cosine
-from pyrnn.training.schedules._base import LRScheduler
+from pyrnn.training.schedules._base import LRScheduler, above_zero
 
 
 @public("pyrnn.optim.lr_scheduler")
@@ -39,9 +42,12 @@ class StepLR(LRScheduler):
     0.25
     """
 
+    step_size: Setting[int] = Setting(_checks.size)
+    gamma: Setting[float] = Setting(partial(_checks.finite_number, low=0.0))
+
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
-        self.step_size: int = _checks.size("step_size", step_size)
-        self.gamma: float = _checks.finite_number("gamma", gamma, 0.0)
+        self.step_size = step_size
+        self.gamma = gamma
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
@@ -84,9 +90,12 @@ class CosineAnnealingLR(LRScheduler):
     0.5
     """
 
+    T_max: Setting[int] = Setting(_checks.size)
+    eta_min: Setting[float] = Setting(partial(_checks.finite_number, low=0.0))
+
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
-        self.T_max: int = _checks.size("T_max", T_max)
-        self.eta_min: float = _checks.finite_number("eta_min", eta_min, 0.0)
+        self.T_max = T_max
+        self.eta_min = eta_min
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
@@ -128,6 +137,10 @@ class LinearLR(LRScheduler):
     0.75
     """
 
+    start_factor: Setting[float] = Setting(partial(above_zero, most=1.0))
+    end_factor: Setting[float] = Setting(rate)
+    total_iters: Setting[int] = Setting(_checks.size)
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -135,11 +148,9 @@ class LinearLR(LRScheduler):
         end_factor: float = 1.0,
         total_iters: int = 5,
     ) -> None:
-        self.start_factor: float = _checks.finite_number("start_factor", start_factor, 0.0, 1.0)
-        if self.start_factor == 0:
-            raise ValueError("start_factor: expected a number above 0, got 0")
-        self.end_factor: float = _checks.finite_number("end_factor", end_factor, 0.0, 1.0)
-        self.total_iters: int = _checks.size("total_iters", total_iters)
+        self.start_factor = start_factor
+        self.end_factor = end_factor
+        self.total_iters = total_iters
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:

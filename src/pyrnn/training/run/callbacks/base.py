@@ -3,18 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from pyrnn import _checks
+from pyrnn._files import checked_path
 from pyrnn._pickling import public
+from pyrnn.layers._options import Closed
 
 Logs = Mapping[str, float]
 
+count = partial(_checks.size, least=0)
+"""A check for a number that may be 0."""
+
+
+def number_or_none(name: str, value: Any) -> float | None:
+    """A check for a number, or None for none."""
+    return None if value is None else _checks.finite_number(name, value, -np.inf)
+
+
+def verbosity(name: str, value: Any) -> int:
+    """A check for a number that may also be a bool, as in Keras."""
+    return _checks.size(name, int(value) if isinstance(value, (bool, np.bool_)) else value, 0)
+
+
+def path_of(name: str, value: Any) -> str:
+    """A check for the name of a file or folder."""
+    return checked_path(value, name)
+
+
+def all_callbacks(name: str, value: Any) -> list[Callback]:
+    """A check for a list of callbacks."""
+    if isinstance(value, Callback) or not np.iterable(value):
+        raise TypeError(f"{name}: expected a list of them, got {_checks.shown(value)}")
+    callbacks = list(value)
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            got = _checks.shown(callback)
+            raise TypeError(f"{name}: expected those of pyrnn.callbacks, got {got}")
+    return callbacks
+
 
 @public("pyrnn.callbacks")
-class Callback:
+class Callback(Closed):
     """Base class of callbacks of a `Trainer`; a subclass defines the methods that it needs.
 
     With several ranks, each rank calls its own callbacks. One that writes or prints should do so
@@ -70,14 +103,8 @@ class CallbackList:
     """The callbacks of a `fit`; only those with batch methods are called for batches."""
 
     def __init__(self, callbacks: Iterable[Callback], trainer: Any) -> None:
-        if isinstance(callbacks, Callback) or not np.iterable(callbacks):
-            got = _checks.shown(callbacks)
-            raise TypeError(f"callbacks: expected a list of them, got {got}")
-        self.callbacks: list[Callback] = list(callbacks)
+        self.callbacks: list[Callback] = all_callbacks("callbacks", callbacks)
         for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                got = _checks.shown(callback)
-                raise TypeError(f"callbacks: expected those of pyrnn.callbacks, got {got}")
             callback.trainer, callback.model = trainer, trainer.model
         trainer.callbacks = self.callbacks
         self.batch_begin: list[Callback] = self._defining("on_train_batch_begin")

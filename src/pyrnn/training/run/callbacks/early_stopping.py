@@ -9,8 +9,15 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn._pickling import public
+from pyrnn.layers._options import Setting
 from pyrnn.parameters.dictionary import arrays_of, set_arrays
-from pyrnn.training.run.callbacks.base import Callback, Monitor
+from pyrnn.training.run.callbacks.base import (
+    Callback,
+    Monitor,
+    count,
+    number_or_none,
+    verbosity,
+)
 
 
 @public("pyrnn.callbacks")
@@ -58,9 +65,14 @@ class EarlyStopping(Callback):
     >>> stop = pyrnn.callbacks.EarlyStopping(patience=5, restore_best_weights=True)
     """
 
-    wait: int
-    best_epoch: int
-    stopped_epoch: int
+    patience: Setting[int] = Setting(count)
+    verbose: Setting[int] = Setting(verbosity)
+    baseline: Setting[float | None] = Setting(number_or_none)
+    restore_best_weights: Setting[bool] = Setting(_checks.flag)
+    start_from_epoch: Setting[int] = Setting(count)
+    wait: Setting[int] = Setting(count)
+    best_epoch: Setting[int] = Setting(count)
+    stopped_epoch: Setting[int] = Setting(count)
 
     def __init__(
         self,
@@ -74,13 +86,11 @@ class EarlyStopping(Callback):
         start_from_epoch: int = 0,
     ) -> None:
         self._monitor = Monitor(monitor, mode, min_delta)
-        self.patience: int = _checks.size("patience", patience, 0)
-        self.verbose: int = _checks.size("verbose", int(verbose), 0)
-        self.baseline: float | None = baseline
-        if baseline is not None:
-            self.baseline = _checks.finite_number("baseline", baseline, -np.inf)
-        self.restore_best_weights: bool = _checks.flag("restore_best_weights", restore_best_weights)
-        self.start_from_epoch: int = _checks.size("start_from_epoch", start_from_epoch, 0)
+        self.patience = patience
+        self.verbose = verbose
+        self.baseline = baseline
+        self.restore_best_weights = restore_best_weights
+        self.start_from_epoch = start_from_epoch
         self._begin()
 
     def _begin(self) -> None:
@@ -134,8 +144,8 @@ class EarlyStopping(Callback):
         best, weights = float(state_dict["best"]), state_dict["weights"]
         if weights is not None and self.model is not None:
             _check_weights(weights, arrays_of(self.model))
-        for name, count in counts.items():
-            setattr(self, name, count)
+        for name, value in counts.items():
+            setattr(self, name, value)
         self._monitor.best, self._weights = best, weights
 
 

@@ -13,14 +13,14 @@ from typing import Any
 from pyrnn import _checks
 from pyrnn._files import (
     AnyPath,
-    checked_path,
     open_regular,
     open_to_append,
     write_atomically,
 )
 from pyrnn._imports import extras
 from pyrnn._pickling import public
-from pyrnn.training.run.callbacks.base import Callback
+from pyrnn.layers._options import Setting
+from pyrnn.training.run.callbacks.base import Callback, path_of
 
 _ANY_BYTES = "surrogateescape"
 """How bytes that are no text are kept as they are."""
@@ -29,9 +29,12 @@ _ANY_BYTES = "surrogateescape"
 class _FileLogger(Callback):
     """Base of what appends a line for each epoch."""
 
+    filename: Setting[Any] = Setting(path_of)
+    append: Setting[bool] = Setting(_checks.flag)
+
     def __init__(self, filename: AnyPath, append: bool) -> None:
-        self.filename: str = checked_path(filename)
-        self.append: bool = _checks.flag("append", append)
+        self.filename = filename
+        self.append = append
 
     def on_train_begin(self) -> None:
         """Open the file; if the training continues, after the epochs that are done."""
@@ -62,6 +65,12 @@ class _FileLogger(Callback):
         raise NotImplementedError
 
 
+def _one_character(name: str, value: Any) -> str:
+    if len(_checks.string(name, value)) != 1:
+        raise ValueError(f"{name}: expected one character, got {value!r}")
+    return str(value)
+
+
 @public("pyrnn.callbacks")
 class CSVLogger(_FileLogger):
     """Write the numbers of each epoch into a CSV file, a line each.
@@ -89,10 +98,10 @@ class CSVLogger(_FileLogger):
     >>> log = pyrnn.callbacks.CSVLogger("training.csv")
     """
 
+    separator: Setting[str] = Setting(_one_character)
+
     def __init__(self, filename: AnyPath, separator: str = ",", append: bool = False) -> None:
         super().__init__(filename, append)
-        if len(_checks.string("separator", separator)) != 1:
-            raise ValueError(f"separator: expected one character, got {separator!r}")
         self.separator = separator
 
     def _is_done(self, line: str, epoch: int) -> bool:
@@ -170,9 +179,11 @@ class TensorBoard(Callback):
     >>> log = pyrnn.callbacks.TensorBoard("logs/first")  # doctest: +SKIP
     """
 
+    log_dir: Setting[Any] = Setting(path_of)
+
     def __init__(self, log_dir: AnyPath = "logs") -> None:
         extras.require("tensorboard", "tensorboardX")
-        self.log_dir: str = checked_path(log_dir)
+        self.log_dir = log_dir
         self._writer: Any = None
 
     def on_train_begin(self) -> None:

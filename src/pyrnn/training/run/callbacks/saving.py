@@ -8,11 +8,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyrnn import _checks
-from pyrnn._files import AnyPath, checked_path
+from pyrnn._files import AnyPath
 from pyrnn._pickling import public
 from pyrnn.interop import serialization
+from pyrnn.layers._options import Setting
 from pyrnn.training.run import checkpoint
-from pyrnn.training.run.callbacks.base import Callback, Monitor
+from pyrnn.training.run.callbacks.base import Callback, Monitor, path_of, verbosity
+
+
+def check_freq(name: str, value: Any) -> str | int:
+    """A check for epochs, or a number of steps."""
+    if value == "epoch" and isinstance(value, str):
+        return "epoch"
+    if isinstance(value, str):
+        raise ValueError(f"{name}: expected 'epoch' or a number of steps, got {value!r}")
+    return _checks.size(name, value)
 
 
 @public("pyrnn.callbacks")
@@ -54,6 +64,12 @@ class ModelCheckpoint(Callback):
     >>> keep = pyrnn.callbacks.ModelCheckpoint("best.safetensors", save_best_only=True)
     """
 
+    filepath: Setting[Any] = Setting(path_of)
+    verbose: Setting[int] = Setting(verbosity)
+    save_best_only: Setting[bool] = Setting(_checks.flag)
+    save_weights_only: Setting[bool] = Setting(_checks.flag)
+    save_freq: Setting[str | int] = Setting(check_freq)
+
     def __init__(
         self,
         filepath: AnyPath,
@@ -65,12 +81,12 @@ class ModelCheckpoint(Callback):
         save_freq: str | int = "epoch",
         initial_value_threshold: float | None = None,
     ) -> None:
-        self.filepath: str = checked_path(filepath)
+        self.filepath = filepath
         self._monitor = Monitor(monitor, mode)
-        self.verbose: int = _checks.size("verbose", int(verbose), 0)
-        self.save_best_only: bool = _checks.flag("save_best_only", save_best_only)
-        self.save_weights_only: bool = _checks.flag("save_weights_only", save_weights_only)
-        self.save_freq: str | int = check_freq(save_freq)
+        self.verbose = verbose
+        self.save_best_only = save_best_only
+        self.save_weights_only = save_weights_only
+        self.save_freq = save_freq
         if initial_value_threshold is not None:
             name = "initial_value_threshold"
             self._monitor.best = _checks.finite_number(name, initial_value_threshold, -math.inf)
@@ -141,15 +157,19 @@ class BackupAndRestore(Callback):
     >>> backup = pyrnn.callbacks.BackupAndRestore("run.checkpoint.safetensors", save_freq=1000)
     """
 
+    filepath: Setting[Any] = Setting(path_of)
+    save_freq: Setting[str | int] = Setting(check_freq)
+    delete_checkpoint: Setting[bool] = Setting(_checks.flag)
+
     def __init__(
         self,
         filepath: AnyPath,
         save_freq: str | int = "epoch",
         delete_checkpoint: bool = True,
     ) -> None:
-        self.filepath: str = checked_path(filepath)
-        self.save_freq: str | int = check_freq(save_freq)
-        self.delete_checkpoint: bool = _checks.flag("delete_checkpoint", delete_checkpoint)
+        self.filepath = filepath
+        self.save_freq = save_freq
+        self.delete_checkpoint = delete_checkpoint
 
     restores = True
 
@@ -172,12 +192,3 @@ class BackupAndRestore(Callback):
         """Remove the checkpoint."""
         if self.delete_checkpoint and not self.trainer.rank and os.path.exists(self.filepath):
             os.unlink(self.filepath)
-
-
-def check_freq(value: Any) -> str | int:
-    """Epochs, or a number of steps."""
-    if value == "epoch" and isinstance(value, str):
-        return "epoch"
-    if isinstance(value, str):
-        raise ValueError(f"save_freq: expected 'epoch' or a number of steps, got {value!r}")
-    return _checks.size("save_freq", value)
