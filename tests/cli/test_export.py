@@ -41,8 +41,8 @@ def test_int8(run):
     flash = 90 * (2 + 30) + 4 * (2 * 90 + 2 * 90)  # numbers; scales and biases
     stack = 4 * (2 * 90) + 2 * 30  # pre-activations; h as whole numbers
     sizes = result.out.splitlines()[-1]
-    assert sizes.startswith(f"flash {flash:,} bytes of weights, state 120 bytes, stack at least")
-    assert f" {stack:,} bytes;" in sizes
+    assert sizes.startswith(f"flash {flash:,} bytes of weights, state 120 bytes, arrays on the ")
+    assert f" stack {stack:,} bytes;" in sizes
     serialization.save(pyrnn.GRU(2, 3, dtype="float64"), "m.safetensors")
     result = run("export", "m.safetensors", "--c", "out", "--weights", "int8")
     assert result.status == 2

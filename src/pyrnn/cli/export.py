@@ -51,8 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(f"{shown(arguments.model)}: {error}") from error
     print("\n".join(made.files))
     print(
-        f"flash {made.flash:,} bytes of weights, state {made.state:,} bytes, stack at least "
-        f"{made.stack:,} bytes; 'make -C {shown(arguments.c)} test' runs it"
+        f"flash {made.flash:,} bytes of weights, state {made.state:,} bytes, arrays on the "
+        f"stack {made.stack:,} bytes; 'make -C {shown(arguments.c)} test' runs it"
     )
     return 0
 

@@ -12,14 +12,13 @@ import pytest
 import pyrnn
 from pyrnn._number_formats.narrow import is_narrow
 from pyrnn.interop.c import export
+from tests.interop.c.building import COMPILERS, FLAGS, make
 
-COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 ARM = "arm-linux-gnueabihf-gcc"
 ARM_RUN = "qemu-arm -L /usr/arm-linux-gnueabihf"
 if not COMPILERS:
     pytest.skip("needs a C compiler", allow_module_level=True)
 
-FLAGS = "-std=c99 -O2 -Wall -Wextra -Wconversion -Wshadow -pedantic -Werror"
 DOUBLE = {"dtype": "float64"}
 LAYERS = {
     "rnn": lambda **more: pyrnn.RNN(3, 5, 2, seed=0, **more),
@@ -87,13 +86,6 @@ def moved(model):
 def largest_error(done):
     """What the generated test printed."""
     return float(re.search(r"largest error ([\d.e+-]+)", done.stdout)[1])
-
-
-def make(folder, compiler, run="", target="test"):
-    command = ["make", "-s", "-B", target, f"CC={compiler}", f"CFLAGS={FLAGS}", f"RUN={run}"]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
 
 
 @pytest.mark.parametrize(
@@ -332,7 +324,40 @@ def test_outputs_that_are_none(tmp_path):
         export(layer, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["", "2d", "a-b", "math", "é", "a" * 41, 3, "../a", "a\n"])
+def test_classes_of_the_user(tmp_path):
+    class Modèle(pyrnn.Sequential):
+        pass
+
+    class Named(pyrnn.Linear):
+        def __repr__(self):
+            return "/* é\n */ int"
+
+    class Called(pyrnn.Linear):
+        def __call__(self, x, out=None):
+            return 2 * super().__call__(x)
+
+    class Twice(Modèle):
+        def forward(self, x, *rest, **more):
+            return super().forward(2 * x, *rest, **more)
+
+    export(Modèle(Named(3, 2, seed=0)), tmp_path)
+    done = make(tmp_path, COMPILERS[0])
+    assert done.returncode == 0, done.stderr + done.stdout
+    for model in (Called(3, 2), pyrnn.Sequential(Called(3, 2)), Twice(pyrnn.Linear(3, 2))):
+        with pytest.raises(TypeError, match=r"a method '(__call__|forward)' of its own"):
+            export(model, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="it is no folder"):
+        export(pyrnn.Linear(3, 2), tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "2d", "a-b", "math", "String", "é", "a" * 41, 3, "../a", "a\n"]
+)
 def test_names_that_are_refused(tmp_path, name):
     with pytest.raises(ValueError, match="name: expected"):
         export(pyrnn.Linear(2, 2), tmp_path, name=name)

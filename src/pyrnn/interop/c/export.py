@@ -32,8 +32,13 @@ from pyrnn.text.character_model import CharacterModel
 from pyrnn.text.vocabulary import Vocabulary
 
 _STEPS = 25
-_HEADERS = ("math", "stddef", "stdint", "stdio")
-"""The system's, which the files include."""
+_HEADERS = {
+    *("assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits"),
+    *("locale", "math", "setjmp", "signal", "stdalign", "stdarg", "stdatomic", "stdbool", "stddef"),
+    *("stdint", "stdio", "stdlib", "stdnoreturn", "string", "tgmath", "threads", "time", "uchar"),
+    *("wchar", "wctype"),
+}
+"""The system's: a program that looks for headers in the folder would get the model's instead."""
 
 
 class Exported(NamedTuple):
@@ -99,11 +104,11 @@ def export(
     Raises
     ------
     TypeError
-        If a layer is none of these.
+        If a layer is none of these, or of a class derived from them that computes in its own way.
     ValueError
         If a layer runs backwards in time or has no running averages, layers do not fit each other,
         parameters or outputs are not finite, ``weights`` is no such format of the model, or
-        ``name`` is no identifier of C.
+        ``name`` is no identifier of C, or the name of a header of C.
     OSError
         If a file cannot be written, or a file of that name exists that `export` did not make.
 
@@ -145,7 +150,7 @@ def export(
         f"test_{name}.c": template.test_program(source, x, y, mark),
         "Makefile": template.makefile(source, mark),
     }
-    os.makedirs(path, exist_ok=True)
+    _make_folder(path)
     paths = {os.path.join(path, file): content for file, content in files.items()}
     for file in paths:
         _check_ours(file)
@@ -201,6 +206,8 @@ def _add_all(source: Source, model: Layer | CharacterModel) -> str:
 
 def _flat(model: Layer | CharacterModel) -> dict[str, Layer]:
     """The layers that compute, by name; those of compositions within."""
+    if isinstance(model, (CharacterModel, Sequential)):
+        layers.check_own(model)
     if isinstance(model, CharacterModel):
         first = {} if model.embedding is None else {"embedding": model.embedding}
         return {**first, "rnn": model.rnn, "linear": model.linear}
@@ -264,6 +271,13 @@ def _effect_of_rounding(
     if source.int8 and not source.indices:
         x = moved(x)
     return float(np.abs(_outputs(other, x, source.int8) - y).max())
+
+
+def _make_folder(path: str) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, "it is no folder", shown(path)) from None
 
 
 def _check_ours(path: str) -> None:

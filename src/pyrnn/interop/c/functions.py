@@ -250,9 +250,9 @@ static void gru(size_t units, const float *a, const float *b, float *h)
     }
 }
 """,
-    "gru_reset": """
+    "reset_units": """
 /* reset_h = r h */
-static void gru_reset(size_t units, const float *a, const float *h, float *reset_h)
+static void reset_units(size_t units, const float *a, const float *h, float *reset_h)
 {
     for (size_t j = 0; j < units; ++j) reset_h[j] = sigmoid(a[j]) * h[j];
 }

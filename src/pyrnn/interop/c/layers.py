@@ -29,7 +29,19 @@ def add(source: Source, name: str, layer: Layer) -> None:
     function = next((f for kind, f in _KINDS.items() if isinstance(layer, kind)), None)
     if function is None:
         raise TypeError(f"model: expected a layer that can be exported to C, got {layer!r}")
+    check_own(layer)
     function(source, source.identifier(name), layer)
+
+
+def check_own(model: Any) -> None:
+    """Refuse an object of a user's class that computes in another way than pyrnn's."""
+    own = next(kind for kind in type(model).__mro__ if kind.__module__.split(".")[0] == "pyrnn")
+    for name in ("__call__", "forward", "_forward"):
+        if getattr(type(model), name, None) is not getattr(own, name, None):
+            raise TypeError(
+                f"model: expected a layer that computes as {own.__name__} of pyrnn, got a "
+                f"{type(model).__name__} with a method {name!r} of its own"
+            )
 
 
 def begin(source: Source, layer: Layer) -> None:
@@ -291,7 +303,7 @@ def _gru_before(source: Source, name: str, layer: Any, parameters: _Parameters, 
     _input(source, f"{name}_weight_ih", parameters["weight_ih"], "a")
     weight = parameters["weight_hh"]
     _product(source, f"{name}_weight_hh", weight[: 2 * units], h, "a")
-    source.call("gru_reset", units, "a", h, source.buffer("reset_h", units))
+    source.call("reset_units", units, "a", h, source.buffer("reset_h", units))
     _product(source, f"{name}_weight_hn", weight[2 * units :], "reset_h", f"a + {2 * units}")
     source.call("gru_reset_before", units, "a", h)
 

@@ -9,8 +9,29 @@ import numpy as np
 
 from pyrnn._number_formats import int8
 from pyrnn._types import Array, Indices
+from pyrnn.interop.c.functions import FUNCTIONS
 
 _PER_LINE = 8
+_API = ("state", "init", "reset", "step", "vocabulary")
+"""What the header declares, each behind the model's name."""
+_MACROS = ("H", "INPUT_SIZE", "OUTPUT_SIZE")
+_TYPES = ("size_t", "float_t", "double_t", *(f"int{bits}_t" for bits in (8, 16, 32)))
+_LOCALS = ("old_h", "old_c", "reset_h")
+"""Names within the functions of layers that have a _, as all names of the file have."""
+
+
+def in_comment(text: str) -> str:
+    """Text, as names of the user's classes, that does not end a comment of C, in ASCII."""
+    ascii_text = text.encode("ascii", "backslashreplace").decode()
+    return " ".join(ascii_text.replace("*/", "* /").replace("/*", "/ *").split())
+
+
+def _new(name: str, used: set[str]) -> str:
+    """The name, or a longer one if it is used; from now on it is."""
+    while name in used:
+        name += "_"
+    used.add(name)
+    return name
 
 
 class Source:
@@ -39,7 +60,11 @@ class Source:
         self.size: int = 0
         self.indices: int = 0
         self.inputs: int = 0
-        self._names: set[str] = set()
+        self._layers: set[str] = set()
+        self._names: set[str] = {*FUNCTIONS, *_TYPES, *_LOCALS}
+        """All that the file declares outside of functions, or calls."""
+        self._names |= {f"{prefix}_{name}" for name in _API}
+        self._names |= {f"{prefix.upper()}_{name}" for name in _MACROS}
         self._lines: list[str] = []
         self._buffers: dict[str, int] = {}
         self._whole_numbers = 0
@@ -57,10 +82,7 @@ class Source:
         """A layer's name as a part of names in C, which no other layer has."""
         plain = re.sub(r"\W", "_", name, flags=re.ASCII)
         plain = f"layer_{plain}" if plain[:1].isdigit() else plain
-        while plain in self._names:
-            plain += "_"
-        self._names.add(plain)
-        return plain
+        return _new(plain, self._layers)
 
     def number(self, value: float) -> str:
         """A number, from which C makes exactly this one."""
@@ -77,7 +99,7 @@ class Source:
 
     def constant(self, name: str, values: Array, comment: str = "") -> str:
         """A constant array; its name in C."""
-        named = f"{self.prefix}_{name}"
+        named = _new(f"{self.prefix}_{name}", self._names)
         own = np.ascontiguousarray(values, self.dtype)
         shape = " x ".join(map(str, own.shape))
         self.parts.append(
@@ -91,7 +113,8 @@ class Source:
         """A matrix as whole numbers and the scales of its rows; the names of both in C."""
         rows = int8.weights(matrix)
         numbers = rows.numbers.T if transposed else rows.numbers
-        named, shape = f"{self.prefix}_{name}", " x ".join(map(str, numbers.shape))
+        named = _new(f"{self.prefix}_{name}", self._names)
+        shape = " x ".join(map(str, numbers.shape))
         comment = f"{name}, transposed" if transposed else name
         self.parts.append(
             f"/* {comment}: {shape}, to be multiplied with {name}_scales */\n"
@@ -129,7 +152,7 @@ class Source:
 
         What it gives is ``given``, a part of the state, or else what it wrote to ``y``.
         """
-        result = "" if given else f"y_{name}"
+        result = "" if given else _new(f"y_{name}", self._names)
         takes = "size_t x" if self.value == "x" and self.indices else "const float *x"
         with_state = any("state->" in line for line in self._lines)
         parameters = [f"{self.prefix}_state *state"] * with_state + [takes]
@@ -141,10 +164,9 @@ class Source:
         lines = [f"float {buffer}[{count}];" for buffer, count in self._buffers.items()]
         lines += [f"int16_t whole[{self._whole_numbers}];"] * (self._whole_numbers > 0)
         body = "\n".join(f"    {line}" for line in [*lines, *self._lines])
-        function = f"{self.prefix}_{name}"
-        self.parts.append(
-            f"/* {comment} */\nstatic void {function}({', '.join(parameters)})\n{{\n{body}\n}}\n"
-        )
+        function = _new(f"{self.prefix}_{name}", self._names)
+        head = f"static void {function}({', '.join(parameters)})"
+        self.parts.append(f"/* {in_comment(comment)} */\n{head}\n{{\n{body}\n}}\n")
         self.steps.append(f"{function}({', '.join(arguments)});")
         own_bytes = sum(self._buffers.values()) * self.dtype.itemsize + 2 * self._whole_numbers
         self._most_buffer_bytes = max(self._most_buffer_bytes, own_bytes)

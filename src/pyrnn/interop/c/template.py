@@ -6,7 +6,7 @@ import numpy as np
 
 from pyrnn._types import Array, Indices
 from pyrnn.interop.c.functions import as_double, functions
-from pyrnn.interop.c.source import Source
+from pyrnn.interop.c.source import Source, in_comment
 
 MARK = "Made by pyrnn"
 """The first line of each file has it. A file without it is the user's and is not replaced."""
@@ -131,6 +131,8 @@ size: {prefix}.o
 clean:
 \trm -f {prefix}.o test_{prefix}
 
+Makefile: ;
+
 .PHONY: test size clean
 """
 
@@ -141,7 +143,7 @@ def header_and_source(source: Source, described: str, mark: str) -> tuple[str, s
     called = source.called | {"copy"} | ({"clear"} if clears else set())
     words = {
         "mark": mark,
-        "described": described,
+        "described": in_comment(described),
         "prefix": source.prefix,
         "upper": source.prefix.upper(),
         "inputs": source.indices or source.inputs,

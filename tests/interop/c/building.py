@@ -1,0 +1,14 @@
+"""How exported models are built: the compilers that are there, and `make`."""
+
+import shutil
+import subprocess
+
+COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
+FLAGS = "-std=c99 -O2 -Wall -Wextra -Wconversion -Wshadow -pedantic -Werror"
+
+
+def make(folder, compiler, run="", target="test"):
+    command = ["make", "-s", "-B", target, f"CC={compiler}", f"CFLAGS={FLAGS}", f"RUN={run}"]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
