@@ -274,7 +274,7 @@ CPP_FLOORS = [
     {"kernel_table.hpp"},
     {"isa/simd", "runtime/machine", "runtime/memory"},
     {"isa/panels"},
-    {"isa/bfloat16"},
+    {"isa/bfloat16", "isa/int8"},
     {"isa/gemm", "runtime/cores"},
     {"runtime/threads"},
     {"isa/cells", "runtime/layout"},

@@ -2,8 +2,8 @@
 // the scales.
 #pragma once
 
-#include "isa/gemm/int8_dot.hpp"
 #include "isa/gemm/tile.hpp"
+#include "isa/int8/dot.hpp"
 #include "isa/panels/rows_of_a.hpp"
 
 namespace pyrnn {

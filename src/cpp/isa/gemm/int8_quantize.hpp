@@ -6,8 +6,8 @@
 #include <cstring>
 #include <limits>
 
-#include "isa/gemm/int8_dot.hpp"
 #include "isa/gemm/tile.hpp"
+#include "isa/int8/dot.hpp"
 
 namespace pyrnn {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <cpuid.h>
 
-#include "isa/gemm/int8_sum.hpp"
+#include "isa/int8/sum.hpp"
 
 namespace pyrnn {
 namespace {

@@ -1,7 +1,7 @@
 // Sums of products of whole numbers where no instruction set is known.
 #pragma once
 
-#include "isa/gemm/int8_sum.hpp"
+#include "isa/int8/sum.hpp"
 
 namespace pyrnn {
 namespace {

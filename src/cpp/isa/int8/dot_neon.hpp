@@ -5,7 +5,7 @@
 #include <sys/auxv.h>
 #endif
 
-#include "isa/gemm/int8_sum.hpp"
+#include "isa/int8/sum.hpp"
 
 namespace pyrnn {
 namespace {

@@ -6,11 +6,11 @@
 #pragma once
 
 #if defined(__AVX512F__) && defined(__AVX512BW__)
-#include "isa/gemm/int8_dot_avx512.hpp"
+#include "isa/int8/dot_avx512.hpp"
 #elif defined(__AVX2__)
-#include "isa/gemm/int8_dot_avx2.hpp"
+#include "isa/int8/dot_avx2.hpp"
 #elif defined(__aarch64__)
-#include "isa/gemm/int8_dot_neon.hpp"
+#include "isa/int8/dot_neon.hpp"
 #else
-#include "isa/gemm/int8_dot_generic.hpp"
+#include "isa/int8/dot_generic.hpp"
 #endif

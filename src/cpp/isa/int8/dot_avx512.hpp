@@ -1,7 +1,7 @@
 // Sums of products of whole numbers on AVX-512, with VNNI or without.
 #pragma once
 
-#include "isa/gemm/int8_sum.hpp"
+#include "isa/int8/sum.hpp"
 
 namespace pyrnn {
 namespace {
