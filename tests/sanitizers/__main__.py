@@ -5,9 +5,10 @@
     python tests/sanitizers nan           # memory full of NaN before each use, the suite
     python tests/sanitizers allocations   # each allocation of each call fails in turn
     python tests/sanitizers workers       # so does each start of a thread
+    python tests/sanitizers amx           # products of bfloat16, AMX's instructions emulated
 
-``--short`` is what ``.ci/run`` runs. Further arguments go to pytest, ``races.py`` or
-``failing.py``.
+``--short`` is what ``.ci/run`` runs. Further arguments go to pytest, ``races.py``, ``failing.py``
+or ``amx.py``.
 """
 
 import argparse
@@ -22,9 +23,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import builds
 
 import pyrnn
+from pyrnn import _core
 
 UNDEFINED = "undefined,float-cast-overflow,float-divide-by-zero"
 ISAS: list[str] = pyrnn.build_info()["isas"]
+
+# The instructions of AMX, and the one that tells whether the processor has them
+EMULATED = r"ldtilecfg|sttilecfg|tile\w+|td?p\w+ps|tdpb\w+|tcmm\w+|cpuid"
 
 # What the long forms leave out, and why: the rest is what calls the core.
 LEFT_OUT = {
@@ -50,6 +55,19 @@ SHORT_SUITE = [
     "tests/core",
     "tests/agreement/test_equivalence.py",
     "tests/layers/recurrent/test_stream.py",
+]
+# What has products of bfloat16
+NARROW_SUITE = [
+    "tests/core/bits/test_same_bits.py",
+    "tests/core/number_formats/test_bfloat16.py",
+    "tests/core/number_formats/test_narrow.py",
+    "tests/core/test_tiles.py",
+    "tests/layers/recurrent/stack/test_stack_inputs.py",
+    "tests/layers/recurrent/test_cell_one_step.py",
+    "tests/layers/recurrent/test_one_step.py",
+    "tests/layers/test_compute.py",
+    "tests/parameters/test_formats.py",
+    "tests/training/run/test_precision.py",
 ]
 SHORT_CELLS = ["lstm", "gru-reset-before"]
 
@@ -135,6 +153,25 @@ def failing(kind: str) -> Callable[[bool, Sequence[str]], int]:
     return run
 
 
+def amx(short: bool, others: Sequence[str]) -> int:
+    """What has products of bfloat16, in the core that is installed, AMX's instructions emulated."""
+    if platform.machine() != "x86_64" or ISAS[-1] != "avx512":
+        print("AMX is emulated on x86-64 with AVX-512 alone: left out")
+        return 0
+    variables = {
+        "LD_PRELOAD": str(builds.shared_library("amx")),
+        "PYRNN_BREAKPOINTS": ",".join(builds.offsets(_core.__file__, EMULATED)),
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    # The software that it compares with says once that it is slower.
+    command = [sys.executable, "-W", "ignore:products of bfloat16", str(builds.HERE / "amx.py")]
+    command += ["--short"] * short
+    status = watched([*command, *others], **variables)
+    if short or others:
+        return status
+    return max(status, suite(Path(sys.executable), NARROW_SUITE, **variables))
+
+
 def watched(command: Sequence[str], **variables: str) -> int:
     """Run a command; its exit status, or 1 where a sanitizer has reported something.
 
@@ -162,6 +199,7 @@ COMMANDS = {
     "nan": nan,
     "allocations": failing("allocations"),
     "workers": failing("workers"),
+    "amx": amx,
 }
 
 if __name__ == "__main__":

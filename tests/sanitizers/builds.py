@@ -7,7 +7,9 @@ has installed, and before that this package with another core.
 import functools
 import importlib.util
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 import venv
@@ -71,6 +73,15 @@ def shared_library(name: str) -> Path:
     flags = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     run_quietly([*compiler(), *flags, HERE / f"{name}.cpp", "-o", made, "-ldl"])
     return made
+
+
+def offsets(path: str, names: str) -> list[str]:
+    """Where a library has instructions whose names match a pattern, in hexadecimal."""
+    if shutil.which("objdump") is None:
+        raise SystemExit("objdump: expected it to be installed, as a part of binutils")
+    command = ["objdump", "-d", "--no-show-raw-insn", path]
+    listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return re.findall(rf"^\s*([0-9a-f]+):\s+(?:{names})\b", listing, re.MULTILINE)
 
 
 def run_quietly(command: list[object]) -> None:

@@ -5,7 +5,7 @@ Each is a function of no arguments that gives the same bits every time, from wha
 
 import copy
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,29 +81,37 @@ def learn(make: Any, parameters: Any) -> Any:
 
 def of_cell(make: Any) -> Iterator[tuple[str, Call]]:
     """The calls of one cell's layers."""
-    for name, (T, N, inputs, units) in SHAPES.items():
-        x = random(T, N, inputs)
-        layer, fixed = make(inputs, units, seed=0), make(inputs, units, seed=0).eval()
-        yield f"{name} inference", partial(fixed, x)
-        yield f"{name} training", partial(train, layer, x)
-        yield f"{name} stream", partial(steps, fixed, x)
-        yield f"{name} windows", partial(train, layer, x, "backward_truncated", (2, 3))
-        yield f"{name} checkpoints", partial(train, layer, x, checkpoint=2)
-        lengths = np.arange(N) % T + 1
-        yield f"{name} lengths", partial(train, layer, x, lengths=lengths)
-        back = "backward_truncated", (2, 4)
-        yield f"{name} windows of lengths", partial(train, layer, x, *back, lengths=lengths)
-        yield f"{name} one step", partial(fixed, x[:1])
-        for weights in ("float16", "int8"):
-            narrow = make(inputs, units, seed=0).eval(weights=weights)
-            yield f"{name} {weights}", partial(narrowed, narrow, x)
-        indices = np.arange(T * N).reshape(T, N) % inputs
-        yield f"{name} indices", partial(train, layer, indices)
+    for name, shape in SHAPES.items():
+        for kind, call in of_shape(make, *shape, ("float16", "int8")):
+            yield f"{name} {kind}", call
     T, N, inputs, units = DIRECTIONS
     both = make(inputs, units, bidirectional=True, seed=0)
     yield "directions", partial(train, both, random(T, N, inputs))
     deep = make(6, 70, 2, bidirectional=True, dropout=0.5, dtype="float64", seed=0)
     yield "stack", partial(train, deep.eval(), random(20, 9, 6, dtype="float64"))
+
+
+def of_shape(
+    make: Any, T: int, N: int, inputs: int, units: int, formats: Sequence[str]
+) -> Iterator[tuple[str, Call]]:
+    """The calls of layers of one shape, some with weights of narrow formats."""
+    x = random(T, N, inputs)
+    layer, fixed = make(inputs, units, seed=0), make(inputs, units, seed=0).eval()
+    yield "inference", partial(fixed, x)
+    yield "training", partial(train, layer, x)
+    yield "stream", partial(steps, fixed, x)
+    yield "windows", partial(train, layer, x, "backward_truncated", (2, 3))
+    yield "checkpoints", partial(train, layer, x, checkpoint=2)
+    lengths = np.arange(N) % T + 1
+    yield "lengths", partial(train, layer, x, lengths=lengths)
+    back = "backward_truncated", (2, 4)
+    yield "windows of lengths", partial(train, layer, x, *back, lengths=lengths)
+    yield "one step", partial(fixed, x[:1])
+    for weights in formats:
+        narrow = make(inputs, units, seed=0).eval(weights=weights)
+        yield weights, partial(narrowed, narrow, x)
+    indices = np.arange(T * N).reshape(T, N) % inputs
+    yield "indices", partial(train, layer, indices)
 
 
 def around() -> Iterator[tuple[str, Call]]:

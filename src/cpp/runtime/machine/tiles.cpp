@@ -37,14 +37,18 @@ bool has_amx() { return false; }
 bool permitted() { return false; }
 #endif
 
-// Numbers of all magnitudes that products and sums of them can make much of, subnormal ones too.
-std::vector<float> drawn(std::size_t count, std::uint32_t state) {
+// Numbers in runs of four kinds: usual ones; subnormal ones; least normal ones, whose products with
+// usual ones are subnormal or little more; and those whose products with each other are. Beside
+// greater numbers in a sum, none of these would be seen.
+std::vector<float> drawn(std::size_t count, std::size_t run, std::uint32_t state) {
+  constexpr std::uint32_t first[4] = {110, 0, 1, 60}, exponents[4] = {30, 1, 8, 6};
   std::vector<float> numbers(count);
-  for (float& number : numbers) {
+  for (std::size_t i = 0; i < count; ++i) {
     state = state * 1664525u + 1013904223u;
-    const std::uint32_t exponent = state % 13 == 0 ? state % 70 : 110 + state % 30;
+    const std::size_t kind = i / run % 4;
+    const std::uint32_t exponent = first[kind] + (state >> 8) % exponents[kind];
     const std::uint32_t bits = (state & 0x807fffffu) | (exponent << 23);
-    std::memcpy(&number, &bits, sizeof(number));
+    std::memcpy(&numbers[i], &bits, sizeof(bits));
   }
   return numbers;
 }
@@ -53,14 +57,14 @@ std::vector<float> drawn(std::size_t count, std::uint32_t state) {
 bool agrees(MultiplyTiles tiles) {
   constexpr Size rows = 48, columns = 64, k = 96, count = rows * columns;
   const Kernels<float>& kernels = kernels_of<float>(active_table());
-  const std::vector<float> a = drawn(rows * k, 1), b = drawn(columns * k, 2);
+  const std::vector<float> a = drawn(rows * k, k, 1), b = drawn(columns * k, k, 2);
   std::vector<float> packed(columns * k), c[2];
   std::vector<std::uint16_t> pairs(columns * k), rounded(rows * k);
-  kernels.pack_matrix(b.data(), columns, k, columns, false, packed.data());
+  kernels.pack_matrix(b.data(), k, k, columns, true, packed.data());
   kernels.pair_panels({packed.data(), k, panel_vectors, columns / kernels.lanes, pairs.data()});
   kernels.round_rows({a.data(), k, 0, rows, 1, k, rounded.data(), k});
   for (std::vector<float>& sums : c) {
-    sums = drawn(count, 3);
+    sums = drawn(count, 5, 3);
     Product<float> product{};
     product.b = pairs.data();
     product.storage = Storage::bfloat16_pairs;
