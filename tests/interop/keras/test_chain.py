@@ -127,6 +127,69 @@ def test_options_that_no_layer_has(name):
     assert written("m.keras", [row], [entry]).left == {"a": reason}
 
 
+REFUSED = {
+    "activation": (("LSTM", {"activation": "relu"}), {}, "directions that differ in activation"),
+    "gates": (
+        ("LSTM", {"recurrent_activation": "hard_sigmoid"}), {},
+        "directions that differ in recurrent_activation",
+    ),
+    "kind": (("GRU", {}), {}, "a LSTM and a GRU as its directions"),
+    "turned": (("LSTM", {}), {"go_backwards": True}, "its first direction backwards"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_directions_of_different_options(name):
+    """Keras takes a layer of its own for the second direction."""
+    (kind, options), first, reason = REFUSED[name]
+    back = not first.get("go_backwards", False)
+    row = files.config_of(
+        "Bidirectional", "a", layer=files.config_of("LSTM", "f", units=4, **first),
+        backward_layer=files.config_of(kind, "b", units=4, go_backwards=back, **options),
+    )  # fmt: skip
+    arrays = files.random_arrays("LSTM", 4, 3)
+    whole = written("m.keras", [row], [("bidirectional", "a", (arrays, arrays))])
+    assert whole.refused == {"a": f"no layer has {reason}"}
+
+
+def test_directions_of_equal_options():
+    options = {"units": 4, "activation": "relu"}
+    row = files.config_of(
+        "Bidirectional", "a", layer=files.config_of("LSTM", "f", **options),
+        backward_layer=files.config_of("LSTM", "b", go_backwards=True, **options),
+    )  # fmt: skip
+    arrays = files.random_arrays("LSTM", 4, 3)
+    whole = written("m.keras", [row], [("bidirectional", "a", (arrays, arrays))])
+    assert not whole.refused
+    assert whole.layers["a"].activation == "relu"
+
+
+def test_layers_of_each_step():
+    """Those that take each step for itself are the same inside of TimeDistributed."""
+
+    def each(name, layer):
+        return files.config_of("TimeDistributed", name, layer=layer)
+
+    rows = [
+        each("dense", files.config_of("Dense", "d", units=4, activation="relu")),
+        each("sigmoid", files.config_of("Activation", "s", activation="sigmoid")),
+        each("drop", files.config_of("Dropout", "p", rate=0.5)),
+        each("lstm", files.config_of("LSTM", "l", units=3)),
+        each("flat", files.config_of("Flatten", "f")),
+    ]
+    kernel = [np.ones((3, 4), np.float32), np.ones(4, np.float32)]
+    entries = [
+        ("time_distributed/layer", None, kernel),
+        ("time_distributed_3/layer", None, files.random_arrays("LSTM", 3, 4)),
+    ]
+    whole = written("m.keras", rows, entries)
+    assert list(whole.layers) == ["dense", "dense_activation", "sigmoid", "drop"]
+    assert whole.left == {
+        "lstm": "no layer of pyrnn is a TimeDistributed LSTM",
+        "flat": "no layer of pyrnn is a TimeDistributed Flatten",
+    }
+
+
 def test_convolutions_in_files_of_weights_alone(tmp_path):
     """Of which nothing is known but their arrays: Keras' usual options."""
     r = np.random.default_rng(0)

@@ -34,7 +34,8 @@ class ContentError(ValueError):
 def tree(file: Any, most_bytes: int) -> tuple[dict[str, Any], list[Any]]:
     """Everything in a file that Keras may have written there: a tree that is JSON, and arrays.
 
-    A group is {"attributes": {}, "groups": {}, "arrays": {name: place in the list of arrays}}.
+    A group is {"attributes": {}, "groups": {}, "arrays": {name: place in the list of arrays},
+    "others": [name of each array that has no floats]}.
     """
     import h5py
 
@@ -65,6 +66,7 @@ class _Reader:
             raise ContentError(f"expected groups at most {MOST_DEPTH} deep, got more or a circle")
         groups: dict[str, Any] = {}
         arrays: dict[str, Any] = {}
+        others: list[str] = []
         attributes = self._attributes(group)
         for name in group:
             self.nodes += 1
@@ -80,16 +82,19 @@ class _Reader:
                     groups[name] = self.group(item, depth + 1)
             elif isinstance(item, h5py.Dataset):
                 array = self._array(item)
-                if array is not None:
+                if array is None:
+                    others.append(name)
+                else:
                     arrays[name] = len(self.arrays)
                     self.arrays.append(array)
-        return {"attributes": attributes, "groups": groups, "arrays": arrays}
+        return {"attributes": attributes, "groups": groups, "arrays": arrays, "others": others}
 
     def _array(self, item: Any) -> Any:
         """A float array, widened to float32 at least; None if it is not a weight."""
         import numpy as np
 
-        if item.dtype.kind != "f" or item.dtype.itemsize > 8:
+        halves = item.dtype == np.dtype("V2") and item.attrs.get("dtype") == "bfloat16"
+        if not halves and (item.dtype.kind != "f" or item.dtype.itemsize > 8):
             return None
         if item.external or item.is_virtual:
             raise ContentError(f"{_shown(item)}: expected its numbers in this file, got a link")
@@ -99,6 +104,8 @@ class _Reader:
                 f"{_shown(item)}: expected arrays that fit the file, got shape {item.shape}"
             )
         array = np.asarray(item[()])
+        if halves:  # the upper half of a float32
+            array = (array.view("<u2").astype("<u4") << 16).view("<f4")
         dtype = "<f8" if array.dtype.itemsize == 8 else "<f4"
         return np.ascontiguousarray(array, dtype)
 

@@ -29,6 +29,11 @@ _NOTHING = {
     "SpatialDropout1D",
 }  # fmt: skip
 """Layers that do nothing but in training."""
+_OF_EACH_STEP = {
+    "Dense", "Embedding", "LayerNormalization", "BatchNormalization", "BatchNormalizationV1",
+    "BatchNormalizationV2", "Activation", "ReLU", "LeakyReLU", "ELU", "Dropout",
+}  # fmt: skip
+"""Layers to which TimeDistributed changes nothing, as they take each step for itself."""
 _MOST_NESTING = 20
 
 
@@ -100,6 +105,9 @@ class _Row:
         zeros, self.zeros = self.zeros, None
         if zeros is not None and not isinstance(layer, Conv1d):
             self.leave(name, _ZEROS)
+        if "TimeDistributed" in around and class_name not in _OF_EACH_STEP:
+            self.leave(name, f"no layer of pyrnn is a TimeDistributed {class_name}")
+            return
         if isinstance(layer, Recurrent):
             self._recurrent(
                 name, layer, config | around.get("RNN", {}), around.get("Bidirectional")
@@ -118,10 +126,10 @@ class _Row:
             return
         if class_name in ("LayerNormalization", "GroupNormalization"):
             norm = plain_norm(class_name, config, *self._size())
-            if norm is not None and "TimeDistributed" not in around:
+            if norm is not None:
                 self.put(name, norm)
                 return
-        if make is None or "TimeDistributed" in around:
+        if make is None:
             self.leave(name, f"no layer of pyrnn is a {class_name}")
             return
         make(self, name, config)
@@ -172,7 +180,7 @@ class _Row:
             option = "return_state" if config.get("return_state") else "time_major"
             self.leave(name, f"{option} is not read")
         if both is not None:
-            if both.get("merge_mode", "concat") is None or config.get("go_backwards"):
+            if both.get("merge_mode", "concat") is None:
                 self.leave(name, "its directions are joined in another way")
             layer = self._both(name, layer)
         elif self.turned:

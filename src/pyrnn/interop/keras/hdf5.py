@@ -36,11 +36,15 @@ class ContentError(ValueError):
 
 
 class Group(NamedTuple):
-    """A group of an HDF5 file: its attributes, groups and arrays, in the file's order."""
+    """A group of an HDF5 file: its attributes, groups and arrays, in the file's order.
+
+    ``others`` are the names of arrays whose numbers are no floats.
+    """
 
     attributes: dict[str, Any]
     groups: dict[str, Group]
     arrays: dict[str, Array]
+    others: tuple[str, ...] = ()
 
     def at(self, *path: str) -> Group | None:
         """The group at a path below; None if there is none."""
@@ -82,7 +86,7 @@ def _taken(answer: BinaryIO) -> Group:
 def _group(found: Any, arrays: list[Array]) -> Group:
     groups = {name: _group(one, arrays) for name, one in found["groups"].items()}
     own = {name: arrays[number] for name, number in found["arrays"].items()}
-    return Group(_attributes(found["attributes"]), groups, own)
+    return Group(_attributes(found["attributes"]), groups, own, tuple(found["others"]))
 
 
 def _attributes(found: dict[str, Any]) -> dict[str, Any]:

@@ -124,10 +124,11 @@ def find_whole(path: AnyPath) -> Whole:
                 continue
             if layer is not None:
                 found.layers[source.name] = layer
-        if archive.config is None:
+        configured = configured_in(archive)
+        if archive.config is None or not configured:  # a model that a program puts together
             return Whole(found.layers, found.refused, ordered=len(found.layers) < 2)
         functions = functions_of(archive.version)
-        return chain(archive.config, named(configured_in(archive)), functions, *found)
+        return chain(archive.config, named(configured), functions, *found)
 
 
 # --- one layer ------------------------------------------------------------------------------
@@ -198,6 +199,7 @@ def _recurrent(
     arguments |= _activations(kind, options)
     if outer is not None:
         arguments |= _merged(outer)
+        _check_directions(options, outer, sides)
     elif options.config.get("go_backwards"):
         arguments["reverse"] = True
     if kind == "GRU":
@@ -281,6 +283,29 @@ def _merged(outer: Mapping[str, Any]) -> dict[str, Any]:
     if mode not in get_args(MergeMode):
         raise UnsupportedError(f"no layer joins both directions by {mode!r}")
     return {"merge_mode": mode}
+
+
+def _check_directions(
+    options: _Options, outer: Mapping[str, Any], sides: Sequence[Sequence[Array]]
+) -> None:
+    """That both directions differ in nothing but their weights and their order."""
+    if options.config.get("go_backwards"):
+        raise UnsupportedError("no layer has its first direction backwards")
+    other = outer.get("backward_layer")
+    if not isinstance(other, dict) or not isinstance(other.get("config"), dict):
+        return
+    class_name, config = list(unwrapped(other.get("class_name"), other["config"]))[-1]
+    kind = _KINDS[options.class_name]
+    if _KINDS.get(class_name) != kind:
+        raise UnsupportedError(f"no layer has a {kind} and a {class_name} as its directions")
+    second = _Options(class_name, config, options.version)
+    chosen = [_activations(kind, one) for one in (options, second)]
+    if kind == "GRU":
+        for found, one, arrays in zip(chosen, (options, second), sides, strict=True):
+            found["reset_after"] = reset_after(arrays, one.config.get("reset_after"))
+    if chosen[0] != chosen[1]:
+        differing = ", ".join(name for name, value in chosen[0].items() if value != chosen[1][name])
+        raise UnsupportedError(f"no layer has directions that differ in {differing}")
 
 
 def _dense(arrays: Sequence[Array]) -> Layer:

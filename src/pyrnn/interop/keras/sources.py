@@ -78,16 +78,45 @@ def _configured(
         class_name, config = layer.get("class_name"), layer.get("config")
         if not isinstance(class_name, str) or not isinstance(config, (dict, list)):
             raise ContentError("expected layers with a class and a configuration")
-        snake = _snake(class_name)
-        number = counts[snake] = counts.get(snake, -1) + 1
-        key = f"{snake}_{number}" if number else snake
+        key = _counted(class_name, counts)
         own = config.get("name") if isinstance(config, dict) else None
         name = own or layer.get("name") or key
         path = (*around, str(name))
         if inner_layers(layer):
             yield from _configured(layer, path, (*keys, key))
         elif isinstance(config, dict):
-            yield Configured(path, class_name, config, (*keys, key))
+            yield from _each_cell(Configured(path, class_name, config, (*keys, key)))
+
+
+def _each_cell(layer: Configured) -> Iterator[Configured]:
+    """An RNN of several cells is as many layers of one cell, one behind the other."""
+    stack = layer.config.get("cell") if layer.class_name == "RNN" else None
+    if not isinstance(stack, dict) or stack.get("class_name") != "StackedRNNCells":
+        yield layer
+        return
+    config = stack.get("config")
+    cells = config.get("cells") if isinstance(config, dict) else None
+    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
+        raise ContentError("expected a list of cells in StackedRNNCells")
+    counts: dict[str, int] = {}
+    for number, cell in enumerate(cells):
+        key = _counted(str(cell.get("class_name")), counts)
+        own = cell.get("config")
+        name = own.get("name") if isinstance(own, dict) else None
+        options = {**layer.config, "cell": cell}
+        if number:  # it has the steps in the order in which the cell before it makes them
+            options["go_backwards"] = False
+        if number < len(cells) - 1:
+            options["return_sequences"] = True
+        path, keys = (*layer.path, str(name or key)), (*layer.keys, "cell", "cells", key)
+        yield Configured(path, "RNN", options, keys)
+
+
+def _counted(class_name: str, counts: dict[str, int]) -> str:
+    """The name of a group: that of the class, with a number from its second layer on."""
+    snake = _snake(class_name)
+    number = counts[snake] = counts.get(snake, -1) + 1
+    return f"{snake}_{number}" if number else snake
 
 
 def inner_layers(model: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -128,6 +157,11 @@ def _new(root: Group, configured: Sequence[Configured]) -> Iterator[Source]:
             key = one.keys[-1]
             kept = root.at("pyrnn", key)
             yield Source(name, layer.class_name, layer.config, one.arrays, key, kept)
+            continue
+        within = [number for number, one in left.items() if _within(one, layer)]
+        if within:
+            parts = tuple(side for number in within for side in left.pop(number).arrays)
+            yield Source(name, layer.class_name, layer.config, parts, layer.keys[-1])
     loose = _unique([(*one.keys[:-1], one.name or one.keys[-1]) for one in left.values()])
     for one, name in zip(left.values(), loose, strict=True):
         if configured and any(one.arrays):
@@ -143,6 +177,14 @@ def _is(saved: _Saved, layer: Configured) -> bool:
     if saved.keys == layer.keys or saved.keys == layer.path:
         return saved.name in (None, layer.path[-1]) or len(layer.path) > 1
     return saved.name == layer.path[-1] and len(saved.keys) == len(layer.path)
+
+
+def _within(saved: _Saved, layer: Configured) -> bool:
+    """Whether a group is in that of a layer, as the parts of a layer that pyrnn does not have."""
+    return any(
+        len(saved.keys) > len(names) and saved.keys[: len(names)] == names
+        for names in (layer.keys, layer.path)
+    )
 
 
 def _saved(group: Group, keys: tuple[str, ...]) -> Iterator[_Saved]:
@@ -222,7 +264,7 @@ def _old(weights: Group, configured: Sequence[Configured]) -> Iterator[Source]:
 
 
 def _named(group: Group, name: str) -> dict[str, Array]:
-    """The arrays that a group lists, by their paths."""
+    """The arrays of floats that a group lists, by their paths."""
     listed = group.attributes.get("weight_names", [])
     if not isinstance(listed, list):
         raise ContentError(f"{name}: weight_names: expected a list of names")
@@ -230,6 +272,8 @@ def _named(group: Group, name: str) -> dict[str, Array]:
     for path in map(str, listed):
         *groups, last = [part for part in path.split("/") if part] or [""]
         here = group.at(*groups)
+        if here is not None and last in here.others:
+            continue
         if here is None or last not in here.arrays:
             raise ContentError(f"{name}: expected an array {path!r}, got none")
         found[path] = here.arrays[last]
