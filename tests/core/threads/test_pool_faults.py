@@ -184,9 +184,28 @@ def test_workers_are_moved_on_two_processors_alone(run_python, compiled, count, 
             },
             2,
         ),
+        (  # version 1, without a link named cpu
+            {
+                "proc/self/cgroup": "3:cpu,cpuacct:/a\n",
+                "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us": "250000",
+                "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us": "100000",
+            },
+            3,
+        ),
+        (  # no paths, as no Linux writes them
+            {
+                "proc/self/cgroup": "0::abc\n3:cpu:\n0::\n:\n\n0::/a//b/\n",
+                "sys/fs/cgroup/cpu.max": "300000 100000",
+                "sys/fs/cgroup/a/b/cpu.max": "200000 100000",
+            },
+            2,
+        ),
         ({}, 8),  # no control groups
     ],
-    ids=["none", "max", "mounted", "own", "around", "container", "version 1", "not there"],
+    ids=[
+        "none", "max", "mounted", "own", "around", "container", "version 1", "no link", "no paths",
+        "not there",
+    ],
 )
 def test_limits_of_control_groups(run_python, compiled, tmp_path, files, threads):
     for name, text in files.items():

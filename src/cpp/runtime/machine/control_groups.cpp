@@ -35,9 +35,9 @@ double limit_in(const std::string& folder, bool version_2) {
 // that of the host, which is not there: the container's own group is the one that is mounted.
 double limit_around(const std::string& mounted, std::string path, bool version_2) {
   double least = limit_in(mounted, version_2);
-  while (path.size() > 1) {
+  for (std::size_t end = path.size(); end > 0 && end != std::string::npos; end = path.rfind('/')) {
+    path.erase(end);
     least = std::min(least, limit_in(mounted + path, version_2));
-    path.erase(path.rfind('/'));
   }
   return least;
 }
@@ -64,7 +64,9 @@ int processors_of_control_groups() {
     if (controllers.empty()) {
       least = std::min(least, limit_around("/sys/fs/cgroup", path, true));
     } else if (names_cpu(controllers)) {
-      least = std::min(least, limit_around("/sys/fs/cgroup/cpu", path, false));
+      // Usually one is a link to the other.
+      for (const std::string& name : {std::string("cpu"), controllers})
+        least = std::min(least, limit_around("/sys/fs/cgroup/" + name, path, false));
     }
   }
   return least < unlimited ? static_cast<int>(std::ceil(std::min(least, 1e6))) : 0;
