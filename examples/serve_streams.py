@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import io
+import json
 import os
 import secrets
 import struct
@@ -90,8 +91,8 @@ class Crowd:
         arrays = {f"state{number}": part[:, rows] for number, part in enumerate(self.states)}
         file = io.BytesIO()
         np.savez(
-            file, clients=np.array(list(self.rows), "U"), counts=self.counts[rows],
-            last=self.last[rows], **arrays,
+            file, clients=np.frombuffer(json.dumps(list(self.rows)).encode(), np.uint8),
+            counts=self.counts[rows], last=self.last[rows], **arrays,
         )  # fmt: skip
         beside = f"{path}.{secrets.token_hex(4)}.tmp"
         with open(beside, "wb") as opened:
@@ -103,13 +104,15 @@ class Crowd:
     def restore(self, path):
         """Admit all clients of a file, as they were."""
         with np.load(path, allow_pickle=False) as saved:
-            for number, client in enumerate(saved["clients"].tolist()):
+            arrays = [saved[name] for name in saved.files if name.startswith("state")]
+            shapes = [np.delete(part.shape, 1).tolist() for part in self.states]
+            if [np.delete(array.shape, 1).tolist() for array in arrays] != shapes:
+                raise ValueError(f"{path}: expected states of this model, got another's")
+            for number, client in enumerate(json.loads(saved["clients"].tobytes())):
                 if not self.admit(client):
                     raise ValueError(f"{path}: expected at most {len(self.counts)} clients")
                 row = self.rows[client]
-                for part, array in zip(
-                    self.states, (saved[f"state{n}"] for n in range(len(self.states))), strict=True
-                ):
+                for part, array in zip(self.states, arrays, strict=True):
                     part[:, row] = array[:, number]
                 self.counts[row] = saved["counts"][number]
                 self.last[row] = saved["last"][number]
@@ -151,13 +154,28 @@ class Batcher:
             return
         begin = time.perf_counter()
         clients = list(waiting)
-        outputs = self.crowd.step(clients, np.stack([sample for sample, _ in waiting.values()]))
+        try:
+            outputs = self.crowd.step(clients, np.stack([sample for sample, _ in waiting.values()]))
+        except Exception as error:  # these clients lose their connections, and no sample counts
+            for _, future in waiting.values():
+                if not future.done():
+                    future.set_exception(error)
+            return
         self.longest = max(self.longest, time.perf_counter() - begin)
         self.steps, self.samples = self.steps + 1, self.samples + len(clients)
         for client, output, (_, future) in zip(clients, outputs, waiting.values(), strict=True):
-            if not future.cancelled():
+            if not future.done():
                 count = self.crowd.counts[self.crowd.rows[client]]
                 future.set_result(COUNT.pack(count) + output.tobytes())
+
+
+def sample_of(message, features):
+    """The sample that a message of a WebSocket has; None if it has another thing."""
+    data = message.get("bytes")
+    if data is None or len(data) != 4 * features:
+        return None
+    sample = np.frombuffer(data, "<f4")
+    return sample if np.isfinite(sample).all() else None
 
 
 def make_app(model, capacity, snapshot=None, idle=600.0):
@@ -184,13 +202,16 @@ def make_app(model, capacity, snapshot=None, idle=600.0):
         try:
             await socket.send_bytes(crowd.hello(client))
             while True:
-                sample = np.frombuffer(await socket.receive_bytes(), "<f4")
-                if sample.shape != (crowd.features,) or not np.isfinite(sample).all():
+                message = await socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                sample = sample_of(message, crowd.features)
+                if sample is None:
                     await socket.close(WRONG, f"expected {crowd.features} finite floats")
                     return
                 await socket.send_bytes(await batcher.step(client, sample))
-        except (WebSocketDisconnect, RuntimeError, KeyError):
-            pass  # it has gone, or said nothing of bytes
+        except WebSocketDisconnect:
+            pass  # it has gone
         finally:
             connected.discard(client)
             left[client] = time.monotonic()
@@ -198,7 +219,7 @@ def make_app(model, capacity, snapshot=None, idle=600.0):
     async def forget():
         """Evict clients that have been away for long."""
         while True:
-            await asyncio.sleep(min(idle, 1.0))
+            await asyncio.sleep(min(max(idle, 0.05), 1.0))
             for client, since in list(left.items()):
                 if client in connected:
                     del left[client]

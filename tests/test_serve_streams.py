@@ -65,6 +65,42 @@ def test_each_client_has_the_bits_of_its_own_stream(model, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["snapshot.npz"]
 
 
+def test_any_name_comes_back_from_a_snapshot(tmp_path):
+    names = ["", "a", "a\0", "a\0\0", "\ud800", "é", "x" * 5000]
+    crowd = serve_streams.Crowd(serve_streams.make_model(), 8)
+    for number, name in enumerate(names):
+        crowd.admit(name)
+        for _ in range(number):
+            crowd.step([name], np.full((1, 8), number, "f"))
+    crowd.snapshot(tmp_path / "s.npz")
+    other = serve_streams.Crowd(serve_streams.make_model(), 8)
+    other.restore(tmp_path / "s.npz")
+    assert [other.hello(name) for name in names] == [crowd.hello(name) for name in names]
+    assert other.counts[[other.rows[name] for name in names]].tolist() == list(range(7))
+
+
+def test_the_snapshot_of_another_model(tmp_path):
+    first, second = models()
+    serve_streams.Crowd(first, 3).snapshot(tmp_path / "s.npz")
+    with pytest.raises(ValueError, match=r"s\.npz: expected states of this model"):
+        serve_streams.Crowd(second, 3).restore(tmp_path / "s.npz")
+
+
+def test_a_step_that_fails_is_the_end_of_none_but_its_clients():
+    async def run():
+        crowd = serve_streams.Crowd(serve_streams.make_model(), 2)
+        batcher = serve_streams.Batcher(crowd)
+        crowd.admit("a")
+        task = asyncio.create_task(batcher.run())
+        with pytest.raises(KeyError):  # nobody has admitted it
+            await batcher.step("b", np.zeros(8, "f"))
+        y = await batcher.step("a", np.zeros(8, "f"))
+        task.cancel()
+        return serve_streams.COUNT.unpack(y[:8])
+
+    assert asyncio.run(asyncio.wait_for(run(), 30)) == (1,)
+
+
 def test_no_room_and_room_again():
     crowd = serve_streams.Crowd(serve_streams.make_model(), 1)
     assert crowd.admit("a")
@@ -136,7 +172,7 @@ def test_what_a_server_refuses(server):
     from websockets.exceptions import ConnectionClosed
     from websockets.sync.client import connect
 
-    server("--capacity", "1")
+    process = server("--capacity", "1")
     with connect(f"{server.url}/stream/a") as one:
         assert one.recv() == bytes(8 + 16)
         with connect(f"{server.url}/stream/b") as other, pytest.raises(ConnectionClosed) as full:
@@ -145,10 +181,15 @@ def test_what_a_server_refuses(server):
         with connect(f"{server.url}/stream/a") as other, pytest.raises(ConnectionClosed) as busy:
             other.recv()
         assert busy.value.rcvd.code == serve_streams.BUSY
-        one.send(np.full(8, np.nan, "<f4").tobytes())
-        with pytest.raises(ConnectionClosed) as wrong:
-            one.recv()
+    short = (b"", bytes(5), bytes(28), bytes(31), bytes(64), "text", "")
+    for message in (*short, *(np.full(8, n, "<f4").tobytes() for n in (np.nan, -np.inf))):
+        with connect(f"{server.url}/stream/a") as one:
+            assert one.recv() == bytes(8 + 16)  # none of them has counted
+            one.send(message)
+            with pytest.raises(ConnectionClosed) as wrong:
+                one.recv()
         assert wrong.value.rcvd.code == serve_streams.WRONG
+    assert "Traceback" not in stop(process)
 
 
 @pytest.mark.long

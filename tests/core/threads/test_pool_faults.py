@@ -203,7 +203,15 @@ def test_workers_are_moved_on_two_processors_alone(run_python, compiled, count, 
         ({}, 8),  # no control groups
     ],
     ids=[
-        "none", "max", "mounted", "own", "around", "container", "version 1", "no link", "no paths",
+        "none",
+        "max",
+        "mounted",
+        "own",
+        "around",
+        "container",
+        "version 1",
+        "no link",
+        "no paths",
         "not there",
     ],
 )
