@@ -17,11 +17,11 @@ from bench import machine
 from bench.options import Options
 
 MODES = {
-    "grid": "bench.grid",
+    "grid": "bench.modes.grid",
     "characters": "bench.characters.run",
     "accelerate": "bench.characters.accelerated",
-    "growth": "bench.growth",
-    "busy": "bench.busy",
+    "growth": "bench.modes.growth",
+    "busy": "bench.modes.busy",
 }
 """Modules with ``PEERS``, the libraries that they compare, and the functions ``cases(options)`` and
 ``rows(options, peers)``."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import pyrnn
-from bench import busy
+from bench.modes import busy
 
 linux = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="/proc does not list the threads here"
