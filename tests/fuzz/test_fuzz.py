@@ -99,6 +99,7 @@ def test_every_public_name_has_an_entry(name):
 NOT_CALLED_METHODS = {
     "num_parameters", "num_directions", "dropout", "hidden_size", "num_layers", "cell", "lr",
     "check_backward", "weight_format", "activation_format", "compute_format", "rank", "buffers",
+    "precision", "scheduler",
 }  # fmt: skip
 """Properties that say what a constructor was given, what every `backward` asks first, and arrays
 that all layers but `BatchNorm1d`, whose entry has them, have none of."""
