@@ -215,6 +215,33 @@ def test_only_the_backend_computes_with_the_reference():
     assert not {(n, b) for n, b in reached if b not in shown or not within(n, "pyrnn.textbook")}
 
 
+def imports_from(top, folder):
+    """Pairs of a Python file below a folder and what it imports of a top package."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found = imports(path.read_text(), name, path.name == "__init__.py")
+        yield from ((name, imported) for imported in found if within(imported, top))
+
+
+@pytest.mark.parametrize(
+    ("folder", "others"),
+    [
+        ("src", {"bench", "docs", "examples", "tests"}),
+        ("bench", {"docs", "examples", "tests"}),
+        ("examples", {"bench", "docs", "tests"}),
+    ],
+)
+def test_what_users_get_needs_nothing_around_it(folder, others):
+    assert not [arrow for top in sorted(others) for arrow in imports_from(top, folder)]
+
+
+def test_what_tests_share_imports_no_test():
+    arrows = set(imports_from("tests", "tests"))
+    assert ("tests.interop.test_stored", "tests.number_formats.rounded") in arrows
+    shared = {(name, below) for name, below in arrows if ".test_" not in name}
+    assert not {(name, below) for name, below in shared if ".test_" in below}
+
+
 # --- C++ ------------------------------------------------------------------------------------
 
 SOURCES = sorted(p for p in CPP.rglob("*") if p.suffix in (".hpp", ".cpp"))
