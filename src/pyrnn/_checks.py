@@ -42,7 +42,7 @@ def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
             resolved = None
     if resolved is None or resolved not in FLOATS:
         raise TypeError(f"dtype: expected 'float32' or 'float64', got {shown(dtype)}")
-    return resolved
+    return np.dtype(resolved.type)  # NumPy's only object for it, which `is` finds at once
 
 
 def flag(name: str, value: object) -> bool:
@@ -173,8 +173,8 @@ def float_array(
     name: str, value: object, dtype: np.dtype[Any], shape: tuple[int | str, ...] | None = None
 ) -> Array:
     """Check an array of exactly ``dtype`` and, if given, ``shape`` (a str matches any size)."""
-    array = as_array(name, value)
-    if array.dtype != dtype:
+    array = value if type(value) is np.ndarray else as_array(name, value)
+    if array.dtype is not dtype and array.dtype != dtype:
         if array.dtype.newbyteorder("=") != dtype:
             raise TypeError(
                 f"{name}: expected dtype {dtype}, got {_dtype_text(array, value)}"
@@ -183,7 +183,7 @@ def float_array(
         array = array.astype(dtype)
     if not array.flags.aligned:
         array = array.copy()
-    if shape is not None and not _matches(array.shape, shape):
+    if shape is not None and array.shape != shape and not _matches(array.shape, shape):
         raise ValueError(f"{name}: expected shape {shape_text(shape)}, got {array.shape}")
     return array
 
@@ -313,9 +313,8 @@ def shape_text(shape: tuple[int | str, ...]) -> str:
 
 
 def _matches(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:
-    return shape == expected or (
-        len(shape) == len(expected)
-        and all(isinstance(e, str) or n == e for n, e in zip(shape, expected, strict=True))
+    return len(shape) == len(expected) and all(
+        isinstance(e, str) or n == e for n, e in zip(shape, expected, strict=True)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +71,7 @@ class Cache(Generic[Kept]):
         return self.__dict__
 
 
-class StackKept(NamedTuple):
+class StackKept:
     """What a stack of recurrent layers keeps, from the first layer on.
 
     ``saved`` is what each layer and direction saved, ``masks`` the dropout mask before each layer,
@@ -81,14 +81,16 @@ class StackKept(NamedTuple):
     whether x held indices, where there are such rows or groups.
     """
 
-    saved: list[Any]
-    masks: list[Array | None]
-    outputs: list[list[Array] | None]
     rows: npt.NDArray[np.intp] | None = None
     indices: bool = False
     top: list[Array] | None = None
-    groups: list[Any] | None = None
+    groups: Sequence[Any] | None = None
     parts: Sequence[StackKept] = ()
+
+    def __init__(self) -> None:
+        self.saved: list[Any] = []
+        self.masks: list[Array | None] = []
+        self.outputs: list[list[Array] | None] = []
 
 
 SequenceCache = Cache[StackKept]

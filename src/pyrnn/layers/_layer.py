@@ -75,8 +75,8 @@ class Layer(Formats):
         self._parameters = _own_dictionary(parameters, self.dtype)
         Mode.switch(self, training=True)
         self._packed: dict[str, list[Any]] = {}
-        self._family = owners.new_family()
-        owners.register(self._parameters.values(), self._family)
+        self._families = owners.new_family()
+        owners.register(self._parameters.values(), self._families)
 
     def forward(self, x: Any, state: Any = None) -> tuple[Any, Any, Any]:
         """Compute the output, and return the cache that `backward` needs.
@@ -389,11 +389,11 @@ class Layer(Formats):
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         self.__dict__.update(attributes)
         self._set_writeable(self.training)
-        owners.register(self._parameters.values(), self._family)
+        owners.register(self._parameters.values(), self._families)
 
     def _gradients(self, grads: dict[str, Array]) -> dict[str, Array]:
         """Gradients of this layer's parameters, as an optimiser knows them."""
-        return owners.Gradients(grads, frozenset((self._family,)))
+        return owners.of_families(grads, self._families)
 
 
 def _own_dictionary(parameters: Mapping[str, Array], dtype: np.dtype[Any]) -> ParameterDict:

@@ -13,22 +13,20 @@ from typing import Any
 
 from pyrnn._types import Array
 
-Family = int
-_FAMILIES: dict[int, tuple[weakref.ref[Array], Family]] = {}
+Families = frozenset[int]
+_FAMILIES: dict[int, tuple[weakref.ref[Array], Families]] = {}
 """Of each live parameter, by its identity."""
 
 
 class Gradients(dict[str, Array]):
     """A dict of gradients that knows the families of the layers they come from.
 
-    Whatever makes another dict of it makes a plain one.
+    `of_families` makes one. Whatever makes another dict of it makes a plain one.
     """
 
     __slots__ = ("families",)
 
-    def __init__(self, grads: Mapping[str, Array], families: frozenset[Family]) -> None:
-        super().__init__(grads)
-        self.families: frozenset[Family] = families
+    families: Families
 
     def __or__(self, other: Any) -> Any:
         refuse_clash(self, other, Gradients)
@@ -38,26 +36,33 @@ class Gradients(dict[str, Array]):
         return dict, (dict(self),)
 
 
-def new_family() -> Family:
-    """A number that no other layer has, in this process or another."""
-    return secrets.randbits(64)
+def of_families(grads: Mapping[str, Array], families: Families) -> Gradients:
+    """These gradients, in a dict that knows whose they are."""
+    known = Gradients(grads)
+    known.families = families
+    return known
 
 
-def register(arrays: Iterable[Array], family: Family) -> None:
+def new_family() -> Families:
+    """One family: a number that no other layer has, in this process or another."""
+    return frozenset((secrets.randbits(64),))
+
+
+def register(arrays: Iterable[Array], families: Families) -> None:
     """Remember whose parameters these are, for as long as they live."""
     for array in arrays:
         key = id(array)
-        _FAMILIES[key] = weakref.ref(array, partial(_forget, key)), family
+        _FAMILIES[key] = weakref.ref(array, partial(_forget, key)), families
 
 
 def _forget(key: int, _: object) -> None:
     _FAMILIES.pop(key, None)
 
 
-def families_of(arrays: Iterable[Array]) -> frozenset[Family]:
+def families_of(arrays: Iterable[Array]) -> Families:
     """The families of those arrays that are parameters of layers."""
     known = (_FAMILIES.get(id(array)) for array in arrays)
-    return frozenset(family for _, family in filter(None, known))
+    return frozenset().union(*(families for _, families in filter(None, known)))
 
 
 def refuse_clash(one: Mapping[str, Any], other: object, kind: type) -> None:

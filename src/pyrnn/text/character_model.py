@@ -19,7 +19,7 @@ from pyrnn.layers.recurrent.lstm import LSTM
 from pyrnn.layers.recurrent.min_gru import MinGRU
 from pyrnn.layers.recurrent.rnn import RNN
 from pyrnn.parameters.dictionary import ParameterDict
-from pyrnn.parameters.owners import Gradients, families_of
+from pyrnn.parameters.owners import families_of, of_families
 from pyrnn.text._model_parts import (
     CELLS,
     CellName,
@@ -387,7 +387,7 @@ class CharacterModel(Use, Configured):
             _, _, embedding_grads = self.embedding.backward(cache.embedding, dx)
             layers.insert(0, ("embedding", embedding_grads))
         grads = {f"{prefix}.{name}": grad for prefix, part in layers for name, grad in part.items()}
-        return None, dstate0, Gradients(grads, families_of(self.parameters.values()))
+        return None, dstate0, of_families(grads, families_of(self.parameters.values()))
 
     def _check_indices(self, indices: Any) -> Indices:
         array = _checks.index_array("indices", indices, len(self.vocabulary))

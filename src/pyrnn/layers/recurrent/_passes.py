@@ -20,6 +20,8 @@ from pyrnn.layers.recurrent._call.segments import Group
 from pyrnn.layers.recurrent._weights.fixed import FixedWeights, OneStep
 from pyrnn.layers.recurrent._weights.stack import StackWeights
 
+_NO_NOISES: Sequence[Noise | None] = (None, None)
+
 MergeMode = Literal["concat", "sum", "mul", "ave"]
 Lengths = npt.NDArray[np.intp]
 
@@ -65,6 +67,7 @@ class StackPasses(StackWeights):
 
     def _pass_forward(
         self,
+        backend: selection.Backend,
         x: Any,
         states: State | None,
         lengths: Lengths | None,
@@ -76,18 +79,26 @@ class StackPasses(StackWeights):
 
         ``groups`` are the segments that run, where there is a mask or a reset.
         """
-        if groups is None:
-            outputs, final, kept = self._run_occupied(x, states, lengths, keep, checkpoint)
+        if groups is not None:
+            outputs, final, kept = self._run_segments(backend, x, states, groups, keep, checkpoint)
+        elif lengths is None and x.shape[1]:
+            outputs, final, kept = self._run(backend, x, states, None, keep, checkpoint)
         else:
-            outputs, final, kept = self._run_segments(x, states, groups, keep, checkpoint)
+            outputs, final, kept = self._run_occupied(backend, x, states, lengths, keep, checkpoint)
         if len(outputs) == 1:
             return outputs[0], final, kept
         if self.merge_mode == "mul":
-            kept = kept._replace(top=outputs)
+            kept.top = outputs
         return _merged(outputs, self.merge_mode), final, kept
 
     def _run_segments(
-        self, x: Any, states: State | None, groups: Sequence[Group], keep: bool, checkpoint: int
+        self,
+        backend: selection.Backend,
+        x: Any,
+        states: State | None,
+        groups: Sequence[Group],
+        keep: bool,
+        checkpoint: int,
     ) -> tuple[list[Array], list[State], StackKept]:
         """Run the segments of sequences, one group after the other."""
         time_steps, batch_size = x.shape[:2]
@@ -98,80 +109,95 @@ class StackPasses(StackWeights):
         for group in groups:
             before = None if states is None else group.first_state(states, reverses)
             part, after, kept = self._run_occupied(
-                group.input(x), before, group.counts, keep, checkpoint
+                backend, group.input(x), before, group.counts, keep, checkpoint
             )
             for reverse, whole, one in zip(reverses, outputs, part, strict=False):
                 group.set_output(whole, one, reverse)
             group.set_last(final, after, reverses)
             parts.append(kept)
-        kept = StackKept([], [], [], indices=x.dtype.kind in "iu", groups=list(groups))
-        return outputs, final, kept._replace(parts=parts)
+        kept = StackKept()
+        kept.groups, kept.parts, kept.indices = groups, parts, x.dtype.kind in "iu"
+        return outputs, final, kept
 
     def _run_occupied(
-        self, x: Any, states: State | None, lengths: Lengths | None, keep: bool, checkpoint: int
+        self,
+        backend: selection.Backend,
+        x: Any,
+        states: State | None,
+        lengths: Lengths | None,
+        keep: bool,
+        checkpoint: int,
     ) -> tuple[list[Array], list[State], StackKept]:
         """Run the sequences that have a step; the outputs of others are zero, their states stay."""
         rows = _occupied(lengths, x.shape[1])
         if rows is None:
-            return self._run(x, states, lengths, keep, checkpoint)
+            return self._run(backend, x, states, lengths, keep, checkpoint)
         time_steps, batch_size = x.shape[:2]
         outputs = [self._zero_output(time_steps, batch_size) for _ in range(self.num_directions)]
         final = self._zero_states(batch_size)
         if states is not None:
             indices = range(self.num_layers * self.num_directions)
             final = [tuple(part[index].copy() for part in states) for index in indices]
-        kept = StackKept([], [], [])
+        kept = StackKept()
         if rows.size:
             assert lengths is not None
             chosen = None if states is None else tuple(part[:, rows] for part in states)
-            part, after, kept = self._run(x[:, rows], chosen, lengths[rows], keep, checkpoint)
+            part, after, kept = self._run(
+                backend, x[:, rows], chosen, lengths[rows], keep, checkpoint
+            )
             for whole, one in zip(outputs, part, strict=True):
                 whole[:, rows] = one
             _put(final, after, rows)
-        return outputs, final, kept._replace(rows=rows, indices=x.dtype.kind in "iu")
+        kept.rows, kept.indices = rows, x.dtype.kind in "iu"
+        return outputs, final, kept
 
     def _run(
-        self, x: Any, states: State | None, lengths: Lengths | None, keep: bool, checkpoint: int
+        self,
+        backend: selection.Backend,
+        x: Any,
+        states: State | None,
+        lengths: Lengths | None,
+        keep: bool,
+        checkpoint: int,
     ) -> tuple[list[Array], list[State], StackKept]:
         """Run sequences of which none is empty; the outputs of the top layer in each direction."""
-        time_steps, batch_size = x.shape[:2]
-        backend = selection.current()
         weights = self._weights(backend)
+        options = self.__dict__  # a look at each option by its name costs five times as much
+        bidirectional, reverse = options["bidirectional"], options["reverse"]
+        draws = options["zoneout"] or (
+            options["training"]
+            and (options["dropout"] or options["input_dropout"] or options["recurrent_dropout"])
+        )
+        kept = StackKept()
         final: list[State] = []
-        kept = StackKept([], [], [])
         outputs: list[Array] = []
-        for layer in range(self.num_layers):
-            if layer:
-                source = _merged(outputs, self.merge_mode)
-                multiplied = self.bidirectional and self.merge_mode == "mul"
-                kept.outputs.append(outputs if multiplied else None)
-                mask = self._dropout_mask(source.shape, self.dropout)
-            else:
-                source = x
-                # One mask for all time steps of a sequence.
-                mask = self._dropout_mask(x.shape[1:], self.input_dropout)
-            source = source if mask is None else _noise.masked(source, mask)
-            walks: Sequence[selection.Forward]
-            if self.bidirectional:
-                both = slice(2 * layer, 2 * layer + 2)
-                befores = [part_of(states, 2 * layer), part_of(states, 2 * layer + 1)]
-                noises = [self._draw_noise(time_steps, batch_size) for _ in range(2)]
-                walks = backend.forward_both(
-                    weights[both], source, befores, lengths, keep, checkpoint, noises
+        mask: Array | None = None
+        noises: Sequence[Noise | None] = _NO_NOISES
+        for layer in range(options["num_layers"]):
+            if draws:
+                mask, noises = self._draw_for(layer, x)
+                x = x if mask is None else _noise.masked(x, mask)
+            kept.masks.append(mask)
+            if not bidirectional:
+                before = None if states is None else part_of(states, layer)
+                x, last, saved = backend.forward(
+                    weights[layer], x, before, lengths, reverse, keep, checkpoint, noises[0]
                 )
-            else:
-                before = part_of(states, layer)
-                noise = self._draw_noise(time_steps, batch_size)
-                walk = backend.forward(
-                    weights[layer], source, before, lengths, self.reverse, keep, checkpoint, noise
-                )
-                walks = (walk,)
-            outputs = [walk[0] for walk in walks]
-            for _, last, saved in walks:
                 final.append(last)
                 kept.saved.append(saved)
-            kept.masks.append(mask)
-        return outputs, final, kept
+                continue
+            both = slice(2 * layer, 2 * layer + 2)
+            befores = [part_of(states, 2 * layer), part_of(states, 2 * layer + 1)]
+            walks = backend.forward_both(
+                weights[both], x, befores, lengths, keep, checkpoint, noises
+            )
+            outputs = [walk[0] for walk in walks]
+            final += [walk[1] for walk in walks]
+            kept.saved += [walk[2] for walk in walks]
+            if layer + 1 < options["num_layers"]:
+                x = _merged(outputs, self.merge_mode)
+                kept.outputs.append(outputs if self.merge_mode == "mul" else None)
+        return outputs if bidirectional else [x], final, kept
 
     # --- backward ---------------------------------------------------------------------------
 
@@ -179,9 +205,12 @@ class StackPasses(StackWeights):
         self, backend: selection.Backend, kept: StackKept, dy: Array, dstates: State | None
     ) -> tuple[Array | None, list[State], dict[str, Array]]:
         """Gradients of x, of the initial states and of the parameters."""
-        parts = _parted(dy, self.merge_mode, kept.top) if self.bidirectional else [dy]
+        parts = _parted(dy, self.merge_mode, kept.top) if self.bidirectional else (dy,)
         if kept.groups is None:
-            return self._occupied_back(backend, kept, parts, dstates, _finished.asked(self))
+            take = _finished.asked(self)
+            if kept.rows is None:
+                return self._run_back(backend, kept, parts, dstates, take)
+            return self._occupied_back(backend, kept, parts, dstates, take)
         time_steps, batch_size = dy.shape[:2]
         reverses = self._reverses()
         dx = None if kept.indices else self._zero_input(time_steps, batch_size)
@@ -241,31 +270,30 @@ class StackPasses(StackWeights):
         dfirst: list[State] = []
         cell_grads: list[dict[str, Array]] = []
         dx: Array | None = None
-        for layer in range(self.num_layers - 1, -1, -1):
-            if dx is not None:
-                parts = [dx]
-                if self.bidirectional:
-                    parts = _parted(dx, self.merge_mode, kept.outputs[layer])
+        bidirectional = self.bidirectional
+        for layer in range(len(kept.masks) - 1, -1, -1):
             walks: Sequence[selection.Backward]
-            if self.bidirectional:
+            if bidirectional:
+                if dx is not None:
+                    parts = _parted(dx, self.merge_mode, kept.outputs[layer])
                 both = slice(2 * layer, 2 * layer + 2)
                 afters = [part_of(dstates, 2 * layer), part_of(dstates, 2 * layer + 1)]
                 walks = backend.backward_both(kept.saved[both], parts, afters)
             else:
-                after = part_of(dstates, layer)
-                walks = (backend.backward(kept.saved[layer], parts[0], after),)
-            dx = None
+                dy = parts[0] if dx is None else dx
+                after = None if dstates is None else part_of(dstates, layer)
+                walks = (backend.backward(kept.saved[layer], dy, after),)
             # Collected from the last layer and direction to the first, reversed below.
-            for dpart, dbefore, grads in reversed(walks):
+            for _, dbefore, grads in reversed(walks):
                 dfirst.append(dbefore)
                 cell_grads.append(grads)
                 if take is not None:
                     take(grads)
-                if dpart is None or dx is None:
-                    dx = dpart if dx is None else dx
-                    continue
+            dx = walks[0][0]
+            other = walks[-1][0]
+            if bidirectional and dx is not None and other is not None:
                 with _warnings.unwarned():  # entering it takes as long as a short step
-                    dx = dx + dpart
+                    dx = other + dx
             mask = kept.masks[layer]
             if mask is not None and dx is not None:
                 dx = _noise.masked(dx, mask)
@@ -322,16 +350,17 @@ class StackPasses(StackWeights):
 
     # --- noise ------------------------------------------------------------------------------
 
-    def _dropout_mask(self, shape: tuple[int, ...], rate: float) -> Array | None:
-        """Draw a mask of zeros and 1 / (1 - p) before a layer; None without dropout."""
-        if not self.training or rate == 0:
-            return None
-        return _noise.dropout_mask(self._generator, shape, rate, self.dtype)
+    def _draw_for(self, layer: int, x: Any) -> tuple[Array | None, list[Noise | None]]:
+        """Draw the mask of zeros and 1 / (1 - p) before a layer; the noise of each direction."""
+        # One mask of the input for all time steps of a sequence.
+        rate, shape = (self.dropout, x.shape) if layer else (self.input_dropout, x.shape[1:])
+        mask = None
+        if self.training and rate:
+            mask = _noise.dropout_mask(self._generator, shape, rate, self.dtype)
+        return mask, [self._draw_noise(*x.shape[:2]) for _ in range(self.num_directions)]
 
     def _draw_noise(self, time_steps: int, batch_size: int) -> Noise | None:
         """Draw the noise for one layer and direction; in eval mode, its mean."""
-        if not self.zoneout and not self.recurrent_dropout:
-            return None
         rates = _noise.zoneout_rates(self.zoneout, len(self._state_names))
         if not self.training:
             return _noise.expected(rates)

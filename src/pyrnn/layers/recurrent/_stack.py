@@ -114,8 +114,7 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
                 step = self._one_step(fixed, selection.current())
             if (found := step(x, state)) is not None:
                 return found  # type: ignore[no-any-return]
-        steps = Steps(mask, reset, zero_output_for_mask)
-        return self._forward(x, state, lengths, steps, keep=False)[:2]
+        return self._forward(x, state, lengths, (mask, reset, zero_output_for_mask), False)[:2]
 
     def forward(
         self,
@@ -193,7 +192,7 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         """
         every = 0 if checkpoint is None else _checks.size("checkpoint", checkpoint)
         every = min(every, _checks.MAX_COUNT)  # the longest possible sequence
-        steps = Steps(mask, reset, zero_output_for_mask)
+        steps = mask, reset, zero_output_for_mask
         y, final, cache = self._forward(x, state, lengths, steps, True, every)
         assert cache is not None
         return y, final, cache
@@ -203,12 +202,14 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
     ) -> tuple[Array, Any, SequenceCache | None]:
         arguments = self._arguments
         x, batched = arguments.check_input(x, bool(self.training and self.input_dropout))
-        time_steps, batch_size = x.shape[:2]
-        states = arguments.check_state("state", state, batch_size, batched)
-        counts = arguments.check_lengths(lengths, time_steps, batch_size)
-        groups = arguments.check_steps(steps, counts, time_steps, batch_size, batched)
+        rows = x.shape[1]
+        states = None if state is None else arguments.check_state("state", state, rows, batched)
+        counts = None if lengths is None else arguments.check_lengths(lengths, len(x), rows)
+        groups = None
+        if not (steps[0] is steps[1] is None and steps[2] is False):
+            groups = arguments.check_steps(steps, counts, x.shape[:2], batched)
         backend = selection.current()
-        y, final, kept = self._pass_forward(x, states, counts, keep, checkpoint, groups)
+        y, final, kept = self._pass_forward(backend, x, states, counts, keep, checkpoint, groups)
         cache = None
         if keep:
             y.setflags(write=False)
@@ -273,6 +274,8 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         _cache.check(cache, self)
         arguments = self._arguments
         dlayer = arguments.check_gradient(dy, cache)
+        if dstate is None:
+            return dlayer, None
         batch_size = cache.output_shape[1]
         return dlayer, arguments.check_state("dstate", dstate, batch_size, cache.batched)
 

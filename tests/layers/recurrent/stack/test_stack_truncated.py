@@ -196,7 +196,7 @@ def test_dropout_masks_are_those_of_the_forward(make_layer, backend, assert_clos
         (lower if "_l0" in name else upper).parameters[name.replace("_l1", "_l0")] = array
     x, dy = random(7, 2, 3), random(7, 2, 4)
     _, _, cache = stack.forward(x)
-    mask = cache.use()[1][1]
+    mask = cache.use().masks[1]
     assert set(np.unique(mask)) == {0.0, 2.0}
 
     between = lower(x)[0] * mask

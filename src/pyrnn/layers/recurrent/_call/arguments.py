@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +18,12 @@ _NUMBERS_OF_A_UNIT = 16
 """The largest number of cached values of a unit's time step, in both directions."""
 
 
-class Steps(NamedTuple):
-    """What a call says of single time steps, as it came."""
-
-    mask: Any = None
-    reset: Any = None
-    zero_output_for_mask: Any = False
+Steps = tuple[Any, Any, Any]
+"""What a call says of single time steps, as it came: mask, reset, zero_output_for_mask."""
 
 
-class Arguments(NamedTuple):
+@dataclass(slots=True)
+class Arguments:
     """The sizes that the arguments of a stack of layers must have.
 
     ``state_sizes`` are the numbers of features of the parts of a state, by name; a part has
@@ -41,9 +39,9 @@ class Arguments(NamedTuple):
 
     def check_input(self, x: Any, dropout: bool = False) -> tuple[Any, bool]:
         """``x`` as (T, N, I) or indices (T, N), and whether it came as a batch."""
-        array = _checks.as_array("x", x)
+        array = x if type(x) is np.ndarray else _checks.as_array("x", x)
         axes = "(N, T" if self.batch_first else "(T, N"
-        if array.dtype.kind in "iu":
+        if array.dtype is not self.dtype and array.dtype.kind in "iu":
             if dropout:
                 raise TypeError("x: expected features because of input_dropout, got indices")
             if array.ndim not in (1, 2):
@@ -54,7 +52,8 @@ class Arguments(NamedTuple):
             array = _checks.index_array("x", array, self.input_size)
             batched = array.ndim == 2
         else:
-            array = _checks.float_array("x", x, self.dtype)
+            if array is not x or array.dtype is not self.dtype or not array.flags.aligned:
+                array = _checks.float_array("x", x, self.dtype)
             if array.ndim not in (2, 3) or array.shape[-1] != self.input_size:
                 raise ValueError(
                     f"x: expected shape {axes}, {self.input_size}) or (T, {self.input_size}), "
@@ -65,9 +64,9 @@ class Arguments(NamedTuple):
             array = array[:, None]
         elif self.batch_first:
             array = array.swapaxes(0, 1)
-        if not array.shape[0]:
-            raise ValueError(f"x: expected at least one step, got shape {np.shape(x)}")
         steps, rows = array.shape[:2]
+        if not steps:
+            raise ValueError(f"x: expected at least one step, got shape {np.shape(x)}")
         if steps * rows > self.most_rows:
             raise MemoryError(
                 f"x: expected at most {self.most_rows} rows in all steps, since memory can hold no "
@@ -75,10 +74,8 @@ class Arguments(NamedTuple):
             )
         return array, batched
 
-    def check_state(self, name: str, state: Any, batch_size: int, batched: bool) -> State | None:
-        """A state as (layers * directions, N, size) arrays; None, for zeros, as it is."""
-        if state is None:
-            return None
+    def check_state(self, name: str, state: Any, batch_size: int, batched: bool) -> State:
+        """A state as (layers * directions, N, size) arrays."""
         checked = []
         parts = _arguments.state_parts(name, state, tuple(self.state_sizes))
         for (part_name, part), size in zip(parts.items(), self.state_sizes.values(), strict=True):
@@ -88,29 +85,24 @@ class Arguments(NamedTuple):
             checked.append(_checks.dense(array if batched else array.reshape(shape)))
         return tuple(checked)
 
-    def check_lengths(
-        self, lengths: Any, time_steps: int, batch_size: int
-    ) -> npt.NDArray[np.intp] | None:
-        """One length in [0, T] for each row; None if not given."""
-        if lengths is None:
-            return None
+    def check_lengths(self, lengths: Any, time_steps: int, batch_size: int) -> npt.NDArray[np.intp]:
+        """One length in [0, T] for each row."""
         return _arguments.lengths_array("lengths", lengths, time_steps, batch_size, least=0)
 
     def check_steps(
-        self, steps: Steps, lengths: Any, time_steps: int, batch_size: int, batched: bool
+        self, steps: Steps, lengths: Any, shape: tuple[int, int], batched: bool
     ) -> list[Group] | None:
         """The segments of the sequences that run; None where all do from end to end."""
-        zero_output = _checks.flag("zero_output_for_mask", steps.zero_output_for_mask)
-        if steps.mask is None and steps.reset is None:
+        given_mask, given_reset, zero_output = steps
+        zero_output = _checks.flag("zero_output_for_mask", zero_output)
+        if given_mask is None and given_reset is None:
             return None
         batch_first = self.batch_first if batched else None
         mask, reset = (
-            value
-            if value is None
-            else _arguments.steps_array(name, value, time_steps, batch_size, batch_first)
-            for name, value in (("mask", steps.mask), ("reset", steps.reset))
+            value if value is None else _arguments.steps_array(name, value, *shape, batch_first)
+            for name, value in (("mask", given_mask), ("reset", given_reset))
         )
-        return groups((time_steps, batch_size), lengths, mask, reset, zero_output)
+        return groups(shape, lengths, mask, reset, zero_output)
 
     def check_gradient(self, dy: Any, cache: SequenceCache) -> Array:
         """``dy`` as (T, N, features), of the shape that the cache's y had; None for zeros."""
@@ -139,11 +131,15 @@ class Arguments(NamedTuple):
 
         Those of one are not copied.
         """
-        if len(states) == 1:
-            stacked = [part[None] for part in states[0]]
-        else:
+        if len(states) > 1:
             stacked = [np.stack(part) for part in zip(*states, strict=True)]
-        parts = stacked if batched else [part[:, 0] for part in stacked]
+            parts = stacked if batched else [part[:, 0] for part in stacked]
+        elif not batched:
+            parts = list(states[0])
+        elif len(states[0]) == 1:
+            return states[0][0][None]
+        else:
+            parts = [part[None] for part in states[0]]
         return parts[0] if len(parts) == 1 else tuple(parts)
 
 
