@@ -125,12 +125,13 @@ class Closed:
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        kind = type(self)
-        _check_kind(kind, name, value)
-        if not name.startswith("_") and _is_own(kind) and not hasattr(kind, name):
-            settable = ", ".join(_settable_names(kind))
-            there_are = f"what can be set is {settable}" if settable else "nothing of it can be set"
-            raise AttributeError(f"{name}: {kind.__name__} has no such attribute; {there_are}")
+        if not name.startswith("_"):
+            kind = type(self)
+            _check_kind(kind, name, value)
+            if _is_own(kind) and not hasattr(kind, name):
+                names = ", ".join(_settable_names(kind))
+                there_are = f"what can be set is {names}" if names else "nothing of it can be set"
+                raise AttributeError(f"{name}: {kind.__name__} has no such attribute; {there_are}")
         super().__setattr__(name, value)
 
     def _check_together(self, options: Mapping[str, Any]) -> None:
@@ -168,14 +169,15 @@ class Configured(Portable):
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        kind = type(self)
-        _check_kind(kind, name, value)
-        if not name.startswith("_") and _is_own(kind) and not hasattr(kind, name):
-            meant = difflib.get_close_matches(name, _named_options(kind), 1, cutoff=0.85)
-            if meant:
-                raise AttributeError(
-                    f"{name}: {kind.__name__} has no such attribute; {meant[0]} is one"
-                )
+        if not name.startswith("_"):
+            kind = type(self)
+            _check_kind(kind, name, value)
+            if _is_own(kind) and not hasattr(kind, name):
+                meant = difflib.get_close_matches(name, _named_options(kind), 1, cutoff=0.85)
+                if meant:
+                    raise AttributeError(
+                        f"{name}: {kind.__name__} has no such attribute; {meant[0]} is one"
+                    )
         super().__setattr__(name, value)
 
     def _take(self, arguments: Mapping[str, Any]) -> None:

@@ -125,7 +125,8 @@ class SequentialStream(Closed, Portable):
             elif before is not None:
                 self.state = before
             raise
-        self._output = y.shape[1:], y.dtype
+        if self._output is None:
+            self._output = y.shape[1:], y.dtype
         result: Array = y
         return result
 
