@@ -19,7 +19,7 @@ from pyrnn.layers.recurrent.lstm import LSTM
 from pyrnn.layers.recurrent.min_gru import MinGRU
 from pyrnn.layers.recurrent.rnn import RNN
 from pyrnn.parameters.dictionary import ParameterDict
-from pyrnn.parameters.owners import families_of, of_families
+from pyrnn.parameters.owners import of_families
 from pyrnn.text._model_parts import (
     CELLS,
     CellName,
@@ -372,7 +372,9 @@ class CharacterModel(Use, Configured):
             )
         _cache.check(cache.linear, self.linear)
         dlogits = _arguments.state_array("dlogits", dlogits, self.dtype, cache.linear.output_shape)
-        self.rnn.check_backward(cache.rnn, None, dstate)
+        _cache.check(cache.rnn, self.rnn)
+        if dstate is not None:
+            self.rnn.check_backward(cache.rnn, None, dstate)
         if self.embedding is not None:
             _cache.check(cache.embedding, self.embedding)
         take = _finished.asked(self)
@@ -383,11 +385,13 @@ class CharacterModel(Use, Configured):
             self.rnn, _finished.within(take, "rnn"), cache.rnn, dy, dstate=dstate
         )
         layers = [("rnn", rnn_grads), ("linear", linear_grads)]
+        families = self.rnn._families | self.linear._families
         if self.embedding is not None and cache.embedding is not None and dx is not None:
             _, _, embedding_grads = self.embedding.backward(cache.embedding, dx)
             layers.insert(0, ("embedding", embedding_grads))
+            families |= self.embedding._families
         grads = {f"{prefix}.{name}": grad for prefix, part in layers for name, grad in part.items()}
-        return None, dstate0, of_families(grads, families_of(self.parameters.values()))
+        return None, dstate0, of_families(grads, families)
 
     def _check_indices(self, indices: Any) -> Indices:
         array = _checks.index_array("indices", indices, len(self.vocabulary))

@@ -246,7 +246,7 @@ class Optimizer(Closed, Portable):
         self, grads: Mapping[str, Array], plan: _Plan
     ) -> tuple[list[Array], list[Array]]:
         """The parameters that change and their gradients, as a backend takes them."""
-        if not isinstance(grads, Mapping):
+        if not isinstance(grads, (dict, Mapping)):  # dict first, which is found at once
             raise TypeError(f"grads: expected a dict of arrays, got {type(grads).__name__}")
         _check_names("grads", grads, plan.names, self._frozen)
         if isinstance(grads, owners.Gradients) and not self._families <= grads.families:
@@ -407,7 +407,7 @@ def _check_names(
     where: str, given: object, expected: Iterable[str], optional: frozenset[str] = frozenset()
 ) -> None:
     """Refuse a mapping whose keys are not exactly the expected ones, but for optional ones."""
-    if not isinstance(given, Mapping):
+    if not isinstance(given, (dict, Mapping)):
         raise TypeError(f"{where}: expected a dict, got {type(given).__name__}")
     names = list(expected)
     if names == list(given):
