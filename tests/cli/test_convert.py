@@ -119,6 +119,28 @@ def test_inspect(run):
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), ""),
+        (("--weights", "bfloat16"), ", weights in bfloat16"),
+        (("--weights", "int8"), ", weights in int8"),
+        (
+            ("--weights", "int8", "--activations", "int8"),
+            ", weights in int8, made for activations in int8",
+        ),
+    ],
+)
+def test_inspect_says_how_weights_are_stored(run, options, said):
+    for model, kind in (
+        (pyrnn.GRU(3, 4, seed=0), "safetensors"),
+        (pyrnn.Sequential(pyrnn.GRU(3, 4, seed=0)), "safetensors, a Sequential"),
+    ):
+        serialization.save(model, "full.safetensors")
+        assert run("convert", "full.safetensors", "m.safetensors", *options).status == 0
+        assert run("inspect", "m.safetensors").out.startswith(f"m.safetensors: {kind}{said}\n")
+
+
 def test_inspect_says_what_cannot_be_read(run):
     from tests.interop.keras import files
 

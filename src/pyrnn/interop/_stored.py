@@ -78,6 +78,12 @@ def is_rounded_tensor(tensor: Tensor) -> bool:
     return tensor.dtype in _NARROW
 
 
+def formats_in(contents: Contents) -> list[Storage]:
+    """Return the narrow formats of a file's tensors."""
+    dtypes = {tensor.dtype for tensor in contents.tensors.values()}
+    return [storage for dtype, storage in _NARROW.items() if dtype in dtypes]
+
+
 def is_scale(name: str, contents: Contents) -> bool:
     """Whether a tensor has the scales of another one."""
     of = contents.tensors.get(name.removesuffix(SCALES))

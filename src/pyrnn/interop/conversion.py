@@ -7,15 +7,18 @@ an ONNX file. `write` is the other way round.
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from pyrnn._files import AnyPath, shown
+from pyrnn._files import AnyPath, checked_path, open_regular, shown
 from pyrnn.interop import stacking
 from pyrnn.interop._holding import FORMATS, ConversionError, Holding, suffix_of
 from pyrnn.interop._made import Found
 from pyrnn.interop._parts import parts_of
+from pyrnn.interop._safetensors import read_contents
+from pyrnn.interop._stored import formats_in
 from pyrnn.interop._targets import write
 from pyrnn.interop._unheld import unheld
 from pyrnn.interop.serialization import ModelFileError
@@ -90,6 +93,17 @@ def _keras(path: AnyPath) -> Holding:
 
 
 def _safetensors(path: AnyPath) -> Holding:
+    holding = _of_safetensors(path)
+    with open_regular(checked_path(path)) as file:
+        formats = formats_in(read_contents(file, os.fstat(file.fileno()).st_size))
+    if formats:
+        holding.format += f", weights in {' and '.join(formats)}"
+    if "int8" in [layer._int8_activations for layer in holding.layers.values()]:
+        holding.format += ", made for activations in int8"
+    return holding
+
+
+def _of_safetensors(path: AnyPath) -> Holding:
     from pyrnn.interop import converted
     from pyrnn.interop.onnx.model import Model
 
