@@ -201,7 +201,7 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         self, x: Any, state: Any, lengths: Any, steps: Steps, keep: bool, checkpoint: int = 0
     ) -> tuple[Array, Any, SequenceCache | None]:
         arguments = self._arguments
-        x, batched = arguments.check_input(x, bool(self.training and self.input_dropout))
+        x, batched = arguments.check_input(x, self.training and self.input_dropout)
         rows = x.shape[1]
         states = None if state is None else arguments.check_state("state", state, rows, batched)
         counts = None if lengths is None else arguments.check_lengths(lengths, len(x), rows)
@@ -212,7 +212,7 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         y, final, kept = self._pass_forward(backend, x, states, counts, keep, checkpoint, groups)
         cache = None
         if keep:
-            y.setflags(write=False)
+            y.setflags(False)  # type: ignore[call-arg]  # write=False takes twice as long
             cache = Cache(self, backend.name, kept, y.shape, batched, counts)
         return arguments.user_layout(y, batched), arguments.user_state(final, batched), cache
 

@@ -37,7 +37,7 @@ class Arguments:
     dtype: np.dtype[Any]
     most_rows: int
 
-    def check_input(self, x: Any, dropout: bool = False) -> tuple[Any, bool]:
+    def check_input(self, x: Any, dropout: float = 0.0) -> tuple[Any, bool]:
         """``x`` as (T, N, I) or indices (T, N), and whether it came as a batch."""
         array = x if type(x) is np.ndarray else _checks.as_array("x", x)
         axes = "(N, T" if self.batch_first else "(T, N"
