@@ -35,7 +35,9 @@ from pyrnn.sklearn._training import (
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.run.batches import Sequences as Batches
 from pyrnn.training.run.trainer import Trainer
-from pyrnn.training.schedules import LRScheduler, OneCycleLR, ReduceLROnPlateau
+from pyrnn.training.schedules._base import LRScheduler
+from pyrnn.training.schedules.one_cycle import OneCycleLR
+from pyrnn.training.schedules.plateau import ReduceLROnPlateau
 
 
 class Examples(NamedTuple):

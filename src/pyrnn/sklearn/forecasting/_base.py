@@ -22,7 +22,7 @@ from pyrnn.sklearn.forecasting._series import Table, future_times, position, rea
 from pyrnn.sklearn.forecasting._windows import Layout, WindowBatches, Windows, best_base
 from pyrnn.sklearn.forecasting.backtest import Backtest
 from pyrnn.training.run.trainer import Trainer
-from pyrnn.training.schedules import OneCycleLR
+from pyrnn.training.schedules.one_cycle import OneCycleLR
 
 Indices = npt.NDArray[np.intp]
 MOST_WINDOWS = 5000

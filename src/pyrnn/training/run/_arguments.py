@@ -13,7 +13,7 @@ from pyrnn.training import losses
 from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.run import _archives, _model
 from pyrnn.training.run.batches import Data, Sequences, TokenStreams, Window
-from pyrnn.training.schedules import LRScheduler
+from pyrnn.training.schedules._base import LRScheduler
 
 Loss = Callable[..., tuple[Any, Array]]
 Precision = Literal["float32", "bf16"]

@@ -19,8 +19,7 @@ from pyrnn.training.run._arguments import (
 from pyrnn.training.run._progress import Progress
 from pyrnn.training.run.callbacks.base import Callback, all_callbacks
 from pyrnn.training.run.history import History
-from pyrnn.training.schedules import LRScheduler
-from pyrnn.training.schedules._base import check_optimizer
+from pyrnn.training.schedules._base import LRScheduler, check_optimizer
 
 
 def _norm_or_none(name: str, value: Any) -> float | None:

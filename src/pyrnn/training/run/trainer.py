@@ -27,8 +27,8 @@ from pyrnn.training.run._settings import TrainerSettings
 from pyrnn.training.run.batches import Data, check_window
 from pyrnn.training.run.callbacks.base import Callback, CallbackList
 from pyrnn.training.run.history import History
-from pyrnn.training.schedules import LRScheduler, ReduceLROnPlateau
-from pyrnn.training.schedules._base import check_optimizer
+from pyrnn.training.schedules._base import LRScheduler, check_optimizer
+from pyrnn.training.schedules.plateau import ReduceLROnPlateau
 
 
 @public("pyrnn")
