@@ -12,6 +12,7 @@ from sklearn.model_selection import (
     GridSearchCV,
     KFold,
     RandomizedSearchCV,
+    TimeSeriesSplit,
     cross_val_predict,
     cross_val_score,
 )
@@ -19,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import pyrnn
-from pyrnn.sklearn import RNNClassifier
+from pyrnn.sklearn import RNNClassifier, RNNForecaster
 from pyrnn.sklearn._threads import in_worker, threads_of_worker
 
 
@@ -37,6 +38,22 @@ def test_grid_search_in_processes_equals_that_in_one(ragged):
     for name in ("mean_test_score", "params"):
         assert list(alone.cv_results_[name]) == list(both.cv_results_[name])
     np.testing.assert_array_equal(alone.predict_proba(X), both.predict_proba(X))
+
+
+def rolling(forecaster, part):
+    return -forecaster.backtest(part, start=forecaster.window).rmse
+
+
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.long)])
+def test_a_forecaster_is_chosen_by_rolling_origins(n_jobs):
+    series = np.sin(np.arange(90) / 4)
+    found = GridSearchCV(
+        RNNForecaster(8, 2, hidden_size=6, max_iter=3, random_state=0), {"max_iter": [1, 20]},
+        cv=TimeSeriesSplit(2), scoring=rolling, n_jobs=n_jobs,
+    ).fit(series)  # fmt: skip
+    assert found.best_params_ == {"max_iter": 20}
+    again = RNNForecaster(8, 2, hidden_size=6, max_iter=20, random_state=0).fit(series)
+    np.testing.assert_array_equal(found.predict(series), again.predict(series))
 
 
 @pytest.mark.long
