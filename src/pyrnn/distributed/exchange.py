@@ -24,7 +24,7 @@ import numpy as np
 
 from pyrnn import _checks, _warnings
 from pyrnn._types import Array
-from pyrnn.parameters.owners import Gradients, of_families
+from pyrnn.parameters.owners import Gradients
 
 BUCKET_BYTES = 1 << 20
 """Bytes of a bucket: small enough that its sum stays in a cache; docs/distributed.md."""
@@ -126,7 +126,7 @@ class GradientSum:
         self._begin()
         summed = {name: self._views[name] for name in grads}
         if isinstance(grads, Gradients):
-            return of_families(summed, grads.families)
+            return Gradients(summed, grads.families)
         return summed
 
     def free(self) -> None:

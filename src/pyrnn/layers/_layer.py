@@ -393,7 +393,7 @@ class Layer(Formats):
 
     def _gradients(self, grads: dict[str, Array]) -> dict[str, Array]:
         """Gradients of this layer's parameters, as an optimiser knows them."""
-        return owners.of_families(grads, self._families)
+        return owners.Gradients(grads, self._families)
 
 
 def _own_dictionary(parameters: Mapping[str, Array], dtype: np.dtype[Any]) -> ParameterDict:

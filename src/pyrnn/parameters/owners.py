@@ -21,12 +21,14 @@ _FAMILIES: dict[int, tuple[weakref.ref[Array], Families]] = {}
 class Gradients(dict[str, Array]):
     """A dict of gradients that knows the families of the layers they come from.
 
-    `of_families` makes one. Whatever makes another dict of it makes a plain one.
+    Whatever makes another dict of it makes a plain one.
     """
 
     __slots__ = ("families",)
 
-    families: Families
+    def __init__(self, grads: Mapping[str, Array], families: Families) -> None:
+        dict.__init__(self, grads)
+        self.families: Families = families
 
     def __or__(self, other: Any) -> Any:
         refuse_clash(self, other, Gradients)
@@ -34,13 +36,6 @@ class Gradients(dict[str, Array]):
 
     def __reduce__(self) -> Any:
         return dict, (dict(self),)
-
-
-def of_families(grads: Mapping[str, Array], families: Families) -> Gradients:
-    """These gradients, in a dict that knows whose they are."""
-    known = Gradients(grads)
-    known.families = families
-    return known
 
 
 def new_family() -> Families:

@@ -19,7 +19,7 @@ from pyrnn.layers.recurrent.lstm import LSTM
 from pyrnn.layers.recurrent.min_gru import MinGRU
 from pyrnn.layers.recurrent.rnn import RNN
 from pyrnn.parameters.dictionary import ParameterDict
-from pyrnn.parameters.owners import of_families
+from pyrnn.parameters.owners import Gradients
 from pyrnn.text._model_parts import (
     CELLS,
     CellName,
@@ -391,7 +391,7 @@ class CharacterModel(Use, Configured):
             layers.insert(0, ("embedding", embedding_grads))
             families |= self.embedding._families
         grads = {f"{prefix}.{name}": grad for prefix, part in layers for name, grad in part.items()}
-        return None, dstate0, of_families(grads, families)
+        return None, dstate0, Gradients(grads, families)
 
     def _check_indices(self, indices: Any) -> Indices:
         array = _checks.index_array("indices", indices, len(self.vocabulary))

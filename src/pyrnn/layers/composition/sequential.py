@@ -29,7 +29,7 @@ from pyrnn.layers.composition._run import OverTime
 from pyrnn.layers.composition.stream import SequentialStream
 from pyrnn.layers.recurrent._stack import Recurrent
 from pyrnn.parameters.dictionary import ParameterDict
-from pyrnn.parameters.owners import families_of, of_families
+from pyrnn.parameters.owners import Gradients, families_of
 
 Kept = tuple[dict[str, Any], "np.dtype[Any]"]
 """The cache of each layer, and the dtype of y."""
@@ -280,7 +280,7 @@ class Sequential(Modes):
             last = before[name]
             if last is not None:
                 parts += last if isinstance(last, tuple) else (last,)
-        return gradient, joined(parts), of_families(prefixed, self._families)
+        return gradient, joined(parts), Gradients(prefixed, self._families)
 
     def check_backward(self, cache: _cache.Cache[Kept], dy: Any, dstate: Any) -> Any:
         """Return the gradient of y as an array that fits, or raise."""
