@@ -131,3 +131,25 @@ def test_ring_of_a_convolution_and_a_recurrent_layer(kind, tmp_path):
     first = module.state_dict()
     assert first.pop("norm.num_batches_tracked") == 1
     assert_same(first, back)
+
+
+def test_names_come_round(tmp_path):
+    """A program loads what comes back as what it saved."""
+    state = {
+        f"{name}.{key}": array
+        for name, layer in (
+            ("embed", pyrnn.Embedding(9, 3, seed=0)), ("encoder", pyrnn.LSTM(3, 4, 2, seed=1)),
+            ("top", pyrnn.GRU(4, 5, bidirectional=True, seed=2)), ("out", pyrnn.Linear(10, 2)),
+        )
+        for key, array in layer.parameters.items()
+    }  # fmt: skip
+    path = tmp_path / "0.pt"
+    torch.save({name: torch.from_numpy(array) for name, array in state.items()}, path)
+    for number, kind in enumerate((".onnx", ".safetensors", ".keras", ".weights.h5", ".pt"), 1):
+        target = tmp_path / f"{number}{kind}"
+        conversion.write(conversion.read(path), target)
+        path = target
+    back = torch.load(path, weights_only=True)
+    assert list(back) == list(state)
+    for name, array in state.items():
+        assert back[name].numpy().tobytes() == array.tobytes(), name

@@ -91,8 +91,7 @@ def _with_weights(holding: Holding) -> dict[str, Layer]:
 def _write_onnx(holding: Holding, path: AnyPath) -> str:
     from pyrnn.interop import onnx
 
-    layers = list(holding.layers.values())
-    onnx.save(layers[0] if len(layers) == 1 else layers, path)
+    onnx.save(holding.layers, path)
     return _counted(holding.layers)
 
 

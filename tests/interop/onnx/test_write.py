@@ -88,6 +88,45 @@ def test_round_trip(make, options, tmp_path):
                 np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
 
 
+def test_names_of_layers_are_names_of_nodes(tmp_path):
+    """Also where one is called like a part of another."""
+    layers = {
+        "words.in": pyrnn.Embedding(7, 3, seed=0),
+        "a": pyrnn.LSTM(3, 4, num_layers=2, seed=1),
+        "a_l0_joined": pyrnn.Linear(4, 4, seed=2),
+        "b": pyrnn.Linear(4, 4, seed=3),
+        "b_bias": pyrnn.Linear(4, 4, seed=4),
+        "x": pyrnn.GRU(4, 2, seed=5),
+        "both": pyrnn.Sequential(one=pyrnn.Linear(2, 2, seed=6), two=pyrnn.Softmax()),
+    }
+    path = tmp_path / "named.onnx"
+    backend.save(layers, path)
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    assert list(backend.layers(path)) == [
+        "words.in", "a_l0", "a_l1", "a_l0_joined", "b", "b_bias", "x_l0", "both.one",
+    ]  # fmt: skip
+    model, unnamed = backend.prepare(path), tmp_path / "unnamed.onnx"
+    backend.save(list(layers.values()), unnamed)
+    other = backend.prepare(unnamed)
+    assert model.inputs == other.inputs
+    x = np.random.default_rng(0).integers(0, 7, (5, 2))
+    zeros = [np.zeros((2, 2, 4), np.float32)] * 2 + [np.zeros((1, 2, 2), np.float32)]
+    found = model.run([x, *zeros])
+    for mine, theirs in zip(found, other.run([x, *zeros]), strict=True):
+        assert np.array_equal(mine, theirs)
+    pytest.importorskip("onnxruntime")
+    given = dict(zip(model.inputs, [x, *zeros], strict=True))
+    for mine, theirs in zip(found, graphs.session(str(path)).run(None, given), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["", 3, None])
+def test_names_that_are_none(name, tmp_path):
+    with pytest.raises(TypeError, match="names of layers as strings"):
+        backend.save({name: pyrnn.Linear(3, 2)}, tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_chain(tmp_path):
     layers = [
         pyrnn.Embedding(7, 3, seed=0), pyrnn.LSTM(3, 4, num_layers=2, seed=1),

@@ -39,16 +39,17 @@ _OVER_TIME = (Recurrent, Pooling, *write_windows.WINDOWS)
 _DIRECTIONS = {(False,): "forward", (True,): "reverse", (False, True): "bidirectional"}
 
 
-def save(model: Layer | Sequence[Layer], path: AnyPath) -> None:
+def save(model: Layer | Sequence[Layer] | Mapping[str, Layer], path: AnyPath) -> None:
     """Export layers as an ``.onnx`` file that any runtime for ONNX runs.
 
     Parameters
     ----------
-    model : Layer or sequence of layers
+    model : Layer, sequence or dict of layers
         RNN, LSTM, GRU with any activations, clip and merge mode; Linear, Embedding, Conv1d,
         MaxPool1d, LayerNorm, BatchNorm1d, InstanceNorm1d, Activation, Softmax, LastStep,
         MeanOverTime, a `Sequential` of them; or several of them, each of which takes the output of
-        the one before. What only acts in training (dropout, recurrent dropout) is left out.
+        the one before. In a dict, the nodes have the names of their layers, which come back when
+        the file is read. What only acts in training (dropout, recurrent dropout) is left out.
     path : str, bytes or os.PathLike
         Usually ends in ``.onnx``.
 
@@ -87,15 +88,15 @@ def save(model: Layer | Sequence[Layer], path: AnyPath) -> None:
     write_atomically(name, to_model(model).SerializeToString(deterministic=True))
 
 
-def to_model(model: Layer | Sequence[Layer]) -> Any:
+def to_model(model: Layer | Sequence[Layer] | Mapping[str, Layer]) -> Any:
     """The `onnx.ModelProto` that `save` writes."""
     from onnx import helper
 
-    given = [model] if isinstance(model, Layer) else list(model)
-    layers = [part for one in given for part in parts_of(one).values()]
-    layers = [layer for layer in layers if not isinstance(layer, Dropout)]
-    writer = _Writer(_checked(layers))
-    for layer in layers:
+    named = [(name, layer) for name, layer in _named(model) if not isinstance(layer, Dropout)]
+    layers = [layer for _, layer in named]
+    writer = _Writer(_checked(layers), {name for name, _ in named})
+    for name, layer in named:
+        writer.name = name
         _WRITERS[type(layer)](writer, layer)
     graph = writer.graph()
     opset = helper.make_opsetid("", OPSET)
@@ -104,6 +105,17 @@ def to_model(model: Layer | Sequence[Layer]) -> Any:
     described = json.dumps([repr(layer) for layer in layers])
     helper.set_model_props(made, {"pyrnn.layers": described})
     return made
+
+
+def _named(model: Layer | Sequence[Layer] | Mapping[str, Layer]) -> list[tuple[str, Layer]]:
+    """The layers one behind the other with their names, which are empty if none are given."""
+    if isinstance(model, Mapping):
+        for name in model:
+            if not isinstance(name, str) or not name:
+                raise TypeError(f"model: expected names of layers as strings, got {name!r}")
+        return [part for name, one in model.items() for part in parts_of(one, name).items()]
+    given = [model] if isinstance(model, Layer) else list(model)
+    return [("", layer) for one in given for layer in parts_of(one).values()]
 
 
 def _checked(layers: Sequence[Layer]) -> Sequence[Layer]:
@@ -146,9 +158,12 @@ def _checked(layers: Sequence[Layer]) -> Sequence[Layer]:
 
 
 class _Writer:
-    """Nodes, weights, inputs and outputs as they come; ``value`` is what the last node made."""
+    """Nodes, weights, inputs and outputs as they come; ``value`` is what the last node made.
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    ``name`` is that of the layer that is written, empty for one that is called by its kind.
+    """
+
+    def __init__(self, layers: Sequence[Layer], names: set[str]) -> None:
         from onnx import helper
 
         self._helper = helper
@@ -157,7 +172,10 @@ class _Writer:
         self._nodes: list[Any] = []
         self._weights: list[Any] = []
         self._numbers: dict[str, int] = {}
+        self._taken: set[str] = set()
+        self._called = {*names}
         self._states = 0
+        self.name = ""
         ordered = [layer for layer in layers if isinstance(layer, _OVER_TIME)]
         self._batch_first = bool(ordered and ordered[0].batch_first)
         self._axes: list[str | int] = ["N", "T"] if self._batch_first else ["T", "N"]
@@ -180,7 +198,7 @@ class _Writer:
 
     def graph(self) -> Any:
         """The whole graph, with ``y`` first among the outputs."""
-        self._nodes.append(self._helper.make_node("Identity", [self.value], ["y"], name="output"))
+        self._operator("Identity", [self.value], ["y"], "output")
         y = self._info("y", [*self._axes, self._last])
         return self._helper.make_graph(
             self._nodes, "pyrnn", self._inputs, [y, *self._outputs], self._weights
@@ -249,13 +267,10 @@ class _Writer:
                 )
             half = self._features // 2
             sizes = self._weight(f"{prefix}.sizes", np.array([half, half]))
-            sides = [f"{prefix}.{number}" for number in range(4)]
+            sides = [self._free(f"{prefix}.{number}") for number in range(4)]
             for number, end in enumerate(made):
                 names = sides[2 * number : 2 * number + 2]
-                node = self._helper.make_node(
-                    "Split", [end, sizes], names, name=f"{prefix}_split_{number}", axis=1
-                )
-                self._nodes.append(node)
+                self._operator("Split", [end, sizes], names, f"{prefix}_split_{number}", axis=1)
             self._node("Concat", [sides[0], sides[3]], prefix, axis=1)
         else:
             self.value = made[1 if layer.reverse or self._reversed else 0]
@@ -324,13 +339,9 @@ class _Writer:
             attributes["linear_before_reset"] = int(settings.linear_before_reset)
         if settings.input_forget:
             attributes["input_forget"] = 1
-        lasts = [f"{name}.{state}_n" for state in ("h", "c")[: len(states)]]
-        self._nodes.append(
-            self._helper.make_node(
-                settings.kind, inputs, [f"{name}.Y", *lasts], name=name, **attributes
-            )
-        )
-        self.value = f"{name}.Y"
+        lasts = [self._free(f"{name}.{state}_n") for state in ("h", "c")[: len(states)]]
+        self.value = self._free(f"{name}.Y")
+        self._operator(settings.kind, inputs, [self.value, *lasts], name, **attributes)
         if len(backwards) == 2 and layer.merge_mode != "concat":
             self._merge(layer.merge_mode, name)
         elif len(backwards) == 2:  # (T, directions, N, H) as (T, N, directions * H)
@@ -359,17 +370,14 @@ class _Writer:
         if layer.num_layers == 1:
             return [value]
         parts = [f"{value}.l{level}" for level in range(layer.num_layers)]
-        node = self._helper.make_node("Split", [value], parts, name=f"{value}_split", axis=0)
-        self._nodes.append(node)
+        self._operator("Split", [value], parts, f"{value}_split", axis=0)
         return parts
 
     def _last_state(self, layer: Recurrent, name: str, parts: Sequence[str]) -> None:
         value = f"{name}_n" + (f"_{self._states}" if self._states else "")
         shape: list[str | int] = [layer.num_layers * layer.num_directions, "N", layer.hidden_size]
         self._outputs.append(self._info(value, shape))
-        self._nodes.append(
-            self._helper.make_node("Concat", list(parts), [value], name=f"{value}_all", axis=0)
-        )
+        self._operator("Concat", parts, [value], f"{value}_all", axis=0)
 
     def _other_length(self) -> None:
         """The time axis has another length from here on."""
@@ -379,9 +387,18 @@ class _Writer:
     # --- pieces -----------------------------------------------------------------------------
 
     def _prefix(self, kind: str) -> str:
-        """A name for a layer: its kind, with a number from the second on."""
+        """A name for a layer: the given one, or its kind, with a number from the second on."""
+        if self.name:
+            return self.name
         number = self._numbers[kind] = self._numbers.get(kind, -1) + 1
         return f"{kind}_{number}" if number else kind
+
+    def _free(self, name: str) -> str:
+        """A name of a value that no other has, as layers may be called like parts of others."""
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
 
     def _info(self, name: str, shape: Sequence[str | int]) -> Any:
         return self._helper.make_tensor_value_info(name, self._kind, list(shape))
@@ -389,16 +406,25 @@ class _Writer:
     def _weight(self, name: str, array: Array | Any) -> str:
         from onnx import numpy_helper
 
+        name = self._free(name)
         whole = np.ascontiguousarray(array).reshape(np.shape(array))  # of no axes too
         self._weights.append(numpy_helper.from_array(whole, name))
         return name
 
     def _node(self, op: str, inputs: Sequence[str], name: str, **attributes: Any) -> None:
-        made = f"{name}.out"
-        self._nodes.append(
-            self._helper.make_node(op, list(inputs), [made], name=name, **attributes)
-        )
+        made = self._free(f"{name}.out")
+        self._operator(op, inputs, [made], name, **attributes)
         self.value = made
+
+    def _operator(
+        self, op: str, inputs: Sequence[str], outputs: Sequence[str], name: str, **attributes: Any
+    ) -> None:
+        """A node; one that is a part of a layer leaves the names of layers to these."""
+        while name in self._called and name != self.name:
+            name += "_"
+        self._called.add(name)
+        node = self._helper.make_node(op, list(inputs), list(outputs), name=name, **attributes)
+        self._nodes.append(node)
 
 
 _WRITERS: Mapping[type[Layer], Callable[[_Writer, Any], None]] = {
