@@ -277,3 +277,11 @@ def test_shape_text():
     assert _checks.shape_text(("T", 3)) == "(T, 3)"
     assert _checks.shape_text((3,)) == "(3,)"
     assert _checks.shape_text(()) == "()"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int64", "bool", "longdouble"])
+def test_any_float_array_is_of_a_layers_dtypes(dtype):
+    with pytest.raises(TypeError, match=f"x: expected float32 or float64, got {np.dtype(dtype)}"):
+        _checks.any_float_array("x", np.zeros(2, dtype))
+    swapped = np.ones(2, ">f4" if np.little_endian else "<f4")
+    assert _checks.any_float_array("x", swapped).dtype == SINGLE

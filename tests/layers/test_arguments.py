@@ -66,3 +66,9 @@ def test_streams_are_indices_or_a_mask():
     for wrong, words in (([[1]], r"shape \(n,\), got \(1, 1\)"), ([True], r"mask of shape \(3,\)")):
         with pytest.raises(ValueError, match=words):
             _arguments.streams(wrong, 3)
+
+
+@pytest.mark.parametrize("lengths", [[3, 1, 2], [3], [[3, 1]], []])
+def test_a_length_for_each_sequence(lengths):
+    with pytest.raises(ValueError, match=r"lengths: expected shape \(2,\), got"):
+        _arguments.lengths_array("lengths", lengths, 3, 2)

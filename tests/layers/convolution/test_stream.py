@@ -167,3 +167,17 @@ def test_gradients_among_other_layers(backend):
     )
     report = pyrnn.gradcheck(model, random(9, 2, 3).astype(np.float64), samples=10)
     assert report, str(report)
+
+
+@EACH
+def test_rows_step_by_themselves(options, backend):
+    """Clients that send a frame at different times get what each would get alone."""
+    layer, x = layer_of(options), random(9, 3, 3)
+    stream, alone = layer.stream(3), [layer.stream(1) for _ in range(3)]
+    for step, x_t in enumerate(x):
+        rows = [[2, 0], [1], [0, 1, 2]][step % 3]
+        y = stream.step(x_t[rows], rows=rows)
+        expected = np.concatenate([alone[row].step(x_t[row : row + 1]) for row in rows])
+        if backend == "native":
+            assert np.array_equal(y, expected)
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
