@@ -137,9 +137,9 @@ def _torch_room() -> Any:
 def _from_names(mapping: Any, path: AnyPath) -> Found:
     """Layers of a state dict, however deep in it, by the names of their modules."""
     torch = _torch_room()
-    names = importlib.import_module("pyrnn.interop.torch._names").flat
+    names = importlib.import_module("pyrnn.interop.torch._names")
     try:
-        flat = names(mapping)
+        flat, settings = names.flat(mapping), names.settings(mapping)
     except (TypeError, ValueError) as error:
         raise ModelFileError(f"{shown(path)}: {error}") from error
     found = Found({}, {})
@@ -148,7 +148,9 @@ def _from_names(mapping: Any, path: AnyPath) -> Found:
         grouped.setdefault(name.rpartition(".")[0], {})[name] = value
     for prefix, own in grouped.items():
         try:
-            layer = torch.from_state_dict(own, prefix)
+            start = f"{prefix}." if prefix else ""
+            told = {f"{start}{name}": value for name, value in settings.get(prefix, {}).items()}
+            layer = torch.from_state_dict(own | told, prefix)
         except (TypeError, ValueError, MemoryError) as error:
             shapes = ", ".join(f"{n.rpartition('.')[2]} {tuple(v.shape)}" for n, v in own.items())
             known = "weight_hh" in shapes or "kind=" in str(error)

@@ -172,3 +172,35 @@ def test_what_cannot_be_unpacked_is_no_layer(tmp_path):
     with pytest.raises(ValueError, match="lstm"):
         from_state_dict(read(path), "lstm")
     assert "fc" in conversion.read(path).layers
+
+
+@pytest.mark.parametrize("quantize", [False, True], ids=["float32", "qint8"])
+def test_whole_modules_keep_what_state_dicts_have_not(quantize, tmp_path):
+    path = tmp_path / "m.pt"
+    module = torch.nn.Sequential(
+        torch.nn.RNNCell(3, 4, nonlinearity="relu"),
+        torch.nn.RNN(3, 4, nonlinearity="relu", batch_first=True),
+        torch.nn.LSTM(3, 4, batch_first=True),
+        torch.nn.GRU(3, 4),
+        torch.nn.BatchNorm1d(3, eps=0.5, momentum=0.25),
+    ).eval()
+    if quantize:
+        module = quantized(torch.qint8, module)
+    torch.save(module, path)
+    assert {name: repr(layer) for name, layer in conversion.read(path).layers.items()} == {
+        "0": "RNNCell(3, 4, nonlinearity='relu')",
+        "1": "RNN(3, 4, nonlinearity='relu', batch_first=True)",
+        "2": "LSTM(3, 4, batch_first=True)",
+        "3": "GRU(3, 4)",
+        "4": "BatchNorm1d(3, eps=0.5, momentum=0.25)",
+    }
+    found = read(path)
+    assert from_state_dict(found, "1").nonlinearity == "relu"
+    told = from_state_dict(found, "1", nonlinearity="tanh", batch_first=False)
+    assert (told.nonlinearity, told.batch_first) == ("tanh", False)
+    assert from_state_dict(found, "4", eps=0.125, kind="BatchNorm1d").eps == 0.125
+    x = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
+    y = module[0](torch.from_numpy(x)).detach().numpy()
+    assert np.allclose(from_state_dict(found, "0")(x), y, atol=0.05)
+    torch.save(module[0], path)
+    assert from_state_dict(read(path)).nonlinearity == "relu"

@@ -16,6 +16,10 @@ MOST_NAMES = 200_000
 MOST_CHARACTERS = 1000
 """Of a name; it is part of the names of everything below it."""
 _OF_MODULES = ("_parameters", "_buffers", "_modules")
+_SETTINGS = {"batch_first": bool, "nonlinearity": str, "eps": float, "momentum": float}
+"""What the objects of whole modules have beside their tensors, and state dicts have not."""
+_NONLINEARITIES = {"RNN_TANH": "tanh", "RNN_RELU": "relu"}
+"""By the ``mode`` of an RNN, which older ones have instead."""
 _WIDENED = ("torch.float16", "torch.bfloat16")
 
 
@@ -38,6 +42,18 @@ def flat(mapping: Any, bidirectional: bool | None = None) -> dict[str, Any]:
         elif type(value) is bool and name.rpartition(".")[2] == "bidirectional":
             both[name.rpartition(".")[0]] = value
     return _quantized.renamed(found, both, bidirectional)
+
+
+def settings(mapping: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
+    """What whole modules say about themselves beside their tensors, by the names of the modules."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in _entries(mapping):
+        module, _, own = name.rpartition(".")
+        if own == "mode" and type(value) is str and value in _NONLINEARITIES:
+            found.setdefault(module, {}).setdefault("nonlinearity", _NONLINEARITIES[value])
+        elif own in _SETTINGS and type(value) is _SETTINGS[own]:
+            found.setdefault(module, {})[own] = value
+    return found
 
 
 def _entries(mapping: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:

@@ -35,8 +35,8 @@ def from_state_dict(
     prefix: str = "",
     *,
     kind: str | None = None,
-    nonlinearity: str = "tanh",
-    batch_first: bool = False,
+    nonlinearity: str | None = None,
+    batch_first: bool | None = None,
     bidirectional: bool | None = None,
     **options: Any,
 ) -> Any:
@@ -49,7 +49,7 @@ def from_state_dict(
       the columns of ``weight_hr_l0`` if there is a projection.
     - ``weight_ih``, ``weight_hh``: the cell of that kind.
     - ``running_mean``, ``running_var`` and maybe ``weight``, ``bias``: `BatchNorm1d`, with torch's
-      default eps and momentum, which a state dict does not contain.
+      default eps and momentum, which only whole modules contain.
     - ``weight`` (2-D) and ``bias``: `Linear`.
     - ``weight`` (3-D): a `Conv1d`, if ``kind`` says so, with the ``options`` of its module;
       ``weight`` and ``bias`` (1-D): a `LayerNorm` or `InstanceNorm1d`, as ``kind`` says.
@@ -67,11 +67,12 @@ def from_state_dict(
     kind : {"RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "Linear", "Embedding", \
         "BatchNorm1d", "Conv1d", "LayerNorm", "InstanceNorm1d"}, optional
         The expected kind; a layer of another kind is an error.
-    nonlinearity : {"tanh", "relu"}
-        The activation of an RNN, which a state dict does not contain.
-    batch_first : bool
-        The layout of a recurrent layer, which a state dict does not contain. Nor does it contain
-        the dropout, which is 0 and may be set.
+    nonlinearity : {"tanh", "relu"}, optional
+        The activation of an RNN, which a state dict does not contain: by default that of a whole
+        module, else "tanh".
+    batch_first : bool, optional
+        The layout of a recurrent layer, which a state dict does not contain: by default that of a
+        whole module, else False. Nor does it contain the dropout, which is 0 and may be set.
     bidirectional : bool, optional
         For a quantised recurrent layer, whose state dict does not contain it: needed if the layer
         has two cells with as many inputs as units, which may be two levels or two directions.
@@ -106,8 +107,10 @@ def from_state_dict(
         raise TypeError(f"prefix: expected a string, got {type(prefix).__name__}")
     if kind is not None:
         _checks.choice("kind", kind, _KINDS)
-    _checks.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
-    _checks.flag("batch_first", batch_first)
+    if nonlinearity is not None:
+        _checks.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
+    if batch_first is not None:
+        _checks.flag("batch_first", batch_first)
     if bidirectional is not None:
         _checks.flag("bidirectional", bidirectional)
     everything = _names.flat(mapping, bidirectional)
@@ -115,6 +118,7 @@ def from_state_dict(
         name: value for name, value in _names.below(everything, prefix).items() if "." not in name
     }
     where = prefix.rstrip(".")
+    told = _names.settings(mapping).get(where, {})
     if options and kind not in (*_AROUND, "BatchNorm1d"):
         raise TypeError(
             f"{next(iter(options))}: expected only with kind='Conv1d' or a normalisation, "
@@ -128,13 +132,17 @@ def from_state_dict(
     recurrent = {name: value for name, value in found.items() if _PARAMETER.fullmatch(name)}
     if recurrent:
         arrays = {name: _names.as_array(name, value) for name, value in recurrent.items()}
-        layer = _recurrent(arrays, where, nonlinearity, batch_first)
+        if batch_first is None:
+            batch_first = told.get("batch_first", False)
+        chosen = told.get("nonlinearity", "tanh") if nonlinearity is None else nonlinearity
+        layer = _recurrent(arrays, where, chosen, batch_first)
     elif "running_mean" in found and kind in (None, "BatchNorm1d"):
-        layer = _batch_norm(found, where, options)
+        averages = {name: told[name] for name in ("eps", "momentum") if name in told}
+        layer = _batch_norm(found, where, averages | options)
     elif kind in _AROUND and "weight" in found:
         arrays = {n: _names.as_array(n, found[n]) for n in ("weight", "bias") if n in found}
         if kind != "LayerNorm":
-            options["batch_first"] = batch_first
+            options["batch_first"] = bool(batch_first)
         layer = _around(kind, arrays, where, options)
     elif "weight" in found:
         arrays = {n: _names.as_array(n, found[n]) for n in ("weight", "bias") if n in found}
