@@ -20,9 +20,15 @@ template <class T>
 void normalize(const T* x, Size x_step, Size steps, Size channels, const T* weight, const T* bias,
                double eps, T* y, Size y_step, double* mean, double* variance) {
   double sums[at_once], factors[at_once], shifts[at_once];
+  // In pieces, as a batch norm has all rows of a batch as the steps of one sequence.
+  const auto each_step = [&](const auto& work) {
+    in_pieces({0, steps}, channels * tuning::products_of_a_copy, 1, [&](Range some) {
+      for (Size step = some.begin; step < some.end; ++step) work(step);
+    });
+  };
   const auto over_time = [&](const auto& add) {
     std::fill(sums, sums + channels, 0.0);
-    for (Size step = 0; step < steps; ++step) add(x + step * x_step);
+    each_step([&](Size step) { add(x + step * x_step); });
   };
   over_time([&](const T* frame) {
     for (Size i = 0; i < channels; ++i) sums[i] += static_cast<double>(frame[i]);
@@ -41,12 +47,12 @@ void normalize(const T* x, Size x_step, Size steps, Size channels, const T* weig
     factors[i] = weight == nullptr ? scale : scale * static_cast<double>(weight[i]);
     shifts[i] = bias == nullptr ? 0.0 : static_cast<double>(bias[i]);
   }
-  for (Size step = 0; step < steps; ++step) {
+  each_step([&](Size step) {
     const T* const frame = x + step * x_step;
     T* const out = y + step * y_step;
     for (Size i = 0; i < channels; ++i)
       out[i] = static_cast<T>((static_cast<double>(frame[i]) - mean[i]) * factors[i] + shifts[i]);
-  }
+  });
 }
 
 }  // namespace
