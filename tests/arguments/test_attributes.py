@@ -139,6 +139,7 @@ def test_copies_have_the_attributes_and_refuse_the_same(name):
         ("OneCycleLR", "div_factor", 0),
         ("OneCycleLR", "anneal_strategy", "cosine"),
         ("OneCycleLR", "total_steps", 1),
+        ("OneCycleLR", "total_steps", 10**400),
         ("ReduceLROnPlateau", "mode", "lowest"),
         ("ReduceLROnPlateau", "patience", 0.5),
         ("ReduceLROnPlateau", "min_lrs", []),

@@ -17,6 +17,7 @@ from pyrnn.cli import compare, convert, export, flow, info, inspect, report, sam
 from pyrnn.cli._common.arguments import Parser
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import NAMES, STATUS, Ended, ended_by_signals
+from pyrnn.cli._common.terminal import say
 from pyrnn.distributed import launch
 from pyrnn.interop.conversion import ConversionError
 from pyrnn.interop.onnx.graph import UnsupportedError
@@ -86,7 +87,8 @@ def _status(argv: Sequence[str] | None) -> int:
         return BROKEN_PIPE_STATUS
     except Exception as error:
         if os.environ.get("PYRNN_TRACEBACK"):
-            traceback.print_exc()
+            with contextlib.suppress(OSError, ValueError):
+                traceback.print_exc()
         return _fail(_message(error))
     finally:
         _leave_nothing_to_print()
@@ -141,21 +143,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fail(message: str) -> int:
-    _say(f"error: {message}")
+    say(f"pyrnn: error: {message}")
     return USAGE_STATUS
 
 
 def _ended(error: KeyboardInterrupt) -> int:
     number = error.number if isinstance(error, Ended) else signal.SIGINT
-    _say(NAMES[number])
+    say(f"pyrnn: {NAMES[number]}")
     return STATUS + number
-
-
-def _say(message: str) -> None:
-    """Print one line on stderr, if stderr is writable."""
-    if sys.stderr is not None:
-        with contextlib.suppress(OSError, ValueError):
-            print(f"pyrnn: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
 def _print_any_character() -> None:

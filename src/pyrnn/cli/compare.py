@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pyrnn.cli import _formats
@@ -19,6 +20,7 @@ from pyrnn.cli._common.arguments import (
     whole,
 )
 from pyrnn.cli._common.errors import UsageError
+from pyrnn.cli._common.terminal import say
 from pyrnn.cli._comparison import CELLS, TOLERANCES, WINDOW, Result, Sizes, compare
 from pyrnn.cli._training import memory
 
@@ -89,20 +91,30 @@ def run(arguments: argparse.Namespace) -> int:
     _print(results, sizes)
     failures = [_failure(result) for result in results if not result.ok]
     for failure in failures:
-        print(f"pyrnn: {failure}", file=sys.stderr)
+        say(f"pyrnn: {failure}")
     return 1 if failures else 0
 
 
 def _results(sizes: Sizes, seed: int) -> list[Result]:
-    from rich.console import Console
-
     results = []
-    with Console(stderr=True).status("") as status:
+    with _status() as update:
         for cell in CELLS:
             for dtype in TOLERANCES:
-                status.update(f"{cell} {dtype}")
+                update(f"{cell} {dtype}")
                 results += compare(cell, dtype, sizes, seed)
     return results
+
+
+@contextlib.contextmanager
+def _status() -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows on a terminal what is computed; elsewhere nothing is written."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("") as status:
+        yield status.update
 
 
 def _print(results: Sequence[Result], sizes: Sizes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import get_args
 
 from pyrnn import _files
@@ -13,7 +12,7 @@ from pyrnn.cli._common.arguments import Subparsers, file_name
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import deferred
 from pyrnn.cli._common.outputs import check_other
-from pyrnn.cli._common.terminal import escaped, one_line
+from pyrnn.cli._common.terminal import escaped, one_line, say
 from pyrnn.interop import conversion
 
 
@@ -65,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         unheld = conversion.unheld(holding, arguments.target)
     print(f"{arguments.target}: {written}")
     for line in unheld:
-        print(f"not in {shown(arguments.target)}: {escaped(line)}", file=sys.stderr)
+        say(f"not in {shown(arguments.target)}: {escaped(line)}")
     for name, reason in holding.refused.items():
         print(one_line(f"left out: {name}: {reason}"))
     return 0

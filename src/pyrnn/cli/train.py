@@ -7,7 +7,6 @@ import contextlib
 import math
 import secrets
 import signal
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from pyrnn.cli._common.arguments import (
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import NAMES, Ended, Interrupt
 from pyrnn.cli._common.outputs import is_same
-from pyrnn.cli._common.terminal import print_written
+from pyrnn.cli._common.terminal import print_written, say
 from pyrnn.cli._training import history, log, memory, picture, progress, several, texts, tokens
 from pyrnn.cli._training.options import (
     DEFAULT_SECONDS,
@@ -313,7 +312,7 @@ def _draw(training: Training, title: str, path: Path) -> bool:
         SystemExit,
     ) as error:  # a broken installation of matplotlib may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
-        print(f"pyrnn: no picture: {reason}", file=sys.stderr)
+        say(f"pyrnn: no picture: {reason}")
         return False
     return True
 

@@ -106,7 +106,8 @@ class BaseRNN(BaseEstimator):  # type: ignore[misc]
         """Train on examples; held-out scores compare with their ``labels``."""
         continues = self._continues(incremental)
         if not continues:
-            random = check_random_state(self.random_state)
+            with naming("random_state"):
+                random = check_random_state(self.random_state)
             self._seeds = np.random.default_rng(int(random.randint(2**31 - 1)))
         elif (each_step, outputs) != (self._each_step, self._outputs):
             raise ValueError(

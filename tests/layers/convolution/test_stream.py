@@ -181,3 +181,11 @@ def test_rows_step_by_themselves(options, backend):
         if backend == "native":
             assert np.array_equal(y, expected)
         np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [2**31 - 1, 2**31, 2**63 - 1, 2**63, 2**64, np.uint64(2**63)])
+def test_no_stream_is_larger_than_memory(size):
+    layer = pyrnn.Conv1d(2, 3, 2, padding="causal", seed=0)
+    for opened in (layer, pyrnn.Sequential(layer)):
+        with pytest.raises(ValueError, match="batch_size: expected at most"):
+            opened.stream(size)

@@ -1,4 +1,6 @@
-"""Generated text on a terminal: control characters are shown instead of executed.
+"""What is printed: generated text, and lines on stderr.
+
+On a terminal, control characters of generated text are shown instead of executed.
 
 A model file may come from a stranger, and its characters may move the cursor, set the window's
 title or reverse the order of letters.
@@ -6,12 +8,20 @@ title or reverse the order of letters.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import unicodedata
 
 _PLAIN = "\n\t"
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that mark or override the direction of writing."""
+
+
+def say(message: str) -> None:
+    """Print one line on stderr. Where that cannot be written, nothing else fails for it."""
+    if sys.stderr is not None:  # print would write to stdout, among the results
+        with contextlib.suppress(OSError, ValueError):
+            print(" ".join(message.split()), file=sys.stderr, flush=True)
 
 
 def print_written(text: str, *, raw: bool = False) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from pyrnn.cli._common.terminal import say
 from pyrnn.cli._training import texts
 from pyrnn.cli._training.run import Training
 from pyrnn.report.recording import TEXT_MOST, Recording
@@ -45,4 +45,4 @@ def write(training: Training, path: Path, model: Path) -> None:
         if training.recording is not None:
             training.recording.write(path, model.name)
     except OSError as error:
-        print(f"pyrnn: no history: {error.strerror or error}", file=sys.stderr)
+        say(f"pyrnn: no history: {error.strerror or error}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pyrnn._files import check_writable, open_regular, open_to_append, shown
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.outputs import is_same
+from pyrnn.cli._common.terminal import say
 
 LINE_MOST = 1 << 16
 
@@ -42,7 +42,7 @@ def append(path: str, line: Mapping[str, float]) -> None:
         with open_to_append(path) as file:
             file.write(json.dumps(line) + "\n")
     except OSError as error:
-        print(f"pyrnn: no line in the log: {error.strerror or error}", file=sys.stderr)
+        say(f"pyrnn: no line in the log: {error.strerror or error}")
 
 
 def _is_named(path: str, file: str | Path) -> bool:

@@ -17,7 +17,7 @@ from pyrnn.backend import selection
 from pyrnn.layers import _arguments, _cache, _options
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Option
-from pyrnn.layers.convolution.stream import Conv1dStream, StreamSizes
+from pyrnn.layers.convolution.stream import LEAST_ROOM, Conv1dStream, StreamSizes
 from pyrnn.parameters import dictionary
 
 Padding = Literal["valid", "same", "causal"]
@@ -317,6 +317,8 @@ class Conv1d(Layer):
         True
         """
         batch_size = _checks.size("batch_size", batch_size)
+        most = (self.reach + max(LEAST_ROOM, self.reach), batch_size, self.in_channels)
+        _checks.parameter_shape("batch_size", most)
         if self.stride != 1 or self._pads() != (self.reach, 0):
             raise ValueError(
                 f"stream: expected a layer with stride=1 and padding='causal', got {self!r}"

@@ -70,7 +70,7 @@ class OneCycleLR(LRScheduler):
 
     each_batch: ClassVar[bool] = True
 
-    total_steps: Setting[int] = Setting(partial(_checks.size, least=2))
+    total_steps: Setting[int] = Setting(partial(_checks.size, least=2, most=_checks.MAX_STEPS))
     pct_start: Setting[float] = Setting(rate)
     anneal_strategy: Setting[str] = Setting(strings(("cos", "linear")))
     cycle_momentum: Setting[bool] = Setting(_checks.flag)
@@ -103,7 +103,9 @@ class OneCycleLR(LRScheduler):
             product = _checks.size("epochs", epochs) * _checks.size(
                 "steps_per_epoch", steps_per_epoch
             )
-            self.total_steps = _checks.size("epochs * steps_per_epoch", product, 2)
+            self.total_steps = _checks.size(
+                "epochs * steps_per_epoch", product, 2, _checks.MAX_STEPS
+            )
         else:
             raise ValueError(
                 "total_steps: expected a number, or epochs and steps_per_epoch, got neither"
