@@ -233,3 +233,37 @@ def test_what_else_belongs_to_a_run(tmp_path):
     assert np.isnan(checkpoint.load(trainer, tmp_path / "a")["nan"])
     with pytest.raises(TypeError, match="checkpoint: expected numbers, strings and arrays, got se"):
         checkpoint.save(trainer, tmp_path / "a", {"set": {1}})
+
+
+class Counting(callbacks.Callback):
+    """Keeps how many epochs it has seen."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def on_epoch_end(self, epoch, logs):
+        self.seen += 1
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state_dict):
+        self.seen = state_dict["seen"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_checkpoint_has_what_the_others_keep_after_its_epoch(first, tmp_path):
+    """In whatever order they are given: patience, for instance, is counted once for each epoch."""
+    x, targets = sequences()
+
+    def fit(*others):
+        model = pyrnn.Sequential(pyrnn.GRU(2, 3, seed=0), pyrnn.Linear(3, 2, seed=1))
+        trainer = pyrnn.Trainer(model, "cross_entropy", pyrnn.Adam(model.parameters), seed=0)
+        counting, backup = Counting(), callbacks.BackupAndRestore(tmp_path / "c.safetensors")
+        calls = [backup, counting] if first else [counting, backup]
+        trainer.fit((x, targets), epochs=3, batch_size=10, callbacks=[*calls, *others])
+        return counting.seen
+
+    with pytest.raises(StoppedError):
+        fit(Interrupt(5))  # amid the third epoch
+    assert fit(Interrupt(None)) == 3

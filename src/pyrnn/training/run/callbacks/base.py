@@ -71,7 +71,11 @@ class Callback(Closed):
     trainer: Any = None
     model: Any = None
     restores = False
-    """Whether its `on_train_begin` is called before all others, because it restores their state."""
+    """Whether it saves and restores the state of all others.
+
+    Its `on_train_begin` is called before theirs, and what is called after a step or an epoch is
+    called after theirs.
+    """
 
     def on_train_begin(self) -> None:
         """Before the first epoch of a `fit`."""
@@ -108,7 +112,7 @@ class CallbackList:
             callback.trainer, callback.model = trainer, trainer.model
         trainer.callbacks = self.callbacks
         self.batch_begin: list[Callback] = self._defining("on_train_batch_begin")
-        self.batch_end: list[Callback] = self._defining("on_train_batch_end")
+        self.batch_end: list[Callback] = _restoring_last(self._defining("on_train_batch_end"))
 
     def _defining(self, method: str) -> list[Callback]:
         usual = getattr(Callback, method)
@@ -130,8 +134,8 @@ class CallbackList:
             callback.on_epoch_begin(epoch)
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        """Call all."""
-        for callback in self.callbacks:
+        """Call all; those that restore come last, since they save what the others keep."""
+        for callback in _restoring_last(self.callbacks):
             callback.on_epoch_end(epoch, logs)
 
     def on_train_batch_begin(self, batch: int) -> None:
@@ -143,6 +147,10 @@ class CallbackList:
         """Call those that define it."""
         for callback in self.batch_end:
             callback.on_train_batch_end(batch, logs)
+
+
+def _restoring_last(callbacks: list[Callback]) -> list[Callback]:
+    return sorted(callbacks, key=lambda callback: callback.restores)
 
 
 class Monitor:
