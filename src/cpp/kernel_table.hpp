@@ -55,7 +55,8 @@ struct Kernels {
   // bfloat16 as the type of products, of float32 alone
   void (*round_rows)(const RoundRows<T>&);
   void (*pair_panels)(const PairPanels<T>&);
-  MultiplyTiles amx_tiles, emulated_tiles;  // null where vectors are no row of a tile
+  // Null where vectors are no row of a tile
+  const TileFunctions *amx_tiles, *emulated_tiles;
   void (*outer_product)(const OuterProduct<T>&);
   Size (*outer_scratch)(Size columns, Size other_columns);
   void (*pack_weights)(const PackWeights<T>&);

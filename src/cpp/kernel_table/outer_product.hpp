@@ -51,8 +51,8 @@ struct OuterProduct {
   OuterSide<T> sides[max_outer_sides];
   int side_count;
   Compute compute;
-  MultiplyTiles tiles;  // as of products of bfloat16
-  T* scratch;           // outer_scratch(columns of one side, of the other) numbers
+  const TileFunctions* tiles;  // as of products of bfloat16
+  T* scratch;                  // outer_scratch(columns of one side, of the other) numbers
 };
 
 }  // namespace pyrnn

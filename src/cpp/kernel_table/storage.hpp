@@ -68,7 +68,7 @@ static constexpr Size bfloat16_padded(Size k) {
 struct Bfloat16Operand {
   const std::uint16_t* a = nullptr;
   Size a_row = 0;
-  MultiplyTiles tiles = nullptr;  // what multiplies whole tiles, if there is something
+  const TileFunctions* tiles = nullptr;  // what multiplies whole tiles, if there is something
 };
 
 template <class T>

@@ -25,6 +25,12 @@ struct TileProduct {
   Size row_tiles, column_tiles;  // of the latter one or two, side by side
 };
 
-using MultiplyTiles = void (*)(const TileProduct&);
+// A thread configures tiles before all its products of a call, and releases them afterwards:
+// docs/tuning/amx.md counts how often.
+struct TileFunctions {
+  void (*configure)();
+  void (*multiply)(const TileProduct&);
+  void (*release)();
+};
 
 }  // namespace pyrnn

@@ -134,9 +134,10 @@ inline Size multiply_whole_tiles(const Product<float>& q, const Bfloat16Tile& ti
   const bool whole = V::lanes == tile_side && tile.valid >= columns * V::lanes;
   if (q.bfloat16.tiles == nullptr || !whole || rows < tile_side) return 0;
   const Size blocks = bfloat16_padded(2 * tile.pairs) / bfloat16_block, count = rows / tile_side;
-  q.bfloat16.tiles({tile.a, tile.a_row, tile_side * tile.a_row, bfloat16_block, tile.b, tile.b_pair,
-                    blocks, tile.init, tile.init_row, tile_side * tile.init_row, tile.c, tile.c_row,
-                    tile_side * tile.c_row, count, columns});
+  q.bfloat16.tiles->multiply({tile.a, tile.a_row, tile_side * tile.a_row, bfloat16_block, tile.b,
+                              tile.b_pair, blocks, tile.init, tile.init_row,
+                              tile_side * tile.init_row, tile.c, tile.c_row, tile_side * tile.c_row,
+                              count, columns});
   for (Size row = 0; tile.bias != nullptr && row < count * tile_side; ++row) {
     float* const c = tile.c + row * tile.c_row;
     for (Size j = 0; j < columns * V::lanes; j += V::lanes)
@@ -188,8 +189,11 @@ inline void bfloat16_panel(const Product<float>& q, const RowsOfA& rows, Size pa
 
 inline void bfloat16_product(const Product<float>& q, Size panel_begin, Size panel_end) {
   const RowsOfA rows(q);
+  const bool tiled = q.bfloat16.tiles != nullptr && rows.count >= tile_side;
+  if (tiled) q.bfloat16.tiles->configure();
   for (Size i = panel_begin; i < panel_end; ++i)
     bfloat16_panel(q, rows, q.last_first ? panel_end - 1 - (i - panel_begin) : i);
+  if (tiled) q.bfloat16.tiles->release();
 }
 
 // Number (k, column of a panel's vector) as a product with a one there gives it: one vector.

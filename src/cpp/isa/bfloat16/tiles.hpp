@@ -18,8 +18,7 @@ namespace {
 // The instructions are written out: the compiler may not use them elsewhere, as not every processor
 // has them.
 struct AmxTiles {
-  // By each thread, before it uses tiles and after.
-  static void begin() {
+  static void configure() {
     struct {
       std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
       std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
@@ -28,7 +27,7 @@ struct AmxTiles {
     static_assert(sizeof(shapes) == 64);
     __asm__ volatile("ldtilecfg %0" ::"m"(shapes));
   }
-  static void end() { __asm__ volatile("tilerelease" ::: "memory"); }
+  static void release() { __asm__ volatile("tilerelease" ::: "memory"); }
   template <int TILE>
   static void load(const void* from, Size row_bytes) {
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(row_bytes), "i"(TILE)
@@ -48,8 +47,8 @@ struct AmxTiles {
 // For tests on other processors: where numbers lie, and what becomes of them, as AMX has it.
 class EmulatedTiles {
  public:
-  static void begin() { std::memset(tiles_, 0, sizeof(tiles_)); }
-  static void end() {}
+  static void configure() { std::memset(tiles_, 0, sizeof(tiles_)); }
+  static void release() {}
   template <int TILE>
   static void load(const void* from, Size row_bytes) {
     for (Size row = 0; row < tile_side; ++row)
@@ -126,21 +125,21 @@ inline void multiply_columns(const TileProduct& q) {
 
 template <class Tiles>
 void multiply_tiles(const TileProduct& q) {
-  Tiles::begin();
   if (q.column_tiles == 2) {
     multiply_columns<Tiles, 2>(q);
   } else {
     multiply_columns<Tiles, 1>(q);
   }
-  Tiles::end();
 }
 
-constexpr MultiplyTiles amx_tiles = multiply_tiles<AmxTiles>;
-constexpr MultiplyTiles emulated_tiles = multiply_tiles<EmulatedTiles>;
+template <class Tiles>
+constexpr TileFunctions tile_functions = {Tiles::configure, multiply_tiles<Tiles>, Tiles::release};
+constexpr const TileFunctions* amx_tiles = &tile_functions<AmxTiles>;
+constexpr const TileFunctions* emulated_tiles = &tile_functions<EmulatedTiles>;
 
 #else
 
-constexpr MultiplyTiles amx_tiles = nullptr, emulated_tiles = nullptr;
+constexpr const TileFunctions *amx_tiles = nullptr, *emulated_tiles = nullptr;
 
 #endif
 

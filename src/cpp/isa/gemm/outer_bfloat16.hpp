@@ -125,7 +125,7 @@ inline void outer_tiles(const OuterProduct<float>& q, const OuterSide<float>& si
   product.c_tile = side.adds ? tile_side * product.c_row : next;
   product.row_tiles = both ? 2 : 1;
   product.column_tiles = columns;
-  q.tiles(product);
+  q.tiles->multiply(product);
   if (!side.adds) return;
   for (Size row = 0; row < product.row_tiles * tile_side; ++row) {
     float* const c = side.c + offset + row / tile_side * next + row % tile_side * side.c_row;
@@ -150,6 +150,7 @@ inline void outer_bfloat16(const OuterProduct<float>& q) {
   }
   std::uint16_t* const packed_a = next;
   const bool tiled = q.tiles != nullptr && V::lanes == tile_side && blocks.are_whole();
+  if (tiled) q.tiles->configure();
   const auto row_of_a = [&](Size group, Size row) {
     return q.a + (q.a_groups.first[group] + row) * q.a_row;
   };
@@ -203,6 +204,7 @@ inline void outer_bfloat16(const OuterProduct<float>& q) {
       }
     }
   }
+  if (tiled) q.tiles->release();
 }
 
 template <class V>

@@ -54,7 +54,7 @@ std::vector<float> drawn(std::size_t count, std::size_t run, std::uint32_t state
 }
 
 // Whether tiles give the bits of the core's own code.
-bool agrees(MultiplyTiles tiles) {
+bool agrees(const TileFunctions* tiles) {
   constexpr Size rows = 48, columns = 64, k = 96, count = rows * columns;
   const Kernels<float>& kernels = kernels_of<float>(active_table());
   const std::vector<float> a = drawn(rows * k, k, 1), b = drawn(columns * k, k, 2);
@@ -83,7 +83,7 @@ bool agrees(MultiplyTiles tiles) {
   return std::memcmp(c[0].data(), c[1].data(), count * sizeof(float)) == 0;
 }
 
-MultiplyTiles choose() {
+const TileFunctions* choose() {
   const char* const variable = std::getenv("PYRNN_AMX");
   const std::string wanted = variable == nullptr ? "" : variable;
   const Kernels<float>& kernels = kernels_of<float>(active_table());
@@ -103,13 +103,13 @@ MultiplyTiles choose() {
 
 }  // namespace
 
-MultiplyTiles usable_tiles() {
-  static const MultiplyTiles tiles = choose();
+const TileFunctions* usable_tiles() {
+  static const TileFunctions* const tiles = choose();
   return tiles;
 }
 
 const char* name_of_tiles() {
-  const MultiplyTiles tiles = usable_tiles();
+  const TileFunctions* const tiles = usable_tiles();
   if (tiles == nullptr) return "software";
   return tiles == kernels_of<float>(active_table()).emulated_tiles ? "emulated" : "amx";
 }
