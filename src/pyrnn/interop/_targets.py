@@ -49,6 +49,8 @@ def write(
     try:
         if kind == ".safetensors":
             return _write_safetensors(holding, path, weights, activations)
+        if kind == ".onnx" and holding.whole:
+            return _write_graph(holding.program, path)
         if not holding.layers:
             raise ConversionError(f"{shown(path)}: expected at least one layer, got none")
         _check_whole(holding, path, kind)
@@ -65,7 +67,7 @@ def write(
 
 def _check_whole(holding: Holding, path: AnyPath, kind: str) -> None:
     """Refuse a model with parts that no layer is, where the file would be another model."""
-    missing = holding.left | (holding.refused if holding.ordered else {})
+    missing = _missing(holding)
     if kind not in WHOLE or not missing:
         return
     name, reason = next(iter(missing.items()))
@@ -74,6 +76,11 @@ def _check_whole(holding: Holding, path: AnyPath, kind: str) -> None:
         f"{shown(path)}: expected a model that is layers of pyrnn, got {name}: {reason}{more} "
         "('pyrnn inspect' names all); --layer chooses layers"
     )
+
+
+def _missing(holding: Holding) -> dict[str, str]:
+    """What a model has besides its layers, and why no layer is that."""
+    return holding.left | (holding.refused if holding.ordered else {})
 
 
 def _counted(layers: Mapping[str, Layer]) -> str:
@@ -93,6 +100,17 @@ def _write_onnx(holding: Holding, path: AnyPath) -> str:
 
     onnx.save(holding.layers, path)
     return _counted(holding.layers)
+
+
+def _write_graph(program: Any, path: AnyPath) -> str:
+    from pyrnn.interop import onnx
+
+    try:
+        model = onnx.Model(program)
+    except (onnx.UnsupportedError, onnx.GraphError) as error:
+        raise ConversionError(f"{shown(path)}: {error}") from error
+    onnx.save(model, path)
+    return f"the whole model, {len(program.graph.nodes)} nodes"
 
 
 def _write_torch(holding: Holding, path: AnyPath) -> str:

@@ -13,9 +13,10 @@ from pyrnn._imports import extras
 from pyrnn._types import Array
 from pyrnn._version import version
 from pyrnn.interop._parts import parts_of, plain_cell, sizes_of
-from pyrnn.interop.onnx import write_activations, write_windows
 from pyrnn.interop.onnx.equations import Weights
+from pyrnn.interop.onnx.model import Model
 from pyrnn.interop.onnx.weights import activation_attributes, from_cell, settings_of
+from pyrnn.interop.onnx.writing import activations, graph, windows
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm, Softmax
@@ -35,21 +36,23 @@ IR_VERSION = 8
 _CELLS = {"rnn_tanh", "rnn_relu", "gru", "gru_reset_before", "lstm"} | {
     f"lstm{coupled}{peephole}" for coupled in ("", "_coupled") for peephole in ("", "_peephole")
 }
-_OVER_TIME = (Recurrent, Pooling, *write_windows.WINDOWS)
+_OVER_TIME = (Recurrent, Pooling, *windows.WINDOWS)
 _DIRECTIONS = {(False,): "forward", (True,): "reverse", (False, True): "bidirectional"}
 
 
-def save(model: Layer | Sequence[Layer] | Mapping[str, Layer], path: AnyPath) -> None:
-    """Export layers as an ``.onnx`` file that any runtime for ONNX runs.
+def save(model: Layer | Sequence[Layer] | Mapping[str, Layer] | Model, path: AnyPath) -> None:
+    """Export layers, or a model that was read, as an ``.onnx`` file that any runtime runs.
 
     Parameters
     ----------
-    model : Layer, sequence or dict of layers
+    model : Layer, sequence or dict of layers, or Model
         RNN, LSTM, GRU with any activations, clip and merge mode; Linear, Embedding, Conv1d,
         MaxPool1d, LayerNorm, BatchNorm1d, InstanceNorm1d, Activation, Softmax, LastStep,
         MeanOverTime, a `Sequential` of them; or several of them, each of which takes the output of
         the one before. In a dict, the nodes have the names of their layers, which come back when
-        the file is read. What only acts in training (dropout, recurrent dropout) is left out.
+        the file is read. What only acts in training (dropout, recurrent dropout) is left out. The
+        graph of a `Model`, from `prepare` or a converted file, is written as it was read, but for
+        the names of axes of any length.
     path : str, bytes or os.PathLike
         Usually ends in ``.onnx``.
 
@@ -88,19 +91,20 @@ def save(model: Layer | Sequence[Layer] | Mapping[str, Layer], path: AnyPath) ->
     write_atomically(name, to_model(model).SerializeToString(deterministic=True))
 
 
-def to_model(model: Layer | Sequence[Layer] | Mapping[str, Layer]) -> Any:
+def to_model(model: Layer | Sequence[Layer] | Mapping[str, Layer] | Model) -> Any:
     """The `onnx.ModelProto` that `save` writes."""
     from onnx import helper
 
+    if isinstance(model, Model):
+        return graph.to_proto(model.program)
     named = [(name, layer) for name, layer in _named(model) if not isinstance(layer, Dropout)]
     layers = [layer for _, layer in named]
     writer = _Writer(_checked(layers), {name for name, _ in named})
     for name, layer in named:
         writer.name = name
         _WRITERS[type(layer)](writer, layer)
-    graph = writer.graph()
     opset = helper.make_opsetid("", OPSET)
-    made = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+    made = helper.make_model(writer.graph(), opset_imports=[opset], ir_version=IR_VERSION)
     made.producer_name, made.producer_version = "pyrnn", version()
     described = json.dumps([repr(layer) for layer in layers])
     helper.set_model_props(made, {"pyrnn.layers": described})
@@ -435,11 +439,11 @@ _WRITERS: Mapping[type[Layer], Callable[[_Writer, Any], None]] = {
     Embedding: _Writer.embedding,
     LayerNorm: _Writer.layer_norm,
     BatchNorm1d: _Writer.batch_norm,
-    Conv1d: write_windows.convolution,
-    MaxPool1d: write_windows.max_pool,
-    InstanceNorm1d: write_windows.instance_norm,
-    Activation: write_activations.activation,
-    Softmax: write_activations.softmax,
+    Conv1d: windows.convolution,
+    MaxPool1d: windows.max_pool,
+    InstanceNorm1d: windows.instance_norm,
+    Activation: activations.activation,
+    Softmax: activations.softmax,
     LastStep: _Writer.last_step,
     MeanOverTime: _Writer.mean_over_time,
 }

@@ -1,0 +1,1 @@
+"""How single layers, and whole graphs, become messages of the package onnx."""
