@@ -267,3 +267,41 @@ def test_a_checkpoint_has_what_the_others_keep_after_its_epoch(first, tmp_path):
     with pytest.raises(StoppedError):
         fit(Interrupt(5))  # amid the third epoch
     assert fit(Interrupt(None)) == 3
+
+
+class Killed(callbacks.Callback):
+    """Ends the program after an epoch whose checkpoint has been written."""
+
+    restores = True  # called after those that save
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs):
+        if epoch == self.epoch:
+            raise StoppedError
+
+
+def test_killed_after_the_epoch_that_ended_it(tmp_path):
+    """What EarlyStopping has ended does not go on for one more epoch."""
+
+    def trained(killed_at=None):
+        model = model_of(2)
+        stop = callbacks.EarlyStopping(monitor="loss", min_delta=10.0, patience=2)
+        calls = [stop, callbacks.BackupAndRestore(tmp_path / "run.safetensors"), Killed(killed_at)]
+        optimizer = pyrnn.SGD(model.parameters, lr=0.1)
+        trainer = pyrnn.Trainer(model, "cross_entropy", optimizer, seed=3)
+        trainer.fit(RUNS["sequences"][0](), epochs=9, callbacks=calls)
+        return trainer
+
+    expected = trained()
+    epochs = len(expected.history.epoch)
+    assert 1 < epochs < 9
+    for epoch in (epochs - 2, epochs - 1):
+        with pytest.raises(StoppedError):
+            trained(epoch)
+        got = trained()
+        assert got.history.history == expected.history.history
+        np.testing.assert_equal(got.model.state_dict(), expected.model.state_dict())
+        got.fit(RUNS["sequences"][0](), epochs=epochs + 2, callbacks=[])
+        assert len(got.history.epoch) == epochs + 2

@@ -97,6 +97,7 @@ class EarlyStopping(Callback):
         self.wait = self.stopped_epoch = self.best_epoch = 0
         self._monitor.best = self._monitor.sign * np.inf
         self._weights: dict[str, Any] | None = None
+        self._continues = False
 
     @property
     def best(self) -> float:
@@ -104,9 +105,16 @@ class EarlyStopping(Callback):
         return self._monitor.best
 
     def on_train_begin(self) -> None:
-        """Forget an earlier training, unless this one continues it."""
+        """Forget an earlier training, unless this one continues it; end one that had ended.
+
+        It may have been killed after its last epoch, before `on_train_end`.
+        """
+        epochs = self.trainer.progress.epoch
         if not self.trainer.progress.step:
             self._begin()
+        elif self._continues and self.stopped_epoch and self.stopped_epoch + 1 == epochs:
+            self.trainer.stop_training = True
+        self._continues = False
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Check the monitored number."""
@@ -147,6 +155,7 @@ class EarlyStopping(Callback):
         for name, value in counts.items():
             setattr(self, name, value)
         self._monitor.best, self._weights = best, weights
+        self._continues = True
 
 
 def _check_weights(weights: Any, arrays: Mapping[str, Any]) -> None:
