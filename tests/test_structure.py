@@ -34,7 +34,7 @@ def test_a_circle_is_noticed():
 # --- sizes ----------------------------------------------------------------------------------
 
 # Without __init__.py, which may hold a docstring alone, and without stubs.
-MOST_FILES, MOST_LINES = 16, 450
+MOST_FILES, MOST_LINES = 15, 450
 CODE = [
     path
     for folder in (PYTHON, ROOT / "tests", ROOT / "bench", ROOT / "examples")
