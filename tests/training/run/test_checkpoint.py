@@ -265,7 +265,7 @@ def test_a_checkpoint_has_what_the_others_keep_after_its_epoch(first, tmp_path):
         return counting.seen
 
     with pytest.raises(StoppedError):
-        fit(Interrupt(5))  # amid the third epoch
+        fit(Interrupt(5))  # within the third epoch
     assert fit(Interrupt(None)) == 3
 
 
