@@ -234,3 +234,14 @@ def test_the_core_refuses_streams_that_are_not_there(rows):
     with pytest.raises(ValueError, match="rows"):
         engine.set_state((np.ones((1, len(rows), 4), np.float32),), np.array(rows))
     assert not engine.state()[0].any()
+
+
+def test_a_step_takes_one_argument_or_two():
+    step = pyrnn.GRU(3, 4, seed=0).stream()._engine.step
+    x_t = np.ones((1, 3), np.float32)
+    for arguments in ((), (x_t, None, None)):
+        with pytest.raises(TypeError, match="one or two arguments"):
+            step(*arguments)
+    with pytest.raises(TypeError, match="keyword"):
+        step(x_t, out=None)
+    assert np.array_equal(step(x_t), pyrnn.GRU(3, 4, seed=0).stream().step(x_t, None))

@@ -11,6 +11,7 @@
 #include "bindings/bindings.hpp"
 #include "bindings/python/arrays.hpp"
 #include "bindings/python/computing.hpp"
+#include "bindings/python/direct.hpp"
 #include "bindings/python/unlisted.hpp"
 #include "bindings/recurrent/weights.hpp"
 #include "runtime/walk/stream.hpp"
@@ -193,11 +194,11 @@ class OneStep {
 
 template <class T>
 void bind_all(py::module_& module, const char* name) {
-  py::class_<OneStep<T>>(module, name)
-      .def(py::init<const std::vector<Weights<T>*>&, const std::string&,
-                    const std::vector<double>&>(),
-           py::arg("layers"), py::arg("form"), py::arg("zoneout"))
-      .def("call", &OneStep<T>::call, py::arg("x"), py::arg("state"));
+  py::class_<OneStep<T>> type(module, name);
+  type.def(
+      py::init<const std::vector<Weights<T>*>&, const std::string&, const std::vector<double>&>(),
+      py::arg("layers"), py::arg("form"), py::arg("zoneout"));
+  Direct<OneStep<T>, &OneStep<T>::call>::bind(type, "call");
   leave_unlisted<OneStep<T>>();
 }
 

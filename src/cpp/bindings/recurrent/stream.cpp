@@ -9,6 +9,7 @@
 #include "bindings/bindings.hpp"
 #include "bindings/python/arrays.hpp"
 #include "bindings/python/computing.hpp"
+#include "bindings/python/direct.hpp"
 #include "bindings/python/unlisted.hpp"
 #include "bindings/recurrent/weights.hpp"
 #include "runtime/threads/fork.hpp"
@@ -136,14 +137,14 @@ class BoundStream {
 
 template <class T>
 void bind_all(py::module_& module, const char* name) {
-  py::class_<BoundStream<T>>(module, name)
-      .def(
+  py::class_<BoundStream<T>> type(module, name);
+  type.def(
           py::init<const std::vector<Weights<T>*>&, Size, py::object, const std::vector<double>&>(),
           py::arg("layers"), py::arg("batch_size"), py::arg("check"),
           py::arg("zoneout") = std::vector<double>())
-      .def("step", &BoundStream<T>::step, py::arg("x_t"), py::arg("out") = py::none())
       .def("state", &BoundStream<T>::state, py::arg("rows") = py::none())
       .def("set_state", &BoundStream<T>::set_state, py::arg("state"), py::arg("rows") = py::none());
+  Direct<BoundStream<T>, &BoundStream<T>::step>::bind(type, "step");
   leave_unlisted<BoundStream<T>>();
 }
 
