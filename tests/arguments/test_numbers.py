@@ -287,3 +287,38 @@ def test_dropout_of_one_layer_warns_where_it_is_made(make_any):
         warnings.simplefilter("error")
         make_any(3, 4, 2, dropout=0.5)
         make_any(3, 4, dropout=0.0)
+
+
+SUBNORMAL = {
+    "LSTM": lambda eps: pyrnn.LSTM(3, 4, layer_norm=True, eps=eps),
+    "GRU": lambda eps: pyrnn.GRU(3, 4, layer_norm=True, eps=eps),
+    "LSTMCell": lambda eps: pyrnn.LSTMCell(3, 4, layer_norm=True, eps=eps),
+    "LayerNorm": lambda eps: pyrnn.LayerNorm(4, eps=eps),
+    "BatchNorm1d": lambda eps: pyrnn.BatchNorm1d(4, eps=eps),
+    "InstanceNorm1d": lambda eps: pyrnn.InstanceNorm1d(4, eps=eps),
+}
+
+
+@pytest.mark.parametrize("make", SUBNORMAL.values(), ids=SUBNORMAL)
+def test_eps_is_no_number_that_the_core_takes_for_zero(make):
+    for eps in (5e-324, 1e-310, 1e-45, 1e-38):
+        with pytest.raises(ValueError, match=r"eps: expected .*a number of at least 1.2e-38, got"):
+            make(eps)
+    assert make(1.2e-38).eps == 1.2e-38
+
+
+@pytest.mark.parametrize("length", [2**31, 2**63, 10**400])
+def test_texts_longer_than_anything(length):
+    model = CharacterModel("helo", hidden_size=3, seed=0)
+    for sample in (model.sample, model.sample_stream):
+        with pytest.raises(ValueError, match="length: expected a whole number of at most"):
+            sample("he", length)
+
+
+def test_lengths_of_no_rows_may_have_any_dtype():
+    layer = pyrnn.GRU(3, 4, seed=0)
+    for dtype in (np.float64, np.complex128, object):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            y, _ = layer(np.zeros((2, 0, 3), np.float32), lengths=np.zeros(0, dtype))
+        assert y.shape == (2, 0, 4)

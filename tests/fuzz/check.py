@@ -25,6 +25,7 @@ BINDING = re.compile(r"incompatible (function|constructor) arguments|\(arg\d|std
 EXPECTED = re.compile(
     "invalid value encountered in matmul|UserWarning: dropout acts between layers"
     "|UserWarning: learning_rate: training with .* ended worse than it began"
+    "|DataConversionWarning: A column-vector y was passed"
 )
 """NumPy may say the first of lanes that nobody reads; see pyproject.toml. The others are meant."""
 FROM_NUMPY = re.compile(

@@ -46,7 +46,7 @@ def lengths_array(
     """Check the lengths of a batch's sequences, in [1, time_steps]; return an ``intp`` copy."""
     array = _checks.as_array(name, value).copy()
     if not array.size:  # an empty list has no dtype of its own
-        array = array.astype(np.intp)
+        array = np.zeros(array.shape, np.intp)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integers, got dtype {array.dtype}")
     if array.shape != (batch_size,):

@@ -66,7 +66,8 @@ def sum_over_rows(a: Array, b: Array | Indices) -> Array:
 def _pairs(x: Array) -> Array:
     """(N, K) -> (blocks, pairs of a block, even or odd, N), with zeros past K."""
     filled = np.pad(x, ((0, 0), (0, -x.shape[1] % BLOCK)))
-    pairs: Array = filled.reshape(len(x), -1, BLOCK // 2, 2).transpose(1, 2, 3, 0)
+    blocks = filled.shape[1] // BLOCK
+    pairs: Array = filled.reshape(len(x), blocks, BLOCK // 2, 2).transpose(1, 2, 3, 0)
     return pairs
 
 

@@ -58,19 +58,45 @@ def weighted_cross_entropy(
     rows = np.arange(len(targets))
     scores = logits.astype(np.float64)
     scores -= scores.max(axis=1, keepdims=True)
-    log_p = scores - functions.log(functions.exp(scores).sum(axis=1, keepdims=True))
+    log_p = scores - _log_of_sum(scores, functions)
     own = (1 - smoothing) * weights[targets]
     losses = -own * log_p[rows, targets]
-    total = own
-    gradient = np.zeros_like(scores)
+    p = functions.exp(log_p)
+    from_own = p.copy()
+    from_own[rows, targets] = _less_one(p[rows, targets], log_p[rows, targets], functions)
+    gradient = from_own * own[:, None]
     if smoothing:
         share = smoothing / len(weights)
         losses -= share * (weights * log_p).sum(axis=1)
-        total = own + share * weights.sum()
-        gradient -= share * weights
-    gradient[rows, targets] -= own
-    gradient += functions.exp(log_p) * total[:, None]
+        gradient += p * (share * weights.sum()) - share * weights
     return losses, gradient
+
+
+def _log_of_sum(scores: Array, functions: Functions) -> Array:
+    """ln Σ_c exp(scores_c) of each row, (M, 1), whose largest score is 0.
+
+    With the rest r of the sum beside that 1, and u = 1 + r rounded, it is ln(1 + r) =
+    r ln(u) / (u − 1) (Higham, Accuracy and Stability of Numerical Algorithms, section 1.14): exact
+    to rounding also where r is small, as in a row whose class is nearly certain.
+    """
+    others = functions.exp(scores)
+    others[np.arange(len(scores)), scores.argmax(axis=1)] -= 1  # NaN stays
+    rest = others.sum(axis=1, keepdims=True)
+    rounded = 1 + rest
+    above = rounded - 1
+    small = above == 0
+    return np.where(small, rest, rest * functions.log(rounded) / np.where(small, 1, above))
+
+
+def _less_one(p: Array, log_p: Array, functions: Functions) -> Array:
+    """p − 1, exact to rounding also where p is nearly 1: (p − 1) ln(p) / ln(p rounded).
+
+    Source: Higham, the same chapter.
+    """
+    near = (log_p > -0.5) & (p != 1)
+    known = np.where(near, p, 0.5)
+    corrected = (known - 1) * log_p / functions.log(known)
+    return np.where(near, corrected, np.where(p == 1, log_p, p - 1))
 
 
 # --- losses of single elements --------------------------------------------------------------

@@ -284,7 +284,7 @@ def sample(
     weights = _weights(_layout.arguments({}, parameters, _SHAPES))
     index_of = _vocabulary_index(vocabulary, len(weights.Why))
     indices = _prompt_indices(prompt, index_of)
-    length = _checks.size("length", length, least=0)
+    length = _checks.size("length", length, 0, _checks.MAX_COUNT)
     temperature = _checks.finite_number("temperature", temperature, 0.0)
     generator = np.random.default_rng(_checks.size("seed", seed, least=0))
     check_usable(weights._asdict())

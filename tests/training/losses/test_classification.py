@@ -198,3 +198,29 @@ def test_chances_outside_their_range():
         losses.binary_cross_entropy_with_logits(np.zeros(2), np.array(["a", "b"]))
     value, _ = losses.binary_cross_entropy_with_logits(np.zeros(2), np.array([True, False]))
     assert value == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_whose_class_is_nearly_certain(weighted, backend):
+    """With two classes the loss is ln(1 + e^-d), its gradient -1 / (1 + e^d), down to 1e-300."""
+    above = np.concatenate([np.linspace(-40, 40, 161), [100.0, 300.0, 690.0]])
+    logits = np.stack([np.zeros_like(above), above], axis=1)
+    options = {"weight": np.array([0.5, 3.0])} if weighted else {}
+    targets = np.ones(len(above), int)
+    loss, dlogits = losses.cross_entropy(logits, targets, reduction="none", **options)
+    scale = 3.0 if weighted else 1.0
+    expected = scale * np.where(
+        above > 0, np.log1p(np.exp(-above)), np.log1p(np.exp(above)) - above
+    )
+    np.testing.assert_allclose(loss, expected, rtol=1e-13, atol=0)
+    np.testing.assert_allclose(dlogits[:, 1], -scale / (1 + np.exp(above)), rtol=1e-13, atol=0)
+    np.testing.assert_allclose(dlogits.sum(axis=1), 0, atol=1e-15)
+
+
+def test_a_row_with_infinity_or_nan_says_nan(backend):
+    for wrong in (np.inf, np.nan):
+        logits = np.array([[0.0, wrong, 1.0]])
+        for target in range(3):
+            loss, dlogits = losses.cross_entropy(logits, [target], reduction="none")
+            assert np.isnan(loss).all()
+            assert np.isnan(dlogits).all()

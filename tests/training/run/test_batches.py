@@ -80,3 +80,14 @@ def test_items_that_are_not_there():
         trainer().fit((X, dict(enumerate([0, 1], start=1))), epochs=1)
     with pytest.raises(ValueError, match=f"x: {message}"):
         trainer().predict(x)
+
+
+@pytest.mark.parametrize("others", [(2,), (3, 1), ()])
+def test_targets_of_sequences_have_one_shape(others):
+    model = pyrnn.Sequential(
+        rnn=pyrnn.GRU(2, 3, seed=0), last=pyrnn.LastStep(), out=pyrnn.Linear(3, 3, seed=1)
+    )
+    trainer = pyrnn.Trainer(model, "mse", pyrnn.SGD(model.parameters), seed=0)
+    message = r"train: expected targets of one shape, .* got \(.*\) of sequence . and \(.*\) of ."
+    with pytest.raises(ValueError, match=message):
+        trainer.fit((X, [np.ones(3), np.ones(others)]), epochs=1)

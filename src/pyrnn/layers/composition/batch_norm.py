@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,7 +106,7 @@ class BatchNorm1d(Pointwise):
     """
 
     num_features: Option[int] = Option(_checks.size)
-    eps: Option[float] = Option(partial(_checks.finite_number, low=0.0))
+    eps: Option[float] = Option(_checks.epsilon)
     momentum: Option[float | None] = Option(
         lambda name, value: None if value is None else _checks.finite_number(name, value, 0.0, 1.0)
     )

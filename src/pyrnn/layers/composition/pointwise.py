@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -322,7 +321,7 @@ class LayerNorm(Pointwise):
     """
 
     normalized_shape: Option[int] = Option(_checks.size)
-    eps: Option[float] = Option(partial(_checks.finite_number, low=0.0))
+    eps: Option[float] = Option(_checks.epsilon)
     elementwise_affine: Option[bool] = Option(_checks.flag)
 
     def __init__(

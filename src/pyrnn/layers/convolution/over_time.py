@@ -307,7 +307,7 @@ class InstanceNorm1d(OverTime):
     """
 
     num_features: Option[int] = Option(_checks.size)
-    eps: Option[float] = Option(partial(_checks.finite_number, low=0.0))
+    eps: Option[float] = Option(_checks.epsilon)
     affine: Option[bool] = Option(_checks.flag)
 
     def __init__(

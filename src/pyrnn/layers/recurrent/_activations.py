@@ -69,14 +69,6 @@ def clip(name: str, value: Any) -> float | None:
     return number
 
 
-def eps(name: str, value: Any) -> float:
-    """A check for what is added to variances: a number above 0."""
-    number = _checks.finite_number(name, value, 0.0)
-    if number == 0:
-        raise ValueError(f"{name}: expected a number above 0, got {value!r}")
-    return number
-
-
 def check_layer_norm(options: Mapping[str, Any]) -> None:
     """Refuse other activations with layer norm, whose cells have none, and its options without."""
     for name, usual_one in (("eps", 1e-5), ("normalised_state", False)):

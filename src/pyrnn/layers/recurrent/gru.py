@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
@@ -27,7 +28,7 @@ class _GRUKind(Kind):
     activation: Option[ActivationLike] = Option(_activations.activation)
     recurrent_activation: Option[ActivationLike] = Option(_activations.activation)
     clip: Option[float | None] = Option(_activations.clip)
-    eps: Option[float] = Option(_activations.eps)
+    eps: Option[float] = Option(partial(_checks.epsilon, zero=False))
 
     @property
     def cell(self) -> str:

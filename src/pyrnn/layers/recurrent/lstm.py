@@ -31,7 +31,7 @@ class _LSTMKind(Kind):
     recurrent_activation: Option[ActivationLike] = Option(_activations.activation)
     output_activation: Option[ActivationLike | None] = Option(_activations.optional_activation)
     clip: Option[float | None] = Option(_activations.clip)
-    eps: Option[float] = Option(_activations.eps)
+    eps: Option[float] = Option(partial(_checks.epsilon, zero=False))
     normalised_state: Option[bool] = Option(_checks.flag)
 
     _state_names = ("h", "c")

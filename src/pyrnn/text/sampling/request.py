@@ -70,7 +70,7 @@ def made(
             f"vocabulary: expected a {vocabulary.unit} to write, got {REPLACEMENT!r} alone"
         )
     divergence.check_usable(model.parameters)
-    length = _checks.size("length", length)
+    length = _checks.size("length", length, most=_checks.MAX_COUNT)
     chosen = choice.checked(temperature, top_k, top_p)
     if num_beams is not None:
         num_beams = _checks.size("num_beams", num_beams)

@@ -217,8 +217,18 @@ class Sequences:
             chosen = self._targets[rows]
         else:
             kept = [_item(self._name, self._targets, row) for row in rows.tolist()]
-            chosen = np.stack([np.asarray(target) for target in kept])
+            chosen = self._stacked([np.asarray(target) for target in kept], rows)
         return self._cast(chosen)
+
+    def _stacked(self, targets: list[npt.NDArray[Any]], rows: npt.NDArray[np.intp]) -> Any:
+        for row, target in zip(rows.tolist(), targets, strict=True):
+            if target.shape != targets[0].shape:
+                raise ValueError(
+                    f"{self._name}: expected targets of one shape, or one for each step of each "
+                    f"sequence, got {targets[0].shape} of sequence {rows[0]} and {target.shape} "
+                    f"of {row}"
+                )
+        return np.stack(targets)
 
     def _padded(self, source: Any, rows: npt.NDArray[np.intp], begin: int, end: int) -> Any:
         """Steps [begin, end) of some sequences, side by side."""
