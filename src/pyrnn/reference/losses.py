@@ -85,7 +85,8 @@ def _log_of_sum(scores: Array, functions: Functions) -> Array:
     rounded = 1 + rest
     above = rounded - 1
     small = above == 0
-    return np.where(small, rest, rest * functions.log(rounded) / np.where(small, 1, above))
+    logarithm: Array = rest * functions.log(rounded) / np.where(small, 1, above)
+    return np.where(small, rest, logarithm)
 
 
 def _less_one(p: Array, log_p: Array, functions: Functions) -> Array:

@@ -173,3 +173,12 @@ def test_float32_is_what_it_was(same_bits):
     before = step(layer, x)
     step(layer.train(compute="bfloat16"), x)
     same_bits(step(layer.train(compute="float32"), x), before)
+
+
+def test_no_rows(backend):
+    layer = pyrnn.Linear(3, 2, seed=0).train(compute="bfloat16")
+    y, _, cache = layer.forward(np.zeros((0, 3), np.float32))
+    dx, _, grads = layer.backward(cache, y)
+    assert y.shape == (0, 2)
+    assert dx.shape == (0, 3)
+    assert not any(array.any() for array in grads.values())

@@ -54,6 +54,9 @@ FAULTS = {
     "scheduler": lambda t: t["scheduler"].update(last_epoch=-5),
     "generator of a layer": lambda t: t["generators"][0]["model.drop"]["state"].update(inc=-1),
     "large generator": lambda t: t["generators"][0]["model.drop"].update(uinteger=2**80),
+    "order's generator": lambda t: t["progress"].update(
+        before=t["generators"][0]["model.drop"] | {"has_uint32": 7}, generator={"state": {}}
+    ),
     "callback": lambda t: t["callbacks"][0][1].update(wait="x"),
     "best weights": lambda t: t["callbacks"][0][1].update(weights={}),
     "step": lambda t: t["progress"].update(step="many"),

@@ -80,7 +80,16 @@ def _check(trainer: Any, state: Mapping[str, Any]) -> list[Any]:
     for name, array in arrays.items():
         if state["model"][name].shape != array.shape or state["model"][name].dtype != array.dtype:
             raise ValueError(f"{name}: expected shape {array.shape} and dtype {array.dtype}")
-    return list(drawn)
+    return [{name: _generator(one) for name, one in rank.items()} for rank in drawn]
+
+
+def _generator(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The state of a generator of random numbers; NumPy 1 takes any integers for it."""
+    for name in ("state", "inc"):
+        _checks.size(name, state["state"][name], 0, 2**128 - 1)
+    _checks.size("has_uint32", state["has_uint32"], 0, 1)
+    _checks.size("uinteger", state["uinteger"], 0, 2**32 - 1)
+    return state
 
 
 def _restore_progress(trainer: Any, saved: Mapping[str, Any]) -> None:
@@ -92,7 +101,8 @@ def _restore_progress(trainer: Any, saved: Mapping[str, Any]) -> None:
         setattr(progress, name, value)
     in_pass = progress.item > 0
     # The order of this pass is drawn again, from the generator's state before it.
-    progress.generator.bit_generator.state = saved["before"] if in_pass else saved["generator"]
+    order = _generator(saved["before"] if in_pass else saved["generator"])
+    progress.generator.bit_generator.state = order
     progress.states = deque(_several.own_states(trainer, states))
     progress.history = trainer.history = _history(saved["epochs"], saved["history"])
 
