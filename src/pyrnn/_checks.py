@@ -96,15 +96,18 @@ def seed(value: object) -> int | None:
     return None if value is None else size("seed", value, least=0)
 
 
-LEAST_EPS = float(np.finfo(np.float32).tiny)
+LEAST_EPS = 2.0**-126
+"""The least normal number of float32."""
 
 
 def epsilon(name: str, value: object, zero: bool = True) -> float:
     """Check what is added to variances: no subnormal number, which counts as zero in the core."""
     number = finite_number(name, value, 0.0)
     if number < LEAST_EPS and not (zero and number == 0):
-        expected = f"0, or a number of at least {LEAST_EPS:.2g}"
-        raise ValueError(f"{name}: expected {expected if zero else expected[6:]}, got {value!r}")
+        or_zero = "0, or " if zero else ""
+        raise ValueError(
+            f"{name}: expected {or_zero}a number of at least {LEAST_EPS:.2g}, got {value!r}"
+        )
     return number
 
 

@@ -171,3 +171,16 @@ def test_a_step_that_ended_between_layers_is_not_gone_on_with(failure, monkeypat
         stream.step(x_t)
     stream.reset()
     assert np.array_equal(stream.step(x_t), first)
+
+
+@pytest.mark.parametrize("first", [pyrnn.GRU(3, 4, seed=0), pyrnn.Linear(3, 4, seed=0)], ids=repr)
+def test_an_input_refused_after_others_is_not_the_end(first, backend):
+    model = pyrnn.Sequential(first, pyrnn.LSTM(4, 2, seed=1), pyrnn.Linear(2, 2, seed=2))
+    stream, expected = model.stream(2), model.stream(2)
+    x_t = np.ones((2, 3), np.float32)
+    for _ in range(2):
+        assert np.array_equal(stream.step(x_t), expected.step(x_t))
+        for wrong in (np.ones((2, 5), np.float32), np.ones((2, 3)), np.ones((3, 3), np.float32), 1):
+            with pytest.raises((TypeError, ValueError), match="x"):
+                stream.step(wrong)
+    assert np.array_equal(stream.step(x_t), expected.step(x_t))

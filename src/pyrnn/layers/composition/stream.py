@@ -114,16 +114,18 @@ class SequentialStream(Closed, Portable):
         # Once a step has succeeded, only memory or Ctrl-C can end one between two layers.
         before = self.state if self._output is None else None
         y: Any = x_t
+        moved = False
         try:
-            for step in self._steps.values():
+            for name, step in self._steps.items():
                 y = step.step(y, rows=chosen) if hasattr(step, "step") else step(y)
+                moved = moved or bool(self._parts.get(name))
             if self._output is None and out is not None:
                 _checks.output_array("out", out, y.dtype, y.shape)
         except BaseException:
-            if self._output is not None:
-                self._torn = True
-            elif before is not None:
+            if before is not None:
                 self.state = before
+            elif moved:
+                self._torn = True
             raise
         if self._output is None:
             self._output = y.shape[1:], y.dtype
