@@ -36,13 +36,18 @@ def test_a_model(run, tmp_path):
 
 def test_int8(run):
     serialization.save(pyrnn.GRU(2, 30, seed=0), "m.safetensors")
-    result = run("export", "m.safetensors", "--c", "out", "--weights", "int8")
-    assert result.status == 0, result.err
-    flash = 90 * (2 + 30) + 4 * (2 * 90 + 2 * 90)  # numbers; scales and biases
-    stack = 4 * (2 * 90) + 2 * 30  # pre-activations; h as whole numbers
-    sizes = result.out.splitlines()[-1]
-    assert sizes.startswith(f"flash {flash:,} bytes of weights, state 120 bytes, arrays on the ")
-    assert f" stack {stack:,} bytes;" in sizes
+    to_int8 = ("export", "m.safetensors", "--c", "out", "--weights", "int8")
+    for activations, width in ((), 2), (("--activations", "int8"), 1):
+        result = run(*to_int8, *activations)
+        assert result.status == 0, result.err
+        flash = 90 * (2 + 30) + 4 * (2 * 90 + 120)  # numbers; scales and biases
+        stack = 4 * 120 + width * 30  # pre-activations; h as whole numbers
+        sizes = result.out.splitlines()[-1]
+        assert sizes.startswith(f"flash {flash:,} bytes of weights, state 120 bytes, arrays on ")
+        assert f" stack {stack:,} bytes;" in sizes
+    result = run(*to_int8[:-2], "--activations", "int8")
+    assert result.status == 2
+    assert "--activations: expected --weights int8 beside it, got no --weights" in result.err
     serialization.save(pyrnn.GRU(2, 3, dtype="float64"), "m.safetensors")
     result = run("export", "m.safetensors", "--c", "out", "--weights", "int8")
     assert result.status == 2

@@ -46,13 +46,18 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.set_defaults(run=run)
 
 
+def check_activations(arguments: argparse.Namespace) -> None:
+    """Refuse a format of activations without weights of int8."""
+    if arguments.activations and arguments.weights != "int8":
+        got = f"--weights {arguments.weights}" if arguments.weights else "no --weights"
+        raise UsageError(f"argument --activations: expected --weights int8 beside it, got {got}")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Read, choose, write, and print what was written and what was left out."""
     conversion.suffix_of(arguments.target)
     check_other("OUT", arguments.target, [arguments.source])
-    if arguments.activations and arguments.weights != "int8":
-        got = f"--weights {arguments.weights}" if arguments.weights else "no --weights"
-        raise UsageError(f"argument --activations: expected --weights int8 beside it, got {got}")
+    check_activations(arguments)
     with deferred():
         holding = conversion.read(arguments.source)
         if arguments.layer:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, get_args
 
 from pyrnn._files import shown
+from pyrnn._types import ActivationFormat
 from pyrnn.cli._common.arguments import Subparsers, file_name
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import deferred
-from pyrnn.cli.convert import choose
+from pyrnn.cli.convert import check_activations, choose
 from pyrnn.interop import conversion
 from pyrnn.interop.c.export import export
 from pyrnn.layers.composition.sequential import Sequential
@@ -37,16 +38,28 @@ def add_parser(subparsers: Subparsers) -> None:
         choices=("float32", "float64", "int8"),
         help="store matrices of weights in this format; int8 takes a quarter of float32",
     )
+    parser.add_argument(
+        "--activations",
+        choices=get_args(ActivationFormat),
+        help="beside --weights int8: to what x and h are rounded at each step",
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, export, and print the memory that a device needs."""
     conversion.suffix_of(arguments.model)
+    check_activations(arguments)
     with deferred():
         model = _chosen(conversion.read(arguments.model), arguments)
         try:
-            made = export(model, arguments.c, name=arguments.name, weights=arguments.weights)
+            made = export(
+                model,
+                arguments.c,
+                name=arguments.name,
+                weights=arguments.weights,
+                activations=arguments.activations,
+            )
         except (TypeError, ValueError) as error:
             raise UsageError(f"{shown(arguments.model)}: {error}") from error
     print("\n".join(made.files))

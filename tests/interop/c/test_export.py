@@ -1,6 +1,5 @@
 """Models as C: built by the compilers that are there, without a warning, they compute the same."""
 
-import ctypes
 import os
 import re
 import shutil
@@ -10,82 +9,12 @@ import numpy as np
 import pytest
 
 import pyrnn
-from pyrnn._number_formats.narrow import is_narrow
 from pyrnn.interop.c import export
-from tests.interop.c.building import COMPILERS, FLAGS, make
+from tests.interop.c.building import ARM, ARM_RUN, COMPILERS, FLAGS, largest_error, make
+from tests.interop.c.models import DOUBLE, LAYERS, drawn_layer, moved
 
-ARM = "arm-linux-gnueabihf-gcc"
-ARM_RUN = "qemu-arm -L /usr/arm-linux-gnueabihf"
 if not COMPILERS:
     pytest.skip("needs a C compiler", allow_module_level=True)
-
-DOUBLE = {"dtype": "float64"}
-LAYERS = {
-    "rnn": lambda **more: pyrnn.RNN(3, 5, 2, seed=0, **more),
-    "relu": lambda **more: pyrnn.RNN(3, 5, nonlinearity="relu", bias=False, seed=0, **more),
-    "lstm": lambda **more: pyrnn.LSTM(3, 7, 2, seed=0, **more),
-    "projection": lambda **more: pyrnn.LSTM(3, 7, 2, proj_size=4, seed=0, **more),
-    "peephole": lambda **more: pyrnn.LSTM(3, 7, peephole=True, bias=False, seed=0, **more),
-    "coupled": lambda **more: pyrnn.LSTM(3, 7, coupled=True, seed=0, **more),
-    "coupled peephole": lambda **more: pyrnn.LSTM(
-        3, 7, coupled=True, peephole=True, proj_size=2, seed=0, **more
-    ),
-    "lstm norm": lambda **more: pyrnn.LSTM(3, 7, 2, layer_norm=True, seed=0, **more),
-    "gru norm": lambda **more: pyrnn.GRU(3, 7, layer_norm=True, bias=False, seed=0, **more),
-    "gru": lambda **more: pyrnn.GRU(3, 7, 2, seed=0, **more),
-    "gru reset before": lambda **more: pyrnn.GRU(3, 7, 2, reset_after=False, seed=0, **more),
-    "minimal": lambda **more: pyrnn.MinGRU(3, 7, 2, seed=0, **more),
-    "zoneout": lambda **more: pyrnn.LSTM(3, 7, zoneout=(0.25, 0.0), seed=0, **more),
-    "linear": lambda **more: pyrnn.Linear(3, 4, seed=0, **more),
-    "embedding": lambda **more: pyrnn.Embedding(9, 4, seed=0, **more),
-    "sequence": lambda **more: pyrnn.Sequential(
-        pyrnn.Embedding(11, 4, seed=0, **more),
-        pyrnn.Sequential(pyrnn.GRU(4, 6, seed=0, **more), pyrnn.Dropout(0.3)),
-        pyrnn.LayerNorm(6, **more),
-        pyrnn.Activation("softplus"),
-        pyrnn.MeanOverTime(),
-        pyrnn.Linear(6, 2, seed=1, **more),
-    ),
-    "batch norm": lambda **more: normed(pyrnn.BatchNorm1d(3, **more)),
-    "within": lambda **more: pyrnn.Sequential(
-        pyrnn.Linear(3, 4, seed=0, **more),
-        normed(pyrnn.BatchNorm1d(4, eps=0.1, affine=False, **more)),
-        pyrnn.GRU(4, 5, seed=0, **more),
-    ),
-    "named": lambda **more: pyrnn.Sequential(
-        é=pyrnn.LSTM(3, 6, seed=0, **more),
-        _=pyrnn.Activation("sigmoid"),
-        end=pyrnn.Softmax(),
-        last=pyrnn.LastStep(),
-        out=pyrnn.Linear(6, 2, seed=1, bias=False, **more),
-    ),
-    "characters": lambda **more: pyrnn.CharacterModel("ab\n\\é", hidden_size=9, seed=0, **more),
-    "embedded characters": lambda **more: pyrnn.CharacterModel(
-        "abc", cell="gru", embedding_dim=3, num_layers=2, hidden_size=9, seed=0, **more
-    ),
-}
-
-
-def normed(layer):
-    """With averages that are not those of a new layer."""
-    generator = np.random.default_rng(2)
-    for name in ("running_mean", "running_var"):
-        shape = layer.buffers[name].shape
-        layer.buffers[name] = generator.uniform(0.5, 2, shape).astype(layer.dtype)
-    return layer
-
-
-def moved(model):
-    """The same with parameters that are not those of a fresh layer, as gains of 1."""
-    generator = np.random.default_rng(1)
-    for array in model.parameters.values():
-        array += 0.3 * generator.standard_normal(array.shape).astype(array.dtype)
-    return model
-
-
-def largest_error(done):
-    """What the generated test printed."""
-    return float(re.search(r"largest error ([\d.e+-]+)", done.stdout)[1])
 
 
 @pytest.mark.parametrize(
@@ -116,26 +45,6 @@ def test_on_a_processor_of_32_bits(tmp_path, kind):
     assert done.returncode == 0, done.stderr + done.stdout
 
 
-def drawn_layer(generator, features):
-    """A recurrent layer with any options that a stream has."""
-    kind = generator.choice(["RNN", "LSTM", "GRU", "MinGRU"])
-    hidden, layers = int(generator.integers(1, 40)), int(generator.integers(1, 4))
-    options = {"num_layers": layers, "bias": bool(generator.integers(2))}
-    if kind == "RNN":
-        options["nonlinearity"] = str(generator.choice(["tanh", "relu"]))
-    if kind == "GRU":
-        options |= [{}, {"reset_after": False}, {"layer_norm": True}][generator.integers(3)]
-    if kind == "LSTM":
-        options |= {"peephole": bool(generator.integers(2)), "coupled": bool(generator.integers(2))}
-        if hidden > 1:
-            options["proj_size"] = int(generator.integers(hidden))
-        if not generator.integers(3):
-            options = {"num_layers": layers, "layer_norm": True}
-    if not generator.integers(3):
-        options["zoneout"] = float(generator.random())
-    return getattr(pyrnn, kind)(features, hidden, seed=0, **options)
-
-
 @pytest.mark.long
 def test_drawn_layers(tmp_path):
     generator = np.random.default_rng(0)
@@ -144,65 +53,6 @@ def test_drawn_layers(tmp_path):
         export(layer, tmp_path / str(number))
         done = make(tmp_path / str(number), COMPILERS[number % len(COMPILERS)])
         assert done.returncode == 0, f"{layer!r}\n{done.stderr}{done.stdout}"
-
-
-INT8 = [
-    *("rnn", "lstm", "projection", "coupled peephole", "lstm norm", "gru", "gru reset before"),
-    *("minimal", "linear", "embedding", "sequence", "within", "embedded characters"),
-]
-
-
-@pytest.mark.parametrize(
-    ("kind", "compiler"),
-    [(kind, COMPILERS[0]) for kind in (*INT8, "long")]
-    + [("sequence", other) for other in COMPILERS[1:]],
-)
-def test_int8_computes_what_the_layer_computes(tmp_path, kind, compiler):
-    model = pyrnn.Linear(1500, 3, seed=0) if kind == "long" else LAYERS[kind]()
-    full = export(model, tmp_path / "full")
-    made = export(model, tmp_path, weights="int8")
-    done = make(tmp_path, compiler)
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert largest_error(done) <= 1e-5
-    matrices = {k: a for k, a in model.parameters.items() if is_narrow(k, a)}
-    saved = sum(3 * array.size - 4 * len(array) for array in matrices.values())
-    assert full.flash - made.flash == saved
-    assert made.state == full.state
-    # What is compared are the numbers of int8, not those of float32.
-    outputs = [(tmp_path / f / "test_model.c").read_text() for f in ("full", ".")]
-    assert outputs[0] != outputs[1]
-
-
-@pytest.mark.skipif(not shutil.which(ARM), reason="needs gcc-arm-linux-gnueabihf")
-@pytest.mark.skipif(not shutil.which("qemu-arm"), reason="needs qemu-user")
-@pytest.mark.parametrize("kind", ["lstm", "sequence"])
-def test_int8_on_a_processor_of_32_bits(tmp_path, kind):
-    export(LAYERS[kind](), tmp_path, weights="int8")
-    done = make(tmp_path, ARM, run=ARM_RUN)
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert largest_error(done) <= 1e-5
-
-
-def test_int8_of_numbers_that_are_none_or_small(tmp_path):
-    """A row that is not finite gives NaN, one without a scale counts as zeros, ties go to even."""
-    layer = moved(pyrnn.Linear(4, 3, seed=0))
-    export(layer, tmp_path, weights="int8")
-    command = [COMPILERS[0], *FLAGS.split(), "-shared", "-fPIC", "model.c", "-o", "model.so"]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
-    step = ctypes.CDLL(str(tmp_path / "model.so")).model_step
-    floats = ctypes.POINTER(ctypes.c_float)
-    layer.eval(weights="int8")
-    for row in (
-        [np.nan, 1, 2, 3],
-        [1, -np.inf, 2, np.inf],
-        [1e-31, 1e-40, 0, -1e-31],
-        [1e38, -3e38, 0, 1],
-        [0.5, 1.5, -2.5, 32767],
-    ):
-        x, y = np.array(row, np.float32), np.zeros(3, np.float32)
-        state = ctypes.create_string_buffer(8)
-        step(state, x.ctypes.data_as(floats), y.ctypes.data_as(floats))
-        np.testing.assert_allclose(y, layer(x), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +78,7 @@ def test_its_test_can_fail(tmp_path):
     """A weight that is another one is noticed."""
     export(pyrnn.GRU(3, 4, seed=0), tmp_path)
     source = tmp_path / "model.c"
-    changed = source.read_text().replace("tanhf(a[2 * units + j]", "tanhf(a[units + j]")
+    changed = source.read_text().replace("tanhf(a[j] +", "tanhf(a[units + j] +")
     assert changed != source.read_text()
     source.write_text(changed)
     done = make(tmp_path, COMPILERS[0])

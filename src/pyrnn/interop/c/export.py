@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import errno
+import functools
 import os
+import platform
 import re
 from typing import Any, NamedTuple
 
@@ -21,8 +23,10 @@ from pyrnn._files import (
     write_atomically,
 )
 from pyrnn._number_formats.narrow import is_narrow
-from pyrnn._types import Array, Indices, WeightFormat
+from pyrnn._types import ActivationFormat, Array, Indices, Storage, WeightFormat
 from pyrnn._version import version
+from pyrnn.backend import selection
+from pyrnn.backend.threads import build_info
 from pyrnn.interop.c import layers, template
 from pyrnn.interop.c.source import Source
 from pyrnn.layers._layer import Layer
@@ -77,6 +81,7 @@ def export(
     *,
     name: str = "model",
     weights: WeightFormat | None = None,
+    activations: ActivationFormat | None = None,
 ) -> Exported:
     """Write a model as C99 that needs no other library: one header, one source.
 
@@ -92,8 +97,11 @@ def export(
         Begins the names of the files and of what the header declares.
     weights : {"float32", "float64", "int8"}, optional
         "int8" stores matrices as whole numbers of 8 bits, with a scale for each row, for a model of
-        float32: a quarter of the memory. x and h are rounded to 16 bits at each step, with the very
-        whole numbers that pyrnn has after ``eval(weights="int8")``. By default the model's dtype.
+        float32: a quarter of the memory. By default the model's dtype.
+    activations : {"int16", "int8"}, optional
+        To how many bits x and h are rounded at each step, beside weights of "int8": "int8" needs
+        half the stack, and products of bytes alone. By default "int16", or what the model's file
+        said.
 
     Returns
     -------
@@ -107,8 +115,8 @@ def export(
         If a layer is none of these, or of a class derived from them that computes in its own way.
     ValueError
         If a layer runs backwards in time or has no running averages, layers do not fit each other,
-        parameters or outputs are not finite, ``weights`` is no such format of the model, or
-        ``name`` is no identifier of C, or the name of a header of C.
+        parameters or outputs are not finite, ``weights`` or ``activations`` is no such format of
+        the model, or ``name`` is no identifier of C, or the name of a header of C.
     OSError
         If a file cannot be written, or a file of that name exists that `export` did not make.
 
@@ -119,11 +127,18 @@ def export(
     sequence and thread may have a state of its own. Of the C library, ``expf`` and ``tanhf`` are
     called (and ``sqrtf`` for layer norm, ``log1pf`` for softplus); in float64 ``exp`` and ``tanh``.
     Outputs equal pyrnn's to 1e-5 of the largest (1e-12 in float64) unless the network amplifies
-    roundings, and not to the bit: compilers choose the order of sums. `MeanOverTime` gives the mean
-    of the steps so far. Beside the model there are a test, ``test_NAME.c``, with what pyrnn
-    computes for 25 steps, and a ``Makefile`` whose ``make test`` runs it. A `CharacterModel` takes
-    the index of a character; ``NAME_vocabulary`` has the characters, as Unicode code points. Of
-    other tokens, bytes or words, it takes the index, and the files do not say what they are.
+    roundings, and not to the bit: compilers choose the order of sums.
+
+    A model of int8 has the bits of pyrnn's, because a number that is rounded to another integer
+    changes outputs by more. It calls ``sqrtf`` for layer norm, ``fmaf`` where that is an
+    instruction, and ``exp`` and ``sqrt`` of double for `Softmax` and `LayerNorm`, which may differ
+    in the last bit.
+
+    `MeanOverTime` gives the mean of the steps so far. Beside the model there are a test,
+    ``test_NAME.c``, with what pyrnn computes for 25 steps, and a ``Makefile`` whose ``make test``
+    runs it. A `CharacterModel` takes the index of a character; ``NAME_vocabulary`` has the
+    characters, as Unicode code points. Of other tokens, bytes or words, it takes the index, and the
+    files do not say what they are.
 
     Examples
     --------
@@ -135,15 +150,16 @@ def export(
     ...     sorted(os.listdir(folder))
     ['Makefile', 'gesture.c', 'gesture.h', 'test_gesture.c']
     >>> made.flash, made.state
-    (1320, 32)
+    (1256, 32)
     """
     path = checked_path(folder)
-    source = Source(_checked_name(name), _dtype(model))
-    source.int8 = _is_int8(weights, source.dtype)
+    dtype = _dtype(model)
+    storage = _storage(weights, activations, model)
+    source = Source(_checked_name(name), dtype, storage)
     described = _add_all(source, model)
     mark = f"{template.MARK} {version()}"
     header, text = template.header_and_source(source, described, mark)
-    x, y = _example(model, source)
+    x, y = _example(model, source, storage)
     files = {
         f"{name}.h": header,
         f"{name}.c": text,
@@ -182,11 +198,15 @@ def _dtype(model: Any) -> np.dtype[Any]:
     return np.dtype(model.dtype or np.float32)
 
 
-def _is_int8(weights: object, dtype: np.dtype[Any]) -> bool:
-    storage = "full" if weights is None else formats.storage_of(weights, dtype)
-    if storage not in ("full", "int8"):
+def _storage(
+    weights: WeightFormat | None, activations: object, model: Layer | CharacterModel
+) -> Storage:
+    dtype = np.dtype(model.dtype or np.float32)
+    noted = next(iter(_flat(model).values()))._int8_activations
+    storage = formats.storage_in_file(weights, dtype, activations, noted)
+    if storage not in ("full", "int8", "int8_bytes"):
         raise ValueError(f"weights: expected {dtype.name!r} or 'int8' in C, got {weights!r}")
-    return storage == "int8"
+    return storage
 
 
 def _add_all(source: Source, model: Layer | CharacterModel) -> str:
@@ -220,7 +240,9 @@ def _flat(model: Layer | CharacterModel) -> dict[str, Layer]:
     return flat
 
 
-def _example(model: Layer | CharacterModel, source: Source) -> tuple[Array | Indices, Array]:
+def _example(
+    model: Layer | CharacterModel, source: Source, storage: Storage
+) -> tuple[Array | Indices, Array]:
     """Inputs of some steps, and the output after each, as pyrnn computes it."""
     generator = np.random.default_rng(0)
     x: Any
@@ -228,49 +250,54 @@ def _example(model: Layer | CharacterModel, source: Source) -> tuple[Array | Ind
         x = generator.integers(0, source.indices, _STEPS)
     else:
         x = generator.standard_normal((_STEPS, source.inputs)).astype(source.dtype)
-    y = _outputs(model, x, source.int8)
+    run = functools.partial(_outputs, x=x, storage=storage)
+    y = run(model)
     if not np.isfinite(y).all():
         raise ValueError("model: expected finite outputs for inputs of usual size, got others")
     source.allowed *= max(1.0, float(np.abs(y).max()))
-    # A rounding seldom moves a number over an edge of 16 bits, and then by much: several draws.
-    draws = 4 if source.int8 else 1
-    effects = [_effect_of_rounding(model, source, x, y, generator) for _ in range(draws)]
-    source.allowed = max(source.allowed, 8 * max(effects))
+    if storage == "full" or not _core_is_fused():
+        # A rounding seldom moves a number over an edge of 16 bits, and then by much: several draws.
+        draws = 1 if storage == "full" else 4
+        effects = [np.abs(run(_moved(model, storage, generator)) - y).max() for _ in range(draws)]
+        source.allowed = max(source.allowed, 8 * float(max(effects)))
     return x, y
 
 
-def _outputs(model: Layer | CharacterModel, x: Any, int8: bool) -> Array:
+def _core_is_fused() -> bool:
+    """Whether the core has multiply-adds that round once, as models of int8 have."""
+    isa = build_info()["isa"]
+    return isa is not None and (isa != "baseline" or platform.machine() in ("aarch64", "arm64"))
+
+
+def _outputs(model: Layer | CharacterModel, x: Any, storage: Storage) -> Array:
     # Whatever eval stored and products rounded.
     run: Any = copy.deepcopy(model).train(compute=formats.FULL)
-    run = run.eval(weights="int8", activations="int16") if int8 else run.eval()
+    if storage == "full":
+        run.eval()
+    else:
+        run.eval(weights="int8", activations=formats.activations_of(storage, run.dtype))
     outputs = []
-    for end in range(1, len(x) + 1):
-        given = run.forward(x[:end]) if isinstance(model, CharacterModel) else run(x[:end])
-        y = given[0] if isinstance(given, tuple) else given
-        outputs.append(y if y.ndim == 1 else y[-1])
+    with selection.use_backend("native" if selection.native_module() else "reference"):
+        for end in range(1, len(x) + 1):
+            given = run.forward(x[:end]) if isinstance(model, CharacterModel) else run(x[:end])
+            y = given[0] if isinstance(given, tuple) else given
+            outputs.append(y if y.ndim == 1 else y[-1])
     return np.stack(outputs)
 
 
-def _effect_of_rounding(
-    model: Layer | CharacterModel, source: Source, x: Any, y: Array, generator: np.random.Generator
-) -> float:
-    """How far outputs move if each parameter moves by a rounding: a network may amplify it.
+def _moved(
+    model: Layer | CharacterModel, storage: Storage, generator: np.random.Generator
+) -> Layer | CharacterModel:
+    """The model with each parameter moved by a rounding: a network may amplify it.
 
-    Not those that are whole numbers in C, which are the same here; but x instead.
+    Not those that are whole numbers in C, which are the same here.
     """
     other = copy.deepcopy(model).train()
-
-    def moved(array: Array) -> Array:
-        rounding = np.finfo(array.dtype).eps * generator.choice((-1, 1), array.shape)
-        result: Array = array * (1 + rounding).astype(array.dtype)
-        return result
-
     for name, array in other.parameters.items():
-        if not source.int8 or not is_narrow(name, array):
-            array[...] = moved(array)
-    if source.int8 and not source.indices:
-        x = moved(x)
-    return float(np.abs(_outputs(other, x, source.int8) - y).max())
+        if storage == "full" or not is_narrow(name, array):
+            rounding = np.finfo(array.dtype).eps * generator.choice((-1, 1), array.shape)
+            array *= (1 + rounding).astype(array.dtype)
+    return other
 
 
 def _make_folder(path: str) -> None:

@@ -1,12 +1,16 @@
 """The C functions that exported models call: products, activations, and the units of each cell.
 
 Each is written for float; `as_double` makes the same of it for float64. The equations are those of
-`pyrnn.reference`. A model gets those that it calls, and those that these call.
+`pyrnn.reference`. A model gets those that it calls, and those that these call. `exact.py` has what
+int8 models take instead.
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
+
+from pyrnn.interop.c.exact import HELPERS, INSTEAD
 
 FUNCTIONS = {
     "add_product": """
@@ -25,44 +29,6 @@ static void add_product(size_t rows, size_t columns, const float *weight, const 
 static void add(size_t count, const float *x, float *y)
 {
     for (size_t i = 0; i < count; ++i) y[i] += x[i];
-}
-""",
-    "quantise": """
-/* x becomes whole numbers of 16 bits, and a scale, which is returned: NaN of numbers that are not
-   finite, 0 where all are too small */
-static float quantise(size_t count, const float *x, int16_t *numbers)
-{
-    float largest = 0.0f, finite = 0.0f;
-    for (size_t i = 0; i < count; ++i) {
-        const float magnitude = x[i] < 0.0f ? -x[i] : x[i];
-        if (magnitude > largest) largest = magnitude;
-        finite += x[i] - x[i];
-    }
-    const int any = finite == 0.0f && largest >= 7.88860905e-31f;
-    const float factor = any ? 32767.0f / largest : 0.0f;
-    for (size_t i = 0; i < count; ++i) {
-        /* To the nearest whole number, to the even one of two */
-        const float shifted = (any ? x[i] * factor : 0.0f) + 12582912.0f;
-        numbers[i] = (int16_t)(shifted - 12582912.0f);
-    }
-    return any ? largest / 32767.0f : finite;
-}
-""",
-    "add_int8_product": """
-/* y += W x, with W (rows, columns) of whole numbers, and a scale for each row; x is rounded to 16
-   bits. Sums are exact over so many numbers that 32 bits hold them. */
-static void add_int8_product(size_t rows, size_t columns, const int8_t *weight,
-                             const float *scales, const float *x, int16_t *numbers, float *y)
-{
-    const float scale = quantise(columns, x, numbers);
-    for (size_t row = 0; row < rows; ++row, weight += columns) {
-        for (size_t begin = 0; begin < columns; begin += 512) {
-            const size_t end = columns - begin < 512 ? columns : begin + 512;
-            int32_t sum = 0;
-            for (size_t k = begin; k < end; ++k) sum += (int32_t)weight[k] * numbers[k];
-            y[row] += (float)sum * scales[row] * scale;
-        }
-    }
 }
 """,
     "add_int8": """
@@ -110,6 +76,51 @@ static float softplus(float x)
     return (x > 0.0f ? x : 0.0f) + log1pf(expf(x > 0.0f ? -x : x));
 }
 """,
+    "softsign": """
+static float softsign(float x)
+{
+    return x / (1.0f + (x < 0.0f ? -x : x));
+}
+""",
+    "leaky_relu": """
+static float leaky_relu(float alpha, float x)
+{
+    return x > 0.0f ? x : alpha * x;
+}
+""",
+    "thresholded_relu": """
+static float thresholded_relu(float alpha, float x)
+{
+    return x > alpha ? x : 0.0f;
+}
+""",
+    "hard_sigmoid": """
+static float hard_sigmoid(float alpha, float beta, float x)
+{
+    const float y = alpha * x + beta;
+    return y < 0.0f ? 0.0f : y > 1.0f ? 1.0f : y;
+}
+""",
+    "elu": """
+/* alpha (e^x - 1) below 0, with e^x - 1 = 2 t / (1 - t) and t = tanh(x / 2) */
+static float elu(float alpha, float x)
+{
+    const float t = tanhf(x * 0.5f);
+    return x > 0.0f ? x : alpha * ((t + t) / (1.0f - t));
+}
+""",
+    "affine": """
+static float affine(float alpha, float beta, float x)
+{
+    return alpha * x + beta;
+}
+""",
+    "scaled_tanh": """
+static float scaled_tanh(float alpha, float beta, float x)
+{
+    return alpha * tanhf(beta * x);
+}
+""",
     "softmax": """
 /* y = exp(x) / sum of exp(x), without overflow */
 static void softmax(size_t count, const float *x, float *y)
@@ -155,9 +166,9 @@ static void multiply(size_t count, const float *x, float *y)
 """,
     "zoneout": """
 /* The new state keeps a share of the old one. */
-static void zoneout(size_t count, float share, const float *old, float *state)
+static void zoneout(size_t count, float share, float rest, const float *old, float *state)
 {
-    for (size_t i = 0; i < count; ++i) state[i] = share * old[i] + (1.0f - share) * state[i];
+    for (size_t i = 0; i < count; ++i) state[i] = share * old[i] + rest * state[i];
 }
 """,
     "rnn_tanh": """
@@ -239,9 +250,21 @@ static void lstm_layer_norm_output(size_t units, const float *z, float *output)
 }
 """,
     "gru": """
-/* Gates r z n, of the input's product a and the state's product b: n = tanh(a + r b),
+/* n of the input alone, gates r z, n of the state alone: n = tanh(n + r hidden n),
    h = (1 - z) n + z h */
-static void gru(size_t units, const float *a, const float *b, float *h)
+static void gru(size_t units, const float *a, float *h)
+{
+    for (size_t j = 0; j < units; ++j) {
+        const float r = sigmoid(a[units + j]), z = sigmoid(a[2 * units + j]);
+        const float n = tanhf(a[j] + r * a[3 * units + j]);
+        h[j] = (1.0f - z) * n + z * h[j];
+    }
+}
+""",
+    "gru_layer_norm": """
+/* Gates r z n, of the input's side a and the state's side b: n = tanh(a + r b),
+   h = (1 - z) n + z h */
+static void gru_layer_norm(size_t units, const float *a, const float *b, float *h)
 {
     for (size_t j = 0; j < units; ++j) {
         const float r = sigmoid(a[j] + b[j]), z = sigmoid(a[units + j] + b[units + j]);
@@ -278,16 +301,37 @@ static void min_gru(size_t units, const float *a, float *h)
 }
 """,
 }
+EXACT = HELPERS | {name: INSTEAD.get(name, text) for name, text in (INSTEAD | FUNCTIONS).items()}
+"""Those of int8 models."""
 _DOUBLE = {"expf": "exp", "tanhf": "tanh", "sqrtf": "sqrt", "log1pf": "log1p", "float": "double"}
 
 
-def functions(called: set[str]) -> str:
+class Integers(NamedTuple):
+    """The whole numbers that x and h become in products of int8 weights."""
+
+    bits: int
+    most: int
+
+    def rounding(self, text: str) -> str:
+        """The text of functions that round to 16 bits, for these."""
+        text = re.sub(r"\bint16_t\b", f"int{self.bits}_t", text)
+        text = re.sub(r"\b32767\.0f", f"{self.most}.0f", text)
+        return re.sub(r"\b16(\s+)bits\b", rf"{self.bits}\1bits", text)
+
+
+INTEGERS = {"int8": Integers(16, 32767), "int8_bytes": Integers(8, 127)}
+"""By the storage of weights."""
+
+
+def functions(called: set[str], int8: Integers | None = None) -> str:
     """The text of the functions that are called, and of those that these call, in C's order."""
-    needed = called & set(FUNCTIONS)
-    for name in reversed(FUNCTIONS):
+    known = FUNCTIONS if int8 is None else EXACT
+    needed = called & set(known)
+    for name in reversed(known):
         if name in needed:
-            needed |= set(re.findall(r"\w+", FUNCTIONS[name])) & set(FUNCTIONS)
-    return "".join(text for name, text in FUNCTIONS.items() if name in needed)
+            needed |= set(re.findall(r"\w+", known[name])) & set(known)
+    text = "".join(text for name, text in known.items() if name in needed)
+    return text if int8 is None else int8.rounding(text)
 
 
 def as_double(text: str) -> str:

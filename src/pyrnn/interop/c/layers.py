@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyrnn._types import Array
-from pyrnn.backend import selection
+from pyrnn.backend import cells, selection
 from pyrnn.interop.c.source import Source
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.batch_norm import BatchNorm1d
@@ -18,7 +18,6 @@ from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent import _noise
 from pyrnn.layers.recurrent._stack import Recurrent
 
-_ACTIVATIONS = {"tanh": "tanhf", "relu": "relu", "sigmoid": "sigmoid", "softplus": "softplus"}
 _EPSILON = 1e-5
 """That of layer norm within cells."""
 _Parameters = Mapping[str, Array]
@@ -71,16 +70,21 @@ def _check_size(source: Source, layer: Layer, size: int) -> None:
         )
 
 
-def _bias(source: Source, name: str, bias: Array | None, size: int, buffer: str) -> None:
-    """Begin with the bias, or with 0."""
-    if bias is None:
-        source.call("clear", size, buffer)
-    else:
-        source.call("copy", size, source.constant(name, bias), buffer)
+def _add_bias(source: Source, name: str, bias: Array | None, buffer: str) -> None:
+    """Add a bias, if there is one: after the products, as the core does."""
+    if bias is not None:
+        source.call("add", len(bias), source.constant(name, bias), buffer)
+
+
+def _sum(source: Source, *biases: Array) -> Array:
+    """The sum of biases, rounded once."""
+    total: Array = sum(bias.astype(np.float64) for bias in biases).astype(source.dtype)  # type: ignore[union-attr]
+    return total
 
 
 def _input(source: Source, name: str, weight: Array, buffer: str) -> None:
-    """Add the product with x: of an index, one column."""
+    """Begin with the product with x: of an index, one column."""
+    source.call("clear", len(weight), buffer)
     if source.value != "x" or not source.indices:
         _product(source, name, weight, "x", buffer)
         return
@@ -107,8 +111,8 @@ def _product(source: Source, name: str, weight: Array, x: str, y: str) -> None:
 def _linear(source: Source, name: str, layer: Linear) -> None:
     _check_size(source, layer, layer.in_features)
     parameters = layer.parameters
-    _bias(source, f"{name}_bias", parameters.get("bias"), layer.out_features, "y")
     _input(source, f"{name}_weight", parameters["weight"], "y")
+    _add_bias(source, f"{name}_bias", parameters.get("bias"), "y")
     source.end_layer(name, repr(layer), layer.out_features)
 
 
@@ -126,12 +130,14 @@ def _embedding(source: Source, name: str, layer: Embedding) -> None:
 
 
 def _activation(source: Source, name: str, layer: Activation) -> None:
-    function = _ACTIVATIONS.get(str(layer.function))
-    if function is None:
-        known = ", ".join(_ACTIVATIONS)
-        raise ValueError(f"model: exported C has the activations {known}, got {layer!r}")
     loop = f"for (size_t i = 0; i < {source.size}; ++i)"
-    source.line(f"{loop} y[i] = {function}(x[i]);", function)
+    function, *numbers = layer._function
+    if function == "identity":
+        return
+    count = len(cells.activations()[function].defaults)
+    function = source.own.get(function, function)
+    arguments = ", ".join([*map(source.number, numbers[:count]), "x[i]"])
+    source.line(f"{loop} y[i] = {function}({arguments});", function)
     source.end_layer(name, repr(layer), source.size)
 
 
@@ -142,12 +148,19 @@ def _softmax(source: Source, name: str, layer: Softmax) -> None:
 
 def _layer_norm(source: Source, name: str, layer: LayerNorm) -> None:
     _check_size(source, layer, layer.normalized_shape)
-    source.call("copy", source.size, "x", "y")
-    source.call("normalise", source.size, source.number(layer.eps), "y")
-    if layer.elementwise_affine:
-        weight, bias = (layer.parameters[key] for key in ("weight", "bias"))
-        _gain_and_bias(source, name, weight, bias, "y")
-    source.end_layer(name, repr(layer), source.size)
+    size, gain = source.size, layer.parameters.get("weight")
+    if source.int8:
+        affine = ["0", "0"]
+        if gain is not None:
+            affine = [source.constant(f"{name}_gain", gain)]
+            affine.append(source.constant(f"{name}_bias", layer.parameters["bias"]))
+        source.call("layer_norm", size, repr(layer.eps), *affine, "x", "y")
+    else:
+        source.call("copy", size, "x", "y")
+        source.call("normalise", size, source.number(layer.eps), "y")
+        if gain is not None:
+            _gain_and_bias(source, name, gain, layer.parameters["bias"], "y")
+    source.end_layer(name, repr(layer), size)
 
 
 def _batch_norm(source: Source, name: str, layer: BatchNorm1d) -> None:
@@ -158,16 +171,20 @@ def _batch_norm(source: Source, name: str, layer: BatchNorm1d) -> None:
     size, (mean, _, factor, shift) = layer.num_features, layer._pack(selection.current())
     source.call("copy", size, "x", "y")
     source.call("subtract", size, source.constant(f"{name}_mean", mean), "y")
-    _gain_and_bias(source, name, factor, shift if layer.affine else None, "y")
+    source.call("multiply", size, source.constant(f"{name}_gain", factor), "y")
+    _add_bias(source, f"{name}_bias", shift if layer.affine else None, "y")
     source.end_layer(name, repr(layer), size)
 
 
 def _mean(source: Source, name: str, layer: MeanOverTime) -> None:
     """The mean of the steps so far, which after the last one is that of all."""
-    total, steps = source.kept(f"{name}_sum", source.size), source.kept(f"{name}_steps", 1)
-    source.line(f"{steps}[0] += {source.number(1.0)};")
-    source.call("add", source.size, "x", total)
-    source.line(f"for (size_t i = 0; i < {source.size}; ++i) y[i] = {total}[i] / {steps}[0];")
+    total = source.kept(f"{name}_sum", source.size, wide=True)
+    steps = source.kept(f"{name}_steps", 1, wide=True)
+    source.line(f"{steps}[0] += 1.0;")
+    source.line(f"for (size_t i = 0; i < {source.size}; ++i) {{")
+    source.line(f"    {total}[i] += (double)x[i];")
+    source.line(f"    y[i] = (float)({total}[i] / {steps}[0]);")
+    source.line("}")
     source.end_layer(name, f"{layer!r}, of the steps so far", source.size)
 
 
@@ -205,58 +222,66 @@ def _level(
     _CELLS[layer.cell](source, name, layer, parameters, *states)
     for state, size, share in zip(states, sizes, shares, strict=False):
         if share:
-            source.call("zoneout", size, source.number(share), f"old_{state[-1]}", state)
+            numbers = map(source.number, (share, 1 - share))
+            source.call("zoneout", size, *numbers, f"old_{state[-1]}", state)
     source.end_layer(name, f"{layer!r}, {name}", sizes[0], states[0])
 
 
 def _products(
-    source: Source, name: str, parameters: _Parameters, h: str, rows: int, inputs: str, hidden: str
+    source: Source, name: str, layer: Any, parameters: _Parameters, h: str, buffer: str
 ) -> None:
-    """W_ih x + b_ih into one buffer, W_hh h + b_hh into another, or both into one."""
-    own = {key: np.asarray(value) for key, value in parameters.items()}
-    bias = own.get("bias_ih")
-    if inputs == hidden and bias is not None:
-        bias = (bias.astype(np.float64) + own["bias_hh"]).astype(source.dtype)
-    _bias(source, f"{name}_bias_ih", bias, rows, source.buffer(inputs, rows))
-    _input(source, f"{name}_weight_ih", own["weight_ih"], inputs)
-    if inputs != hidden:
-        _bias(source, f"{name}_bias_hh", own.get("bias_hh"), rows, source.buffer(hidden, rows))
-    _product(source, f"{name}_weight_hh", own["weight_hh"], h, hidden)
+    """W_ih x + W_hh h + the sum of both biases."""
+    rows = len(parameters["weight_ih"])
+    _input(source, f"{name}_weight_ih", parameters["weight_ih"], source.buffer(buffer, rows))
+    _product(source, f"{name}_weight_hh", parameters["weight_hh"], h, buffer)
+    if layer.bias:
+        bias = _sum(source, parameters["bias_ih"], parameters["bias_hh"])
+        _add_bias(source, f"{name}_bias", bias, buffer)
 
 
-def _normalised(source: Source, name: str, parameters: _Parameters, h: str, rows: int) -> None:
+def _normalised(source: Source, name: str, layer: Any, parameters: _Parameters, h: str) -> None:
     """The two sides of a cell with layer norm, into a and b."""
-    for side, buffer, argument in (("ih", "a", "x"), ("hh", "b", h)):
-        source.call("clear", rows, source.buffer(buffer, rows))
-        weight = parameters[f"weight_{side}"]
-        if side == "ih":
-            _input(source, f"{name}_weight_ih", weight, buffer)
-        else:
-            _product(source, f"{name}_weight_hh", weight, argument, buffer)
-        _normalise(source, parameters, side, name, buffer)
+    rows = len(parameters["weight_ih"])
+    _input(source, f"{name}_weight_ih", parameters["weight_ih"], source.buffer("a", rows))
+    source.call("clear", rows, source.buffer("b", rows))
+    _product(source, f"{name}_weight_hh", parameters["weight_hh"], h, "b")
+    for side, buffer in (("ih", "a"), ("hh", "b")):
+        _normalise(source, layer, parameters, side, name, buffer)
 
 
-def _normalise(source: Source, parameters: _Parameters, side: str, name: str, buffer: str) -> None:
+def _normalise(
+    source: Source, layer: Any, parameters: _Parameters, side: str, name: str, buffer: str
+) -> None:
     """Normalise, then gain and bias of a side: "ih", "hh" or "c"."""
-    gain = parameters[f"gain_{side}"]
-    source.call("normalise", len(gain), source.number(_EPSILON), buffer)
+    gain, units = parameters[f"gain_{side}"], layer.hidden_size
+    epsilon = source.number(_EPSILON)
+    if source.int8:
+        source.call("normalise_slots", len(gain) // units, units, epsilon, buffer)
+    else:
+        source.call("normalise", len(gain), epsilon, buffer)
     _gain_and_bias(source, f"{name}_{side}", gain, parameters.get(f"bias_{side}"), buffer)
 
 
 def _gain_and_bias(source: Source, name: str, gain: Array, bias: Array | None, buffer: str) -> None:
-    source.call("multiply", len(gain), source.constant(f"{name}_gain", gain), buffer)
-    if bias is not None:
+    named = source.constant(f"{name}_gain", gain)
+    if bias is None:
+        source.call("multiply", len(gain), named, buffer)
+    elif source.int8:
+        shift = source.constant(f"{name}_bias", bias)
+        source.call("scale_and_shift", len(gain), named, shift, buffer)
+    else:
+        source.call("multiply", len(gain), named, buffer)
         source.call("add", len(bias), source.constant(f"{name}_bias", bias), buffer)
 
 
 def _rnn(source: Source, name: str, layer: Any, parameters: _Parameters, h: str) -> None:
-    _products(source, name, parameters, h, layer.hidden_size, "z", "z")
+    _products(source, name, layer, parameters, h, "z")
     source.call(layer.cell, layer.hidden_size, "z", h)
 
 
 def _lstm(source: Source, name: str, layer: Any, parameters: _Parameters, h: str, c: str) -> None:
     units = layer.hidden_size
-    _products(source, name, parameters, h, len(parameters["weight_ih"]), "z", "z")
+    _products(source, name, layer, parameters, h, "z")
     peephole = []
     if "weight_peephole" in parameters:
         peephole = [source.constant(f"{name}_peephole", parameters["weight_peephole"])]
@@ -273,47 +298,55 @@ def _lstm_norm(
     source: Source, name: str, layer: Any, parameters: _Parameters, h: str, c: str
 ) -> None:
     units = layer.hidden_size
-    _normalised(source, name, parameters, h, 4 * units)
+    _normalised(source, name, layer, parameters, h)
     source.call("add", 4 * units, "b", "a")
     source.call("lstm_layer_norm_cell", units, "a", c)
-    _normalise(source, parameters, "c", name, "a")
+    _normalise(source, layer, parameters, "c", name, "a")
     source.call("lstm_layer_norm_output", units, "a", h)
 
 
 def _gru(source: Source, name: str, layer: Any, parameters: _Parameters, h: str) -> None:
-    units = layer.hidden_size
-    _products(source, name, parameters, h, 3 * units, "a", "b")
-    source.call("gru", units, "a", "b", h)
+    """As in the core, the rows are n of x, then r and z, then n of h."""
+    units, own = layer.hidden_size, parameters
+    a = source.buffer("a", 4 * units)
+    in_order = np.roll(own["weight_ih"], units, axis=0)
+    _input(source, f"{name}_weight_ih", in_order, a)
+    source.call("clear", units, f"a + {3 * units}")
+    _product(source, f"{name}_weight_hh", own["weight_hh"], h, f"a + {units}")
+    if layer.bias:
+        of_x, of_h = own["bias_ih"], own["bias_hh"]
+        both = _sum(source, of_x[: 2 * units], of_h[: 2 * units])
+        bias = np.concatenate([of_x[2 * units :], both, of_h[2 * units :]])
+        _add_bias(source, f"{name}_bias", bias, a)
+    source.call("gru", units, a, h)
 
 
 def _gru_norm(source: Source, name: str, layer: Any, parameters: _Parameters, h: str) -> None:
-    units = layer.hidden_size
-    _normalised(source, name, parameters, h, 3 * units)
-    source.call("gru", units, "a", "b", h)
+    _normalised(source, name, layer, parameters, h)
+    source.call("gru_layer_norm", layer.hidden_size, "a", "b", h)
 
 
 def _gru_before(source: Source, name: str, layer: Any, parameters: _Parameters, h: str) -> None:
     """W_hh's rows of r and z see h, those of n see r ∘ h."""
-    units = layer.hidden_size
-    bias = None
+    units, weight = layer.hidden_size, parameters["weight_hh"]
+    a, n = source.buffer("a", 3 * units), f"a + {2 * units}"
+    gates = new = None
     if layer.bias:
-        both = parameters["bias_ih"].astype(np.float64) + parameters["bias_hh"]
-        bias = both.astype(source.dtype)
-    _bias(source, f"{name}_bias", bias, 3 * units, source.buffer("a", 3 * units))
-    _input(source, f"{name}_weight_ih", parameters["weight_ih"], "a")
-    weight = parameters["weight_hh"]
-    _product(source, f"{name}_weight_hh", weight[: 2 * units], h, "a")
-    source.call("reset_units", units, "a", h, source.buffer("reset_h", units))
-    _product(source, f"{name}_weight_hn", weight[2 * units :], "reset_h", f"a + {2 * units}")
-    source.call("gru_reset_before", units, "a", h)
+        bias = _sum(source, parameters["bias_ih"], parameters["bias_hh"])
+        gates, new = bias[: 2 * units], bias[2 * units :]
+    _input(source, f"{name}_weight_ih", parameters["weight_ih"], a)
+    _product(source, f"{name}_weight_hh", weight[: 2 * units], h, a)
+    _add_bias(source, f"{name}_bias", gates, a)
+    source.call("reset_units", units, a, h, source.buffer("reset_h", units))
+    _product(source, f"{name}_weight_hn", weight[2 * units :], "reset_h", n)
+    _add_bias(source, f"{name}_bias_n", new, n)
+    source.call("gru_reset_before", units, a, h)
 
 
 def _min_gru(source: Source, name: str, layer: Any, parameters: _Parameters, h: str) -> None:
     units = layer.hidden_size
-    _bias(
-        source, f"{name}_bias", parameters.get("bias_ih"), 2 * units, source.buffer("a", 2 * units)
-    )
-    _input(source, f"{name}_weight_ih", parameters["weight_ih"], "a")
+    _input(source, f"{name}_weight_ih", parameters["weight_ih"], source.buffer("a", 2 * units))
+    _add_bias(source, f"{name}_bias", parameters.get("bias_ih"), "a")
     source.call("min_gru", units, "a", h)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pyrnn._number_formats import int8
-from pyrnn._types import Array, Indices
-from pyrnn.interop.c.functions import FUNCTIONS
+from pyrnn._types import Array, Indices, Storage
+from pyrnn.interop.c.functions import EXACT, INTEGERS, Integers
 
 _PER_LINE = 8
 _API = ("state", "init", "reset", "step", "vocabulary")
@@ -41,27 +41,33 @@ class Source:
     layer it is "x". ``indices`` says how many indices the input may be; 0 where it is numbers.
     """
 
-    def __init__(self, prefix: str, dtype: np.dtype[np.floating[Any]]) -> None:
+    def __init__(
+        self, prefix: str, dtype: np.dtype[np.floating[Any]], storage: Storage = "full"
+    ) -> None:
         self.prefix: str = prefix
         self.dtype: np.dtype[np.floating[Any]] = dtype
         self.allowed: float = 1e-5 if dtype == np.float32 else 1e-12
         """How far outputs may be from pyrnn's."""
         self.parts: list[str] = []
         self.state: list[tuple[str, int]] = []
+        self.wide: list[tuple[str, int]] = []
+        """Arrays of the state: of the model's numbers, and of double."""
         self.results: dict[str, int] = {}
         self.steps: list[str] = []
         self.called: set[str] = set()
         self.vocabulary: list[int] = []
         """The characters of the indices, where they stand for characters: code points."""
-        self.int8: bool = False
-        """Whether matrices are whole numbers with a scale for each row."""
+        self.int8: Integers | None = INTEGERS.get(storage)
+        """What x and h become where matrices are whole numbers with a scale for each row."""
+        self.own: dict[str, str] = {"tanh": "own_tanh" if self.int8 else "tanhf"}
+        """Activations that C has by another name."""
         self.flash: int = 0
         self.value: str = "x"
         self.size: int = 0
         self.indices: int = 0
         self.inputs: int = 0
         self._layers: set[str] = set()
-        self._names: set[str] = {*FUNCTIONS, *_TYPES, *_LOCALS}
+        self._names: set[str] = {*EXACT, *_TYPES, *_LOCALS}
         """All that the file declares outside of functions, or calls."""
         self._names |= {f"{prefix}_{name}" for name in _API}
         self._names |= {f"{prefix.upper()}_{name}" for name in _MACROS}
@@ -124,13 +130,13 @@ class Source:
         return named, self.constant(f"{name}_scales", rows.scales)
 
     def whole_numbers(self, count: int) -> str:
-        """An array of 16 bits within the layer's function, which products share."""
+        """An array of integers within the layer's function, which products share."""
         self._whole_numbers = max(self._whole_numbers, count)
         return "whole"
 
-    def kept(self, name: str, size: int) -> str:
-        """An array of the state; the expression for it."""
-        self.state.append((name, size))
+    def kept(self, name: str, size: int, wide: bool = False) -> str:
+        """An array of the state, if ``wide`` of double; the expression for it."""
+        (self.wide if wide else self.state).append((name, size))
         return f"state->{name}"
 
     def buffer(self, name: str, size: int) -> str:
@@ -162,20 +168,24 @@ class Source:
             arguments.append(result)
             self.results[result] = size
         lines = [f"float {buffer}[{count}];" for buffer, count in self._buffers.items()]
-        lines += [f"int16_t whole[{self._whole_numbers}];"] * (self._whole_numbers > 0)
+        if self.int8 and self._whole_numbers:
+            lines.append(f"int{self.int8.bits}_t whole[{self._whole_numbers}];")
         body = "\n".join(f"    {line}" for line in [*lines, *self._lines])
         function = _new(f"{self.prefix}_{name}", self._names)
         head = f"static void {function}({', '.join(parameters)})"
         self.parts.append(f"/* {in_comment(comment)} */\n{head}\n{{\n{body}\n}}\n")
         self.steps.append(f"{function}({', '.join(arguments)});")
-        own_bytes = sum(self._buffers.values()) * self.dtype.itemsize + 2 * self._whole_numbers
+        own_bytes = sum(self._buffers.values()) * self.dtype.itemsize
+        if self.int8:
+            own_bytes += self.int8.bits // 8 * self._whole_numbers
         self._most_buffer_bytes = max(self._most_buffer_bytes, own_bytes)
         self._lines, self._buffers, self._whole_numbers = [], {}, 0
         self.value, self.size = given or result, size
 
     def state_bytes(self) -> int:
         """Of the state of one sequence."""
-        return sum(size for _, size in self.state) * self.dtype.itemsize
+        own, wide = (sum(size for _, size in arrays) for arrays in (self.state, self.wide))
+        return own * self.dtype.itemsize + wide * 8
 
     def stack_bytes(self) -> int:
         """Of the arrays that a step has on the stack at once."""

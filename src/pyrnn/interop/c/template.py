@@ -141,6 +141,11 @@ def header_and_source(source: Source, described: str, mark: str) -> tuple[str, s
     """The model itself."""
     clears = [f"    clear({size}, state->{name});" for name, size in source.state]
     called = source.called | {"copy"} | ({"clear"} if clears else set())
+    loop = "    for (size_t i = 0; i < {1}; ++i) state->{0}[i] = 0.0;"
+    clears += [loop.format(*array) for array in source.wide]
+    # First what a compiler would align.
+    fields = [("double", *array) for array in source.wide]
+    fields += [("float", *array) for array in source.state]
     words = {
         "mark": mark,
         "described": in_comment(described),
@@ -148,14 +153,14 @@ def header_and_source(source: Source, described: str, mark: str) -> tuple[str, s
         "upper": source.prefix.upper(),
         "inputs": source.indices or source.inputs,
         "outputs": source.size,
-        "fields": "".join(f"    float {name}[{size}];\n" for name, size in source.state)
+        "fields": "".join(f"    {kind} {name}[{size}];\n" for kind, name, size in fields)
         or "    unsigned char unused;\n",
         "note": _note(source),
         "vocabulary": _declared_vocabulary(source),
         "characters": _vocabulary(source),
         "step": _signature(source),
-        "functions": functions(called),
-        "integers": "#include <stdint.h>\n" if source.int8 else "",
+        "functions": functions(called, source.int8),
+        "integers": "#include <stdint.h>\n#include <string.h>\n" if source.int8 else "",
         "constants": "\n".join(source.parts),
         "clears": "\n".join(clears) or "    state->unused = 0;",
         "body": "\n".join(f"    {line}" for line in _body(source)),
@@ -200,7 +205,7 @@ def _body(source: Source) -> list[str]:
     lines = [f"float {name}[{size}];" for name, size in source.results.items()]
     if source.indices:
         lines.append(f"if (x >= {source.indices}) return 1;")
-    if not source.state:
+    if not source.state + source.wide:
         lines.append("(void)state;")
     lines += [*source.steps, f"copy({source.size}, {source.value}, y);"]
     return [*lines, "return 0;"] if source.indices else lines
