@@ -19,6 +19,8 @@ from pyrnn.interop.onnx.graph import AnyArray, Graph, Node
 RELU = "pyrnn.relu"
 FACTOR, SHIFT = "pyrnn.factor", "pyrnn.shift"
 """Of each channel of a convolution, after its bias."""
+LEAK = "pyrnn.leak"
+"""The slope of a LeakyRelu below 0, if it is from 0 to 1."""
 
 
 MOST_IN_A_ROW = 3
@@ -65,10 +67,19 @@ def _readers(graph: Graph) -> Counter[str]:
 
 def _together(first: Node, second: Node, constants: Mapping[str, AnyArray]) -> Node | None:
     """Both as one node; None if they cannot be fused."""
-    if first.op == "Conv" and second.op == "Relu":
+    if first.op == "Conv" and second.op == "Relu" and LEAK not in first.attributes:
         return replace(first, outputs=second.outputs, attributes={**first.attributes, RELU: 1})
+    if first.op == "Conv" and second.op == "LeakyRelu" and RELU not in first.attributes:
+        slope = second.attributes.get("alpha", 0.01)
+        if not isinstance(slope, float) or not 0 < slope < 1 or LEAK in first.attributes:
+            return None
+        if not _is_fixed(first, constants) or constants[first.inputs[1]].ndim != 4:
+            return None
+        return replace(first, outputs=second.outputs, attributes={**first.attributes, LEAK: slope})
     pairs = len(first.inputs) == len(second.inputs) == 2
-    if first.op == "Conv" and second.op == "BatchNormalization" and RELU not in first.attributes:
+    if first.op == "Conv" and second.op == "BatchNormalization":
+        if RELU in first.attributes or LEAK in first.attributes:
+            return None
         found = normalization(second, constants)
         if found is None or len(second.outputs) != 1 or not _is_fixed(first, constants):
             return None
@@ -88,12 +99,12 @@ def _together(first: Node, second: Node, constants: Mapping[str, AnyArray]) -> N
 
 
 def _is_fixed(node: Node, constants: Mapping[str, AnyArray]) -> bool:
-    """Whether the core computes a convolution: its weights never change, along one axis."""
+    """Whether the core computes a convolution: its weights never change, along one axis or two."""
     parts = [constants.get(name) for name in node.inputs[1:] if name]
     if any(part is None for part in parts) or parts[0] is None:
         return False
     weight = parts[0]
-    return weight.ndim == 3 and all(p is not None and p.dtype == weight.dtype for p in parts)
+    return weight.ndim in (3, 4) and all(p is not None and p.dtype == weight.dtype for p in parts)
 
 
 def normalization(

@@ -15,9 +15,9 @@ from pyrnn.interop.onnx.plan import Plan, check_supported
 class Model:
     """An ONNX graph, ready to run; made by `prepare` or `load`.
 
-    Recurrent operators, and convolutions and products with constant weights, run in pyrnn's core,
-    with weights that are packed once; everything else runs in NumPy. A model may be called from
-    several threads at once.
+    Recurrent operators, and products and convolutions (along one axis or two) with constant
+    weights, run in pyrnn's core, with weights that are packed once; everything else runs in NumPy.
+    float16 is computed in float32 there. A model may be called from several threads at once.
 
     Parameters
     ----------

@@ -69,6 +69,7 @@ class Plan:
         self.opset = opset
         self._depth = depth
         self._folded = 0
+        self._shared: dict[Any, Any] = {}
         self._constants: dict[str, AnyArray] = {**(known or {}), **graph.constants}
         self._places: dict[str, int] = {"": 0}
         self._steps: list[Step] = []
@@ -127,7 +128,7 @@ class Plan:
 
     def _add(self, node: Node) -> None:
         inputs = [self._place(name, node) for name in node.inputs]
-        build = Build(node, self.opset, self._constants)
+        build = Build(node, self.opset, self._constants, self._shared)
         captured: list[str] = []
         try:
             if node.op in _CONTROL:

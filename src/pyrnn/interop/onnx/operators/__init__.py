@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pyrnn.interop.onnx.operators import (
     arithmetic,
     dense,
+    pools,
     quantized,
     recurrent,
     reductions,
@@ -18,6 +19,7 @@ from pyrnn.interop.onnx.operators._build import Builder
 OPERATORS: Mapping[str, Builder] = {
     **arithmetic.TABLE,
     **dense.TABLE,
+    **pools.TABLE,
     **quantized.TABLE,
     **recurrent.TABLE,
     **reductions.TABLE,

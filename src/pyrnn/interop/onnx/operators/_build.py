@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
@@ -34,6 +35,8 @@ class Build(NamedTuple):
     node: Node
     opset: int
     constants: Mapping[str, AnyArray]
+    shared: MutableMapping[Any, Any] | None = None
+    """What several nodes of a graph have in common, as packed weights."""
 
     def constant(self, index: int) -> AnyArray | None:
         """An input that never changes; None for other inputs and for one that is left out."""
@@ -118,6 +121,42 @@ Builder = Callable[[Build], Function]
 def plain(function: Function) -> Builder:
     """An operator without attributes."""
     return lambda build: function
+
+
+def widened(builder: Builder) -> Builder:
+    """The operator, in float32 and rounded once where its weights are float16."""
+
+    def build(build: Build) -> Function:
+        known = [(name, build.constants.get(name)) for name in build.node.inputs]
+        wide = {n: a.astype(np.float32) for n, a in known if a is not None and a.dtype == HALF}
+        if not wide:
+            return builder(build)
+        run = builder(build._replace(constants=ChainMap(wide, dict(build.constants))))
+        places = [wide.get(name) for name in build.node.inputs]
+
+        def rounded(*inputs: Any) -> Any:
+            single = [
+                x.astype(np.float32) if fixed is None and getattr(x, "dtype", None) == HALF else x
+                for x, fixed in zip(inputs, places, strict=False)
+            ]
+            single = [x if w is None else w for x, w in zip(single, places, strict=False)]
+            result = run(*single)
+            if inputs[0].dtype != HALF:
+                return result
+            if type(result) is tuple:
+                return tuple(_half(part) for part in result)
+            return _half(result)
+
+        return rounded
+
+    return build
+
+
+HALF = np.dtype(np.float16)
+
+
+def _half(part: Any) -> Any:
+    return part.astype(HALF) if getattr(part, "dtype", None) == np.float32 else part
 
 
 def dtype_of(build: Build, number: int) -> np.dtype[Any]:

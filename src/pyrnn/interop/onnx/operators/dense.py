@@ -11,7 +11,7 @@ from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.interop.onnx.fusion import normalization
 from pyrnn.interop.onnx.graph import AnyArray
-from pyrnn.interop.onnx.operators._build import Build, Builder, Function, axis_of
+from pyrnn.interop.onnx.operators._build import HALF, Build, Builder, Function, axis_of, widened
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 """The dtypes that the core computes in."""
@@ -41,6 +41,16 @@ def linear(weight: Array, bias: Array | None = None) -> Packed:
     return Packed(lambda backend: backend.pack_linear(weight, bias))
 
 
+def shared(build: Build, key: tuple[Any, ...], make: Callable[[], Packed]) -> Packed:
+    """Packed weights that all nodes of a graph with this key have in common."""
+    if build.shared is None:
+        return make()
+    if key not in build.shared:
+        build.shared[key] = make()
+    found: Packed = build.shared[key]
+    return found
+
+
 def can_pack(weight: AnyArray | None, bias: AnyArray | None = None) -> bool:
     """Whether weights and bias are constant, and of dtypes that the core computes in."""
     if weight is None or weight.dtype not in FLOATS or not weight.size:
@@ -51,8 +61,9 @@ def can_pack(weight: AnyArray | None, bias: AnyArray | None = None) -> bool:
 def _matmul(build: Build) -> Function:
     weight, bias = build.constant(1), build.constant(2)
     if weight is None or not can_pack(weight, bias) or weight.ndim != 2:
-        return lambda x, w, b=None: np.matmul(x, w) if b is None else np.matmul(x, w) + b
-    packed, dtype = linear(weight.T, bias), weight.dtype
+        return lambda x, w, b=None: _product(x, w) if b is None else _product(x, w) + b
+    key = (False, *build.node.inputs[1:])
+    packed, dtype = shared(build, key, lambda: linear(weight.T, bias)), weight.dtype
     features = weight.shape[0]
 
     def product(x: AnyArray, *_: AnyArray) -> Any:
@@ -65,6 +76,13 @@ def _matmul(build: Build) -> Function:
     return product
 
 
+def _product(a: AnyArray, b: AnyArray) -> Any:
+    """A product of arrays; of float16, which NumPy multiplies slowly, in float32."""
+    if a.dtype == HALF == b.dtype:
+        return np.matmul(a.astype(np.float32), b.astype(np.float32)).astype(HALF)
+    return np.matmul(a, b)
+
+
 def _gemm(build: Build) -> Function:
     alpha, beta = build.number("alpha", 1.0), build.number("beta", 1.0)
     flip_a, flip_b = build.flag("transA"), build.flag("transB")
@@ -72,7 +90,7 @@ def _gemm(build: Build) -> Function:
     known = bias is not None or not build.given(2)
 
     def product(a: AnyArray, b: AnyArray, c: AnyArray | None = None) -> Any:
-        y = np.matmul(a.T if flip_a else a, b.T if flip_b else b)
+        y = _product(a.T if flip_a else a, b.T if flip_b else b)
         if alpha != 1:
             y = y * y.dtype.type(alpha)
         if c is not None:
@@ -88,7 +106,9 @@ def _gemm(build: Build) -> Function:
         if bias.ndim == 2 and bias.shape[0] != 1:
             return product
         bias = np.broadcast_to(bias.reshape(-1), (out,))
-    packed, dtype = linear(weight if flip_b else weight.T, bias), weight.dtype
+    rows_of = weight if flip_b else weight.T
+    key = (flip_b, *build.node.inputs[1:])
+    packed, dtype = shared(build, key, lambda: linear(rows_of, bias)), weight.dtype
     features = weight.shape[1 if flip_b else 0]
 
     def fast(a: AnyArray, b: AnyArray, c: AnyArray | None = None) -> Any:
@@ -175,10 +195,10 @@ def _einsum(build: Build) -> Function:
 
 
 TABLE: Mapping[str, Builder] = {
-    "BatchNormalization": _batch_normalization,
+    "BatchNormalization": widened(_batch_normalization),
     "Einsum": _einsum,
-    "Gemm": _gemm,
-    "InstanceNormalization": _instance_normalization,
-    "LayerNormalization": _layer_normalization,
-    "MatMul": _matmul,
+    "Gemm": widened(_gemm),
+    "InstanceNormalization": widened(_instance_normalization),
+    "LayerNormalization": widened(_layer_normalization),
+    "MatMul": widened(_matmul),
 }

@@ -12,7 +12,7 @@ from pyrnn.backend import selection
 from pyrnn.interop.onnx import equations
 from pyrnn.interop.onnx.equations import DEFAULTS, DIRECTIONS, GATES, Settings, Weights
 from pyrnn.interop.onnx.graph import AnyArray, GraphError
-from pyrnn.interop.onnx.operators._build import Build, Builder, Function
+from pyrnn.interop.onnx.operators._build import Build, Builder, Function, widened
 from pyrnn.interop.onnx.operators.dense import FLOATS
 from pyrnn.interop.onnx.weights import cells_of, plain_cell_of, to_cell
 
@@ -307,4 +307,4 @@ def _checked_states(
     return found if some else None
 
 
-TABLE: Mapping[str, Builder] = {"GRU": _recurrent, "LSTM": _recurrent, "RNN": _recurrent}
+TABLE: Mapping[str, Builder] = {name: widened(_recurrent) for name in ("GRU", "LSTM", "RNN")}
