@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import socket
@@ -105,7 +106,7 @@ class TestLeftovers:
     @posix
     def test_of_a_process_that_is_writing_stay(self, tmp_path: Path) -> None:
         path = tmp_path / "model"
-        with _files._temporary(str(path)) as (_, beside):
+        with _files._temporary(str(path), path) as (_, beside):
             check_writable(path)
             assert os.listdir(tmp_path) == [os.path.basename(beside)]
 
@@ -216,6 +217,39 @@ def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert caught.value.filename == str(path)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["model"]
+
+
+class FullDisk(io.FileIO):
+    """A file that takes no byte: closing it tries again to write what a buffer still has."""
+
+    def write(self, data: object, /) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_names_the_file_when_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model"
+    monkeypatch.setattr(
+        _files, "_create_locked", lambda path, _: io.BufferedRandom(FullDisk(path, "w+"))
+    )
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomically(path, b"new")
+    assert caught.value.filename == str(path)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("call", [check_writable, lambda path: write_atomically(path, b"new")])
+def test_a_folder_that_takes_no_file_is_not_named_by_a_temporary_one(
+    call: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, flags: int, mode: int = 0o777) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PermissionError) as caught:
+        call(tmp_path / "model")
+    assert caught.value.filename == str(tmp_path / "model")
 
 
 class TestAppending:

@@ -107,7 +107,7 @@ def written_beside(path: AnyPath, *, sync: bool = True) -> Iterator[BinaryIO]:
     """
     target = os.path.realpath(checked_path(path))
     _check_regular(target, path)
-    with _temporary(target) as (file, beside), _named_where_full(path):
+    with _temporary(target, path) as (file, beside):
         yield file
         file.flush()
         if sync:
@@ -115,17 +115,6 @@ def written_beside(path: AnyPath, *, sync: bool = True) -> Iterator[BinaryIO]:
         if fcntl is None:
             file.close()  # Windows renames no open file
         os.replace(beside, target)
-
-
-@contextlib.contextmanager
-def _named_where_full(path: AnyPath) -> Iterator[None]:
-    """Add the file's name to the error of a write that found no room: writes know no names."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL and error.filename is None:
-            raise OSError(error.errno, error.strerror, shown(path)) from error
-        raise
 
 
 def check_writable(path: AnyPath) -> None:
@@ -139,16 +128,17 @@ def check_writable(path: AnyPath) -> None:
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, f"there is no folder {folder!r}", shown(path))
-    with _temporary(target):
+    with _temporary(target, path):
         pass
     _remove_leftovers(target)
 
 
 @contextlib.contextmanager
-def _temporary(target: str) -> Iterator[tuple[BinaryIO, str]]:
+def _temporary(target: str, path: AnyPath) -> Iterator[tuple[BinaryIO, str]]:
     """Open a new file beside the target with its permissions; remove it unless it was renamed.
 
-    It is locked while it is open, which distinguishes it from files of killed processes.
+    It is locked while it is open, which distinguishes it from files of killed processes. Errors
+    name the file by ``path``.
     """
     beside = f"{_stem(target)}.{secrets.token_hex(4)}.tmp"
     existing = os.path.exists(target)
@@ -158,6 +148,12 @@ def _temporary(target: str) -> Iterator[tuple[BinaryIO, str]]:
             if existing:
                 _hand_on_permissions(target, beside)
             yield file, beside
+    except OSError as error:
+        # A write, and closing what it left, know no name; others the name of the new file.
+        nameless = error.errno in _FULL and error.filename is None
+        if nameless or error.filename == beside:
+            raise OSError(error.errno, error.strerror, shown(path)) from error
+        raise
     finally:
         with contextlib.suppress(OSError):
             os.unlink(beside)

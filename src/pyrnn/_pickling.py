@@ -9,13 +9,13 @@ a layer and its optimiser, is unpickled as one array.
 from __future__ import annotations
 
 import copy
-import threading
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
+from pyrnn._locks import fork_safe_lock
 from pyrnn._types import Array
 
 Self = TypeVar("Self", bound="Portable")
@@ -56,7 +56,7 @@ class PickledArray:
 # A pickle knows the objects that it has had already by what they are. So there is one for an array
 # as long as a pickle is being made, which keeps it; it keeps the array, so that the id is right.
 _OF_ARRAYS: weakref.WeakValueDictionary[int, PickledArray] = weakref.WeakValueDictionary()
-_LOCK = threading.Lock()
+_LOCK = fork_safe_lock()
 
 
 def pickled(array: Array) -> PickledArray:

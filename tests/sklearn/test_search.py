@@ -1,6 +1,7 @@
 """scikit-learn's tools and joblib's workers around the estimators."""
 
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -125,6 +126,46 @@ def test_joblib_s_limit_of_inner_threads(limit):
         plain = joblib.Parallel()([joblib.delayed(pyrnn.get_num_threads)()])
     assert used == [(True, limit)] * 4
     assert plain == [limit]
+
+
+def fork_and_count():
+    """The threads that a child uses which is forked while another thread is in a task."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(write, bytes([pyrnn.get_num_threads()]))
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(write)
+    with open(read, "rb") as pipe:
+        return pipe.read()[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_is_in_no_task_of_another_thread(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = pyrnn.get_num_threads()
+    begun, done = threading.Event(), threading.Event()
+
+    def task():
+        with threads_of_worker():
+            begun.set()
+            done.wait(30)
+
+    pyrnn.set_num_threads(2)
+    parallel = joblib.Parallel(n_jobs=2, backend="threading")
+    outer = threading.Thread(target=parallel, args=([joblib.delayed(task)()] * 2,))
+    outer.start()
+    try:
+        begun.wait(30)
+        assert pyrnn.get_num_threads() == 1
+        assert fork_and_count() == 2
+    finally:
+        done.set()
+        outer.join()
+    assert pyrnn.get_num_threads() == 2
+    pyrnn.set_num_threads(before)
 
 
 def test_the_environment_names_another_number(monkeypatch):

@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
             holding, arguments.target, arguments.weights, arguments.activations
         )
         unheld = conversion.unheld(holding, arguments.target)
-    print(f"{arguments.target}: {written}")
+    print(f"{shown(arguments.target)}: {written}")
     for line in unheld:
         say(f"not in {shown(arguments.target)}: {escaped(line)}")
     for name, reason in holding.refused.items():

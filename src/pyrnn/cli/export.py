@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
         except (TypeError, ValueError) as error:
             raise UsageError(f"{shown(arguments.model)}: {error}") from error
-    print("\n".join(made.files))
+    print("\n".join(map(shown, made.files)))
     print(
         f"flash {made.flash:,} bytes of weights, state {made.state:,} bytes, arrays on the "
         f"stack {made.stack:,} bytes; 'make -C {shown(arguments.c)} test' runs it"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from pyrnn._files import shown
 from pyrnn.cli._common.arguments import Subparsers, file_name
 from pyrnn.cli._common.interrupt import deferred
 from pyrnn.cli._common.terminal import one_line
@@ -27,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     with deferred():
         holding = conversion.read(arguments.file)
         whole = _whole(holding)
-    print(f"{arguments.file}: {holding.format}")
+    print(f"{shown(arguments.file)}: {holding.format}")
     rows = [
         (one_line(name), repr(layer), f"{layer.num_parameters:,}")
         for name, layer in holding.layers.items()

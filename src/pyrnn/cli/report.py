@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--out: {str(out)!r} is there already; --force overwrites it")
     _files.check_writable(out)
     write(arguments.run_file, out, arguments.text)
-    print(f"report    {out}")
+    print(f"report    {_files.shown(out)}")
     return 0
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pyrnn._files import shown
 from pyrnn._imports import extras
 from pyrnn.backend import selection
 from pyrnn.backend.threads import get_num_threads
@@ -25,7 +26,7 @@ from pyrnn.cli._common.arguments import (
 )
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import NAMES, Ended, Interrupt
-from pyrnn.cli._common.outputs import is_same
+from pyrnn.cli._common.outputs import check_apart, is_same
 from pyrnn.cli._common.terminal import print_written, say
 from pyrnn.cli._training import history, log, memory, picture, progress, several, texts, tokens
 from pyrnn.cli._training.options import (
@@ -185,13 +186,13 @@ def _run(prepared: Prepared, ranks: Ranks | None) -> int:
     bits = training.final_bits
     _print_sample(training.model, tokens.prompt(arguments, corpus), arguments.seed)
     print(tokens.score(training, bits, corpus))
-    print(f"model     {outputs.model}", flush=True)
+    print(f"model     {shown(outputs.model)}", flush=True)
     if _draw(training, _title(training.model, arguments), outputs.picture):
-        print(f"picture   {outputs.picture}")
+        print(f"picture   {shown(outputs.picture)}")
     history.write(training, outputs.history, outputs.model)  # once more, with the last score
     if arguments.report:
         report.write(outputs.model, outputs.report)
-        print(f"report    {outputs.report}")
+        print(f"report    {shown(outputs.report)}")
     return 0
 
 
@@ -256,18 +257,24 @@ def _outputs(
     checkpoints = [checkpoint] if arguments.checkpoint_every is not None and is_first else []
     cached = texts.cache_beside(model) if texts.are_cached(arguments.files) else None
     outputs = Outputs(model, drawn, recorded, page, cached)
-    for path in (*filter(None, outputs if is_first else [cached]), *checkpoints):
+    written = [*filter(None, outputs if is_first else [cached]), *checkpoints]
+    for path in written:
         with _writing(path):
             serialization.check_writable(path)
         if any(is_same(file, path) for file in files):
-            raise UsageError(f"--out: expected another file than the text to train on, got {path}")
+            raise UsageError(
+                f"--out: expected another file than the text to train on, got {shown(path)}"
+            )
+    check_apart("--out", written)
     if arguments.log is not None and is_first:
         log.check(arguments.log, [*files, *filter(None, outputs), checkpoint])
     if resumed is not None or arguments.force:
         return outputs
     if cached is not None and not cache.is_ours(cached):
         raise UsageError(f"--out: {str(cached)!r} is there already; --force overwrites it")
-    for path in (*([model] if arguments.out is not None and is_first else []), *checkpoints):
+    named = arguments.out is not None and is_first
+    beside = [drawn, recorded, *([page] if arguments.report else [])]
+    for path in (*([model, *beside] if named else []), *checkpoints):
         if path.exists():
             goes_on = f"--resume {checkpoint} continues it, " if path == checkpoint else ""
             raise UsageError(
@@ -407,7 +414,7 @@ def _prepared(
             stack.enter_context(_writing(path))
         prepared = texts.prepare(files, encoder, path, resumed, report)
     if path is not None:
-        print(f"text      {path}", flush=True)
+        print(f"text      {shown(path)}", flush=True)
     return prepared
 
 

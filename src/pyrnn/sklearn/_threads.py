@@ -10,10 +10,11 @@ from contextlib import contextmanager
 
 import joblib
 
+from pyrnn._locks import fork_safe_lock
 from pyrnn.backend.threads import get_num_threads, set_num_threads
 
-_LOCK = threading.Lock()
-_INSIDE = 0
+_LOCK = fork_safe_lock()
+_INSIDE: list[int] = []  # the thread of each task within
 _BEFORE = 1
 
 
@@ -55,19 +56,33 @@ def threads_of_worker() -> Iterator[None]:
     Results do not depend on it: they have the same bits for any number of threads. The tasks of
     joblib's threading backend share one setting, so the last one to end restores it.
     """
-    global _INSIDE, _BEFORE
+    global _BEFORE
     if not in_worker() or _is_limited():
         yield
         return
+    thread = threading.get_ident()
     with _LOCK:
         if not _INSIDE:
             _BEFORE = get_num_threads()
             set_num_threads(1)
-        _INSIDE += 1
+        _INSIDE.append(thread)
     try:
         yield
     finally:
         with _LOCK:
-            _INSIDE -= 1
+            _INSIDE.remove(thread)
             if not _INSIDE:
                 set_num_threads(_BEFORE)
+
+
+def _forget_threads_of_parent() -> None:
+    """In a forked child, which has only the thread that forked."""
+    if not _INSIDE:
+        return
+    _INSIDE[:] = [thread for thread in _INSIDE if thread == threading.get_ident()]
+    if not _INSIDE:
+        set_num_threads(_BEFORE)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads_of_parent)

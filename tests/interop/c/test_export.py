@@ -1,5 +1,9 @@
 """Models as C: built by the compilers that are there, without a warning, they compute the same."""
 
+import contextlib
+import errno
+import importlib
+import io
 import os
 import re
 import shutil
@@ -9,6 +13,7 @@ import numpy as np
 import pytest
 
 import pyrnn
+from pyrnn import _files
 from pyrnn.interop.c import export
 from tests.interop.c.building import ARM, ARM_RUN, COMPILERS, FLAGS, largest_error, make
 from tests.interop.c.models import DOUBLE, LAYERS, drawn_layer, moved
@@ -241,3 +246,22 @@ def test_subnormal_huge_and_whole_numbers_are_exact(tmp_path):
     text = re.search(r"weight\[5\] = \{(.*?)\}", (tmp_path / "model.c").read_text(), re.S)[1]
     found = [np.float32(word.strip().rstrip("f")) for word in text.split(",")]
     assert np.array(found).tobytes() == values.tobytes()
+
+
+def test_files_are_replaced_all_or_none(tmp_path, monkeypatch):
+    """A header of one model beside the source of another would compile."""
+    export(pyrnn.GRU(2, 3, seed=0), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def full_at_the_third(path):
+        return contextlib.nullcontext(Full()) if "test_" in path else _files.written_beside(path)
+
+    module = importlib.import_module("pyrnn.interop.c.export")
+    monkeypatch.setattr(module, "written_beside", full_at_the_third)
+    with pytest.raises(OSError, match="No space left"):
+        export(pyrnn.GRU(2, 5, seed=0), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

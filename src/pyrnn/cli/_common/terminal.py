@@ -21,7 +21,7 @@ def say(message: str) -> None:
     """Print one line on stderr. Where that cannot be written, nothing else fails for it."""
     if sys.stderr is not None:  # print would write to stdout, among the results
         with contextlib.suppress(OSError, ValueError):
-            print(" ".join(message.split()), file=sys.stderr, flush=True)
+            print(escaped(" ".join(message.split())), file=sys.stderr, flush=True)
 
 
 def print_written(text: str, *, raw: bool = False) -> None:

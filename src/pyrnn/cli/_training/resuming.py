@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pyrnn._files import shown
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._training import tokens
 from pyrnn.cli._training.run import Training
@@ -108,7 +109,7 @@ class Resumed:
             if isinstance(error, checkpoint.CheckpointError):
                 raise UsageError(f"--resume: {error}") from error
             raise UsageError(
-                f"--resume: {path}: expected a checkpoint of pyrnn train ({error})"
+                f"--resume: {shown(path)}: expected a checkpoint of pyrnn train ({error})"
             ) from error
         self.arguments = argparse.Namespace(**{**vars(given), **own})
 
@@ -132,8 +133,8 @@ class Resumed:
 
     def _refuse(self, before: dict[str, Any], path: str) -> NoReturn:
         raise UsageError(
-            f"--resume: {path}: expected the text of {before['size']:,} bytes that the training "
-            "began with, got another"
+            f"--resume: {shown(path)}: expected the text of {before['size']:,} bytes that the "
+            "training began with, got another"
         )
 
     def restore(self, training: Training) -> None:

@@ -98,8 +98,8 @@ def prepare(
         return prepared
     if streams and STANDARD_INPUT in sources:
         raise UsageError(
-            f"--resume: {path}: expected what was read from the standard input, got a file that "
-            "is damaged or missing"
+            f"--resume: {shown(path)}: expected what was read from the standard input, got a file "
+            "that is damaged or missing"
         )
     return cache.prepare_file(path, sources, encoder, report)
 
@@ -145,7 +145,7 @@ def read_again(file: str | Path) -> Source:
             found = hash_of(iter(lambda: opened.read(1 << 20), b""))
             return Source(os.path.abspath(file), opened.tell(), 0, found)
     except OSError as error:
-        raise UsageError(f"{file}: cannot be read ({error.strerror or error})") from error
+        raise UsageError(f"{shown(file)}: cannot be read ({error.strerror or error})") from error
 
 
 @contextlib.contextmanager

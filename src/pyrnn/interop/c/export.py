@@ -20,7 +20,7 @@ from pyrnn._files import (
     checked_path,
     open_regular,
     shown,
-    write_atomically,
+    written_beside,
 )
 from pyrnn._number_formats.narrow import is_narrow
 from pyrnn._types import ActivationFormat, Array, Indices, Storage, WeightFormat
@@ -171,8 +171,11 @@ def export(
     for file in paths:
         _check_ours(file)
         check_writable(file)
-    for file, content in paths.items():
-        write_atomically(file, content.encode("ascii"))
+    with contextlib.ExitStack() as all_files:  # which are renamed when each is complete
+        for file, content in paths.items():
+            beside = all_files.enter_context(written_beside(file))
+            beside.write(content.encode("ascii"))
+            beside.flush()
     return Exported(tuple(paths), source.flash, source.state_bytes(), source.stack_bytes())
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyrnn import _checks
-from pyrnn._files import AnyPath
+from pyrnn._files import AnyPath, shown
 from pyrnn._pickling import public
 from pyrnn.interop import serialization
 from pyrnn.layers._options import Setting
@@ -112,7 +112,7 @@ class ModelCheckpoint(Callback):
         path = self.filepath.format(epoch=epoch + 1, **logs)
         serialization.save(self.model, path)
         if self.verbose:
-            print(f"Epoch {epoch + 1}: saved {path}", flush=True)
+            print(f"Epoch {epoch + 1}: saved {shown(path)}", flush=True)
 
     def state_dict(self) -> dict[str, Any]:
         """The best number so far."""
