@@ -175,6 +175,26 @@ def test_second_derivatives_with_dropout_and_a_state(close):
     assert layer.weight_hh_l0.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_a_batch_of_gradients_at_once(close, name):
+    """A Jacobian with ``vectorize=True``; torch's operators, since the core has no such axis."""
+    layer = getattr(nn, name)(F, H, num_layers=2, dtype=torch.float64)
+    x = torch.randn(2, 1, F, dtype=torch.float64, requires_grad=True)
+
+    def outputs(x):
+        return layer(x)[0]
+
+    expected = torch.autograd.functional.jacobian(outputs, x)
+    close(torch.autograd.functional.jacobian(outputs, x, vectorize=True), expected, 1e-12)
+    y = outputs(x)
+    several = torch.eye(y.numel(), dtype=torch.float64).reshape(-1, *y.shape)
+    dx, dw = torch.autograd.grad(
+        y, (x, layer.weight_hh_l0), several, is_grads_batched=True, allow_unused=True
+    )
+    close(dx, expected.reshape(-1, *x.shape), 1e-12)
+    assert dw.shape == (y.numel(), *layer.weight_hh_l0.shape)
+
+
 def test_second_derivatives_after_weights_changed_are_torchs_error():
     layer = nn.GRU(F, H)
     y, _ = layer(torch.randn(T, N, F))

@@ -193,6 +193,17 @@ def calls_with_errors():
     yield lambda m: m.LSTM(F, H, proj_size=H)
     yield lambda m: m.RNN(F, H, nonlinearity="gelu")
     yield lambda m: m.LSTM(F, H, bias=1)
+    yield lambda m: changed(m.GRU(F, H, 2), dropout=2.0)(x)
+    yield lambda m: changed(m.GRU(F, H, 2), dropout=-0.5)(x)
+    yield lambda m: changed(m.GRU(F, H, 2), dropout=None)(x)
+    yield lambda m: changed(m.RNN(F, H), mode="gelu")(x)
+    yield lambda m: changed(m.GRU(F, H), _flat_weights=[])(x)
+
+
+def changed(layer, **attributes):
+    for name, value in attributes.items():
+        setattr(layer, name, value)
+    return layer
 
 
 @pytest.mark.parametrize("call", list(calls_with_errors()))
@@ -203,6 +214,14 @@ def test_errors_are_torchs(core_calls, call):
         call(nn)
     assert str(got.value) == str(expected.value)
     assert not core_calls
+
+
+def test_inference_tensors_in_a_graph_are_torchs_error():
+    with torch.inference_mode():
+        x = torch.randn(T, N, F)
+    with pytest.raises(RuntimeError, match="Inference tensors cannot be saved for backward"):
+        nn.GRU(F, H)(x)
+    nn.GRU(F, H).requires_grad_(False)(x)
 
 
 def test_an_empty_batch(core_calls):
@@ -232,6 +251,109 @@ def test_autocast_gives_torchs_dtype(core_calls, close, kind):
         y.float().sum().backward()
     assert ours.weight_ih_l0.grad.dtype == torch.float32
     assert len(core_calls) == 2
+
+
+@pytest.mark.parametrize("form", FORMS[:1] + FORMS[3:4])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("state", [None, torch.float32, torch.bfloat16])
+def test_autocast_gives_each_output_torchs_dtype(form, kind, state):
+    theirs, ours = twins(kind)
+    x, states = inputs(theirs, form, torch.float32)
+    hx = None
+    if state is not None:
+        states = tuple(s.to(state) for s in states)
+        hx = states if kind in ("LSTM", "projected") else states[0]
+    for given in (x, x.bfloat16(), x.half()):
+        given = pack_padded_sequence(given, [6, 4, 4, 1]) if form == "packed" else given
+        with torch.autocast("cpu", torch.bfloat16):
+            found = [layer(given, hx) for layer in (theirs, ours)]
+        dtypes = [
+            [y.data.dtype, *(s.dtype for s in (last if isinstance(last, tuple) else (last,)))]
+            for y, last in found
+        ]
+        assert dtypes[0] == dtypes[1]
+
+
+# --- where the weights come from ------------------------------------------------------------
+
+
+class DroppedWeights(torch.nn.Module):
+    """W_hh with dropout, which is written to ``_flat_weights`` before each call."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+        self.index = layer._flat_weights_names.index("weight_hh_l0")
+
+    def forward(self, x):
+        weight = self.layer.weight_hh_l0
+        dropped = torch.nn.functional.dropout(weight, 0.5, self.training)
+        self.layer._flat_weights[self.index] = dropped
+        return self.layer(x)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_that_are_written_to_the_flat_list(core_calls, close, kind):
+    x = torch.randn(T, N, F)
+    found = []
+    for layer in twins(kind):
+        model = DroppedWeights(layer)
+        torch.manual_seed(1)
+        y, _ = model(x)
+        y.sum().backward()
+        grads = [p.grad for p in model.parameters()]
+        found.append([y, *grads, model.eval()(x)[0]])
+    close(found[1], found[0], 1e-5)
+    assert not torch.equal(*found[1][:: len(found[1]) - 1])
+    assert len(core_calls) == 2
+
+
+def test_random_parametrizations_draw_as_often_as_with_torch(core_calls, close):
+    class Noise(torch.nn.Module):
+        def forward(self, weight):
+            return weight + torch.randn_like(weight)
+
+    theirs, ours = twins("GRU")
+    found = []
+    for layer in (theirs, ours):
+        torch.nn.utils.parametrize.register_parametrization(layer, "weight_hh_l0", Noise())
+        torch.manual_seed(1)
+        found.append([layer(torch.ones(T, N, F))[0] for _ in range(2)])
+    close(found[1], found[0], 1e-5)
+    assert len(core_calls) == 2
+
+
+def test_what_a_subclass_changes_of_torchs_steps(core_calls):
+    class Own(nn.GRU):
+        def permute_hidden(self, hx, permutation):
+            return super().permute_hidden(hx, permutation) + 1
+
+    packed = pack_sequence([torch.randn(n, F) for n in (2, 3)], enforce_sorted=False)
+    layer = Own(F, H)
+    _, h = layer(packed)
+    assert not core_calls
+    plain = nn.GRU(F, H)
+    plain.load_state_dict(layer.state_dict())
+    _, expected = plain(packed)
+    assert torch.allclose(h, expected + 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lazily_negated_tensors(core_calls, close, kind):
+    def negated(*shape):
+        return torch.randn(*shape, 2).view(torch.complex64)[..., 0].conj().imag
+
+    theirs, ours = twins(kind)
+    x, h, dy = negated(T, N, F), negated(1, N, H), negated(T, N, ours.proj_size or H)
+    assert x.is_neg()
+    hx = (h[..., : ours.proj_size or H], h) if ours.mode == "LSTM" else h
+    found = []
+    for layer in (theirs, ours):
+        y, _ = layer(x, hx)
+        y.backward(dy)
+        found.append([y, *(p.grad for p in layer.parameters())])
+    close(found[1], found[0], 1e-5)
+    assert len(core_calls) == 1
 
 
 def test_functional_transforms(core_calls):

@@ -70,5 +70,5 @@ class Call:
 
 
 def numbers_of(tensor: Tensor) -> npt.NDArray[Any]:
-    """The memory of a tensor as an array."""
-    return tensor.detach().numpy()
+    """The memory of a tensor as an array; of one that is lazily negated, a copy."""
+    return tensor.numpy(force=True)

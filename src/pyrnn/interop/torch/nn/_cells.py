@@ -33,6 +33,7 @@ class _UnbatchedStep(Layout):
 class _Cell(torch.nn.RNNCellBase):
     """A mixin: the core computes the calls that it supports, torch all others."""
 
+    _theirs: type[torch.nn.RNNCellBase]
     _gates: int
     _states: int
 
@@ -43,9 +44,11 @@ class _Cell(torch.nn.RNNCellBase):
         found = None
         if _suited.ordinary() and not torch.is_autocast_enabled("cpu"):
             found = self._by_core(input, hx)
-        if found is None:
-            return super().forward(input, hx)
-        return found if self._states == 2 else found[0]
+        if found is not None:
+            return found if self._states == 2 else found[0]
+        if _suited.symbolic(self, input):
+            return _suited.recorded(self, input, hx)
+        return super().forward(input, hx)
 
     def __prepare_scriptable__(self) -> Any:
         """What `torch.jit.script` compiles in place of this module."""
@@ -91,6 +94,7 @@ class _Cell(torch.nn.RNNCellBase):
 class RNNCell(_Cell, torch.nn.RNNCell):
     """`torch.nn.RNNCell`, computed by pyrnn's core on the CPU; see `RNN`."""
 
+    _theirs = torch.nn.RNNCell
     _gates, _states = 1, 1
 
     def _cell_name(self) -> str:
@@ -103,6 +107,7 @@ class RNNCell(_Cell, torch.nn.RNNCell):
 class LSTMCell(_Cell, torch.nn.LSTMCell):
     """`torch.nn.LSTMCell`, computed by pyrnn's core on the CPU; see `RNN`."""
 
+    _theirs = torch.nn.LSTMCell
     _gates, _states = 4, 2
 
     def _cell_name(self) -> str:
@@ -112,6 +117,7 @@ class LSTMCell(_Cell, torch.nn.LSTMCell):
 class GRUCell(_Cell, torch.nn.GRUCell):
     """`torch.nn.GRUCell`, computed by pyrnn's core on the CPU; see `RNN`."""
 
+    _theirs = torch.nn.GRUCell
     _gates, _states = 3, 1
 
     def _cell_name(self) -> str:

@@ -1,4 +1,4 @@
-"""Gradients that can be differentiated again: composed of torch's own operators."""
+"""Gradients composed of torch's own operators, which can be differentiated again."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ def backward(
     count: int,
     grads: tuple[Tensor | None, ...],
     needed: Sequence[bool],
+    again: bool,
 ) -> tuple[Tensor | None, ...]:
     """Gradients of x, of the first states and of the weights, as functions of all of them.
 
-    ``tensors`` are these, ``count`` of them states; ``grads`` those of y and of the last states.
+    ``tensors`` are these, ``count`` of them states; ``grads`` those of y and of the last states;
+    ``again``: whether the gradients shall have gradients.
     """
-    # Of aliases: the gradient of x leaves out what goes through a first state that was made of it.
-    aliases = [tensor.view_as(tensor) for tensor in tensors]
-    x, states, weights = aliases[0], aliases[1 : 1 + count], aliases[1 + count :]
     with torch.enable_grad(), _without_onednn():
+        # Of aliases: the gradient of x leaves out what goes through a first state made of it.
+        aliases = [tensor.view_as(tensor) for tensor in tensors]
+        x, states, weights = aliases[0], aliases[1 : 1 + count], aliases[1 + count :]
         outputs = _forward(call, x, states, weights)
     given = [(out, grad) for out, grad in zip(outputs, grads, strict=True) if grad is not None]
     wanted = [alias for alias, is_needed in zip(aliases, needed, strict=True) if is_needed]
@@ -42,7 +44,7 @@ def backward(
             [out for out, _ in given],
             wanted,
             [grad for _, grad in given],
-            create_graph=True,
+            create_graph=again,
             allow_unused=True,
         )
     )

@@ -10,8 +10,8 @@ What users of torch do decides what is kept for the backward pass:
 - They save memory with hooks on saved tensors, as `torch.utils.checkpoint` does. Then the core
   keeps nothing, and runs the forward pass again from the saved tensors when gradients are needed.
 
-Gradients that are to be differentiated again (``create_graph=True``) are composed of torch's own
-operators.
+Gradients that are to be differentiated again (``create_graph=True``), and those of a whole batch of
+gradients of y at once (``is_grads_batched=True``), are composed of torch's own operators.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrnn.interop.torch.nn import _composed, _stack
+from pyrnn.interop.torch.nn import _composed, _stack, _suited
 from pyrnn.interop.torch.nn._call import Call
 
 # Neither is documented, so that either may go: then hooks save no memory, and what was kept waits
@@ -61,21 +61,20 @@ class _Recurrence(torch.autograd.Function):
             ctx.kept = found.kept
             # These aliases tell of changes in place. What is saved would as well, but for the
             # weights, which may change, and the output, which may change too.
-            ctx.x, ctx.x_version = x.detach(), x._version
+            # An inference tensor has no versions: saving it is refused next, by torch.
+            ctx.x, ctx.x_version = x.detach(), 0 if x.is_inference() else x._version
             ctx.y, ctx.y_version = outputs[0].detach(), outputs[0]._version
         return outputs
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *dstates: Tensor | None) -> tuple[Tensor | None, ...]:
         call, count = ctx.call, ctx.count
-        if torch.is_grad_enabled():  # create_graph=True
-            x, *tensors = ctx.saved_tensors
+        grads = dy, *dstates
+        again = torch.is_grad_enabled()  # create_graph=True
+        if again or not _suited.numbers(grads):
+            tensors = ctx.saved_tensors
             needed = ctx.needs_input_grad[2:]
-            return (
-                None,
-                None,
-                *_composed.backward(call, (x, *tensors), count, (dy, *dstates), needed),
-            )
+            return None, None, *_composed.backward(call, tensors, count, grads, needed, again)
         with_dx = ctx.needs_input_grad[2]
         dx, dstates0, dweights = call.backward(_kept(ctx), dy, dstates, ctx.like, with_dx)
         if _keeps_graph is not None and not _keeps_graph():

@@ -22,6 +22,7 @@ _CELLS = {
     "GRU": ("gru", 3),
 }
 _HALF = (torch.bfloat16, torch.float16)
+_CALLED = ("check_forward_args", "permute_hidden", "_update_flat_weights")
 
 
 class _Layer(torch.nn.RNNBase):
@@ -30,14 +31,30 @@ class _Layer(torch.nn.RNNBase):
     Invalid calls go to torch as well, so that errors are torch's.
     """
 
+    _theirs: type[torch.nn.RNNBase]
+    _overrides = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Note whether a subclass has its own form of what torch's forward calls."""
+        super().__init_subclass__(**options)
+        cls._overrides = any(
+            getattr(cls, name, None) is not getattr(torch.nn.LSTM, name, None)
+            and getattr(cls, name, None) is not getattr(torch.nn.RNNBase, name, None)
+            for name in _CALLED
+        )
+
     def forward(self, input: Any, hx: Any = None) -> Any:
         """As torch's."""
         if _suited.compiling():
             return _suited.uncompiled(self, input, hx)
-        found = self._by_core(input, hx) if _suited.ordinary() else None
-        if found is None:
-            return super().forward(input, hx)
-        return found
+        found = None
+        if _suited.ordinary() and not self._overrides:
+            found = self._by_core(input, hx)
+        if found is not None:
+            return found
+        if _suited.symbolic(self, input):
+            return _suited.recorded(self, input, hx)
+        return super().forward(input, hx)
 
     def __prepare_scriptable__(self) -> Any:
         """What `torch.jit.script` compiles in place of this module."""
@@ -106,38 +123,66 @@ class _Layer(torch.nn.RNNBase):
         self, layout: Layout, x: Tensor, states: tuple[Tensor, ...], lead: tuple[int, ...]
     ) -> tuple[Tensor, ...] | None:
         """y and the last states; None if the core does not support the tensors."""
+        if self.mode not in _CELLS or x.shape[-1] != self.input_size or not all(lead):
+            return None
+        if not isinstance(self.dropout, (float, int)) or not 0 <= self.dropout <= 1:
+            return None
         weights = self._weights()
-        if weights is None or x.shape[-1] != self.input_size or not all(lead):
+        if weights is None:
             return None
         dtype = weights[0].dtype
-        cast: torch.dtype | None = None
+        casts: tuple[torch.dtype, ...] | None = None
         if torch.is_autocast_enabled("cpu") and dtype is torch.float32:
-            cast = self._autocast_dtype(x, states)
+            packed = layout.batch_sizes is not None
+            casts = self._autocast_dtypes(x, states, packed)
             x = x.float() if x.dtype in _HALF else x
             states = tuple(s.float() if s.dtype in _HALF else s for s in states)
         if not _suited.fit((x, *states, *weights), dtype):
             return None
         masks = self._masks(lead, dtype)
         found = _function.run(Call(self._kind(), layout, masks), x, states, weights)
-        return found if cast is None else tuple(part.to(cast) for part in found)
+        if casts is None:
+            return found
+        return tuple(part.to(cast) for part, cast in zip(found, casts, strict=True))
 
-    def _autocast_dtype(self, x: Tensor, states: tuple[Tensor, ...]) -> torch.dtype:
-        """What torch's results would have; its GRU takes the wider one of its state."""
-        dtype = torch.get_autocast_dtype("cpu")
-        return (
-            torch.promote_types(dtype, (states or (x,))[0].dtype) if self.mode == "GRU" else dtype
-        )
+    def _autocast_dtypes(
+        self, x: Tensor, states: tuple[Tensor, ...], packed: bool
+    ) -> tuple[torch.dtype, ...]:
+        """What torch's results would have.
+
+        Where torch composes a layer of its own operators, a wider first state widens the results;
+        of a projected LSTM c alone, as a product makes h. oneDNN's LSTM widens nothing.
+        """
+        low = torch.get_autocast_dtype("cpu")
+        wide = [torch.promote_types(low, state.dtype) for state in states or (x, x)]
+        if self.mode == "GRU":
+            return (wide[0], wide[0])
+        if self.mode != "LSTM":
+            return (low, low)
+        if self.proj_size:
+            return (low, low, wide[1])
+        composed = packed or x.dtype is torch.float16 or not _suited.has_onednn()
+        return (wide[0] if composed else low,) * 3
 
     def _weights(self) -> tuple[Tensor, ...] | None:
-        """The tensors as they are now, parametrized ones computed; None where they do not fit."""
-        tensors = tuple([getattr(self, name, None) for name in self._flat_weights_names])
+        """The tensors that torch's own forward would take; None where they do not fit.
+
+        These are in ``_flat_weights``, into which some write (`torch.nn.LSTM` with dropped
+        weights), unless the attributes have changed, as parametrized ones do.
+        """
+        tensors = self._flat_weights
+        for name, tensor in zip(self._flat_weights_names, tensors, strict=False):
+            if self._parameters.get(name) is not tensor:
+                self._update_flat_weights()
+                tensors = self._flat_weights
+                break
         shapes = self._shapes()
         if len(tensors) != len(shapes):
             return None
         for tensor, shape in zip(tensors, shapes, strict=True):
             if not isinstance(tensor, Tensor) or tensor.shape != shape:
                 return None
-        return tensors  # type: ignore[return-value]
+        return tuple(tensors)
 
     def _shapes(self) -> list[tuple[int, ...]]:
         size, units = self.proj_size or self.hidden_size, self.hidden_size
@@ -196,10 +241,16 @@ class RNN(_Layer, torch.nn.RNN):
     >>> y, h = layer(torch.zeros(5, 2, 3))
     """
 
+    _theirs = torch.nn.RNN
+
 
 class LSTM(_Layer, torch.nn.LSTM):
     """`torch.nn.LSTM`, computed by pyrnn's core on the CPU; see `RNN`."""
 
+    _theirs = torch.nn.LSTM
+
 
 class GRU(_Layer, torch.nn.GRU):
     """`torch.nn.GRU`, computed by pyrnn's core on the CPU; see `RNN`."""
+
+    _theirs = torch.nn.GRU

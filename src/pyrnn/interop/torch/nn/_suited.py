@@ -18,6 +18,9 @@ _callback = getattr(
 )
 _is_exporting = getattr(torch.compiler, "is_exporting", None)
 _modes = getattr(torch._C, "_len_torch_dispatch_stack", None)
+_batched = getattr(
+    getattr(torch._C, "_functorch", None), "is_legacy_batchedtensor", lambda tensor: False
+)
 
 
 def compiling() -> bool:
@@ -61,14 +64,54 @@ def fit(tensors: Sequence[object], dtype: torch.dtype) -> bool:
     )
 
 
+def numbers(grads: Sequence[Tensor | None]) -> bool:
+    """Whether gradients are plain, of one loss rather than of many (``is_grads_batched=True``)."""
+    return all(
+        grad is None
+        or (type(grad) is Tensor and grad.layout is torch.strided and not _batched(grad))
+        for grad in grads
+    )
+
+
+def has_onednn() -> bool:
+    """Whether torch computes what it can with oneDNN."""
+    return bool(torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled())
+
+
+def symbolic(module: torch.nn.Module, input: object) -> bool:
+    """Whether `torch.fx` records the call, and a call of this module is the whole of it."""
+    return (
+        isinstance(input, torch.fx.Proxy)
+        and "forward" not in module.__dict__
+        and not _has_own_forward(type(module))
+    )
+
+
+def recorded(module: torch.nn.Module, input: Any, hx: object) -> object:
+    """The module as one node of the graph, as `torch.fx` takes all modules of torch."""
+    path = input.tracer.path_of_module(module)
+    arguments = (input,) if hx is None else (input, hx)
+    return input.tracer.create_proxy("call_module", path, arguments, {})
+
+
 def scriptable(module: Any) -> Any:
     """Return a module of torch's own class over the same parameters, for `torch.jit.script`.
 
     TorchScript compiles Python sources, and cannot see into the core.
     """
-    kind: Any = next(
-        each for each in type(module).__mro__ if each.__module__.startswith("torch.nn.")
-    )
-    plain = kind.__new__(kind)
+    kind = type(module)
+    theirs = kind._theirs
+    if _has_own_forward(kind) and kind.forward is not theirs.forward:
+        raise RuntimeError(
+            f"torch.jit.script: cannot compile the forward of {kind.__name__}, whose base is a "
+            "layer of pyrnn; torch.jit.trace records it"
+        )
+    plain = theirs.__new__(theirs)
     plain.__dict__.update(module.__dict__)
     return plain
+
+
+def _has_own_forward(kind: Any) -> bool:
+    """Whether a subclass, which is not of this package, defines `forward`."""
+    ours = [each for each in kind.__mro__ if each.__module__.startswith("pyrnn.")]
+    return all(kind.forward is not each.forward for each in ours)
