@@ -158,14 +158,40 @@ def test_layers_without_a_dtype_of_their_own_go_with_any():
 
 
 def test_it_is_said_once_that_it_is_slow(monkeypatch):
+    monkeypatch.setattr(_warnings, "_said", set())
+    x = np.ones((3, 2), np.float32)
     with pyrnn.use_backend("reference"):
-        monkeypatch.setattr(_warnings, "_said", set())
-        pyrnn.Linear(2, 2).train(compute="bfloat16")
-        assert not _warnings._said
+        pyrnn.Linear(2, 2).train(compute="bfloat16")(x)
     if pyrnn.build_info()["bfloat16"] != "software":
         pytest.skip("the compiled core is not built, or has hardware for it")
+    # Not of what is refused, or has computed nothing: a warning would be an error.
+    linear, gru = pyrnn.Linear(2, 2).train(compute="bfloat16"), pyrnn.GRU(2, 2)
+    with pytest.raises(ValueError, match="beside products of bfloat16"):
+        gru.eval(weights="int8", compute="bfloat16")
+    with pytest.raises(ValueError, match="x: expected"):
+        linear(x[:, :1])
+    with pytest.raises(ValueError, match="x: expected"):
+        gru.train(compute="bfloat16")(x[:, :1])
     with pytest.warns(UserWarning, match="computed in software") as found:
-        pyrnn.Linear(2, 2).train(compute="bfloat16")
-    pyrnn.GRU(2, 2).eval(compute="bfloat16")  # a second warning would be an error
+        linear(x)
+    gru(x)
+    pyrnn.LSTM(2, 2).eval(compute="bfloat16")
     assert len(found) == 1
     assert found[0].filename == __file__
+
+
+@pytest.mark.skipif(pyrnn.build_info()["bfloat16"] != "software", reason="needs the software")
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: pyrnn.GRU(2, 2).train(compute="bfloat16")(np.ones((3, 2), np.float32)),
+        lambda: pyrnn.GRU(2, 2).train(compute="bfloat16").stream(),
+        lambda: pyrnn.GRU(2, 2).eval(compute="bfloat16"),
+        lambda: pyrnn.Linear(2, 2).eval(compute="bfloat16"),
+        lambda: pyrnn.GRUCell(2, 2).train(compute="bfloat16").forward(np.ones(2, np.float32)),
+    ],
+)
+def test_whatever_computes_says_so(monkeypatch, use):
+    monkeypatch.setattr(_warnings, "_said", set())
+    with pytest.warns(UserWarning, match="computed in software"):
+        use()

@@ -6,11 +6,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from pyrnn import _core
+from pyrnn import _core, _warnings
 from pyrnn._types import Array, Compute, Indices, Link, Parameters, StepForm, Storage
 from pyrnn.reference import losses
 from pyrnn.reference.activations import NAMES, parse_cell_name
 from pyrnn.reference.layers import batch_norm, convolution, pointwise, windows
+
+IN_SOFTWARE = (
+    "products of bfloat16 are computed in software here, as the processor has no AMX: the bits are "
+    "the same, the speed is less than that of float32"
+)
 
 # By the size of a number
 _WEIGHTS = {4: _core.WeightsFloat32, 8: _core.WeightsFloat64}
@@ -46,6 +51,12 @@ _OF_LOSSES = losses.Functions(
 )
 
 
+def _say_who_computes() -> None:
+    """Warn once of products of bfloat16 that take longer than those of float32."""
+    if _core.bfloat16_unit() == "software":
+        _warnings.warn_once(IN_SOFTWARE)
+
+
 class NativeBackend:
     """Computes in C++; see `pyrnn.backend.protocol.Backend` for what each function means."""
 
@@ -57,7 +68,6 @@ class NativeBackend:
     backward_both = staticmethod(_core.backward_both)
     renew = staticmethod(_core.renew)
     backward_windows = staticmethod(_core.backward_windows)
-    linear = staticmethod(_core.linear)
     linear_backward = staticmethod(_core.linear_backward)
     convolution_backward = staticmethod(
         partial(convolution.convolution_backward, linear_backward=_core.linear_backward)
@@ -89,6 +99,20 @@ class NativeBackend:
     scale = staticmethod(_core.scale)
     clip = staticmethod(_core.clip)
 
+    @staticmethod
+    def linear(
+        x: Array,
+        weight: Array,
+        bias: Array | None,
+        out: Array | None = None,
+        compute: Compute = "full",
+    ) -> Array:
+        """See `pyrnn.backend.protocol.Backend.linear`."""
+        if compute == "bfloat16":
+            _say_who_computes()
+        y: Array = _core.linear(x, weight, bias, out, compute)
+        return y
+
     def pack(
         self,
         cell: str,
@@ -99,6 +123,8 @@ class NativeBackend:
         compute: Compute = "full",
     ) -> Any:
         """See `pyrnn.backend.protocol.Backend.pack`."""
+        if compute == "bfloat16":
+            _say_who_computes()
         weights = _WEIGHTS[parameters["weight_ih"].itemsize]
         base, choice = parse_cell_name(cell)
         activations = [] if base == cell else choice.numbers()
@@ -112,6 +138,8 @@ class NativeBackend:
         compute: Compute = "full",
     ) -> Any:
         """See `pyrnn.backend.protocol.Backend.pack_linear`."""
+        if compute == "bfloat16":
+            _say_who_computes()
         return _LINEARS[weight.itemsize](weight, bias, storage, compute)
 
     def pack_convolution(

@@ -148,8 +148,7 @@ def save(
     """
     extras.require("safetensors", "safetensors")
     path = checked_path(path)
-    first = _layers_of(model)[0]
-    storage = formats.storage_in_file(weights, model.dtype, activations, first._int8_activations)
+    storage = formats.storage_in_file(weights, model.dtype, activations, model._int8_activations)
     description = {"version": FORMAT_VERSION, **_describe(model), **_stored.note_of(storage)}
     description["numerics"] = build_info()["numerics"]
     # One key, because the order of several differs from one run to the next.
@@ -265,10 +264,6 @@ def load_character_model(path: AnyPath, *, mmap: bool = False) -> CharacterModel
     return model
 
 
-def _layers_of(model: Saveable) -> list[Layer]:
-    return list(model._layers().values()) if isinstance(model, CharacterModel) else [model]
-
-
 def _reason(error: OSError, name: str) -> str:
     if os.path.isdir(name):  # Windows does not open a folder
         return "it is a folder"
@@ -334,8 +329,7 @@ def _read(file: BinaryIO, mapped: bool) -> Saveable:
         check_finite(parameters)
     except ValueError as error:
         raise ContentError(str(error)) from error
-    for layer in _layers_of(model):
-        layer._note_activations(activations)
+    model._note_activations(activations)
     return model
 
 

@@ -10,15 +10,9 @@ import numpy as np
 from pyrnn import _checks, _warnings
 from pyrnn._number_formats.narrow import is_int8, is_narrow, rounded
 from pyrnn._types import ActivationFormat, Array, Compute, ComputeFormat, Storage, WeightFormat
-from pyrnn.backend import selection
 
 FULL: Any = object()
 """The ``compute`` with which the products of layers of any dtype round nothing."""
-
-IN_SOFTWARE = (
-    "products of bfloat16 are computed in software here, as the processor has no AMX: the bits are "
-    "the same, the speed is less than that of float32"
-)
 
 
 class FormatDifference(NamedTuple):
@@ -92,9 +86,6 @@ def compute_of(compute: object, dtype: np.dtype[Any]) -> Compute:
         taken = (dtype.name, "bfloat16") if dtype == np.float32 else (dtype.name,)
         expected = " or ".join(map(repr, taken))
         raise ValueError(f"compute: expected {expected} for a layer of {dtype}, got {chosen!r}")
-    core = selection.native_module() if selection.current().name == "native" else None
-    if core is not None and core.bfloat16_unit() == "software":
-        _warnings.warn_once(IN_SOFTWARE)
     return "bfloat16"
 
 

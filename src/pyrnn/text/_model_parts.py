@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any, Literal, NamedTuple
 
 from pyrnn import _checks
 from pyrnn._pickling import public
-from pyrnn._types import ActivationFormat, ComputeFormat, WeightFormat
 from pyrnn.layers import _cache
-from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM
 from pyrnn.layers.recurrent.min_gru import MinGRU
@@ -47,24 +44,3 @@ def check_cell(name: str, value: Any) -> Any:
 
 def check_embedding_dim(name: str, value: Any) -> int | None:
     return None if value is None else _checks.size(name, value)
-
-
-def switch_to_eval(
-    layers: Collection[Layer],
-    weights: WeightFormat | None,
-    activations: ActivationFormat | None,
-    compute: ComputeFormat | None,
-) -> None:
-    """Switch all layers to a format that each of them can hold, or none."""
-    for layer in layers:
-        layer._check_format(weights, activations, compute)
-    for layer in layers:
-        layer.eval(weights=weights, activations=activations, compute=compute)
-
-
-def switch_to_train(layers: Collection[Layer], compute: ComputeFormat | None) -> None:
-    """Switch all layers to a type of products that each of them can have, or none."""
-    for layer in layers:
-        layer._check_compute(compute)
-    for layer in layers:
-        layer.train(compute=compute)

@@ -9,10 +9,20 @@ import numpy as np
 
 from pyrnn import _checks
 from pyrnn._pickling import public
-from pyrnn._types import ActivationFormat, Array, ComputeFormat, DTypeLike, Indices, WeightFormat
+from pyrnn._types import (
+    ActivationFormat,
+    Array,
+    Compute,
+    ComputeFormat,
+    DTypeLike,
+    Indices,
+    Storage,
+    WeightFormat,
+)
 from pyrnn.layers import _arguments, _cache, _finished, _options
+from pyrnn.layers._formats import Formats
 from pyrnn.layers._layer import Layer
-from pyrnn.layers._options import Configured, Mode, Option, Part
+from pyrnn.layers._options import Mode, Option, Part
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent.gru import GRU
 from pyrnn.layers.recurrent.lstm import LSTM
@@ -27,8 +37,6 @@ from pyrnn.text._model_parts import (
     check_cell,
     check_embedding_dim,
     check_vocabulary,
-    switch_to_eval,
-    switch_to_train,
 )
 from pyrnn.text._use import Use
 from pyrnn.text.vocabularies.base import BaseVocabulary
@@ -36,7 +44,7 @@ from pyrnn.text.vocabulary import UnicodeForm, Vocabulary, check_unicode_form
 
 
 @public("pyrnn")
-class CharacterModel(Use, Configured):
+class CharacterModel(Use, Formats):
     """Model of text: characters, a recurrent layer, a linear layer over the vocabulary.
 
     Parameters
@@ -212,7 +220,10 @@ class CharacterModel(Use, Configured):
         >>> pyrnn.CharacterModel("helo", hidden_size=8, seed=0).eval().training
         False
         """
-        switch_to_eval(self._layers().values(), weights, activations, compute)
+        storage = self._check_format(weights, activations, compute)
+        self._compute, self._storage = self._check_compute(compute), storage
+        for layer in self._layers().values():
+            layer.eval(weights=weights, activations=activations, compute=compute)
         Mode.switch(self, training=False)
         return self
 
@@ -235,9 +246,31 @@ class CharacterModel(Use, Configured):
         >>> pyrnn.CharacterModel("helo", hidden_size=8, seed=0).eval().train().training
         True
         """
-        switch_to_train(self._layers().values(), compute)
+        self._compute, self._storage = self._check_compute(compute), "full"
+        for layer in self._layers().values():
+            layer.train(compute=compute)
         Mode.switch(self, training=True)
         return self
+
+    def _check_format(
+        self, weights: object, activations: object = None, compute: object = None
+    ) -> Storage:
+        """As of each layer, before any changes."""
+        for layer in self._layers().values():
+            layer._check_format(weights, activations, compute)
+        return super()._check_format(weights, activations, compute)
+
+    def _check_compute(self, compute: object) -> Compute:
+        """As of each layer, before any changes."""
+        for layer in self._layers().values():
+            layer._check_compute(compute)
+        return super()._check_compute(compute)
+
+    def _note_activations(self, activations: ActivationFormat) -> None:
+        """Of all layers."""
+        super()._note_activations(activations)
+        for layer in self._layers().values():
+            layer._note_activations(activations)
 
     def _layers(self) -> dict[str, Any]:
         layers = {"embedding": self.embedding, "rnn": self.rnn, "linear": self.linear}

@@ -205,8 +205,7 @@ def _storage(
     weights: WeightFormat | None, activations: object, model: Layer | CharacterModel
 ) -> Storage:
     dtype = np.dtype(model.dtype or np.float32)
-    noted = next(iter(_flat(model).values()))._int8_activations
-    storage = formats.storage_in_file(weights, dtype, activations, noted)
+    storage = formats.storage_in_file(weights, dtype, activations, model._int8_activations)
     if storage not in ("full", "int8", "int8_bytes"):
         raise ValueError(f"weights: expected {dtype.name!r} or 'int8' in C, got {weights!r}")
     return storage

@@ -9,7 +9,7 @@ import numpy as np
 
 import pyrnn
 from pyrnn import _warnings
-from pyrnn.parameters import formats
+from pyrnn.backend import native
 from tests.fuzz.case import Case, Relation, entry
 from tests.fuzz.draw import Draw
 from tests.fuzz.entries.common import KINDS, build, draw_input, draw_weights, layer_options
@@ -26,7 +26,7 @@ def _told(layer: Any, compute: Any) -> Any:
 
 
 # What is said once in a process is no finding.
-_warnings._said.add(formats.IN_SOFTWARE)
+_warnings._said.add(native.IN_SOFTWARE)
 
 
 @entry("compute of Linear", "Linear.train", "Linear.compute_format", weight=0.7)
