@@ -9,6 +9,8 @@
 namespace pyrnn {
 namespace {
 
+constexpr Size most_int8_panels = 4;
+
 // ROWS x PANELS x WIDTH vectors.
 struct Int8Tile {
   const std::int16_t* a;
@@ -20,9 +22,9 @@ struct Int8Tile {
   const std::int32_t* column_offsets;
   const float* row_scales;
   Size scale_row;
-  const float* init[2];  // of each panel
-  float* c[2];
-  const float* bias[2];  // or null
+  const float* init[most_int8_panels];  // of each panel
+  float* c[most_int8_panels];
+  const float* bias[most_int8_panels];  // or null
   Size init_row, c_row;
   Size vector;  // in C and init, from a panel's vector to the next
   Size valid;   // columns of the last panel, if not all
@@ -33,20 +35,20 @@ void int8_tile(const Int8Tile& tile) {
   using V = VectorOfFloats;
   using D = Dot<S>;
   typename D::Sum sums[ROWS][PANELS * WIDTH];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int j = 0; j < PANELS * WIDTH; ++j) {
 #pragma GCC unroll 8
     for (int i = 0; i < ROWS; ++i) sums[i][j] = D::begin(tile.column_offsets + j * V::lanes);
   }
   const std::int8_t* b[PANELS];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
   for (int p = 0; p < PANELS; ++p) b[p] = tile.b + p * tile.b_panel;
   for (Size k = tile.k_begin; k < tile.k_end; k += D::depth) {
     typename D::Element elements[ROWS];
 #pragma GCC unroll 8
     for (int i = 0; i < ROWS; ++i)
       elements[i] = D::element(tile.a + i * tile.a_row, tile.padded, k);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int p = 0; p < PANELS; ++p) {
 #pragma GCC unroll 4
       for (int j = 0; j < WIDTH; ++j) {
@@ -60,7 +62,7 @@ void int8_tile(const Int8Tile& tile) {
 #pragma GCC unroll 8
   for (int i = 0; i < ROWS; ++i) {
     const V row_scale = V::broadcast(tile.row_scales[i * tile.scale_row]);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int p = 0; p < PANELS; ++p) {
 #pragma GCC unroll 4
       for (int j = 0; j < WIDTH; ++j) {
@@ -85,14 +87,14 @@ void int8_tile(const Int8Tile& tile) {
   }
 }
 
-// As many rows as the registers have sums for; one row takes a panel, or two.
+// As many rows as the registers have sums for; one row takes a panel, two, or four.
 template <Storage S>
 constexpr Size int8_rows_at_once(Size width) {
   return width < Dot<S>::sums ? smaller(Dot<S>::most_rows, Dot<S>::sums / width) : 1;
 }
 template <Storage S>
 constexpr Size int8_panels_at_once(Size width) {
-  return 2 * width <= Dot<S>::sums ? 2 : 1;
+  return 4 * width <= Dot<S>::sums ? 4 : 2 * width <= Dot<S>::sums ? 2 : 1;
 }
 
 template <Storage S, int WIDTH, int ROWS>
@@ -105,7 +107,10 @@ inline void run_int8_rows(Size rows, const Int8Tile& tile) {
 
 template <Storage S, int WIDTH>
 inline void run_int8_width(Size rows, Size panels, const Int8Tile& tile) {
-  if constexpr (int8_panels_at_once<S>(WIDTH) == 2) {
+  if constexpr (int8_panels_at_once<S>(WIDTH) == 4) {
+    if (panels == 4) return int8_tile<S, 1, 4, WIDTH>(tile);
+  }
+  if constexpr (int8_panels_at_once<S>(WIDTH) >= 2) {
     if (panels == 2) return int8_tile<S, 1, 2, WIDTH>(tile);
   }
   run_int8_rows<S, WIDTH, static_cast<int>(int8_rows_at_once<S>(WIDTH))>(rows, tile);
@@ -179,19 +184,17 @@ void int8_product_stored(const Product<float>& q, Size panel_begin, Size panel_e
   const auto run = [&](Size panel, Size panels) {
     for (Size span = 0; span < spans; ++span) int8_span_of_panels<S>(q, rows, panel, panels, span);
   };
-  const Size at_once = q.rows * q.groups == 1 ? int8_panels_at_once<S>(q.width) : 1;
-  const Size count = panel_end - panel_begin;
-  for (Size done = 0; done < count;) {
-    const Size left = count - done;
+  const Size most = q.rows * q.groups == 1 ? int8_panels_at_once<S>(q.width) : 1;
+  for (Size begin = panel_begin, end = panel_end; begin < end;) {
+    Size panels = most;
+    while (panels > end - begin || (panels > 1 && (q.last_first ? end : begin + panels) > full))
+      panels /= 2;
     if (q.last_first) {
-      const Size panels = left >= at_once && panel_begin + left <= full ? at_once : 1;
-      run(panel_begin + left - panels, panels);
-      done += panels;
+      run(end - panels, panels);
+      end -= panels;
     } else {
-      const Size panel = panel_begin + done;
-      const Size panels = left >= at_once && panel + at_once <= full ? at_once : 1;
-      run(panel, panels);
-      done += panels;
+      run(begin, panels);
+      begin += panels;
     }
   }
 }
