@@ -35,8 +35,8 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--weights",
-        choices=("float32", "float64", "int8"),
-        help="store matrices of weights in this format; int8 takes a quarter of float32",
+        choices=("float32", "float64", "bfloat16", "float16", "int8"),
+        help="store matrices of weights in this format: in a half or a quarter of float32",
     )
     parser.add_argument(
         "--activations",

@@ -1,6 +1,7 @@
 """Models as C: built by the compilers that are there, without a warning, they compute the same."""
 
 import contextlib
+import ctypes
 import errno
 import importlib
 import io
@@ -14,6 +15,7 @@ import pytest
 
 import pyrnn
 from pyrnn import _files
+from pyrnn._number_formats.narrow import is_narrow, widened
 from pyrnn.interop.c import export
 from tests.interop.c.building import ARM, ARM_RUN, COMPILERS, FLAGS, largest_error, make
 from tests.interop.c.models import DOUBLE, LAYERS, drawn_layer, moved
@@ -61,14 +63,64 @@ def test_drawn_layers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("weights", "more"), [("bfloat16", {}), ("float64", {}), ("int8", DOUBLE), ("int7", {})]
+    ("weights", "more"),
+    [("bfloat16", DOUBLE), ("float64", {}), ("int8", DOUBLE), ("float32", DOUBLE), ("int7", {})],
 )
 def test_formats_that_are_refused(tmp_path, weights, more):
     with pytest.raises(ValueError, match="weights: expected"):
         export(pyrnn.Linear(2, 2, **more), tmp_path / "new", weights=weights)
     layer = pyrnn.Linear(2, 2, seed=0)
     assert export(layer, tmp_path / "32", weights="float32").flash == 24
+    layer.parameters["weight"][0, 0] = 1e5
+    with pytest.raises(ValueError, match="a format that can hold the weights, got 'float16'"):
+        export(layer, tmp_path / "new", weights="float16")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "weights", "compiler"),
+    [
+        *((kind, "bfloat16", COMPILERS[0]) for kind in ("lstm", "gru", "characters")),
+        *(("sequence", "float16", compiler) for compiler in COMPILERS),
+    ],
+)
+def test_weights_of_16_bits(tmp_path, kind, weights, compiler):
+    """They are widened when they are read, and give what pyrnn gives with them."""
+    model = moved(LAYERS[kind]())
+    full = export(model, tmp_path / "full")
+    made = export(model, tmp_path, weights=weights)
+    done = make(tmp_path, compiler)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert largest_error(done) <= 1e-5
+    sizes = [array.size for name, array in model.parameters.items() if is_narrow(name, array)]
+    assert full.flash - made.flash == 2 * sum(sizes)
+    outputs = [(tmp_path / f / "test_model.c").read_text() for f in ("full", ".")]
+    assert outputs[0] != outputs[1]
+    assert model.training
+    if kind != "characters":
+        x = np.random.default_rng(0).standard_normal((25, 3)).astype(np.float32)
+        x = x if kind != "sequence" else np.random.default_rng(0).integers(0, 11, 25)
+        y = model.eval(weights=weights)(x)
+        y = y[0] if isinstance(y, tuple) else y
+        last = re.findall(r"[-+\d.e]+(?=f)", outputs[1])[-y.shape[-1] :]
+        np.testing.assert_allclose(np.array(last, float), y if y.ndim == 1 else y[-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("weights", ["bfloat16", "float16"])
+def test_all_numbers_of_16_bits(tmp_path, weights):
+    bits = np.arange(1 << 16, dtype=np.uint16)
+    values = widened(weights, bits)
+    values = values[np.isfinite(values) & ((values == 0) | (np.abs(values) > 1e-37))]
+    layer = pyrnn.Embedding(1, len(values))
+    layer.parameters["weight"] = values[None]
+    export(layer, tmp_path, weights=weights)
+    command = [COMPILERS[0], *FLAGS.split(), "-shared", "-fPIC", "model.c", "-o", "model.so"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
+    y = np.zeros_like(values)
+    step = ctypes.CDLL(str(tmp_path / "model.so")).model_step
+    state = ctypes.create_string_buffer(8)
+    assert step(state, ctypes.c_size_t(0), y.ctypes.data_as(ctypes.POINTER(ctypes.c_float))) == 0
+    assert y.tobytes() == values.tobytes()
 
 
 def test_weights_that_eval_stored_in_16_bits(tmp_path):

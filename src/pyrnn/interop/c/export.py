@@ -22,7 +22,7 @@ from pyrnn._files import (
     shown,
     written_beside,
 )
-from pyrnn._number_formats.narrow import is_narrow
+from pyrnn._number_formats.narrow import is_narrow, rounded
 from pyrnn._types import ActivationFormat, Array, Indices, Storage, WeightFormat
 from pyrnn._version import version
 from pyrnn.backend import selection
@@ -95,9 +95,10 @@ def export(
         Where to write; created if it does not exist.
     name : str, default "model"
         Begins the names of the files and of what the header declares.
-    weights : {"float32", "float64", "int8"}, optional
-        "int8" stores matrices as whole numbers of 8 bits, with a scale for each row, for a model of
-        float32: a quarter of the memory. By default the model's dtype.
+    weights : {"float32", "float64", "bfloat16", "float16", "int8"}, optional
+        For a model of float32: "int8" stores matrices as whole numbers of 8 bits, with a scale for
+        each row, in a quarter of the memory; "bfloat16" and "float16" in half of it, to be widened
+        as they are read. By default the model's dtype.
     activations : {"int16", "int8"}, optional
         To how many bits x and h are rounded at each step, beside weights of "int8": "int8" needs
         half the stack, and products of bytes alone. By default "int16", or what the model's file
@@ -156,6 +157,9 @@ def export(
     dtype = _dtype(model)
     storage = _storage(weights, activations, model)
     source = Source(_checked_name(name), dtype, storage)
+    if source.narrow:
+        # The result is that of float32 with rounded weights.
+        model, storage = _rounded(model, storage), "full"
     described = _add_all(source, model)
     mark = f"{template.MARK} {version()}"
     header, text = template.header_and_source(source, described, mark)
@@ -206,9 +210,16 @@ def _storage(
 ) -> Storage:
     dtype = np.dtype(model.dtype or np.float32)
     storage = formats.storage_in_file(weights, dtype, activations, model._int8_activations)
-    if storage not in ("full", "int8", "int8_bytes"):
-        raise ValueError(f"weights: expected {dtype.name!r} or 'int8' in C, got {weights!r}")
+    formats.check_range(storage, model.parameters)
     return storage
+
+
+def _rounded(model: Layer | CharacterModel, storage: Storage) -> Layer | CharacterModel:
+    other = copy.deepcopy(model).train()
+    for name, array in other.parameters.items():
+        if is_narrow(name, array):
+            array[...] = rounded(storage, array)
+    return other
 
 
 def _add_all(source: Source, model: Layer | CharacterModel) -> str:

@@ -31,6 +31,54 @@ static void add(size_t count, const float *x, float *y)
     for (size_t i = 0; i < count; ++i) y[i] += x[i];
 }
 """,
+    "widened_bfloat16": """
+/* The number of which these are the upper 16 bits */
+static float widened_bfloat16(uint16_t number)
+{
+    const uint32_t bits = (uint32_t)number << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+""",
+    "widened_float16": """
+/* A number of 1, 5 and 10 bits, sign, exponent and digits */
+static float widened_float16(uint16_t number)
+{
+    const uint32_t magnitude = number & 0x7fffu;
+    const uint32_t bits = (magnitude << 13) + ((127u - 15u) << 23);
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    if (magnitude < 0x400u) x = (float)magnitude * 5.96046448e-8f;
+    return number & 0x8000u ? -x : x;
+}
+""",
+    "add_product_16": """
+/* y += W x, with W (rows, columns) of 16 bits */
+static void add_product_16(size_t rows, size_t columns, const uint16_t *weight, const float *x,
+                           float *y)
+{
+    for (size_t row = 0; row < rows; ++row, weight += columns) {
+        float sum = 0.0f;
+        for (size_t column = 0; column < columns; ++column)
+            sum += WIDENED(weight[column]) * x[column];
+        y[row] += sum;
+    }
+}
+""",
+    "add_16": """
+/* y += x, with x of 16 bits */
+static void add_16(size_t count, const uint16_t *x, float *y)
+{
+    for (size_t i = 0; i < count; ++i) y[i] += WIDENED(x[i]);
+}
+""",
+    "copy_16": """
+static void copy_16(size_t count, const uint16_t *from, float *to)
+{
+    for (size_t i = 0; i < count; ++i) to[i] = WIDENED(from[i]);
+}
+""",
     "add_int8": """
 /* y += x, which are whole numbers, with a scale for each */
 static void add_int8(size_t count, const int8_t *x, const float *scales, float *y)
@@ -323,9 +371,13 @@ INTEGERS = {"int8": Integers(16, 32767), "int8_bytes": Integers(8, 127)}
 """By the storage of weights."""
 
 
-def functions(called: set[str], int8: Integers | None = None) -> str:
-    """The text of the functions that are called, and of those that these call, in C's order."""
+def functions(called: set[str], int8: Integers | None = None, narrow: str = "") -> str:
+    """The text of the functions that are called, and of those that these call, in C's order.
+
+    ``narrow`` is the format of matrices of 16 bits, if there are any.
+    """
     known = FUNCTIONS if int8 is None else EXACT
+    known = {name: text.replace("WIDENED", f"widened_{narrow}") for name, text in known.items()}
     needed = called & set(known)
     for name in reversed(known):
         if name in needed:

@@ -92,6 +92,9 @@ def _input(source: Source, name: str, weight: Array, buffer: str) -> None:
     if source.int8:
         named, scales = source.int8_matrix(name, weight, transposed=True)
         source.call("add_int8", rows, f"{named} + x * {rows}", scales, buffer)
+    elif source.narrow:
+        named = source.narrow_matrix(name, weight.T, f"{name}, transposed")
+        source.call("add_16", rows, f"{named} + x * {rows}", buffer)
     else:
         named = source.constant(name, weight.T, f"{name}, transposed")
         source.call("add", rows, f"{named} + x * {rows}", buffer)
@@ -104,6 +107,8 @@ def _product(source: Source, name: str, weight: Array, x: str, y: str) -> None:
         named = source.int8_matrix(name, weight)
         whole = source.whole_numbers(columns)
         source.call("add_int8_product", rows, columns, *named, x, whole, y)
+    elif source.narrow:
+        source.call("add_product_16", rows, columns, source.narrow_matrix(name, weight), x, y)
     else:
         source.call("add_product", rows, columns, source.constant(name, weight), x, y)
 
@@ -123,6 +128,9 @@ def _embedding(source: Source, name: str, layer: Embedding) -> None:
     if source.int8:
         table, scales = source.int8_matrix(f"{name}_weight", weight)
         source.call("copy_int8", size, f"{table} + x * {size}", f"{scales}[x]", "y")
+    elif source.narrow:
+        table = source.narrow_matrix(f"{name}_weight", weight)
+        source.call("copy_16", size, f"{table} + x * {size}", "y")
     else:
         table = source.constant(f"{name}_weight", weight)
         source.call("copy", size, f"{table} + x * {size}", "y")

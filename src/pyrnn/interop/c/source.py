@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyrnn._number_formats import int8
+from pyrnn._number_formats.narrow import narrowed
 from pyrnn._types import Array, Indices, Storage
 from pyrnn.interop.c.functions import EXACT, INTEGERS, Integers
 
@@ -15,7 +16,12 @@ _PER_LINE = 8
 _API = ("state", "init", "reset", "step", "vocabulary")
 """What the header declares, each behind the model's name."""
 _MACROS = ("H", "INPUT_SIZE", "OUTPUT_SIZE")
-_TYPES = ("size_t", "float_t", "double_t", *(f"int{bits}_t" for bits in (8, 16, 32)))
+_TYPES = (
+    "size_t",
+    "float_t",
+    "double_t",
+    *(f"{u}int{bits}_t" for u in ("", "u") for bits in (8, 16, 32, 64)),
+)
 _LOCALS = ("old_h", "old_c", "reset_h")
 """Names within the functions of layers that have a _, as all names of the file have."""
 
@@ -59,6 +65,9 @@ class Source:
         """The characters of the indices, where they stand for characters: code points."""
         self.int8: Integers | None = INTEGERS.get(storage)
         """What x and h become where matrices are whole numbers with a scale for each row."""
+        self.is_narrow: bool = storage != "full"
+        self.narrow: Storage | None = storage if storage in ("bfloat16", "float16") else None
+        """The format of matrices, if it has 16 bits."""
         self.own: dict[str, str] = {"tanh": "own_tanh" if self.int8 else "tanhf"}
         """Activations that C has by another name."""
         self.flash: int = 0
@@ -128,6 +137,18 @@ class Source:
         )
         self.flash += numbers.nbytes
         return named, self.constant(f"{name}_scales", rows.scales)
+
+    def narrow_matrix(self, name: str, matrix: Array, comment: str = "") -> str:
+        """A matrix as the bits of its numbers of 16 bits; the name in C."""
+        bits = narrowed(self.narrow or "bfloat16", matrix)
+        named = _new(f"{self.prefix}_{name}", self._names)
+        shape = " x ".join(map(str, bits.shape))
+        self.parts.append(
+            f"/* {comment or name}: {shape}, as the bits of {self.narrow} */\n"
+            f"static const uint16_t {named}[{bits.size}] = {{\n{self.numbers(bits)}\n}};\n"
+        )
+        self.flash += bits.nbytes
+        return named
 
     def whole_numbers(self, count: int) -> str:
         """An array of integers within the layer's function, which products share."""
