@@ -21,6 +21,28 @@ LAYERS = {
     "gru reset before": lambda **more: pyrnn.GRU(3, 7, 2, reset_after=False, seed=0, **more),
     "minimal": lambda **more: pyrnn.MinGRU(3, 7, 2, seed=0, **more),
     "zoneout": lambda **more: pyrnn.LSTM(3, 7, zoneout=(0.25, 0.0), seed=0, **more),
+    "activated lstm": lambda **more: pyrnn.LSTM(
+        *(3, 7, 2),
+        activation=("scaled_tanh", 1.7, 0.6),
+        recurrent_activation="hard_sigmoid",
+        output_activation="softsign",
+        **{"clip": 0.7, "seed": 0, **more},
+    ),
+    "activated peephole": lambda **more: pyrnn.LSTM(
+        3, 7, peephole=True, coupled=True, proj_size=3, activation="relu", seed=0, **more
+    ),
+    "activated gru": lambda **more: pyrnn.GRU(
+        3, 7, activation="elu", recurrent_activation=("hard_sigmoid", 0.1, 0.5), seed=0, **more
+    ),
+    "activated reset before": lambda **more: pyrnn.GRU(
+        3, 7, reset_after=False, activation="softplus", clip=1.5, seed=0, **more
+    ),
+    "activated rnn": lambda **more: pyrnn.RNN(
+        3, 5, 2, nonlinearity=("leaky_relu", 0.1), clip=2.0, seed=0, **more
+    ),
+    "own norm": lambda **more: pyrnn.LSTM(
+        3, 7, 2, layer_norm=True, eps=0.01, normalised_state=True, seed=0, **more
+    ),
     "linear": lambda **more: pyrnn.Linear(3, 4, seed=0, **more),
     "embedding": lambda **more: pyrnn.Embedding(9, 4, seed=0, **more),
     "sequence": lambda **more: pyrnn.Sequential(

@@ -23,7 +23,8 @@ IN_DOUBLE = ("sequence", "named")
 KINDS = [
     *("rnn", "relu", "lstm", "projection", "coupled peephole", "lstm norm", "gru", "gru norm"),
     *("gru reset before", "minimal", "zoneout", "embedding", "sequence", "within", "named"),
-    *("embedded characters", "long"),
+    *("embedded characters", "long", "activated lstm", "activated peephole", "activated gru"),
+    *("activated reset before", "activated rnn", "own norm"),
 ]
 
 

@@ -191,7 +191,6 @@ REFUSED = {
         "running averages",
     ),
     "backwards": (lambda: pyrnn.GRU(3, 4, reverse=True), ValueError, "forward"),
-    "activations": (lambda: pyrnn.GRU(3, 4, activation="relu"), ValueError, "usual activations"),
     "no size": (lambda: pyrnn.Sequential(pyrnn.Activation("tanh")), ValueError, "features"),
     "late embedding": (
         lambda: pyrnn.Sequential(pyrnn.Linear(3, 4), pyrnn.Embedding(4, 2)),

@@ -103,6 +103,13 @@ static float own_tanh(float x)
     return x < 0.0f ? -quotient : quotient;
 }
 """,
+    "mix_activated": """
+/* (1 - z) n + z h, in the order of cells with other functions */
+static float mix_activated(float z, float n, float h)
+{
+    return fused_add(z, h, (1.0f - z) * n);
+}
+""",
     "scale_and_shift": """
 /* x = gain x + bias */
 static void scale_and_shift(size_t count, const float *gain, const float *bias, float *x)

@@ -16,10 +16,9 @@ from pyrnn.layers.composition.pointwise import Activation, Dropout, LayerNorm, S
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
 from pyrnn.layers.dense import Embedding, Linear
 from pyrnn.layers.recurrent import _noise
+from pyrnn.layers.recurrent._activations import named_numbers
 from pyrnn.layers.recurrent._stack import Recurrent
 
-_EPSILON = 1e-5
-"""That of layer norm within cells."""
 _Parameters = Mapping[str, Array]
 
 
@@ -139,14 +138,19 @@ def _embedding(source: Source, name: str, layer: Embedding) -> None:
 
 def _activation(source: Source, name: str, layer: Activation) -> None:
     loop = f"for (size_t i = 0; i < {source.size}; ++i)"
-    function, *numbers = layer._function
-    if function == "identity":
+    if layer.function == "identity":
         return
-    count = len(cells.activations()[function].defaults)
-    function = source.own.get(function, function)
-    arguments = ", ".join([*map(source.number, numbers[:count]), "x[i]"])
-    source.line(f"{loop} y[i] = {function}({arguments});", function)
+    source.line(f"{loop} y[i] = {_applied(source, layer._function, 'x[i]')};")
     source.end_layer(name, repr(layer), source.size)
+
+
+def _applied(source: Source, function: tuple[str, float, float], x: str) -> str:
+    """The expression for a function of x."""
+    name, *numbers = function
+    if name == "identity":
+        return x
+    count = len(cells.activations()[name].defaults)
+    return f"{source.own.get(name, name)}({', '.join([*map(source.number, numbers[:count]), x])})"
 
 
 def _softmax(source: Source, name: str, layer: Softmax) -> None:
@@ -202,11 +206,6 @@ def _nothing(source: Source, name: str, layer: Layer) -> None:
 
 def _recurrent(source: Source, name: str, layer: Recurrent[Any, Any]) -> None:
     _check_size(source, layer, layer.input_size)
-    if layer.cell not in _CELLS:
-        raise ValueError(
-            "model: expected the usual activations, no clip and eps=1e-5 for export to C, "
-            f"got {layer!r}"
-        )
     if layer.bidirectional or layer.reverse:
         raise ValueError(f"model: expected layers that run forward in time only, got {layer!r}")
     shares = tuple(_noise.zoneout_rates(layer.zoneout, len(layer._state_names)) or (0.0, 0.0))
@@ -227,12 +226,41 @@ def _level(
     for state, size, share in zip(states, sizes, shares, strict=False):
         if share:
             source.call("copy", size, state, source.buffer(f"old_{state[-1]}", size))
-    _CELLS[layer.cell](source, name, layer, parameters, *states)
+    _CELLS[_plain_cell(layer)](source, name, layer, parameters, *states)
     for state, size, share in zip(states, sizes, shares, strict=False):
         if share:
             numbers = map(source.number, (share, 1 - share))
             source.call("zoneout", size, *numbers, f"old_{state[-1]}", state)
     source.end_layer(name, f"{layer!r}, {name}", sizes[0], states[0])
+
+
+def _plain_cell(layer: Any) -> str:
+    """The cell, but for its activations."""
+    plain = str(layer.cell).partition("(")[0].removesuffix("_activated")
+    return "rnn_tanh" if plain == "rnn" else plain
+
+
+def _cell_function(source: Source, name: str, layer: Any, function: str = "") -> str:
+    """What computes the units of a cell, or a part of it; one of its own for other activations."""
+    function = function or _plain_cell(layer)
+    if "_activated" not in layer.cell:
+        return function
+    candidate = getattr(layer, "nonlinearity", None) or layer.activation
+    gate: Any = getattr(layer, "recurrent_activation", "sigmoid")
+    output = getattr(layer, "output_activation", None) or candidate
+    applied = {
+        "gate": _applied(source, named_numbers(gate), _bounded(source, layer.clip)),
+        "candidate": _applied(source, named_numbers(candidate), _bounded(source, layer.clip)),
+        "output": _applied(source, named_numbers(output), "x"),
+    }
+    return source.activated(name, function, applied)
+
+
+def _bounded(source: Source, clip: float | None) -> str:
+    if clip is None:
+        return "x"
+    low, high = source.number(-clip), source.number(clip)
+    return f"x < {low} ? {low} : x > {high} ? {high} : x"
 
 
 def _products(
@@ -262,7 +290,7 @@ def _normalise(
 ) -> None:
     """Normalise, then gain and bias of a side: "ih", "hh" or "c"."""
     gain, units = parameters[f"gain_{side}"], layer.hidden_size
-    epsilon = source.number(_EPSILON)
+    epsilon = source.number(layer.eps)
     if source.int8:
         source.call("normalise_slots", len(gain) // units, units, epsilon, buffer)
     else:
@@ -284,7 +312,7 @@ def _gain_and_bias(source: Source, name: str, gain: Array, bias: Array | None, b
 
 def _rnn(source: Source, name: str, layer: Any, parameters: _Parameters, h: str) -> None:
     _products(source, name, layer, parameters, h, "z")
-    source.call(layer.cell, layer.hidden_size, "z", h)
+    source.call(_cell_function(source, name, layer), layer.hidden_size, "z", h)
 
 
 def _lstm(source: Source, name: str, layer: Any, parameters: _Parameters, h: str, c: str) -> None:
@@ -295,7 +323,7 @@ def _lstm(source: Source, name: str, layer: Any, parameters: _Parameters, h: str
         peephole = [source.constant(f"{name}_peephole", parameters["weight_peephole"])]
     projection = parameters.get("weight_hr")
     output = h if projection is None else source.buffer("output", units)
-    source.call(layer.cell, units, *peephole, "z", c, output)
+    source.call(_cell_function(source, name, layer), units, *peephole, "z", c, output)
     if projection is not None:
         size = len(projection)
         source.call("clear", size, h)
@@ -310,6 +338,8 @@ def _lstm_norm(
     source.call("add", 4 * units, "b", "a")
     source.call("lstm_layer_norm_cell", units, "a", c)
     _normalise(source, layer, parameters, "c", name, "a")
+    if layer.normalised_state:
+        source.call("copy", units, "a", c)
     source.call("lstm_layer_norm_output", units, "a", h)
 
 
@@ -326,7 +356,7 @@ def _gru(source: Source, name: str, layer: Any, parameters: _Parameters, h: str)
         both = _sum(source, of_x[: 2 * units], of_h[: 2 * units])
         bias = np.concatenate([of_x[2 * units :], both, of_h[2 * units :]])
         _add_bias(source, f"{name}_bias", bias, a)
-    source.call("gru", units, a, h)
+    source.call(_cell_function(source, name, layer), units, a, h)
 
 
 def _gru_norm(source: Source, name: str, layer: Any, parameters: _Parameters, h: str) -> None:
@@ -345,10 +375,11 @@ def _gru_before(source: Source, name: str, layer: Any, parameters: _Parameters, 
     _input(source, f"{name}_weight_ih", parameters["weight_ih"], a)
     _product(source, f"{name}_weight_hh", weight[: 2 * units], h, a)
     _add_bias(source, f"{name}_bias", gates, a)
-    source.call("reset_units", units, a, h, source.buffer("reset_h", units))
+    reset = _cell_function(source, name, layer, "reset_units")
+    source.call(reset, units, a, h, source.buffer("reset_h", units))
     _product(source, f"{name}_weight_hn", weight[2 * units :], "reset_h", n)
     _add_bias(source, f"{name}_bias_n", new, n)
-    source.call("gru_reset_before", units, a, h)
+    source.call(_cell_function(source, name, layer), units, a, h)
 
 
 def _min_gru(source: Source, name: str, layer: Any, parameters: _Parameters, h: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from pyrnn._number_formats import int8
 from pyrnn._number_formats.narrow import narrowed
 from pyrnn._types import Array, Indices, Storage
-from pyrnn.interop.c.functions import EXACT, INTEGERS, Integers
+from pyrnn.interop.c.functions import EXACT, FUNCTIONS, INTEGERS, Integers
 
 _PER_LINE = 8
 _API = ("state", "init", "reset", "step", "vocabulary")
@@ -65,6 +65,7 @@ class Source:
         """The characters of the indices, where they stand for characters: code points."""
         self.int8: Integers | None = INTEGERS.get(storage)
         """What x and h become where matrices are whole numbers with a scale for each row."""
+        self._known: dict[str, str] = EXACT if self.int8 else FUNCTIONS
         self.is_narrow: bool = storage != "full"
         self.narrow: Storage | None = storage if storage in ("bfloat16", "float16") else None
         """The format of matrices, if it has 16 bits."""
@@ -150,6 +151,30 @@ class Source:
         self.flash += bits.nbytes
         return named
 
+    def activated(self, layer: str, function: str, applied: dict[str, str]) -> str:
+        """A function of a cell with other activations; its name in C.
+
+        ``applied`` has what gate, candidate and output make of x, as expressions.
+        """
+        text = self._known[function]
+        text = re.sub(r"\bsigmoid\(", "gate(", text)
+        text = re.sub(r"\b(?:tanhf|own_tanh)\(c\[j\]\)", "output(c[j])", text)
+        text = re.sub(r"\b(?:tanhf|own_tanh)\(", "candidate(", text)
+        text = re.sub(r"\bmix\(", "mix_activated(", text)
+        named = _new(f"{self.prefix}_{layer}_{function}", self._names)
+        text = re.sub(rf"\b{function}\(", f"{named}(", text)
+        for part, expression in applied.items():
+            if f" {part}(" not in text and f"({part}(" not in text:
+                continue
+            own = _new(f"{named}_{part}", self._names)
+            text = re.sub(rf"\b{part}\(", f"{own}(", text)
+            self._note_calls(expression)
+            head = f"static float {own}(float x)"
+            self.parts.append(f"{head}\n{{\n    return {expression};\n}}\n")
+        self.parts.append(text.lstrip("\n"))
+        self._note_calls(text)
+        return named
+
     def whole_numbers(self, count: int) -> str:
         """An array of integers within the layer's function, which products share."""
         self._whole_numbers = max(self._whole_numbers, count)
@@ -165,14 +190,18 @@ class Source:
         self._buffers[name] = size
         return name
 
-    def line(self, text: str, *called: str) -> None:
-        """A line of the layer's function, and which functions it calls."""
-        self.called.update(called)
+    def line(self, text: str) -> None:
+        """A line of the layer's function."""
+        self._note_calls(text)
         self._lines.append(text)
+
+    def _note_calls(self, text: str) -> None:
+        """Have the functions that a text calls in the file."""
+        self.called |= set(re.findall(r"\w+", text)) & set(self._known)
 
     def call(self, function: str, *arguments: object) -> None:
         """A line that calls a function."""
-        self.line(f"{function}({', '.join(map(str, arguments))});", function)
+        self.line(f"{function}({', '.join(map(str, arguments))});")
 
     def end_layer(self, name: str, comment: str, size: int, given: str = "") -> None:
         """Make a function of the lines so far.
