@@ -39,3 +39,30 @@ def session(model):
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     data = model if isinstance(model, (str, bytes)) else model.SerializeToString()
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def single(op, inputs, fixed=(), opset=17, domain="", outputs=1, **attributes):
+    """A model of one node and what it takes; the inputs at the places ``fixed`` are constants."""
+    names = ["" if array is None else f"i{n}" for n, array in enumerate(inputs)]
+    made = [f"y{n}" for n in range(outputs)]
+    node = helper.make_node(op, names, made, domain=domain, **attributes)
+    arrays = {n: np.asarray(a) for n, a in zip(names, inputs, strict=True) if n}
+    constants = {n: a for n, a in arrays.items() if int(n[1:]) in fixed}
+    given = {n: a for n, a in arrays.items() if n not in constants}
+    model = model_of([node], given, made, constants, opset)
+    if domain:
+        model.opset_import.append(helper.make_opsetid(domain, 1))
+    return model, given
+
+
+def as_onnxruntime(model, given, rtol=1e-5, atol=1e-5, rounding=0):
+    """Check pyrnn's outputs against onnxruntime's; whole numbers may differ by ``rounding``."""
+    from pyrnn.interop import onnx as backend
+
+    theirs = session(model).run(None, given)
+    for mine, other in zip(backend.run_model(model, given), theirs, strict=True):
+        assert (mine.dtype, mine.shape) == (other.dtype, other.shape)
+        if mine.dtype.kind in "iu":
+            assert np.abs(mine.astype(int) - other).max(initial=0) <= rounding
+        else:
+            np.testing.assert_allclose(mine, other, rtol=rtol, atol=atol)

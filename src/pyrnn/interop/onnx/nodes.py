@@ -21,7 +21,7 @@ from pyrnn.interop.onnx.operators._build import (
     folding,
 )
 from pyrnn.interop.onnx.operators.quantized import LSTM as LSTM_OF_BYTES
-from pyrnn.interop.onnx.operators.quantized import lstm_of
+from pyrnn.interop.onnx.operators.quantized import is_known, lstm_of
 from pyrnn.interop.onnx.operators.recurrent import settings_of, weights_of
 from pyrnn.interop.onnx.quantized_nodes import Links
 from pyrnn.interop.onnx.weights import layer_activations, plain_cell_of, to_cell, written
@@ -175,7 +175,7 @@ def _builds(
 def _fold(build: Build, known: dict[str, AnyArray]) -> int:
     """Add the result of a node with constant inputs, if it can be computed; return its size."""
     node = build.node
-    if node.domain or node.op not in OPERATORS or node.op in RECURRENT:
+    if not is_known(node) or node.op not in OPERATORS or node.op in RECURRENT:
         return 0
     if not all(name == "" or name in known for name in node.inputs):
         return 0
@@ -197,7 +197,7 @@ def _fold(build: Build, known: dict[str, AnyArray]) -> int:
 def _layer(build: Build, links: Links) -> Layer | None:
     """The layer that a node is; None for other operators."""
     op = build.node.op
-    if build.node.domain:
+    if not is_known(build.node):
         return None
     if op in RECURRENT:
         return _recurrent(build)

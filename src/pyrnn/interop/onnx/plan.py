@@ -34,6 +34,7 @@ from pyrnn.interop.onnx.operators._build import (
     folding,
     ints,
 )
+from pyrnn.interop.onnx.operators.quantized import is_known
 from pyrnn.interop.onnx.planning.convolutions import chained
 from pyrnn.interop.onnx.planning.steps import Step, freeing, named, quick
 
@@ -46,7 +47,7 @@ def check_supported(program: Program) -> None:
         {
             f"{node.domain}.{node.op}" if node.domain else node.op
             for node in all_nodes(program.graph)
-            if node.domain or (node.op not in OPERATORS and node.op not in _CONTROL)
+            if not is_known(node) or (node.op not in OPERATORS and node.op not in _CONTROL)
         }
     )
     if missing:

@@ -21,11 +21,9 @@ from pyrnn.interop.onnx.graph import (
     Value,
     checked_operator,
 )
-from pyrnn.interop.onnx.operators.quantized import OF_MICROSOFT, STANDARD_TOO
 from pyrnn.interop.serialization import ModelFileError
 
 STANDARD_DOMAINS = ("", "ai.onnx")
-OF_OTHER_DOMAINS = {("com.microsoft", name) for name in (*OF_MICROSOFT, *STANDARD_TOO)}
 MOST_BYTES = (1 << 31) - 1
 """What protobuf can hold."""
 
@@ -149,8 +147,7 @@ def _node(node: Any, number: int, folder: str | None) -> Node:
     texts = (node.op_type, node.name, node.domain, *node.input, *node.output, *names)
     _check_text(*texts, where=f"node {number}: ")
     checked_operator(node.op_type, node.domain)
-    known = node.domain in STANDARD_DOMAINS or (node.domain, node.op_type) in OF_OTHER_DOMAINS
-    domain = "" if known else node.domain
+    domain = "" if node.domain in STANDARD_DOMAINS else node.domain
     name = node.name or f"{node.op_type}_{number}"
     attributes = {}
     for attribute in node.attribute:

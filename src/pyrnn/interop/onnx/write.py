@@ -51,8 +51,7 @@ def save(model: Layer | Sequence[Layer] | Mapping[str, Layer] | Model, path: Any
         MeanOverTime, a `Sequential` of them; or several of them, each of which takes the output of
         the one before. In a dict, the nodes have the names of their layers, which come back when
         the file is read. What only acts in training (dropout, recurrent dropout) is left out. The
-        graph of a `Model` is written as it was read, but for the names of axes of any length, and
-        with the standard's QuantizeLinear and DequantizeLinear in place of Microsoft's.
+        graph of a `Model` is written as it was read, but for the names of axes of any length.
     path : str, bytes or os.PathLike
         Usually ends in ``.onnx``.
 

@@ -91,7 +91,19 @@ def quantized():
     return model
 
 
-MODELS = [branches, recurrent, old_operators, quantized]
+def numbers_of_16_bits():
+    """Microsoft's domain has them in versions in which the standard's operators have 8 bits."""
+    constants = {"scale": np.float32(0.001), "zero": np.int16(5)}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], domain="com.microsoft"),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"], domain="com.microsoft"),
+    ]
+    model = model_of(nodes, {"x": X}, ["y"], constants)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return model
+
+
+MODELS = [branches, recurrent, old_operators, quantized, numbers_of_16_bits]
 
 
 def plain(graph):

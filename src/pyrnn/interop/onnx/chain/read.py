@@ -19,6 +19,7 @@ from pyrnn.interop.onnx.chain.path import DIRECTIONS, FEATURES, LeftError, Path
 from pyrnn.interop.onnx.graph import Graph, Program, Value
 from pyrnn.interop.onnx.nodes import Step
 from pyrnn.interop.onnx.operators._build import CONTRADICTIONS, ints
+from pyrnn.interop.onnx.operators.quantized import is_known
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.batch_norm import BatchNorm1d
 from pyrnn.layers.composition.pointwise import LayerNorm
@@ -149,7 +150,7 @@ class _Whole(Path):
         node = step.build.node
         self.here = node.name
         once = node.inputs.count(self.value) == 1 and id(node) not in self.used
-        if not once or node.domain or any(node.subgraphs()):
+        if not once or not is_known(node) or any(node.subgraphs()):
             raise LeftError(node.name, f"{node.op} is no layer")
         self.used.add(id(node))
         if step.layer is not None:

@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from pyrnn.interop.onnx.operators import (
     arithmetic,
     dense,
+    microsoft,
     pools,
+    qlinear,
     quantized,
     recurrent,
     reductions,
     shapes,
+    transposed,
     windows,
 )
 from pyrnn.interop.onnx.operators._build import Builder
+from pyrnn.interop.onnx.operators.further import norms, signals, special
 
 OPERATORS: Mapping[str, Builder] = {
     **arithmetic.TABLE,
@@ -24,6 +28,12 @@ OPERATORS: Mapping[str, Builder] = {
     **recurrent.TABLE,
     **reductions.TABLE,
     **shapes.TABLE,
+    **norms.TABLE,
+    **signals.TABLE,
+    **special.TABLE,
+    **transposed.TABLE,
+    **microsoft.TABLE,
+    **qlinear.TABLE,
     **windows.TABLE,
 }
 """By name, of the standard and of com.microsoft; `pyrnn.interop.onnx.plan` adds If, Loop, Scan."""

@@ -17,10 +17,22 @@ from pyrnn.interop.onnx.operators import recurrent, windows
 from pyrnn.interop.onnx.operators._build import Build, Builder, Function, axis_of, dtype_of, plain
 
 LSTM = "DynamicQuantizeLSTM"
-OF_MICROSOFT = (LSTM, "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QGemm")
+OF_MICROSOFT = (
+    LSTM, "BiasGelu", "DynamicQuantizeMatMul", "FastGelu", "FusedConv", "FusedMatMul",
+    "MatMulIntegerToFloat", "QGemm", "QLinearAdd", "QLinearConcat", "QLinearGlobalAveragePool",
+    "QLinearLeakyRelu", "QLinearMul", "QLinearSigmoid", "QuickGelu", "SkipLayerNormalization",
+)  # fmt: skip
 """Operators of the domain com.microsoft that the standard does not have."""
-STANDARD_TOO = ("DequantizeLinear", "QuantizeLinear")
+STANDARD_TOO = ("DequantizeLinear", "Gelu", "QuantizeLinear")
 """Those that the domain has with the standard's meaning and more types."""
+MICROSOFT = "com.microsoft"
+
+
+def is_known(node: Node) -> bool:
+    """Whether a node's domain gives its operator the meaning that it has here."""
+    return not node.domain or (
+        node.domain == MICROSOFT and node.op in (*OF_MICROSOFT, *STANDARD_TOO)
+    )
 
 
 def dequantized(q: AnyArray, scale: AnyArray, zero: AnyArray | None = None) -> Any:
@@ -78,7 +90,7 @@ def _lstm(build: Build) -> Function:
 # --- quantisation ---------------------------------------------------------------------------
 
 
-def _rounded(x: AnyArray, scale: Any, zero: Any, dtype: np.dtype[Any]) -> Any:
+def rounded(x: AnyArray, scale: Any, zero: Any, dtype: np.dtype[Any]) -> Any:
     """The nearest number that stands for x, ties to even, within what the dtype holds."""
     limits = np.iinfo(dtype)
     q = np.rint(x / scale) + zero
@@ -91,10 +103,10 @@ def _dynamic(x: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
     low, high = (np.float32(f(x, initial=0)) for f in (np.min, np.max))
     scale = (high - low) / np.float32(255) if high > low else np.float32(1)
     zero = np.clip(np.rint(-low / scale), 0, 255)
-    return _rounded(x, scale, zero, np.dtype(np.uint8)), np.array(scale), zero.astype(np.uint8)
+    return rounded(x, scale, zero, np.dtype(np.uint8)), np.array(scale), zero.astype(np.uint8)
 
 
-def _along(part: AnyArray, axis: int, block: int, shape: tuple[int, ...]) -> Any:
+def along(part: AnyArray, axis: int, block: int, shape: tuple[int, ...]) -> Any:
     """A scale or zero point, of all, of each place of an axis or of each block, to broadcast."""
     if block:
         at = axis_of(axis, len(shape))
@@ -117,8 +129,8 @@ def _quantize(build: Build) -> Function:
         dtype = wanted if zero is None else zero.dtype
         if dtype.kind not in "iu":
             raise ValueError(f"expected a zero point of whole numbers, got {dtype}")
-        shift = 0 if zero is None else _along(zero, axis, block, x.shape).astype(np.float64)
-        return _rounded(x, _along(scale, axis, block, x.shape), shift, dtype)
+        shift = 0 if zero is None else along(zero, axis, block, x.shape).astype(np.float64)
+        return rounded(x, along(scale, axis, block, x.shape), shift, dtype)
 
     return run
 
@@ -127,8 +139,8 @@ def _dequantize(build: Build) -> Function:
     axis, block = build.integer("axis", 1), build.integer("block_size", 0)
 
     def run(q: AnyArray, scale: AnyArray, zero: AnyArray | None = None) -> Any:
-        shift = None if zero is None else _along(zero, axis, block, q.shape)
-        return dequantized(q, _along(scale, axis, block, q.shape), shift)
+        shift = None if zero is None else along(zero, axis, block, q.shape)
+        return dequantized(q, along(scale, axis, block, q.shape), shift)
 
     return run
 
@@ -148,7 +160,7 @@ def _without_zero(q: AnyArray, zero: AnyArray | None, rows: bool = False) -> Any
     return wide - zero
 
 
-def _product(build: Build, places: tuple[int, int]) -> Function:
+def exact_product(build: Build, places: tuple[int, int]) -> Function:
     """a b of quantised numbers, exactly, from a, its zero point, b and its zero point."""
     known = build.constant(places[0])
     zero = build.constant(places[1])
@@ -163,12 +175,12 @@ def _product(build: Build, places: tuple[int, int]) -> Function:
 
 
 def _matmul(build: Build) -> Function:
-    product = _product(build, (1, 3))
+    product = exact_product(build, (1, 3))
     return lambda a, b, a_zero=None, b_zero=None: product(a, a_zero, b, b_zero).astype(np.int32)
 
 
 def _matmul_to_float(build: Build) -> Function:
-    product = _product(build, (1, 5))
+    product = exact_product(build, (1, 5))
 
     def run(
         a: AnyArray,
@@ -186,7 +198,7 @@ def _matmul_to_float(build: Build) -> Function:
 
 
 def _dynamic_matmul(build: Build) -> Function:
-    product = _product(build, (1, 3))
+    product = exact_product(build, (1, 3))
 
     def run(
         a: AnyArray,
@@ -225,22 +237,55 @@ def _gemm(build: Build) -> Function:
         if y_scale is None:
             return y
         zero = np.zeros((), np.uint8) if y_zero is None else y_zero
-        return _rounded(y, y_scale, zero.astype(np.float64), zero.dtype)
+        return rounded(y, y_scale, zero.astype(np.float64), zero.dtype)
 
     return run
 
 
-def _convolution(build: Build) -> Function:
-    names = ("x", "w")
+def exact_convolution(build: Build, places: tuple[int, int, int]) -> Function:
+    """Integers from x and w of quantised numbers, with their zero points and a bias of integers.
+
+    ``places`` are those of w, its zero point and the bias; of all that is constant the core has the
+    weights packed, in float64.
+    """
+    names = ("x", "w", "b")
+    fixed = {n: build.constant(p) for n, p in zip(names[1:], places[::2], strict=True)}
+    zero = build.constant(places[1])
+    weight, bias = fixed["w"], fixed["b"]
     attributes = build.node.attributes
-    node = Node("Conv", build.node.name, names, build.node.outputs[:1], attributes)
-    convolve = windows.TABLE["Conv"](Build(node, build.opset, {}))
+    known = weight is not None and (zero is not None or not build.given(places[1]))
+    known = known and (bias is not None or not build.given(places[2]))
+    constants: dict[str, AnyArray] = {}
+    if known and weight is not None:
+        constants["w"] = _without_channels(weight, zero)
+        if bias is not None:
+            constants["b"] = bias.astype(np.float64)
+    inputs = names if build.given(places[2]) else names[:2]
+    node = Node("Conv", build.node.name, inputs, build.node.outputs[:1], attributes)
+    convolve = windows.TABLE["Conv"](Build(node, build.opset, constants))
+
+    def run(x: AnyArray, x_zero: Any, w: AnyArray, w_zero: Any, b: AnyArray | None) -> Any:
+        wide = _without_zero(x, x_zero)
+        if known:
+            return np.rint(convolve(wide, constants["w"], constants.get("b")))
+        wide_b = None if b is None else b.astype(np.float64)
+        return np.rint(convolve(wide, _without_channels(w, w_zero), wide_b))
+
+    return run
+
+
+def _without_channels(w: AnyArray, zero: AnyArray | None) -> Any:
+    """W − zero point, in float64, of all numbers or of each output channel."""
+    if zero is not None and zero.size > 1:
+        zero = zero.reshape(-1, *(1,) * (w.ndim - 1))
+    return _without_zero(w, zero)
+
+
+def _convolution(build: Build) -> Function:
+    convolve = exact_convolution(build, (1, 3, 4))
 
     def run(x: AnyArray, w: AnyArray, x_zero: Any = None, w_zero: Any = None) -> Any:
-        if w_zero is not None and w_zero.size > 1:
-            w_zero = w_zero.reshape(-1, *(1,) * (w.ndim - 1))
-        y: AnyArray = convolve(_without_zero(x, x_zero), _without_zero(w, w_zero))
-        return np.rint(y).astype(np.int32)
+        return convolve(x, x_zero, w, w_zero, None).astype(np.int32)
 
     return run
 

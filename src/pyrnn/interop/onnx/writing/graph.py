@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from pyrnn.interop.onnx.graph import DTYPES, AnyArray, Graph, Node, Program, Value, all_nodes
-from pyrnn.interop.onnx.operators.quantized import OF_MICROSOFT
+from pyrnn.interop.onnx.operators.quantized import MICROSOFT, OF_MICROSOFT
 
-MICROSOFT = "com.microsoft"
 LEAST_IR_VERSION = 8
 """From 4 on, weights need not be inputs as well; all runtimes of today read 8."""
 _NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
@@ -56,8 +55,8 @@ def _value(value: Value) -> Any:
 
 
 def _domain(node: Node) -> str:
-    """A program has standard names alone, among them those of Microsoft that are known."""
-    return MICROSOFT if node.op in OF_MICROSOFT else node.domain
+    """A converted file of earlier versions has no domain where the name says it."""
+    return node.domain or (MICROSOFT if node.op in OF_MICROSOFT else "")
 
 
 def _node(node: Node, opset: int) -> Any:

@@ -1,0 +1,1 @@
+"""Operators that few recurrent models have: further norms, spectra, functions of single numbers."""
