@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _checks, _warnings
+from pyrnn import _checks, _pieces, _warnings
 from pyrnn._types import Array
 from pyrnn.backend import selection
 from pyrnn.layers import _arguments
@@ -27,7 +28,7 @@ def counted_elements(
 ) -> Counted | None:
     """Which elements of a loss of this shape count: those of the mask, within the lengths.
 
-    A mask, and what lengths say, have the leading axes of the shape. None: all.
+    A mask, what lengths say, and the result have the leading axes of the shape. None: all.
     """
     batch_first = _checks.flag("batch_first", batch_first)
     counted = None
@@ -37,21 +38,45 @@ def counted_elements(
             raise TypeError(f"mask: expected dtype bool, got {array.dtype}")
         if not array.ndim or array.shape != shape[: array.ndim]:
             raise ValueError(f"mask: expected shape {shape} or its first axes, got {array.shape}")
-        counted = _broadcast(array, shape)
+        counted = array
     if lengths is not None:
         if len(shape) < 2:
             raise ValueError(f"lengths: expected a batch of sequences, got a loss of shape {shape}")
         rows, steps = shape[:2] if batch_first else (shape[1], shape[0])
         ends = _arguments.lengths_array("lengths", lengths, steps, rows)
         within = np.arange(steps)[:, None] < ends
-        within = _broadcast(within.T if batch_first else within, shape)
-        counted = within if counted is None else counted & within
+        within = within.T if batch_first else within
+        if counted is None:
+            return within
+        axes = max(counted.ndim, 2)
+        counted = _padded(counted, axes) & _padded(within, axes)
     return counted
 
 
-def _broadcast(leading: Counted, shape: tuple[int, ...]) -> Counted:
-    padded = leading.reshape(leading.shape + (1,) * (len(shape) - leading.ndim))
-    return np.broadcast_to(padded, shape)
+def _padded(leading: Counted, axes: int) -> Counted:
+    """With axes of one element behind its own, to be broadcast."""
+    return leading.reshape(leading.shape + (1,) * (axes - leading.ndim))
+
+
+def of_all(leading: Counted, shape: tuple[int, ...]) -> Counted:
+    """What counts, for each element of this shape."""
+    return np.broadcast_to(_padded(leading, len(shape)), shape)
+
+
+class _Grid(NamedTuple):
+    """A loss as rows and columns, the last axis; and how many of y's numbers belong to each."""
+
+    rows: int
+    columns: int
+    parts: int = 1
+
+    def flags(self, counted: Counted | None, shape: tuple[int, ...]) -> Counted | None:
+        """What counts, as rows of one column or of all."""
+        if counted is None:
+            return None
+        if counted.ndim == len(shape):
+            return counted.reshape(self.rows, self.columns)
+        return of_all(counted, shape[:-1]).reshape(self.rows, 1)
 
 
 def elementwise(
@@ -67,47 +92,101 @@ def elementwise(
 ) -> tuple[Value, Array]:
     """The loss of that name of `pyrnn.reference.losses`, reduced.
 
-    ``shape`` is that of the losses; y may have more axes behind them.
+    ``shape`` is that of the losses; y may have several numbers for each, one behind the other in
+    its last axis. Options that are arrays have one number for each element of the last axis.
     """
     _checks.choice("reduction", reduction, REDUCTIONS)
     counted = counted_elements(shape, mask, lengths, batch_first)
-    with _warnings.unwarned():
-        losses, gradient = selection.current().elementwise_loss(name, y, targets, **options)
-        return reduced(losses, gradient, y.dtype, counted, reduction)
+    size, columns = math.prod(shape), shape[-1] if shape else 1
+    grid = _Grid(math.prod(shape[:-1]), columns, y.size // size if size else 1)
+    given = _flat(y).reshape(grid.rows, grid.parts, columns)
+    wanted = _flat(targets).reshape(grid.rows, targets.size // max(1, grid.rows))
+    loss = selection.current().elementwise_loss
+
+    def compute(rows: slice, some: slice) -> tuple[Array, Array]:
+        own = {k: v[some] if np.ndim(v) else v for k, v in options.items()}
+        own_targets = wanted[rows] if wanted.shape[1] != columns else wanted[rows, some]
+        output = given[rows, :, some]
+        losses, gradient = loss(name, output.reshape(len(output), -1), own_targets, **own)
+        return losses, gradient.reshape(output.shape)
+
+    total = divisor(reduction, shape, counted)
+    gradient = np.empty((grid.rows, grid.parts, columns), y.dtype)
+    blocks = _pieces.blocks(grid.rows, columns)
+    value = _reduced(compute, blocks, gradient, grid.flags(counted, shape), reduction, total)
+    return _shaped(value, shape), gradient.reshape(y.shape)
 
 
-def reduced(
-    losses: Array,
-    gradient: Array,
-    dtype: np.dtype[Any],
+def by_rows(
+    compute: Callable[[slice], tuple[Array, Array]],
+    logits: Array,
     counted: Counted | None,
     reduction: str,
-    weights: Array | None = None,
+    weights: Array,
 ) -> tuple[Value, Array]:
-    """Losses of all elements and the gradient of each, both in float64, after the reduction.
+    """The same where each row of logits (..., V) has one loss, and its own weight in the mean.
 
-    For the mean the sum is divided by the weights' sum, which is the number of elements that count
-    where no weights are given.
+    ``compute`` gives the losses of some rows, and the gradients with respect to the logits.
     """
-    if counted is not None:
-        # Chosen instead of multiplied with 0: what does not count may be NaN.
-        losses = np.where(counted, losses, 0)
-        gradient = np.where(_like(counted, gradient.shape), gradient, 0)
+    shape, classes = logits.shape[:-1], logits.shape[-1]
+    rows = math.prod(shape)
+    flags = None if counted is None else counted.reshape(rows, 1)
+
+    def compute_one(some: slice, _: slice) -> tuple[Array, Array]:
+        losses, gradient = compute(some)
+        return losses[:, None], gradient[:, :, None]
+
+    total = divisor(reduction, shape, counted, weights)
+    gradient = np.empty((rows, classes, 1), logits.dtype)
+    blocks = ((some, slice(0, 1)) for some in _pieces.pieces(rows, classes))
+    value = _reduced(compute_one, blocks, gradient, flags, reduction, total)
+    return _shaped(value, shape), gradient.reshape(logits.shape)
+
+
+def _reduced(
+    compute: Callable[[slice, slice], tuple[Array, Array]],
+    blocks: Iterable[tuple[slice, slice]],
+    gradient: Array,
+    flags: Counted | None,
+    reduction: str,
+    total: float,
+) -> Value:
+    """Losses and gradients of all blocks, which are in float64, after the reduction.
+
+    For the mean, ``total`` is the sum of the weights of what counts, which is the number of
+    elements where no weights are given.
+    """
+    rows, _, columns = gradient.shape
+    values = np.empty((rows, columns)) if reduction == "none" else None
     if reduction == "none":
-        return losses, gradient.astype(dtype)
-    value = float(losses.sum())
-    total = divisor(reduction, losses.size, counted, weights)
-    if total != 1:
-        value /= total
-        gradient = gradient / total
-    return value, gradient.astype(dtype)
+        total = 1.0
+    sums = _pieces.PairwiseSum(rows * columns)
+    with _warnings.unwarned():
+        for some, part in blocks:
+            losses, slopes = compute(some, part)
+            if flags is not None:
+                # Chosen instead of multiplied with 0: what does not count may be NaN.
+                kept = flags[some, part] if flags.shape[1] == columns else flags[some]
+                losses = np.where(kept, losses, 0)
+                slopes = np.where(kept[:, None], slopes, 0)
+            if total != 1:
+                slopes = slopes / total
+            gradient[some, :, part] = slopes
+            if values is not None:
+                values[some, part] = losses
+            else:
+                sums.add(losses)
+    if values is not None:
+        return values
+    return sums.value() / total if total != 1 else sums.value()
 
 
-def _like(counted: Counted, shape: tuple[int, ...]) -> Counted:
-    """The same for a gradient: it has axes more, or several elements for a loss in the last."""
-    if len(shape) == counted.ndim and shape != counted.shape:
-        return np.concatenate([counted] * (shape[-1] // counted.shape[-1]), axis=-1)
-    return counted.reshape(counted.shape + (1,) * (len(shape) - counted.ndim))
+def _flat(array: Array) -> Array:
+    return array if array.flags.c_contiguous else _pieces.copied(array)
+
+
+def _shaped(value: Value, shape: tuple[int, ...]) -> Value:
+    return value.reshape(shape) if isinstance(value, np.ndarray) else value
 
 
 class Weighing(NamedTuple):
@@ -138,22 +217,38 @@ def weighings() -> Iterator[list[Weighing]]:
 
 
 def divisor(
-    reduction: str, size: int, counted: Counted | None = None, weights: Array | None = None
+    reduction: str,
+    shape: tuple[int, ...],
+    counted: Counted | None = None,
+    weights: Array | None = None,
 ) -> float:
-    """What the sum is divided by, 1 for "sum"; a ValueError if nothing counts for the mean."""
+    """What the sum of losses of this shape is divided by, 1 for "sum".
+
+    A ValueError if nothing counts for the mean.
+    """
     notes = _notes.get()
-    if reduction == "sum" and notes is None:
+    if reduction == "none" or (reduction == "sum" and notes is None):
         return 1.0
     if weights is not None:
-        total = float((weights if counted is None else np.where(counted, weights, 0)).sum())
+        total = _sum_of(weights, counted)
+    elif counted is None:
+        total = float(math.prod(shape))
     else:
-        total = float(size if counted is None else np.count_nonzero(counted))
+        total = float(np.count_nonzero(counted) * math.prod(shape[counted.ndim :]))
     if notes is not None:
         notes.append(Weighing(total, reduction == "mean"))
         return total or 1.0 if reduction == "mean" else 1.0
     if total == 0:
         raise ValueError("reduction: expected an element that counts for the mean, got none")
     return total
+
+
+def _sum_of(weights: Array, counted: Counted | None) -> float:
+    sums = _pieces.PairwiseSum(weights.size)
+    for some in _pieces.pieces(weights.size):
+        own = weights[some]
+        sums.add(own if counted is None else np.where(counted.reshape(-1)[some], own, 0))
+    return sums.value()
 
 
 def broadcast_option(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn import _checks, _warnings
+from pyrnn import _checks, _pieces
 from pyrnn._pickling import public
 from pyrnn._types import Array, Indices
 from pyrnn.backend import selection
@@ -65,7 +65,7 @@ def softmax_cross_entropy(
     if indices.shape != scores.shape[:-1]:
         raise ValueError(f"targets: expected shape {scores.shape[:-1]}, got {indices.shape}")
     backend = selection.current()
-    divisor = _reduction.divisor(reduction, indices.size)
+    divisor = _reduction.divisor(reduction, indices.shape)
     loss, dlogits = backend.softmax_cross_entropy(_checks.rows(scores), indices.reshape(-1))
     if divisor != 1:
         loss /= divisor
@@ -149,7 +149,11 @@ def cross_entropy(
     shape, classes = scores.shape[:-1], scores.shape[-1]
     indices, known = _classes(targets, classes, shape, ignore_index)
     counted = _reduction.counted_elements(shape, mask, lengths, batch_first)
-    counted = known if counted is None else counted if known is None else counted & known
+    if counted is not None:
+        counted = _reduction.of_all(counted, shape)
+        counted = counted if known is None else counted & known
+    else:
+        counted = known
     rows, flat = _checks.rows(scores), indices.reshape(-1)
     if weight is None and not smoothing and reduction != "none":
         return _plain(scores, rows, flat, counted, reduction)
@@ -158,18 +162,14 @@ def cross_entropy(
         weights = _reduction.broadcast_option("weight", weight, (classes,), np.dtype("f8"))
         if weights.shape != (classes,):
             raise ValueError(f"weight: expected shape ({classes},), got {weights.shape}")
-    with _warnings.unwarned():
-        values, gradient = selection.current().weighted_cross_entropy(
-            rows, flat, weights, smoothing
-        )
-        return _reduction.reduced(
-            values.reshape(shape),
-            gradient.reshape(scores.shape),
-            scores.dtype,
-            counted,
-            reduction,
-            weights[indices],
-        )
+    loss = selection.current().weighted_cross_entropy
+    return _reduction.by_rows(
+        lambda some: loss(rows[some], flat[some], weights, smoothing),
+        scores,
+        counted,
+        reduction,
+        weights[flat],
+    )
 
 
 def _classes(
@@ -192,7 +192,7 @@ def _plain(
     scores: Array, rows: Array, targets: Indices, counted: Counted | None, reduction: str
 ) -> tuple[float, Array]:
     """Without weights and smoothing: the core's work, on the rows that count."""
-    divisor = _reduction.divisor(reduction, len(rows), counted)
+    divisor = _reduction.divisor(reduction, scores.shape[:-1], counted)
     backend = selection.current()
     chosen = None if counted is None else np.flatnonzero(counted)
     if chosen is None or len(chosen) == len(rows):
@@ -269,11 +269,18 @@ def binary_cross_entropy_with_logits(
         raise TypeError(f"targets: expected numbers in [0, 1], got dtype {array.dtype}")
     if array.shape != scores.shape:
         raise ValueError(f"targets: expected shape {scores.shape}, got {array.shape}")
-    wanted = array.astype(np.float64)
-    if not ((wanted >= 0) & (wanted <= 1)).all():
+    if not _probabilities(array):
         raise ValueError("targets: expected numbers in [0, 1], got others")
     positive = _reduction.broadcast_option("pos_weight", pos_weight, scores.shape, np.dtype("f8"))
     return _reduction.elementwise(
-        "binary_cross_entropy", scores, wanted, scores.shape, {"positive": positive},
+        "binary_cross_entropy", scores, array, scores.shape, {"positive": positive},
         reduction, mask, lengths, batch_first,
     )  # fmt: skip
+
+
+def _probabilities(targets: Array) -> bool:
+    """Whether all numbers are in [0, 1]."""
+    return all(
+        ((targets[some] >= 0) & (targets[some] <= 1)).all()
+        for some in _pieces.boxes(targets.shape)
+    )

@@ -1,0 +1,140 @@
+"""Work on large arrays in pieces: a signal can end it between two, and a piece stays in the cache.
+
+NumPy looks for signals only after each of its operations, which takes seconds for an array that is
+large enough. The sums here have the bits that NumPy's sums over the whole arrays have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from pyrnn._types import Array
+
+PIECE = 1 << 14
+"""Numbers of a piece: some arrays of so many fit into L2."""
+
+# NumPy halves a sum over numbers that lie side by side down to at most 128 of them.
+_LEAF = 1 << 13
+
+
+def pieces(rows: int, columns: int = 1) -> Iterator[slice]:
+    """Ranges of rows, in order, each of about `PIECE` numbers; of one row at least."""
+    count = max(1, PIECE // max(1, columns))
+    for first in range(0, rows, count):
+        yield slice(first, min(first + count, rows))
+
+
+def blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+    """The same for rows whose columns may be divided, too, in the order of the numbers."""
+    for some in pieces(rows, columns):
+        for part in pieces(columns if columns > PIECE else min(columns, 1)):
+            yield some, part if columns > PIECE else slice(0, columns)
+
+
+def boxes(shape: tuple[int, ...]) -> Iterator[tuple[int | slice, ...]]:
+    """Indices of parts of an array of this shape, in the order of its numbers."""
+    axis, size = len(shape), 1  # of an item of that axis
+    while axis and size * shape[axis - 1] <= PIECE:
+        axis, size = axis - 1, size * shape[axis - 1]
+    if axis == 0:
+        yield ()
+        return
+    for index in np.ndindex(shape[: axis - 1]):
+        for some in pieces(shape[axis - 1], size):
+            yield (*index, some)
+
+
+def mapped(function: Callable[..., Any], *arrays: Array, dtype: Any = None) -> Array:
+    """function(*pieces) of all pieces of arrays of one shape, as a new contiguous array."""
+    first = arrays[0]
+    result = np.empty(first.shape, first.dtype if dtype is None else dtype)
+    for box in boxes(first.shape):
+        result[box] = function(*(array[box] for array in arrays))
+    return result
+
+
+def copied(array: Array) -> Array:
+    """A contiguous copy."""
+    return mapped(lambda piece: piece, array)
+
+
+class PairwiseSum:
+    """The sum of so many float64 numbers that come piece by piece: ``np.sum`` of them all.
+
+    NumPy adds the sum of the first half, rounded down to a multiple of 8, and that of the second
+    half, and so on. Here the same tree ends in sums of NumPy's own over a few thousand numbers.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._leaves = _leaves(count, 0)
+        self._buffer = np.empty(min(count, _LEAF))
+        self._filled = 0
+        self._wanted, self._depth = next(self._leaves)
+        self._sums: list[tuple[int, float]] = []
+
+    def add(self, numbers: Array) -> None:
+        """Take the next numbers."""
+        flat = numbers.reshape(-1)
+        first = 0
+        while first < flat.size:
+            taken = min(self._wanted - self._filled, flat.size - first)
+            some = flat[first : first + taken]
+            first += taken
+            if taken == self._wanted:
+                self._end_leaf(some)
+                continue
+            self._buffer[self._filled : self._filled + taken] = some
+            self._filled += taken
+            if self._filled == self._wanted:
+                self._end_leaf(self._buffer[: self._filled])
+
+    def _end_leaf(self, numbers: Array) -> None:
+        depth, total = self._depth, float(numbers.sum())
+        while self._sums and self._sums[-1][0] == depth:
+            depth, total = depth - 1, self._sums.pop()[1] + total
+        self._sums.append((depth, total))
+        self._filled = 0
+        self._wanted, self._depth = next(self._leaves, (0, 0))
+
+    def value(self) -> float:
+        """Return the sum."""
+        return self._sums[0][1] if self._sums else 0.0
+
+
+def _leaves(count: int, depth: int) -> Iterator[tuple[int, int]]:
+    """How many numbers each leaf of the tree has, in order, and its depth."""
+    if count <= _LEAF:
+        yield count, depth
+        return
+    half = count // 2
+    half -= half % 8
+    yield from _leaves(half, depth + 1)
+    yield from _leaves(count - half, depth + 1)
+
+
+class ColumnSums:
+    """The sums over so many rows of float64 numbers that come piece by piece: ``np.sum(axis=0)``.
+
+    NumPy adds up rows one after another, but a single column by pairs.
+    """
+
+    def __init__(self, rows: int, shape: tuple[int, ...]) -> None:
+        self._sums = np.zeros(shape)
+        self._pairs = PairwiseSum(rows) if self._sums.size == 1 and rows else None
+
+    def add(self, rows: Array) -> None:
+        """Take the next rows."""
+        if self._pairs is not None:
+            self._pairs.add(rows)
+        elif len(rows):
+            # The sums so far are the row before them.
+            np.add.reduce(np.concatenate([self._sums[None], rows]), axis=0, out=self._sums)
+
+    def value(self) -> Array:
+        """Return the sums."""
+        if self._pairs is not None:
+            self._sums[...] = self._pairs.value()
+        return self._sums
