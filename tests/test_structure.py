@@ -121,6 +121,7 @@ def later():
 # From the ground up. A room may import rooms on lower floors and itself, and none beside it.
 FLOORS = [
     {"_types", "_version", "_warnings", "_imports", "_locks"},
+    {"_pieces"},
     {"_number_formats"},
     {"_pickling", "reference"},
     {"backend"},

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyrnn import _pieces
 from pyrnn._types import Array, Indices
 from pyrnn.backend import selection
 
@@ -195,9 +196,9 @@ def float_array(
                 f"{name}: expected dtype {dtype}, got {_dtype_text(array, value)}"
                 f"{_advice(name, array, value, dtype)}"
             )
-        array = array.astype(dtype)
+        array = _pieces.copied(array, dtype)
     if not array.flags.aligned:
-        array = array.copy()
+        array = _pieces.copied(array)
     if shape is not None and array.shape != shape and not _matches(array.shape, shape):
         raise ValueError(f"{name}: expected shape {shape_text(shape)}, got {array.shape}")
     return array
@@ -211,7 +212,7 @@ def any_float_array(name: str, value: object) -> Array:
     dtype = array.dtype.newbyteorder("=")
     if dtype not in FLOATS:
         raise TypeError(f"{name}: expected float32 or float64, got {_dtype_text(array, value)}")
-    return array.astype(dtype, copy=not array.flags.aligned)
+    return _pieces.copied(array, dtype)
 
 
 def is_live(value: object) -> bool:
@@ -304,7 +305,7 @@ def index_array(name: str, value: object, count: int) -> Indices:
     array = as_array(name, value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected an integer array, got {_dtype_text(array, value)}")
-    indices = array.astype(np.intp, order="C")
+    indices: Indices = _pieces.copied(array, np.intp)
     if not _all_below(indices, count):
         low, high = array.min(), array.max()
         wrong = low if low < 0 else high
@@ -314,12 +315,12 @@ def index_array(name: str, value: object, count: int) -> Indices:
 
 def dense(array: Array) -> Array:
     """Return the array, copied unless it is contiguous."""
-    return array if array.flags.c_contiguous else array.copy()
+    return array if array.flags.c_contiguous else _pieces.copied(array)
 
 
 def rows(array: Array) -> Array:
     """Return the array as contiguous rows, (M, columns)."""
-    return dense(array.reshape(-1, array.shape[-1]))
+    return dense(array).reshape(-1, array.shape[-1])
 
 
 def shape_text(shape: tuple[int | str, ...]) -> str:

@@ -86,6 +86,9 @@ def open_to_append(path: AnyPath) -> TextIO:
     return open(descriptor, "a", encoding="utf-8", newline="")
 
 
+_AT_ONCE = 1 << 20
+
+
 def write_atomically(path: AnyPath, data: bytes) -> None:
     """Write a file so that its name always refers to the whole new file or to the old file.
 
@@ -94,8 +97,9 @@ def write_atomically(path: AnyPath, data: bytes) -> None:
     new one gets the usual permissions. A link stays a link. Anything but a regular file is an
     OSError.
     """
-    with written_beside(path) as file:
-        file.write(data)
+    with written_beside(path) as file, memoryview(data) as view:
+        for first in range(0, len(view), _AT_ONCE):  # signals are seen between two
+            file.write(view[first : first + _AT_ONCE])
 
 
 @contextlib.contextmanager

@@ -6,10 +6,12 @@ large enough. The sums here have the bits that NumPy's sums over the whole array
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pyrnn._types import Array
 
@@ -47,18 +49,61 @@ def boxes(shape: tuple[int, ...]) -> Iterator[tuple[int | slice, ...]]:
             yield (*index, some)
 
 
-def mapped(function: Callable[..., Any], *arrays: Array, dtype: Any = None) -> Array:
-    """function(*pieces) of all pieces of arrays of one shape, as a new contiguous array."""
+def mapped(function: Callable[..., Array], *arrays: Array, dtype: Any = None) -> Array:
+    """function(*pieces) of all pieces of arrays of one shape, as a new array.
+
+    ``dtype`` is that of the result, by default that of the first array.
+    """
     first = arrays[0]
-    result = np.empty(first.shape, first.dtype if dtype is None else dtype)
+    kind = first.dtype if dtype is None else dtype
+    if first.size <= PIECE:
+        return function(*arrays).astype(kind, copy=False)
+    result = np.empty(first.shape, kind)
     for box in boxes(first.shape):
         result[box] = function(*(array[box] for array in arrays))
     return result
 
 
-def copied(array: Array) -> Array:
+def put(target: npt.NDArray[Any], source: npt.NDArray[Any]) -> None:
+    """Copy numbers into an array of the same shape."""
+    for box in boxes(source.shape):
+        target[box] = source[box]
+
+
+def copied(array: npt.NDArray[Any], dtype: Any = None) -> npt.NDArray[Any]:
     """A contiguous copy."""
-    return mapped(lambda piece: piece, array)
+    kind = array.dtype if dtype is None else dtype
+    if array.size <= PIECE:
+        return array.astype(kind, order="C")
+    result = np.empty(array.shape, kind)
+    put(result, array)
+    return result
+
+
+def beside(one: Array, other: Array) -> Array:
+    """Both in one array, side by side in the last axis."""
+    if one.size <= PIECE:
+        return np.concatenate([one, other], axis=-1)
+    size = one.shape[-1]
+    both = np.empty((*one.shape[:-1], size + other.shape[-1]), one.dtype)
+    put(both[..., :size], one)
+    put(both[..., size:], other)
+    return both
+
+
+def drawn(
+    draw: Callable[[tuple[int, ...]], npt.NDArray[Any]],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> Array:
+    """draw(shape) of a function whose numbers come from a generator one after another."""
+    count = math.prod(shape)
+    if count <= PIECE:
+        return draw(shape).astype(dtype, copy=False)
+    numbers = np.empty(count, dtype)
+    for some in pieces(count):
+        numbers[some] = draw((some.stop - some.start,))
+    return numbers.reshape(shape)
 
 
 class PairwiseSum:

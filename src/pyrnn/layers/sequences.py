@@ -5,13 +5,14 @@ Layers take the padded form. The names are those of `torch.nn.utils.rnn`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _checks
+from pyrnn import _checks, _pieces
 from pyrnn._pickling import public
 from pyrnn._types import Array, Indices
 from pyrnn.layers import _arguments
@@ -95,7 +96,7 @@ def pad_sequence(sequences: Sequence[Any], batch_first: bool = False) -> tuple[V
     x = _zeros(lengths.max(), len(arrays), arrays[0], batch_first)
     by_row = x if batch_first else x.swapaxes(0, 1)
     for row, array in zip(by_row, arrays, strict=True):
-        row[: len(array)] = array
+        _pieces.put(row[: len(array)], array)
     return x, lengths
 
 
@@ -130,7 +131,7 @@ def unpad_sequence(x: Any, lengths: Any, batch_first: bool = False) -> list[Valu
     [array([1, 2, 3]), array([4])]
     """
     by_time, counts = _check_padded(x, lengths, batch_first)
-    return [by_time[:count, row].copy() for row, count in enumerate(counts)]
+    return [_pieces.copied(by_time[:count, row]) for row, count in enumerate(counts)]
 
 
 @public("pyrnn")
@@ -179,7 +180,10 @@ def pack_padded_sequence(
     ended = np.bincount(counts)[:-1].cumsum()  # by the beginning of each step
     batch_sizes = len(counts) - ended
     time, rank = _positions(batch_sizes)
-    data = by_time[time, order[rank]]
+    row = order[rank]
+    data = np.empty((len(time), *by_time.shape[2:]), by_time.dtype)
+    for some in _pieces.pieces(*_sizes(data)):
+        data[some] = by_time[time[some], row[some]]
     return PackedSequence(data, batch_sizes, order, np.argsort(order))
 
 
@@ -234,9 +238,12 @@ def pad_packed_sequence(
     if total_length is not None:
         steps = _checks.size("total_length", total_length, least=steps, most=_checks.MAX_COUNT)
     x = _zeros(steps, len(order), data, batch_first)
-    x[...] = _check_padding(padding_value, data.dtype)
+    padding, row = _check_padding(padding_value, data.dtype), order[rank]
+    for box in _pieces.boxes(x.shape):
+        x[box] = padding
     by_time = x.swapaxes(0, 1) if batch_first else x
-    by_time[time, order[rank]] = data
+    for some in _pieces.pieces(*_sizes(data)):
+        by_time[time[some], row[some]] = data[some]
     lengths = np.empty(len(order), np.int64)
     lengths[order] = np.bincount(rank)
     return x, lengths
@@ -285,6 +292,11 @@ def _positions(batch_sizes: Lengths) -> tuple[Lengths, Lengths]:
     return time, np.arange(len(time)) - first[time]
 
 
+def _sizes(data: Values) -> tuple[int, int]:
+    """How many rows there are, and the numbers of one."""
+    return len(data), math.prod(data.shape[1:])
+
+
 def _zeros(time_steps: int, batch_size: int, like: Values, batch_first: bool) -> Values:
     lead = (batch_size, time_steps) if batch_first else (time_steps, batch_size)
     return np.zeros((*lead, *like.shape[1:]), like.dtype)
@@ -331,7 +343,8 @@ def _check_values(name: str, value: Any, lead: tuple[str, ...]) -> Values:
     array = _checks.as_array(name, value)
     if array.dtype.kind in "iu":
         expected: tuple[str, ...] = lead
-        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        if not array.dtype.isnative:
+            array = _pieces.copied(array, array.dtype.newbyteorder("="))
     else:
         expected = (*lead, "features")
         array = _checks.any_float_array(name, value)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.random  # else NumPy imports it at its first use, during which a fork is unsafe
 
-from pyrnn import _checks
+from pyrnn import _checks, _pieces
 from pyrnn._pickling import pickled_all, public
 from pyrnn._types import Array
 from pyrnn.parameters import owners
@@ -180,7 +180,7 @@ def _drawn(
     for name, shape in shapes:
         _checks.parameter_shape(name, shape)
         if room is None:
-            arrays[name] = draw(shape).astype(dtype)
+            arrays[name] = _pieces.drawn(draw, shape, dtype)
             continue
         room.left -= math.prod(shape) * dtype.itemsize
         if room.left < 0:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _checks, _warnings
+from pyrnn import _checks, _pieces, _warnings
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
@@ -241,7 +241,7 @@ class BatchNorm1d(Pointwise):
         if others is not None:
             return self._map_part(x, rows, others)
         if not rows.size:
-            return x.copy(), None
+            return _pieces.copied(x), None
         if not self._of_batch():
             mean, variance, factor, shift = self._weights(backend)
             with _warnings.unwarned():
@@ -301,7 +301,7 @@ class BatchNorm1d(Pointwise):
             dx[kept.counted], grads = self._map_back(kept.kept, rows[kept.counted])
             return dx.reshape(dy.shape), grads
         if kept is None:
-            return dy.copy(), {n: np.zeros_like(p) for n, p in self._parameters.items()}
+            return _pieces.copied(dy), {n: np.zeros_like(p) for n, p in self._parameters.items()}
         gradient, backend = _checks.rows(dy), selection.current()
         if isinstance(kept, _Fixed):
             dx, dweight, dbias = backend.scale_channels_backward(*kept, gradient, self.eps)
@@ -319,7 +319,7 @@ class BatchNorm1d(Pointwise):
 
 def _own(rows: Array, x: Array) -> Array:
     """Rows that do not change with x."""
-    return rows.copy() if _checks.shares(rows, (x,)) else rows
+    return _pieces.copied(rows) if _checks.shares(rows, (x,)) else rows
 
 
 def tracks(layer: Layer) -> bool:

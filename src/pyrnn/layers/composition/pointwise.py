@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn import _checks, _warnings
+from pyrnn import _checks, _pieces, _warnings
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
-from pyrnn.backend.probabilities import softmax
+from pyrnn.backend.probabilities import softmax, softmax_backward
 from pyrnn.layers import _arguments, _cache, _options
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Option, Setting
@@ -185,12 +185,12 @@ class Dropout(Pointwise):
 
     def _map(self, x: Array) -> tuple[Array, Any]:
         if not self.training or self.p == 0:
-            return x.copy(), None
+            return _pieces.copied(x), None
         mask = _noise.dropout_mask(self._generator, x.shape, self.p, x.dtype)
         return _noise.masked(x, mask), mask
 
     def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
-        return (dy.copy() if kept is None else _noise.masked(dy, kept)), {}
+        return (_pieces.copied(dy) if kept is None else _noise.masked(dy, kept)), {}
 
 
 @public("pyrnn")
@@ -236,7 +236,7 @@ class Activation(Pointwise):
     def _map(self, x: Array) -> tuple[Array, Any]:
         with _warnings.unwarned():
             y = selection.current().activation(*self._function, x)
-        return y, x.copy()
+        return y, _pieces.copied(x)
 
     def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
         with _warnings.unwarned():
@@ -276,14 +276,12 @@ class Softmax(Pointwise):
 
     def _map(self, x: Array) -> tuple[Array, Any]:
         with _warnings.unwarned():
-            y = softmax(x)
-        return y.astype(x.dtype), y
+            y = softmax(_checks.dense(x))
+            return _pieces.copied(y, x.dtype), y
 
     def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
         with _warnings.unwarned():
-            wide = dy.astype(np.float64)
-            dx = kept * (wide - (wide * kept).sum(axis=-1, keepdims=True))
-        return dx.astype(dy.dtype), {}
+            return softmax_backward(kept, _checks.dense(dy)), {}
 
 
 @public("pyrnn")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _checks, _warnings
+from pyrnn import _checks, _pieces, _warnings
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
@@ -136,9 +136,11 @@ class OverTime(Layer):
         array = _checks.float_array("dy", array, array.dtype, cache.output_shape)
         x, kept = cache.use()
         dy_first = self._time_first(array if cache.batched else self._as_batch(array))
+        if dy_first.dtype != x.dtype:
+            dy_first = self._time_first(_pieces.copied(self._time_first(dy_first), x.dtype))
         with _warnings.unwarned():
             dx, grads = self._map_back(
-                selection.find(cache.backend), x, kept, dy_first.astype(x.dtype, copy=False)
+                selection.find(cache.backend), self._dense(x), kept, self._dense(dy_first)
             )
         dx = self._shaped(_checks.dense(self._time_first(dx)), cache.batched)
         return dx, None, self._gradients(grads)
@@ -168,6 +170,10 @@ class OverTime(Layer):
     def _time_first(self, array: Array) -> Array:
         """Swap the first axes of a layer with the batch first; its own inverse."""
         return np.swapaxes(array, 0, 1) if self.batch_first else array
+
+    def _dense(self, array: Array) -> Array:
+        """Return what has the time first, contiguous in the layer's own order of axes."""
+        return self._time_first(_checks.dense(self._time_first(array)))
 
     def _channels(self) -> int | None:
         """Return how many channels x must have; None for any number."""

@@ -5,11 +5,14 @@ Nothing is drawn where a rate is 0, so that other draws of the same seed stay wh
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pyrnn import _warnings
+from pyrnn._pieces import drawn, mapped
 from pyrnn._types import Array, Noise
 from pyrnn.layers import _options
 
@@ -34,17 +37,14 @@ def dropout_mask(
     generator: np.random.Generator, shape: tuple[int, ...], rate: float, dtype: np.dtype[Any]
 ) -> Array:
     """Zeros with probability ``rate``, else 1 / (1 - rate)."""
-    kept = generator.random(shape) >= rate
-    scale = 0.0 if rate == 1 else 1 / (1 - rate)
-    mask: Array = kept.astype(dtype) * dtype.type(scale)
-    return mask
+    scale = dtype.type(0.0 if rate == 1 else 1 / (1 - rate))
+    return drawn(lambda some: (generator.random(some) >= rate).astype(dtype) * scale, shape, dtype)
 
 
 def masked(y: Array, mask: Array) -> Array:
     """y times a mask; what is dropped of an infinity is NaN, as in PyTorch."""
     with _warnings.unwarned():
-        product: Array = y * mask
-    return product
+        return mapped(np.multiply, y, mask)
 
 
 def draw(
@@ -62,10 +62,16 @@ def draw(
     if recurrent_dropout:
         mask = dropout_mask(generator, shapes[0][1:], recurrent_dropout, dtype)
     kept = tuple(
-        (generator.random(shape) < rate).astype(dtype) if rate else 0.0
+        drawn(partial(_below, generator, rate), shape, dtype) if rate else 0.0
         for rate, shape in zip(zoneout, shapes, strict=False)
     )
     return Noise(mask, kept or None) if recurrent_dropout or kept else None
+
+
+def _below(
+    generator: np.random.Generator, rate: float, shape: tuple[int, ...]
+) -> npt.NDArray[np.bool_]:
+    return generator.random(shape) < rate
 
 
 def expected(zoneout: tuple[float, ...]) -> Noise | None:

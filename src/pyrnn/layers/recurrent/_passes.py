@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _checks, _warnings
+from pyrnn import _checks, _pieces, _warnings
 from pyrnn._types import Array, Noise, State
 from pyrnn.backend import selection
 from pyrnn.layers import _finished, _options
@@ -293,7 +293,7 @@ class StackPasses(StackWeights):
             other = walks[-1][0]
             if bidirectional and dx is not None and other is not None:
                 with _warnings.unwarned():  # entering it takes as long as a short step
-                    dx = other + dx
+                    dx = _pieces.mapped(np.add, other, dx)
             mask = kept.masks[layer]
             if mask is not None and dx is not None:
                 dx = _noise.masked(dx, mask)
@@ -387,15 +387,14 @@ def _merged(outputs: Sequence[Array], mode: MergeMode) -> Array:
     """One output of those of the directions, (T, N, size of h) each."""
     if len(outputs) == 1:
         return outputs[0]
-    if mode == "concat":
-        return np.concatenate(outputs, axis=2)
     one, other = outputs
+    if mode == "concat":
+        return _pieces.beside(one, other)
     with _warnings.unwarned():
         if mode == "mul":
-            product: Array = one * other
-            return product
-        total: Array = one + other
-        return total * total.dtype.type(0.5) if mode == "ave" else total
+            return _pieces.mapped(np.multiply, one, other)
+        total = _pieces.mapped(np.add, one, other)
+        return _halved(total) if mode == "ave" else total
 
 
 def _parted(dy: Array, mode: MergeMode, outputs: Sequence[Array] | None) -> Sequence[Array]:
@@ -406,7 +405,11 @@ def _parted(dy: Array, mode: MergeMode, outputs: Sequence[Array] | None) -> Sequ
     with _warnings.unwarned():
         if outputs is not None:
             one, other = outputs
-            return dy * other, dy * one
+            return _pieces.mapped(np.multiply, dy, other), _pieces.mapped(np.multiply, dy, one)
         if mode == "ave":
-            dy = dy * dy.dtype.type(0.5)
+            dy = _halved(dy)
     return dy, dy
+
+
+def _halved(array: Array) -> Array:
+    return _pieces.mapped(lambda some: some * array.dtype.type(0.5), array)

@@ -23,6 +23,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pyrnn._pieces import ColumnSums, pieces
 from pyrnn._types import Array
 from pyrnn.reference.layers import windows
 from pyrnn.reference.layers.windows import Moments
@@ -52,10 +53,15 @@ def scale_channels_backward(
     x: Array, mean: Array, variance: Array, factor: Array, dy: Array, eps: float
 ) -> tuple[Array, Array, Array]:
     """Gradients (dx, dweight, dbias) where mean and var are fixed."""
-    n = (x.astype(np.float64) - mean) / np.sqrt(variance.astype(np.float64) + eps)
-    dweight = (dy * n).sum(axis=0).astype(x.dtype)
-    dbias = dy.sum(axis=0, dtype=np.float64).astype(x.dtype)
-    return dy * factor, dweight, dbias
+    dx = np.empty(x.shape, np.result_type(dy, factor))
+    root = np.sqrt(variance.astype(np.float64) + eps)
+    dweight, dbias = (ColumnSums(len(x), x.shape[1:]) for _ in range(2))
+    for rows in pieces(*x.shape):
+        own = dy[rows]
+        dweight.add(own * ((x[rows].astype(np.float64) - mean) / root))
+        dbias.add(own.astype(np.float64))
+        dx[rows] = own * factor
+    return dx, dweight.value().astype(x.dtype), dbias.value().astype(x.dtype)
 
 
 def batch_norm_of_part(
@@ -85,12 +91,21 @@ def batch_norm_of_part_backward(
     x: Array, moments: Moments, count: int, weight: Array | None, dy: Array, exchange: Exchange
 ) -> tuple[Array, Array, Array]:
     """Gradients (dx, dweight, dbias) of rows; the latter two are sums over these rows alone."""
-    n = (x.astype(np.float64) - moments.mean) * moments.scale
-    wide = dy.astype(np.float64)
-    dweight, dbias = (wide * n).sum(axis=0), wide.sum(axis=0)
-    means = exchange(np.concatenate([dweight, dbias])).sum(axis=0) / count
-    of_weight, of_bias = np.split(means, 2)
-    dx = moments.scale * (wide - of_bias - n * of_weight)
-    if weight is not None:
-        dx = dx * weight
-    return dx.astype(x.dtype), dweight.astype(x.dtype), dbias.astype(x.dtype)
+    dweight, dbias = (ColumnSums(len(x), x.shape[1:]) for _ in range(2))
+
+    def inner(rows: slice) -> tuple[Array, Array]:
+        n = (x[rows].astype(np.float64) - moments.mean) * moments.scale
+        return n, dy[rows].astype(np.float64)
+
+    for rows in pieces(*x.shape):
+        n, wide = inner(rows)
+        dweight.add(wide * n)
+        dbias.add(wide)
+    of_all = exchange(np.concatenate([dweight.value(), dbias.value()])).sum(axis=0) / count
+    of_weight, of_bias = np.split(of_all, 2)
+    dx = np.empty(x.shape, x.dtype)
+    for rows in pieces(*x.shape):
+        n, wide = inner(rows)
+        own = moments.scale * (wide - of_bias - n * of_weight)
+        dx[rows] = own if weight is None else own * weight
+    return dx, dweight.value().astype(x.dtype), dbias.value().astype(x.dtype)

@@ -281,6 +281,5 @@ def binary_cross_entropy_with_logits(
 def _probabilities(targets: Array) -> bool:
     """Whether all numbers are in [0, 1]."""
     return all(
-        ((targets[some] >= 0) & (targets[some] <= 1)).all()
-        for some in _pieces.boxes(targets.shape)
+        ((targets[some] >= 0) & (targets[some] <= 1)).all() for some in _pieces.boxes(targets.shape)
     )
