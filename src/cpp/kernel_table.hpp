@@ -55,6 +55,7 @@ struct Kernels {
   // bfloat16 as the type of products, of float32 alone
   void (*round_rows)(const RoundRows<T>&);
   void (*pair_panels)(const PairPanels<T>&);
+  void (*pair_vectors)(const PairVectors&);
   // Null where vectors are no row of a tile
   const TileFunctions *amx_tiles, *emulated_tiles;
   void (*outer_product)(const OuterProduct<T>&);

@@ -38,7 +38,8 @@ def flags_of(isa, cmake):
     assert common, "CMakeLists.txt: no target_compile_options for pyrnn_isa_${name}"
     assert own, f"CMakeLists.txt: no add_isa({isa})"
     variables = dict(re.findall(r"set\((\w+) (-m[^)]*)\)", cmake))
-    words = re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], own[1])
+    always = re.sub(r"\$<\$<BOOL:[^>]*>:[^>]*>", "", own[1])  # not what depends on the assembler
+    words = re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], always)
     return [*common[1].split(), *words.split()]
 
 

@@ -39,6 +39,7 @@ constexpr Kernels<typename V::Scalar> make_kernels(CellList<Cells...>) {
     k.int8_round = int8_round;
     k.round_rows = round_rows;
     k.pair_panels = pair_panels;
+    k.pair_vectors = pair_vectors;
     k.amx_tiles = amx_tiles;
     k.emulated_tiles = emulated_tiles;
   }

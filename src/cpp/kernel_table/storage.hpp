@@ -88,6 +88,12 @@ struct PairPanels {
   std::uint16_t* to;
 };
 
+// Panels of numbers of bfloat16 as they are read: two neighbouring vectors become pairs, in place.
+struct PairVectors {
+  std::uint16_t* numbers;
+  Size k, width, vectors;
+};
+
 // The numbers of columns of int8 weights, and of rows of A, beside the packed weights.
 template <class T>
 struct Int8Operands {

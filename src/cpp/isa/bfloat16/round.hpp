@@ -70,5 +70,23 @@ inline void pair_panels(const PairPanels<float>& q) {
   }
 }
 
+inline void pair_vectors(const PairVectors& q) {
+  using V = Vector<float>;
+  for (Size first = 0; first < q.vectors; first += q.width) {
+    const Size width = smaller(q.width, q.vectors - first);
+    if (!in_pairs<V>(width)) continue;
+    std::uint16_t* const panel = q.numbers + first * V::lanes * q.k;
+    for (Size at = 0; at < width * q.k * V::lanes; at += 2 * V::lanes) {
+      std::uint16_t* const to = panel + at;
+      std::uint16_t both[2 * V::lanes];
+      std::memcpy(both, to, sizeof(both));
+      for (Size lane = 0; lane < V::lanes; ++lane) {
+        to[2 * lane] = both[lane];
+        to[2 * lane + 1] = both[V::lanes + lane];
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace pyrnn

@@ -33,7 +33,9 @@ void gather_stored(const Product<typename V::Scalar>& q, const std::int64_t* ind
   const auto* const all = static_cast<const typename B::Number*>(q.b);
   const Size b_panel = q.k_inner * q.width * V::lanes;
   gather_loaded<V>(q, indices, [&](Size k, Size panel, Size width, Size j) {
-    return B::load(all + panel * b_panel + offset_in_panel<V>(k, j, q.k_inner, width));
+    const Size together = section_width<V>(static_cast<int>(width)), in_row = j % together;
+    return B::load(all + panel * b_panel + offset_in_panel<V>(k, j - in_row, q.k_inner, width),
+                   in_row, together);
   });
 }
 

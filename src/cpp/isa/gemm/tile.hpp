@@ -117,17 +117,18 @@ inline void add_products(const ElementsOfA<V, A, ROWS>& a, int k,
                          const typename Stored<V, S>::Number* const (&b)[SECTIONS], int b_k,
                          V (&sums)[ROWS][COLUMNS]) {
   constexpr int held = held_weights<V, ROWS, COLUMNS>, width = COLUMNS / SECTIONS;
-  const auto weight = [&](int j) { return b[j / width] + (b_k * width + j % width) * V::lanes; };
+  const auto row = [&](int j) { return b[j / width] + b_k * width * V::lanes; };
   V weights[held];
 #pragma GCC unroll 4
-  for (int j = 0; j < held; ++j) weights[j] = Stored<V, S>::load(weight(j));
+  for (int j = 0; j < held; ++j) weights[j] = Stored<V, S>::load(row(j), j % width, width);
 #pragma GCC unroll 16
   for (int i = 0; i < ROWS; ++i) {
     const V of_a = V::broadcast(*a.element(i, k));
 #pragma GCC unroll 4
     for (int j = 0; j < COLUMNS; ++j)
-      sums[i][j] = j < held ? accumulated(of_a, weights[j], sums[i][j])
-                            : accumulated(of_a, Stored<V, S>::from(weight(j)), sums[i][j]);
+      sums[i][j] =
+          j < held ? accumulated(of_a, weights[j], sums[i][j])
+                   : accumulated(of_a, Stored<V, S>::from(row(j), j % width, width), sums[i][j]);
   }
 }
 
@@ -274,14 +275,14 @@ void tile_panels(const Tile<typename V::Scalar>& tile) {
 #pragma GCC unroll 4
           for (int j = 0; j < width; ++j) {
             V& sum = sums[p][section * width + j];
-            sum = multiply_add(element, B::load(weights + j * V::lanes), sum);
+            sum = multiply_add(element, B::load(weights, j, width), sum);
           }
           b[p][section] = weights + width * V::lanes;
         }
       }
 #pragma GCC unroll 4
       for (int j = 0; j < TAIL; ++j)
-        tail_sums[j] = multiply_add(element, B::load(b_tail + j * V::lanes), tail_sums[j]);
+        tail_sums[j] = multiply_add(element, B::load(b_tail, j, TAIL), tail_sums[j]);
       b_tail += TAIL * V::lanes;
     }
   }

@@ -25,6 +25,13 @@ constexpr int section_width(int columns) {
   return is_avx2<V> && columns == 4 ? 2 : columns;
 }
 
+// Whether the vectors of a row of bfloat16 lie in pairs, each with its neighbour. A pair and its
+// mask take registers, of which few may be left.
+template <class V>
+constexpr bool in_pairs(Size width) {
+  return has_32_registers<V> && width % 2 == 0;
+}
+
 // Where vector j of row k of a panel is, of `k_count` rows.
 template <class V>
 constexpr Size offset_in_panel(Size k, Size j, Size k_count, Size columns) {

@@ -108,6 +108,15 @@ class Panels {
         for (Size i = mine.begin; i < mine.end; ++i)
           narrow_.data()[i] = narrowed(storage, packed.data()[i]);
       });
+      if (storage != Storage::bfloat16) return;
+      const Size panel = shape.width * kernels.lanes * shape.k;
+      parallel_for(
+          quotient_up(shape.vectors, shape.width),
+          std::max<Size>(1, tuning::copy_grain / std::max<Size>(1, panel)), 1, [&](Range mine) {
+            kernels.pair_vectors(
+                {narrow_.data() + mine.begin * panel, shape.k, shape.width,
+                 std::min(mine.end * shape.width, shape.vectors) - mine.begin * shape.width});
+          });
     }
   }
   // B of a product.
