@@ -89,6 +89,7 @@ def _keras(path: AnyPath) -> Holding:
     whole = read.find_whole(path)
     holding = Holding("Keras", stacked(whole.layers), whole.refused)
     holding.left, holding.notes, holding.ordered = whole.left, whole.notes, whole.ordered
+    holding.program, holding.whole = whole.program, whole.program is not None
     return holding
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import json
@@ -19,6 +20,7 @@ from tests.fuzz.case import Case
 from tests.fuzz.draw import Draw
 from tests.fuzz.readers import hdf5_server
 from tests.fuzz.readers.common import Reader, each, in_one_line, made_apart, parameters_of, placed
+from tests.fuzz.readers.onnx_files import try_to_run
 from tests.fuzz.spoil import hdf5_file
 from tests.fuzz.spoil.files import BYTES, SPLICES
 from tests.fuzz.spoil.hostile import zip_bomb
@@ -26,7 +28,7 @@ from tests.fuzz.spoil.pickles import spoil_zip
 from tests.fuzz.spoil.torch_file import zipped
 from tests.fuzz.spoil.trees import spoil_json
 
-SOURCES = 24
+SOURCES = 32
 H5_MAGIC = b"\x89HDF"
 WEIGHTS = "model.weights.h5"
 
@@ -124,7 +126,9 @@ def _source(number: int) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.keras"
         form = number // 3 % 4
-        if form == 0:
+        if number >= 24:
+            _whole_model(path, number)
+        elif form == 0:
             both = files.config_of("Bidirectional", "both", layer=cell, merge_mode="concat")
             config = files.model_config(words, both, out)
             entries = [("embedding", "words", rows), ("bidirectional", "both", (arrays, arrays)),
@@ -143,6 +147,43 @@ def _source(number: int) -> bytes:
         return path.read_bytes()
 
 
+def _whole_model(path: Path, number: int) -> None:
+    """A functional model with a mask, a branch and shapes, or a Sequential one."""
+    from tests.interop.keras import files
+    from tests.interop.keras.graphs import models
+    from tests.interop.keras.graphs.models import called, layer, tensor
+
+    gru = files.random_arrays("GRU", 4, 4, seed=number)
+    row = layer("GRU", "g", units=4, return_sequences=True, reset_after=False)
+    if number % 2:
+        rows = [
+            called(models.given("x", 3), dtype="int32"),
+            called(layer("Embedding", "e"), tensor("x")),
+            called(layer("NotEqual", "ne"), tensor("x"), 0),
+            called(row, tensor("e"), mask=tensor("ne")),
+            called(layer("Add", "sum"), [tensor("e"), tensor("g")]),
+            called(layer("GlobalMaxPooling1D", "m"), tensor("sum")),
+            called(layer("RepeatVector", "r", n=2), tensor("m")),
+            called(layer("TimeDistributed", "t", layer=layer("Softmax", "s")), tensor("r")),
+        ]
+        config = models.functional(rows, ["x", 0, 0], [["t", 0, 0], ["g", 0, 0]])
+        words = [np.ones((5, 4), np.float32)]
+        files.keras3(path, config, [("embedding", "e", words), ("gru", "g", gru)])
+        return
+    rows = [
+        models.given("x", 6, 4),
+        layer("Masking", "k"),
+        row,
+        layer("AveragePooling1D", "p", pool_size=2, padding="same"),
+        layer("Reshape", "r", target_shape=[2, -1]),
+        layer("Permute", "q", dims=[2, 1]),
+        layer("Flatten", "f"),
+        layer("Dense", "d", activation="selu", use_bias=False),
+    ]
+    entries = [("gru", "g", gru), ("dense", "d", [np.ones((12, 2), np.float32)])]
+    files.keras3(path, files.model_config(*rows), entries)
+
+
 def _read(a: dict[str, Any]) -> Any:
     from pyrnn.interop import keras
 
@@ -153,6 +194,8 @@ def _read(a: dict[str, Any]) -> Any:
     ):
         warnings.simplefilter("ignore", UserWarning)  # of layers that are none
         layers = in_one_line(path, lambda: keras.load(path))
+        with contextlib.suppress(ModelFileError):  # of a model that no graph is made of
+            try_to_run(in_one_line(path, lambda: keras.prepare(path)))
     for layer in layers.values():
         _check_use(layer)
     return parameters_of(layers)
@@ -171,6 +214,6 @@ def _check_use(layer: Any) -> None:
 
 
 READER = Reader(
-    "keras", _spoiled_keras, ("interop.keras.load",), sources, ("h5py",), 0.3,
-    hdf5_server.begin,
+    "keras", _spoiled_keras, ("interop.keras.load", "interop.keras.prepare"), sources, ("h5py",),
+    0.3, hdf5_server.begin,
 )  # fmt: skip

@@ -104,13 +104,6 @@ INNER = {
         ["layers/bidirectional/forward_layer/cell/cells/lstm_cell"],
         "no layer of pyrnn is a StackedRNNCells",
     ),
-    "model": (
-        files.config_of(
-            "TimeDistributed", "odd",
-            layer=files.model_config(files.config_of("Dense", "d", units=4)),
-        ),
-        ["layers/time_distributed/layer/dense"], "no layer of pyrnn is a Sequential",
-    ),
 }  # fmt: skip
 
 
@@ -123,6 +116,17 @@ def test_arrays_within_a_layer_of_another_kind_refuse_that_layer_alone(name, tmp
     )
     assert found.refused == {"odd": reason}
     assert list(found.layers) == ["g", "g_last"]
+
+
+def test_a_model_at_each_step(tmp_path):
+    """Its layers are read; how they follow each other is a graph's."""
+    inner = files.model_config(files.config_of("Dense", "d", units=4))
+    row = files.config_of("TimeDistributed", "odd", layer=inner)
+    entry = ("layers/time_distributed/layer/dense", [np.ones((4, 4), np.float32)])
+    found = whole(tmp_path / "m.keras", gru_after(row), [entry, GRU_ENTRY])
+    assert not found.refused
+    assert found.left == {"(the model)": "no layer of pyrnn is a TimeDistributed model"}
+    assert list(found.layers) == ["d", "g"]
 
 
 def test_arrays_of_no_layer_are_an_error(tmp_path):

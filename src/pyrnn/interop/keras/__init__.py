@@ -1,4 +1,4 @@
-"""Keras' files without Keras: `load` reads all its formats, `save` and `to_keras` write one.
+"""Keras' files without Keras: `load` reads layers, `prepare` runs models, `save` writes both.
 
 Names are imported when they are first used; reading and writing need h5py (the extra ``keras``).
 """
@@ -9,11 +9,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pyrnn.interop.keras.model import prepare as prepare
     from pyrnn.interop.keras.read import load as load
     from pyrnn.interop.keras.write import save as save
     from pyrnn.interop.keras.write import to_keras as to_keras
 
-_HOMES = {"load": "read", "save": "write", "to_keras": "write"}
+_HOMES = {"load": "read", "prepare": "model", "save": "write", "to_keras": "write"}
 
 __all__ = sorted(_HOMES)
 

@@ -16,6 +16,7 @@ from pyrnn.interop._parts import sizes_of
 from pyrnn.interop.keras.others import one, plain_norm
 from pyrnn.interop.keras.sources import Configured, inner_layers
 from pyrnn.interop.keras.wrappers import activation_name, unwrapped
+from pyrnn.interop.onnx.graph import Program
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.composition.pointwise import Activation, Dropout, Softmax
 from pyrnn.layers.composition.pooling import LastStep, MeanOverTime
@@ -41,7 +42,8 @@ _MOST_NESTING = 20
 class Whole:
     """All layers of a file in order; what is left of its model, by name; what else to know.
 
-    ``ordered`` says whether the file tells how layers follow each other.
+    ``ordered`` says whether the file tells how layers follow each other. ``program`` is the whole
+    model as a graph, or ``fault`` says why it is none.
     """
 
     layers: dict[str, Layer] = field(default_factory=dict)
@@ -49,6 +51,8 @@ class Whole:
     left: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     ordered: bool = True
+    program: Program | None = None
+    fault: str = ""
 
     def weighted(self) -> dict[str, Layer]:
         """The layers that have arrays."""
@@ -310,6 +314,10 @@ def _faults(model: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
         for layer in layers:
             if inner_layers(layer):
                 yield from _faults(layer, depth + 1)
+            config = layer.get("config")
+            wrapped = config.get("layer") if isinstance(config, dict) else None
+            if isinstance(wrapped, dict) and inner_layers(wrapped):
+                yield "no layer of pyrnn is a TimeDistributed model"
     if model.get("class_name") not in ("Functional", "Model"):
         return
     before: str | None = None

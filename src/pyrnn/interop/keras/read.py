@@ -14,6 +14,7 @@ from pyrnn.interop._made import Found, embedding_of, linear_of, made_of, warned
 from pyrnn.interop.keras.archive import Archive, errors_of, read
 from pyrnn.interop.keras.cells import KERAS_VERSION, from_keras, kind_of, reset_after
 from pyrnn.interop.keras.chain import Whole, chain
+from pyrnn.interop.keras.graphs.program import program
 from pyrnn.interop.keras.hdf5 import ContentError, Group
 from pyrnn.interop.keras.others import batch_norm, convolution, group_norm, layer_norm
 from pyrnn.interop.keras.sources import Source, configured_in, named, sources
@@ -112,23 +113,48 @@ def find(path: AnyPath) -> Found:
 
 
 def find_whole(path: AnyPath) -> Whole:
-    """All layers of a file in order, and what its model has beside them."""
+    """All layers of a file in order, and what its model has beside them.
+
+    Its graph is there as well if the layers one behind the other do not compute all of it.
+    """
     with errors_of(path) as name:
-        archive = read(name)
-        found = Found({}, {})
-        for source in sources(archive):
-            try:
-                layer = _layer(source, archive)
-            except (ContentError, UnsupportedError, ValueError, TypeError) as error:
-                found.refused[source.name] = str(error)
-                continue
-            if layer is not None:
-                found.layers[source.name] = layer
+        contents = contents_of(name)
+        archive, found = contents.archive, contents.found
         configured = configured_in(archive)
         if archive.config is None or not configured:  # a model that a program puts together
             return Whole(found.layers, found.refused, ordered=len(found.layers) < 2)
         functions = functions_of(archive.version)
-        return chain(archive.config, named(configured), functions, *found)
+        whole = chain(archive.config, named(configured), functions, *found)
+        if whole.left or whole.refused or whole.notes:
+            try:
+                whole.program = program(archive, contents.sources, *found)
+            except ContentError as error:
+                whole.fault = str(error)
+        return whole
+
+
+class Contents(NamedTuple):
+    """A file, the layers with weights in it, and those of them that are layers of pyrnn."""
+
+    archive: Archive
+    sources: Sequence[Source]
+    found: Found
+
+
+def contents_of(name: str) -> Contents:
+    """Read a file and make its layers with weights."""
+    archive = read(name)
+    found = Found({}, {})
+    listed = sources(archive)
+    for source in listed:
+        try:
+            layer = _layer(source, archive)
+        except (ContentError, UnsupportedError, ValueError, TypeError) as error:
+            found.refused[source.name] = str(error)
+            continue
+        if layer is not None:
+            found.layers[source.name] = layer
+    return Contents(archive, listed, found)
 
 
 # --- one layer ------------------------------------------------------------------------------

@@ -78,14 +78,24 @@ def _configured(
         class_name, config = layer.get("class_name"), layer.get("config")
         if not isinstance(class_name, str) or not isinstance(config, (dict, list)):
             raise ContentError("expected layers with a class and a configuration")
-        key = _counted(class_name, counts)
+        key = counted(class_name, counts)
         own = config.get("name") if isinstance(config, dict) else None
         name = own or layer.get("name") or key
         path = (*around, str(name))
+        wrapped = config.get("layer") if isinstance(config, dict) else None
         if inner_layers(layer):
             yield from _configured(layer, path, (*keys, key))
+        elif isinstance(wrapped, dict) and inner_layers(wrapped):  # of each step
+            yield from _configured(wrapped, path, (*keys, key, "layer"))
         elif isinstance(config, dict):
             yield from _each_cell(Configured(path, class_name, config, (*keys, key)))
+
+
+def each_cell(
+    path: tuple[str, ...], class_name: str, config: Mapping[str, Any]
+) -> list[tuple[str, ...]]:
+    """The paths of the layers that a recurrent one is: one for each cell."""
+    return [one.path for one in _each_cell(Configured(path, class_name, config, ()))]
 
 
 def _each_cell(layer: Configured) -> Iterator[Configured]:
@@ -100,7 +110,7 @@ def _each_cell(layer: Configured) -> Iterator[Configured]:
         raise ContentError("expected a list of cells in StackedRNNCells")
     counts: dict[str, int] = {}
     for number, cell in enumerate(cells):
-        key = _counted(str(cell.get("class_name")), counts)
+        key = counted(str(cell.get("class_name")), counts)
         own = cell.get("config")
         name = own.get("name") if isinstance(own, dict) else None
         options = {**layer.config, "cell": cell}
@@ -112,7 +122,7 @@ def _each_cell(layer: Configured) -> Iterator[Configured]:
         yield Configured(path, "RNN", options, keys)
 
 
-def _counted(class_name: str, counts: dict[str, int]) -> str:
+def counted(class_name: str, counts: dict[str, int]) -> str:
     """The name of a group: that of the class, with a number from its second layer on."""
     snake = _snake(class_name)
     number = counts[snake] = counts.get(snake, -1) + 1

@@ -22,8 +22,13 @@ _FUNCTIONS: dict[Any, Any] = {
 
 def functions_of(version: str | None) -> dict[Any, Any]:
     """Keras' activations as layers have them, hard_sigmoid as that version defines it."""
-    old = version is not None and version.partition(".")[0] in ("1", "2")
-    return {**_FUNCTIONS, "hard_sigmoid": ("hard_sigmoid", 0.2 if old else 1 / 6, 0.5)}
+    slope = 0.2 if is_old(version) else 1 / 6
+    return {**_FUNCTIONS, "hard_sigmoid": ("hard_sigmoid", slope, 0.5)}
+
+
+def is_old(version: str | None) -> bool:
+    """Whether a version is one before Keras 3."""
+    return version is not None and version.partition(".")[0] in ("1", "2")
 
 
 def unwrapped(class_name: str | None, config: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
