@@ -1,6 +1,7 @@
 """int8 models as C: they have the bits of the core, so no number is rounded to another integer."""
 
 import ctypes
+import platform
 import shutil
 import subprocess
 
@@ -55,6 +56,18 @@ def test_it_computes_the_bits_of_the_layer(tmp_path, kind, activations, compiler
     # What is compared are the numbers of int8, not those of float32.
     outputs = [(tmp_path / f / "test_model.c").read_text() for f in ("full", ".")]
     assert outputs[0] != outputs[1]
+
+
+@pytest.mark.skipif(not BITS or platform.machine() != "x86_64", reason="needs -mfma")
+@pytest.mark.parametrize("kind", ["lstm norm", "within"])
+def test_it_has_the_bits_though_the_compiler_joins_operations(tmp_path, kind):
+    export(model_of(kind), tmp_path, weights="int8", activations="int8")
+    flags = "-std=gnu99 -O3 -mfma -ffp-contract=fast"
+    command = ["make", "-s", "test", f"CC={COMPILERS[0]}", f"CFLAGS={flags}"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    check(done, kind)
 
 
 @pytest.mark.skipif(not shutil.which(ARM), reason="needs gcc-arm-linux-gnueabihf")
