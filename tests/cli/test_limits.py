@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pyrnn.cli import _parser
+from pyrnn.cli._main import _parser
 from pyrnn.cli._training import memory
 from pyrnn.interop import serialization
 

@@ -14,8 +14,9 @@ import pytest
 
 import pyrnn
 from pyrnn.backend import selection
-from pyrnn.cli import PACKAGES, _parser, main
+from pyrnn.cli import main
 from pyrnn.cli._common.interrupt import Interrupt
+from pyrnn.cli._main import PACKAGES, _parser
 from pyrnn.cli._training.settings import WARM_UP_STEPS
 from pyrnn.cli.train import DEFAULT_SECONDS
 

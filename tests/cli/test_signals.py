@@ -160,6 +160,20 @@ def test_amid_the_imports_of_loading(number: int, text: Path, run: Any, monkeypa
     assert loaded
 
 
+@each_signal
+def test_an_import_that_turns_it_into_another_error(
+    number: int, run: Any, monkeypatch: Any
+) -> None:
+    def load() -> None:
+        try:
+            signal.raise_signal(number)
+        except BaseException as error:
+            raise ImportError("initialization failed") from error
+
+    monkeypatch.setattr("pyrnn.backend.threads.build_info", load)
+    assert run("info") == (128 + number, "", f"pyrnn: {NAMES[number]}\n")
+
+
 class TestInterrupt:
     @each_signal
     def test_the_first_counts(self, number: int) -> None:
@@ -206,6 +220,25 @@ class TestInterrupt:
 
 @pytest.mark.skipif(os.name == "nt", reason="needs signals for another process")
 class TestProcess:
+    @pytest.mark.parametrize("module", ["numpy", "pyrnn.interop.conversion"])
+    def test_amid_the_first_imports(self, module: str, start: Any) -> None:
+        code = f"""
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from pyrnn.cli import main
+class Once:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r} and self in sys.meta_path:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+assert {module!r} not in sys.modules
+sys.meta_path.insert(0, Once())
+sys.exit(main(["info"]))
+"""
+        process = start(code=code)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (130, "", "pyrnn: interrupted\n")
+
     def end(self, process: Any, number: int, wait: Callable[[Any], None]) -> tuple[str, str]:
         try:
             wait(process)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
+from pyrnn.cli._common.terminal import say
+
 STATUS = 128
 """A shell adds this to the number of a signal for the status of a program that it ended."""
 
@@ -21,7 +23,7 @@ NAMES = {
     ]
     if (number := getattr(signal, name, None)) is not None
 }
-"""The signals that ask, and the message of `main` for each."""
+"""The signals that ask, and the message for each."""
 
 
 class Ended(KeyboardInterrupt):
@@ -32,16 +34,35 @@ class Ended(KeyboardInterrupt):
         self.number = number
 
 
+_raised: list[int] = []
+"""The signal that raised `Ended`, if one has."""
+
+
+def turned(error: Exception) -> Exception | Ended:
+    """Return the error itself, or what a signal raised if that came before it."""
+    return Ended(_raised[0]) if _raised else error
+
+
+def status_after(error: KeyboardInterrupt) -> int:
+    """Print what ended the program, and return its exit status."""
+    number = error.number if isinstance(error, Ended) else signal.SIGINT
+    say(f"pyrnn: {NAMES[number]}")
+    return STATUS + number
+
+
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Inside a ``with`` block the first signal raises `Ended`; later ones are ignored."""
+    """Inside a ``with`` block the first signal raises `Ended`; later ones are ignored.
+
+    A compiled module that is being imported may turn that into another error: see `turned`.
+    """
 
     def end(number: int, frame: FrameType | None) -> None:
-        if not ended:
-            ended.append(number)
+        if not _raised:
+            _raised.append(number)
             raise Ended(number)
 
-    ended: list[int] = []
+    _raised.clear()
     before = _install(end)
     try:
         yield
