@@ -149,6 +149,30 @@ def test_no_copies():
     assert not y.numpy(force=True).flags.owndata  # the core's memory
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_memory_of_weights_may_be_resized_between_calls(core_calls, kind):
+    """Sharded training frees it after each call, and fills it before the next."""
+    _, layer = twins(kind, num_layers=2)
+    x = torch.randn(T, N, F)
+    expected = results(layer, "batch", x, [])
+    layer.zero_grad()
+    y, _ = layer(x)
+    loss = (y * torch.arange(y.numel(), dtype=y.dtype).reshape(y.shape).sin()).sum()
+    copies = [p.detach().clone() for p in layer.parameters()]
+    for parameter in layer.parameters():
+        parameter.untyped_storage().resize_(0)
+    grads = torch.autograd.grad(loss, list(layer.parameters()), retain_graph=True)
+    again = torch.autograd.grad(loss, list(layer.parameters()))
+    for parameter, copy in zip(layer.parameters(), copies, strict=True):
+        parameter.untyped_storage().resize_(copy.nbytes)
+        parameter.data.copy_(copy)
+    assert torch.equal(layer(x)[0], y)
+    last = 1 + (2 if layer.mode == "LSTM" else 1)
+    assert len(grads) == len(again) == len(expected) - last - 1
+    assert all(map(torch.equal, grads, again))
+    assert len(core_calls) == 3
+
+
 def test_another_backend(close):
     theirs, ours = twins("GRU", num_layers=2)
     x, states = inputs(theirs, "batch", torch.float64)

@@ -12,6 +12,8 @@ from torch import Tensor
 from pyrnn.interop.torch.nn import _stack
 from pyrnn.interop.torch.nn._layout import Layout
 
+_alias: Any = getattr(torch._C, "_from_dlpack", torch.utils.dlpack.from_dlpack)
+
 
 class Call:
     """One forward: the stack, the layout of its input, the dropout masks between its layers."""
@@ -30,7 +32,7 @@ class Call:
             self.layout.to_core(numbers_of(x)),
             tuple(map(self._state, states)) or None,
             self.layout.lengths,
-            [numbers_of(weight) for weight in weights],
+            [weight_of(weight) for weight in weights],
             [self.layout.mask(mask.numpy()) for mask in self.masks],
             keep,
         )
@@ -72,3 +74,13 @@ class Call:
 def numbers_of(tensor: Tensor) -> npt.NDArray[Any]:
     """The memory of a tensor as an array; of one that is lazily negated, a copy."""
     return tensor.numpy(force=True)
+
+
+def weight_of(tensor: Tensor) -> npt.NDArray[Any]:
+    """The same of a weight, which is read during this call alone.
+
+    `Tensor.numpy` forbids for ever to resize the memory, as sharded training (FSDP) does with
+    weights between calls. So it gets another tensor on the same memory.
+    """
+    plain = tensor.resolve_neg() if tensor.is_neg() else tensor
+    return _alias(torch.utils.dlpack.to_dlpack(plain)).numpy()  # type: ignore[no-any-return]
