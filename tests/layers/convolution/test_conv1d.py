@@ -189,6 +189,26 @@ def test_values_that_are_not_finite(backend):
     assert np.isfinite(y[6:]).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("channels", "per_group"), [(37, 1), (12, 2), (12, 3)])
+def test_gradients_of_groups_are_those_of_each_alone(channels, per_group, dtype):
+    """Bit for bit, and what is not finite in one group reaches no other."""
+    groups = channels // per_group
+    options = {"kernel_size": 3, "padding": 2, "dilation": 2, "dtype": dtype}
+    layer = pyrnn.Conv1d(channels, channels, groups=groups, **options, seed=0)
+    x, dy = (random(300, 4, channels, dtype=dtype, seed=seed) for seed in (1, 2))
+    x[7, 1, 0], dy[9, 2, per_group], dy[11, 0, 2 * per_group] = np.inf, np.nan, -np.inf
+    dx, _, grads = layer.backward(layer.forward(x)[2], dy)
+    for g in range(groups):
+        own = slice(g * per_group, (g + 1) * per_group)
+        alone = pyrnn.Conv1d(per_group, per_group, **options)
+        alone.parameters.update({n: a[own] for n, a in layer.parameters.items()})
+        dx_alone, _, grads_alone = alone.backward(alone.forward(x[..., own])[2], dy[..., own])
+        assert np.array_equal(dx[..., own], dx_alone, equal_nan=True)
+        for name, grad in grads_alone.items():
+            assert np.array_equal(grads[name][own], grad, equal_nan=True)
+
+
 def test_parameters_are_those_of_torch():
     layer = pyrnn.Conv1d(4, 6, 5, groups=2, seed=0)
     assert {n: a.shape for n, a in layer.parameters.items()} == {"weight": (6, 2, 5), "bias": (6,)}

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _checks
+from pyrnn import _checks, _warnings
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
@@ -274,16 +274,17 @@ class Conv1d(Layer):
         array = _checks.float_array("dy", dy, self.dtype, cache.output_shape)
         x, weight = cache.use()
         dy_first = self._time_first(array if cache.batched else self._as_batch(array))
-        dx, dweight, dbias = selection.find(cache.backend).convolution_backward(
-            x,
-            weight,
-            _checks.dense(dy_first),
-            before=self._pads()[0],
-            after=self._pads()[1],
-            stride=self.stride,
-            dilation=self.dilation,
-            groups=self.groups,
-        )
+        with _warnings.unwarned():
+            dx, dweight, dbias = selection.find(cache.backend).convolution_backward(
+                x,
+                weight,
+                _checks.dense(dy_first),
+                before=self._pads()[0],
+                after=self._pads()[1],
+                stride=self.stride,
+                dilation=self.dilation,
+                groups=self.groups,
+            )
         grads = {"weight": dweight, "bias": dbias} if self.bias else {"weight": dweight}
         dx = self._shaped(_checks.dense(self._time_first(dx)), cache.batched)
         return dx, None, self._gradients(grads)
