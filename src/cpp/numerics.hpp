@@ -10,7 +10,7 @@
 namespace pyrnn::numerics {
 
 // The version of the arithmetic: raised whenever a change of the core changes a bit of a result.
-constexpr int version = 3;
+constexpr int version = 4;
 
 // A sum over rows is one chain of multiply-adds, or additions, over so many rows at most, a block;
 // the sums of so many blocks, a bundle, are added up; then they are added to the total, with what

@@ -106,3 +106,17 @@ def test_wrong_arguments(backend):
         uwv.rnn_cell_backward(np.ones((5, 3)), cache)
     with pytest.raises(TypeError, match=r"cache: expected the tuple \(s_next, s_prev, x_t, par"):
         uwv.rnn_cell_backward(np.ones((5, 4)), None)
+
+
+def test_a_gradient_of_float64_after_a_step_of_float32(backend):
+    """The step's own rounding is no sign of changed parameters."""
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        shapes = {"U": (4, 3), "W": (4, 4), "V": (2, 4), "ba": (4, 1), "by": (2, 1)}
+        parameters = {
+            name: generator.standard_normal(shape).astype(np.float32)
+            for name, shape in shapes.items()
+        }
+        x_t, s_prev = (generator.standard_normal((n, 5)).astype(np.float32) for n in (3, 4))
+        _, _, cache = uwv.rnn_cell_forward(x_t, s_prev, parameters)
+        assert uwv.rnn_cell_backward(np.ones((4, 5)), cache)["dU"].dtype == np.float64

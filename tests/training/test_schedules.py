@@ -174,6 +174,8 @@ def test_no_steps_are_left():
         ("ReduceLROnPlateau", {"factor": 1.0}, ValueError, "factor: expected a number below 1"),
         ("ReduceLROnPlateau", {"mode": "least"}, ValueError, "mode: expected 'min' or 'max', got"),
         ("ReduceLROnPlateau", {"min_lr": [0.1]}, ValueError, "min_lr: .* 2 of them, got 1"),
+        ("ReduceLROnPlateau", {"cooldown": 2**63}, ValueError, "cooldown: expected .* at most"),
+        ("ReduceLROnPlateau", {"patience": 2**63}, ValueError, "patience: expected .* at most"),
     ],
 )
 def test_wrong_arguments(name, options, error, words):

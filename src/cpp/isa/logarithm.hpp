@@ -29,6 +29,13 @@ inline double logarithm(double x) {
   return exponent * ln2_high - ((s * (f - series) - exponent * ln2_low) - f);
 }
 
+// ln(1 + x) for x >= 0, exact to rounding also where x is small (Higham, Accuracy and Stability of
+// Numerical Algorithms, section 1.14).
+inline double logarithm_of_one_and(double x) {
+  const double sum = 1 + x;
+  return sum == 1 ? x : x * logarithm(sum) / (sum - 1);
+}
+
 template <class T>
 void map_logarithm(const T* x, T* y, Size n) {
   for (Size i = 0; i < n; ++i) y[i] = static_cast<T>(logarithm(static_cast<double>(x[i])));

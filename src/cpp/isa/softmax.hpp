@@ -18,6 +18,17 @@ inline typename V::Scalar largest_lane(V x) {
   return largest;
 }
 
+// (columns,) -> the sum of all but one, which becomes 0
+template <class V>
+typename V::Scalar sum_without(typename V::Scalar* x, Size columns, typename V::Scalar& one) {
+  one = 0;
+  RowSum<V> sum;
+  each_in_blocks<V>(columns, [&](Size column, int index) {
+    sum.add(index, load_some<V>(x + column, columns - column));
+  });
+  return sum.total();
+}
+
 // (rows, columns), (rows,) -> (rows, columns), (rows,)
 template <class V>
 void softmax_cross_entropy(const typename V::Scalar* logits, const std::int64_t* targets,
@@ -36,12 +47,22 @@ void softmax_cross_entropy(const typename V::Scalar* logits, const std::int64_t*
       sum.add(index, without_padding(e, columns - column));
     });
     const T total = sum.total();
+    // Of a class that is nearly certain, p - 1 and ln p would be rounding's: they come from the
+    // rest.
+    T& own = dlogits[targets[row]];
+    const bool certain = own > total - own;
+    const T rest = certain ? sum_without<V>(dlogits, columns, own) : T(0);
     const V factor = V::broadcast(T(1) / total);
     for (j = 0; j < columns; j += V::lanes)
       store_some<V>(load_some<V>(dlogits + j, columns - j) * factor, dlogits + j, columns - j);
-    losses[row] = logarithm(static_cast<double>(total)) -
-                  (static_cast<double>(logits[targets[row]]) - static_cast<double>(top));
-    dlogits[targets[row]] -= T(1);
+    if (certain) {
+      losses[row] = logarithm_of_one_and(static_cast<double>(rest));
+      own = -rest / total;
+    } else {
+      losses[row] = logarithm(static_cast<double>(total)) -
+                    (static_cast<double>(logits[targets[row]]) - static_cast<double>(top));
+      own -= T(1);
+    }
   }
 }
 

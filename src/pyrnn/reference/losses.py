@@ -28,18 +28,27 @@ def softmax_cross_entropy(logits: Array, targets: Indices) -> tuple[float, Array
     """Sum over rows of -ln softmax(logits)[target], and its gradient softmax(logits) - one-hot.
 
     ``logits`` is (M, V), ``targets`` (M,). The largest logit of a row is subtracted first, so that
-    no exponential overflows. Losses are added in float64, where even the largest difference of
+    no exponential overflows. With r the sum of the other classes' exponentials, the gradient of the
+    target's logit is -r / (r + its own), and the loss of a target that is nearly certain ln(1 + r):
+    nothing is subtracted from 1. Losses are added in float64, where even the largest difference of
     float32 logits gives a finite loss.
     """
     rows = np.arange(len(targets))
     largest = logits.max(axis=1, keepdims=True)
     exponentials = np.exp(logits - largest)
     sums = exponentials.sum(axis=1, keepdims=True)
-    below = largest[:, 0].astype(np.float64) - logits[rows, targets]
-    loss = (np.log(sums[:, 0].astype(np.float64)) + below).sum()
+    own = exponentials[rows, targets]
     dlogits = exponentials / sums
-    dlogits[rows, targets] -= 1
-    return float(loss), dlogits
+    exponentials[rows, targets] = 0
+    others = exponentials.sum(axis=1)
+    below = largest[:, 0].astype(np.float64) - logits[rows, targets]
+    losses = np.where(
+        own > others,
+        np.log1p(others.astype(np.float64)),
+        np.log(sums[:, 0].astype(np.float64)) + below,
+    )
+    dlogits[rows, targets] = -others / sums[:, 0]
+    return float(losses.sum()), dlogits
 
 
 def weighted_cross_entropy(

@@ -132,7 +132,7 @@ def rnn_cell_backward(ds_next: npt.ArrayLike, cache: CellCache) -> dict[str, Arr
     found = _elman.gradients(
         arrays["ds_next"][:, :, None], arrays["x_t"][:, :, None], arrays["s_prev"], _weights(arrays)
     )
-    _layout.check_unchanged("cache's s_next", found.states, [arrays["s_next"]], "state")
+    _layout.check_unchanged("cache's s_next", found.states, [s_next], "state")
     return {
         "dtanh": (1 - arrays["s_next"] ** 2) * arrays["ds_next"],
         "dx_t": found.dx[:, :, 0],

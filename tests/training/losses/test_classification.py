@@ -217,6 +217,21 @@ def test_rows_whose_class_is_nearly_certain(weighted, backend):
     np.testing.assert_allclose(dlogits.sum(axis=1), 0, atol=1e-15)
 
 
+@pytest.mark.parametrize(("dtype", "rounding"), [("float32", 1e-6), ("float64", 1e-14)])
+@pytest.mark.parametrize("classes", [1, 2, 9, 40])
+def test_a_nearly_certain_class_among_many(classes, dtype, rounding, backend):
+    """The loss is ln(1 + r), its gradient -r / (1 + r), with r the other exponentials."""
+    generator = np.random.default_rng(classes)
+    for above in (0.0, 1.0, 4.0, 12.0, 30.0, 80.0):
+        target = int(generator.integers(classes))
+        logits = generator.uniform(-above - 2, -above, classes).astype(dtype)
+        others = math.fsum(map(math.exp, np.delete(logits, target).tolist()))
+        logits[target] = 0
+        loss, dlogits = softmax_cross_entropy(logits, target)
+        assert loss == pytest.approx(math.log1p(others), rel=rounding, abs=0)
+        assert dlogits[target] == pytest.approx(-others / (1 + others), rel=rounding, abs=0)
+
+
 def test_a_row_with_infinity_or_nan_says_nan(backend):
     for wrong in (np.inf, np.nan):
         logits = np.array([[0.0, wrong, 1.0]])

@@ -15,7 +15,6 @@ from pyrnn.training._optimizer import Optimizer
 from pyrnn.training.schedules._base import LRScheduler, count, rates
 
 _at_least_zero = partial(_checks.finite_number, low=0.0)
-_some = partial(_checks.size, least=0)
 
 
 def _check_factor(name: str, value: Any) -> float:
@@ -83,10 +82,10 @@ class ReduceLROnPlateau(LRScheduler):
 
     mode: Setting[str] = Setting(strings(("min", "max")))
     factor: Setting[float] = Setting(_check_factor)
-    patience: Setting[int] = Setting(_some)
+    patience: Setting[int] = Setting(count)
     threshold: Setting[float] = Setting(_at_least_zero)
     threshold_mode: Setting[str] = Setting(strings(("rel", "abs")))
-    cooldown: Setting[int] = Setting(_some)
+    cooldown: Setting[int] = Setting(count)
     eps: Setting[float] = Setting(_at_least_zero)
     best: Setting[float] = Setting(_any_number)
     num_bad_epochs: Setting[int] = Setting(count)
