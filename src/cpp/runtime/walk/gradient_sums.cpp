@@ -333,7 +333,7 @@ void GradientSums<T>::input_gradient(Size row, Size saved_row, const StepRows& r
   product.c_group = rows.apart * I;
   multiply_back(sizes_, inputs_.weights->input_back, rows_.dgates + saved_row * sizes_.gates_row(),
                 sizes_.shape().input_begin, sizes_.input_slots(), product,
-                [&](Product<T>& product) { multiply_rows(*sizes_.kernels, product); });
+                [&](Product<T>& part) { multiply_rows(*sizes_.kernels, part); });
 }
 
 template <class T>

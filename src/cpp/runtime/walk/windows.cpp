@@ -227,7 +227,7 @@ class WindowWalk {
     multiply_back(sizes, state.layer->inputs.weights->input_back,
                   state.dgates.data() + row * sizes.gates_row(), sizes.shape().input_begin,
                   sizes.input_slots(), product,
-                  [&](Product<T>& product) { multiply_rows(*sizes.kernels, product); });
+                  [&](Product<T>& part) { multiply_rows(*sizes.kernels, part); });
     const T* const mask = below.layer->mask;
     if (mask == nullptr) return;
     for (Size window = windows.begin; window < windows.end; ++window) {
