@@ -1,6 +1,7 @@
 """Types of the compiled core. Arrays of one call share a dtype: float32 or float64."""
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -105,6 +106,12 @@ class _OneStep:
 
 class OneStepFloat32(_OneStep): ...
 class OneStepFloat64(_OneStep): ...
+
+class Shortcut:
+    def __init__(
+        self, method: Callable[..., Any], attribute: str, choices: ContextVar[Any]
+    ) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
 def forward(
     weights: _Weights,

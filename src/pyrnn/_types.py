@@ -38,6 +38,12 @@ int8 weights are multiplied with x and h of 16 bits, or of 8: "int8_bytes".
 StepForm = Literal["time_first", "batch_first", "cell"]
 """How the arrays of a single step lie: those of a layer, or of a cell, which have no time axis."""
 
+OneStep = Callable[[Any, Any], Any]
+"""Maps (x, state) of a single step to (y, state), or to the state of a cell, as a user has them.
+
+It returns None of arguments that it does not take.
+"""
+
 ComputeFormat = Literal["float32", "float64", "bfloat16"]
 """What ``compute`` of `train` and `eval` may be: the dtype of the layer, or that of products."""
 

@@ -14,5 +14,6 @@ void bind_convolution(pybind11::module_& module);
 void bind_optimizers(pybind11::module_& module);
 void bind_functions(pybind11::module_& module);
 void bind_checks(pybind11::module_& module);
+void bind_shortcuts(pybind11::module_& module);
 
 }  // namespace pyrnn

@@ -1,10 +1,9 @@
 // The compiled module: a list of what is bound.
-#include <pybind11/numpy.h>
-
 #include <exception>
 #include <new>
 
 #include "bindings/bindings.hpp"
+#include "bindings/python/arrays.hpp"
 #include "bindings/python/gil.hpp"
 #include "runtime/cores/placement.hpp"
 #include "runtime/memory/memory.hpp"
@@ -14,7 +13,8 @@ namespace {
 // What is made at first use is made now: a fork while it is being made would leave it locked in the
 // child.
 void make_statics() {
-  pybind11::detail::npy_api::get();
+  pyrnn::dtype_of<float>();
+  pyrnn::dtype_of<double>();
   pyrnn::release_memory(pyrnn::acquire_memory(1), 1);
 }
 
@@ -46,4 +46,5 @@ PYBIND11_MODULE(_core, module) {
   pyrnn::bind_optimizers(module);
   pyrnn::bind_functions(module);
   pyrnn::bind_checks(module);
+  pyrnn::bind_shortcuts(module);
 }

@@ -50,6 +50,25 @@ def native_module() -> Any | None:
         return None
 
 
+def chosen() -> Backend | None:
+    """What `use_backend` has chosen here, or None for the default."""
+    return _chosen.get()
+
+
+def shortcut(method: Function) -> Function:
+    """Let a method's usual calls be one call of the core, which never enters the method.
+
+    The object has a pair ``_ready``: what `chosen` returned, and a function of the core. While that
+    backend is chosen, this function is called with the method's one or two arguments (the second
+    may be named ``state``), and the method only if it returns None. So both must mean the same.
+    """
+    core = native_module()
+    if core is None:
+        return method
+    first = core.Shortcut(method, "_ready", _chosen)
+    return cast(Function, functools.update_wrapper(first, method))
+
+
 def available() -> tuple[str, ...]:
     """Return the names of the backends that are installed."""
     return NAMES if native_module() is not None else ("reference",)

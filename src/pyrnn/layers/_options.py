@@ -116,6 +116,7 @@ class Setting(Option[Value]):
         if self.name in options:
             instance._check_together({**options, self.name: checked})
         options[self.name] = checked
+        options.pop("_ready", None)  # what was prepared with the former value
 
 
 class Closed:

@@ -34,14 +34,29 @@ D dense_of(const py::array& array) {
   return dense;
 }
 
+// None as yet: by default pybind11 makes an array, of no elements.
+template <class T>
+py::array_t<T> no_array() {
+  return py::reinterpret_steal<py::array_t<T>>(py::handle());
+}
+
+// NumPy's one object for the dtype, which is there as long as NumPy is.
+template <class T>
+PyObject* dtype_of() {
+  static PyObject* const found = py::dtype::of<T>().release().ptr();
+  return found;
+}
+
 // Straight from NumPy, which finds strides and memory itself: lists of shape and strides cost a
 // short stream step noticeable time (docs/tuning/overhead.md).
 template <class T>
 py::array_t<T> small_array(std::initializer_list<Size> shape) {
   const auto& numpy = py::detail::npy_api::get();
-  PyObject* const array = numpy.PyArray_NewFromDescr_(
-      numpy.PyArray_Type_, py::dtype::of<T>().release().ptr(), static_cast<int>(shape.size()),
-      shape.begin(), nullptr, nullptr, 0, nullptr);
+  PyObject* const dtype = dtype_of<T>();
+  Py_INCREF(dtype);  // which the array takes over
+  PyObject* const array =
+      numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, dtype, static_cast<int>(shape.size()),
+                                  shape.begin(), nullptr, nullptr, 0, nullptr);
   if (array == nullptr) throw py::error_already_set();
   auto owner = py::reinterpret_steal<py::array_t<T>>(array);
   mark_unwritten(const_cast<T*>(owner.data()), static_cast<std::size_t>(owner.nbytes()));
@@ -142,6 +157,12 @@ inline bool is_exact(py::handle object, const py::dtype& dtype, std::initializer
   return array.descr == dtype.ptr() && array.nd == static_cast<int>(shape.size()) &&
          std::equal(shape.begin(), shape.end(), array.dimensions) &&
          is_dense(array.flags, writeable);
+}
+
+// Where the numbers of an array begin.
+template <class T>
+T* numbers_of(py::handle array) {
+  return static_cast<T*>(static_cast<void*>(py::detail::array_proxy(array.ptr())->data));
 }
 
 inline void require(bool holds, const char* what) {

@@ -50,7 +50,7 @@ Frames<const T> frames_of(const py::array_t<T>& x, const Layout& layout) {
 // A new array of frames whose channels lie side by side.
 template <class T>
 struct NewFrames {
-  py::array_t<T> array;
+  py::array_t<T> array = no_array<T>();
   Frames<T> frames;
   Layout layout;
 

@@ -30,7 +30,7 @@ struct Cache {
   Buffer<T> packed_x, packed_y;
   std::vector<std::int64_t> own_indices;  // in another order, or among the columns they choose
   Buffer<T> h0, inner0;
-  py::array_t<T> y;
+  py::array_t<T> y = no_array<T>();
   NoiseArrays<T> noise;
   SavedValues<T> saved;
   Checkpoints<T> checkpoints;

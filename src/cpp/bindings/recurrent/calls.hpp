@@ -228,7 +228,7 @@ class BackwardCall {
   RowsView<T> dy_;
   OrderedStates<T> last_;
   Buffer<T> dh0_, dinner0_;
-  py::array_t<T> dx_;
+  py::array_t<T> dx_ = no_array<T>();
   T* dx_data_ = nullptr;
   NewGradients<T> gradients_;
 };

@@ -31,6 +31,12 @@ inline StepForm step_form_named(const std::string& name) {
   return StepForm::cell;
 }
 
+py::object pair(const py::object& first, const py::object& second) {
+  PyObject* const both = PyTuple_Pack(2, first.ptr(), second.ptr());
+  if (both == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(both);
+}
+
 // Takes exact arguments; for all others it returns None, and the call goes the long way, which
 // converts what can be taken and refuses the rest.
 template <class T>
@@ -50,10 +56,9 @@ class OneStep {
     if (!state.is_none() && !find_states(state, *input, from)) return py::none();
     T* to[max_states];
     const py::object after = new_states(*input, to);
-    std::optional<py::array_t<T>> y;
-    if (form_ != StepForm::cell) y = output(*input);
-    T* const y_data = y ? y->mutable_data() : to[0];
-    const int first_copied = y ? 0 : 1;
+    const bool of_cell = form_ == StepForm::cell;
+    const py::object y = of_cell ? py::object() : output(*input);
+    T* const y_data = of_cell ? to[0] : numbers_of<T>(y);
     std::unique_ptr<Stream<T>> stream = taken(input->sequences);
     const auto advance = [&] {
       if (state.is_none()) {
@@ -62,7 +67,7 @@ class OneStep {
         for (int s = 0; s < states(); ++s) stream->write_state(s, from[s]);
       }
       stream->step(input->rows, y_data);
-      for (int s = first_copied; s < states(); ++s) stream->read_state(s, to[s]);
+      for (int s = of_cell ? 1 : 0; s < states(); ++s) stream->read_state(s, to[s]);
     };
     if (stream->is_short()) {
       const FlushScope flush;
@@ -72,7 +77,7 @@ class OneStep {
       advance();
     }
     give_back(std::move(stream));
-    return y ? py::make_tuple(*std::move(y), after) : after;
+    return of_cell ? after : pair(y, after);
   }
 
  private:
@@ -136,10 +141,7 @@ class OneStep {
     else
       fits = input.batched ? is_exact(given, dtype_, {layers(), n, size}, false)
                            : is_exact(given, dtype_, {layers(), size}, false);
-    if (fits) {
-      const void* const data = py::detail::array_proxy(given.ptr())->data;
-      from[s] = static_cast<const T*>(data);
-    }
+    if (fits) from[s] = numbers_of<const T>(given);
     return fits;
   }
 
@@ -151,14 +153,12 @@ class OneStep {
   }
 
   py::object new_states(const Input& input, T** to) const {
-    py::array_t<T> arrays[max_states];
+    py::object arrays[max_states];
     for (int s = 0; s < states(); ++s) {
-      const Size size = sizes().state_size(s);
-      arrays[s] = new_state(input, size);
-      to[s] = arrays[s].mutable_data();
+      arrays[s] = new_state(input, sizes().state_size(s));
+      to[s] = numbers_of<T>(arrays[s]);
     }
-    if (states() == 1) return std::move(arrays[0]);
-    return py::make_tuple(std::move(arrays[0]), std::move(arrays[1]));
+    return states() == 1 ? arrays[0] : pair(arrays[0], arrays[1]);
   }
 
   py::array_t<T> new_state(const Input& input, Size size) const {

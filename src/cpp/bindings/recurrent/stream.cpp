@@ -97,8 +97,7 @@ class BoundStream {
     std::optional<IndexArray> indices;
     std::optional<Dense<T>> dense;
     if (exact_input(x_t)) {
-      x.dense =
-          static_cast<const T*>(static_cast<const void*>(py::detail::array_proxy(x_t.ptr())->data));
+      x.dense = numbers_of<const T>(x_t);
       x.row = stream_.lowest().input_size;
     } else if (py::isinstance<py::array_t<T>>(x_t)) {
       dense.emplace(dense_of<Dense<T>>(x_t));
@@ -112,7 +111,7 @@ class BoundStream {
     }
     py::object y = out;
     if (y.is_none()) y = empty<T>({stream_.batch_size(), stream_.output_size()});
-    T* const to = static_cast<T*>(static_cast<void*>(py::detail::array_proxy(y.ptr())->data));
+    T* const to = numbers_of<T>(y);
     alone([&] { stream_.step(x, to); });
     return y;
   }

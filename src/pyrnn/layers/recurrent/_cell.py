@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
-from pyrnn._types import Array, Given, Returned, State
+from pyrnn._types import Array, Given, OneStep, Returned, State
 from pyrnn.backend import selection
 from pyrnn.layers import _arguments, _cache
 from pyrnn.layers.recurrent._kind import Kind
@@ -23,7 +23,6 @@ class Cell(Kind, Generic[Given, Returned]):
         self._draw(self._cell_shapes(self.input_size).items())
 
     def _pack(self, backend: selection.Backend) -> list[Any]:
-        """The weights and, in eval mode, what computes a call; it returns None of some."""
         weights = backend.pack(
             self.cell,
             self._parameters,
@@ -31,8 +30,18 @@ class Cell(Kind, Generic[Given, Returned]):
             storage=self._storage,
             compute=self._compute,
         )
-        return [weights, None if self.training else backend.one_step([weights], "cell", ())]
+        return [weights]
 
+    def _make_ready(self, chosen: selection.Backend | None) -> OneStep:
+        of_mode = self._packed
+        backend = selection.current()
+        step = backend.one_step(self._weights(backend), "cell", ())
+        self._ready = chosen, step
+        if self._packed is not of_mode or self.training:
+            self._not_ready()
+        return step
+
+    @selection.shortcut
     def __call__(self, x: npt.ArrayLike, state: Given | None = None) -> Returned:
         """Advance by one step, for inference only.
 
@@ -63,8 +72,7 @@ class Cell(Kind, Generic[Given, Returned]):
         >>> h.shape
         (2, 4)
         """
-        step = self._weights(selection.current())[1]
-        if step is not None and (found := step(x, state)) is not None:
+        if not self.training and (found := self._one_step()(x, state)) is not None:
             return found  # type: ignore[no-any-return]
         following: Returned = self._forward(x, state, keep=False)[1]
         return following
@@ -119,8 +127,8 @@ class Cell(Kind, Generic[Given, Returned]):
         if state is not None:
             states = self._check_state("state", state, len(rows), batched)
         backend = selection.current()
-        weights, _ = self._weights(backend)
-        y, following, saved = backend.forward(weights, rows[None], states, keep=keep)
+        weights = self._weights(backend)
+        y, following, saved = backend.forward(weights[0], rows[None], states, keep=keep)
         cache = _cache.Cache(self, backend.name, saved, y.shape[1:], batched) if keep else None
         return y, self._user_state(following, batched), cache
 

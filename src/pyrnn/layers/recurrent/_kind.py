@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pyrnn import _checks
-from pyrnn._types import Array
+from pyrnn._types import Array, OneStep
+from pyrnn.backend import selection
 from pyrnn.layers import _options, initializers
 from pyrnn.layers._layer import Layer
 from pyrnn.layers._options import Option
@@ -24,6 +25,9 @@ class Kind(Layer):
     bias: Option[bool] = Option(_checks.flag)
     seed: Option[int | None] = Option(_options.seed, shown=False)
     initialization: Option[Initialization] = Option(initializers.scheme_name, shown=False)
+
+    _ready: tuple[Any, OneStep] = (object(), lambda x, state: None)
+    """In eval mode: the chosen backend, and what computes a call of one step, for `shortcut`."""
 
     _state_names: ClassVar[tuple[str, ...]] = ("h",)
 
@@ -41,6 +45,35 @@ class Kind(Layer):
         """Features of each part of the state: h, then c."""
         sizes = (self._output_size, self.hidden_size)
         return dict(zip(self._state_names, sizes, strict=False))
+
+    def _one_step(self) -> OneStep:
+        """What computes a call of one step in eval mode."""
+        chosen = selection.chosen()
+        ready = self._ready
+        return ready[1] if ready[0] is chosen else self._make_ready(chosen)
+
+    def _make_ready(self, chosen: selection.Backend | None) -> OneStep:
+        """Set `_ready`, which `_not_ready` unsets after anything that it depends on has changed.
+
+        Another thread may change that meanwhile: so it is looked at again at last.
+        """
+        raise NotImplementedError
+
+    def _not_ready(self) -> None:
+        self.__dict__.pop("_ready", None)
+
+    def _set_training(self, training: bool) -> None:
+        super()._set_training(training)
+        self._not_ready()
+
+    def __getstate__(self) -> dict[str, Any]:
+        attributes = super().__getstate__()
+        attributes.pop("_ready", None)
+        return attributes
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        super().__setstate__(attributes)
+        self._not_ready()
 
     def _stored(self) -> Mapping[str, Array]:
         return self._parameters

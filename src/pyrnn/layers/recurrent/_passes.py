@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks, _pieces, _warnings
-from pyrnn._types import Array, Noise, State
+from pyrnn._types import Array, Noise, OneStep, State
 from pyrnn.backend import selection
 from pyrnn.layers import _finished, _options
 from pyrnn.layers._cache import StackKept
@@ -17,7 +17,6 @@ from pyrnn.layers._options import Option, Setting
 from pyrnn.layers.recurrent import _noise
 from pyrnn.layers.recurrent._call.arguments import joined, part_of
 from pyrnn.layers.recurrent._call.segments import Group
-from pyrnn.layers.recurrent._weights.fixed import FixedWeights, OneStep
 from pyrnn.layers.recurrent._weights.stack import StackWeights
 
 _NO_NOISES: Sequence[Noise | None] = (None, None)
@@ -58,12 +57,16 @@ class StackPasses(StackWeights):
 
     # --- forward ----------------------------------------------------------------------------
 
-    def _one_step(self, fixed: FixedWeights, backend: selection.Backend) -> OneStep:
-        """What computes a call in eval mode whose x is a single step; it returns None of others."""
-        if self.bidirectional:
-            return fixed.one_step[2]
-        rates = _noise.zoneout_rates(self.zoneout, len(self._state_names))
-        return fixed.use_one_step(backend, self.batch_first, self.zoneout, rates)
+    def _make_ready(self, chosen: selection.Backend | None) -> OneStep:
+        fixed, zoneout = self._fixed, self.zoneout
+        if fixed is None or self.bidirectional:
+            return StackWeights._ready[1]
+        rates = _noise.zoneout_rates(zoneout, len(self._state_names))
+        step = fixed.one_step(selection.current(), self.batch_first, rates)
+        self._ready = chosen, step
+        if self._fixed is not fixed or self.zoneout is not zoneout:
+            self._not_ready()
+        return step
 
     def _pass_forward(
         self,

@@ -50,6 +50,7 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
 
     # --- computing --------------------------------------------------------------------------
 
+    @selection.shortcut
     def __call__(
         self,
         x: npt.ArrayLike,
@@ -107,13 +108,9 @@ class Recurrent(StackPasses, Generic[Given, Returned]):
         >>> y.shape, h.shape, bool(y[2:, 1].any())
         ((5, 2, 4), (1, 2, 4), False)
         """
-        fixed = self._fixed
-        if fixed is not None and lengths is mask is reset is None and zero_output_for_mask is False:
-            backend, zoneout, step = fixed.one_step
-            if backend is not selection.current() or zoneout is not self.zoneout:
-                step = self._one_step(fixed, selection.current())
-            if (found := step(x, state)) is not None:
-                return found  # type: ignore[no-any-return]
+        plain = lengths is mask is reset is None and zero_output_for_mask is False
+        if plain and not self.training and (found := self._one_step()(x, state)) is not None:
+            return found  # type: ignore[no-any-return]
         return self._forward(x, state, lengths, (mask, reset, zero_output_for_mask), False)[:2]
 
     def forward(

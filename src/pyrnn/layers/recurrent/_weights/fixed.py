@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pyrnn._pickling import pickled_all, public
-from pyrnn._types import Array, Compute, Parameters, StepForm, Storage
+from pyrnn._types import Array, Compute, OneStep, Parameters, StepForm, Storage
 from pyrnn.backend import selection
 
 Cells = Mapping[str, Parameters]
 """The arrays of each layer and direction, by its suffix."""
-
-OneStep = Callable[[Any, Any], Any]
-"""Maps (x, state) of a single step to (y, state)."""
 
 _ONE_STEPS = 8
 """The largest number of those that are kept: rates of zoneout may vary."""
@@ -31,8 +28,6 @@ class FixedWeights:
 
     storage: Storage = "full"
     compute: Compute = "full"
-    one_step: tuple[Any, Any, OneStep] = (None, None, lambda x, state: None)
-    """What computed the last single step, with the backend and the zoneout that it is for."""
 
     def __init__(
         self, cell: str, cells: Cells, storage: Storage = "full", compute: Compute = "full"
@@ -60,13 +55,10 @@ class FixedWeights:
             ]
         return packed
 
-    def use_one_step(
-        self, backend: selection.Backend, batch_first: bool, zoneout: Any, rates: tuple[float, ...]
+    def one_step(
+        self, backend: selection.Backend, batch_first: bool, rates: tuple[float, ...]
     ) -> OneStep:
-        """Find what computes single steps of a layer that runs forward, and keep it at hand.
-
-        It returns None of other calls. ``rates`` is what the layer's ``zoneout`` means.
-        """
+        """What computes single steps of a layer of one direction with these rates of zoneout."""
         key = (backend.name, batch_first, rates)
         step = self._one_steps.get(key)
         if step is None:
@@ -75,7 +67,6 @@ class FixedWeights:
             form: StepForm = "batch_first" if batch_first else "time_first"
             step = backend.one_step(self.packed(backend), form, rates)
             self._one_steps[key] = step
-        self.one_step = (backend, zoneout, step)
         return step
 
     def detach(self) -> None:
@@ -83,7 +74,6 @@ class FixedWeights:
         self._cells = copied(self._cells)
         self._packed = {}
         self._one_steps = {}
-        self.one_step = type(self).one_step
 
     def hold(self, cells: Cells) -> bool:
         """Whether these arrays have the same bits."""
