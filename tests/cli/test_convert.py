@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -233,7 +234,11 @@ def test_names_that_a_terminal_would_obey(run):
     ("arguments", "message"),
     [
         (["a.onnx", "b.txt"], "b.txt: expected a name that ends in .pt, .pth,"),
-        (["a.txt", "b.onnx"], "a.txt: expected a name that ends in .pt, .pth,"),
+        (["a.txt", "b.onnx"], "a.txt: cannot be read (No such file"),
+        (
+            ["text.md", "b.onnx"],
+            "text.md: expected a file of PyTorch, ONNX, Keras, ",
+        ),
         (["none.onnx", "b.onnx"], "none.onnx: cannot be read (No such file"),
         (
             ["a.onnx", "b.jit"],
@@ -253,6 +258,7 @@ def test_errors_are_one_line(arguments, message, fails):
     serialization.save(pyrnn.LSTM(3, 4, proj_size=2), "p.safetensors")
     reverse = {"gru": pyrnn.GRU(3, 4, reverse=True), "out": pyrnn.GRU(9, 4)}
     converted.save_layers(reverse, "q.safetensors")
+    Path("text.md").write_text("# A text")
     assert fails("convert", *arguments).startswith(message)
 
 

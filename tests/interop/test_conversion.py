@@ -100,6 +100,26 @@ def converted(source, target):
     conversion.write(holding, target)
 
 
+@pytest.mark.parametrize("suffix", [".pt", ".onnx", ".keras", ".h5", ".safetensors"])
+def test_a_file_whose_name_says_nothing_is_known_by_its_contents(suffix, tmp_path):
+    layer = pyrnn.LSTM(3, 4, seed=0)
+    conversion.write(conversion.Holding("layers", {"lstm": layer}), tmp_path / f"m{suffix}")
+    named = conversion.read(tmp_path / f"m{suffix}")
+    for name in ("model", "model.v2"):
+        (tmp_path / name).write_bytes((tmp_path / f"m{suffix}").read_bytes())
+        found = conversion.read(tmp_path / name)
+        assert found.format == named.format
+        (read,) = found.layers.values()
+        assert all(np.array_equal(read.parameters[key], p) for key, p in layer.parameters.items())
+
+
+@pytest.mark.parametrize("contents", [b"", b"PK", b"PK\x05\x06" + bytes(18), b"{}", bytes(99)])
+def test_a_file_that_nothing_tells_is_refused(contents, tmp_path):
+    (tmp_path / "model").write_bytes(contents)
+    with pytest.raises(ModelFileError, match="model: expected a file of PyTorch, ONNX"):
+        conversion.read(tmp_path / "model")
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_whole_models_are_the_same_in_every_kind_of_file(name, tmp_path):
     model = moved(pyrnn.Sequential(*MODELS[name]()))

@@ -48,7 +48,6 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, export, and print the memory that a device needs."""
-    conversion.suffix_of(arguments.model)
     check_activations(arguments)
     with deferred():
         model = _chosen(conversion.read(arguments.model), arguments)

@@ -1,7 +1,7 @@
 """Model files of every kind: what they contain, and conversion from one kind to another.
 
-`read` knows the formats by what the name ends in; it gives layers by name, and the whole graph of
-an ONNX file. `write` is the other way round.
+`read` knows the formats by what the name ends in, or else by what the file contains; it gives
+layers by name, and the whole graph of an ONNX file. `write` is the other way round.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from pyrnn._files import AnyPath, checked_path, open_regular, shown
 from pyrnn.interop import stacking
-from pyrnn.interop._holding import FORMATS, ConversionError, Holding, suffix_of
+from pyrnn.interop._holding import FORMATS, ConversionError, Holding, format_of, suffix_of
 from pyrnn.interop._made import Found
 from pyrnn.interop._parts import parts_of
 from pyrnn.interop._safetensors import read_contents
@@ -47,11 +47,11 @@ def read(path: AnyPath) -> Holding:
     Raises
     ------
     ModelFileError
-        If the file cannot be read, or its name ends in something else.
+        If the file cannot be read, or neither its name nor its contents tell its kind.
     MissingExtraError
         If the package that reads this kind is not installed.
     """
-    kind = FORMATS[suffix_of(path)]
+    kind = format_of(path)
     reader = {"PyTorch": _torch, "ONNX": _onnx, "Keras": _keras, "safetensors": _safetensors}[kind]
     return reader(path)
 
