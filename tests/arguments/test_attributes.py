@@ -257,6 +257,20 @@ def test_layers_refuse_what_is_nearly_an_option(name):
     assert isinstance(layer, Configured)
 
 
+@pytest.mark.parametrize("name", ["LSTM", "Linear", "Conv1d", "BatchNorm1d", "Sequential"])
+def test_nothing_of_a_cache_can_be_set(name):
+    layer = OPEN[name]()
+    y, *_, cache = layer.forward(np.ones((5, 3, 2), "f"))
+    for attribute in ("output_shape", "backend", "lengths", "batched", "shape", "_owner"):
+        with pytest.raises(AttributeError, match=f"^{attribute}: nothing of a cache can be set"):
+            setattr(cache, attribute, None)
+    other = copy.copy(cache)
+    layer.backward(other, y)
+    assert pickle.loads(pickle.dumps(cache)).output_shape == y.shape
+    with pytest.raises(ValueError, match="used by an earlier backward"):
+        layer.backward(cache, y)
+
+
 def test_parts_of_models_are_fixed():
     model = model_of()
     for attribute, value in (("layers", {}), ("batch_first", True)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,13 @@ class Cache(Generic[Kept]):
     ``lengths`` are those of a batch of sequences, if given.
     """
 
+    _owner: object
+    _kept: list[Kept]
+    backend: str
+    output_shape: tuple[int, ...]
+    batched: bool
+    lengths: npt.NDArray[np.intp] | None
+
     def __init__(
         self,
         owner: object,
@@ -30,12 +37,17 @@ class Cache(Generic[Kept]):
         batched: bool,
         lengths: npt.NDArray[np.intp] | None = None,
     ) -> None:
-        self._owner = owner
-        self._kept: list[Kept] = [kept]
-        self.backend = backend
-        self.output_shape = output_shape
-        self.batched = batched
-        self.lengths = lengths
+        self.__dict__.update(
+            _owner=owner,
+            _kept=[kept],
+            backend=backend,
+            output_shape=output_shape,
+            batched=batched,
+            lengths=lengths,
+        )
+
+    def __setattr__(self, name: str, value: NoReturn) -> None:
+        raise AttributeError(f"{name}: nothing of a cache can be set; forward makes another one")
 
     def check_fresh(self, layer: object) -> None:
         """Refuse another layer's cache, or one that was used."""
