@@ -183,6 +183,9 @@ def test_whole_modules_keep_what_state_dicts_have_not(quantize, tmp_path):
         torch.nn.LSTM(3, 4, batch_first=True),
         torch.nn.GRU(3, 4),
         torch.nn.BatchNorm1d(3, eps=0.5, momentum=0.25),
+        torch.nn.LayerNorm(3, eps=0.5),
+        torch.nn.Conv1d(4, 6, 3, stride=2, padding=1, dilation=2, groups=2),
+        torch.nn.Conv1d(4, 6, 3, padding="same", bias=False),
     ).eval()
     if quantize:
         module = quantized(torch.qint8, module)
@@ -193,6 +196,9 @@ def test_whole_modules_keep_what_state_dicts_have_not(quantize, tmp_path):
         "2": "LSTM(3, 4, batch_first=True)",
         "3": "GRU(3, 4)",
         "4": "BatchNorm1d(3, eps=0.5, momentum=0.25)",
+        "5": "LayerNorm(3, eps=0.5)",
+        "6": "Conv1d(4, 6, 3, stride=2, padding=1, dilation=2, groups=2)",
+        "7": "Conv1d(4, 6, 3, padding='same', bias=False)",
     }
     found = read(path)
     assert from_state_dict(found, "1").nonlinearity == "relu"
@@ -204,3 +210,30 @@ def test_whole_modules_keep_what_state_dicts_have_not(quantize, tmp_path):
     assert np.allclose(from_state_dict(found, "0")(x), y, atol=0.05)
     torch.save(module[0], path)
     assert from_state_dict(read(path)).nonlinearity == "relu"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        torch.nn.ConvTranspose1d(3, 3, 3),
+        torch.nn.Conv1d(3, 3, 3, padding=1, padding_mode="circular"),
+        torch.nn.Conv2d(3, 3, 3),
+        torch.nn.LayerNorm((2, 3)),
+    ],
+    ids=lambda module: type(module).__name__,
+)
+def test_whole_modules_that_no_layer_is_like_are_refused(module, tmp_path):
+    torch.save(torch.nn.ModuleDict({"m": module}), tmp_path / "m.pt")
+    found = conversion.read(tmp_path / "m.pt")
+    assert list(found.refused) == ["m"]
+    assert not found.layers
+
+
+def test_a_whole_convolution_computes_what_its_module_computes(tmp_path):
+    module = torch.nn.Conv1d(4, 6, 3, stride=2, padding=1, dilation=2, groups=2)
+    torch.save(torch.nn.Sequential(module), tmp_path / "m.pt")
+    layer = from_state_dict(read(tmp_path / "m.pt"), "0")
+    x = torch.randn(5, 4, 20)  # N, C, T; the layer takes T, N, C
+    y = layer(x.permute(2, 0, 1).numpy())
+    expected = module(x).detach().permute(2, 0, 1).numpy()
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)

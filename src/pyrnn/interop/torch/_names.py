@@ -16,8 +16,19 @@ MOST_NAMES = 200_000
 MOST_CHARACTERS = 1000
 """Of a name; it is part of the names of everything below it."""
 _OF_MODULES = ("_parameters", "_buffers", "_modules")
-_SETTINGS = {"batch_first": bool, "nonlinearity": str, "eps": float, "momentum": float}
+_SETTINGS = {
+    "batch_first": bool,
+    "nonlinearity": str,
+    "eps": float,
+    "momentum": float,
+    "groups": int,
+    "padding": str,
+    "padding_mode": str,
+    "transposed": bool,
+}
 """What the objects of whole modules have beside their tensors, and state dicts have not."""
+_SIZES = ("kernel_size", "stride", "padding", "dilation", "normalized_shape")
+"""So are these, a tuple with a number for each axis; `settings` gives those of one axis."""
 _NONLINEARITIES = {"RNN_TANH": "tanh", "RNN_RELU": "relu"}
 """By the ``mode`` of an RNN, which older ones have instead."""
 _WIDENED = ("torch.float16", "torch.bfloat16")
@@ -53,6 +64,10 @@ def settings(mapping: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
             found.setdefault(module, {}).setdefault("nonlinearity", _NONLINEARITIES[value])
         elif own in _SETTINGS and type(value) is _SETTINGS[own]:
             found.setdefault(module, {})[own] = value
+        elif own in _SIZES:
+            size = value[0] if type(value) is tuple and len(value) == 1 else value
+            if type(size) is int:
+                found.setdefault(module, {})[own] = size
     return found
 
 

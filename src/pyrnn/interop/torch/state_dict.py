@@ -21,6 +21,11 @@ _PARAMETER = re.compile(r"(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(_l(\d{
 _CELLS = ("RNNCell", "LSTMCell", "GRUCell")
 _AROUND = ("Conv1d", "LayerNorm", "InstanceNorm1d")
 """Whose arrays do not say what they are of, or how it computes with them."""
+_OPTIONS_TOLD = {
+    "Conv1d": ("stride", "padding", "dilation", "groups"),
+    "LayerNorm": ("eps",),
+    "InstanceNorm1d": ("eps", "momentum"),
+}
 _KINDS = ("RNN", "LSTM", "GRU", *_CELLS, "Linear", "Embedding", "BatchNorm1d", *_AROUND)
 _OF_GATES = {1: "RNN", 3: "GRU", 4: "LSTM"}
 _BY_TORCH = {"rnn_tanh", "rnn_relu", "lstm", "gru"}
@@ -51,8 +56,9 @@ def from_state_dict(
     - ``running_mean``, ``running_var`` and maybe ``weight``, ``bias``: `BatchNorm1d`, with torch's
       default eps and momentum, which only whole modules contain.
     - ``weight`` (2-D) and ``bias``: `Linear`.
-    - ``weight`` (3-D): a `Conv1d`, if ``kind`` says so, with the ``options`` of its module;
-      ``weight`` and ``bias`` (1-D): a `LayerNorm` or `InstanceNorm1d`, as ``kind`` says.
+    - ``weight`` (3-D): a `Conv1d`, if ``kind`` or a whole module says so, with the ``options`` of
+      its module; ``weight``, ``bias`` (1-D): a `LayerNorm` or `InstanceNorm1d`, as ``kind`` says,
+      or a `LayerNorm` if a whole module says so.
     - ``weight`` only: `Embedding` if the last part of the prefix contains "emb", else a `Linear`
       without bias, unless ``kind`` is given.
 
@@ -78,8 +84,8 @@ def from_state_dict(
         has two cells with as many inputs as units, which may be two levels or two directions.
     **options
         The options of a convolution or a normalisation, which a state dict does not contain:
-        ``stride``, ``padding``, ``dilation``, ``groups`` of a `Conv1d`; ``eps``, ``momentum``. The
-        layer has its channels last.
+        ``stride``, ``padding``, ``dilation``, ``groups`` of a `Conv1d`; ``eps``, ``momentum``. By
+        default they are those of a whole module, else torch's. The layer has its channels last.
 
     Returns
     -------
@@ -119,6 +125,8 @@ def from_state_dict(
     }
     where = prefix.rstrip(".")
     told = _names.settings(mapping).get(where, {})
+    if kind is None:
+        kind = _kind_told(told, found)
     if options and kind not in (*_AROUND, "BatchNorm1d"):
         raise TypeError(
             f"{next(iter(options))}: expected only with kind='Conv1d' or a normalisation, "
@@ -143,7 +151,8 @@ def from_state_dict(
         arrays = {n: _names.as_array(n, found[n]) for n in ("weight", "bias") if n in found}
         if kind != "LayerNorm":
             options["batch_first"] = bool(batch_first)
-        layer = _around(kind, arrays, where, options)
+        known = {name: told[name] for name in _OPTIONS_TOLD[kind] if name in told}
+        layer = _around(kind, arrays, where, known | options)
     elif "weight" in found:
         arrays = {n: _names.as_array(n, found[n]) for n in ("weight", "bias") if n in found}
         layer = _dense(arrays, where, kind)
@@ -277,6 +286,16 @@ def _recurrent(arrays: Arrays, where: str, nonlinearity: str, batch_first: bool)
 def _number(name: str) -> str:
     match = _PARAMETER.fullmatch(name)
     return (match and match[3]) or "0"
+
+
+def _kind_told(told: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
+    """The kind of a whole module that its tensors leave open, but not its other attributes."""
+    if "weight" not in found:
+        return None
+    plain = not told.get("transposed", False) and told.get("padding_mode", "zeros") == "zeros"
+    if "kernel_size" in told and plain:
+        return "Conv1d"
+    return "LayerNorm" if "normalized_shape" in told else None
 
 
 def _dense(arrays: Arrays, where: str, kind: str | None) -> Any:
