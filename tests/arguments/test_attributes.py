@@ -207,6 +207,17 @@ def test_settings_take_effect():
     assert schedule.last_epoch == 1
 
 
+def test_groups_of_parameters_stay_those_of_the_constructor():
+    """Another one would not be looked at: its parameters have no state."""
+    optimizer = optimizer_of(pyrnn.Adam)
+    group = optimizer.param_groups[0]
+    with pytest.raises(AttributeError, match="append"):
+        optimizer.param_groups.append(group)
+    with pytest.raises(TypeError, match="item assignment"):
+        optimizer.param_groups[0] = group
+    assert optimizer.param_groups == (group,)
+
+
 def test_settings_that_do_not_go_together_are_refused():
     schedule = lr_scheduler.OneCycleLR(
         optimizer_of(pyrnn.Adagrad), 0.1, total_steps=5, cycle_momentum=False

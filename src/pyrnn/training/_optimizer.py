@@ -48,10 +48,10 @@ class Optimizer(Closed, Portable):
     """
 
     lr: float
-    param_groups: Part[list[ParamGroup]] = Part()
+    param_groups: Part[tuple[ParamGroup, ...]] = Part()
 
     def __init__(self, parameters: Any, **options: Any) -> None:
-        Part.keep(self, param_groups=make_groups(parameters, options))
+        Part.keep(self, param_groups=tuple(make_groups(parameters, options)))
         self._parameters: dict[str, Array] = {}
         for group in self.param_groups:
             self._parameters |= group.parameters
