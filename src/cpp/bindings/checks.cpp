@@ -9,20 +9,6 @@
 namespace pyrnn {
 namespace {
 
-// Whether all are in [0, count): neither an index nor what is left of count - 1 beyond it has a
-// sign. The compiler makes vectors of this, but not of comparisons.
-bool all_below(const IndexArray& indices, Size count) {
-  const auto last = static_cast<std::uint64_t>(count) - 1;
-  const std::int64_t* const data = indices.data();
-  const Size size = indices.size();
-  std::uint64_t signs = 0;
-  for (Size i = 0; i < size; ++i) {
-    const auto index = static_cast<std::uint64_t>(data[i]);
-    signs |= index | (last - index);
-  }
-  return static_cast<std::int64_t>(signs) >= 0;
-}
-
 bool is_live(const py::array& array) { return is_dense(array.flags(), true); }
 
 // Where an array's numbers lie, if it is dense.

@@ -81,6 +81,9 @@ class PackedConvolution {
             "convolution: shapes");
     require(stride > 0 && dilation > 0 && groups > 0 && weight.shape(0) % groups == 0,
             "convolution: options");
+    Size reach = 0;
+    require(!__builtin_mul_overflow(weight.shape(2) - 1, dilation, &reach),
+            "dilation: expected a window of fewer steps");
     return weight;
   }
 
@@ -98,6 +101,7 @@ class BoundChain {
 
   explicit BoundChain(const std::vector<Given>& links) : layout_(layout_of(links)) {
     for (const auto& [packed, zeros, channels] : links) {
+      require(packed != nullptr, "chain: links");
       Link<T> link{packed->shared(), zeros.first, zeros.second, std::nullopt};
       if (channels) {
         const auto [count, real, imaginary, skipped] = *channels;

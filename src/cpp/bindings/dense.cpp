@@ -29,6 +29,12 @@ py::array_t<T> given_or_new(const Given<T>& given, Size rows, Size columns) {
   return *given;
 }
 
+// Whether a bias, if there is one, has a number for each output.
+template <class T>
+bool fits(const std::optional<Dense<T>>& bias, const Dense<T>& weight) {
+  return !bias || (bias->ndim() == 1 && bias->shape(0) == weight.shape(0));
+}
+
 // (M, in), (out, in), (out,) or None -> (M, out)
 template <class T>
 py::array_t<T> linear_of(const Dense<T>& x, const Dense<T>& weight,
@@ -36,6 +42,7 @@ py::array_t<T> linear_of(const Dense<T>& x, const Dense<T>& weight,
                          const std::string& compute) {
   const Compute type = compute_named<T>(compute);
   require(x.ndim() == 2 && weight.ndim() == 2 && x.shape(1) == weight.shape(1), "linear: shapes");
+  require(fits(bias, weight), "bias: shape");
   auto y = given_or_new<T>(given, x.shape(0), weight.shape(0));
   T* const out = y.mutable_data();
   const T* const b = bias ? bias->data() : nullptr;
@@ -52,7 +59,7 @@ class PackedLinear {
   // (out, in), (out,) or None
   PackedLinear(const Dense<T>& weight, const std::optional<Dense<T>>& bias,
                const std::string& storage, const std::string& compute)
-      : weights_(kernels_of<T>(active_table()), checked(weight).data(),
+      : weights_(kernels_of<T>(active_table()), checked(weight, bias).data(),
                  bias ? bias->data() : nullptr, weight.shape(1), weight.shape(0),
                  storage_named<T>(storage), compute_named<T>(compute)) {}
 
@@ -67,8 +74,9 @@ class PackedLinear {
   }
 
  private:
-  static const Dense<T>& checked(const Dense<T>& weight) {
+  static const Dense<T>& checked(const Dense<T>& weight, const std::optional<Dense<T>>& bias) {
     require(weight.ndim() == 2, "linear: shapes");
+    require(fits(bias, weight), "bias: shape");
     return weight;
   }
 
@@ -98,6 +106,9 @@ py::tuple linear_backward_of(const Dense<T>& x, const Dense<T>& weight, const De
 // (M,), (V, D) -> (M, D)
 template <class T>
 py::array_t<T> embedding_of(const IndexArray& indices, const Dense<T>& weight) {
+  require(indices.ndim() == 1, "indices: expected one axis");
+  require(weight.ndim() == 2, "weight: expected two axes");
+  require(all_below(indices, weight.shape(0)), "indices: expected rows of the weight");
   auto y = empty<T>({indices.shape(0), weight.shape(1)});
   T* const out = y.mutable_data();
   const Computing computing;
@@ -108,6 +119,10 @@ py::array_t<T> embedding_of(const IndexArray& indices, const Dense<T>& weight) {
 // (M,), (M, D) -> (V, D)
 template <class T>
 py::array_t<T> embedding_backward_of(const IndexArray& indices, const Dense<T>& dy, Size rows) {
+  require(indices.ndim() == 1 && dy.ndim() == 2 && indices.shape(0) == dy.shape(0),
+          "indices, dy: shapes");
+  require(rows >= 0, "rows: expected a number of rows");
+  require(all_below(indices, rows), "indices: expected rows of the weight");
   auto dweight = empty<T>({rows, dy.shape(1)});
   T* const sums = dweight.mutable_data();
   const Computing computing;
@@ -120,6 +135,7 @@ template <class T>
 py::tuple softmax_cross_entropy_of(const Dense<T>& logits, const IndexArray& targets) {
   require(logits.ndim() == 2 && targets.ndim() == 1 && logits.shape(0) == targets.shape(0),
           "softmax_cross_entropy: shapes");
+  require(all_below(targets, logits.shape(1)), "targets: expected classes of the logits");
   auto dlogits = empty<T>({logits.shape(0), logits.shape(1)});
   T* const gradient = dlogits.mutable_data();
   double loss = 0;

@@ -169,4 +169,18 @@ inline void require(bool holds, const char* what) {
   if (!holds) throw std::invalid_argument(what);
 }
 
+// Whether all are in [0, count): neither an index nor what is left of count - 1 beyond it has a
+// sign. The compiler makes vectors of this, but not of comparisons.
+inline bool all_below(const IndexArray& indices, Size count) {
+  const auto last = static_cast<std::uint64_t>(count) - 1;
+  const std::int64_t* const data = indices.data();
+  const Size size = indices.size();
+  std::uint64_t signs = 0;
+  for (Size i = 0; i < size; ++i) {
+    const auto index = static_cast<std::uint64_t>(data[i]);
+    signs |= index | (last - index);
+  }
+  return static_cast<std::int64_t>(signs) >= 0;
+}
+
 }  // namespace pyrnn

@@ -61,8 +61,12 @@ struct Cache {
     return inputs;
   }
 
-  void use() {
+  void check_unused() const {
     if (used) throw std::invalid_argument("the cache was used by an earlier backward");
+  }
+
+  void use() {
+    check_unused();
     used = true;
   }
 };

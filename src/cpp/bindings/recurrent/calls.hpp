@@ -92,6 +92,9 @@ class ForwardCall {
     } else {
       cache.indices.emplace(dense_of<IndexArray>(x));
     }
+    require(x.shape(0) >= 1, "x: expected a time step");
+    // Whoever calls: a row outside the weights must not get further.
+    require(dense || all_below(*cache.indices, sizes_.input_size), "x: expected indices of inputs");
     cache.time_steps = x.shape(0);
     cache.batch_size = x.shape(1);
     if (!lengths) {
@@ -166,6 +169,9 @@ class BackwardCall {
     }
   }
 
+  // Before it runs, and after everything is checked: the cache then serves no other call.
+  void use_cache() { cache_.use(); }
+
   void run() {
     const Size O = sizes_.output_size, I = sizes_.input_size, rows = cache_.schedule.rows;
     const std::optional<PackedBatch>& packed = cache_.packed;
@@ -203,7 +209,7 @@ class BackwardCall {
 
  private:
   static Cache<T>& checked(Cache<T>& cache, const py::array_t<T>& dy) {
-    cache.use();
+    cache.check_unused();
     require(dy.ndim() == 3 && dy.shape(0) == cache.time_steps && dy.shape(1) == cache.batch_size &&
                 dy.shape(2) == cache.weights->sizes.output_size,
             "dy: shapes");

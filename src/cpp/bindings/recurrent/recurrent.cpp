@@ -49,6 +49,7 @@ template <class T>
 py::tuple backward(Cache<T>& cache, const py::array_t<T>& dy, const States<T>& dstate,
                    bool with_dx) {
   BackwardCall<T> call(cache, dy, dstate, with_dx);
+  call.use_cache();
   {
     const Computing computing;
     call.run();
@@ -61,12 +62,14 @@ template <class T>
 py::tuple backward_both(const Pair<std::shared_ptr<Cache<T>>>& saved,
                         const Pair<py::array_t<T>>& dy, const Pair<States<T>>& dstate,
                         bool with_dx) {
-  require(saved[0] != nullptr && saved[1] != nullptr, "saved");
+  require(saved[0] != nullptr && saved[1] != nullptr && saved[0] != saved[1], "saved");
   const Cache<T>& first = *saved[0];
   const bool at_once =
       directions_at_once(first.weights->sizes, first.batch_size, first.time_steps, num_threads());
   BackwardCall<T> ahead(*saved[0], dy[0], dstate[0], with_dx);
   BackwardCall<T> back(*saved[1], dy[1], dstate[1], with_dx);
+  ahead.use_cache();
+  back.use_cache();
   // What was saved last is nearest.
   run_both<BackwardCall<T>>({&back, &ahead}, at_once);
   return py::make_tuple(ahead.results(), back.results());
@@ -115,6 +118,29 @@ void renew(Cache<T>& cache) {
   cache.used = false;
 }
 
+// Of a stack, lowest first: each cache is of a layer that takes what the one below gives.
+template <class T>
+void check_stack(const std::vector<std::shared_ptr<Cache<T>>>& caches,
+                 const std::vector<std::optional<Dense<T>>>& masks) {
+  for (std::size_t i = 0; i < caches.size(); ++i) {
+    require(caches[i] != nullptr, "caches: none");
+    const Cache<T>& cache = *caches[i];
+    const Cache<T>& below = i == 0 ? cache : *caches[i - 1];
+    cache.check_unused();
+    require(cache.time_steps == below.time_steps && cache.batch_size == below.batch_size &&
+                cache.schedule.rows == below.schedule.rows,
+            "windows need the same lengths");
+    require(i == 0 || (cache.weights->sizes.input_size == below.weights->sizes.output_size &&
+                       !cache.indices),
+            "caches: expected those of a stack");
+    const std::optional<Dense<T>>& mask = masks[i];
+    require(!mask || (mask->ndim() == 3 && mask->shape(0) == cache.time_steps &&
+                      mask->shape(1) == cache.batch_size &&
+                      mask->shape(2) == cache.weights->sizes.output_size),
+            "masks: shapes");
+  }
+}
+
 // Truncated: caches of a stack, lowest first; masks (T, N, H) or None
 // -> dx or None, a dict of gradients for each layer
 template <class T>
@@ -122,6 +148,7 @@ py::tuple backward_windows(const std::vector<std::shared_ptr<Cache<T>>>& caches,
                            const py::array_t<T>& dy, Size k1, Size k2,
                            const std::vector<std::optional<Dense<T>>>& masks) {
   require(!caches.empty() && masks.size() == caches.size() && k1 >= 1 && k2 >= k1, "windows");
+  check_stack(caches, masks);
   const Cache<T>& lowest = *caches.front();
   const Size batch = lowest.batch_size, steps = lowest.time_steps;
   require(dy.ndim() == 3 && dy.shape(0) == steps && dy.shape(1) == batch &&
@@ -133,7 +160,6 @@ py::tuple backward_windows(const std::vector<std::shared_ptr<Cache<T>>>& caches,
   for (const auto& cache : caches) gradients.emplace_back(*cache);
   std::vector<WindowLayer<T>> layers;
   for (std::size_t i = 0; i < caches.size(); ++i) {
-    require(caches[i]->schedule.rows == lowest.schedule.rows, "windows need the same lengths");
     caches[i]->use();
     layers.push_back({caches[i]->inputs(), &caches[i]->saved, masks[i] ? masks[i]->data() : nullptr,
                       gradients[i].pointers, caches[i]->noise.pointers()});

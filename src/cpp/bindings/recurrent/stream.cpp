@@ -3,6 +3,8 @@
 
 #include <pybind11/stl.h>
 
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -24,7 +26,7 @@ class BoundStream {
  public:
   BoundStream(const std::vector<Weights<T>*>& layers, Size batch_size, py::object check,
               const std::vector<double>& zoneout)
-      : stream_(packed_for_steps(layers), batch_size, zoneout), check_(std::move(check)) {
+      : stream_(packed_for_steps(layers), checked(batch_size), zoneout), check_(std::move(check)) {
     require(zoneout.empty() || static_cast<int>(zoneout.size()) == stream_.lowest().shape().states,
             "zoneout: how many");
   }
@@ -75,6 +77,12 @@ class BoundStream {
   }
 
  private:
+  static Size checked(Size batch_size) {
+    require(batch_size >= 1 && batch_size <= std::numeric_limits<std::int32_t>::max(),
+            "batch_size: expected a number of streams");
+    return batch_size;
+  }
+
   ChosenStreams chosen_of(const std::optional<IndexArray>& rows) const {
     if (!rows) return stream_.all();
     const ChosenStreams chosen{rows->data(), static_cast<Size>(rows->size())};
@@ -107,6 +115,7 @@ class BoundStream {
     } else {
       indices.emplace(dense_of<IndexArray>(x_t));
       require(*indices && indices->size() == stream_.batch_size(), "x_t: shapes");
+      require(all_below(*indices, stream_.lowest().input_size), "x_t: expected indices of inputs");
       x.indices = indices->data();
     }
     py::object y = out;

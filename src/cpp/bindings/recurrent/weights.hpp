@@ -104,6 +104,8 @@ struct Weights {
     for (const auto& [key, array] : given) {
       const auto name = key.template cast<std::string>();
       const Dense<T>& dense = arrays[list.size()];
+      // A gradient has the same shape.
+      require(dense.ndim() == 1 || dense.ndim() == 2, "parameters: expected one or two axes");
       list.push_back({py::str(name + suffix),
                       std::vector<Size>(dense.shape(), dense.shape() + dense.ndim()),
                       position_of(shape, name)});
@@ -144,6 +146,7 @@ struct Weights {
     require(
         weight_ih != nullptr && weight_ih->shape.size() == 2 && weight_ih->shape[0] % gates == 0,
         "weight_ih: shape");
+    require(projection == nullptr || projection->shape.size() == 2, "weight_hr: shape");
     const Size H = weight_ih->shape[0] / gates;
     return {kernels_of<T>(active_table()),
             cell,
@@ -175,6 +178,11 @@ std::vector<std::shared_ptr<const CellWeights<T>>> packed_for_steps(
   std::vector<std::shared_ptr<const CellWeights<T>>> all;
   for (Weights<T>* layer : layers) {
     require(layer != nullptr && !layer->follow, "layers: expected weights that do not change");
+    const CellSizes<T>&sizes = layer->sizes, &lowest = layers.front()->sizes;
+    require(all.empty() ||
+                (&sizes.shape() == &lowest.shape() && sizes.hidden_size == lowest.hidden_size &&
+                 sizes.output_size == lowest.output_size && sizes.input_size == sizes.output_size),
+            "layers: expected a stack");
     all.push_back(layer->packed(false, [] { return false; }));
   }
   require(!all.empty(), "layers: none");
