@@ -274,7 +274,8 @@ def _outputs(
         raise UsageError(f"--out: {str(cached)!r} is there already; --force overwrites it")
     named = arguments.out is not None and is_first
     beside = [drawn, recorded, *([page] if arguments.report else [])]
-    for path in (*([model, *beside] if named else []), *checkpoints):
+    mine, others = ([model], beside) if named else ([], [])
+    for path in (*mine, *checkpoints, *others):
         if path.exists():
             goes_on = f"--resume {checkpoint} continues it, " if path == checkpoint else ""
             raise UsageError(

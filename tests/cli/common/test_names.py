@@ -70,6 +70,8 @@ def acts(text: str) -> bool:
 def test_of_results(command: str, run: Any) -> None:
     if command == "report":
         pytest.importorskip("jinja2")
+    if command == "convert":
+        pytest.importorskip("onnx")
     result = run(*RIGHT[command])
     assert (result.status, result.err) == (0, "")
     assert not acts(result.out)
