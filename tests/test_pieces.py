@@ -173,3 +173,16 @@ def test_no_call_makes_large_arrays_on_the_way(name, monkeypatch):
     tracemalloc.stop()
     assert result is not None
     assert peak - kept < 2.2 * np.prod(SHAPE)  # bytes: flags, say, or small integers, but no floats
+
+
+@pytest.mark.parametrize("kind", [pyrnn.RNN, pyrnn.LSTM, pyrnn.GRU, pyrnn.MinGRU])
+def test_one_mask_for_all_steps_of_many_numbers(kind):
+    """The mask of a sequence's input has no axis of time."""
+    layer = kind(40, 4, input_dropout=0.5, seed=0)
+    x = np.ones((30, 20, 40), np.float32)
+    assert x.size > _pieces.PIECE
+    y, _, cache = layer.forward(x)
+    dx = layer.backward(cache, np.ones_like(y))[0]
+    dropped = dx == 0
+    assert 0.4 < dropped.mean() < 0.6
+    assert (dropped == dropped[0]).all()

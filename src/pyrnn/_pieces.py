@@ -50,17 +50,19 @@ def boxes(shape: tuple[int, ...]) -> Iterator[tuple[int | slice, ...]]:
 
 
 def mapped(function: Callable[..., Array], *arrays: Array, dtype: Any = None) -> Array:
-    """function(*pieces) of all pieces of arrays of one shape, as a new array.
+    """function(*pieces) of all pieces of arrays, as a new array of the first one's shape.
 
-    ``dtype`` is that of the result, by default that of the first array.
+    The others are broadcast to that shape. ``dtype`` is that of the result, by default that
+    of the first array.
     """
     first = arrays[0]
     kind = first.dtype if dtype is None else dtype
     if first.size <= PIECE:
         return function(*arrays).astype(kind, copy=False)
     result = np.empty(first.shape, kind)
+    whole = [np.broadcast_to(array, first.shape) for array in arrays]
     for box in boxes(first.shape):
-        result[box] = function(*(array[box] for array in arrays))
+        result[box] = function(*(array[box] for array in whole))
     return result
 
 

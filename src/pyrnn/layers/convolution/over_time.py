@@ -165,7 +165,7 @@ class OverTime(Layer):
         return array[None] if self.batch_first else array[:, None]
 
     def _shaped(self, y: Array, batched: bool) -> Array:
-        return y if batched else y.reshape(-1, y.shape[-1])
+        return y if batched else y.reshape(y.shape[0] * y.shape[1], y.shape[-1])
 
     def _time_first(self, array: Array) -> Array:
         """Swap the first axes of a layer with the batch first; its own inverse."""
