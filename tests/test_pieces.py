@@ -175,6 +175,20 @@ def test_no_call_makes_large_arrays_on_the_way(name, monkeypatch):
     assert peak - kept < 2.2 * np.prod(SHAPE)  # bytes: flags, say, or small integers, but no floats
 
 
+def test_a_dense_array_is_not_copied():
+    array = np.zeros((3, 2, 2))
+    assert _pieces.dense(array) is array
+    assert _pieces.dense(array[:, :, :1]).flags.c_contiguous
+
+
+def test_nothing_is_pooled_of_no_channels():
+    layer = pyrnn.MaxPool1d(2)
+    for shape in ((4, 0), (4, 3, 0), (4, 0, 3)):
+        y, _, cache = layer.forward(np.zeros(shape, "f"))
+        assert y.shape == (2, *shape[1:])
+        assert layer.backward(cache, y)[0].shape == shape
+
+
 @pytest.mark.parametrize("kind", [pyrnn.RNN, pyrnn.LSTM, pyrnn.GRU, pyrnn.MinGRU])
 def test_one_mask_for_all_steps_of_many_numbers(kind):
     """The mask of a sequence's input has no axis of time."""

@@ -313,14 +313,9 @@ def index_array(name: str, value: object, count: int) -> Indices:
     return indices
 
 
-def dense(array: Array) -> Array:
-    """Return the array, copied unless it is contiguous."""
-    return array if array.flags.c_contiguous else _pieces.copied(array)
-
-
 def rows(array: Array) -> Array:
     """Return the array as contiguous rows, (M, columns)."""
-    return dense(array).reshape(-1, array.shape[-1])
+    return _pieces.dense(array).reshape(-1, array.shape[-1])
 
 
 def shape_text(shape: tuple[int | str, ...]) -> str:

@@ -37,7 +37,9 @@ def blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
 
 
 def boxes(shape: tuple[int, ...]) -> Iterator[tuple[int | slice, ...]]:
-    """Indices of parts of an array of this shape, in the order of its numbers."""
+    """Indices of parts of an array of this shape, in the order of its numbers; none is empty."""
+    if 0 in shape:
+        return
     axis, size = len(shape), 1  # of an item of that axis
     while axis and size * shape[axis - 1] <= PIECE:
         axis, size = axis - 1, size * shape[axis - 1]
@@ -80,6 +82,11 @@ def copied(array: npt.NDArray[Any], dtype: Any = None) -> npt.NDArray[Any]:
     result = np.empty(array.shape, kind)
     put(result, array)
     return result
+
+
+def dense(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the array, copied unless it is contiguous."""
+    return array if array.flags.c_contiguous else copied(array)
 
 
 def beside(one: Array, other: Array) -> Array:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import pyrnn
+from pyrnn import _pieces
 from pyrnn.backend import selection
 from pyrnn.training.divergence import DivergenceError
 from tests.fuzz import compare, modes
@@ -246,7 +247,7 @@ def _bits(result: Any) -> list[bytes]:
 def _other_ways(
     entry: Entry, seed: int, number: int, first: Outcome, draw: Draw
 ) -> list[tuple[str, str]]:
-    """Other numbers of threads, another process, and what the case itself knows."""
+    """Other threads, processes and pieces, and what the case itself knows."""
 
     def fresh() -> Case:
         return draw_case(entry, seed, number)
@@ -267,6 +268,14 @@ def _other_ways(
         found = _forked(fresh(), first.result, backend)
         if found:
             problems.append(("fork", found))
+    if draw.chance(0.15):
+        with _pieces_of(draw.choice((1, 7, 100))), pyrnn.use_backend(backend):
+            try:
+                found = compare.bit_difference(_plain_run(fresh()), first.result)
+            except Exception as error:
+                found = _said(error)
+        if found:
+            problems.append(("pieces", found))
     if not first.case.spoiled:
         for index, relation in enumerate(first.case.relations):
             with pyrnn.use_backend(backend), warnings.catch_warnings():
@@ -284,6 +293,17 @@ def _other_ways(
         if found:
             problems.append(("expected", found))
     return problems
+
+
+@contextlib.contextmanager
+def _pieces_of(numbers: int) -> Iterator[None]:
+    """Work on arrays in pieces of so many numbers, as on far larger arrays."""
+    before = _pieces.PIECE
+    _pieces.PIECE = numbers
+    try:
+        yield
+    finally:
+        _pieces.PIECE = before
 
 
 def _plain_run(case: Case) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import pyrnn
+from pyrnn import _pieces
 from pyrnn.backend import selection
 from pyrnn.training.divergence import DivergenceError
 from tests.fuzz.case import Case, Relation, entry
@@ -132,6 +133,11 @@ def _(a: Arguments) -> Any:
 @plant("threads", "threads: : bits")
 def _(a: Arguments) -> Any:
     return np.array([pyrnn.get_num_threads() * 1.0])
+
+
+@plant("pieces", "pieces: : bits")
+def _(a: Arguments) -> Any:
+    return np.array([_pieces.PIECE * 1.0])
 
 
 # --- among huge numbers, where overflow leaves some cases undecided -----------------------------

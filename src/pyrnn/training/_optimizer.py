@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyrnn import _checks
+from pyrnn import _checks, _pieces
 from pyrnn._pickling import Portable, pickled_all, public
 from pyrnn._types import Array
 from pyrnn.backend import selection
@@ -267,7 +267,7 @@ class Optimizer(Closed, Portable):
                     "train() before step"
                 )
             label = f"grads[{name!r}]"
-            array = _checks.dense(_checks.float_array(label, gradient, p.dtype, p.shape))
+            array = _pieces.dense(_checks.float_array(label, gradient, p.dtype, p.shape))
             checked.append(array.copy() if _checks.shares(array, live) else array)
         return live, checked
 

@@ -73,15 +73,9 @@ def _configured(
     """Every layer of a model and of the models in it, in order."""
     if len(around) > MOST_NESTING:
         raise ContentError(f"expected models nested at most {MOST_NESTING} deep")
-    counts: dict[str, int] = {}
-    for layer in inner_layers(model):
-        class_name, config = layer.get("class_name"), layer.get("config")
-        if not isinstance(class_name, str) or not isinstance(config, (dict, list)):
-            raise ContentError("expected layers with a class and a configuration")
-        key = counted(class_name, counts)
-        own = config.get("name") if isinstance(config, dict) else None
-        name = own or layer.get("name") or key
-        path = (*around, str(name))
+    for key, name, layer in named_layers(model):
+        class_name, config = layer["class_name"], layer["config"]
+        path = (*around, name)
         wrapped = config.get("layer") if isinstance(config, dict) else None
         if inner_layers(layer):
             yield from _configured(layer, path, (*keys, key))
@@ -120,6 +114,18 @@ def _each_cell(layer: Configured) -> Iterator[Configured]:
             options["return_sequences"] = True
         path, keys = (*layer.path, str(name or key)), (*layer.keys, "cell", "cells", key)
         yield Configured(path, "RNN", options, keys)
+
+
+def named_layers(model: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The layers that a model has: the key of the group of each, its name, and its entry."""
+    counts: dict[str, int] = {}
+    for layer in inner_layers(model):
+        class_name, config = layer.get("class_name"), layer.get("config")
+        if not isinstance(class_name, str) or not isinstance(config, (dict, list)):
+            raise ContentError("expected layers with a class and a configuration")
+        key = counted(class_name, counts)
+        own = config.get("name") if isinstance(config, dict) else None
+        yield key, str(own or layer.get("name") or key), layer
 
 
 def counted(class_name: str, counts: dict[str, int]) -> str:

@@ -276,12 +276,12 @@ class Softmax(Pointwise):
 
     def _map(self, x: Array) -> tuple[Array, Any]:
         with _warnings.unwarned():
-            y = softmax(_checks.dense(x))
+            y = softmax(_pieces.dense(x))
             return _pieces.copied(y, x.dtype), y
 
     def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
         with _warnings.unwarned():
-            return softmax_backward(kept, _checks.dense(dy)), {}
+            return softmax_backward(kept, _pieces.dense(dy)), {}
 
 
 @public("pyrnn")

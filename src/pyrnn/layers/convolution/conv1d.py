@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _checks, _warnings
+from pyrnn import _checks, _pieces, _warnings
 from pyrnn._pickling import public
 from pyrnn._types import Array, DTypeLike
 from pyrnn.backend import selection
@@ -278,7 +278,7 @@ class Conv1d(Layer):
             dx, dweight, dbias = selection.find(cache.backend).convolution_backward(
                 x,
                 weight,
-                _checks.dense(dy_first),
+                _pieces.dense(dy_first),
                 before=self._pads()[0],
                 after=self._pads()[1],
                 stride=self.stride,
@@ -286,7 +286,7 @@ class Conv1d(Layer):
                 groups=self.groups,
             )
         grads = {"weight": dweight, "bias": dbias} if self.bias else {"weight": dweight}
-        dx = self._shaped(_checks.dense(self._time_first(dx)), cache.batched)
+        dx = self._shaped(_pieces.dense(self._time_first(dx)), cache.batched)
         return dx, None, self._gradients(grads)
 
     def stream(self, batch_size: int = 1) -> Conv1dStream:

@@ -142,7 +142,7 @@ class OverTime(Layer):
             dx, grads = self._map_back(
                 selection.find(cache.backend), self._dense(x), kept, self._dense(dy_first)
             )
-        dx = self._shaped(_checks.dense(self._time_first(dx)), cache.batched)
+        dx = self._shaped(_pieces.dense(self._time_first(dx)), cache.batched)
         return dx, None, self._gradients(grads)
 
     def _check_dtype(self, x: Any) -> Array:
@@ -173,7 +173,7 @@ class OverTime(Layer):
 
     def _dense(self, array: Array) -> Array:
         """Return what has the time first, contiguous in the layer's own order of axes."""
-        return self._time_first(_checks.dense(self._time_first(array)))
+        return self._time_first(_pieces.dense(self._time_first(array)))
 
     def _channels(self) -> int | None:
         """Return how many channels x must have; None for any number."""
@@ -263,7 +263,7 @@ class MaxPool1d(OverTime):
 
     def _map(self, backend: selection.Backend, x: Array) -> tuple[Array, Any]:
         y = backend.max_pool(x, *self._sizes())
-        return _checks.dense(self._time_first(y)), None
+        return _pieces.dense(self._time_first(y)), None
 
     def _map_back(
         self, backend: selection.Backend, x: Array, kept: Any, dy: Array
@@ -344,7 +344,7 @@ class InstanceNorm1d(OverTime):
         with _warnings.unwarned():
             y, kept = backend.instance_norm(x, weight, bias, self.eps)
         kept = kept, None if weight is None else weight.copy()
-        return _checks.dense(self._time_first(y)), kept
+        return _pieces.dense(self._time_first(y)), kept
 
     def _map_back(
         self, backend: selection.Backend, x: Array, kept: Any, dy: Array

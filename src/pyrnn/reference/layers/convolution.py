@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pyrnn._pieces import boxes, copied, pieces, put
+from pyrnn._pieces import boxes, copied, dense, pieces, put
 from pyrnn._types import Array, Link
 from pyrnn.reference.layers.windows import windows as windows_of
 
@@ -93,7 +93,7 @@ def _grouped_backward(
     rows = copied(by_group[0].transpose(3, 1, 2, 0, 4)).reshape(groups, -1, kernel * size)
     flat = copied(weight.reshape(groups, out, size, kernel).swapaxes(2, 3))
     flat = flat.reshape(groups, out, kernel * size)
-    own_dy = _dense(by_group[2].transpose(2, 0, 1, 3)).reshape(groups, -1, out)
+    own_dy = dense(by_group[2].transpose(2, 0, 1, 3)).reshape(groups, -1, out)
     dflat, dbias = np.empty_like(flat), np.empty((groups, out), dy.dtype)
     for g in range(groups):
         rows[g], dflat[g], dbias[g] = linear_backward(rows[g], flat[g], own_dy[g])
@@ -134,10 +134,6 @@ def _depthwise_backward(
         diagonal = np.arange(count)
         dweight[some, 0] = dflat.reshape(count, kernel, count)[diagonal, :, diagonal]
     return dweight, dbias
-
-
-def _dense(array: Array) -> Array:
-    return array if array.flags.c_contiguous else copied(array)
 
 
 def _divided(array: Array, groups: int) -> Array:

@@ -100,7 +100,7 @@ def elementwise(
     size, columns = math.prod(shape), shape[-1] if shape else 1
     grid = _Grid(math.prod(shape[:-1]), columns, y.size // size if size else 1)
     loss = selection.current().elementwise_loss
-    y, targets = _flat(y), _flat(targets)
+    y, targets = _pieces.dense(y), _pieces.dense(targets)
     if counted is None and y.size <= _pieces.PIECE:
         with _warnings.unwarned():
             return _small(*loss(name, y, targets, **options), y.dtype, reduction)
@@ -196,10 +196,6 @@ def _reduced(
     if values is not None:
         return values
     return sums.value() / total if total != 1 else sums.value()
-
-
-def _flat(array: Array) -> Array:
-    return array if array.flags.c_contiguous else _pieces.copied(array)
 
 
 def _shaped(value: Value, shape: tuple[int, ...]) -> Value:

@@ -188,7 +188,8 @@ def stateful_case(draw: Draw) -> Case:
     arguments |= {f"dh_{t}": draw.array(rows, hidden) for t in range(steps)}
 
     def run(a: Arguments) -> Any:
-        if not all(isinstance(name, str) for name in a["parameters"]):
+        given = a["parameters"]
+        if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
             raise TypeError("parameters: Python itself takes no other names")
         cell = cells.RNNCell(**a["parameters"])
         hidden = a["prev_hidden"]

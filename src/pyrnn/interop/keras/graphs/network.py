@@ -11,7 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
 from pyrnn.interop.keras.hdf5 import ContentError
-from pyrnn.interop.keras.sources import MOST_NESTING, counted, inner_layers
+from pyrnn.interop.keras.sources import MOST_NESTING, inner_layers, named_layers
 
 SEQUENTIAL = "Sequential"
 _INPUTS = "InputLayer"
@@ -56,23 +56,11 @@ def network(model: Mapping[str, Any]) -> Network:
     raise ContentError(f"no graph is made of a model of class {str(model.get('class_name'))[:50]}")
 
 
-def _named(model: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The layers of a model by the names that their weights are found under."""
-    counts: dict[str, int] = {}
-    for layer in inner_layers(model):
-        class_name, config = layer.get("class_name"), layer.get("config")
-        if not isinstance(class_name, str) or not isinstance(config, (dict, list)):
-            raise ContentError("expected layers with a class and a configuration")
-        key = counted(class_name, counts)
-        own = config.get("name") if isinstance(config, dict) else None
-        yield str(own or layer.get("name") or key), layer
-
-
 # --- Sequential -----------------------------------------------------------------------------
 
 
 def _sequential(model: Mapping[str, Any]) -> Network:
-    layers = list(_named(model))
+    layers = [(name, layer) for _, name, layer in named_layers(model)]
     if not layers:
         raise ContentError("expected at least one layer in a Sequential model, got none")
     calls: list[Call] = []
@@ -113,7 +101,7 @@ def _input_shape(model: Mapping[str, Any], first: Mapping[str, Any]) -> Any:
 def _functional(model: Mapping[str, Any]) -> Network:
     config = model["config"]
     found: dict[tuple[str, int], Call] = {}
-    for name, layer in _named(model):
+    for _, name, layer in named_layers(model):
         nodes = layer.get("inbound_nodes", [])
         if not isinstance(nodes, list):
             raise ContentError(f"{name}: inbound_nodes: expected a list")

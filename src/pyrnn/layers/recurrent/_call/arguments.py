@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _checks
+from pyrnn import _checks, _pieces
 from pyrnn._types import Array, State
 from pyrnn.layers import _arguments
 from pyrnn.layers._cache import SequenceCache
@@ -82,7 +82,7 @@ class Arguments:
             shape = (self.stacked, batch_size, size)
             expected = shape if batched else (self.stacked, size)
             array = _arguments.state_array(part_name, part, self.dtype, expected)
-            checked.append(_checks.dense(array if batched else array.reshape(shape)))
+            checked.append(_pieces.dense(array if batched else array.reshape(shape)))
         return tuple(checked)
 
     def check_lengths(self, lengths: Any, time_steps: int, batch_size: int) -> npt.NDArray[np.intp]:
