@@ -37,7 +37,7 @@ def weights3(target, entries):
                 for side, part in zip(("forward_layer", "backward_layer"), arrays, strict=True):
                     numbered(group.create_group(f"{side}/cell"), part)
                 numbered(group, [], name)
-            elif len(arrays) >= 2 and arrays[1].ndim == 2:
+            elif len(arrays) >= 2 and arrays[0].ndim == arrays[1].ndim == 2:
                 numbered(group.create_group("cell"), arrays)
                 numbered(group, [], name)
             else:

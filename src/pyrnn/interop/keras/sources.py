@@ -23,7 +23,8 @@ class Source(NamedTuple):
 
     ``class_name`` is None and ``config`` empty in a file of weights alone. ``arrays`` are those of
     each direction where the file has them apart. ``key`` is the name of its group, ``kept`` what
-    `pyrnn.interop.keras.write` has put beside it.
+    `pyrnn.interop.keras.write` has put beside it. ``parts`` are the names of the groups that
+    ``arrays`` come from if the layer has its arrays in layers of its own.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Source(NamedTuple):
     arrays: tuple[Sequence[Array], ...]
     key: str
     kept: Group | None = None
+    parts: tuple[str, ...] = ()
 
 
 class Configured(NamedTuple):
@@ -176,8 +178,11 @@ def _new(root: Group, configured: Sequence[Configured]) -> Iterator[Source]:
             continue
         within = [number for number, one in left.items() if _within(one, layer)]
         if within:
-            parts = tuple(side for number in within for side in left.pop(number).arrays)
-            yield Source(name, layer.class_name, layer.config, parts, layer.keys[-1])
+            inner = [left.pop(number) for number in within]
+            arrays = tuple(side for one in inner for side in one.arrays)
+            parts = tuple(one.keys[-1] for one in inner for _ in one.arrays)
+            key = layer.keys[-1]
+            yield Source(name, layer.class_name, layer.config, arrays, key, None, parts)
     loose = _unique([(*one.keys[:-1], one.name or one.keys[-1]) for one in left.values()])
     for one, name in zip(left.values(), loose, strict=True):
         if configured and any(one.arrays):

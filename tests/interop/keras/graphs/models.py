@@ -49,6 +49,14 @@ def functional(rows, inputs, outputs):
     return {"class_name": "Functional", "config": config}
 
 
+def branches(path, rows, outputs=(("end", 0, 0),), entries=(), shape=(6, 4)):
+    """A functional model of one input ``x``."""
+    config = functional([called(given("x", *shape)), *rows], ["x", 0, 0],
+                        [list(one) for one in outputs])  # fmt: skip
+    files.keras3(path, config, entries)
+    return keras.prepare(path)
+
+
 def masked(path, row, entries, width, **options):
     """A recurrent layer that takes ``x`` and the numbers that say which steps count."""
     rows = [

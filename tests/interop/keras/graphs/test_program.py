@@ -214,13 +214,6 @@ def test_masks_of_a_value(tmp_path):
 # --- several arrays -------------------------------------------------------------------------
 
 
-def branches(path, rows, outputs=(("end", 0, 0),), entries=()):
-    config = models.functional([called(models.given("x", 6, 4)), *rows], ["x", 0, 0],
-                               [list(one) for one in outputs])  # fmt: skip
-    files.keras3(path, config, entries)
-    return keras.prepare(path)
-
-
 A, B = floats(9, (4, 4), (4, 4))
 MERGES = {
     "Add": lambda a, b: a + b,
@@ -245,7 +238,7 @@ def test_layers_of_two_arrays(kind, tmp_path):
         called(layer(kind, "end", **options), [tensor("a"), tensor("b")]),
     ]
     entries = [("dense", "a", [A]), ("dense_1", "b", [B])]
-    model = branches(tmp_path / "m.keras", rows, entries=entries)
+    model = models.branches(tmp_path / "m.keras", rows, entries=entries)
     wide = X.astype(np.float64)
     np.testing.assert_allclose(model.run(X)[0], MERGES[kind](wide @ A, wide @ B), atol=3e-6)
 
@@ -257,7 +250,7 @@ def test_operations_and_numbers(tmp_path):
         called(layer("Mean", "end", axis=1, keepdims=True), tensor("s")),
         called(layer("Subtract", "other"), 1, tensor("s")),
     ]
-    model = branches(tmp_path / "m.keras", rows, [("end", 0, 0), ("other", 0, 0)])
+    model = models.branches(tmp_path / "m.keras", rows, [("end", 0, 0), ("other", 0, 0)])
     assert (model.inputs, model.outputs) == (["x"], ["end", "other"])
     first, second = model.run(X)
     total = 3 * X.astype(np.float64).sum(-1)
@@ -279,7 +272,7 @@ def test_a_layer_that_is_called_twice_and_a_model_in_a_model(tmp_path):
         called(layer("Flatten", "end"), tensor("inner")),
     ]
     entries = [("dense", "shared", [A]), ("functional/dense", None, [B])]
-    model = branches(tmp_path / "m.keras", rows, entries=entries)
+    model = models.branches(tmp_path / "m.keras", rows, entries=entries)
     expected = (X.astype(np.float64) @ A @ A @ B).reshape(2, -1)
     np.testing.assert_allclose(model.run(X)[0], expected, rtol=1e-5, atol=2e-5)
 
@@ -289,8 +282,11 @@ def test_a_layer_that_is_called_twice_and_a_model_in_a_model(tmp_path):
 
 REFUSED = {
     "kind": ([layer("Mine", "odd")], "odd: no graph is made of a Mine"),
-    "activation": ([layer("Activation", "odd", activation="gelu")],
-                   "odd: no operator is its activation gelu"),
+    "activation": ([layer("Activation", "odd", activation="sparsemax")],
+                   "odd: no operator is its activation sparsemax"),
+    "code": ([layer("Lambda", "odd", function={"class_name": "__lambda__"})],
+             "odd: no graph is made of a Lambda"),
+    "words": ([layer("TextVectorization", "odd")], "odd: no graph is made of a TextVectorization"),
     "weights": ([layer("Dense", "odd")], "odd: expected weights of it in the file"),
     "axis": ([layer("Softmax", "odd", axis=3)], "odd: axis: expected one of 3 axes"),
     "shape": ([layer("Reshape", "odd", target_shape="no")], "odd: target_shape"),
@@ -310,11 +306,11 @@ def test_circles_and_calls_that_there_are_not(tmp_path):
     path = tmp_path / "m.keras"
     turning = [called(layer("Add", n), tensor("x"), tensor(m)) for n, m in (("a", "b"), ("b", "a"))]
     with pytest.raises(ModelFileError, match="do not go in a circle"):
-        branches(path, turning, [("a", 0, 0)])
+        models.branches(path, turning, [("a", 0, 0)])
     with pytest.raises(ModelFileError, match="expected a call of each layer, got none of 'gone'"):
-        branches(path, [called(layer("Flatten", "end"), tensor("gone"))])
+        models.branches(path, [called(layer("Flatten", "end"), tensor("gone"))])
     with pytest.raises(ModelFileError, match="an output of 'x' that there is"):
-        branches(path, [called(layer("Flatten", "end"), tensor("x", 3))])
+        models.branches(path, [called(layer("Flatten", "end"), tensor("x", 3))])
     files.weights3(tmp_path / "w.weights.h5", [("dense", "d", [A])])
     with pytest.raises(ModelFileError, match="a configuration, got weights alone"):
         keras.prepare(tmp_path / "w.weights.h5")

@@ -15,14 +15,16 @@ Shape = tuple["int | None", ...]
 
 
 class Tensor(NamedTuple):
-    """An array: its name in the graph, its sizes where they are known, and its mask.
+    """An array: its name in the graph, its sizes where they are known, its mask, and its kind.
 
-    ``mask`` is the name of a boolean array (N, T), or None where all time steps count.
+    ``mask`` is the name of a boolean array (N, T), or None where all time steps count. ``kind`` is
+    "float" for the graph's floats, "int" for int64, "bool" for flags.
     """
 
     name: str
     shape: Shape
     mask: str | None = None
+    kind: str = "float"
 
     @property
     def features(self) -> int | None:
@@ -31,10 +33,15 @@ class Tensor(NamedTuple):
 
 
 class Builder:
-    """Collects a graph. ``scope`` is the name of the layer that is built, ``dtype`` its floats."""
+    """Collects a graph.
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
+    ``scope`` is the name of the layer that is built, ``dtype`` that of the floats; ``old`` says
+    that a Keras before 3 gives the layers their meaning.
+    """
+
+    def __init__(self, dtype: np.dtype[Any], old: bool = False) -> None:
         self.dtype = dtype
+        self.old = old
         self.nodes: list[Node] = []
         self.constants: dict[str, AnyArray] = {}
         self.scope = ""
@@ -86,6 +93,13 @@ class Builder:
         kinds = {"float32": 1, "float64": 11, "int32": 6, "int64": 7, "bool": 9}
         return self.op("Cast", name, to=kinds[np.dtype(dtype).name])
 
+    def of_kind(self, x: Tensor, kind: str) -> Tensor:
+        """An array as floats, whole numbers or flags."""
+        if x.kind == kind:
+            return x
+        dtype = {"float": self.dtype, "int": np.int64, "bool": np.bool_}[kind]
+        return x._replace(name=self.cast(x.name, dtype), kind=kind)
+
     def transposed(self, name: str, *order: int) -> str:
         """The axes in another order."""
         return self.op("Transpose", name, perm=order)
@@ -107,6 +121,15 @@ def axis_of(value: Any, axes: int, name: str = "axis") -> int:
     if type(value) is not int or not -axes <= value < axes:
         raise ContentError(f"{name}: expected one of {axes} axes, got {str(value)[:50]}")
     return value % axes
+
+
+def axes_of(value: Any, axes: int, name: str = "axis") -> tuple[int, ...]:
+    """One axis or several that a configuration names, counted from the front, in order."""
+    given = value if isinstance(value, (list, tuple)) else [value]
+    found = sorted({axis_of(one, axes, name) for one in given})
+    if not found or len(found) != len(given):
+        raise ContentError(f"{name}: expected different axes, got {str(value)[:50]}")
+    return tuple(found)
 
 
 def sizes_of(value: Any, count: int, name: str, least: int = 1) -> tuple[int, ...]:

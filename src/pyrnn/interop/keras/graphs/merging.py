@@ -38,18 +38,48 @@ def elementwise(builder: Builder, class_name: str, arguments: Sequence[Argument]
             names.append(builder.number(number_of(one, "a number")))
         elif len(one.shape) == axes:
             names.append(one.name)
-        elif class_name in ("Add", "Subtract", "Multiply", "Divide", "TrueDivide"):
-            # Keras puts the missing axes behind the batch.
+        else:  # Keras puts the missing axes behind the batch
             names.append(_raised(builder, one, axes))
-        else:
-            raise ContentError("expected arrays of as many axes each")
+    if not builder.old and any(one.mask is not None for one in tensors):
+        names = _without_masked(builder, class_name, tensors, names)
     value = names[0]
     if op == "Mean":
         value = builder.op("Mean", *names)
     else:
         for name in names[1:]:
             value = builder.op(op, value, name)
-    return Tensor(value, _broadcast([one.shape for one in tensors], axes), _all(builder, tensors))
+    shapes = [one.shape for one in tensors]
+    full = [(*shape[:1], *((1,) * (axes - len(shape))), *shape[1:]) for shape in shapes]
+    return Tensor(value, broadcast(full, shapes), _all(builder, tensors))
+
+
+def _without_masked(
+    builder: Builder, class_name: str, tensors: Sequence[Tensor], names: Sequence[str]
+) -> list[str]:
+    """In Keras 3 masked steps change neither a product, nor a maximum, nor a minimum."""
+    names = list(names)
+    if class_name not in ("Multiply", "Maximum", "Minimum") or len(names) != len(tensors):
+        return names
+    if any(len(one.shape) != 3 for one in tensors):
+        raise ContentError("expected sequences where there are masks")
+    flags = [None if one.mask is None else builder.op("Unsqueeze", one.mask, builder.integers(2))
+             for one in tensors]  # fmt: skip
+    if class_name == "Multiply":
+        one = builder.number(1.0)
+        names = [name if flag is None else builder.op("Where", flag, name, one)
+                 for name, flag in zip(names, flags, strict=True)]  # fmt: skip
+        every = _folded(builder, "Or", flags) if all(flags) else None
+        if every is not None:  # no step is 1 for the lack of numbers
+            names[0] = builder.op("Where", every, names[0], builder.number(0.0))
+        return names
+    if len(names) != 2:
+        raise ContentError("masks of more than two arrays are not implemented")
+    first, second = names
+    if flags[1] is not None:
+        second = builder.op("Where", flags[1], second, names[0])
+    if flags[0] is not None:
+        first = builder.op("Where", flags[0], first, second)
+    return [first, second]
 
 
 def _raised(builder: Builder, x: Tensor, axes: int) -> str:
@@ -57,8 +87,8 @@ def _raised(builder: Builder, x: Tensor, axes: int) -> str:
     return builder.op("Unsqueeze", x.name, builder.integers(*missing))
 
 
-def _broadcast(shapes: Sequence[Shape], axes: int) -> Shape:
-    full = [(*shape[:1], *((1,) * (axes - len(shape))), *shape[1:]) for shape in shapes]
+def broadcast(full: Sequence[Shape], shapes: Sequence[Shape]) -> Shape:
+    """The shape of arrays of as many axes each; ``shapes`` are those that a message shows."""
     found: list[int | None] = []
     for sizes in zip(*full, strict=True):
         more = [size for size in sizes if size not in (None, 1)]
@@ -69,14 +99,11 @@ def _broadcast(shapes: Sequence[Shape], axes: int) -> Shape:
 
 
 def _all(builder: Builder, tensors: Sequence[Tensor]) -> str | None:
-    """The steps that count in all arrays that say which do."""
-    masks = list(dict.fromkeys(one.mask for one in tensors if one.mask is not None))
-    if not masks or len(masks) < len({one.mask for one in tensors}):
+    """The steps that count in any array if all say which do; before Keras 3, in all that say."""
+    masks = [one.mask for one in tensors]
+    if not any(masks) or not (all(masks) or builder.old):
         return None
-    mask = masks[0]
-    for other in masks[1:]:
-        mask = builder.op("And", mask, other)
-    return mask
+    return _folded(builder, "And" if builder.old else "Or", masks)
 
 
 def concatenate(builder: Builder, config: Config, tensors: Sequence[Tensor]) -> Tensor:
@@ -88,23 +115,55 @@ def concatenate(builder: Builder, config: Config, tensors: Sequence[Tensor]) -> 
     total = None if None in sizes else sum(size for size in sizes if size is not None)
     shape = list(tensors[0].shape)
     shape[axis] = total
-    mask = _all(builder, tensors) if axis != 1 else None
-    return Tensor(builder.op("Concat", *(one.name for one in tensors), axis=axis),
-                  tuple(shape), mask)  # fmt: skip
+    y = builder.op("Concat", *(one.name for one in tensors), axis=axis)
+    return Tensor(y, tuple(shape), _together(builder, tensors, axis), tensors[0].kind)
+
+
+def _together(builder: Builder, tensors: Sequence[Tensor], axis: int) -> str | None:
+    """The mask of concatenated arrays; an array that says nothing counts with all of its steps.
+
+    Of features, a step counts if it does in any of the arrays; before Keras 3, if in all.
+    """
+    masks = [one.mask for one in tensors]
+    if not any(masks):
+        return None
+    if axis != 1:
+        if not builder.old:
+            if not all(masks):
+                return None
+            return _folded(builder, "Or", masks)
+        return _folded(builder, "And", masks)
+    flags = []
+    for one in tensors:
+        if one.mask is None:
+            sizes = builder.sliced(builder.op("Shape", one.name), 0, 0, 2)
+            true = builder.constant(np.array([True]), "value")
+            flags.append(builder.op("Expand", true, sizes))
+        else:
+            flags.append(one.mask)
+    return builder.op("Concat", *flags, axis=1)
+
+
+def _folded(builder: Builder, op: str, masks: Sequence[str | None]) -> str:
+    first, *others = dict.fromkeys(mask for mask in masks if mask is not None)
+    for other in others:
+        first = builder.op(op, first, other)
+    return first
 
 
 def dot(builder: Builder, config: Config, tensors: Sequence[Tensor]) -> Tensor:
     """Dot of two arrays along one axis of each."""
     if len(tensors) != 2 or any(len(one.shape) not in (2, 3) for one in tensors):
         raise ContentError("expected two arrays of two or three axes")
-    if config.get("normalize"):
-        raise ContentError("normalize is not implemented")
     given = config.get("axes", -1)
     both = given if isinstance(given, list) else [given, given]
     sizes_of([axis if type(axis) is int else None for axis in both], 2, "axes", least=-3)
     axes = [axis_of(axis, len(one.shape)) for axis, one in zip(both, tensors, strict=True)]
     if 0 in axes:
         raise ContentError("axes: expected none over the batch")
+    if config.get("normalize"):
+        tensors = [_of_length_one(builder, one, axis)
+                   for one, axis in zip(tensors, axes, strict=True)]  # fmt: skip
     first, second = (_last(builder, one, axis) for one, axis in zip(tensors, axes, strict=True))
     turned = builder.transposed(second.name, 0, 2, 1)
     y = builder.op("MatMul", first.name, turned)
@@ -115,6 +174,13 @@ def dot(builder: Builder, config: Config, tensors: Sequence[Tensor]) -> Tensor:
         lost, kept = [2], (shape[0], 1)
     return Tensor(builder.op("Squeeze", y, builder.integers(*lost)), kept) if lost else (
         Tensor(y, shape))  # fmt: skip
+
+
+def _of_length_one(builder: Builder, x: Tensor, axis: int) -> Tensor:
+    square = builder.op("Mul", x.name, x.name)
+    total = builder.op("ReduceSum", square, builder.integers(axis), keepdims=1)
+    length = builder.op("Sqrt", builder.op("Max", total, builder.number(1e-12)))
+    return x._replace(name=builder.op("Div", x.name, length))
 
 
 def _last(builder: Builder, x: Tensor, axis: int) -> Tensor:
@@ -130,9 +196,10 @@ def _last(builder: Builder, x: Tensor, axis: int) -> Tensor:
 # --- masks ----------------------------------------------------------------------------------
 
 
-def differs(builder: Builder, x: Tensor, value: Any, index: bool) -> str:
-    """Where an array is not this number; ``index``: of whole numbers."""
-    wanted = np.array(number_of(value, "mask_value"), np.int64 if index else builder.dtype)
+def differs(builder: Builder, x: Tensor, value: Any) -> str:
+    """Where an array is not this number."""
+    dtype = np.int64 if x.kind == "int" else builder.dtype
+    wanted = np.array(number_of(value, "mask_value"), dtype)
     name = builder.constant(wanted, "value")
     return builder.op("Not", builder.op("Equal", x.name, name))
 

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from pyrnn._types import Array
 from pyrnn.interop.keras.hdf5 import ContentError
 from pyrnn.interop.keras.sources import MOST_NESTING, inner_layers, named_layers
 
@@ -184,6 +187,17 @@ def _arguments(node: Any) -> tuple[list[Any], dict[str, Any]]:
     return arguments, named
 
 
+def _array(config: Mapping[str, Any]) -> Array:
+    """An array among the arguments, which a configuration has as numbers in lists."""
+    try:
+        array = np.array(config.get("value"), np.dtype(str(config.get("dtype"))))
+    except (TypeError, ValueError) as error:
+        raise ContentError("expected an array of numbers as an argument") from error
+    if array.dtype.kind not in "biuf":
+        raise ContentError(f"expected an array of numbers as an argument, got {array.dtype}")
+    return array
+
+
 def _flat(value: Any) -> Iterator[Any]:
     if isinstance(value, list):
         for one in value:
@@ -203,5 +217,7 @@ def _value(value: Any, depth: int) -> Any:
         history = config.get("keras_history") if isinstance(config, dict) else None
         if isinstance(history, list) and is_place(history):
             return Place(history[0], history[1], history[2])
+        if value.get("class_name") == "__numpy__" and isinstance(config, dict):
+            return _array(config)
         return {str(key): _value(one, depth + 1) for key, one in value.items()}
     return value

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from pyrnn._types import Array
-from pyrnn.interop.keras.graphs.builder import Builder, Tensor, axis_of, number_of
+from pyrnn.interop.keras.graphs.builder import (
+    Builder,
+    Tensor,
+    axes_of,
+    axis_of,
+    known,
+    number_of,
+)
 from pyrnn.interop.keras.hdf5 import ContentError
 
 Config = Mapping[str, Any]
@@ -19,16 +26,27 @@ def _check_last_axis(config: Config, x: Tensor) -> None:
         raise ContentError("expected a normalisation over the last axis, got another")
 
 
-def _check_sizes(x: Tensor, arrays: Sequence[Array], count: int) -> None:
-    fits = len(arrays) == count and all(array.ndim == 1 for array in arrays)
-    sizes = {len(array) for array in arrays} if fits else set()
-    if not fits or len(sizes) > 1 or (sizes and x.features not in (None, *sizes)):
-        raise ContentError(f"expected {count} arrays of {x.features} numbers each")
+def _along(array: Array, x: Tensor, axes: Sequence[int]) -> Array:
+    """An array of some axes of x as one of all axes, of size 1 where it has none."""
+    shape = [1] * len(x.shape)
+    for axis, size in zip(axes, array.shape, strict=True):
+        shape[axis] = size
+    return array.reshape(shape[min(axes) :])
 
 
-def _affine(
-    builder: Builder, config: Config, y: str, arrays: Sequence[Array], scale: bool, center: bool
-) -> str:
+def _check_sizes(x: Tensor, arrays: Sequence[Array], count: int, axes: Sequence[int]) -> None:
+    shapes = {array.shape for array in arrays}
+    wanted = tuple(x.shape[axis] for axis in axes)
+    fits = len(arrays) == count and len(shapes) <= 1 and all(len(s) == len(axes) for s in shapes)
+    if not fits or any(
+        size not in (None, one) for shape in shapes
+        for size, one in zip(wanted, shape, strict=True)
+    ):  # fmt: skip
+        shown = " by ".join(str(size) for size in wanted)
+        raise ContentError(f"expected {count} arrays of {shown} numbers each")
+
+
+def _affine(builder: Builder, y: str, arrays: Sequence[Array], scale: bool, center: bool) -> str:
     if scale:
         y = builder.op("Mul", y, builder.weight(arrays[0], "gamma"))
     if center:
@@ -38,9 +56,12 @@ def _affine(
 
 def batch_norm(builder: Builder, config: Config, x: Tensor, arrays: Sequence[Array]) -> Tensor:
     """BatchNormalization with its running averages: maybe gamma and beta, then mean, variance."""
-    _check_last_axis(config, x)
+    axes = axes_of(config.get("axis", -1), len(x.shape))
+    if len(axes) != 1 or not axes[0]:
+        raise ContentError("expected a normalisation of one axis behind the batch, got another")
     scale, center = (bool(config.get(name, True)) for name in ("scale", "center"))
-    _check_sizes(x, arrays, 2 + scale + center)
+    _check_sizes(x, arrays, 2 + scale + center, axes)
+    arrays = [_along(array, x, axes) for array in arrays]
     mean, variance = arrays[-2:]
     eps = number_of(config.get("epsilon", 1e-3), "epsilon")
     factor = 1 / np.sqrt(variance.astype(np.float64) + eps)
@@ -53,15 +74,20 @@ def batch_norm(builder: Builder, config: Config, x: Tensor, arrays: Sequence[Arr
 
 
 def layer_norm(builder: Builder, config: Config, x: Tensor, arrays: Sequence[Array]) -> Tensor:
-    """LayerNormalization over the last axis."""
-    if config.get("rms_scaling"):
-        raise ContentError("rms_scaling is not implemented")
-    _check_last_axis(config, x)
-    scale, center = (bool(config.get(name, True)) for name in ("scale", "center"))
-    _check_sizes(x, arrays, scale + center)
+    """LayerNormalization over some axes, mostly the last one."""
+    axes = axes_of(config.get("axis", -1), len(x.shape))
+    if not axes[0]:
+        raise ContentError("expected a normalisation over axes behind the batch, got the batch")
     eps = number_of(config.get("epsilon", 1e-3), "epsilon")
-    if not arrays:
-        return x._replace(name=_normalised(builder, x, eps))
+    if config.get("rms_scaling"):
+        _check_sizes(x, arrays, 1, axes)
+        return _by_variance(builder, x, _along(arrays[0], x, axes), axes, eps)
+    scale, center = (bool(config.get(name, True)) for name in ("scale", "center"))
+    _check_sizes(x, arrays, scale + center, axes)
+    if not arrays or axes != (len(x.shape) - 1,):
+        y = _normalised(builder, x.name, axes, eps)
+        arrays = [_along(array, x, axes) for array in arrays]
+        return x._replace(name=_affine(builder, y, arrays, scale, center))
     gamma = arrays[0] if scale else np.ones_like(arrays[0])
     names = [builder.weight(gamma, "gamma")]
     if center:
@@ -70,32 +96,62 @@ def layer_norm(builder: Builder, config: Config, x: Tensor, arrays: Sequence[Arr
     return x._replace(name=y)
 
 
-def _normalised(builder: Builder, x: Tensor, eps: float) -> str:
-    """Mean 0 and variance 1 along the last axis."""
-    mean = builder.op("ReduceMean", x.name, axes=(-1,), keepdims=1)
-    centred = builder.op("Sub", x.name, mean)
+def _by_variance(
+    builder: Builder, x: Tensor, gamma: Array, axes: Sequence[int], eps: float
+) -> Tensor:
+    """What Keras calls ``rms_scaling``: divided by the deviation, with its mean left in."""
+    off = builder.op("Sub", x.name, builder.op("ReduceMean", x.name, axes=axes, keepdims=1))
+    variance = builder.op("ReduceMean", builder.op("Mul", off, off), axes=axes, keepdims=1)
+    root = builder.op("Sqrt", builder.op("Add", variance, builder.number(eps)))
+    y = builder.op("Div", x.name, root)
+    return x._replace(name=builder.op("Mul", y, builder.weight(gamma, "gamma")))
+
+
+def group_norm(builder: Builder, config: Config, x: Tensor, arrays: Sequence[Array]) -> Tensor:
+    """GroupNormalization of groups of features, over all axes but the batch."""
+    _check_last_axis(config, x)
+    size = known(x.features, "features")
+    groups = config.get("groups", 32)
+    groups = size if groups == -1 else groups
+    if type(groups) is not int or groups < 1 or size % groups:
+        raise ContentError(f"groups: expected a divisor of {size}, got {str(groups)[:50]}")
+    scale, center = (bool(config.get(name, True)) for name in ("scale", "center"))
+    _check_sizes(x, arrays, scale + center, [len(x.shape) - 1])
+    eps = number_of(config.get("epsilon", 1e-3), "epsilon")
+    keep = [0] * (len(x.shape) - 1)
+    apart = builder.reshaped(x.name, *keep, groups, size // groups)
+    axes = [axis for axis in range(1, len(x.shape) + 1) if axis != len(x.shape) - 1]
+    y = builder.reshaped(_normalised(builder, apart, axes, eps), *keep, size)
+    return x._replace(name=_affine(builder, y, arrays, scale, center))
+
+
+def _normalised(builder: Builder, x: str, axes: Sequence[int], eps: float) -> str:
+    """Mean 0 and variance 1 over some axes."""
+    mean = builder.op("ReduceMean", x, axes=tuple(axes), keepdims=1)
+    centred = builder.op("Sub", x, mean)
     squares = builder.op("Mul", centred, centred)
-    variance = builder.op("ReduceMean", squares, axes=(-1,), keepdims=1)
+    variance = builder.op("ReduceMean", squares, axes=tuple(axes), keepdims=1)
     deviation = builder.op("Sqrt", builder.op("Add", variance, builder.number(eps)))
     return builder.op("Div", centred, deviation)
 
 
 def rms_norm(builder: Builder, config: Config, x: Tensor, arrays: Sequence[Array]) -> Tensor:
-    """RMSNormalization over the last axis."""
-    _check_last_axis(config, x)
-    _check_sizes(x, arrays, 1)
+    """RMSNormalization over some axes, mostly the last one."""
+    axes = axes_of(config.get("axis", -1), len(x.shape))
+    _check_sizes(x, arrays, 1, axes)
     squares = builder.op("Mul", x.name, x.name)
-    mean = builder.op("ReduceMean", squares, axes=(-1,), keepdims=1)
+    mean = builder.op("ReduceMean", squares, axes=axes, keepdims=1)
     eps = builder.number(number_of(config.get("epsilon", 1e-6), "epsilon"))
     y = builder.op("Div", x.name, builder.op("Sqrt", builder.op("Add", mean, eps)))
-    return x._replace(name=builder.op("Mul", y, builder.weight(arrays[0], "scale")))
+    scale = builder.weight(_along(arrays[0], x, axes), "scale")
+    return x._replace(name=builder.op("Mul", y, scale))
 
 
 def unit_norm(builder: Builder, config: Config, x: Tensor) -> Tensor:
-    """UnitNormalization: length 1 along one axis."""
-    axis = axis_of(config.get("axis", -1), len(x.shape))
+    """UnitNormalization: length 1 along some axes."""
+    axes = axes_of(config.get("axis", -1), len(x.shape))
     squares = builder.op("Mul", x.name, x.name)
-    total = builder.op("ReduceSum", squares, builder.integers(axis), keepdims=1)
+    total = builder.op("ReduceSum", squares, builder.integers(*axes), keepdims=1)
     length = builder.op("Sqrt", builder.op("Max", total, builder.number(1e-12)))
     return x._replace(name=builder.op("Div", x.name, length))
 

@@ -10,8 +10,10 @@ import numpy as np
 from pyrnn._types import Array
 from pyrnn.interop.keras.archive import Archive
 from pyrnn.interop.keras.graphs import activations, attention, merging
+from pyrnn.interop.keras.graphs.arguments import Given, given_to, of
 from pyrnn.interop.keras.graphs.builder import OPSET, Builder, Shape, Tensor
 from pyrnn.interop.keras.graphs.network import Call, Network, Place, network
+from pyrnn.interop.keras.graphs.operations import is_operation, operation
 from pyrnn.interop.keras.graphs.recurrent import Options, recurrent
 from pyrnn.interop.keras.graphs.table import (
     MAY_BE_EMPTY,
@@ -29,7 +31,7 @@ from pyrnn.interop.keras.sources import (
     inner_layers,
     named,
 )
-from pyrnn.interop.keras.wrappers import unwrapped
+from pyrnn.interop.keras.wrappers import is_old, unwrapped
 from pyrnn.interop.onnx.graph import Graph, Node, Program, Value
 from pyrnn.layers._layer import Layer
 from pyrnn.layers.recurrent._stack import Recurrent
@@ -43,11 +45,13 @@ _OF_TRAINING = {
 """Layers that change nothing but in training."""
 _KEEPS_MASK = {
     "Activation", "BatchNormalization", "BatchNormalizationV1", "BatchNormalizationV2", "Dense",
-    "ELU", "LayerNormalization", "LeakyReLU", "Normalization", "PReLU", "ReLU", "Softmax",
-    "ThresholdedReLU", "UnitNormalization", *_OF_TRAINING,
+    "ELU", "GroupNormalization", "LayerNormalization", "LeakyReLU", "Normalization", "PReLU",
+    "ReLU", "RMSNormalization", "Softmax", "ThresholdedReLU", "UnitNormalization", *_OF_TRAINING,
 }  # fmt: skip
 _RECURRENT = ("SimpleRNN", "LSTM", "GRU", "CuDNNLSTM", "CuDNNGRU", "RNN", "Bidirectional")
-_PREFIXES = ("keras.layers.", "keras.src.", "Custom>")
+_PREFIXES = ("Custom>", "keras.layers.")
+_ALWAYS_OPERATIONS = ("Any", "NotEqual", "Sum", "Mean")
+"""Names that no layer has; files may not say that they are operations."""
 
 Config = Mapping[str, Any]
 
@@ -71,7 +75,8 @@ def program(
         raise ContentError("expected a configuration, got weights alone")
     arrays = [array for source in found for side in source.arrays for array in side]
     wide = bool(arrays) and all(array.dtype == np.float64 for array in arrays)
-    maker = _Maker(Builder(np.dtype(np.float64 if wide else np.float32)), archive, found)
+    dtype: np.dtype[Any] = np.dtype(np.float64 if wide else np.float32)
+    maker = _Maker(Builder(dtype, is_old(archive.version)), archive, found)
     maker.layers, maker.refused = layers, refused
     return maker.program(archive.config)
 
@@ -124,7 +129,7 @@ class _Maker:
         label = self.builder.unique(name)
         dtype = np.dtype(np.int64) if index else self.builder.dtype
         self.inputs.append(Value(label, dtype, shape))
-        return Tensor(label, shape)
+        return Tensor(label, shape, None, "int" if index else "float")
 
     def _end(self, value: str, label: str) -> None:
         """Give a value the name of an output."""
@@ -156,7 +161,7 @@ class _Maker:
                     from error  # fmt: skip
             for output, tensor in enumerate(made):
                 values[Place(call.name, call.number, output)] = tensor
-        return [_of(values, place) for place in whole.outputs]
+        return [of(values, place) for place in whole.outputs]
 
     def _network(self, model: Config) -> Network:
         """The calls of a model in the model, found once."""
@@ -167,44 +172,36 @@ class _Maker:
     def _call(
         self, call: Call, around: tuple[str, ...], values: Mapping[Place, Tensor]
     ) -> list[Tensor]:
-        arguments = [
-            _of(values, one) if isinstance(one, Place) else one
-            for one in call.arguments
-            if one is not None
-        ]
-        options = dict(call.options)
-        mask = options.pop("mask", None)
-        if isinstance(mask, Place) and arguments and isinstance(arguments[0], Tensor):
-            arguments[0] = arguments[0]._replace(mask=_of(values, mask).name)
-        for one in (value for value in options.values() if isinstance(value, (list, Place))):
-            places = one if isinstance(one, list) else [one]
-            arguments += [_of(values, place) for place in places if isinstance(place, Place)]
-        tensors = [one for one in arguments if isinstance(one, Tensor)]
-        if not tensors:
-            raise ContentError("expected arrays as arguments, got none")
         path = (*around, call.name)
-        if inner_layers(call.layer):
-            return self._model(self._network(call.layer), path, tensors)
         self.builder.scope = "/".join(path)
         class_name = str(call.layer["class_name"])
+        for prefix in _PREFIXES:
+            class_name = class_name.removeprefix(prefix)
+        config = _config(call.layer)
+        given = given_to(self.builder, call, values)
+        if inner_layers(call.layer):
+            given.check(())
+            return self._model(self._network(call.layer), path, given.tensors)
+        if is_operation(call.layer) or class_name in _ALWAYS_OPERATIONS:
+            made = operation(self.builder, class_name, {**config, **given.options}, given.arguments)
+            if made is not None:
+                return made
         if class_name in merging.ELEMENTWISE:
-            return [merging.elementwise(self.builder, class_name, arguments)]
-        if class_name == "NotEqual":
-            (other,) = [one for one in arguments if not isinstance(one, Tensor)]
-            return [self._not_equal(tensors[0], other)]
-        return self.layer(class_name, _config(call.layer), path, tensors)
-
-    def _not_equal(self, x: Tensor, other: Any) -> Tensor:
-        index = any(value.name == x.name and value.dtype == np.int64 for value in self.inputs)
-        return x._replace(name=merging.differs(self.builder, x, other, index))
+            given.check(())
+            return [merging.elementwise(self.builder, class_name, given.arguments)]
+        return self.layer(class_name, config, path, given)
 
     # --- layers -----------------------------------------------------------------------------
 
     def layer(
-        self, class_name: str, config: Config, path: tuple[str, ...], tensors: Sequence[Tensor]
+        self, class_name: str, config: Config, path: tuple[str, ...], given: Given
     ) -> list[Tensor]:
         """The outputs of one layer."""
+        tensors = given.tensors
         x = tensors[0]
+        if class_name in attention.SCORES or class_name == attention.HEADS:
+            return self._attention(class_name, config, path, given)
+        given.check(())
         if class_name in _RECURRENT:
             return self._recurrent(class_name, config, path, tensors)
         if class_name == "TimeDistributed":
@@ -213,13 +210,29 @@ class _Maker:
             return [merging.concatenate(self.builder, config, tensors)]
         if class_name == "Dot":
             return [merging.dot(self.builder, config, tensors)]
-        if class_name in attention.SCORES:
-            arrays = self._arrays(path, class_name)
-            return [attention.attention(self.builder, class_name, config, tensors, arrays)]
         y = self._one(class_name, config, path, x)
         if y.mask is None and class_name in _KEEPS_MASK:
             y = y._replace(mask=x.mask)
         return [y]
+
+    def _attention(
+        self, class_name: str, config: Config, path: tuple[str, ...], given: Given
+    ) -> list[Tensor]:
+        given.check(("use_causal_mask", "return_attention_scores"))
+        causal, scores = (
+            bool(given.options.get(name)) for name in ("use_causal_mask", "return_attention_scores")
+        )
+        call = attention.Call(causal, scores, given.allowed)
+        if class_name == attention.HEADS:
+            source = self.sources.get(self.names.get(path, ""))
+            sides, parts = ((), ()) if source is None else (source.arrays, source.parts)
+            heads = attention.heads_of(config, sides, parts)
+            return attention.multi_head(self.builder, config, given.tensors, heads, call)
+        arrays = self._arrays(path, class_name)
+        if given.allowed is not None:
+            raise ContentError("attention_mask: expected masks of the query and of the value")
+        return attention.attention(
+            self.builder, class_name, config, given.tensors, arrays, call)  # fmt: skip
 
     def _one(self, class_name: str, config: Config, path: tuple[str, ...], x: Tensor) -> Tensor:
         """The output of a layer of one input."""
@@ -234,12 +247,10 @@ class _Maker:
             return self._activated(config, x)
         if class_name == "Masking":
             value = config.get("mask_value", 0.0)
-            flags = merging.any_of(builder, merging.differs(builder, x, value, False), -1)
+            flags = merging.any_of(builder, merging.differs(builder, x, value), -1)
             kept = builder.op("Unsqueeze", flags, builder.integers(len(x.shape) - 1))
             kept = builder.op("Where", kept, x.name, builder.number(0.0))
             return Tensor(kept, x.shape, flags)
-        if class_name == "Any":  # of flags, in the masks of Keras 3
-            return Tensor(merging.any_of(builder, x.name, -1), x.shape[:-1])
         if class_name in WEIGHTED:
             arrays = self._arrays(path, class_name)
             y = WEIGHTED[class_name](builder, config, x, arrays)
@@ -271,7 +282,8 @@ class _Maker:
         if inner_layers(inner):
             (y,) = self._model(self._network(inner), path, [steps])
         else:
-            (y,) = self.layer(str(inner.get("class_name")), _config(inner), path, [steps])
+            given = Given([steps], {}, None)
+            (y,) = self.layer(str(inner.get("class_name")), _config(inner), path, given)
         builder.scope = "/".join(path)
         before = builder.sliced(sizes, 0, 0, 2)
         made = builder.sliced(builder.op("Shape", y.name), 0, 1, len(y.shape))
@@ -325,12 +337,6 @@ class _Maker:
 def _config(layer: Config) -> Config:
     config = layer.get("config")
     return config if isinstance(config, dict) else {}
-
-
-def _of(values: Mapping[Place, Tensor], place: Any) -> Tensor:
-    if place not in values:
-        raise ContentError(f"expected an output of {str(place[0])[:50]!r} that there is")
-    return values[place]
 
 
 def _shape(given: Any, name: str) -> Shape:

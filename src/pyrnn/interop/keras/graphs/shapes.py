@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from pyrnn.interop.keras.graphs.builder import Builder, Shape, Tensor, axis_of, known, sizes_of
+from pyrnn.interop.keras.graphs.builder import Builder, Shape, Tensor, known, sizes_of
 from pyrnn.interop.keras.hdf5 import ContentError
 
 Config = Mapping[str, Any]
@@ -64,45 +64,73 @@ def repeat_vector(builder: Builder, config: Config, x: Tensor) -> Tensor:
 
 
 def zero_padding(builder: Builder, config: Config, x: Tensor) -> Tensor:
-    """ZeroPadding1D."""
-    before, behind = _pair(config.get("padding", 1), "padding")
-    _check_axes(x)
-    y = builder.op("Pad", x.name, builder.integers(0, before, 0, 0, behind, 0))
-    return Tensor(y, _with_steps(x, lambda steps: steps + before + behind))
+    """ZeroPadding1D and 2D."""
+    pairs = _pairs(config.get("padding", 1), x, "padding")
+    pads = [(0, 0), *pairs, (0, 0)]
+    sizes = [*(before for before, _ in pads), *(behind for _, behind in pads)]
+    y = builder.op("Pad", x.name, builder.integers(*sizes))
+    return Tensor(y, _resized(x, lambda size, axis: size + sum(pairs[axis])))
 
 
 def cropping(builder: Builder, config: Config, x: Tensor) -> Tensor:
-    """Cropping1D."""
-    before, behind = _pair(config.get("cropping", 1), "cropping")
-    _check_axes(x)
-    end = -behind if behind else np.iinfo(np.int64).max
-    y = builder.sliced(x.name, 1, before, int(end))
-    return Tensor(y, _with_steps(x, lambda steps: steps - before - behind))
+    """Cropping1D and 2D."""
+    pairs = _pairs(config.get("cropping", 1), x, "cropping")
+    y = x.name
+    for axis, (before, behind) in enumerate(pairs, 1):
+        end = -behind if behind else int(np.iinfo(np.int64).max)
+        y = builder.sliced(y, axis, before, end)
+    shape = _resized(x, lambda size, axis: size - sum(pairs[axis]))
+    if any(size is not None and size < 1 for size in shape):
+        raise ContentError(f"cropping: expected less than {x.shape[1:-1]} in all")
+    return Tensor(y, shape)
 
 
 def up_sampling(builder: Builder, config: Config, x: Tensor) -> Tensor:
-    """UpSampling1D: each step several times."""
-    (size,) = sizes_of(config.get("size", config.get("length", 2)), 1, "size")
-    _check_axes(x)
-    raised = builder.op("Unsqueeze", x.name, builder.integers(2))
-    tiled = builder.op("Tile", raised, builder.integers(1, 1, size, 1))
-    y = builder.reshaped(tiled, 0, -1, known(x.features, "features"))
-    return Tensor(y, _with_steps(x, lambda steps: steps * size))
+    """UpSampling1D and 2D: each step several times."""
+    check_last(config)
+    if config.get("interpolation", "nearest") != "nearest":
+        raise ContentError("interpolation: expected nearest, got another")
+    count = _spatial(x)
+    sizes = sizes_of(config.get("size", config.get("length", 2)), count, "size")
+    raised = builder.op("Unsqueeze", x.name, builder.integers(*range(2, 2 * count + 1, 2)))
+    each = [part for size in sizes for part in (1, size)]
+    tiled = builder.op("Tile", raised, builder.integers(1, *each, 1))
+    # Sizes that are known are said, of the others one can be found from the rest.
+    shape = _resized(x, lambda size, axis: size * sizes[axis])
+    left = [-1 if size is None else size for size in shape[1:-1]]
+    if left.count(-1) > 1:
+        raise ContentError("expected at most one axis of unknown size")
+    y = builder.reshaped(tiled, 0, *left, known(x.features, "features"))
+    return Tensor(y, shape)
 
 
-def _pair(value: Any, name: str) -> tuple[int, int]:
-    before, behind = sizes_of(value, 2, name, least=0)
-    return before, behind
+def _pairs(value: Any, x: Tensor, name: str) -> list[tuple[int, int]]:
+    """What is put or cut before and behind each axis between batch and channels."""
+    count = _spatial(x)
+    if count == 1 and not (isinstance(value, list) and len(value) == 1):
+        value = [value]
+    given = value if isinstance(value, list) else [value] * count
+    if len(given) != count:
+        raise ContentError(f"{name}: expected {count} pairs of numbers, got {str(value)[:50]}")
+    found = []
+    for one in given:
+        before, behind = sizes_of(one, 2, name, least=0)
+        found.append((before, behind))
+    return found
 
 
-def _check_axes(x: Tensor) -> None:
-    if len(x.shape) != 3:
-        raise ContentError(f"expected sequences, got {len(x.shape)} axes")
+def _spatial(x: Tensor) -> int:
+    if len(x.shape) not in (3, 4):
+        raise ContentError(f"expected sequences or images, got {len(x.shape)} axes")
+    return len(x.shape) - 2
 
 
-def _with_steps(x: Tensor, change: Any) -> Shape:
-    steps = x.shape[1]
-    return (x.shape[0], None if steps is None else change(steps), *x.shape[2:])
+def _resized(x: Tensor, change: Callable[[int, int], int]) -> Shape:
+    """The shape with other sizes of the axes between batch and channels."""
+    inner = (
+        None if size is None else change(size, axis) for axis, size in enumerate(x.shape[1:-1])
+    )
+    return (x.shape[0], *inner, x.shape[-1])
 
 
 # --- over time ------------------------------------------------------------------------------
@@ -134,13 +162,3 @@ def _over(config: Config, x: Tensor) -> tuple[tuple[int, ...], Shape, int]:
     axes = tuple(range(1, len(x.shape) - 1))
     keep = bool(config.get("keepdims"))
     return axes, (x.shape[0], *((1,) * len(axes) if keep else ()), x.shape[-1]), int(keep)
-
-
-def reduced(builder: Builder, config: Config, x: Tensor, op: str) -> Tensor:
-    """The operations ``keras.ops.mean`` and ``sum``, along one axis."""
-    axis = axis_of(config.get("axis"), len(x.shape))
-    keep = bool(config.get("keepdims"))
-    shape = (*x.shape[:axis], *((1,) if keep else ()), *x.shape[axis + 1 :])
-    if op == "ReduceSum":
-        return Tensor(builder.op(op, x.name, builder.integers(axis), keepdims=int(keep)), shape)
-    return Tensor(builder.op(op, x.name, axes=(axis,), keepdims=int(keep)), shape)

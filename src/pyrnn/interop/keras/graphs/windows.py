@@ -38,6 +38,54 @@ def separable(builder: Builder, config: Config, x: Tensor, arrays: Sequence[Arra
     return _convolved(builder, {}, y, point, bias, 1, "pointwise")
 
 
+def transposed(builder: Builder, config: Config, x: Tensor, arrays: Sequence[Array]) -> Tensor:
+    """Conv1DTranspose and 2D: kernel (k..., out, in), maybe a bias, padded as TensorFlow does."""
+    check_last(config)
+    axes = len(x.shape) - 2
+    kernel, bias = _kernel(arrays, axes, 2)
+    strides = sizes_of(config.get("strides", 1), axes, "strides")
+    dilations = sizes_of(config.get("dilation_rate", 1), axes, "dilation_rate")
+    given, padding = config.get("output_padding"), config.get("padding", "valid")
+    more = None if given is None else sizes_of(given, axes, "output_padding", least=0)
+    if padding not in ("valid", "same"):
+        raise ContentError(f"padding: expected valid or same, got {str(padding)[:50]}")
+    if x.features not in (None, kernel.shape[-1]):
+        raise ContentError(f"expected {kernel.shape[-1]} channels, got {x.features}")
+    if bias is not None and bias.shape != kernel.shape[-2:-1]:
+        raise ContentError(f"expected a bias for {kernel.shape[-2]} channels, got {bias.shape}")
+    begins, ends, extra = [], [], []
+    shape: list[int | None] = []
+    for axis, stride in enumerate(strides):
+        reach = (kernel.shape[axis] - 1) * dilations[axis] + 1
+        own = None if more is None else more[axis]
+        cut, left = _cut(reach, stride, padding == "same", own)
+        begins.append(cut)
+        ends.append(max(left, 0))
+        extra.append(max(-left, 0))
+        size = x.shape[axis + 1]
+        made = None if size is None else (size - 1) * stride + reach - cut - left
+        if made is not None and made < 1:
+            raise ContentError(f"expected more than {size} steps")
+        shape.append(made)
+    attributes = {"kernel_shape": kernel.shape[:-2], "strides": strides, "dilations": dilations}
+    attributes |= {"pads": (*begins, *ends), "output_padding": tuple(extra)}
+    weight = kernel.transpose(-1, -2, *range(axes))
+    names = [builder.weight(weight, "kernel")]
+    if bias is not None:
+        names.append(builder.weight(bias, "bias"))
+    y = _channels_last(builder, "ConvTranspose", x, names, attributes)
+    return Tensor(y, (x.shape[0], *shape, kernel.shape[-2]))
+
+
+def _cut(reach: int, stride: int, same: bool, more: int | None) -> tuple[int, int]:
+    """What is cut off before and behind; less than 0 are zeros behind."""
+    if not same:
+        return 0, min(reach - stride, 0) if more is None else -more
+    whole = stride + reach - 2 if more is None else reach + reach % 2 - 2 + more
+    before = min(whole // 2 + whole % 2, reach - 1)
+    return reach - 1 - before, reach - 1 - (whole - before)
+
+
 def _by_channel(kernel: Array) -> Array:
     """A kernel (k..., in, multiplier) as that of as many groups as there are channels."""
     return kernel.reshape(*kernel.shape[:-2], 1, -1)
