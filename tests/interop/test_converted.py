@@ -57,6 +57,7 @@ def silly_model():
         Node("LeakyRelu", "l", ("b",), ("y",), {"alpha": 0.1}),
         Node("Cast", "cast", ("half",), ("h",), {"to": 1}),
         Node("Constant", "k", (), ("n",), {"value": np.array([True, False])}),
+        Node("Constant", "one", (), ("m",), {"value": np.array(True)}),
     )  # fmt: skip
     constants = {
         "zero": np.array(0.0, np.float32),

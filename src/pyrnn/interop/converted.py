@@ -265,7 +265,7 @@ def _tensor(name: str, contents: Contents, file: BinaryIO) -> AnyArray:
     if array.size:
         _safetensors.read_into(array.reshape(-1), file, contents.start + found.begin)
     if dtype == np.bool_:
-        array = array.view(np.uint8) != 0
+        array = np.asarray(array.view(np.uint8) != 0)  # of one number as well, which has no axes
     return array
 
 

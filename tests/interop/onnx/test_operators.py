@@ -24,16 +24,17 @@ RECURRENT = {
 }  # fmt: skip
 AROUND = (
     "add", "argmax", "batchnorm", "blackmanwindow", "cast", "clip", "concat", "constant",
-    "constantofshape", "conv", "convtranspose", "cumsum", "dft", "div", "dropout", "einsum", "elu",
-    "erf", "expand", "eyelike", "flatten",
+    "constantofshape", "conv", "convtranspose", "cumsum", "depthtospace", "dft", "div", "dropout",
+    "einsum", "elu", "erf", "expand", "eyelike", "flatten",
     "gather", "gatherelements", "gathernd", "gelu", "gemm", "globalaveragepool",
     "groupnormalization", "hammingwindow", "hannwindow", "hardmax", "hardsigmoid", "identity",
     "if", "instancenorm", "layernormalization", "leakyrelu", "logsoftmax", "loop",
     "lpnormalization", "matmul", "meanvariancenormalization", "melweightmatrix",
     "mul", "onehot", "pad", "pow", "qlinearconv", "qlinearmatmul", "range", "reducemean",
     "reducesum", "relu", "rmsnormalization", "shrink", "stft", "swish", "trilu",
-    "reshape", "reversesequence", "scan", "scatternd", "shape", "sigmoid", "slice", "softmax",
-    "split", "sqrt", "squeeze", "sub", "tanh", "tile", "topk", "transpose", "unsqueeze", "where",
+    "reshape", "resize", "reversesequence", "scan", "scatternd", "shape", "sigmoid", "slice",
+    "softmax", "spacetodepth", "split", "sqrt", "squeeze", "sub", "tanh", "tile", "topk",
+    "transpose", "unsqueeze", "where",
 )  # fmt: skip
 """Files of onnx's cases; the long form takes all."""
 
@@ -57,8 +58,17 @@ def array_of(value):
     return numpy_helper.to_array(value) if isinstance(value, TensorProto) else value
 
 
+UNLIKE_ONNXRUNTIME = (
+    "test_resize_downsample_scales_cubic_align_corners",
+    "test_resize_downsample_scales_linear_align_corners",
+)
+"""Here the last numbers of both sizes do not meet; for onnxruntime, PyTorch and pyrnn they do."""
+
+
 def check(case):
     """Whether a case can be run; if so its outputs are right."""
+    if case.name in UNLIKE_ONNXRUNTIME:
+        return False
     try:
         model = backend.prepare(case.model)
     except backend.UnsupportedError:

@@ -120,6 +120,23 @@ def test_operators(name):
                 np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5)
 
 
+def test_a_sum_with_more_than_24_bits():
+    """Where float32 would round, float64 does not."""
+    q = np.full((3000, 2), 127, np.int8)
+    a = R.integers(200, 256, (2, 3000)).astype(np.uint8)
+    model, given = model_of("MatMulInteger", [a, q], {}, fixed=(1,))
+    (y,) = backend.prepare(model).run(given)
+    assert np.array_equal(y, a.astype(np.int64) @ q.astype(np.int64))
+    assert y.max() > 1 << 24
+
+
+def test_zero_points_of_another_type_are_refused():
+    inputs = [whole(np.uint8, 2, 3), whole(np.int8, 3, 4), np.int8(1)]
+    model, given = model_of("MatMulInteger", inputs, {}, fixed=(1,))
+    with pytest.raises(ValueError, match="expected a zero point of uint8, got int8"):
+        backend.prepare(model).run(given)
+
+
 def test_blocks():
     """As of version 21: a scale for each of several neighbours along an axis."""
     q, scale = whole(np.int8, 6, 2), scales(3, 2)

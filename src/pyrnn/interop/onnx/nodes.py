@@ -20,8 +20,10 @@ from pyrnn.interop.onnx.operators._build import (
     contradiction,
     folding,
 )
+from pyrnn.interop.onnx.operators.further.byte_lstm import lstm_of
+from pyrnn.interop.onnx.operators.further.sequences import Arrays
 from pyrnn.interop.onnx.operators.quantized import LSTM as LSTM_OF_BYTES
-from pyrnn.interop.onnx.operators.quantized import is_known, lstm_of
+from pyrnn.interop.onnx.operators.quantized import is_known
 from pyrnn.interop.onnx.operators.recurrent import settings_of, weights_of
 from pyrnn.interop.onnx.quantized_nodes import Links
 from pyrnn.interop.onnx.weights import layer_activations, plain_cell_of, to_cell, written
@@ -186,6 +188,8 @@ def _fold(build: Build, known: dict[str, AnyArray]) -> int:
     except Exception:  # whatever the error is, the node has no constant result
         return 0
     parts = result if type(result) is tuple else (result,)
+    if any(type(part) is Arrays for part in parts):
+        return 0
     made = {n: np.asarray(p) for n, p in zip(node.outputs, parts, strict=False) if n}
     known.update(made)
     return sum(array.size for array in made.values())

@@ -34,6 +34,7 @@ from pyrnn.interop.onnx.operators._build import (
     folding,
     ints,
 )
+from pyrnn.interop.onnx.operators.further.sequences import Arrays
 from pyrnn.interop.onnx.operators.quantized import is_known
 from pyrnn.interop.onnx.planning.convolutions import chained
 from pyrnn.interop.onnx.planning.steps import Step, freeing, named, quick
@@ -165,6 +166,8 @@ class Plan:
         except CONTRADICTIONS as error:
             raise GraphError(f"{node}: {contradiction(error)}") from error
         parts = result if type(result) is tuple else (result,)
+        if any(type(part) is Arrays for part in parts):
+            return False
         for name, part in zip(node.outputs, parts, strict=False):
             if name:
                 array = np.asarray(part)

@@ -103,14 +103,27 @@ def program(model: Any, folder: str | None = None) -> Program:
     if opset < 1 and not versions:
         raise GraphError("expected a version of ONNX's operators (opset_import), got none")
     if model.functions:
-        names = ", ".join(sorted({function.name for function in model.functions}))
-        raise UnsupportedError(f"functions of a model's own are not implemented: {names}")
+        model = _without_functions(model)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     _check_text(*metadata, *metadata.values())
     return Program(_graph(model.graph, folder), opset, metadata)
 
 
-def _graph(graph: Any, folder: str | None) -> Graph:
+def _without_functions(model: Any) -> Any:
+    """The model with its own functions in place of the nodes that call them."""
+    from onnx import inliner
+
+    names = ", ".join(sorted({function.name for function in model.functions}))
+    try:
+        inlined = inliner.inline_local_functions(model)
+    except Exception as error:  # onnx raises several kinds of its own
+        raise GraphError(f"functions of the model's own ({names}): {error}") from error
+    if inlined.functions:
+        raise GraphError(f"expected functions that end, got some that call themselves: {names}")
+    return inlined
+
+
+def _graph(graph: Any, folder: str | None, inner: bool = False) -> Graph:
     if graph.sparse_initializer:
         raise UnsupportedError("sparse weights are not implemented")
     constants: dict[str, AnyArray] = {}
@@ -118,15 +131,17 @@ def _graph(graph: Any, folder: str | None) -> Graph:
     for tensor in graph.initializer:
         constants[tensor.name] = to_array(tensor, folder)
     # Until version 3 of the format every weight was an input with a default as well.
-    inputs = tuple(_value(value) for value in graph.input if value.name not in constants)
+    inputs = tuple(_value(v, inner) for v in graph.input if v.name not in constants)
     nodes = tuple(_node(node, number, folder) for number, node in enumerate(graph.node))
-    return Graph(graph.name, inputs, tuple(map(_value, graph.output)), constants, nodes)
+    outputs = tuple(_value(value, inner) for value in graph.output)
+    return Graph(graph.name, inputs, outputs, constants, nodes)
 
 
-def _value(value: Any) -> Value:
+def _value(value: Any, inner: bool) -> Value:
+    """An input or output; within a node it may be a sequence."""
     _check_text(value.name)
     kind = value.type.WhichOneof("value")
-    if kind is None:
+    if kind is None or (inner and kind == "sequence_type"):
         return Value(value.name)
     if kind != "tensor_type":
         raise UnsupportedError(f"{value.name}: expected a tensor, got a {kind[:-5]}")
@@ -180,7 +195,7 @@ def _attribute(attribute: Any, folder: str | None) -> Any:
     if kind == AttributeProto.TENSOR:
         return to_array(attribute.t, folder)
     if kind == AttributeProto.GRAPH:
-        return _graph(attribute.g, folder)
+        return _graph(attribute.g, folder, inner=True)
     if kind == AttributeProto.FLOATS:
         return tuple(map(float, attribute.floats))
     if kind == AttributeProto.INTS:

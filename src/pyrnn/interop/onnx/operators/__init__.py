@@ -18,10 +18,18 @@ from pyrnn.interop.onnx.operators import (
     windows,
 )
 from pyrnn.interop.onnx.operators._build import Builder
-from pyrnn.interop.onnx.operators.further import norms, signals, special
+from pyrnn.interop.onnx.operators.further import (
+    byte_lstm,
+    norms,
+    resizing,
+    sequences,
+    signals,
+    special,
+)
 
 OPERATORS: Mapping[str, Builder] = {
     **arithmetic.TABLE,
+    **byte_lstm.TABLE,
     **dense.TABLE,
     **pools.TABLE,
     **quantized.TABLE,
@@ -29,6 +37,8 @@ OPERATORS: Mapping[str, Builder] = {
     **reductions.TABLE,
     **shapes.TABLE,
     **norms.TABLE,
+    **resizing.TABLE,
+    **sequences.TABLE,
     **signals.TABLE,
     **special.TABLE,
     **transposed.TABLE,

@@ -1,8 +1,8 @@
 """Operators on numbers of 8 bits, as `onnxruntime.quantization` writes them into models.
 
-q stands for (q − zero point) · scale. Products of integers are exact: they are computed in float64,
-which holds every sum of so many products of 8 bits that memory has room for. An LSTM with 8-bit
-weights runs as one of float32 with what the weights stand for: x and h are not rounded.
+q stands for (q − zero point) · scale. Products of integers are exact: they are computed in float32
+if each sum has room in its 24 bits, and in float64 otherwise, where memory ends before the room
+does.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from pyrnn.interop.onnx.graph import AnyArray, Node
-from pyrnn.interop.onnx.operators import recurrent, windows
+from pyrnn.interop.onnx.operators import windows
 from pyrnn.interop.onnx.operators._build import Build, Builder, Function, axis_of, dtype_of, plain
+from pyrnn.interop.onnx.operators.dense import linear
 
 LSTM = "DynamicQuantizeLSTM"
 OF_MICROSOFT = (
@@ -40,51 +41,6 @@ def dequantized(q: AnyArray, scale: AnyArray, zero: AnyArray | None = None) -> A
     wide = q.astype(np.int64) - (0 if zero is None else zero.astype(np.int64))
     values: AnyArray = wide.astype(scale.dtype) * scale
     return values
-
-
-def lstm_weight(q: AnyArray, scale: AnyArray, zero: AnyArray | None) -> Any:
-    """W or R of an LSTM, (directions, 4·H, ·), of (directions, ·, 4·H) quantised numbers.
-
-    The scale is of each direction, or of each of its columns.
-    """
-    directions, _, columns = q.shape
-    for name, part in (("scale", scale), ("zero point", zero)):
-        if part is not None and part.shape not in ((directions,), (directions, columns)):
-            raise ValueError(
-                f"{name}: expected shape ({directions},) or ({directions}, {columns}), "
-                f"got {part.shape}"
-            )
-    parts = [None if p is None else p.reshape(directions, 1, -1) for p in (scale, zero)]
-    assert parts[0] is not None
-    return np.ascontiguousarray(dequantized(q, parts[0], parts[1]).swapaxes(1, 2))
-
-
-def lstm_of(build: Build) -> Build:
-    """The LSTM that a quantised one stands for."""
-    node = build.node
-    inputs = list(node.inputs[:8])
-    constants = dict(build.constants)
-    for place, scale_at in ((1, 8), (2, 10)):
-        q, scale, zero = (build.constant(at) for at in (place, scale_at, scale_at + 1))
-        if q is None or scale is None or (zero is None and build.given(scale_at + 1)):
-            raise build.unsupported("quantised weights that are computed from the inputs")
-        if q.ndim != 3 or q.dtype.kind not in "iu" or scale.dtype != np.float32:
-            raise ValueError(f"expected whole numbers of 3 axes, got {q.dtype} of {q.shape}")
-        inputs[place] = f"{inputs[place]} dequantized"
-        constants[inputs[place]] = lstm_weight(q, scale, zero)
-    plain_node = Node("LSTM", node.name, tuple(inputs), node.outputs, node.attributes)
-    return Build(plain_node, build.opset, constants)
-
-
-def _lstm(build: Build) -> Function:
-    of_floats = lstm_of(build)
-    run = recurrent.TABLE["LSTM"](of_floats)
-    weights = [of_floats.constant(place) for place in (1, 2)]
-
-    def quantized(x: AnyArray, w: Any, r: Any, *rest: Any) -> Any:
-        return run(x, *weights, *rest[:5])
-
-    return quantized
 
 
 # --- quantisation ---------------------------------------------------------------------------
@@ -148,16 +104,52 @@ def _dequantize(build: Build) -> Function:
 # --- products -------------------------------------------------------------------------------
 
 
-def _without_zero(q: AnyArray, zero: AnyArray | None, rows: bool = False) -> Any:
-    """Q − zero point, in float64, of all numbers or of each row or column."""
+MOST_IN_SINGLE = 1 << 24
+"""Up to here float32 has every whole number."""
+MOST_BYTE = 255
+"""The largest difference of two numbers of 8 bits."""
+
+
+class Exact:
+    """A product with a fixed matrix (K, N) of whole numbers, exact for bytes a (..., K)."""
+
+    def __init__(self, weight: AnyArray) -> None:
+        self.weight = weight.astype(single_or_double(weight, 0))
+        self.dtype = self.weight.dtype
+        self.packed = linear(self.weight.T) if weight.size else None
+
+    def __call__(self, a: AnyArray) -> Any:
+        """Whole numbers as floats of ``dtype``, of a in the same."""
+        if self.packed is None or not a.size:
+            return np.matmul(a, self.weight)
+        rows = np.ascontiguousarray(a.reshape(-1, a.shape[-1]))
+        return self.packed.function()(rows).reshape(*a.shape[:-1], -1)
+
+
+def single_or_double(weight: AnyArray, axes: Any, bias: AnyArray | None = None) -> np.dtype[Any]:
+    """The narrower dtype that holds each sum of bytes times weights over these axes."""
+    sums = np.abs(weight).sum(axis=axes, dtype=np.float64) * MOST_BYTE
+    most = sums.max(initial=0)
+    if bias is not None:
+        most += np.abs(bias.astype(np.float64)).max(initial=0)
+    return np.dtype(np.float32 if most <= MOST_IN_SINGLE else np.float64)
+
+
+def without_zero(
+    q: AnyArray, zero: AnyArray | None, rows: bool = False, dtype: Any = np.float64
+) -> Any:
+    """Q − zero point, in a dtype of floats, of all numbers or of each row or column."""
     if q.dtype.kind not in "iu" or q.dtype.itemsize != 1:
         raise ValueError(f"expected numbers of 8 bits, got {q.dtype}")
-    wide = q.astype(np.float64)
+    wide = q.astype(dtype)
     if zero is None:
         return wide
+    if zero.dtype != q.dtype:
+        raise ValueError(f"expected a zero point of {q.dtype}, got {zero.dtype}")
     if rows and zero.ndim == 1 and zero.size > 1:
         zero = zero[:, None]
-    return wide - zero
+    wide -= zero.astype(dtype)
+    return wide
 
 
 def exact_product(build: Build, places: tuple[int, int]) -> Function:
@@ -165,11 +157,14 @@ def exact_product(build: Build, places: tuple[int, int]) -> Function:
     known = build.constant(places[0])
     zero = build.constant(places[1])
     fixed = known is not None and (zero is not None or not build.given(places[1]))
-    weight = _without_zero(known, zero) if fixed and known is not None else None
+    weight = without_zero(known, zero) if fixed and known is not None else None
+    product = None if weight is None or weight.ndim != 2 else Exact(weight)
 
     def run(a: AnyArray, a_zero: Any, b: AnyArray, b_zero: Any) -> Any:
-        right = _without_zero(b, b_zero) if weight is None else weight
-        return np.matmul(_without_zero(a, a_zero, rows=True), right)
+        if product is not None and a.ndim >= 2 and a.shape[-1] == len(product.weight):
+            return product(without_zero(a, a_zero, rows=True, dtype=product.dtype))
+        right = without_zero(b, b_zero) if weight is None else weight
+        return np.matmul(without_zero(a, a_zero, rows=True), right)
 
     return run
 
@@ -229,8 +224,8 @@ def _gemm(build: Build) -> Function:
         y_scale: AnyArray | None = None,
         y_zero: AnyArray | None = None,
     ) -> Any:
-        left = _without_zero(a.T if flip_a else a, a_zero)
-        y = np.matmul(left, _without_zero(b.T if flip_b else b, b_zero))
+        left = without_zero(a.T if flip_a else a, a_zero)
+        y = np.matmul(left, without_zero(b.T if flip_b else b, b_zero))
         if c is not None:
             y += c
         y = y.astype(np.float32) * (alpha * a_scale * b_scale)
@@ -246,7 +241,7 @@ def exact_convolution(build: Build, places: tuple[int, int, int]) -> Function:
     """Integers from x and w of quantised numbers, with their zero points and a bias of integers.
 
     ``places`` are those of w, its zero point and the bias; of all that is constant the core has the
-    weights packed, in float64.
+    weights packed.
     """
     names = ("x", "w", "b")
     fixed = {n: build.constant(p) for n, p in zip(names[1:], places[::2], strict=True)}
@@ -256,16 +251,19 @@ def exact_convolution(build: Build, places: tuple[int, int, int]) -> Function:
     known = weight is not None and (zero is not None or not build.given(places[1]))
     known = known and (bias is not None or not build.given(places[2]))
     constants: dict[str, AnyArray] = {}
+    dtype = np.dtype(np.float64)
     if known and weight is not None:
-        constants["w"] = _without_channels(weight, zero)
+        wide = _without_channels(weight, zero)
+        dtype = single_or_double(wide, tuple(range(1, wide.ndim)), bias)
+        constants["w"] = wide.astype(dtype)
         if bias is not None:
-            constants["b"] = bias.astype(np.float64)
+            constants["b"] = bias.astype(dtype)
     inputs = names if build.given(places[2]) else names[:2]
     node = Node("Conv", build.node.name, inputs, build.node.outputs[:1], attributes)
     convolve = windows.TABLE["Conv"](Build(node, build.opset, constants))
 
     def run(x: AnyArray, x_zero: Any, w: AnyArray, w_zero: Any, b: AnyArray | None) -> Any:
-        wide = _without_zero(x, x_zero)
+        wide = without_zero(x, x_zero, dtype=dtype)
         if known:
             return np.rint(convolve(wide, constants["w"], constants.get("b")))
         wide_b = None if b is None else b.astype(np.float64)
@@ -278,7 +276,7 @@ def _without_channels(w: AnyArray, zero: AnyArray | None) -> Any:
     """W − zero point, in float64, of all numbers or of each output channel."""
     if zero is not None and zero.size > 1:
         zero = zero.reshape(-1, *(1,) * (w.ndim - 1))
-    return _without_zero(w, zero)
+    return without_zero(w, zero)
 
 
 def _convolution(build: Build) -> Function:
@@ -294,7 +292,6 @@ TABLE: Mapping[str, Builder] = {
     "ConvInteger": _convolution,
     "DequantizeLinear": _dequantize,
     "DynamicQuantizeLinear": plain(_dynamic),
-    LSTM: _lstm,
     "DynamicQuantizeMatMul": _dynamic_matmul,
     "MatMulInteger": _matmul,
     "MatMulIntegerToFloat": _matmul_to_float,
