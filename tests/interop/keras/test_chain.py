@@ -127,29 +127,30 @@ def test_options_that_no_layer_has(name):
     assert written("m.keras", [row], [entry]).left == {"a": reason}
 
 
-REFUSED = {
-    "activation": (("LSTM", {"activation": "relu"}), {}, "directions that differ in activation"),
-    "gates": (
-        ("LSTM", {"recurrent_activation": "hard_sigmoid"}), {},
-        "directions that differ in recurrent_activation",
-    ),
-    "kind": (("GRU", {}), {}, "a LSTM and a GRU as its directions"),
-    "turned": (("LSTM", {}), {"go_backwards": True}, "its first direction backwards"),
-}  # fmt: skip
+APART = {
+    "activation": ("LSTM", {"activation": "relu"}),
+    "gates": ("LSTM", {"recurrent_activation": "hard_sigmoid"}),
+    "kind": ("GRU", {}),
+}
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", APART)
 def test_directions_of_different_options(name):
-    """Keras takes a layer of its own for the second direction."""
-    (kind, options), first, reason = REFUSED[name]
-    back = not first.get("go_backwards", False)
+    """Keras takes a layer of its own for the second direction; then here are two."""
+    kind, options = APART[name]
     row = files.config_of(
-        "Bidirectional", "a", layer=files.config_of("LSTM", "f", units=4, **first),
-        backward_layer=files.config_of(kind, "b", units=4, go_backwards=back, **options),
+        "Bidirectional", "a", layer=files.config_of("LSTM", "forward_f", units=4),
+        backward_layer=files.config_of(kind, "b", units=4, go_backwards=True, **options),
     )  # fmt: skip
-    arrays = files.random_arrays("LSTM", 4, 3)
-    whole = written("m.keras", [row], [("bidirectional", "a", (arrays, arrays))])
-    assert whole.refused == {"a": f"no layer has {reason}"}
+    arrays = files.random_arrays("LSTM", 4, 3), files.random_arrays(kind, 4, 3)
+    whole = written("m.keras", [row], [("bidirectional", "a", arrays)])
+    assert whole.refused == {}
+    assert list(whole.layers) == list(whole.left) == ["forward_f", "backward_b"]
+    assert [layer.reverse for layer in whole.layers.values()] == [False, True]
+    assert whole.layers["forward_f"].activation == "tanh"
+    assert getattr(whole.layers["backward_b"], "activation", "tanh") == options.get(
+        "activation", "tanh"
+    )
 
 
 def test_directions_of_equal_options():

@@ -101,6 +101,7 @@ class _Row:
         self.whole, self.functions = whole, functions
         self.turned = False
         self.zeros: tuple[int, int] | None = None
+        self.sides: dict[tuple[str, ...], bool] = {}
 
     def add(self, name: str, configured: Configured, layer: Layer | None) -> None:
         """The layers that one of Keras is."""
@@ -109,6 +110,9 @@ class _Row:
         zeros, self.zeros = self.zeros, None
         if zeros is not None and not isinstance(layer, Conv1d):
             self.leave(name, _ZEROS)
+        if configured.side:
+            self._side(name, configured, layer)
+            return
         if "TimeDistributed" in around and class_name not in _OF_EACH_STEP:
             self.leave(name, f"no layer of pyrnn is a TimeDistributed {class_name}")
             return
@@ -208,6 +212,16 @@ class _Row:
             self.leave(name, _TURNED)
             return layer
         return swapped(layer)
+
+    def _side(self, name: str, configured: Configured, layer: Layer | None) -> None:
+        """A cell of one of two directions that are several layers; all of them read x's steps."""
+        self.leave(name, "it belongs to one of two directions that are different layers")
+        if not isinstance(layer, Recurrent):
+            return
+        key = (*configured.path[:-1], configured.side)
+        if self.sides.setdefault(key, layer.reverse) and not layer.reverse:
+            layer = changed(layer, {"reverse": True})
+        self.put(name, layer)
 
     # --- layers without weights -------------------------------------------------------------
 

@@ -225,7 +225,8 @@ def _recurrent(
     arguments |= _activations(kind, options)
     if outer is not None:
         arguments |= _merged(outer)
-        _check_directions(options, outer, sides)
+        if kind == "GRU":
+            _check_forms(options, sides)
     elif options.config.get("go_backwards"):
         arguments["reverse"] = True
     if kind == "GRU":
@@ -311,27 +312,11 @@ def _merged(outer: Mapping[str, Any]) -> dict[str, Any]:
     return {"merge_mode": mode}
 
 
-def _check_directions(
-    options: _Options, outer: Mapping[str, Any], sides: Sequence[Sequence[Array]]
-) -> None:
-    """That both directions differ in nothing but their weights and their order."""
-    if options.config.get("go_backwards"):
-        raise UnsupportedError("no layer has its first direction backwards")
-    other = outer.get("backward_layer")
-    if not isinstance(other, dict) or not isinstance(other.get("config"), dict):
-        return
-    class_name, config = list(unwrapped(other.get("class_name"), other["config"]))[-1]
-    kind = _KINDS[options.class_name]
-    if _KINDS.get(class_name) != kind:
-        raise UnsupportedError(f"no layer has a {kind} and a {class_name} as its directions")
-    second = _Options(class_name, config, options.version)
-    chosen = [_activations(kind, one) for one in (options, second)]
-    if kind == "GRU":
-        for found, one, arrays in zip(chosen, (options, second), sides, strict=True):
-            found["reset_after"] = reset_after(arrays, one.config.get("reset_after"))
-    if chosen[0] != chosen[1]:
-        differing = ", ".join(name for name, value in chosen[0].items() if value != chosen[1][name])
-        raise UnsupportedError(f"no layer has directions that differ in {differing}")
+def _check_forms(options: _Options, sides: Sequence[Sequence[Array]]) -> None:
+    """That the arrays of both directions say the same form of a GRU."""
+    forms = {reset_after(arrays, options.config.get("reset_after")) for arrays in sides}
+    if len(forms) > 1:
+        raise UnsupportedError("no layer has directions that differ in reset_after")
 
 
 def _dense(arrays: Sequence[Array]) -> Layer:

@@ -8,12 +8,13 @@ its arrays in an attribute.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pyrnn._types import Array
 from pyrnn.interop.keras.archive import Archive
 from pyrnn.interop.keras.hdf5 import ContentError, Group
+from pyrnn.interop.keras.wrappers import unwrapped
 
 MOST_NESTING = 20
 
@@ -37,12 +38,16 @@ class Source(NamedTuple):
 
 
 class Configured(NamedTuple):
-    """A layer that the configuration names; ``path`` are the models around it and its own name."""
+    """A layer that the configuration names; ``path`` are the models around it and its own name.
+
+    ``side`` is the direction of a Bidirectional that it is, or is in, if each is a layer.
+    """
 
     path: tuple[str, ...]
     class_name: str
     config: Mapping[str, Any]
     keys: tuple[str, ...]
+    side: str = ""
 
 
 def sources(archive: Archive) -> list[Source]:
@@ -87,15 +92,25 @@ def _configured(
             yield from _each_cell(Configured(path, class_name, config, (*keys, key)))
 
 
-def each_cell(
+def sides_of(
     path: tuple[str, ...], class_name: str, config: Mapping[str, Any]
-) -> list[tuple[str, ...]]:
-    """The paths of the layers that a recurrent one is: one for each cell."""
-    return [one.path for one in _each_cell(Configured(path, class_name, config, ()))]
+) -> list[list[tuple[str, ...]]]:
+    """The paths of the layers that a recurrent one is: for each direction one for each cell.
+
+    A Bidirectional that is one layer of pyrnn counts as one direction.
+    """
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for one in _each_cell(Configured(path, class_name, config, ())):
+        found.setdefault(one.side, []).append(one.path)
+    return list(found.values())
 
 
 def _each_cell(layer: Configured) -> Iterator[Configured]:
     """An RNN of several cells is as many layers of one cell, one behind the other."""
+    if layer.class_name == "Bidirectional" and _is_apart(layer.config):
+        for side in _SIDES:
+            yield from _each_cell(_side(layer, side))
+        return
     stack = layer.config.get("cell") if layer.class_name == "RNN" else None
     if not isinstance(stack, dict) or stack.get("class_name") != "StackedRNNCells":
         yield layer
@@ -115,7 +130,55 @@ def _each_cell(layer: Configured) -> Iterator[Configured]:
         if number < len(cells) - 1:
             options["return_sequences"] = True
         path, keys = (*layer.path, str(name or key)), (*layer.keys, "cell", "cells", key)
-        yield Configured(path, "RNN", options, keys)
+        yield Configured(path, "RNN", options, keys, layer.side)
+
+
+_SIDES = ("forward", "backward")
+_MUST_AGREE = (
+    "units", "activation", "recurrent_activation", "use_bias", "reset_after",
+)  # fmt: skip
+
+
+def _is_apart(config: Mapping[str, Any]) -> bool:
+    """Whether the directions of a Bidirectional are no one layer of pyrnn."""
+    first = config.get("layer")
+    second = config.get("backward_layer")
+    if not _is_layer(first):
+        return False
+    if first["config"].get("go_backwards") or _is_stacked(first) or _is_stacked(second):
+        return True
+    if not _is_layer(second):
+        return False
+    (_, one), (_, other) = (list(unwrapped(side["class_name"], side["config"]))[-1]
+                            for side in (first, second))  # fmt: skip
+    if first["class_name"] != second["class_name"]:
+        return True
+    return any(one.get(name) != other.get(name) for name in _MUST_AGREE)
+
+
+def _is_layer(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("config"), dict) and \
+        isinstance(value.get("class_name"), str)  # fmt: skip
+
+
+def _is_stacked(layer: Any) -> bool:
+    cell = layer["config"].get("cell") if _is_layer(layer) else None
+    return isinstance(cell, dict) and cell.get("class_name") == "StackedRNNCells"
+
+
+def _side(both: Configured, side: str) -> Configured:
+    """One direction of a Bidirectional: its first layer, or its second one or that turned."""
+    layer = both.config["layer"]
+    config = dict(layer["config"])
+    if side == "backward":
+        other = both.config.get("backward_layer")
+        if _is_layer(other):
+            layer, config = other, dict(other["config"])
+        else:
+            config["go_backwards"] = not config.get("go_backwards")
+    name = str(config.get("name")).removeprefix("forward_").removeprefix("backward_")
+    path, keys = (*both.path, f"{side}_{name}"), (*both.keys, f"{side}_layer")
+    return Configured(path, layer["class_name"], config, keys, side)
 
 
 def named_layers(model: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -165,7 +228,7 @@ class _Saved(NamedTuple):
 
 
 def _new(root: Group, configured: Sequence[Configured]) -> Iterator[Source]:
-    saved = list(_saved(root, ()))
+    saved = list(_sides_apart(_saved(root, ()), configured))
     left = dict(enumerate(saved))
     names = _unique([layer.path for layer in configured])
     for layer, name in zip(configured, names, strict=True):
@@ -191,6 +254,19 @@ def _new(root: Group, configured: Sequence[Configured]) -> Iterator[Source]:
             )
         key = one.keys[-1]
         yield Source(name, None, {}, one.arrays, key, root.at("pyrnn", key))
+
+
+def _sides_apart(saved: Iterable[_Saved], configured: Sequence[Configured]) -> Iterator[_Saved]:
+    """The groups; that of two directions as one for each of them where they are two layers."""
+    apart = [layer for layer in configured if layer.side]
+    for one in saved:
+        found = [layer for layer in apart if _is(one, layer._replace(
+            path=layer.path[:-1], keys=layer.keys[:-1]))]  # fmt: skip
+        if len(found) == len(one.arrays) == len(_SIDES):
+            for layer, arrays in zip(found, one.arrays, strict=True):
+                yield _Saved(layer.keys, None, (arrays,))
+        else:
+            yield one
 
 
 def _is(saved: _Saved, layer: Configured) -> bool:
@@ -273,15 +349,21 @@ def _old(weights: Group, configured: Sequence[Configured]) -> Iterator[Source]:
         arrays = _named(group, name)
         inside = by_model.get(name, [])
         for layer, label in inside:
-            own = layer.path[-1]
-            found = tuple(
-                array
-                for key, array in arrays.items()
-                if len(layer.path) == 1 or own in key.split("/")[:-1]
-            )
-            yield Source(label, layer.class_name, layer.config, (found,), own)
+            found = _of_path(arrays, layer.path)
+            yield Source(label, layer.class_name, layer.config, (found,), layer.path[-1])
         if arrays and not inside:
             yield Source(name, None, {}, (tuple(arrays.values()),), name)
+
+
+def _of_path(arrays: Mapping[str, Array], path: tuple[str, ...]) -> tuple[Array, ...]:
+    """Those of the arrays whose names have all of a path in them, or its end at least."""
+    inner = path[1:]
+    plain = tuple(name.removeprefix("backward_") for name in inner)  # a backward_layer's own name
+    for names in (inner, plain, inner[-1:]):
+        found = tuple(array for key, array in arrays.items() if {*names} <= {*key.split("/")[:-1]})
+        if found:
+            return found
+    return ()
 
 
 def _named(group: Group, name: str) -> dict[str, Array]:

@@ -206,3 +206,89 @@ def test_what_keras_turns(backend, tmp_path):
     conv = pyrnn.Conv1d(4, 3, 2, bias=False, batch_first=True)
     conv.parameters["weight"] = kernel[0].transpose(2, 1, 0)
     np.testing.assert_allclose(model.run(models.X)[0], conv(np.ascontiguousarray(y)), atol=1e-6)
+
+
+# --- several cells, and directions that are different layers --------------------------------
+
+
+def cells_of(*kinds):
+    cells = [layer(f"{kind}Cell", f"c{number}", units=3, reset_after=False)
+             for number, kind in enumerate(kinds)]  # fmt: skip
+    return {"class_name": "StackedRNNCells", "config": {"name": "s", "cells": cells}}
+
+
+def stacked(path, merge_mode, old):
+    """Two directions of an LSTM's cell and a GRU's, of a masked x."""
+    inner = layer("RNN", "forward_r", cell=cells_of("LSTM", "GRU"), return_sequences=True)
+    row = layer("Bidirectional", "both", layer=inner, merge_mode=merge_mode)
+    sides = [[files.random_arrays("LSTM", 3, 4, seed=seed), files.random_arrays("GRU", 3, 3)]
+             for seed in (0, 1)]  # fmt: skip
+    config = files.model_config(models.given("x", 6, 4), layer("Masking", "m"), row)
+    if old:
+        names = [f"both/{side}_r/c{cell}/{n}" for side in ("forward", "backward")
+                 for cell in range(2) for n in range(3)]  # fmt: skip
+        arrays = [array for side in sides for cell in side for array in cell]
+        files.legacy(path, "3.15.1", {"both": arrays}, config, {"both": names})
+    else:
+        keys = [
+            f"bidirectional/{side}_layer/cell/cells/{cell}"
+            for side in ("forward", "backward")
+            for cell in ("lstm_cell", "gru_cell")
+        ]
+        parts = [cell for side in sides for cell in side]
+        entries = [(key, None, cell) for key, cell in zip(keys, parts, strict=True)]
+        files.keras3(path, config, entries)
+    return keras.prepare(path)
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("merge_mode", ["concat", "sum"])
+def test_two_directions_of_several_cells(merge_mode, old, backend, tmp_path):
+    path = tmp_path / ("m.h5" if old else "m.keras")
+    model = stacked(path, merge_mode, old)
+    x = models.X.copy()
+    x[0, 2], x[0, 5], x[1, 0] = 0, 0, 0
+    mask = (x != 0).any(-1)
+    layers = list(keras.load(path).values())
+    assert [one.reverse for one in layers] == [False, False, True, True]
+    sides = [second(first(x, mask=mask)[0], mask=mask)[0]
+             for first, second in (layers[:2], layers[2:])]  # fmt: skip
+    for side in sides:  # Keras gives zeros where both directions give sequences
+        side[~mask] = 0
+    expected = sum(sides) if merge_mode == "sum" else np.concatenate(sides, axis=-1)
+    np.testing.assert_allclose(model.run(x)[0], expected, atol=1e-6)
+
+
+def test_directions_of_different_layers(backend, tmp_path):
+    row = layer("Bidirectional", "both", layer=layer("LSTM", "forward_l", units=3),
+                backward_layer=layer("GRU", "g", units=2, reset_after=False, go_backwards=True),
+                )  # fmt: skip
+    arrays = files.random_arrays("LSTM", 3, 4), files.random_arrays("GRU", 2, 4)
+    path = tmp_path / "m.keras"
+    config = files.model_config(models.given("x", 6, 4), row)
+    files.keras3(path, config, [("bidirectional", "both", arrays)])
+    first, second = keras.load(path).values()
+    ends = first(models.X)[0][:, -1], second(models.X)[0][:, 0]
+    y = keras.prepare(path).run(models.X)[0]
+    np.testing.assert_allclose(y, np.concatenate(ends, axis=-1), atol=1e-6)
+
+
+def test_states_of_several_cells(backend, tmp_path):
+    """One call begins with the final states of another; they are the layers' of each cell."""
+    row = layer("RNN", "it", cell=cells_of("LSTM", "GRU"), return_sequences=True, return_state=True)
+    again = called(row, tensor("x"))
+    states = [[tensor("it", 1), tensor("it", 2)], [tensor("it", 3)]]
+    again["inbound_nodes"].append({"args": [tensor("x")], "kwargs": {"initial_state": states}})
+    places = [("it", 1, 0), ("it", 0, 1), ("it", 0, 3)]
+    entries = [(f"rnn/cell/cells/{key}", None, arrays) for key, arrays in (
+        ("lstm_cell", files.random_arrays("LSTM", 3, 4)),
+        ("gru_cell", files.random_arrays("GRU", 3, 3)))]  # fmt: skip
+    path = tmp_path / "m.keras"
+    y, h, other = models.branches(path, [again], places, entries).run(models.X)
+    lstm, gru = keras.load(path).values()
+    first, lstm_state = lstm(models.X)
+    _, gru_state = gru(first)
+    np.testing.assert_allclose(h, lstm_state[0][0], atol=1e-6)
+    np.testing.assert_allclose(other, gru_state[0], atol=1e-6)
+    expected = gru(lstm(models.X, lstm_state)[0], gru_state)[0]
+    np.testing.assert_allclose(y, expected, atol=1e-6)

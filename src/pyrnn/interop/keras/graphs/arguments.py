@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyrnn.interop.keras.graphs.builder import Builder, Tensor
-from pyrnn.interop.keras.graphs.network import Call, Place
+from pyrnn.interop.keras.graphs.network import Call, Place, flat
 from pyrnn.interop.keras.hdf5 import ContentError
 
 _ARRAYS = ("inputs", "x", "x1", "x2", "query", "value", "key", "xs", "arrays", "operands",
@@ -57,8 +57,7 @@ def given_to(builder: Builder, call: Call, values: Mapping[Place, Tensor]) -> Gi
     for name in _ARRAYS:
         if name in named and (index or _has_place(named[name])):
             value = named.pop(name)
-            arguments += [_argument(builder, one, values)
-                          for one in (value if isinstance(value, list) else [value])
+            arguments += [_argument(builder, one, values) for one in flat(value)
                           if one is not None]  # fmt: skip
     if not any(isinstance(one, Tensor) for one in arguments):
         raise ContentError("expected arrays as arguments, got none")

@@ -173,7 +173,7 @@ def _arguments(node: Any) -> tuple[list[Any], dict[str, Any]]:
             str(key): _value(one, 0)
             for key, one in (options.items() if isinstance(options, dict) else ())
         }
-        return list(_flat(_value(node.get("args", []), 0))), named
+        return list(flat(_value(node.get("args", []), 0))), named
     arguments: list[Any] = []
     named = {}
     for one in [node] if is_place(node) else node if isinstance(node, list) else []:
@@ -198,10 +198,11 @@ def _array(config: Mapping[str, Any]) -> Array:
     return array
 
 
-def _flat(value: Any) -> Iterator[Any]:
+def flat(value: Any) -> Iterator[Any]:
+    """What is in lists, one after the other."""
     if isinstance(value, list):
         for one in value:
-            yield from _flat(one)
+            yield from flat(one)
     else:
         yield value
 

@@ -14,7 +14,7 @@ from pyrnn.interop.keras.graphs.arguments import Given, given_to, of
 from pyrnn.interop.keras.graphs.builder import OPSET, Builder, Shape, Tensor
 from pyrnn.interop.keras.graphs.network import Call, Network, Place, network
 from pyrnn.interop.keras.graphs.operations import is_operation, operation
-from pyrnn.interop.keras.graphs.recurrent import Options, recurrent
+from pyrnn.interop.keras.graphs.recurrent import Options, recurrent, several
 from pyrnn.interop.keras.graphs.table import (
     MAY_BE_EMPTY,
     MOVING,
@@ -27,9 +27,9 @@ from pyrnn.interop.keras.sources import (
     MOST_NESTING,
     Source,
     configured_in,
-    each_cell,
     inner_layers,
     named,
+    sides_of,
 )
 from pyrnn.interop.keras.wrappers import is_old, unwrapped
 from pyrnn.interop.onnx.graph import Graph, Node, Program, Value
@@ -309,19 +309,13 @@ class _Maker:
             both is not None and both.get("merge_mode", "concat") is None,
             sequences if both is not None else bool(options.get("zero_output_for_mask")),
         )
-        cells = each_cell(path, class_name, config)
-        if len(cells) == 1:
-            layer = self._layer_of(path)
+        sides = sides_of(path, class_name, config)
+        if len(sides) == 1 and len(sides[0]) == 1:
+            layer = self._layer_of(path if len(sides[0][0]) == len(path) else sides[0][0])
             return recurrent(self.builder, layer, tensors[0], tensors[1:], returned)
-        if len(tensors) > 1 or returned.states:
-            raise ContentError("states of several cells are not implemented")
-        x = tensors[0]
-        for number, cell in enumerate(cells):
-            last = number == len(cells) - 1
-            own = returned if last else Options(True)
-            self.builder.scope = "/".join(cell)
-            (x,) = recurrent(self.builder, self._layer_of(cell), x, [], own)
-        return [x]
+        mode = None if both is None else both.get("merge_mode", "concat")
+        cells = [[("/".join(cell), self._layer_of(cell)) for cell in side] for side in sides]
+        return several(self.builder, cells, mode, tensors[0], tensors[1:], returned)
 
     def _layer_of(self, path: tuple[str, ...]) -> Recurrent:
         name = self.names.get(path, "")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyrnn.interop._parts import plain_cell
-from pyrnn.interop.keras.graphs.builder import Builder, Tensor
+from pyrnn.interop.keras.graphs.builder import Builder, Tensor, known
 from pyrnn.interop.keras.hdf5 import ContentError
 from pyrnn.interop.onnx.weights import activation_attributes, from_cell
 from pyrnn.layers.recurrent._stack import Recurrent
@@ -68,10 +68,9 @@ def recurrent(
         parts = [_turned(builder, part) for part in parts]
     shape = (rows, steps, hidden) if options.sequences else (rows, hidden)
     mask = x.mask if options.sequences else None  # in x's order, as in Keras, if y is turned too
-    if sides == 1 or options.apart:
-        outputs = [Tensor(part, shape, mask) for part in parts]
-    else:
-        outputs = [_merged(builder, layer.merge_mode, parts, shape, mask)]
+    outputs = [Tensor(part, shape, mask) for part in parts]
+    if sides == 2 and not options.apart:
+        outputs = [_merged(builder, layer.merge_mode, outputs)]
     if options.states:
         for side in range(sides):
             for state in made[1:]:
@@ -141,17 +140,73 @@ def _turned(builder: Builder, name: str) -> str:
     return builder.op("Slice", name, *places)
 
 
-def _merged(
-    builder: Builder, mode: str, parts: Sequence[str], shape: tuple[Any, ...], mask: str | None
-) -> Tensor:
+def _merged(builder: Builder, mode: str | None, parts: Sequence[Tensor]) -> Tensor:
     """Both directions as one."""
+    first, second = parts
+    names = [part.name for part in parts]
     if mode == "concat":
-        size = 2 * shape[-1]
-        return Tensor(builder.op("Concat", *parts, axis=-1), (*shape[:-1], size), mask)
-    merged = builder.op({"sum": "Add", "mul": "Mul", "ave": "Add"}[mode], *parts)
+        size = known(first.features, "features") + known(second.features, "features")
+        return first._replace(name=builder.op("Concat", *names, axis=-1),
+                              shape=(*first.shape[:-1], size))  # fmt: skip
+    if mode not in ("sum", "mul", "ave") or first.features != second.features:
+        raise ContentError(f"no graph joins {first.features} and {second.features} features by "
+                           f"{str(mode)[:50]!r}")  # fmt: skip
+    merged = builder.op({"sum": "Add", "mul": "Mul", "ave": "Add"}[mode], *names)
     if mode == "ave":
         merged = builder.op("Mul", merged, builder.number(0.5))
-    return Tensor(merged, shape, mask)
+    return first._replace(name=merged)
+
+
+# --- several cells --------------------------------------------------------------------------
+
+
+def several(
+    builder: Builder,
+    sides: Sequence[Sequence[tuple[str, Recurrent]]],
+    mode: str | None,
+    x: Tensor,
+    states: Sequence[Tensor],
+    options: Options,
+) -> list[Tensor]:
+    """The outputs of layers one behind the other, in one direction or in two, and their states.
+
+    ``sides`` are for each direction the scopes and the layers of its cells; ``mode`` joins both.
+    """
+    outputs: list[Tensor] = []
+    found: list[Tensor] = []
+    wanted = sum(_states_of(layer) for side in sides for _, layer in side)
+    if states and len(states) != wanted:
+        raise ContentError(f"expected {wanted} initial states, got {len(states)}")
+    scope, left = builder.scope, list(states)
+    for number, side in enumerate(sides):
+        y = x
+        for place, (name, layer) in enumerate(side):
+            own = [left.pop(0) for _ in range(_states_of(layer))] if states else []
+            last = place == len(side) - 1
+            builder.scope = name
+            y, *more = recurrent(builder, layer, y, own, options._replace(
+                sequences=options.sequences or not last, zeros=options.zeros and last))  # fmt: skip
+            found += more
+            if layer.reverse and not last and y.mask is not None:  # as the steps are turned
+                y = y._replace(mask=_turned_flags(builder, y.mask))
+        if options.sequences:
+            y = y._replace(mask=x.mask)
+            if number:  # both in the order of x
+                y = y._replace(name=_turned(builder, y.name))
+        outputs.append(y)
+    builder.scope = scope
+    if len(sides) == 2 and not options.apart:
+        outputs = [_merged(builder, mode, outputs)]
+    return outputs + found
+
+
+def _states_of(layer: Recurrent) -> int:
+    return 2 if plain_cell(layer) == "lstm" else 1
+
+
+def _turned_flags(builder: Builder, mask: str) -> str:
+    """A mask from its last step on."""
+    return builder.cast(_turned(builder, builder.cast(mask, np.int64)), np.bool_)
 
 
 # --- masks ----------------------------------------------------------------------------------
