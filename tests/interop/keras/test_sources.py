@@ -100,9 +100,9 @@ INNER = {
         "no layer of pyrnn is a Mine",
     ),
     "cells": (
-        files.config_of("Bidirectional", "odd", layer=stack()),
-        ["layers/bidirectional/forward_layer/cell/cells/lstm_cell"],
-        "no layer of pyrnn is a StackedRNNCells",
+        files.config_of("Bidirectional", "odd", layer=files.config_of("ConvLSTM2D", "c")),
+        ["layers/bidirectional/forward_layer/cell/deep", "layers/bidirectional/backward_layer"],
+        "no layer of pyrnn is a ConvLSTM2D",
     ),
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from pyrnn._types import Array
 from pyrnn.interop.keras.archive import Archive
@@ -156,9 +156,10 @@ def _is_apart(config: Mapping[str, Any]) -> bool:
     return any(one.get(name) != other.get(name) for name in _MUST_AGREE)
 
 
-def _is_layer(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("config"), dict) and \
-        isinstance(value.get("class_name"), str)  # fmt: skip
+def _is_layer(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a value is a layer's class and configuration."""
+    inner = value.get("config") if isinstance(value, dict) else None
+    return isinstance(inner, dict) and isinstance(value.get("class_name"), str)
 
 
 def _is_stacked(layer: Any) -> bool:
