@@ -15,6 +15,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("h5py")
 
 from pyrnn.interop import keras, onnx, torch
+from tests.fuzz.spoil.torch_file import archive
 from tests.number_formats.rounded import rounded_all
 
 pytestmark = pytest.mark.usefixtures("in_place")
@@ -44,6 +45,19 @@ def test_all_pairs(source, target, run):
     assert found.num_layers == 2
     for name, array in layer.parameters.items():
         assert found.parameters[name].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".onnx", ".safetensors"])
+def test_a_file_without_layers_is_named(suffix, run):
+    """Not the file to write, which is not there."""
+    Path("a.pth").write_bytes(archive({"0": {"weight": np.zeros((8, 1, 3, 3), np.float32)}}))
+    result = run("convert", "a.pth", f"b{suffix}")
+    assert (result.status, result.out) == (2, "")
+    assert result.err == (
+        "pyrnn: error: a.pth: expected a file with a layer that pyrnn has, got none (pyrnn inspect "
+        "lists what is in it)\n"
+    )
+    assert not Path(f"b{suffix}").exists()
 
 
 def test_a_whole_model(run):

@@ -268,6 +268,30 @@ def test_a_state_dict_says_no_order(tmp_path):
     assert not conversion.unheld(holding, "m.safetensors")
 
 
+def test_modules_that_are_no_layers_are_one_short_line_each(tmp_path):
+    """The images of a CRNN, a convolution over time, a normalisation: what has them, or could."""
+    shapes = {
+        "image": {"weight": (8, 1, 3, 3), "bias": (8,)},
+        "time": {"weight": (8, 4, 3), "bias": (8,)},
+        "norm": {"weight": (8,), "bias": (8,)},
+        "none": {"weight": (8, 0, 3)},
+        "half": {"weight_ih_l0": (8, 4)},
+    }
+    state = {m: {n: np.zeros(s, np.float32) for n, s in own.items()} for m, own in shapes.items()}
+    (tmp_path / "m.pt").write_bytes(archive(state))
+    found = conversion.read(tmp_path / "m.pt")
+    assert not found.layers
+    half = found.refused.pop("half")
+    assert half.startswith("mapping: expected weight_ih_l0 and weight_hh_l0 of a recurrent layer")
+    assert found.refused == {
+        "image": "no layer of pyrnn has weight (8, 1, 3, 3), bias (8,)",
+        "time": "weight (8, 4, 3), bias (8,): from_state_dict reads it as kind='Conv1d'",
+        "norm": "weight (8,), bias (8,): from_state_dict reads it as kind='LayerNorm' or "
+        "'InstanceNorm1d'",
+        "none": "no layer of pyrnn has weight (8, 0, 3)",
+    }
+
+
 def test_keras_options_that_no_layer_has(tmp_path):
     from tests.interop.keras import files
 

@@ -62,6 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
         holding = conversion.read(arguments.source)
         if arguments.layer:
             choose(holding, arguments.layer)
+        if not holding.layers and holding.model is None and holding.program is None:
+            raise UsageError(
+                f"{shown(arguments.source)}: expected a file with a layer that pyrnn has, got none "
+                "(pyrnn inspect lists what is in it)"
+            )
         _files.check_writable(arguments.target)
         written = conversion.write(
             holding, arguments.target, arguments.weights, arguments.activations

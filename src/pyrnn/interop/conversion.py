@@ -153,13 +153,20 @@ def _from_names(mapping: Any, path: AnyPath) -> Found:
             told = {f"{start}{name}": value for name, value in settings.get(prefix, {}).items()}
             layer = torch.from_state_dict(own | told, prefix)
         except (TypeError, ValueError, MemoryError) as error:
-            shapes = ", ".join(f"{n.rpartition('.')[2]} {tuple(v.shape)}" for n, v in own.items())
-            known = "weight_hh" in shapes or "kind=" in str(error)
-            reason = str(error) if known else f"no layer of pyrnn has {shapes}"
-            found.refused[prefix or "(the file)"] = reason
+            found.refused[prefix or "(the file)"] = _why_not(error, own)
             continue
         found.layers[prefix or type(layer).__name__.lower()] = layer
     return found
+
+
+def _why_not(error: Exception, own: Mapping[str, Any]) -> str:
+    """Why the arrays of one module are no layer, in one short line."""
+    state_dict = importlib.import_module("pyrnn.interop.torch.state_dict")
+    shapes = ", ".join(f"{n.rpartition('.')[2]} {tuple(v.shape)}" for n, v in own.items())
+    if isinstance(error, state_dict.UnsaidKindError):
+        return f"{shapes}: from_state_dict reads it as kind={' or '.join(map(repr, error.kinds))}"
+    recurrent = "weight_ih" in shapes or "weight_hh" in shapes
+    return str(error) if recurrent else f"no layer of pyrnn has {shapes}"
 
 
 def stacked(layers: Mapping[str, Layer]) -> dict[str, Layer]:

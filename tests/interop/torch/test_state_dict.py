@@ -271,8 +271,9 @@ def test_layers_in_a_row():
 @pytest.mark.parametrize(
     ("shapes", "options", "kind", "message"),
     [
-        ({"weight": (3, 4, 2)}, {}, ValueError, "for Conv1d, LayerNorm.* give kind="),
-        ({"weight": (3,), "bias": (3,)}, {}, ValueError, "give kind="),
+        ({"weight": (3, 4, 2)}, {}, ValueError, "if it is another layer, give kind='Conv1d'$"),
+        ({"weight": (3,)}, {}, ValueError, "give kind='LayerNorm' or kind='InstanceNorm1d'$"),
+        ({"weight": (3, 4, 2, 2)}, {}, ValueError, r"got weight \(3, 4, 2, 2\)$"),
         ({"weight": (3, 4)}, {"kind": "Conv1d"}, ValueError, "the weight of a Conv1d at the top"),
         ({"weight": (3, 4, 2)}, {"kind": "LayerNorm"}, ValueError, "the weight of a LayerNorm"),
         ({"weight": (3, 4)}, {"stride": 2}, TypeError, "stride: expected only with kind='Conv1d'"),

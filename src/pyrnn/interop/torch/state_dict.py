@@ -21,6 +21,8 @@ _PARAMETER = re.compile(r"(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(_l(\d{
 _CELLS = ("RNNCell", "LSTMCell", "GRUCell")
 _AROUND = ("Conv1d", "LayerNorm", "InstanceNorm1d")
 """Whose arrays do not say what they are of, or how it computes with them."""
+_UNSAID = {1: ("LayerNorm", "InstanceNorm1d"), 3: ("Conv1d",)}
+"""What a weight of so many axes may be of."""
 _OPTIONS_TOLD = {
     "Conv1d": ("stride", "padding", "dilation", "groups"),
     "LayerNorm": ("eps",),
@@ -33,6 +35,14 @@ _BY_TORCH = {"rnn_tanh", "rnn_relu", "lstm", "gru"}
 _SHOWN = 12
 _ROOM = 1 << 20
 """Bytes for arrays that turn out to be missing."""
+
+
+class UnsaidKindError(ValueError):
+    """The arrays may be of a layer that pyrnn has, but only ``kind`` can say so."""
+
+    def __init__(self, message: str, kinds: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.kinds = kinds
 
 
 def from_state_dict(
@@ -301,10 +311,15 @@ def _kind_told(told: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
 def _dense(arrays: Arrays, where: str, kind: str | None) -> Any:
     weight = arrays["weight"]
     if weight.ndim != 2 or not weight.size:
-        raise ValueError(
+        message = (
             f"mapping: expected a matrix as the weight of a Linear or Embedding {_at(where)}, "
-            f"got {_shapes(arrays)}; for {', '.join(_AROUND)} give kind="
+            f"got {_shapes(arrays)}"
         )
+        kinds = _UNSAID.get(weight.ndim)
+        if kinds is None or not weight.size:
+            raise ValueError(message)
+        said = " or ".join(f"kind={name!r}" for name in kinds)
+        raise UnsaidKindError(f"{message}; if it is another layer, give {said}", kinds)
     options: dict[str, Any] = {"dtype": _dtype(arrays)}
     rows, columns = weight.shape
     alone = "bias" not in arrays
