@@ -39,6 +39,8 @@ __all__ = [
 OF_LAYERS = "pyrnn.layers"
 """Metadata of an ONNX file that `pyrnn.interop.onnx.save` wrote: it is nothing but its layers."""
 _LEVEL = re.compile(r"(.+)_l(\d+)")
+_OF_OPTIMISER = re.compile(r"((?:.*\.)?state)\.(?:\d+|\(\w+ \d+\))")
+"""The name of what an optimiser keeps for one parameter: a number, or that of a parameter."""
 
 
 def read(path: AnyPath) -> Holding:
@@ -147,7 +149,13 @@ def _from_names(mapping: Any, path: AnyPath) -> Found:
     grouped: dict[str, dict[str, Any]] = {}
     for name, value in flat.items():
         grouped.setdefault(name.rpartition(".")[0], {})[name] = value
+    states: dict[str, int] = {}
     for prefix, own in grouped.items():
+        match = _OF_OPTIMISER.fullmatch(prefix)
+        if match and not any("weight" in name or "running" in name for name in own):
+            states[match[1]] = states.get(match[1], 0) + 1
+            found.refused[match[1]] = f"an optimiser's, for {states[match[1]]} parameters"
+            continue
         try:
             start = f"{prefix}." if prefix else ""
             told = {f"{start}{name}": value for name, value in settings.get(prefix, {}).items()}
@@ -162,7 +170,7 @@ def _from_names(mapping: Any, path: AnyPath) -> Found:
 def _why_not(error: Exception, own: Mapping[str, Any]) -> str:
     """Why the arrays of one module are no layer, in one short line."""
     state_dict = importlib.import_module("pyrnn.interop.torch.state_dict")
-    shapes = ", ".join(f"{n.rpartition('.')[2]} {tuple(v.shape)}" for n, v in own.items())
+    shapes = state_dict.shapes_of({name.rpartition(".")[2]: array for name, array in own.items()})
     if isinstance(error, state_dict.UnsaidKindError):
         return f"{shapes}: from_state_dict reads it as kind={' or '.join(map(repr, error.kinds))}"
     recurrent = "weight_ih" in shapes or "weight_hh" in shapes

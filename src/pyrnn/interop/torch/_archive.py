@@ -114,10 +114,14 @@ class _Archive:
             raise FormatError(f"its zip archive is damaged: {_one_line(error)}") from error
         found = [m.filename for m in members if m.filename.endswith("/data.pkl")]
         roots = [name for name in found if name.count("/") == 1]
+        if any(m.filename.endswith("/archive_format") for m in members):
+            raise FormatError("it is a program of torch.export: save its state_dict instead")
         if len(roots) != 1:
             raise FormatError("it is a zip archive, but has no data.pkl as torch's have")
         root = roots[0].removesuffix("data.pkl")
         self._members = {m.filename.removeprefix(root): m for m in members}
+        if "constants/0" in self._members and "data/0" not in self._members:
+            raise FormatError("it is a frozen TorchScript program, whose weights have no names")
         if len(self._members) < len(members):
             raise FormatError("its zip archive has two members of the same name")
         order = self.read("byteorder").tobytes() if "byteorder" in self._members else b"little"

@@ -184,12 +184,14 @@ class Machine:
 def key_of(key: Any) -> Any:
     """A key of a dict or a member of a set, of a kind whose hashes cannot be made to collide."""
     kind = type(key)
+    if kind is Made:  # a parameter, by which an optimiser finds its state: each is equal to itself
+        return key
     if kind is int and not -(2**62) < key < 2**62:
         raise FormatError("a key is a number of more than 62 bits")
     if kind is tuple and len(key) <= 8 and all(type(part) in _PLAIN for part in key):
         return key
     if kind not in _PLAIN:
-        raise FormatError("a key is neither a string nor a number")
+        raise FormatError("a key is neither a string, nor a number, nor an object")
     return key
 
 

@@ -10,9 +10,12 @@ import numpy.typing as npt
 
 from pyrnn import _checks
 from pyrnn.interop.torch import _quantized
+from pyrnn.interop.torch._values import Placeholder
 
 MOST_LEVELS = 200
 MOST_NAMES = 200_000
+MOST_ITEMS = 1000
+"""Of a list that may contain models; longer ones are records of something else."""
 MOST_CHARACTERS = 1000
 """Of a name; it is part of the names of everything below it."""
 _OF_MODULES = ("_parameters", "_buffers", "_modules")
@@ -37,11 +40,12 @@ _WIDENED = ("torch.float16", "torch.bfloat16")
 def flat(mapping: Any, bidirectional: bool | None = None) -> dict[str, Any]:
     """The tensors and arrays of nested dicts by their names, joined by dots, as torch joins them.
 
-    A module's parameters, which `read` gives as ``["_parameters"]``, have the names that its
+    In lists and tuples, their numbers are names: ``[model, optimizer]`` is saved as well. A
+    module's parameters, which `read` gives as ``["_parameters"]``, have the names that its
     ``state_dict()`` would give them. Those of quantised modules have the names that they had
     before; ``bidirectional`` says what the sizes of such a layer may leave open.
     """
-    if not isinstance(mapping, Mapping):
+    if not isinstance(mapping, Mapping) and not _may_have_models(mapping):
         raise TypeError(f"mapping: expected a dict of arrays, got {type(mapping).__name__}")
     found: dict[str, Any] = {}
     both: dict[str, bool] = {}
@@ -55,7 +59,7 @@ def flat(mapping: Any, bidirectional: bool | None = None) -> dict[str, Any]:
     return _quantized.renamed(found, both, bidirectional)
 
 
-def settings(mapping: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
+def settings(mapping: Any) -> dict[str, dict[str, Any]]:
     """What whole modules say about themselves beside their tensors, by the names of the modules."""
     found: dict[str, dict[str, Any]] = {}
     for name, value in _entries(mapping):
@@ -71,11 +75,11 @@ def settings(mapping: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _entries(mapping: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+def _entries(mapping: Any) -> Iterator[tuple[str, Any]]:
     """All values that are not dicts. Dicts may be deeply nested, so the stack is explicit."""
-    waiting = [("", iter(list(mapping.items())), 1)]
+    waiting = [("", _items(mapping), 1, not isinstance(mapping, Placeholder))]
     while waiting:
-        prefix, items, levels = waiting[-1]
+        prefix, items, levels, plain = waiting[-1]
         item = next(items, None)
         if item is None:
             waiting.pop()
@@ -90,13 +94,34 @@ def _entries(mapping: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
         packed = _quantized.parts(name, value) if "_packed" in name or "_all" in name else None
         if packed is not None:
             yield from packed.items()
-        elif not isinstance(value, Mapping):
+        elif not isinstance(value, Mapping) and not (plain and _may_have_models(value)):
             yield name, value
         elif levels == MOST_LEVELS:
             raise ValueError(f"mapping: expected at most {MOST_LEVELS} levels of dicts, got more")
         else:
             yield name, None
-            waiting.append((name, iter(list(value.items())), levels + 1))
+            inside = plain and not isinstance(value, Placeholder)
+            waiting.append((name, _items(value), levels + 1, inside))
+
+
+def _may_have_models(value: Any) -> bool:
+    """Whether it is a list of more than numbers.
+
+    Those that are attributes of objects are not looked into: they often refer to modules that are
+    there already by their own names.
+    """
+    return type(value) in (list, tuple) and len(value) <= MOST_ITEMS and any(map(_is_more, value))
+
+
+def _is_more(value: Any) -> bool:
+    return isinstance(value, (Mapping, list, tuple)) or _is_tensor(value)
+
+
+def _items(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Of a dict, or of a list those that are more than numbers."""
+    if isinstance(value, Mapping):
+        return iter(list(value.items()))
+    return iter([(number, one) for number, one in enumerate(value) if _is_more(one)])
 
 
 def _is_tensor(value: Any) -> bool:

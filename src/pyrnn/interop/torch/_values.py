@@ -84,6 +84,7 @@ class _Converter:
     def __init__(self, contents: Contents) -> None:
         self._storages = contents.storages
         self._widened = 0
+        self._unnamed = 0
         self._most = MOST_REPEATED + contents.pickle_bytes
         self._done: dict[int, _Done] = {}
         self._kept: list[Any] = []  # so that no other object gets the id of one that is done
@@ -150,8 +151,11 @@ class _Converter:
         return {self.key(key): self.of(value) for key, value in pairs}
 
     def key(self, key: Any) -> Any:
-        """A key of a dict; names are strings here, and other objects can be none."""
+        """A key of a dict; names are strings here, and objects have a number in place of a name."""
         converted = self.of(key)
+        if type(key) is Made and type(converted) not in _PLAIN:
+            self._unnamed += 1
+            return f"({type(converted).__name__} {self._unnamed})"
         return key_of(converted)
 
     def _outside(self, identity: Any) -> Any:
@@ -257,7 +261,19 @@ def _tensor(converter: _Converter, made: Made) -> Any:
         name = getattr(_arguments(made, 7)[6], "name", "")
         dtype = ALIASES.get(name, name)
     shape = shape if type(shape) is tuple else converter.of(shape)  # a torch.Size
-    return converter.tensor(storage, dtype or "uint8", offset, shape, strides)
+    tensor = converter.tensor(storage, dtype or "uint8", offset, shape, strides)
+    return _resolved(converter, made, tensor)
+
+
+def _resolved(converter: _Converter, made: Made, tensor: Any) -> Any:
+    """A tensor of numbers that are stored with the other sign, or as their conjugates."""
+    more = made.arguments[7 if made.by.name == "_rebuild_tensor_v3" else 6 :]
+    bits = more[0] if more and type(more[0]) is dict else {}
+    for name, function in (("conj", np.conjugate), ("neg", np.negative)):
+        if bits.get(name) is True and tensor.dtype.kind in "fc":
+            converter.count_widened(tensor.size)
+            tensor = function(tensor)
+    return tensor
 
 
 def _quantized_tensor(converter: _Converter, made: Made) -> Any:

@@ -76,8 +76,9 @@ def from_state_dict(
     ----------
     mapping : dict
         Arrays, or torch's tensors and parameters; nested dicts, as `read` gives them, count as one
-        with names joined by dots. float16 and bfloat16 are widened to float32; so are the packed
-        weights of modules from ``torch.ao.quantization.quantize_dynamic``.
+        with names joined by dots, and so do lists and tuples ("0.encoder"). float16 and bfloat16
+        are widened to float32; so are the packed weights of modules from
+        ``torch.ao.quantization.quantize_dynamic``.
     prefix : str
         The name of the module in the model, with or without a dot at its end: "encoder.lstm".
     kind : {"RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "Linear", "Embedding", \
@@ -234,7 +235,8 @@ def _at(where: str) -> str:
     return f"at {where!r}" if where else "at the top"
 
 
-def _shapes(arrays: Mapping[str, Any]) -> str:
+def shapes_of(arrays: Mapping[str, Any]) -> str:
+    """Names and shapes, for a message."""
     shown = [f"{name} {tuple(array.shape)}" for name, array in list(arrays.items())[:_SHOWN]]
     more = len(arrays) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
@@ -250,7 +252,7 @@ def _listed(everything: Mapping[str, Any]) -> str:
             modules[module] = own
     if not modules:
         return "there are no weights of layers" + (
-            f", only {_shapes(everything)}" if everything else ""
+            f", only {shapes_of(everything)}" if everything else ""
         )
     shown = ", ".join(repr(module) for module in list(modules)[:_SHOWN])
     more = f" and {len(modules) - _SHOWN} more" if len(modules) > _SHOWN else ""
@@ -264,16 +266,16 @@ def _recurrent(arrays: Arrays, where: str, nonlinearity: str, batch_first: bool)
     weight_hr = arrays.get(f"weight_hr{suffix}")
     expected = f"weight_ih{suffix} and weight_hh{suffix} of a recurrent layer {_at(where)}"
     if weight_ih is None or weight_hh is None:
-        raise ValueError(f"mapping: expected {expected}, got {_shapes(arrays)}")
+        raise ValueError(f"mapping: expected {expected}, got {shapes_of(arrays)}")
     if weight_ih.ndim != 2 or weight_hh.ndim != 2 or not weight_hh.size or not weight_ih.size:
-        raise ValueError(f"mapping: expected {expected} as matrices, got {_shapes(arrays)}")
+        raise ValueError(f"mapping: expected {expected} as matrices, got {shapes_of(arrays)}")
     projected = weight_hr is not None and weight_hr.ndim == 2
     hidden_size = weight_hr.shape[1] if weight_hr is not None and projected else weight_hh.shape[1]
     gates, rest = divmod(weight_hh.shape[0], max(hidden_size, 1))
     if rest or gates not in _OF_GATES or (projected and gates != 4):
         raise ValueError(
             f"mapping: expected {expected} with 1, 3 or 4 times {hidden_size} rows (RNN, GRU, "
-            f"LSTM; 4 times with a projection), got {_shapes(arrays)}"
+            f"LSTM; 4 times with a projection), got {shapes_of(arrays)}"
         )
     options: dict[str, Any] = {"dtype": _dtype(arrays), "bias": f"bias_ih{suffix}" in arrays}
     if gates == 1:
@@ -286,7 +288,7 @@ def _recurrent(arrays: Arrays, where: str, nonlinearity: str, batch_first: bool)
             "batch_first": batch_first,
         }
         if options["num_layers"] > len(arrays):
-            raise ValueError(f"mapping: expected all layers {_at(where)}, got {_shapes(arrays)}")
+            raise ValueError(f"mapping: expected all layers {_at(where)}, got {shapes_of(arrays)}")
     if weight_hr is not None and projected:
         options["proj_size"] = weight_hr.shape[0]
     name = _OF_GATES[gates] + ("Cell" if is_cell else "")
@@ -313,7 +315,7 @@ def _dense(arrays: Arrays, where: str, kind: str | None) -> Any:
     if weight.ndim != 2 or not weight.size:
         message = (
             f"mapping: expected a matrix as the weight of a Linear or Embedding {_at(where)}, "
-            f"got {_shapes(arrays)}"
+            f"got {shapes_of(arrays)}"
         )
         kinds = _UNSAID.get(weight.ndim)
         if kinds is None or not weight.size:
@@ -335,7 +337,7 @@ def _around(kind: str, arrays: Arrays, where: str, options: dict[str, Any]) -> A
     weight, dtype = arrays["weight"], _dtype(arrays)
     if weight.ndim != (3 if kind == "Conv1d" else 1) or not weight.size:
         raise ValueError(
-            f"mapping: expected the weight of a {kind} {_at(where)}, got {_shapes(arrays)}"
+            f"mapping: expected the weight of a {kind} {_at(where)}, got {shapes_of(arrays)}"
         )
     if kind != "Conv1d":
         affine = "elementwise_affine" if kind == "LayerNorm" else "affine"
@@ -376,8 +378,9 @@ def _filled(
         with dictionary.not_drawn(room):
             layer = getattr(pyrnn, name)(*sizes, **options)
     except ValueError as error:
+        got = shapes_of(arrays)
         raise ValueError(
-            f"mapping: expected the arrays of {name} {_at(where)}, got {_shapes(arrays)} ({error})"
+            f"mapping: expected the arrays of {name} {_at(where)}, got {got} ({error})"
         ) from error
     expected = {key: array.shape for key, array in dictionary.arrays_of(layer).items()}
     wrong = [
@@ -388,7 +391,7 @@ def _filled(
     if wrong:
         raise ValueError(
             f"mapping: expected for {layer!r} {_at(where)}: {', '.join(wrong[:_SHOWN])}; "
-            f"got {_shapes(arrays)}"
+            f"got {shapes_of(arrays)}"
         )
     dictionary.set_arrays(layer, arrays)
     return layer
