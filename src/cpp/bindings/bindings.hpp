@@ -12,6 +12,7 @@ void bind_one_steps(pybind11::module_& module);
 void bind_dense(pybind11::module_& module);
 void bind_convolution(pybind11::module_& module);
 void bind_optimizers(pybind11::module_& module);
+void bind_rounded_lstm(pybind11::module_& module);
 void bind_functions(pybind11::module_& module);
 void bind_checks(pybind11::module_& module);
 void bind_shortcuts(pybind11::module_& module);

@@ -44,6 +44,7 @@ PYBIND11_MODULE(_core, module) {
   pyrnn::bind_dense(module);
   pyrnn::bind_convolution(module);
   pyrnn::bind_optimizers(module);
+  pyrnn::bind_rounded_lstm(module);
   pyrnn::bind_functions(module);
   pyrnn::bind_checks(module);
   pyrnn::bind_shortcuts(module);

@@ -142,6 +142,10 @@ class NativeBackend:
             _say_who_computes()
         return _LINEARS[weight.itemsize](weight, bias, storage, compute)
 
+    def pack_rounded_lstm(self, weight: Array, scale: Array) -> Any:
+        """See `pyrnn.backend.protocol.Backend.pack_rounded_lstm`."""
+        return _core.RoundedLstm(weight, scale)
+
     def pack_convolution(
         self,
         weight: Array,

@@ -179,6 +179,9 @@ class ReferenceBackend:
 
         return convolve
 
+    def pack_rounded_lstm(self, weight: Array, scale: Array) -> None:
+        """See `pyrnn.backend.protocol.Backend.pack_rounded_lstm`: NumPy's loop is the caller's."""
+
     def pack_chain(self, links: Sequence[Link]) -> Callable[[Array], Array]:
         """See `pyrnn.backend.selection.Backend.pack_chain`."""
         return partial(convolution.chain, links=tuple(links))

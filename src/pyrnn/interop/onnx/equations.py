@@ -204,7 +204,8 @@ def _product(x: Array, weight: Array) -> Array:
     return selection.current().linear(x, weight, None)
 
 
-def _bounded(clip: float | None) -> Callable[[Array], Array]:
+def bounded(clip: float | None) -> Callable[[Array], Array]:
+    """Clip to both sides of 0; nothing without a bound."""
     if clip is None:
         return lambda x: x
     limit = clip
@@ -218,12 +219,12 @@ def _rnn(
     settings: Settings, functions: Sequence[Named], weights: Weights
 ) -> Callable[[Array, State], State]:
     (f,) = functions
-    bounded = _bounded(settings.clip)
+    clipped = bounded(settings.clip)
 
     def step(x: Array, state: State) -> State:
         (h,) = state
         z = _product(x, weights.W) + _product(h, weights.R) + weights.Wb + weights.Rb
-        return (f(bounded(z)),)
+        return (f(clipped(z)),)
 
     return step
 
@@ -232,7 +233,7 @@ def _gru(
     settings: Settings, functions: Sequence[Named], weights: Weights
 ) -> Callable[[Array, State], State]:
     f, g = functions
-    bounded = _bounded(settings.clip)
+    clipped = bounded(settings.clip)
     Wz, Wr, Wh = np.split(weights.W, 3)
     Rz, Rr, Rh = np.split(weights.R, 3)
     Wbz, Wbr, Wbh = np.split(weights.Wb, 3)
@@ -240,12 +241,12 @@ def _gru(
 
     def step(x: Array, state: State) -> State:
         (h,) = state
-        z = f(bounded(_product(x, Wz) + _product(h, Rz) + Wbz + Rbz))
-        r = f(bounded(_product(x, Wr) + _product(h, Rr) + Wbr + Rbr))
+        z = f(clipped(_product(x, Wz) + _product(h, Rz) + Wbz + Rbz))
+        r = f(clipped(_product(x, Wr) + _product(h, Rr) + Wbr + Rbr))
         if settings.linear_before_reset:
-            candidate = g(bounded(_product(x, Wh) + r * (_product(h, Rh) + Rbh) + Wbh))
+            candidate = g(clipped(_product(x, Wh) + r * (_product(h, Rh) + Rbh) + Wbh))
         else:
-            candidate = g(bounded(_product(x, Wh) + _product(r * h, Rh) + Rbh + Wbh))
+            candidate = g(clipped(_product(x, Wh) + _product(r * h, Rh) + Rbh + Wbh))
         return ((1 - z) * candidate + z * h,)
 
     return step
@@ -255,7 +256,7 @@ def _lstm(
     settings: Settings, functions: Sequence[Named], weights: Weights
 ) -> Callable[[Array, State], State]:
     f, g, last = functions
-    bounded = _bounded(settings.clip)
+    clipped = bounded(settings.clip)
     peepholes = np.zeros(3 * settings.hidden_size, weights.W.dtype)
     Pi, Po, Pf = np.split(peepholes if weights.P is None else weights.P, 3)
 
@@ -263,10 +264,10 @@ def _lstm(
         h, c = state
         z = _product(x, weights.W) + _product(h, weights.R) + weights.Wb + weights.Rb
         zi, zo, zf, zc = np.split(z, 4, axis=1)
-        i = f(bounded(zi + Pi * c))
-        forget = 1 - i if settings.input_forget else f(bounded(zf + Pf * c))
-        c = forget * c + i * g(bounded(zc))
-        o = f(bounded(zo + Po * c))
+        i = f(clipped(zi + Pi * c))
+        forget = 1 - i if settings.input_forget else f(clipped(zf + Pf * c))
+        c = forget * c + i * g(clipped(zc))
+        o = f(clipped(zo + Po * c))
         return o * last(c), c
 
     return step

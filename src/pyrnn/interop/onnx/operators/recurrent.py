@@ -60,7 +60,21 @@ def _recurrent(build: Build) -> Function:
     if layout not in (0, 1):
         raise GraphError(f"{build.node}: layout: expected 0 or 1, got {layout}")
     operator = _Operator(build, settings_of(build))
-    return operator.batch_first if layout else operator
+    return batch_first(operator) if layout else operator
+
+
+def batch_first(operator: Function) -> Function:
+    """With layout=1: x (N, T, I), states (N, directions, H), Y (N, T, directions, H)."""
+
+    def run(x: AnyArray, *rest: AnyArray | None) -> tuple[AnyArray, ...]:
+        turned: list[Any] = [
+            array.swapaxes(0, 1) if array is not None and index in (5, 6) else array
+            for index, array in enumerate(rest, start=1)
+        ]
+        y, *states = operator(x.swapaxes(0, 1), *turned)
+        return y.transpose(2, 0, 1, 3), *(state.swapaxes(0, 1) for state in states)
+
+    return run
 
 
 class _Operator:
@@ -80,15 +94,6 @@ class _Operator:
             except ValueError as error:
                 raise GraphError(f"{build.node}: {error}") from error
             self.cells = self._cells(self.weights)
-
-    def batch_first(self, x: AnyArray, *rest: AnyArray | None) -> tuple[AnyArray, ...]:
-        """With layout=1: x (N, T, I), states (N, directions, H), Y (N, T, directions, H)."""
-        turned: list[Any] = [
-            array.swapaxes(0, 1) if array is not None and index in (5, 6) else array
-            for index, array in enumerate(rest, start=1)
-        ]
-        y, *states = self(x.swapaxes(0, 1), *turned)
-        return y.transpose(2, 0, 1, 3), *(state.swapaxes(0, 1) for state in states)
 
     def __call__(
         self,
@@ -111,11 +116,11 @@ class _Operator:
         if weights is None:
             settings, weights = weights_of(settings, W, R, B, P)
             cells = self._cells(weights)
-        _check_input(x, weights[0])
+        check_input(x, weights[0])
         steps, rows, _ = x.shape
-        counts = None if lengths is None else _checked_lengths(lengths, steps, rows)
+        counts = None if lengths is None else checked_lengths(lengths, steps, rows)
         given = (("initial_h", h), ("initial_c", c))[: 2 if settings.kind == "LSTM" else 1]
-        states = _checked_states(settings, given, rows, x.dtype)
+        states = checked_states(settings, given, rows, x.dtype)
         if cells is None or not x.size:
             return _by_equations(settings, x, weights, counts, states)
         return self._by_core(cells, x, weights, counts, states)
@@ -263,7 +268,8 @@ def weights_of(
     return settings._replace(hidden_size=hidden), found
 
 
-def _check_input(x: AnyArray, weights: Weights) -> None:
+def check_input(x: AnyArray, weights: Weights) -> None:
+    """Refuse an X that does not fit the weights."""
     features = weights.W.shape[1]
     if x.ndim != 3 or x.shape[2] != features or x.dtype != weights.W.dtype:
         raise ValueError(
@@ -272,7 +278,7 @@ def _check_input(x: AnyArray, weights: Weights) -> None:
         )
 
 
-def _checked_lengths(lengths: AnyArray, steps: int, rows: int) -> Any:
+def checked_lengths(lengths: AnyArray, steps: int, rows: int) -> Any:
     """None if every sequence has all steps."""
     if lengths.shape != (rows,) or lengths.dtype.kind not in "iu":
         raise ValueError(
@@ -285,7 +291,7 @@ def _checked_lengths(lengths: AnyArray, steps: int, rows: int) -> Any:
     return None if (counts == steps).all() else counts
 
 
-def _checked_states(
+def checked_states(
     settings: Settings,
     given: Sequence[tuple[str, AnyArray | None]],
     rows: int,
