@@ -32,6 +32,7 @@ FUNCTIONS = {
     "sigmoid": True,
     "input_product": False,
     "hidden_product": False,
+    "times_back": False,
     "normalise": False,
     "normalise_backward": False,
     "sum_of_rows": False,
@@ -49,10 +50,11 @@ def _changed_values(mode: Mode) -> Iterator[None]:
 
     They are what exp, tanh and sigmoid give, since the derivative of a shut gate, 1 minus nearly 1,
     is all rounding; what products with weights take (a subnormal state, read as zero, is NaN beside
-    an infinite weight); what layer norm takes, which may be all equal up to rounding; what its
-    backward pass takes, where of two units nothing but 1 − n² is left; what gradients are sums of,
-    which may be zero up to rounding, while Adam divides by their size. Two modes take all up, all
-    down, the others each by chance.
+    an infinite weight) and their backward passes (the gradients of two classes may cancel); what
+    layer norm takes, which may be all equal up to rounding; what its backward pass takes, where of
+    two units nothing but 1 − n² is left; what gradients are sums of, which may be zero up to
+    rounding, while Adam divides by their size. Two modes take all up, all down, the others each by
+    chance.
     """
     if not (mode.nudge or mode.flush):
         yield

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pyrnn import _checks
-from pyrnn.reference import activations, affine, layer_norm, sums
+from pyrnn.reference import activations, affine, layer_norm, products, sums
 from tests.fuzz.draw import Mode
 from tests.fuzz.modes import chain, rerun
 
@@ -47,6 +47,15 @@ def test_what_the_backward_pass_of_layer_norm_takes_is_nudged():
     with rerun(Mode(nudge=3)):
         nudged = layer_norm.normalise_backward(dn, normalised)
     assert np.abs(nudged / plain - 1).max() > 100 * EPS
+
+
+def test_gradients_that_cancel_in_a_backward_pass_are_nudged():
+    """As those of the logits of two classes do, which have one weight."""
+    dlogits, weight = np.array([[0.3, -0.3]], np.float32), np.ones((2, 1), np.float32)
+    assert products.times_back(dlogits, weight) == 0
+    with rerun(Mode(nudge=3)):
+        nudged = [products.times_back(dlogits, weight) for _ in range(10)]
+    assert 0 < np.abs(nudged).max() < 2 * EPS
 
 
 def test_results_that_are_nearly_subnormal_are_flushed():

@@ -60,6 +60,7 @@ def optimiser_case(draw: Draw, kind: str) -> Case:
     return Case(
         arguments, partial(_steps, kind, way, plan), relations,
         changes=frozenset({"parameters"}), late=True, names=names,
+        nan_or_infinity=_has_subnormal_options,
     )  # fmt: skip
 
 
@@ -77,6 +78,13 @@ def _options(draw: Draw, kind: str) -> dict[str, Any]:
     if kind.startswith("Adam") and draw.chance(0.4):
         options["betas"] = draw.choice(((0.0, 0.0), (0.9, 0.999), [0.5, 0.9]))
     return options
+
+
+def _has_subnormal_options(a: Arguments) -> bool:
+    """Whether the core reads an option as zero: infinity times zero is NaN (docs/numerics.md)."""
+    least = np.finfo(np.float32).tiny
+    numbers = [n for n in a["options"].values() if isinstance(n, (float, np.floating))]
+    return any(0 < abs(number) < least for number in numbers)
 
 
 def _steps(kind: str, way: str, plan: Arguments, a: Arguments) -> dict[str, Any]:
