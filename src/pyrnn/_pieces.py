@@ -60,7 +60,7 @@ def mapped(function: Callable[..., Array], *arrays: Array, dtype: Any = None) ->
     first = arrays[0]
     kind = first.dtype if dtype is None else dtype
     if first.size <= PIECE:
-        return function(*arrays).astype(kind, copy=False)
+        return np.asarray(function(*arrays), kind)  # of a number without axes, a NumPy scalar
     result = np.empty(first.shape, kind)
     whole = [np.broadcast_to(array, first.shape) for array in arrays]
     for box in boxes(first.shape):

@@ -27,6 +27,7 @@ FUNCTIONS = (
         ("scaled_tanh", 1.7, 0.6),
     ),
 )
+NAMES = [name for name in FUNCTIONS if isinstance(name, str)]
 EACH = pytest.mark.parametrize(
     "make",
     [
@@ -86,6 +87,16 @@ def test_backends_agree_on_activations(function, dtype):
     tolerance = {"float32": 2e-6, "float64": 1e-14}[dtype]
     for got, expected in zip(*found, strict=True):
         np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("layer", [pyrnn.Dropout(0.3), *(map(pyrnn.Activation, NAMES))])
+def test_a_number_without_axes_gives_arrays(layer, backend):
+    """Though NumPy's functions make scalars of it."""
+    y, _, cache = layer.forward(np.array(0.3, np.float32))
+    dx, _, _ = layer.backward(cache, np.array(0.7, np.float32))
+    for result in (y, dx, layer(np.array(0.3, np.float32))):
+        assert isinstance(result, np.ndarray)
+        assert (result.shape, result.dtype) == ((), "float32")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -13,13 +13,13 @@ from pyrnn.reference.activations import Activation
 
 
 def activation(name: str, alpha: float, beta: float, x: Array) -> Array:
-    """f(x) of each element: one of `pyrnn.reference.activations.FUNCTIONS`."""
-    return Activation(name, alpha, beta)(x)
+    """f(x) of each element, also of one alone: one of `pyrnn.reference.activations.FUNCTIONS`."""
+    return np.asarray(Activation(name, alpha, beta)(x))
 
 
 def activation_backward(name: str, alpha: float, beta: float, x: Array, dy: Array) -> Array:
     """dx = dy ∘ f'(x)."""
-    return dy * Activation(name, alpha, beta).slope(x)
+    return np.asarray(dy * Activation(name, alpha, beta).slope(x))
 
 
 class Normalised(NamedTuple):
