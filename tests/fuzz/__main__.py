@@ -46,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--entry", help="only entry points with this in their name")
     parser.add_argument("--seconds", type=float, help="draw no new case after so long")
-    parser.add_argument("--timeout", type=float, default=60.0, help="of one case, in seconds")
+    parser.add_argument(
+        "--timeout", type=float, default=120.0, help="of one case, in seconds of the processor"
+    )
     parser.add_argument("--replay", metavar="CASE", help="one case, as findings name it, in full")
     parser.add_argument("--entries", default="tests.fuzz.entries", help=argparse.SUPPRESS)
     parser.add_argument("--worker", help=argparse.SUPPRESS)

@@ -28,6 +28,8 @@ from tests.fuzz.draw import Mode
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 FACTOR = 8
 NUDGES = 48
+LOOKS = (3, 6, 12, 24)
+"""After so many modes it looks whether they explain the difference: each explains more."""
 LONG = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
 WIDER = {"float32": "longdouble" if LONG else "float64", "float64": "longdouble" if LONG else None}
 """In what the reference computes once more; long double is as wide as double on some machines."""
@@ -124,14 +126,26 @@ def difference(
         _overflow_decides(got[path], expected[path], wide.get(path)) for path in got
     ):
         return Difference(undecided=True)
-    others = [wide, rerun(Mode(flush=True)), rerun(Mode(chains=True))]
-    others += [rerun(Mode(nudge=n)) for n in range(1, NUDGES + 1)]
-    known = [other for other in others if other and list(other) == list(got)]
-    for path in sorted(wrong):
-        found = _unexplained(got[path], expected[path], [other[path] for other in known], dtype)
+    modes = [Mode(flush=True), Mode(chains=True), *(Mode(nudge=n) for n in range(1, NUDGES + 1))]
+    known = [wide]
+    for number, mode in enumerate(modes, 2):
+        known.append(rerun(mode))
+        if number in LOOKS or mode is modes[-1]:
+            others = [other for other in known if other and list(other) == list(got)]
+            found = _first_unexplained(got, expected, sorted(wrong), others, dtype)
+            if not found:
+                break
+    return Difference(found)
+
+
+def _first_unexplained(
+    got: Flat, expected: Flat, paths: list[str], others: list[Flat], dtype: str
+) -> str | None:
+    for path in paths:
+        found = _unexplained(got[path], expected[path], [other[path] for other in others], dtype)
         if found:
-            return Difference(f"{general(path)}: {found}")
-    return Difference()
+            return f"{general(path)}: {found}"
+    return None
 
 
 def _merged(results: Flat) -> Flat:

@@ -29,6 +29,8 @@ from tests.fuzz.case import Entry
 THREADS = 2
 """With which cases run, on whatever machine; some of them also with 1 and 3."""
 ROOT = Path(__file__).parents[2]
+PATIENCE = 20
+"""Times the time of a case: what looks now and then whether it can go on hangs, too."""
 MEMORY = 6 * 2**30
 """Bytes of address space of a worker, so that what is far too large is refused, not swapped."""
 
@@ -137,6 +139,45 @@ def _limit_memory() -> None:
 # --- around workers -------------------------------------------------------------------------
 
 
+class Clock:
+    """Whether a process's case has time left.
+
+    That is the processor's time, as other processes may have the machine; and any time in which
+    it computes nothing, as when it waits for a lock.
+    """
+
+    def __init__(self, pid: int, timeout: float) -> None:
+        self._pid, self._timeout = pid, timeout
+        self._begin(-1)
+
+    def _begin(self, number: int) -> None:
+        self._number, self._begun = number, time.monotonic()
+        self._used = self._used_before = processor_time(self._pid)
+        self._idle_since = self._begun
+
+    def has_time(self, number: int) -> bool:
+        """Whether case ``number``, at which the process is now, may go on."""
+        if number != self._number:
+            self._begin(number)
+        now, used = time.monotonic(), processor_time(self._pid)
+        if used != self._used:
+            self._used, self._idle_since = used, now
+        return (
+            used - self._used_before < self._timeout
+            and now - self._idle_since < self._timeout
+            and now - self._begun < PATIENCE * self._timeout
+        )
+
+
+def processor_time(pid: int) -> float:
+    """The seconds that a process and its children that have ended have computed; 0 if unknown."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended, or it is not Linux: any time counts
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 class Worker:
     """A process that runs every so many-th case, begun anew after each that it dies of."""
 
@@ -151,7 +192,6 @@ class Worker:
 
     def _start(self, numbers: range) -> None:
         self._read = 0
-        self._seen, self._since = b"", time.monotonic()
         self._progress.write_bytes((numbers.start).to_bytes(8, "little"))
         span = f"{numbers.start}:{numbers.stop}:{numbers.step}"
         command = [*self._command, "--worker", span, "--progress", str(self._progress)]
@@ -160,6 +200,7 @@ class Worker:
             self._process = subprocess.Popen(
                 command, stdout=output, stderr=errors, cwd=ROOT, start_new_session=True
             )
+        self._clock = Clock(self._process.pid, self._timeout)
 
     def at(self) -> int:
         """The number of the case that it is at."""
@@ -172,10 +213,7 @@ class Worker:
         if code == 0:
             return False
         if code is None:
-            now = self._progress.read_bytes()
-            if now != self._seen:
-                self._seen, self._since = now, time.monotonic()
-            if time.monotonic() - self._since < self._timeout:
+            if self._clock.has_time(self.at()):
                 return True
             what = f"no end within {self._timeout:g} s"
             self.stop()

@@ -39,6 +39,19 @@ def test_kinks_have_no_slope():
         assert (value, gradient.tolist()) == (0, [0])
 
 
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "huber_loss"])
+def test_numbers_without_axes_have_arrays_as_gradients(name, backend):
+    y, targets = np.array(0.5, np.float32), np.array(2.0, np.float32)
+    loss = getattr(losses, name)
+    value, gradient = loss(y, targets)
+    each, own = loss(y, targets, reduction="none")
+    assert isinstance(value, float)
+    for array in (gradient, each, own):
+        assert isinstance(array, np.ndarray)
+        assert array.shape == ()
+    assert (each.dtype, own.dtype, gradient.dtype) == ("float64", "float32", "float32")
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [

@@ -126,12 +126,12 @@ def _small(
 ) -> tuple[Value, Array]:
     """The same for one piece, of which all counts: it is quicker for a small model's step."""
     if reduction == "none":
-        return losses, gradient.astype(dtype)
+        return np.asarray(losses), np.asarray(gradient, dtype)
     value, total = float(losses.sum()), divisor(reduction, losses.shape)
     if total != 1:
         value /= total
         gradient = gradient / total
-    return value, gradient.astype(dtype)
+    return value, np.asarray(gradient, dtype)
 
 
 def by_rows(
