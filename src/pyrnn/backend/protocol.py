@@ -174,9 +174,10 @@ class Backend(Protocol):
     def pack_rounded_lstm(self, weight: Array, scale: Array) -> Callable[..., Any] | None:
         """The loop over time of an LSTM whose h is rounded to 8 bits; None where there is none.
 
-        The weight (4·H, H) has float32 whole numbers, small enough for exact sums, and the scale
-        is that of each row; gates i o f c. The function takes z (T, N, 4·H), what x and the biases
-        give, h and c (N, H), and lengths (N,) or None, and gives y (T, N, H) and the last h and c.
+        The weight (4·H, H) has float32 whole numbers up to 256, small enough for exact sums, and
+        the scale is that of each row; gates i o f c. The function takes z (T, N, 4·H), what x and
+        the biases give, h and c (N, H), and lengths (N,) or None. It gives y (T, N, H) and the last
+        h and c.
         """
 
     def linear_backward(

@@ -48,10 +48,10 @@ inline float round_to_bytes(const float* h, Size n, float* q) {
 // Gates in ONNX's order: i o f c, (hidden,) each.
 class RoundedLstm {
  public:
-  // Whole numbers (4 hidden, hidden), and the scale of each row
+  // Whole numbers (4 hidden, hidden) up to 256, which bfloat16 holds, and the scale of each row
   RoundedLstm(const Kernels<float>& kernels, const float* weight, const float* scale, Size hidden)
       : hidden_(hidden),
-        weights_(kernels, weight, nullptr, hidden, 4 * hidden, Storage::full, Compute::full),
+        weights_(kernels, weight, nullptr, hidden, 4 * hidden, Storage::bfloat16, Compute::full),
         scale_(4 * hidden) {
     std::copy(scale, scale + 4 * hidden, scale_.data());
   }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn._types import Array
+from pyrnn._types import Array, Storage
 from pyrnn.backend import selection
 from pyrnn.interop.onnx.fusion import normalization
 from pyrnn.interop.onnx.graph import AnyArray
@@ -34,11 +34,11 @@ class Packed:
         return packed
 
 
-def linear(weight: Array, bias: Array | None = None) -> Packed:
+def linear(weight: Array, bias: Array | None = None, storage: Storage = "full") -> Packed:
     """X Wᵀ + b with fixed weights (out, in), of rows: (M, in) -> (M, out), a new array."""
     weight = np.ascontiguousarray(weight)
     bias = None if bias is None else np.ascontiguousarray(bias)
-    return Packed(lambda backend: backend.pack_linear(weight, bias))
+    return Packed(lambda backend: backend.pack_linear(weight, bias, storage))
 
 
 def shared(build: Build, key: tuple[Any, ...], make: Callable[[], Packed]) -> Packed:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pyrnn._types import Storage
 from pyrnn.interop.onnx.graph import AnyArray, Node
 from pyrnn.interop.onnx.operators import windows
 from pyrnn.interop.onnx.operators._build import Build, Builder, Function, axis_of, dtype_of, plain
@@ -111,12 +112,14 @@ MOST_BYTE = 255
 
 
 class Exact:
-    """A product with a fixed matrix (K, N) of whole numbers, exact for bytes a (..., K)."""
+    """A product with a fixed matrix (K, N) of numbers of bytes, exact for bytes a (..., K)."""
 
     def __init__(self, weight: AnyArray) -> None:
         self.weight = weight.astype(single_or_double(weight, 0))
         self.dtype = self.weight.dtype
-        self.packed = linear(self.weight.T) if weight.size else None
+        # bfloat16 holds whole numbers up to 256.
+        narrow: Storage = "bfloat16" if self.dtype == np.float32 else "full"
+        self.packed = linear(self.weight.T, None, narrow) if weight.size else None
 
     def __call__(self, a: AnyArray) -> Any:
         """Whole numbers as floats of ``dtype``, of a in the same."""
