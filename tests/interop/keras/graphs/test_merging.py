@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pyrnn.interop import keras
+from pyrnn.serialization import ModelFileError
 from tests.interop.keras import files
 from tests.interop.keras.graphs import models
 from tests.interop.keras.graphs.models import called, layer, tensor
@@ -81,3 +82,12 @@ def test_products_of_length_one(tmp_path):
     x = models.X.astype(np.float64).reshape(2, 3, 8)
     x /= np.sqrt((x**2).sum(-1, keepdims=True))
     np.testing.assert_allclose(y, x @ x.swapaxes(1, 2), atol=1e-6)
+
+
+def test_arrays_that_do_not_fit(tmp_path):
+    rows = [
+        called(layer("Cropping1D", "c", cropping=[5, 0]), tensor("x")),
+        called(layer("Concatenate", "end"), [tensor("x"), tensor("c")]),
+    ]
+    with pytest.raises(ModelFileError, match=r"end: expected arrays that fit, got \(None, 6, 4\)"):
+        models.branches(tmp_path / "m.keras", rows)

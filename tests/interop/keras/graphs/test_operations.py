@@ -117,6 +117,7 @@ WRONG = {
     "letters": (op("Einsum", x, x, subscripts="ab,bc->ac"), "subscripts: expected 3 letters"),
     "array": (op("Add", x, {"class_name": "__numpy__", "config": {"value": "no", "dtype": "f4"}}),
               "expected an array of numbers as an argument"),
+    "first": (op("ExpandDims", 3, x, axis=0), "expected an array first, got 3"),
     "other": (op("Fft", x), "no graph is made of a Fft"),
 }  # fmt: skip
 
@@ -126,3 +127,20 @@ def test_what_is_refused(name, tmp_path):
     row, message = WRONG[name]
     with pytest.raises(ModelFileError, match=message):
         models.branches(tmp_path / "m.keras", [row])
+
+
+def test_operations_in_h5_files(tmp_path):
+    """Which do not say where a class is from."""
+    from pyrnn.interop import keras
+    from tests.interop.keras import files
+
+    rows = [called(models.given("x", 6, 4)), op("Tanh", x, name="t"),
+            op("GetItem", tensor("t"), [cut(), -1], name="last"),
+            op("Add", tensor("last"), 1.0, name="more"),
+            op("Reshape", tensor("more"), newshape=[-1, 2, 2])]  # fmt: skip
+    for row in rows:
+        row.pop("module", None)
+    config = models.functional(rows, [["x", 0, 0]], [["end", 0, 0]])
+    files.legacy(tmp_path / "m.h5", "3.15.1", {"end": []}, config)
+    y = keras.prepare(tmp_path / "m.h5").run(X)[0]
+    np.testing.assert_allclose(y, (np.tanh(X[:, -1]) + 1).reshape(-1, 2, 2), atol=1e-6)

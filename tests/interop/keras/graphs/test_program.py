@@ -285,7 +285,7 @@ REFUSED = {
     "activation": ([layer("Activation", "odd", activation="sparsemax")],
                    "odd: no operator is its activation sparsemax"),
     "code": ([layer("Lambda", "odd", function={"class_name": "__lambda__"})],
-             "odd: no graph is made of a Lambda"),
+             "odd: no graph is made of a Lambda, which is Python code"),
     "words": ([layer("TextVectorization", "odd")], "odd: no graph is made of a TextVectorization"),
     "weights": ([layer("Dense", "odd")], "odd: expected weights of it in the file"),
     "axis": ([layer("Softmax", "odd", axis=3)], "odd: axis: expected one of 3 axes"),

@@ -292,3 +292,34 @@ def test_states_of_several_cells(backend, tmp_path):
     np.testing.assert_allclose(other, gru_state[0], atol=1e-6)
     expected = gru(lstm(models.X, lstm_state)[0], gru_state)[0]
     np.testing.assert_allclose(y, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("version", ["3.15.1", "2.4.0"])
+@pytest.mark.parametrize("said", [False, True])
+def test_a_mask_beside_initial_states(version, said, backend, tmp_path):
+    """Keras 3 does not take the mask of x then, if the call does not name it."""
+    options = {"initial_state": tensor("h")} | ({"mask": tensor("ne")} if said else {})
+    rows_ = [
+        called(models.given("x", 6, 4)),
+        called(models.given("h", 3)),
+        called(models.given("flags", 6)),
+        called({**layer("NotEqual", "ne"), "module": "keras.src.ops.numpy"}, tensor("flags"), 0),
+        called(layer("Masking", "m"), tensor("x")),
+        called(layer("GRU", "g", units=3, return_sequences=True, reset_after=False),
+               tensor("m"), **options),
+        called(layer("GlobalAveragePooling1D", "mean"), tensor("g")),
+    ]  # fmt: skip
+    inputs = [[name, 0, 0] for name in ("x", "h", "flags")]
+    config = models.functional(rows_, inputs, [["g", 0, 0], ["mean", 0, 0]])
+    path = tmp_path / "m.keras"
+    files.keras3(path, config, [("gru", "g", files.random_arrays("GRU", 3, 4))], version)
+    x = models.X.copy()
+    x[0, 2:4], x[1, 5] = 0, 0
+    (h,) = models.floats(0, (2, 3))
+    mask = (x != 0).any(-1)
+    y, mean = keras.prepare(path).run([x, h, mask.astype(np.float32)])
+    used = None if version == "3.15.1" and not said else mask
+    expected = keras.load(path)["g"](x, h[None], mask=used)[0]
+    np.testing.assert_allclose(y, expected, atol=1e-6)
+    means = [expected[n, mask[n]].mean(0) for n in range(2)]
+    np.testing.assert_allclose(mean, means, atol=1e-6)

@@ -22,12 +22,13 @@ _WITHOUT_MEANING = ("training", "name", "mask")
 class Given(NamedTuple):
     """The arguments of one call, and its other options by name.
 
-    ``allowed`` are the flags of an ``attention_mask``.
+    ``allowed`` are the flags of an ``attention_mask``; ``masked`` says that the call names a mask.
     """
 
     arguments: Sequence[Any]
     options: Mapping[str, Any]
-    allowed: Tensor | None
+    allowed: Tensor | None = None
+    masked: bool = False
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -61,6 +62,7 @@ def given_to(builder: Builder, call: Call, values: Mapping[Place, Tensor]) -> Gi
                           if one is not None]  # fmt: skip
     if not any(isinstance(one, Tensor) for one in arguments):
         raise ContentError("expected arrays as arguments, got none")
+    masked = named.get("mask") is not None
     _put_masks(arguments, named, values)
     allowed = named.pop("attention_mask", None)
     flags = of(values, allowed) if isinstance(allowed, Place) else None
@@ -72,7 +74,7 @@ def given_to(builder: Builder, call: Call, values: Mapping[Place, Tensor]) -> Gi
             arguments.append(of(values, value))
         elif name not in _WITHOUT_MEANING:
             options[name] = value
-    return Given(arguments, options, flags)
+    return Given(arguments, options, flags, masked)
 
 
 def _has_place(value: Any) -> bool:

@@ -111,6 +111,11 @@ def concatenate(builder: Builder, config: Config, tensors: Sequence[Tensor]) -> 
     if not tensors or len({len(one.shape) for one in tensors}) != 1:
         raise ContentError("expected arrays of as many axes each")
     axis = axis_of(config.get("axis", -1), len(tensors[0].shape))
+    shapes = [one.shape for one in tensors]
+    for one in shapes[1:]:
+        pairs = [pair for n, pair in enumerate(zip(shapes[0], one, strict=True)) if n != axis]
+        if any(None not in pair and pair[0] != pair[1] for pair in pairs):
+            raise ContentError(f"expected arrays that fit, got {', '.join(map(str, shapes))}")
     sizes = [one.shape[axis] for one in tensors]
     total = None if None in sizes else sum(size for size in sizes if size is not None)
     shape = list(tensors[0].shape)

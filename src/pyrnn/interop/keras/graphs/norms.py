@@ -164,14 +164,29 @@ def normalization(builder: Builder, config: Config, x: Tensor, arrays: Sequence[
         mean, variance = (np.asarray(config[name], np.float64) for name in ("mean", "variance"))
     else:
         raise ContentError("expected mean and variance of a Normalization")
-    if mean.size not in (1, x.features) or variance.shape != mean.shape:
-        raise ContentError(f"expected means of {x.features} features, got {mean.shape}")
-    deviation = np.maximum(np.sqrt(variance.reshape(-1)), 1e-7)
+    if variance.shape != mean.shape:
+        raise ContentError(f"expected as many variances as means, got {variance.shape}")
+    if mean.size in (1, x.features):
+        mean, variance = mean.reshape(-1), variance.reshape(-1)
+    else:
+        axes = axes_of(config.get("axis", -1), len(x.shape))
+        mean, variance = (_of_axes(array, x, axes) for array in (mean, variance))
+    deviation = np.maximum(np.sqrt(variance), 1e-7)
     if config.get("invert"):
         y = builder.op("Mul", x.name, builder.weight(deviation, "deviation"))
-        return x._replace(name=builder.op("Add", y, builder.weight(mean.reshape(-1), "mean")))
-    y = builder.op("Sub", x.name, builder.weight(mean.reshape(-1), "mean"))
+        return x._replace(name=builder.op("Add", y, builder.weight(mean, "mean")))
+    y = builder.op("Sub", x.name, builder.weight(mean, "mean"))
     return x._replace(name=builder.op("Div", y, builder.weight(deviation, "deviation")))
+
+
+def _of_axes(array: Array, x: Tensor, axes: Sequence[int]) -> Array:
+    """An array whose axes are these of x, beside those of size 1 that it may have."""
+    wanted = tuple(x.shape[axis] for axis in axes)
+    if 0 in axes or tuple(size for size in array.shape if size != 1) != tuple(
+        size for size in wanted if size != 1
+    ):
+        raise ContentError(f"expected means of {wanted} numbers, got {array.shape}")
+    return _along(array.reshape([known(size, "axes") for size in wanted]), x, axes)
 
 
 def rescaling(builder: Builder, config: Config, x: Tensor) -> Tensor:

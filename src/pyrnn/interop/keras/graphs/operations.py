@@ -41,12 +41,19 @@ _LOGICAL = {"LogicalAnd": "And", "LogicalOr": "Or", "LogicalXor": "Xor", "Bitwis
 _REDUCED = {"Mean": "ReduceMean", "Sum": "ReduceSum", "Max": "ReduceMax", "Min": "ReduceMin",
             "Prod": "ReduceProd", "All": "ReduceMin", "Any": "ReduceMax",
             "Amax": "ReduceMax", "Amin": "ReduceMin"}  # fmt: skip
+_LAYERS_TOO = ("Add", "Subtract", "Multiply", "Maximum", "Minimum", "Concatenate", "Reshape",
+               "Softmax", "Identity")  # fmt: skip
+"""Names that layers have as well."""
 _SAME = ("ConvertToTensor", "Copy", "StopGradient", "Identity")
 
 
-def is_operation(layer: Mapping[str, Any]) -> bool:
-    """Whether an entry among the layers is an operation."""
-    return "ops" in str(layer.get("module")).split(".")
+def is_operation(builder: Builder, layer: Mapping[str, Any]) -> bool:
+    """Whether an entry among the layers is an operation; an ``.h5`` file does not say of which."""
+    if "module" in layer:
+        return "ops" in str(layer["module"]).split(".")
+    config = layer.get("config")
+    formed = isinstance(config, dict) and "newshape" in config
+    return not builder.old and (formed or layer.get("class_name") not in _LAYERS_TOO)
 
 
 def operation(
@@ -58,6 +65,9 @@ def operation(
     """
     tensors = [one for one in arguments if isinstance(one, Tensor)]
     x = tensors[0]
+    two = class_name in _LOGICAL or class_name in _COMPARED or class_name in _OF_TWO
+    if not two and not isinstance(arguments[0], Tensor):
+        raise ContentError(f"expected an array first, got {str(arguments[0])[:50]}")
     if class_name in _SAME:
         return [x]
     if class_name in _ONE:
@@ -67,7 +77,7 @@ def operation(
         return [_plain(x, y)]
     if class_name in _REDUCED:
         return [_reduced(builder, config, x, class_name)]
-    if class_name in _LOGICAL or class_name in _COMPARED or class_name in _OF_TWO:
+    if two:
         return [_of_two(builder, class_name, arguments)]
     if class_name in _MAKERS:
         return _MAKERS[class_name](builder, config, arguments)
@@ -132,7 +142,7 @@ def together(shapes: Sequence[Shape]) -> Shape:
 
 
 def _where(builder: Builder, config: Config, arguments: Sequence[Argument]) -> list[Tensor]:
-    if len(arguments) != 3 or not isinstance(arguments[0], Tensor):
+    if len(arguments) != 3:
         raise ContentError("expected flags and two arrays or numbers")
     flags = builder.of_kind(arguments[0], "bool")
     names = [

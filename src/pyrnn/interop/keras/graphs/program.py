@@ -50,8 +50,6 @@ _KEEPS_MASK = {
 }  # fmt: skip
 _RECURRENT = ("SimpleRNN", "LSTM", "GRU", "CuDNNLSTM", "CuDNNGRU", "RNN", "Bidirectional")
 _PREFIXES = ("Custom>", "keras.layers.")
-_ALWAYS_OPERATIONS = ("Any", "NotEqual", "Sum", "Mean")
-"""Names that no layer has; files may not say that they are operations."""
 
 Config = Mapping[str, Any]
 
@@ -182,7 +180,7 @@ class _Maker:
         if inner_layers(call.layer):
             given.check(())
             return self._model(self._network(call.layer), path, given.tensors)
-        if is_operation(call.layer) or class_name in _ALWAYS_OPERATIONS:
+        if is_operation(self.builder, call.layer):
             made = operation(self.builder, class_name, {**config, **given.options}, given.arguments)
             if made is not None:
                 return made
@@ -203,7 +201,13 @@ class _Maker:
             return self._attention(class_name, config, path, given)
         given.check(())
         if class_name in _RECURRENT:
-            return self._recurrent(class_name, config, path, tensors)
+            x, *states = tensors
+            unseen = bool(states) and not (given.masked or self.builder.old)
+            if not unseen:
+                return self._recurrent(class_name, config, path, tensors)
+            # Keras 3 does not pass the mask of x on to a call with initial states, but y has it.
+            y, *more = self._recurrent(class_name, config, path, [x._replace(mask=None), *states])
+            return [y._replace(mask=x.mask if len(y.shape) == 3 else None), *more]
         if class_name == "TimeDistributed":
             return [self._each_step(config, path, x)]
         if class_name == "Concatenate":
@@ -255,7 +259,8 @@ class _Maker:
             arrays = self._arrays(path, class_name)
             y = WEIGHTED[class_name](builder, config, x, arrays)
             return self._activated(config, y) if class_name not in NO_ACTIVATION else y
-        raise ContentError(f"no graph is made of a {class_name[:80]}")
+        code = ", which is Python code" if class_name == "Lambda" else ""
+        raise ContentError(f"no graph is made of a {class_name[:80]}{code}")
 
     def _activated(self, config: Config, x: Tensor) -> Tensor:
         value = config.get("activation")
@@ -282,7 +287,7 @@ class _Maker:
         if inner_layers(inner):
             (y,) = self._model(self._network(inner), path, [steps])
         else:
-            given = Given([steps], {}, None)
+            given = Given([steps], {})
             (y,) = self.layer(str(inner.get("class_name")), _config(inner), path, given)
         builder.scope = "/".join(path)
         before = builder.sliced(sizes, 0, 0, 2)
