@@ -1,5 +1,8 @@
 """Nodes as layers: the same numbers as the node, whatever the graph around it."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -150,3 +153,44 @@ def test_a_stack_that_does_not_fit():
         stacking.stack([pyrnn.GRU(3, 4), pyrnn.GRU(4, 4, reset_after=False)])
     with pytest.raises(TypeError, match="at least one recurrent layer"):
         stacking.stack([])
+
+
+def halved(path, program):
+    """A file with all floats of a model in float16, and that model."""
+    data = graphs.onnx.load(path)
+    half = TensorProto.FLOAT16
+    for value in (*data.graph.input, *data.graph.output):
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+            value.type.tensor_type.elem_type = half
+    for tensor in data.graph.initializer:
+        array = graphs.numpy_helper.to_array(tensor)
+        if array.dtype == np.float32:
+            narrow = graphs.numpy_helper.from_array(array.astype(np.float16), tensor.name)
+            tensor.CopyFrom(narrow)
+    program.write_bytes(data.SerializeToString())
+    return program
+
+
+def test_float16_weights_become_layers_of_float32(tmp_path):
+    from pyrnn import interop
+
+    model = pyrnn.Sequential(
+        pyrnn.Conv1d(3, 6, 3, seed=0), pyrnn.LayerNorm(6),
+        pyrnn.GRU(6, 8, bidirectional=True, seed=1), pyrnn.Linear(16, 4, seed=2),
+    )  # fmt: skip
+    backend.save(model, tmp_path / "plain.onnx")
+    path = halved(tmp_path / "plain.onnx", tmp_path / "half.onnx")
+    layers, originals = (backend.layers(one) for one in (path, tmp_path / "plain.onnx"))
+    assert [repr(layer) for layer in layers.values()] == [repr(o) for o in originals.values()]
+    for layer, original in zip(layers.values(), originals.values(), strict=True):
+        for name, array in original.parameters.items():
+            assert np.array_equal(layer.parameters[name], array.astype(np.float16))
+    # The whole model rounds to float16 between the layers, so it stays a graph.
+    arguments = [str(path), str(tmp_path / "half.safetensors")]
+    subprocess.run([sys.executable, "-m", "pyrnn", "convert", *arguments], check=True)
+    loaded = interop.load(tmp_path / "half.safetensors")
+    x = numbers(7, 2, 3).astype(np.float16)
+    given = {name: x if name == "x" else np.zeros((2, 2, 8), np.float16) for name in loaded.inputs}
+    for mine, theirs in zip(loaded.run(given), backend.prepare(path).run(given), strict=True):
+        assert mine.dtype == np.float16
+        assert np.array_equal(mine, theirs)

@@ -16,6 +16,7 @@ from pyrnn.interop.onnx.operators import OPERATORS
 from pyrnn.interop.onnx.operators._build import (
     ALL_FOLDED_NUMBERS,
     CONTRADICTIONS,
+    HALF,
     Build,
     contradiction,
     folding,
@@ -51,9 +52,9 @@ def layers(path: AnyPath) -> dict[str, Layer]:
         Gemm, and MatMul with the Add after it, as `Linear`; Gather of rows as `Embedding`;
         BatchNormalization, InstanceNormalization, LayerNormalization and Conv (1-D) as
         `BatchNorm1d`, `InstanceNorm1d`, `LayerNorm` and `Conv1d`, whose channels are the last axis.
-        Weights of 8 bits, as ``onnxruntime.quantization.quantize_dynamic`` writes them, become
-        floats. Each node is a separate layer; `pyrnn.interop.stacking.stack` joins several. An
-        initial state in the file is not part of a layer.
+        Weights of 8 bits, as ``onnxruntime.quantization.quantize_dynamic`` writes them, and of
+        float16 become float32. Each node is a separate layer; `pyrnn.interop.stacking.stack` joins
+        several. An initial state in the file is not part of a layer.
 
     Raises
     ------
@@ -102,13 +103,39 @@ def steps(program: Program) -> Iterator[Step]:
         layer = reason = None
         try:
             with np.errstate(all="ignore"):  # of weights that are computed
-                layer = _layer(build, links)
+                layer = _layer(build._replace(constants=_Widened(build.constants)), links)
         except (UnsupportedError, *CONTRADICTIONS) as error:
             if build.node.op in (*RECURRENT, LSTM_OF_BYTES):
                 reason = _reason(build.node, error)
         if layer is not None or reason is not None:
             named.add(name)
         yield Step(name, build, links, layer, reason)
+
+
+class _Widened(Mapping[str, AnyArray]):
+    """Constants of a graph; those of float16 as float32, in which layers compute."""
+
+    def __init__(self, known: Mapping[str, AnyArray]) -> None:
+        self.known = known
+
+    def __getitem__(self, name: str) -> AnyArray:
+        array = self.known[name]
+        return array.astype(np.float32) if array.dtype == HALF else array
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.known)
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+
+def is_half(build: Build) -> bool:
+    """Whether a node computes with weights of float16, and so rounds what its layer does not."""
+    known = [build.constants.get(name) for name in build.node.inputs]
+    return any(array is not None and array.dtype == HALF for array in known)
 
 
 def find(program: Program) -> Found:

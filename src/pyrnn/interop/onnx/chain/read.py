@@ -17,7 +17,7 @@ from pyrnn.interop.onnx import quantized_nodes
 from pyrnn.interop.onnx.chain.moves import FUNCTIONS, STEPS, place
 from pyrnn.interop.onnx.chain.path import DIRECTIONS, FEATURES, LeftError, Path
 from pyrnn.interop.onnx.graph import Graph, Program, Value
-from pyrnn.interop.onnx.nodes import Step
+from pyrnn.interop.onnx.nodes import Step, is_half
 from pyrnn.interop.onnx.operators._build import CONTRADICTIONS, ints
 from pyrnn.interop.onnx.operators.quantized import is_known
 from pyrnn.layers._layer import Layer
@@ -165,6 +165,8 @@ class _Whole(Path):
 
     def _layer(self, step: Step, layer: Layer) -> None:
         node, name = step.build.node, step.name
+        if is_half(step.build):
+            raise LeftError(name, f"{node.op} computes in float16")
         data = 1 if isinstance(layer, Embedding) else 0
         if node.inputs[data] != self.value:
             raise LeftError(name, f"{node.op} computes with the value in another way")
