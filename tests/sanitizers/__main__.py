@@ -188,7 +188,10 @@ def watched(command: Sequence[str], **variables: str) -> int:
         command, cwd=builds.ROOT, env=os.environ | variables, check=False
     ).returncode
     for report in reports.iterdir():
-        print(report.read_text(errors="replace"))
+        text = report.read_text(errors="replace")
+        if "ERROR: AddressSanitizer: SEGV" in text and "_core." not in text:
+            continue  # tests let HDF5 crash on spoiled files, in processes of its own
+        print(text)
         status = status or 1
     return status
 
