@@ -16,6 +16,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -177,22 +178,20 @@ def watched(command: Sequence[str], **variables: str) -> int:
 
     Reports go to files, as a test may catch what its process says.
     """
-    reports = builds.BUILDS / "reports"
-    reports.mkdir(parents=True, exist_ok=True)
-    for old in reports.iterdir():
-        old.unlink()
-    for options in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
-        if options in variables:
-            variables[options] += f":log_path={reports / options}"
-    status = subprocess.run(
-        command, cwd=builds.ROOT, env=os.environ | variables, check=False
-    ).returncode
-    for report in reports.iterdir():
-        text = report.read_text(errors="replace")
-        if "ERROR: AddressSanitizer: SEGV" in text and "_core." not in text:
-            continue  # tests let HDF5 crash on spoiled files, in processes of its own
-        print(text)
-        status = status or 1
+    with tempfile.TemporaryDirectory(prefix="pyrnn-reports-") as folder:
+        reports = Path(folder)
+        for options in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
+            if options in variables:
+                variables[options] += f":log_path={reports / options}"
+        status = subprocess.run(
+            command, cwd=builds.ROOT, env=os.environ | variables, check=False
+        ).returncode
+        for report in reports.iterdir():
+            text = report.read_text(errors="replace")
+            if "ERROR: AddressSanitizer: SEGV" in text and "_core." not in text:
+                continue  # tests let HDF5 crash on spoiled files, in processes of its own
+            print(text)
+            status = status or 1
     return status
 
 
