@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrnn import _checks
-from pyrnn.interop.torch import _quantized
+from pyrnn.interop.torch import _quantized, _reparametrized
 from pyrnn.interop.torch._values import Placeholder
 
 MOST_LEVELS = 200
@@ -43,7 +43,8 @@ def flat(mapping: Any, bidirectional: bool | None = None) -> dict[str, Any]:
     In lists and tuples, their numbers are names: ``[model, optimizer]`` is saved as well. A
     module's parameters, which `read` gives as ``["_parameters"]``, have the names that its
     ``state_dict()`` would give them. Those of quantised modules have the names that they had
-    before; ``bidirectional`` says what the sizes of such a layer may leave open.
+    before; ``bidirectional`` says what the sizes of such a layer may leave open. Weights that are
+    computed from others, as by `weight_norm`, are computed.
     """
     if not isinstance(mapping, Mapping) and not _may_have_models(mapping):
         raise TypeError(f"mapping: expected a dict of arrays, got {type(mapping).__name__}")
@@ -56,7 +57,7 @@ def flat(mapping: Any, bidirectional: bool | None = None) -> dict[str, Any]:
             found[name] = value
         elif type(value) is bool and name.rpartition(".")[2] == "bidirectional":
             both[name.rpartition(".")[0]] = value
-    return _quantized.renamed(found, both, bidirectional)
+    return _reparametrized.computed(_quantized.renamed(found, both, bidirectional), as_array)
 
 
 def settings(mapping: Any) -> dict[str, dict[str, Any]]:

@@ -78,7 +78,8 @@ def from_state_dict(
         Arrays, or torch's tensors and parameters; nested dicts, as `read` gives them, count as one
         with names joined by dots, and so do lists and tuples ("0.encoder"). float16 and bfloat16
         are widened to float32; so are the packed weights of modules from
-        ``torch.ao.quantization.quantize_dynamic``.
+        ``torch.ao.quantization.quantize_dynamic``. Weights of `weight_norm`, `spectral_norm`,
+        pruning and weight dropout are computed from what is stored of them.
     prefix : str
         The name of the module in the model, with or without a dot at its end: "encoder.lstm".
     kind : {"RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "Linear", "Embedding", \
