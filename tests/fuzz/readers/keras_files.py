@@ -388,17 +388,22 @@ def _old_decoder(path: Path, number: int) -> None:
                ("y", 0), ("enc", 1), ("enc", 2)),
         called(layer("TimeDistributed", "t", layer=layer("Dense", "d", activation="softmax")),
                ("dec", 0)),
+        {**layer("TFOpLambda", "o", function="math.reduce_sum"), "name": "o",
+         "inbound_nodes": [["t", 0, 0, {"axis": 1, "keepdims": False}]]},
+        {**layer("SlicingOpLambda", "i", function="__operators__.getitem"), "name": "i",
+         "inbound_nodes": [["dec", 0, 0, {"slice_spec": [
+             {"start": None, "stop": None, "step": None}, -1]}]]},
     ]  # fmt: skip
     config = {
         "class_name": "Model",
         "config": {
-            "name": "model", "layers": rows, "output_layers": [["t", 0, 0], ["dec", 0, 2]],
-            "input_layers": [["x", 0, 0], ["y", 0, 0]],
+            "name": "model", "layers": rows, "input_layers": [["x", 0, 0], ["y", 0, 0]],
+            "output_layers": [["o", 0, 0], ["i", 0, 0], ["dec", 0, 2]],
         },
     }  # fmt: skip
     arrays = files.random_arrays("LSTM", 2, 3, seed=number)
     dense = [np.ones((2, 3), np.float32), np.zeros(3, np.float32)]
-    layers = {"x": [], "m": [], "enc": arrays, "y": [], "dec": arrays, "t": dense}
+    layers = {"x": [], "m": [], "enc": arrays, "y": [], "dec": arrays, "t": dense, "o": [], "i": []}
     files.legacy(path, "2.2.4", layers, config)
 
 

@@ -60,7 +60,9 @@ def given_to(builder: Builder, call: Call, values: Mapping[Place, Tensor]) -> Gi
             value = named.pop(name)
             arguments += [_argument(builder, one, values) for one in flat(value)
                           if one is not None]  # fmt: skip
-    if not any(isinstance(one, Tensor) for one in arguments):
+    if not any(isinstance(one, Tensor) for one in arguments) and not _has_place(
+        list(named.values())
+    ):
         raise ContentError("expected arrays as arguments, got none")
     masked = named.get("mask") is not None
     _put_masks(arguments, named, values)
@@ -70,10 +72,8 @@ def given_to(builder: Builder, call: Call, values: Mapping[Place, Tensor]) -> Gi
     for name, value in named.items():
         if isinstance(value, list) and value and all(isinstance(one, Place) for one in value):
             value = value[0] if len(value) == 1 else value
-        if isinstance(value, Place) and name in ("y", "other"):  # of operators, in Keras 2
-            arguments.append(of(values, value))
-        elif name not in _WITHOUT_MEANING:
-            options[name] = value
+        if name not in _WITHOUT_MEANING:
+            options[name] = of(values, value) if isinstance(value, Place) else value
     return Given(arguments, options, flags, masked)
 
 

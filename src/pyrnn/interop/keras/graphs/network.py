@@ -176,10 +176,11 @@ def _arguments(node: Any) -> tuple[list[Any], dict[str, Any]]:
         return list(flat(_value(node.get("args", []), 0))), named
     arguments: list[Any] = []
     named = {}
-    for one in [node] if is_place(node) else node if isinstance(node, list) else []:
-        if not is_place(one):
+    alone = isinstance(node, list) and len(node) >= 3 and isinstance(node[0], str)
+    for one in [node] if alone else node if isinstance(node, list) else []:
+        is_constant = isinstance(one, list) and len(one) >= 3 and one[0] == "_CONSTANT_VALUE"
+        if not is_constant and not is_place(one):
             raise ContentError("inbound_nodes: expected a layer's name and two numbers")
-        is_constant = one[0] == "_CONSTANT_VALUE"
         arguments.append(one[2] if is_constant else Place(one[0], one[1], one[2]))
         for key, given in one[3].items() if len(one) > 3 and isinstance(one[3], dict) else ():
             places = list(listed(given))

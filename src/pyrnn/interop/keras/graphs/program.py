@@ -13,7 +13,8 @@ from pyrnn.interop.keras.graphs import activations, attention, merging
 from pyrnn.interop.keras.graphs.arguments import Given, given_to, of
 from pyrnn.interop.keras.graphs.builder import OPSET, Builder, Shape, Tensor
 from pyrnn.interop.keras.graphs.network import Call, Network, Place, network
-from pyrnn.interop.keras.graphs.operations import is_operation, operation
+from pyrnn.interop.keras.graphs.operations.of_keras import is_operation, operation
+from pyrnn.interop.keras.graphs.operations.of_tensorflow import LAMBDAS, translated
 from pyrnn.interop.keras.graphs.recurrent import Options, recurrent, several
 from pyrnn.interop.keras.graphs.table import (
     MAY_BE_EMPTY,
@@ -180,6 +181,12 @@ class _Maker:
         if inner_layers(call.layer):
             given.check(())
             return self._model(self._network(call.layer), path, given.tensors)
+        if class_name in LAMBDAS:
+            kind, named, arguments = translated(
+                class_name, config, given.arguments, given.options)  # fmt: skip
+            made = operation(self.builder, kind, named, arguments)
+            if made is not None:
+                return made
         if is_operation(self.builder, call.layer):
             made = operation(self.builder, class_name, {**config, **given.options}, given.arguments)
             if made is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrnn.interop.keras.graphs import activations, merging, parts
+from pyrnn.interop.keras.graphs import activations, merging
 from pyrnn.interop.keras.graphs.builder import (
     Builder,
     Shape,
@@ -16,7 +16,8 @@ from pyrnn.interop.keras.graphs.builder import (
     axis_of,
     number_of,
 )
-from pyrnn.interop.keras.graphs.parts import Argument, Config, Maker
+from pyrnn.interop.keras.graphs.operations import parts
+from pyrnn.interop.keras.graphs.operations.parts import Argument, Config, Maker
 from pyrnn.interop.keras.hdf5 import ContentError
 
 _ONE = {
@@ -284,6 +285,12 @@ def _matmul(builder: Builder, config: Config, arguments: Sequence[Argument]) -> 
     if len(tensors) != 2 or any(len(one.shape) < 2 for one in tensors):
         raise ContentError("expected two arrays of two axes at least")
     first, second = tensors
+    if config.get("transpose_b"):
+        order = [*range(len(second.shape) - 2), len(second.shape) - 1, len(second.shape) - 2]
+        second = Tensor(
+            builder.transposed(second.name, *order),
+            tuple(second.shape[axis] for axis in order), None, second.kind,
+        )  # fmt: skip
     if None not in (first.shape[-1], second.shape[-2]) and first.shape[-1] != second.shape[-2]:
         raise ContentError(f"expected arrays that fit, got {first.shape} and {second.shape}")
     around = together([(*first.shape[:-2], 1), (*second.shape[:-2], 1)])[:-1]
