@@ -1,6 +1,8 @@
 """Processes that fork while other threads are inside calls: the child can use every object."""
 
 import multiprocessing
+import re
+from pathlib import Path
 
 import pytest
 
@@ -182,3 +184,47 @@ def test_a_fork_while_another_thread_imports(run_python, module):
     """Modules are imported at first use: the child must not wait for the thread that does it."""
     done = run_python("-c", f"WAITED_FOR = {module!r}" + FIRST_USE)
     assert done.stdout == "0\n", done.stderr
+
+
+SOURCES = Path(__file__).parents[3] / "src" / "cpp"
+STATIC = re.compile(
+    r"^ +static (?!constexpr\b)[^()=;{}]*?\b(\w+)(?:\[[^\]=]*\])? ?(?:= ?([^;]*)|\{([^;]*)\})?;",
+    re.M,
+)
+MADE_AT_IMPORT = {"arrays.hpp found", "unlisted.hpp entered", "memory.cpp pool"}
+
+
+def made_at_first_use(source):
+    """Names of a function's static variables that are not constants from the start."""
+    for name, *values in STATIC.findall(source):
+        value = "".join(values)
+        constant = re.fullmatch(r"-?\d*|nullptr|false|true|\{[^()]*\}", value)
+        if not constant and not name.endswith("_"):  # else a member's declaration
+            yield name
+
+
+def test_statics_made_at_first_use_are_found():
+    source = """
+  static const bool a = f();
+  static Thing b{g(1)};
+  static const X& c = *make({1});
+  static Y* const d[2] = {h(), 0};
+  static int known = -1;
+  static constexpr int size = f();
+  static const T zeros[4 * V::lanes] = {};
+  static std::uint16_t tiles_[8];
+  static V load(const T* p) { return {f(p)}; }
+"""
+    assert list(made_at_first_use(source)) == ["a", "b", "c", "d"]
+
+
+def test_no_static_is_made_at_first_use():
+    """The compiler locks one that is: a fork while a thread makes it would leave it locked.
+
+    ``make_statics`` in module.cpp makes some as the module is imported, or they are made there
+    anyway. Others are `Found`.
+    """
+    files = [*SOURCES.rglob("*.hpp"), *SOURCES.rglob("*.cpp")]
+    made = {f"{f.name} {name}" for f in files for name in made_at_first_use(f.read_text())}
+    assert made == MADE_AT_IMPORT
+    assert not [f for f in files if re.search(r"call_once|once_flag", f.read_text())]

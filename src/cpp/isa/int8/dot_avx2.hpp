@@ -139,9 +139,11 @@ inline bool has_avx_vnni() { return false; }
 constexpr std::int32_t dot_offset = 128;
 
 inline Storage int8_storage(bool bytes) {
-  static const bool vnni = has_avx_vnni();
-  if (bytes) return vnni ? Storage::int8_bytes_dot : Storage::int8_bytes;
-  return vnni ? Storage::int8_fours : Storage::int8_pairs;
+  static int known = -1;  // found out once, and without the lock that a fork might leave taken
+  int vnni = __atomic_load_n(&known, __ATOMIC_RELAXED);
+  if (vnni < 0) __atomic_store_n(&known, vnni = has_avx_vnni(), __ATOMIC_RELAXED);
+  if (bytes) return vnni > 0 ? Storage::int8_bytes_dot : Storage::int8_bytes;
+  return vnni > 0 ? Storage::int8_fours : Storage::int8_pairs;
 }
 
 }  // namespace

@@ -105,9 +105,8 @@ constexpr bool has_fours = false;
 constexpr std::int32_t dot_offset = 0;
 
 inline Storage int8_storage(bool bytes) {
-  static const bool dot = has_arm_dot();
   if (!bytes) return Storage::int8_pairs;
-  return dot ? Storage::int8_bytes_dot : Storage::int8_bytes;
+  return has_arm_dot() ? Storage::int8_bytes_dot : Storage::int8_bytes;
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "runtime/machine/found.hpp"
+
 namespace pyrnn {
 namespace {
 
@@ -64,6 +66,8 @@ const KernelTable& choose() {
   return best->table();
 }
 
+Found<const KernelTable> chosen;
+
 }  // namespace
 
 std::vector<std::string> built_isas() {
@@ -73,8 +77,7 @@ std::vector<std::string> built_isas() {
 }
 
 const KernelTable& active_table() {
-  static const KernelTable& table = choose();
-  return table;
+  return *chosen.get([] { return &choose(); });
 }
 
 }  // namespace pyrnn

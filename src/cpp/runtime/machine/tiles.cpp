@@ -9,6 +9,7 @@
 
 #include "runtime/machine/dispatch.hpp"
 #include "runtime/machine/flush_scope.hpp"
+#include "runtime/machine/found.hpp"
 
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
@@ -101,12 +102,11 @@ const TileFunctions* choose() {
   return nullptr;
 }
 
+Found<const TileFunctions> chosen;
+
 }  // namespace
 
-const TileFunctions* usable_tiles() {
-  static const TileFunctions* const tiles = choose();
-  return tiles;
-}
+const TileFunctions* usable_tiles() { return chosen.get(&choose); }
 
 const char* name_of_tiles() {
   const TileFunctions* const tiles = usable_tiles();
