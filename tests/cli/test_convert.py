@@ -152,7 +152,7 @@ def test_inspect_says_how_weights_are_stored(run, options, said):
         (pyrnn.Sequential(pyrnn.GRU(3, 4, seed=0)), "safetensors, a Sequential"),
     ):
         serialization.save(model, "full.safetensors")
-        assert run("convert", "full.safetensors", "m.safetensors", *options).status == 0
+        assert run("convert", "full.safetensors", "m.safetensors", "--force", *options).status == 0
         assert run("inspect", "m.safetensors").out.startswith(f"m.safetensors: {kind}{said}\n")
 
 
@@ -303,7 +303,7 @@ def test_narrow_weights(weights, count, run):
 def test_activations(count, run):
     layers = [pyrnn.GRU(3, 40, seed=0), pyrnn.Linear(40, 5, seed=1)][:count]
     torch.save({f"layer{i}": layer for i, layer in enumerate(layers)}, "a.pt")
-    narrow = ("convert", "a.pt", "b.safetensors", "--weights", "int8")
+    narrow = ("convert", "a.pt", "b.safetensors", "--force", "--weights", "int8")
     for activations in ((), ("--activations", "int16"), ("--activations", "int8")):
         result = run(*narrow, *activations)
         assert result.status == 0, result.err
@@ -326,6 +326,20 @@ def test_narrow_weights_that_no_file_can_hold(run):
     assert result.status == 2
     assert "expected .safetensors for weights in int8, got .onnx" in result.err
     assert not os.path.exists("b.onnx")
+
+
+def test_what_is_there_already_stays(run, fails):
+    pyrnn.save(pyrnn.GRU(3, 4, seed=0), "m.safetensors")
+    Path("thesis.onnx").write_text("years of work")
+    message = "OUT: 'thesis.onnx' is there already; --force overwrites it"
+    assert fails("convert", "m.safetensors", "thesis.onnx") == message
+    assert Path("thesis.onnx").read_text() == "years of work"
+    assert run("convert", "m.safetensors", "thesis.onnx", "--force").status == 0
+    assert list(conversion.read("thesis.onnx").layers) == ["gru"]
+    os.mkdir("folder.onnx")
+    for force in ((), ("--force",)):
+        told = fails("convert", "m.safetensors", "folder.onnx", *force)
+        assert "it is a folder" in told
 
 
 def test_the_file_that_it_reads_stays(fails):

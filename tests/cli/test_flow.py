@@ -50,6 +50,15 @@ def test_the_picture_is_written(model: CharacterModel, run: Any) -> None:
     assert Path("flow.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_picture_that_is_there_already_stays(model: CharacterModel, run: Any, fails: Any) -> None:
+    Path("flow.png").write_text("a photo")
+    command = ("flow", "m.safetensors", "--steps", 5, "--out", "flow.png")
+    assert fails(*command) == "--out: 'flow.png' is there already; --force overwrites it"
+    assert Path("flow.png").read_text() == "a photo"
+    assert run(*command, "--force").status == 0
+    assert Path("flow.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

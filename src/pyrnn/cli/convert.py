@@ -11,7 +11,7 @@ from pyrnn._types import ActivationFormat, WeightFormat
 from pyrnn.cli._common.arguments import Subparsers, file_name
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import deferred
-from pyrnn.cli._common.outputs import check_other
+from pyrnn.cli._common.outputs import check_free, check_other
 from pyrnn.cli._common.terminal import escaped, one_line, say
 from pyrnn.interop import conversion
 
@@ -43,6 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
         choices=get_args(ActivationFormat),
         help="beside --weights int8: to what eval(weights='int8') of the model rounds x and h",
     )
+    parser.add_argument("--force", action="store_true", help="overwrite the file OUT")
     parser.set_defaults(run=run)
 
 
@@ -58,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     conversion.suffix_of(arguments.target)
     check_other("OUT", arguments.target, [arguments.source])
     check_activations(arguments)
+    check_free("OUT", arguments.target, arguments.force)
     with deferred():
         holding = conversion.read(arguments.source)
         if arguments.layer:

@@ -14,7 +14,7 @@ from pyrnn.cli._common import plotting
 from pyrnn.cli._common.arguments import SEEDS, Subparsers, file_name, whole
 from pyrnn.cli._common.errors import UsageError
 from pyrnn.cli._common.interrupt import deferred
-from pyrnn.cli._common.outputs import check_other
+from pyrnn.cli._common.outputs import check_free, check_other
 from pyrnn.diagnostics.flow import GradientFlow, gradient_flow
 from pyrnn.interop.serialization import load_character_model
 from pyrnn.text import corpus
@@ -52,6 +52,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--out", type=file_name, metavar="FILE", help="the picture, a PNG file (default: none)"
     )
+    parser.add_argument("--force", action="store_true", help="overwrite the file that --out names")
     parser.set_defaults(run=run)
 
 
@@ -59,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the norms over the lag, and draw the picture."""
     if arguments.out:
         check_other("--out", arguments.out, (arguments.model, arguments.text))
+        check_free("--out", arguments.out, arguments.force)
         _files.check_writable(arguments.out)
     with deferred():
         model = load_character_model(arguments.model)

@@ -10,8 +10,7 @@ from pyrnn import report as runs
 from pyrnn._imports import extras
 from pyrnn.cli._common import plotting
 from pyrnn.cli._common.arguments import Subparsers, file_name
-from pyrnn.cli._common.errors import UsageError
-from pyrnn.cli._common.outputs import check_other
+from pyrnn.cli._common.outputs import check_free, check_other
 from pyrnn.report.recording import TEXT_MOST
 from pyrnn.report.run import stem_of
 from pyrnn.text import corpus
@@ -44,8 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     extras.require("report", "jinja2", "matplotlib")
     out = Path(arguments.out or f"{stem_of(arguments.run_file)}.report.html")
     check_other("--out", out, (arguments.run_file, arguments.text))
-    if arguments.out and out.exists() and not arguments.force:
-        raise UsageError(f"--out: {str(out)!r} is there already; --force overwrites it")
+    if arguments.out:
+        check_free("--out", out, arguments.force)
     _files.check_writable(out)
     write(arguments.run_file, out, arguments.text)
     print(f"report    {_files.shown(out)}")

@@ -29,7 +29,7 @@ MODEL = f"{STEM}.safetensors"
 RIGHT: dict[str, tuple[object, ...]] = {
     "train": ("train", f"{STEM}.txt", *QUICK, "--out", f"{STEM}2"),
     "report": ("report", MODEL),
-    "flow": ("flow", MODEL, "--steps", 4, "--out", f"{STEM}.png", "--text", f"{STEM}.txt"),
+    "flow": ("flow", MODEL, "--steps", 4, "--out", f"{STEM}2.png", "--text", f"{STEM}.txt"),
     "inspect": ("inspect", MODEL),
     "convert": ("convert", MODEL, f"{STEM}.onnx"),
     "export": ("export", MODEL, "--c", f"{STEM}.c"),

@@ -21,6 +21,12 @@ def check_other(option: str, path: AnyPath, used: Iterable[AnyPath | None]) -> N
         raise UsageError(f"{option}: expected another file than what is read, got {shown(path)!r}")
 
 
+def check_free(option: str, path: AnyPath, force: bool) -> None:
+    """Refuse to overwrite a file without ``--force``. What is no file is refused elsewhere."""
+    if os.path.isfile(path) and not force:
+        raise UsageError(f"{option}: {shown(path)!r} is there already; --force overwrites it")
+
+
 def check_apart(option: str, paths: Iterable[AnyPath]) -> None:
     """Refuse files to write of which one is another one by a link: the last would be left."""
     for first, second in combinations(paths, 2):
