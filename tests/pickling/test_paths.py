@@ -8,10 +8,13 @@ import pytest
 
 import pyrnn
 from pyrnn.diagnostics import gradient_flow
+from pyrnn.interop.onnx.graph import Graph, Program, Value
+from pyrnn.interop.onnx.model import Model
 from pyrnn.interop.torch import Placeholder
 
 PUBLIC = {"pyrnn", "pyrnn.text", "pyrnn.losses", "pyrnn.serialization"}
 PUBLIC |= {"pyrnn.optim.lr_scheduler", "pyrnn.diagnostics", "pyrnn.interop.torch"}
+PUBLIC |= {"pyrnn.interop.onnx"}
 
 
 def named(data):
@@ -69,6 +72,7 @@ def things():
     linear = pyrnn.Linear(3, 2, dtype="float64", seed=0)
     yield "report", pyrnn.gradcheck(linear, np.ones((2, 3)))
     yield "flow", (gradient_flow, gradient_flow(pyrnn.RNN(5, 4, seed=0), x))
+    yield "graph", Model(Program(Graph("", (Value("x"),), (Value("x"),), {}, ()), 13))
     yield "placeholder", Placeholder("numpy.poly1d", (1,), {"order": 2})
     yield "errors", [pyrnn.text.TextError("a"), pyrnn.serialization.ModelFileError("a")]
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -16,6 +15,7 @@ from pyrnn import _checks
 from pyrnn.layers.composition.sequential import Sequential
 from pyrnn.sklearn import _network
 from pyrnn.sklearn._errors import naming
+from pyrnn.sklearn._estimator import Estimator
 from pyrnn.sklearn._sequences import (
     Scaler,
     Sequences,
@@ -75,7 +75,7 @@ def read_weights(sample_weight: Any, count: int) -> Weights:
     return weights
 
 
-class BaseRNN(BaseEstimator):  # type: ignore[misc]
+class BaseRNN(Estimator):
     """Base class of both estimators; each has its own constructor, as scikit-learn requires."""
 
     _each_step: bool

@@ -36,6 +36,10 @@ if not TYPE_CHECKING:
 
     def __getattr__(name):
         """Import a public name when it is first used."""
+        if name == "_restored":  # as pickles of models call it
+            from pyrnn.interop.onnx.model import restored
+
+            return restored
         if name not in _HOMES:
             raise AttributeError(f"module 'pyrnn.interop.onnx' has no attribute {name!r}")
         value = getattr(importlib.import_module(f"pyrnn.interop.onnx.{_HOMES[name]}"), name)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pyrnn import _checks
+from pyrnn._pickling import public
+from pyrnn.interop.onnx import pickling
 from pyrnn.interop.onnx.graph import AnyArray, GraphError, Program, UnsupportedError, Value
 from pyrnn.interop.onnx.plan import Plan, check_supported
 
 
+@public("pyrnn.interop.onnx")
 class Model:
     """An ONNX graph, ready to run; made by `prepare` or `load`.
 
     Recurrent operators, and products and convolutions (along one axis or two) with constant
     weights, run in pyrnn's core, with weights that are packed once; everything else runs in NumPy.
-    float16 is computed in float32 there. A model may be called from several threads at once.
+    float16 is computed in float32 there. A model may be called from several threads at once, and
+    pickled; a copy shares nothing with it.
 
     Parameters
     ----------
@@ -124,9 +129,21 @@ class Model:
             )
         return list(inputs)
 
+    def __reduce__(self) -> Any:
+        return restored, pickling.plain(self.program)
+
+    def __copy__(self) -> Model:
+        return copy.deepcopy(self)
+
     def __repr__(self) -> str:
         nodes = len(self.program.graph.nodes)
         return f"Model({', '.join(self.inputs)} -> {', '.join(self.outputs)}; {nodes} nodes)"
+
+
+@public("pyrnn.interop.onnx", "_restored")
+def restored(*plain: Any) -> Model:
+    """A model from its pickle."""
+    return Model(pickling.program_of(*plain))
 
 
 def _checked(value: Value, given: Any) -> AnyArray:

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from pyrnn import _checks
 from pyrnn.layers.composition.sequential import Sequential
 from pyrnn.sklearn import _network
+from pyrnn.sklearn._estimator import Estimator
 from pyrnn.sklearn._sequences import Scaler, scaler_of
 from pyrnn.sklearn._threads import threads_of_worker
 from pyrnn.sklearn._training import Verbose
@@ -33,7 +34,7 @@ AT_ONCE = 256
 """Windows in a batch of a forecast."""
 
 
-class BaseForecaster(BaseEstimator):  # type: ignore[misc]
+class BaseForecaster(Estimator):
     """Base class of `RNNForecaster`, which has the constructor and what users call."""
 
     bidirectional = False
