@@ -200,3 +200,30 @@ def test_one_mask_for_all_steps_of_many_numbers(kind):
     dropped = dx == 0
     assert 0.4 < dropped.mean() < 0.6
     assert (dropped == dropped[0]).all()
+
+
+def test_rows_are_moved(rng, monkeypatch):
+    monkeypatch.setattr(_pieces, "PIECE", 16)
+    source = rng.standard_normal((9, 7, 3))
+    of, to = ([rng.permutation(n)[:5] for n in (9, 7)] for _ in range(2))
+    expected = np.zeros((9, 7, 3))
+    got = expected.copy()
+    expected[tuple(to)] = source[tuple(of)]
+    _pieces.move(source, of, got, to)
+    assert np.array_equal(got, expected)
+    some = rng.permutation(9)[:4]
+    assert np.array_equal(_pieces.taken(source, some), source[some])
+    expected[some] = source[:4]
+    _pieces.move(source[:4], (), got, (some,))
+    assert np.array_equal(got, expected)
+    none = np.zeros(0, np.intp)
+    assert _pieces.taken(source, none).shape == (0, 7, 3)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_zeros_lie_as_their_model(order):
+    like = np.ones((3, 4), "float32", order)
+    zeros = _pieces.zeros(like)
+    assert zeros.dtype == like.dtype
+    assert zeros.strides == like.strides
+    assert not zeros.any()

@@ -20,7 +20,8 @@ using Bytes = std::ptrdiff_t;
 static constexpr Count multiply_adds(Cycles cycles) { return cycles * 32; }
 static constexpr Count copied_numbers(Cycles cycles) { return cycles * 2; }
 static constexpr Count exponentials(Cycles cycles) { return cycles / 2; }
-constexpr Count products_of_a_copy = multiply_adds(1) / copied_numbers(1);
+// Where numbers are far away in memory, or their pages are not there yet; for `piece_products`.
+constexpr Count products_of_a_copy = multiply_adds(16) / copied_numbers(1);
 constexpr Count products_of_an_exponential = multiply_adds(2) / exponentials(2);
 
 // Grains: the least work for which one more thread is worth its cost, in numbers or multiply-adds.
@@ -129,6 +130,9 @@ constexpr Count least_stream_panels = 2;
 constexpr Count piece_products = multiply_adds(8'388'608);
 constexpr Count packing_piece_products = multiply_adds(33'554'432);
 constexpr Count stream_piece_panels = 64;  // times those of a stream above
+constexpr Count copy_piece = 1'048'576;    // numbers that NumPy copies
+// A row that is far from the next one: its page may have to be made, of as much as 2 MB.
+constexpr Count products_of_a_far_row = multiply_adds(8'192);
 constexpr Count most_pieces = 65'536;
 constexpr auto between_looks = std::chrono::milliseconds(1);
 constexpr int most_steps_between_looks = 1'048'576;

@@ -7,8 +7,8 @@ large enough. The sums here have the bits that NumPy's sums over the whole array
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,34 @@ def put(target: npt.NDArray[Any], source: npt.NDArray[Any]) -> None:
     """Copy numbers into an array of the same shape."""
     for box in boxes(source.shape):
         target[box] = source[box]
+
+
+def zeros(like: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Zeros in an array like this one. ``np.zeros_like`` writes them all at once."""
+    flags = like.flags
+    order: Literal["C", "F"] = "F" if flags.f_contiguous and not flags.c_contiguous else "C"
+    return np.zeros(like.shape, like.dtype, order)
+
+
+def move(
+    source: npt.NDArray[Any],
+    of: Sequence[npt.NDArray[np.intp]],
+    target: npt.NDArray[Any],
+    to: Sequence[npt.NDArray[np.intp]],
+) -> None:
+    """``target[to] = source[of]``, for index arrays of one axis; none stand for all, in order."""
+    indices = to or of
+    width = math.prod(target.shape[len(to) or 1 :])
+    for some in pieces(len(indices[0]), width):
+        found = source[tuple(index[some] for index in of) or some]
+        target[tuple(index[some] for index in to) or some] = found
+
+
+def taken(rows: npt.NDArray[Any], indices: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """``rows[indices]``, as a new array."""
+    found = np.empty((len(indices), *rows.shape[1:]), rows.dtype)
+    move(rows, (indices,), found, ())
+    return found
 
 
 def copied(array: npt.NDArray[Any], dtype: Any = None) -> npt.NDArray[Any]:

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from pyrnn import _checks, _pieces
 from pyrnn._pickling import Portable, pickled_all, public
 from pyrnn._types import Array
@@ -63,7 +61,7 @@ class Optimizer(Closed, Portable):
             for moment in self._moments(group.options):
                 arrays = self._state.setdefault(moment, {})
                 for name, p in group.parameters.items():
-                    arrays[name] = np.zeros_like(p, subok=False)
+                    arrays[name] = _pieces.zeros(p)
         self._plan: _Plan | None = None
 
     @staticmethod

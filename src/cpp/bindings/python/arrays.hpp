@@ -10,6 +10,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "runtime/memory/buffer.hpp"
 #include "runtime/memory/memory.hpp"
@@ -24,10 +25,35 @@ template <class T>
 using Dense = py::array_t<T, py::array::c_style | py::array::forcecast>;
 using IndexArray = Dense<std::int64_t>;
 
+// A copy of a large array, in pieces of its longest axis: signals are seen between two.
+template <class D>
+D copied_in_pieces(const py::array& array) {
+  D copy(std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()));
+  const py::ssize_t* const longest = std::max_element(array.shape(), array.shape() + array.ndim());
+  const py::ssize_t most = std::max<py::ssize_t>(1, tuning::copy_piece / (array.size() / *longest));
+  py::tuple index(longest - array.shape() + 1);
+  for (std::size_t axis = 0; axis + 1 < index.size(); ++axis)
+    index[axis] = py::slice(py::none(), py::none(), py::none());
+  for (py::ssize_t begin = 0; begin < *longest; begin += most) {
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    index[index.size() - 1] = py::slice(begin, std::min(begin + most, *longest), 1);
+    copy[index] = array[index];
+  }
+  return copy;
+}
+
 // An array as one whose numbers follow each other: a copy if they do not, for which alone it can
 // fail. What Python said of that is gone by then.
 template <class D>
 D dense_of(const py::array& array) {
+  if (array.size() > tuning::copy_piece && !D::check_(array)) {
+    try {
+      return copied_in_pieces<D>(array);
+    } catch (const py::error_already_set& error) {
+      if (!error.matches(PyExc_MemoryError)) throw;
+      throw OutOfMemory(sizeof(typename D::value_type) * static_cast<std::size_t>(array.size()));
+    }
+  }
   D dense = D::ensure(array);
   if (!dense)
     throw OutOfMemory(sizeof(typename D::value_type) * static_cast<std::size_t>(array.size()));

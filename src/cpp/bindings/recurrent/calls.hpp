@@ -107,6 +107,7 @@ class ForwardCall {
     require(std::all_of(lengths->data(), lengths->data() + cache.batch_size,
                         [&](Size length) { return length >= 1 && length <= cache.time_steps; }),
             "lengths: expected values in [1, time steps]");
+    const Computing computing;
     cache.packed.emplace(lengths->data(), cache.batch_size, reverse);
     const std::vector<Size>& source = cache.packed->source;
     if (cache.x) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/computing.hpp"
 #include "runtime/layout/cell_weights.hpp"
 #include "runtime/layout/packed_batch.hpp"
 #include "runtime/walk/noise.hpp"
@@ -62,10 +63,17 @@ class NoiseArrays {
     const Dense<T> dense = dense_of<Dense<T>>(array);
     const Size rows = packed ? packed->schedule.rows : time_steps * batch;
     Buffer<T> all(rows * size);
-    if (packed) {
-      gather_rows(dense.data(), size, packed->source, size, all.data());
-    } else {
-      std::copy(dense.data(), dense.data() + rows * size, all.data());
+    const T* const given = dense.data();
+    {
+      const Computing computing;
+      if (packed) {
+        gather_rows(given, size, packed->source, size, all.data());
+      } else {
+        in_pieces({0, rows}, size * tuning::products_of_a_copy, 1, [&](Range some) {
+          std::copy(given + some.begin * size, given + some.end * size,
+                    all.data() + some.begin * size);
+        });
+      }
     }
     Zoneout<T> zoneout;
     zoneout.drawn = all.data();

@@ -22,7 +22,7 @@ void normalize(const T* x, Size x_step, Size steps, Size channels, const T* weig
   double sums[at_once], factors[at_once], shifts[at_once];
   // In pieces, as a batch norm has all rows of a batch as the steps of one sequence.
   const auto each_step = [&](const auto& work) {
-    in_pieces({0, steps}, channels * tuning::products_of_a_copy, 1, [&](Range some) {
+    in_pieces({0, steps}, tuning::products_of_a_far_row, 1, [&](Range some) {
       for (Size step = some.begin; step < some.end; ++step) work(step);
     });
   };

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtime/layout/schedule.hpp"
+#include "runtime/threads/interrupts.hpp"
 #include "runtime/threads/parallel.hpp"
 #include "runtime/threads/pieces.hpp"
 #include "tuning.hpp"
@@ -26,7 +27,9 @@ struct PackedBatch {
     schedule.batch_size = batch_size;
     const Size steps = batch_size == 0 ? 0 : lengths[sequence[0]];
     Size active = batch_size;
+    Pace pace;
     for (Size step = 0; step < steps; ++step) {
+      pace.tick();
       while (lengths[sequence[static_cast<std::size_t>(active - 1)]] <= step) --active;
       schedule.first.push_back(schedule.rows);
       schedule.count.push_back(active);
@@ -63,8 +66,12 @@ template <class T>
 void unpack_rows(const PackedBatch& packed, const T* from, Size time_steps, Size columns, T* to) {
   const Size rows = time_steps * packed.schedule.batch_size;
   std::vector<const T*> sources(static_cast<std::size_t>(rows), nullptr);
-  for (std::size_t i = 0; i < packed.source.size(); ++i)
-    sources[static_cast<std::size_t>(packed.source[i])] = from + static_cast<Size>(i) * columns;
+  in_pieces({0, static_cast<Size>(packed.source.size())}, tuning::products_of_a_copy, 1,
+            [&](Range some) {
+              for (Size i = some.begin; i < some.end; ++i)
+                sources[static_cast<std::size_t>(packed.source[static_cast<std::size_t>(i)])] =
+                    from + i * columns;
+            });
   const Size grain = std::max<Size>(1, tuning::copy_grain / columns);
   parallel_for(rows, grain, 1, [&](Range mine) {
     in_pieces(mine, columns * tuning::products_of_a_copy, 1, [&](Range some) {

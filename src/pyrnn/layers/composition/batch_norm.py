@@ -40,7 +40,7 @@ class _OfPart(NamedTuple):
 class _Masked(NamedTuple):
     """What backward needs where some rows do not count: those that do, and what they need."""
 
-    counted: npt.NDArray[np.bool_]
+    counted: npt.NDArray[np.intp]
     kept: Any
 
 
@@ -229,10 +229,11 @@ class BatchNorm1d(Pointwise):
             raise TypeError(f"mask: expected dtype bool, got {flags.dtype}")
         if flags.shape != x.shape[:-1]:
             raise ValueError(f"mask: expected shape {x.shape[:-1]}, got {flags.shape}")
-        counted = flags.reshape(-1).copy()
+        counted = np.flatnonzero(flags)
         rows = _checks.rows(x)
-        y = np.zeros_like(rows)
-        y[counted], kept = self._map(rows[counted])
+        y = _pieces.zeros(rows)
+        own, kept = self._map(_pieces.taken(rows, counted))
+        _pieces.move(own, (), y, (counted,))
         return y.reshape(x.shape), _Masked(counted, kept)
 
     def _map(self, x: Array) -> tuple[Array, Any]:
@@ -297,8 +298,9 @@ class BatchNorm1d(Pointwise):
     def _map_back(self, kept: Any, dy: Array) -> tuple[Array, dict[str, Array]]:
         if isinstance(kept, _Masked):
             rows = _checks.rows(dy)
-            dx = np.zeros_like(rows)
-            dx[kept.counted], grads = self._map_back(kept.kept, rows[kept.counted])
+            dx = _pieces.zeros(rows)
+            own, grads = self._map_back(kept.kept, _pieces.taken(rows, kept.counted))
+            _pieces.move(own, (), dx, (kept.counted,))
             return dx.reshape(dy.shape), grads
         if kept is None:
             return _pieces.copied(dy), {n: np.zeros_like(p) for n, p in self._parameters.items()}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _checks
+from pyrnn import _checks, _pieces
 from pyrnn._pickling import public
 from pyrnn._types import Array
 from pyrnn.backend import selection
@@ -286,13 +286,13 @@ class LastStep(Pooling):
         return y
 
     def _spread(self, dy: Array, counted: Counted, reverse: bool, dx: Array) -> None:
-        rows, end = np.arange(dx.shape[1]), self._end(counted, reverse)
-        if self.bidirectional:
-            half = self._half(dx)
-            dx[end, rows, :half] = dy[:, :half]
-            dx[counted.first, rows, half:] = dy[:, half:]
-        else:
-            dx[end, rows] = dy
+        end, half = self._end(counted, reverse), self._half(dx) if self.bidirectional else None
+        # Few numbers are written, but their pages, of megabytes, may not be there before.
+        for some in _pieces.pieces(dx.shape[1], len(dx) * dx.shape[2] // 256):
+            rows = np.arange(some.start, some.stop)
+            dx[end[some], rows, :half] = dy[some, :half]
+            if half is not None:
+                dx[counted.first[some], rows, half:] = dy[some, half:]
 
     def _end(self, counted: Counted, reverse: bool) -> Lengths:
         """The step of each sequence that was computed last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -146,10 +147,10 @@ class StackPasses(StackWeights):
             assert lengths is not None
             chosen = None if states is None else tuple(part[:, rows] for part in states)
             part, after, kept = self._run(
-                backend, x[:, rows], chosen, lengths[rows], keep, checkpoint
+                backend, _of_rows(x, rows), chosen, lengths[rows], keep, checkpoint
             )
             for whole, one in zip(outputs, part, strict=True):
-                whole[:, rows] = one
+                _put_rows(whole, rows, one)
             _put(final, after, rows)
         kept.rows, kept.indices = rows, x.dtype.kind in "iu"
         return outputs, final, kept
@@ -254,10 +255,10 @@ class StackPasses(StackWeights):
         if not rows.size:
             return dx, dfirst, {n: np.zeros_like(a) for n, a in self._parameters.items()}
         chosen = None if dstates is None else tuple(part[:, rows] for part in dstates)
-        dparts = [part[:, rows] for part in parts]
+        dparts = [_of_rows(part, rows) for part in parts]
         dpart, dbefore, grads = self._run_back(backend, kept, dparts, chosen, take)
         if dx is not None and dpart is not None:
-            dx[:, rows] = dpart
+            _put_rows(dx, rows, dpart)
         _put(dfirst, dbefore, rows)
         return dx, dfirst, grads
 
@@ -313,13 +314,13 @@ class StackPasses(StackWeights):
             dx, _, grads = self._pass_backward(backend, kept, dy, None)
             return dx, grads
         masks = [*kept.masks[1:], None]
-        occupied = dy if rows is None else dy[:, rows]
+        occupied = dy if rows is None else _of_rows(dy, rows)
         dx, cell_grads = backend.backward_windows(kept.saved, occupied, k1, k2, masks)
         if dx is not None and kept.masks[0] is not None:
             dx = _noise.masked(dx, kept.masks[0])
         if dx is not None and rows is not None:
             whole = self._zero_input(*dy.shape[:2])
-            whole[:, rows] = dx
+            _put_rows(whole, rows, dx)
             dx = whole
         return dx, joined(cell_grads)
 
@@ -377,6 +378,20 @@ def _occupied(lengths: Lengths | None, batch_size: int) -> Lengths | None:
     if lengths is None:
         return None if batch_size else np.zeros(0, np.intp)
     return None if lengths.size and lengths.all() else np.flatnonzero(lengths)
+
+
+def _of_rows(array: Array, rows: Lengths) -> Array:
+    """Some sequences of all (T, N, ...)."""
+    found = np.empty((len(array), len(rows), *array.shape[2:]), array.dtype)
+    for some in _pieces.pieces(len(found), math.prod(found.shape[1:])):
+        found[some] = array[some][:, rows]
+    return found
+
+
+def _put_rows(whole: Array, rows: Lengths, part: Array) -> None:
+    """Put sequences where they belong among all."""
+    for some in _pieces.pieces(len(part), math.prod(part.shape[1:])):
+        whole[some][:, rows] = part[some]
 
 
 def _put(whole: list[State], part: list[State], rows: Lengths) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pyrnn._pieces import boxes, copied, dense, pieces, put
+from pyrnn._pieces import boxes, copied, dense, pieces, put, zeros
 from pyrnn._types import Array, Link
 from pyrnn.reference.layers.windows import windows as windows_of
 
@@ -69,7 +69,7 @@ def convolution_backward(
     A frame is in as many windows as there are taps, and its gradient is the sum of theirs.
     """
     padded = _padded(x, before, after)
-    dpadded = np.zeros_like(padded)
+    dpadded = zeros(padded)
     views = [windows_of(a, weight.shape[2], stride, dilation) for a in (padded, dpadded)]
     depthwise = 1 < groups == x.shape[2] == len(weight)
     backward = _depthwise_backward if depthwise else _grouped_backward

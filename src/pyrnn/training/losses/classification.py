@@ -198,10 +198,12 @@ def _plain(
     if chosen is None or len(chosen) == len(rows):
         loss, dlogits = backend.softmax_cross_entropy(rows, targets)
     else:
-        dlogits = np.zeros_like(rows)
+        dlogits = _pieces.zeros(rows)
         loss = 0.0
         if len(chosen):
-            loss, dlogits[chosen] = backend.softmax_cross_entropy(rows[chosen], targets[chosen])
+            some = _pieces.taken(rows, chosen)
+            loss, own = backend.softmax_cross_entropy(some, targets[chosen])
+            _pieces.move(own, (), dlogits, (chosen,))
     if divisor != 1:
         loss /= divisor
         backend.scale([dlogits], 1 / divisor)

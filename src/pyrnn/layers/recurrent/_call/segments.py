@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pyrnn import _warnings
+from pyrnn import _pieces, _warnings
 from pyrnn._types import Array, State
 
 Indices = npt.NDArray[np.intp]
@@ -55,23 +55,26 @@ class Group(NamedTuple):
         if self.whole:
             return x
         taken = np.zeros((self.steps, len(self.rows), *x.shape[2:]), x.dtype)
-        taken[self.run.steps, self.run.segments] = x[self.run.times, self.run.rows]
+        run = self.run
+        _pieces.move(x, (run.times, run.rows), taken, (run.steps, run.segments))
         return taken
 
     def set_input_gradient(self, dx: Array, part: Array) -> None:
         """Put the gradient of the group's array into that of x."""
-        dx[self.run.times, self.run.rows] = part[self.run.steps, self.run.segments]
+        run = self.run
+        _pieces.move(part, (run.steps, run.segments), dx, (run.times, run.rows))
 
     def set_output(self, y: Array, part: Array, reverse: bool) -> None:
         """Put the group's outputs into y, at all steps that have one."""
         for places in (self.run, self.held[reverse]):
-            y[places.times, places.rows] = part[places.steps, places.segments]
+            of = places.steps, places.segments
+            _pieces.move(part, of, y, (places.times, places.rows))
 
     def output_gradient(self, dy: Array, reverse: bool) -> Array:
         """The gradient of the group's outputs: for each, the sum over all steps that repeat it."""
         part = np.zeros((self.steps, len(self.rows), dy.shape[2]), dy.dtype)
         run, held = self.run, self.held[reverse]
-        part[run.steps, run.segments] = dy[run.times, run.rows]
+        _pieces.move(dy, (run.times, run.rows), part, (run.steps, run.segments))
         if held.times.size:
             # One time step after another: at one, no two elements have the same place.
             bounds = np.searchsorted(held.times, np.arange(len(dy) + 1))
