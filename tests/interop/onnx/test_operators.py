@@ -34,7 +34,7 @@ AROUND = (
     "reducesum", "relu", "rmsnormalization", "shrink", "stft", "swish", "trilu",
     "reshape", "resize", "reversesequence", "scan", "scatternd", "shape", "sigmoid", "slice",
     "softmax", "spacetodepth", "split", "sqrt", "squeeze", "sub", "tanh", "tile", "topk",
-    "transpose", "unsqueeze", "where",
+    "transpose", "unique", "unsqueeze", "where",
 )  # fmt: skip
 """Files of onnx's cases; the long form takes all."""
 
@@ -67,7 +67,7 @@ UNLIKE_ONNXRUNTIME = (
 
 def check(case):
     """Whether a case can be run; if so its outputs are right."""
-    if case.name in UNLIKE_ONNXRUNTIME:
+    if case.name in UNLIKE_ONNXRUNTIME or case.name.startswith("test_bernoulli"):  # random
         return False
     try:
         model = backend.prepare(case.model)

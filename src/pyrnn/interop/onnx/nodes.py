@@ -21,6 +21,7 @@ from pyrnn.interop.onnx.operators._build import (
     contradiction,
     folding,
 )
+from pyrnn.interop.onnx.operators.further import drawing
 from pyrnn.interop.onnx.operators.further.byte_lstm import lstm_of
 from pyrnn.interop.onnx.operators.further.sequences import Arrays
 from pyrnn.interop.onnx.operators.quantized import LSTM as LSTM_OF_BYTES
@@ -34,6 +35,7 @@ from pyrnn.layers.recurrent.lstm import LSTM
 from pyrnn.layers.recurrent.rnn import RNN
 
 RECURRENT = ("RNN", "GRU", "LSTM")
+_NEVER_FIXED = (*RECURRENT, *drawing.TABLE)
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -204,7 +206,7 @@ def _builds(
 def _fold(build: Build, known: dict[str, AnyArray]) -> int:
     """Add the result of a node with constant inputs, if it can be computed; return its size."""
     node = build.node
-    if not is_known(node) or node.op not in OPERATORS or node.op in RECURRENT:
+    if not is_known(node) or node.op not in OPERATORS or node.op in _NEVER_FIXED:
         return 0
     if not all(name == "" or name in known for name in node.inputs):
         return 0

@@ -34,6 +34,7 @@ from pyrnn.interop.onnx.operators._build import (
     folding,
     ints,
 )
+from pyrnn.interop.onnx.operators.further import drawing
 from pyrnn.interop.onnx.operators.further.sequences import Arrays
 from pyrnn.interop.onnx.operators.quantized import is_known
 from pyrnn.interop.onnx.planning.convolutions import chained
@@ -143,7 +144,7 @@ class Plan:
             raise GraphError(f"{node}: {contradiction(error)}") from error
         names = [*node.inputs, *captured]
         inputs += [self._place(name, node) for name in captured]
-        fixed = node.op not in _ENDLESS and all(n == "" or n in self._constants for n in names)
+        fixed = all(n == "" or n in self._constants for n in names) and not _in_each_run(node)
         if fixed and self._fold(node, run, names):
             return
         outputs = tuple(self._new(name) if name else 0 for name in node.outputs)
@@ -280,5 +281,11 @@ _CONTROL: Mapping[str, Callable[[Build, Sub], tuple[Function, list[str]]]] = {
     "Loop": _loop,
     "Scan": _scan,
 }
-_ENDLESS = ("Loop", "Scan")
-"""Operators that a few numbers of a file may make endless; they run only in `Model.run`."""
+_IN_EACH_RUN = ("Loop", "Scan", *drawing.TABLE)
+"""Operators that a few numbers of a file may make endless, or that draw other numbers each time."""
+
+
+def _in_each_run(node: Node) -> bool:
+    """Whether a node, or one in its graphs, has to wait for `Model.run`."""
+    inner = (one.op for graph in node.subgraphs() for one in all_nodes(graph))
+    return node.op in _IN_EACH_RUN or any(op in _IN_EACH_RUN for op in inner)

@@ -20,6 +20,7 @@ from pyrnn.interop.onnx.operators import (
 from pyrnn.interop.onnx.operators._build import Builder
 from pyrnn.interop.onnx.operators.further import (
     byte_lstm,
+    drawing,
     norms,
     resizing,
     sequences,
@@ -31,6 +32,7 @@ OPERATORS: Mapping[str, Builder] = {
     **arithmetic.TABLE,
     **byte_lstm.TABLE,
     **dense.TABLE,
+    **drawing.TABLE,
     **pools.TABLE,
     **quantized.TABLE,
     **recurrent.TABLE,

@@ -144,6 +144,25 @@ def _eye_like(build: Build) -> Function:
     return eye
 
 
+def _unique(build: Build) -> Function:
+    """The different numbers, or slices of an axis; the first of each, which is where, how many."""
+    ordered = build.flag("sorted", True)
+    along = build.integer("axis", 0) if "axis" in build.node.attributes else None
+
+    def unique(x: AnyArray) -> Any:
+        y, first, inverse, counts = np.unique(
+            x, return_index=True, return_inverse=True, return_counts=True, axis=along
+        )
+        if not ordered:
+            order = first.argsort()
+            y, first, counts = y.take(order, along), first[order], counts[order]
+            inverse = order.argsort()[inverse.reshape(-1)]
+        whole = [part.astype(np.int64).reshape(-1) for part in (first, inverse, counts)]
+        return (y, *whole) if len(build.node.outputs) > 1 else y
+
+    return unique
+
+
 TABLE: Mapping[str, Builder] = {
     "Erf": plain(erf),
     "EyeLike": _eye_like,
@@ -152,4 +171,5 @@ TABLE: Mapping[str, Builder] = {
     "Shrink": _shrink,
     "Swish": _swish,
     "Trilu": _trilu,
+    "Unique": _unique,
 }
