@@ -211,7 +211,10 @@ def test_weights_that_are_no_constants_are_refused():
     model, _ = model_of(".DynamicQuantizeLSTM", parts, {"hidden_size": 4}, 1, every[1:])
     with pytest.raises(NotImplementedError, match="weights that are computed from the inputs"):
         backend.prepare(model)
-    for place, wrong in ((8, scales(3)), (1, whole(np.int8, 3, 16)), (9, np.zeros(2, np.int8))):
+    for place, wrong in (
+        (8, scales(3)), (1, whole(np.int8, 3, 16)), (9, np.zeros(2, np.int8)),
+        (2, whole(np.int16, 1, 4, 16)), (9, np.zeros(1, np.uint8)), (8, np.ones(1)),
+    ):  # fmt: skip
         model, _ = model_of(
             ".DynamicQuantizeLSTM", [*parts[:place], wrong, *parts[place + 1 :]],
             {"hidden_size": 4}, 1, every,

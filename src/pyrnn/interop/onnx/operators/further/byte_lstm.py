@@ -42,8 +42,10 @@ class Bytes(NamedTuple):
     def checked(self) -> Bytes:
         """Itself, if the shapes fit: a scale of each direction, or of each of its columns."""
         q = self.q
-        if q.ndim != 3 or q.dtype.kind not in "iu" or self.scale.dtype != np.float32:
-            raise ValueError(f"expected whole numbers of 3 axes, got {q.dtype} of {q.shape}")
+        if q.ndim != 3 or q.dtype.kind not in "iu" or q.dtype.itemsize != 1:
+            raise ValueError(f"expected numbers of 8 bits of 3 axes, got {q.dtype} of {q.shape}")
+        if self.scale.dtype != np.float32 or (self.zero is not None and self.zero.dtype != q.dtype):
+            raise ValueError(f"expected a scale of float32 and a zero point of {q.dtype}")
         directions, _, columns = q.shape
         for name, part in (("scale", self.scale), ("zero point", self.zero)):
             if part is not None and part.shape not in ((directions,), (directions, columns)):
