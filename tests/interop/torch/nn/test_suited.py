@@ -105,3 +105,35 @@ def test_scripts_of_a_forward_without_super():
     x, h = torch.randn(2, 3), torch.randn(2, 4)
     cell = accelerate(Scripted(3, 4))
     assert torch.equal(torch.jit.script(WithState(cell))(x, h), cell(2 * x, h))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("make", ["drop-in", "accelerated", "within"])
+@pytest.mark.filterwarnings("ignore")
+def test_in_a_script_module(close, name, make):
+    """Which compiles itself and what is in it as soon as it is made."""
+    layer = accelerate(getattr(torch.nn, name)(3, 4))
+    if make != "accelerated":
+        layer = getattr(nn, name)(3, 4)
+    layer = torch.nn.Sequential(layer) if make == "within" else layer
+    x = torch.randn(2, 3) if "Cell" in name else torch.randn(5, 2, 3)
+    expected = layer(x)
+
+    class Script(torch.jit.ScriptModule):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        @torch.jit.script_method
+        def forward(self, x):
+            return self.layer(x)
+
+    close(Script()(x), expected, 1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_traced_modules_stay_what_they_are():
+    layer = nn.GRU(3, 4)
+    torch.jit.trace(torch.nn.Sequential(layer), torch.randn(5, 2, 3))
+    torch.jit.script(torch.nn.Sequential(layer))
+    assert type(layer) is nn.GRU

@@ -56,6 +56,8 @@ class _Layer(torch.nn.RNNBase):
             return _suited.recorded(self, input, hx)
         return super().forward(input, hx)
 
+    __jit_ignored_attributes__ = _suited.IgnoredByScript()
+
     def __prepare_scriptable__(self) -> Any:
         """What `torch.jit.script` compiles in place of this module."""
         return _suited.scriptable(self)

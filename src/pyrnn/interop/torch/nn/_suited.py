@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -101,7 +102,7 @@ def scriptable(module: Any) -> Any:
     """
     kind = type(module)
     theirs = kind._theirs
-    if _has_own_forward(kind) and kind.forward is not theirs.forward:
+    if not _has_scriptable_forward(kind):
         raise RuntimeError(
             f"torch.jit.script: cannot compile the forward of {kind.__name__}, whose base is a "
             "layer of pyrnn; torch.jit.trace records it"
@@ -109,6 +110,38 @@ def scriptable(module: Any) -> Any:
     plain = theirs.__new__(theirs)
     plain.__dict__.update(module.__dict__)
     return plain
+
+
+class IgnoredByScript:
+    """What TorchScript ignores of a module, nothing: it reads that of each module that it compiles.
+
+    A `torch.jit.ScriptModule` compiles itself as soon as it is made, and asks its modules for
+    nothing else before it looks at their forward. It keeps no other reference to them. So they
+    become torch's own there; other modules are compiled by `scriptable`, and traced as they are.
+    """
+
+    def __get__(self, module: Any, kind: Any) -> list[str]:
+        """An attribute of a class, as `property` is, which TorchScript would compile."""
+        if module is not None and _has_scriptable_forward(kind) and _within_script_module():
+            module.__class__ = kind._theirs
+        return []
+
+
+def _within_script_module() -> bool:
+    """Whether TorchScript compiles (rather than traces) a module, a part of which is looked at."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "create_script_module":
+            names = frame.f_locals
+            within = isinstance(names.get("nn_module"), torch.jit.ScriptModule)
+            return within and names.get("is_tracing") is False
+        frame = frame.f_back
+    return False
+
+
+def _has_scriptable_forward(kind: Any) -> bool:
+    """Whether its forward is torch's, if the core's is taken away."""
+    return not _has_own_forward(kind) or kind.forward is kind._theirs.forward
 
 
 def _has_own_forward(kind: Any) -> bool:
