@@ -125,3 +125,10 @@ def test_one_memory_under_many_names_is_refused():
     state |= {f"{n}.weight_g": np.ones((1000, 1), np.float32) for n in range(9)}
     with pytest.raises(ValueError, match="expected each weight once"):
         from_state_dict(state, "0")
+
+
+def test_tensors_of_half_width_are_widened():
+    state = {"weight_v": torch.ones(1000, 1000).half(), "weight_g": torch.ones(1000, 1).half()}
+    layer = from_state_dict(state)
+    assert repr(layer) == "Linear(1000, 1000, bias=False)"
+    np.testing.assert_allclose(layer.parameters["weight"], 1000**-0.5, rtol=1e-6)

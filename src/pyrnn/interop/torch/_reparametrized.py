@@ -19,6 +19,8 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 _ROOM = 1 << 20
+_WIDER = 2
+"""Than a float16 is the float32 that it becomes."""
 _MARKS = ("_g", "_raw", "_orig", ".original0", ".original")
 """How the name ends of the first array that a weight is computed from."""
 _NEW = re.compile(r"((?:.*\.)?)parametrizations\.([^.]+)\.original0?")
@@ -49,7 +51,7 @@ def computed(found: Mapping[str, Any], as_array: Callable[[str, Any], Array]) ->
             value = function(*arrays)
         if value is None:
             continue
-        room = _bytes_of(found) + _ROOM if room is None else room
+        room = _WIDER * _bytes_of(found) + _ROOM if room is None else room
         room -= value.nbytes
         if room < 0:
             raise ValueError("mapping: expected each weight once, got the same under many names")
