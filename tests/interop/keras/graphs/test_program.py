@@ -311,6 +311,10 @@ def test_circles_and_calls_that_there_are_not(tmp_path):
         models.branches(path, [called(layer("Flatten", "end"), tensor("gone"))])
     with pytest.raises(ModelFileError, match="an output of 'x' that there is"):
         models.branches(path, [called(layer("Flatten", "end"), tensor("x", 3))])
+    for other in ("no", ["no"], None):
+        files.keras3(path, {"class_name": "Functional", "config": other}, [])
+        with pytest.raises(ModelFileError, match="a functional model with a configuration"):
+            keras.prepare(path)
     files.weights3(tmp_path / "w.weights.h5", [("dense", "d", [A])])
     with pytest.raises(ModelFileError, match="a configuration, got weights alone"):
         keras.prepare(tmp_path / "w.weights.h5")

@@ -102,7 +102,9 @@ def _input_shape(model: Mapping[str, Any], first: Mapping[str, Any]) -> Any:
 
 
 def _functional(model: Mapping[str, Any]) -> Network:
-    config = model["config"]
+    config = model.get("config")
+    if not isinstance(config, dict):
+        raise ContentError("expected a functional model with a configuration, got another")
     found: dict[tuple[str, int], Call] = {}
     for _, name, layer in named_layers(model):
         nodes = layer.get("inbound_nodes", [])
