@@ -11,7 +11,7 @@ import pytest
 import pyrnn
 from pyrnn._locks import fork_safe_lock
 
-SOURCES = Path(pyrnn.__file__).parent
+SOURCES = Path(pyrnn.__file__).resolve().parent  # a build that is watched has links
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
 

@@ -105,7 +105,8 @@ def _around(
 def _summed_in_chains() -> Iterator[None]:
     """Each number of a product is a chain of fused multiply-adds in the order of k, the bias last.
 
-    NumPy's order is another, which matters where numbers overflow: to the infinity that is first.
+    NumPy's order is another, which matters where numbers overflow: to the infinity that is first;
+    and where huge numbers are equal, of which NumPy's mean differs.
     """
     modules = [m for name, m in sorted(sys.modules.items()) if name.startswith("pyrnn.")]
     with contextlib.ExitStack() as stack:
@@ -156,7 +157,18 @@ def _linear(function: Any) -> Any:
     return product
 
 
+def _normalise(function: Any) -> Any:
+    """Of what is less by the first number, so that equal numbers are exactly their mean."""
+
+    def normalise(a: Any, *eps: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function(a - a[:, :1], *eps)
+
+    return normalise
+
+
 CHAINS = {
+    "normalise": _normalise,
     "input_product": _input_product,
     "hidden_product": _hidden_product,
     "linear": _linear,

@@ -83,6 +83,16 @@ def test_afterwards_all_is_as_it_was():
     assert after == before
 
 
+def test_equal_numbers_are_their_mean_in_chains():
+    """However large: with NumPy's mean they may be off by its rounding, which layer norm scales."""
+    equal = np.full((1, 28), -1e20, np.float32)
+    assert layer_norm.normalise(equal).scale < 1e-10
+    with rerun(Mode(chains=True)):
+        normalised = layer_norm.normalise(equal)
+    assert (normalised.value == 0).all()
+    assert normalised.scale > 300
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_products_in_chains_overflow_to_the_first_infinity(dtype):
     """Which is what a fused multiply-add does: the product that is added is exact."""
