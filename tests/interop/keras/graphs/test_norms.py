@@ -57,3 +57,18 @@ def test_normalisations(name, tmp_path):
     np.testing.assert_allclose(
         model.run(X)[0], expected(X.astype(np.float64)), rtol=1e-5, atol=5e-6
     )
+
+
+@pytest.mark.parametrize("name", ["batch-steps", "means-steps"])
+def test_a_variance_below_zero_gives_nan_without_a_warning(name, tmp_path):
+    """As the layer itself does; a file may have any numbers."""
+    row, key, arrays, expected = CASES[name]
+    plain = expected(X.astype(np.float64))
+    variance = 2 if name == "batch-steps" else 1
+    changed = [np.array(array) for array in arrays]
+    changed[variance][3] = -1
+    model = models.sequential(tmp_path / "m.keras", [row], [(key, changed)])
+    y = model.run(X)[0]
+    assert np.isnan(y[:, 3]).all()
+    others = [step for step in range(6) if step != 3]
+    np.testing.assert_allclose(y[:, others], plain[:, others], rtol=1e-5, atol=5e-6)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pyrnn import _warnings
 from pyrnn._types import Array
 from pyrnn.interop.keras.archive import Archive
 from pyrnn.interop.keras.graphs import activations, attention, merging
@@ -77,7 +78,8 @@ def program(
     dtype: np.dtype[Any] = np.dtype(np.float64 if wide else np.float32)
     maker = _Maker(Builder(dtype, is_old(archive.version)), archive, found)
     maker.layers, maker.refused = layers, refused
-    return maker.program(archive.config)
+    with _warnings.unwarned():  # of weights that are computed
+        return maker.program(archive.config)
 
 
 class _Maker:
