@@ -52,7 +52,7 @@ def prepare(path: AnyPath) -> Model:
     ...     keras.save(layers, path)
     ...     model = keras.prepare(path)
     >>> model
-    Model(input_layer -> out; 9 nodes)
+    Model(input_layer -> out; 7 nodes)
     >>> (y,) = model.run(np.ones((5, 7, 3), np.float32))
     >>> y.shape
     (5, 7, 2)
