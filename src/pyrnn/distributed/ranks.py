@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from pyrnn.distributed.exchange import GradientSum
 
 STATUS = 1
 """The exit status of all processes when one has failed."""
+LAST_WORDS = 0.5
+"""Seconds for the launcher to pass on what a rank has said; it drops the rest as it ends all."""
 
 _NEEDED = (
     "Get_rank", "Get_size", "Allgather", "Ialltoall", "Iallgather", "allgather", "bcast",
@@ -162,6 +165,7 @@ class Ranks:
                 file=sys.__stderr__,
                 flush=True,
             )
+        time.sleep(LAST_WORDS)
         self.communicator.Abort(STATUS)
         if type(self.communicator).__module__.startswith("mpi4py"):
             os._exit(STATUS)  # MPICH's may return, before the launcher ends this process
