@@ -285,3 +285,8 @@ def test_one_that_helps_or_does_nothing_does_not_warn(rate: float) -> None:
     parameters = word_rnn.initialize_parameters(5, 4, 8)
     parameters["by"][0] = 30.0  # worse than a guess from the beginning
     word_rnn.train([[1, 2, 3, 4]], parameters, rate, 3)  # warnings are errors
+
+
+def test_epochs_that_never_end_are_refused():
+    with pytest.raises(ValueError, match="epochs: expected"):
+        word_rnn.train([[0, 1]], word_rnn.initialize_parameters(2, 2, 2), epochs=10**400)

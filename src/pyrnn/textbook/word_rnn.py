@@ -272,7 +272,7 @@ def train(
     data = _sentence_indices(sentences, len(weights.E))
     rate = _checks.finite_number("learning_rate", learning_rate, 0.0)
     halve_on_rise = _checks.flag("halve_on_rise", halve_on_rise)
-    epochs = _checks.size("epochs", epochs, least=0)
+    epochs = _checks.size("epochs", epochs, 0, _checks.MAX_COUNT)
     window = _window(bptt_truncate)
     losses: list[float] = []
     try:
