@@ -76,6 +76,28 @@ def test_a_failure_ends_all_with_one_line(capfd):
     assert any(comm.aborted for comm in communicators)
 
 
+def test_a_signal_in_the_last_moment_still_ends_all(monkeypatch):
+    """A second Ctrl-C, while the launcher passes on why: the other ranks may wait for this one."""
+
+    def interrupted(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pyrnn.distributed.ranks.time.sleep", interrupted)
+    communicators = []
+
+    def work(comm):
+        communicators.append(comm)
+        ranks = ranks_of(comm)
+        if ranks.rank == 1:
+            ranks.abort(MemoryError("1 GB wanted"))
+        else:
+            ranks.told(1.0)  # waits for the other
+
+    with pytest.raises((KeyboardInterrupt, AbortedError)):
+        on_ranks(2, work)
+    assert any(comm.aborted for comm in communicators)
+
+
 def test_a_failed_exchange_says_what_may_have_happened(capfd):
     """As mpi4py raises it where another rank was killed, before the launcher ends this one."""
     error = type("Exception", (RuntimeError,), {"__module__": "mpi4py.MPI"})

@@ -165,8 +165,10 @@ class Ranks:
                 file=sys.__stderr__,
                 flush=True,
             )
-        time.sleep(LAST_WORDS)
-        self.communicator.Abort(STATUS)
+        try:
+            time.sleep(LAST_WORDS)
+        finally:  # also where a signal ends the sleep: the others would wait for ever
+            self.communicator.Abort(STATUS)
         if type(self.communicator).__module__.startswith("mpi4py"):
             os._exit(STATUS)  # MPICH's may return, before the launcher ends this process
 

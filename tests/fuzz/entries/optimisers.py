@@ -60,7 +60,7 @@ def optimiser_case(draw: Draw, kind: str) -> Case:
     return Case(
         arguments, partial(_steps, kind, way, plan), relations,
         changes=frozenset({"parameters"}), late=True, names=names,
-        nan_or_infinity=_has_subnormal_options,
+        nan_or_infinity=partial(_has_subnormal_options, draw.drawn_dtype),
     )  # fmt: skip
 
 
@@ -80,9 +80,9 @@ def _options(draw: Draw, kind: str) -> dict[str, Any]:
     return options
 
 
-def _has_subnormal_options(a: Arguments) -> bool:
+def _has_subnormal_options(dtype: str, a: Arguments) -> bool:
     """Whether the core reads an option as zero: infinity times zero is NaN (docs/numerics.md)."""
-    least = np.finfo(np.float32).tiny
+    least = np.finfo(dtype).tiny
     numbers = [n for n in a["options"].values() if isinstance(n, (float, np.floating))]
     return any(0 < abs(number) < least for number in numbers)
 

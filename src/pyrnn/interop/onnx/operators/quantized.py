@@ -115,18 +115,19 @@ class Exact:
     """A product with a fixed matrix (K, N) of numbers of bytes, exact for bytes a (..., K)."""
 
     def __init__(self, weight: AnyArray) -> None:
-        self.weight = weight.astype(single_or_double(weight, 0))
-        self.dtype = self.weight.dtype
+        self.dtype = single_or_double(weight, 0)
+        self.rows = np.ascontiguousarray(weight.T, self.dtype)
         # bfloat16 holds whole numbers up to 256.
         narrow: Storage = "bfloat16" if self.dtype == np.float32 else "full"
-        self.packed = linear(self.weight.T, None, narrow) if weight.size else None
+        self.packed = linear(self.rows, None, narrow) if weight.size else None
 
     def __call__(self, a: AnyArray) -> Any:
         """Whole numbers as floats of ``dtype``, of a in the same."""
+        shape = *a.shape[:-1], len(self.rows)
         if self.packed is None or not a.size:
-            return np.matmul(a, self.weight)
+            return np.zeros(shape, self.dtype)
         rows = np.ascontiguousarray(a.reshape(-1, a.shape[-1]))
-        return self.packed.function()(rows).reshape(*a.shape[:-1], -1)
+        return self.packed.function()(rows).reshape(shape)
 
 
 def single_or_double(weight: AnyArray, axes: Any, bias: AnyArray | None = None) -> np.dtype[Any]:
@@ -164,7 +165,7 @@ def exact_product(build: Build, places: tuple[int, int]) -> Function:
     product = None if weight is None or weight.ndim != 2 else Exact(weight)
 
     def run(a: AnyArray, a_zero: Any, b: AnyArray, b_zero: Any) -> Any:
-        if product is not None and a.ndim >= 2 and a.shape[-1] == len(product.weight):
+        if product is not None and a.ndim >= 2 and a.shape[-1] == product.rows.shape[1]:
             return product(without_zero(a, a_zero, rows=True, dtype=product.dtype))
         right = without_zero(b, b_zero) if weight is None else weight
         return np.matmul(without_zero(a, a_zero, rows=True), right)

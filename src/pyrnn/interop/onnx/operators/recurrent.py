@@ -116,7 +116,7 @@ class _Operator:
         if weights is None:
             settings, weights = weights_of(settings, W, R, B, P)
             cells = self._cells(weights)
-        check_input(x, weights[0])
+        check_input(x, weights[0].W.shape[1], weights[0].W.dtype)
         steps, rows, _ = x.shape
         counts = None if lengths is None else checked_lengths(lengths, steps, rows)
         given = (("initial_h", h), ("initial_c", c))[: 2 if settings.kind == "LSTM" else 1]
@@ -268,12 +268,11 @@ def weights_of(
     return settings._replace(hidden_size=hidden), found
 
 
-def check_input(x: AnyArray, weights: Weights) -> None:
+def check_input(x: AnyArray, features: int, dtype: np.dtype[Any]) -> None:
     """Refuse an X that does not fit the weights."""
-    features = weights.W.shape[1]
-    if x.ndim != 3 or x.shape[2] != features or x.dtype != weights.W.dtype:
+    if x.ndim != 3 or x.shape[2] != features or x.dtype != dtype:
         raise ValueError(
-            f"X: expected {weights.W.dtype} of 3 axes, the last of {features}, "
+            f"X: expected {dtype} of 3 axes, the last of {features}, "
             f"got {x.dtype} of shape {x.shape}"
         )
 

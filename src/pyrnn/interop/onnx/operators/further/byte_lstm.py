@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyrnn.backend import selection
 from pyrnn.interop.onnx.equations import Named, Settings, bounded
 from pyrnn.interop.onnx.graph import AnyArray, Node
 from pyrnn.interop.onnx.operators._build import Build, Builder, Function
@@ -94,14 +95,12 @@ def lstm_of(build: Build) -> Build:
 
 
 def _lstm(build: Build) -> Function:
-    of_floats = lstm_of(build)
-    floats = [of_floats.constant(place) for place in (1, 2)]
     parts = weights_in(build)
-    whole = settings_of(of_floats)
+    whole = settings_of(lstm_of(build))
     fixed = [build.constant(place) for place in (3, 7)]
     rest = [place for place in (3, 7) if build.given(place)]
     known = all(build.constant(place) is not None for place in rest)
-    lasting = _sides(whole, floats, parts, *fixed) if known else None
+    lasting = _sides(whole, parts, *fixed) if known else None
 
     def run(
         x: AnyArray,
@@ -114,8 +113,8 @@ def _lstm(build: Build) -> Function:
         peepholes: Any = None,
         *_: Any,
     ) -> tuple[AnyArray, ...]:
-        settings, sides = lasting or _sides(whole, floats, parts, bias, peepholes)
-        check_input(x, sides[0].weights)
+        settings, sides = lasting or _sides(whole, parts, bias, peepholes)
+        check_input(x, sides[0].features, ONE.dtype)
         steps, rows, _ = x.shape
         counts = None if lengths is None else checked_lengths(lengths, steps, rows)
         given = (("initial_h", h), ("initial_c", c))
@@ -133,13 +132,13 @@ def _lstm(build: Build) -> Function:
 
 def _sides(
     settings: Settings,
-    floats: Sequence[AnyArray | None],
     parts: tuple[Bytes, Bytes],
     bias: AnyArray | None,
     peepholes: AnyArray | None,
 ) -> tuple[Settings, list[_Side]]:
     """The directions, and the settings with the size that they have."""
-    settings, weights = weights_of(settings, floats[0], floats[1], bias, peepholes)
+    w, r = (part.floats() for part in parts)  # whose shapes are checked; they are not kept
+    settings, weights = weights_of(settings, w, r, bias, peepholes)
     return settings, [_Side(settings, n, parts, weights[n]) for n in range(len(weights))]
 
 
@@ -149,7 +148,7 @@ class _Side:
     def __init__(
         self, settings: Settings, number: int, parts: tuple[Bytes, Bytes], weights: Any
     ) -> None:
-        self.weights = weights
+        self.features = weights.W.shape[1]
         self.hidden = settings.hidden_size
         self.backwards = settings.backwards[number]
         self.of_x, self.x_scale = parts[0].product(number)
@@ -161,8 +160,10 @@ class _Side:
         usual = [function.name for function in functions] == ["Sigmoid", "Tanh", "Tanh"]
         self.loop: Packed | None = None
         if plain and usual and self.of_h.dtype == np.float32:
-            rows, scale = np.ascontiguousarray(self.of_h.weight.T), self.h_scale
-            self.loop = Packed(lambda backend: backend.pack_rounded_lstm(rows, scale) or _no_loop)
+            self.loop = Packed(self._pack_loop)
+
+    def _pack_loop(self, backend: selection.Backend) -> Callable[..., Any]:
+        return backend.pack_rounded_lstm(self.of_h.rows, self.h_scale) or _no_loop
 
     def run(self, x: AnyArray, lengths: Any, h: AnyArray, c: AnyArray) -> tuple[AnyArray, ...]:
         """Y (T, N, H), and the last H and C; rows of no steps end in zeros."""
