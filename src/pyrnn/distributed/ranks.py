@@ -19,7 +19,7 @@ from pyrnn.distributed.exchange import GradientSum
 STATUS = 1
 """The exit status of all processes when one has failed."""
 LAST_WORDS = 0.5
-"""Seconds for the launcher to pass on what a rank has said; it drops the rest as it ends all."""
+"""Seconds for the launcher to pass on what a rank has said: MPI does not promise it after that."""
 
 _NEEDED = (
     "Get_rank", "Get_size", "Allgather", "Ialltoall", "Iallgather", "allgather", "bcast",

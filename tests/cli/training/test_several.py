@@ -162,5 +162,5 @@ def test_a_rank_that_fails_says_so_and_ends_all(text: Path) -> None:
         mpiexec.end(process)
     assert process.returncode
     lines = [line for line in err.splitlines() if line.startswith("pyrnn:")]
-    assert lines == ["pyrnn: rank 0 of 2 failed, so all ranks end: RuntimeError: no line"]
+    assert lines == ["pyrnn: rank 0 of 2 failed, so all ranks end: RuntimeError: no line"], err
     assert Path("pyrnn-lstm.safetensors").exists()  # the model as far as it was
